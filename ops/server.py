@@ -1,0 +1,121 @@
+"""Server: a child process that we start on a free loopback port, wait for, and stop."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+LOOPBACK = "127.0.0.1"
+
+
+def free_port() -> int:
+    """Return a TCP port on loopback that nothing listened on a moment ago."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+class ServerDied(RuntimeError):
+    """A server ended, or never became healthy; the message ends with its last lines."""
+
+
+class Server:
+    """One child process with its log in a file.
+
+    Started in a process group of its own, so that stopping it takes its own children along and
+    nothing is ever stopped by name.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        name: str,
+        log: Path,
+        healthy: Callable[[], bool],
+        environment: Mapping[str, str] | None = None,
+        start_seconds: float = 120.0,
+        cwd: Path | None = None,
+    ) -> None:
+        self.command, self.name, self.log, self.healthy = list(command), name, log, healthy
+        self.environment = {**os.environ, **(environment or {})}
+        self.start_seconds, self.cwd = start_seconds, cwd
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def spawn(self) -> None:
+        """Start the process without waiting for it."""
+        assert self.process is None or self.process.poll() is not None, f"{self.name} runs already"
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                cwd=self.cwd,
+                start_new_session=True,
+            )
+
+    def wait(self) -> None:
+        """Return once the server is healthy; raise ServerDied where it ends or takes too long."""
+        assert self.process is not None, f"{self.name} was not started"
+        deadline = time.monotonic() + self.start_seconds
+        while not self.healthy():
+            if self.process.poll() is not None:
+                raise ServerDied(
+                    f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+                )
+            if time.monotonic() > deadline:
+                self.stop()
+                raise ServerDied(
+                    f"{self.name} was not healthy in {self.start_seconds:.0f} s:\n{self.tail()}"
+                )
+            time.sleep(0.1)
+
+    def start(self) -> None:
+        """Start the process and wait until it is healthy."""
+        self.spawn()
+        self.wait()
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the process and its children."""
+        if self.process is not None and self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
+    def kill(self) -> None:
+        """End it at once, as an out-of-memory killer would."""
+        self.signal(9)
+        if self.process is not None:
+            self.process.wait()
+
+    def stop(self, seconds: float = 20.0) -> None:
+        """Ask it to end; kill it where it has not by then."""
+        self.signal(15)
+        if self.process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(seconds)
+            self.kill()
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def tail(self, lines: int = 25) -> str:
+        """Return the end of the log."""
+        if not self.log.exists():
+            return ""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
