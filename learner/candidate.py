@@ -1,0 +1,187 @@
+"""Candidate: a policy version offered for serving, with its digest and evidence.
+
+Here are also the records that cross between daemon and learner: the sealed batch that goes in and
+the manifest that comes out. They travel as JSON files, so that either side may die at any instant.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+Token = Annotated[int, msgspec.Meta(ge=0)]
+
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+"""The files of a version's folder, in order of name."""
+
+
+class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the update needs of one episode."""
+
+    generation_id: str
+    """Whose fate this decides."""
+    segment: str
+    """Key of the tracked baseline."""
+    version: str
+    """Version that served it."""
+    age: int
+    """Policy age when sealed: versions along the lineage from serving to the parent."""
+    prompt_token_ids: tuple[Token, ...]
+    """What the model read."""
+    completion_token_ids: tuple[Token, ...]
+    """What the model wrote."""
+    logprobs: tuple[float, ...]
+    """Behaviour log-probability of each completion token, processed."""
+    temperature: float
+    """The learner divides its logits by it."""
+    reward: float
+    """In [0, 1]."""
+    reward_revision: int
+    """Which revision of the episode's reward this is."""
+
+
+class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The unit of exactly-once (CONTRACTS 17, 18): immutable from sealing on."""
+
+    batch_id: int
+    """Grows by one with each batch of the policy."""
+    policy: str
+    """Name of the policy."""
+    parent_sequence: int
+    """Sequence number of the checkpoint that the update starts from."""
+    spec_version: str
+    """Version of the reward spec."""
+    episodes: tuple[SealedEpisode, ...]
+    """Trained on, in this order."""
+    held_out: tuple[SealedEpisode, ...]
+    """Never trained on: evidence for the gate."""
+    offsets: dict[str, int]
+    """`topic/partition` to next offset when sealed; lineage for people."""
+
+
+def batch_hash(batch: SealedBatch) -> str:
+    """SHA-256 of the batch, hex; goes into the manifest."""
+    return hashlib.sha256(msgspec.json.encode(batch, order="sorted")).hexdigest()
+
+
+class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What held-out episodes say of the candidate against its parent."""
+
+    count: int
+    """Episodes held out."""
+    behaviour: float
+    """Mean reward of what was served."""
+    estimate: float
+    """Self-normalised importance estimate of the candidate's mean reward."""
+    standard_error: float
+    """Of `estimate` minus `behaviour`."""
+    effective_sample_size: float
+    """(sum of weights) squared over the sum of squared weights."""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
+    """A token sequence and what the true bits say of it; a server must say the same."""
+
+    token_ids: tuple[Token, ...]
+    """At least two tokens."""
+    logprobs: tuple[float, ...]
+    """Log-probability of each token but the first, at temperature 1; one shorter."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """The one truth about what a checkpoint applied (CONTRACTS 20)."""
+
+    policy: str
+    """Name of the policy."""
+    sequence: int
+    """Grows with every checkpoint, rollbacks too; also the version's number."""
+    parent_sequence: int | None
+    """The checkpoint this one was made from; None for the first."""
+    version: str
+    """`policy@v000017-3fa9c2e1`; a rollback bears the version it went back to."""
+    digest: str
+    """SHA-256 over the adapter's files, hex."""
+    files: dict[str, str]
+    """Path inside the checkpoint to SHA-256, hex."""
+    applied: tuple[int, ...]
+    """Batches applied along this lineage, oldest first."""
+    skipped: tuple[int, ...]
+    """Batches given up, weights unchanged by them."""
+    reverted: tuple[int, ...]
+    """Batches whose effect a rollback took out; never applied again."""
+    batch_id: int | None
+    """The batch that made this checkpoint; None for the first and for rollbacks."""
+    batch_hash: str
+    """`batch_hash` of it; empty where there is none."""
+    spec_version: str
+    """Version of the reward spec of that batch."""
+    episode_ids: tuple[str, ...]
+    """The batch's generation ids, so that a lost row can be rebuilt."""
+    held_out_ids: tuple[str, ...]
+    """Likewise, of those held out."""
+    offsets: dict[str, int]
+    """As in the batch; lineage for people."""
+    lease_epoch: int
+    """Epoch of the daemon's lease when it was made."""
+    base_digest: str
+    """Digest of the base model's weights."""
+    probe: Probe
+    """What a server must answer to count as serving this version."""
+    held_out: HeldOut | None
+    """Evidence for the gate; None where nothing was held out."""
+    metrics: dict[str, float]
+    """What the update measured, slash-grouped: loss/policy, kl/anchor, grad_norm."""
+    created_at: float
+    """Epoch seconds."""
+    seconds: float
+    """How long the update took."""
+
+
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A version on disk that may be served."""
+
+    version: str
+    """`policy@v000017-3fa9c2e1`: name of the adapter in every server, never reused."""
+    sequence: int
+    """Of its checkpoint."""
+    digest: str
+    """SHA-256 over the adapter's files, hex."""
+    path: Path
+    """Folder with adapter_config.json and adapter_model.safetensors; its name is the version."""
+    probe: Probe
+    """What a server must answer."""
+    held_out: HeldOut | None
+    """Evidence for the gate."""
+    metrics: dict[str, float]
+    """What the update measured."""
+
+
+def version_name(policy: str, sequence: int, digest: str) -> str:
+    """Name of a version: `policy@v000017-3fa9c2e1`."""
+    return f"{policy}@v{sequence:06d}-{digest[:8]}"
+
+
+def sequence_of(version: str) -> int:
+    """Number inside a version's name.
+
+    Raises ValueError where it is not such a name.
+    """
+    _, _, tail = version.rpartition("@v")
+    number, dash, _ = tail.partition("-")
+    if not dash or not number.isdigit():
+        raise ValueError(f"{version!r} is not a version such as policy@v000017-3fa9c2e1")
+    return int(number)
+
+
+def adapter_digest(folder: Path) -> str:
+    """SHA-256, hex, of a version: over its two adapter files, wherever the folder lies.
+
+    Hashed are lines of file name, space, SHA-256 hex of the file, newline, in order of name.
+    Raises OSError where a file is missing.
+    """
+    lines = []
+    for name in ADAPTER_FILES:
+        with (folder / name).open("rb") as file:
+            lines.append(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
+    return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -1,0 +1,141 @@
+"""Reward spec: which parts count how much, for how long, and when an episode is ready (TOML).
+
+    name = "default"
+    decisive = ["accepted", "rejected", "edited", "undone", "rated"]
+
+    [ready]                     # seconds after the generation, by segment; 0 is the first decisive signal
+    default = 0
+
+    [horizons]                  # seconds after the generation for which a signal counts
+    accepted = 3600
+    kept = 86400
+
+    [parts]                     # weight of each part
+    accepted = 1.0
+    edit_similarity = 1.0
+
+The version is the name and a content hash: the same numbers always have the same version, and a
+change of any of them another one.
+"""
+
+import hashlib
+from collections.abc import Callable
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from ..streams.episode import Episode
+from ..streams.event import SIGNALS, kind_of
+from .accept import accepted
+from .edit import edit_similarity
+from .keep import kept
+from .rating import rated
+from .reward import Part, Reward
+
+PartValue = Callable[[Episode], float | None]
+Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
+Weight = Annotated[float, msgspec.Meta(gt=0.0)]
+
+PARTS: dict[str, PartValue] = {
+    "accepted": accepted,
+    "edit_similarity": edit_similarity,
+    "kept": kept,
+    "rated": rated,
+}
+"""Every part by name; `kept@300` is `kept` at one horizon."""
+
+KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
+DAY = 86400.0
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
+    """What an episode is worth. Pure: the same episode and spec always give the same reward."""
+
+    name: str
+    """Names the spec in versions and in MLflow."""
+    parts: dict[str, Weight]
+    """Weight of each part; the reward is the weighted mean of those with a value."""
+    decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
+    """Kinds of signal of which one must have come before there is a reward."""
+    ready: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 0.0})
+    """Seconds after the generation until an episode may be trained on, by segment."""
+    decision: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 3600.0})
+    """Seconds after the generation until it is given up without a decision, by segment."""
+    horizons: dict[str, Seconds] = {}
+    """Seconds after the generation for which a kind of signal counts; a day where not given."""
+
+    def __post_init__(self) -> None:
+        for name in self.parts:
+            part_value(name)
+        for place in ("ready", "decision"):
+            if "default" not in getattr(self, place):
+                raise ValueError(f"$.{place}.default: is missing")
+        for place, kinds in (("decisive", self.decisive), ("horizons", tuple(self.horizons))):
+            for kind in kinds:
+                if kind not in KINDS:
+                    raise ValueError(f"$.{place}: {kind!r} is no signal; known: {', '.join(KINDS)}")
+        if not self.parts:
+            raise ValueError("$.parts: a spec needs at least one part")
+
+    @cached_property
+    def version(self) -> str:
+        """`name@` and the first 12 hex digits of the SHA-256 of the spec's content."""
+        content = msgspec.json.encode(self, order="deterministic")
+        return f"{self.name}@{hashlib.sha256(content).hexdigest()[:12]}"
+
+    def decision_seconds(self, segment: str) -> float:
+        """Seconds until an episode of this segment is given up without a decision."""
+        return self.decision.get(segment, self.decision["default"])
+
+    def ready_seconds(self, segment: str) -> float:
+        """Seconds until an episode of this segment may be trained on."""
+        return self.ready.get(segment, self.ready["default"])
+
+    def reward(self, episode: Episode) -> Reward | None:
+        """Return what the episode is worth; None while no decisive signal came in its horizon."""
+        counted = self._within_horizons(episode)
+        if not any(kind_of(one.feedback.signal) in self.decisive for one in counted.feedback):
+            return None
+        parts = tuple(
+            Part(name=name, value=part_value(name)(counted), weight=weight)
+            for name, weight in self.parts.items()
+        )
+        known = [(part.value, part.weight) for part in parts if part.value is not None]
+        if not known:
+            return None
+        value = sum(v * w for v, w in known) / sum(w for _, w in known)
+        return Reward(value=value, parts=parts, spec_version=self.version)
+
+    def _within_horizons(self, episode: Episode) -> Episode:
+        counted = tuple(
+            one
+            for one in episode.feedback
+            if one.received_at - episode.received_at
+            <= self.horizons.get(kind_of(one.feedback.signal), DAY)
+        )
+        return Episode(
+            generation=episode.generation, received_at=episode.received_at, feedback=counted
+        )
+
+
+def part_value(name: str) -> PartValue:
+    """Return the function behind a part's name; `kept@300` is kept at 300 s.
+
+    Raises ValueError naming the part.
+    """
+    if name in PARTS:
+        return PARTS[name]
+    base, at, seconds = name.partition("@")
+    if base == "kept" and at and seconds.isdigit():
+        return partial(kept, horizon_seconds=float(seconds))
+    raise ValueError(f"$.parts.{name}: no such part; known: {', '.join(PARTS)}, kept@SECONDS")
+
+
+def load_spec(path: Path) -> Spec:
+    """Read a spec; raises ValueError with the file and the path of the key at fault."""
+    try:
+        return msgspec.toml.decode(path.read_bytes(), type=Spec)
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
+        raise ValueError(f"{path}: {problem}") from problem

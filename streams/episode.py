@@ -1,0 +1,44 @@
+"""Episode: one served request joined with its feedback."""
+
+from dataclasses import dataclass
+
+from .event import Feedback, Generation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timed:
+    """Feedback with the two times that matter."""
+
+    feedback: Feedback
+    """What was done."""
+    acted_at: float
+    """When the person acted, epoch seconds."""
+    received_at: float
+    """When it was received, epoch seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Episode:
+    """A generation and what people did about it, in the order received.
+
+    Feedback that another one replaces is already left out. An acceptance that was undone stays,
+    with the undoing after it: what that is worth is for the reward spec to say.
+
+    Example: accepted at 100.5, then half of it gone at the 30 s horizon::
+
+        Episode(generation=Generation(generation_id="s1.g1", session_id="s1"), received_at=100.0,
+                feedback=(Timed(feedback=accepted, acted_at=100.4, received_at=100.5),
+                          Timed(feedback=kept_half, acted_at=130.4, received_at=130.5)))
+    """
+
+    generation: Generation
+    """What was served."""
+    received_at: float
+    """When the generation was received, epoch seconds; horizons run from here."""
+    feedback: tuple[Timed, ...]
+    """What was done, earliest received first."""
+
+    @property
+    def id(self) -> str:
+        """Generation id."""
+        return self.generation.generation_id

@@ -1,0 +1,295 @@
+"""Event: one record on a topic, a generation or feedback on one (CONTRACTS 1 to 3).
+
+The envelope is CloudEvents 1.0, structured mode, JSON. `type` carries the schema version, so a
+record of a version that this build does not know is refused by name and never half-read.
+
+    {"specversion": "1.0", "id": "s1.g1", "source": "/gateway/eu-1", "type": "rlwd.generation.v1",
+     "time": "2026-11-21T12:00:00Z", "receivedtime": "2026-11-21T12:00:01Z", "subject": "s1.g1",
+     "data": {"generation_id": "s1.g1", "session_id": "s1", ...}}
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+
+Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+
+class MalformedEvent(ValueError):
+    """A record that is not an event; the message names the field at fault."""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+    """How the tokens of a generation were drawn."""
+
+    temperature: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
+    """0 is greedy; the learner divides its logits by it."""
+    top_p: float = 1.0
+    """Nucleus mass kept; below 1 the generation is excluded from the ratio lanes."""
+    top_k: int = -1
+    """Tokens kept; -1 or 0 keeps all."""
+    min_p: float = 0.0
+    """Least probability kept, relative to the likeliest token's."""
+    max_tokens: int | None = None
+    """Longest answer asked for."""
+    constrained: bool = False
+    """True where penalties, logit bias or a grammar bent the distribution."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens that a generation read and wrote."""
+
+    prompt_tokens: int = 0
+    """Tokens read."""
+    completion_tokens: int = 0
+    """Tokens written."""
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was served to whom, by which bits (CONTRACTS 2).
+
+    >>> Generation(generation_id="s1.g1", session_id="s1", policy="policy", version="policy@v000000-0",
+    ...            prompt_token_ids=(5, 6), completion_token_ids=(7, 8), logprobs=(-0.1, -2.0))
+    Raises ValueError, with the field's path, where lengths differ or a log-probability is above 0.
+    """
+
+    generation_id: Identifier
+    """Names the generation; feedback needs only this."""
+    session_id: Identifier
+    """Key of the topic: a session's events stay in order."""
+    parent_id: str | None = None
+    """The generation that this one answers to, within the session."""
+    tenant: str = "default"
+    """Whose traffic this is."""
+    user_hash: str = ""
+    """Keyed hash of the user; the user id itself never leaves the gateway."""
+    consent: bool = True
+    """False: counted, never trained on."""
+    segment: str = "default"
+    """Kind of work; the learner's baseline is tracked per segment."""
+    policy: str = "policy"
+    """Name of the policy, the same over all versions."""
+    version: str = ""
+    """Served adapter, `policy@v000017-3fa9c2e1`; empty where unknown."""
+    digest: str = ""
+    """SHA-256 of the served adapter's weights, hex; empty where unknown."""
+    base_digest: str = ""
+    """Digest of the base model."""
+    tokenizer_digest: str = ""
+    """Digest of the tokenizer."""
+    engine: str = ""
+    """The replica that answered."""
+    harness: str = ""
+    """Version of the product around the model."""
+    salt: str = ""
+    """Salt of the experiment under which the bucket was drawn."""
+    bucket: int = -1
+    """0 to 9,999 from salt and user; -1 where no flag was asked."""
+    variant: str = ""
+    """champion, candidate, control or anchor; what the flag returned."""
+    flag_generation: int = -1
+    """Generation of the flag file that decided."""
+    reason: str = ""
+    """Why this variant: the provider's reason, or `fallback`."""
+    fallback: bool = False
+    """True where the flagged version was not loaded and another one answered."""
+    prompt_token_ids: tuple[int, ...] | None = None
+    """What the model read; None where the product could not capture it."""
+    completion_token_ids: tuple[int, ...] | None = None
+    """What the model wrote; None where the product could not capture it."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each completion token when it was drawn."""
+    logprobs_mode: Literal["processed", "raw", ""] = "processed"
+    """Processed is after the temperature; raw is before."""
+    text: str = ""
+    """The answer as the person saw it. Shown and compared, never trained on."""
+    choice: int = 0
+    """Index among the answers to one request."""
+    sampling: Sampling = Sampling()
+    """How the tokens were drawn."""
+    finish_reason: str = ""
+    """stop, length, abort, or as the engine said."""
+    usage: Usage = Usage()
+    """Tokens read and written."""
+    latency_seconds: float = 0.0
+    """Request received to last byte sent."""
+    mixed_versions: bool = False
+    """True where weights changed inside the generation."""
+    captured: bool = True
+    """False: the gateway admitted the request and died before its end (CONTRACTS 6)."""
+
+    def __post_init__(self) -> None:
+        check_logprobs(self.completion_token_ids, self.logprobs)
+
+
+def check_logprobs(tokens: Sequence[int] | None, logprobs: Sequence[float] | None) -> None:
+    """Refuse log-probabilities that cannot belong to these tokens.
+
+    Raises ValueError naming `$.data.logprobs`.
+    """
+    if logprobs is None:
+        return
+    if tokens is None:
+        raise ValueError("$.data.logprobs: given without $.data.completion_token_ids")
+    if len(tokens) != len(logprobs):
+        raise ValueError(
+            f"$.data.logprobs: {len(logprobs)} values for {len(tokens)} completion_token_ids"
+        )
+    # Engines round; a value a hair above 0 is their arithmetic, more is a wrong number.
+    if logprobs and not (max(logprobs) <= 1e-4 and math.isfinite(sum(logprobs))):
+        raise ValueError("$.data.logprobs: every value must be finite and at most 0")
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="kind"):
+    """The person took the answer as it is."""
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected", tag_field="kind"):
+    """The person turned the answer down."""
+
+
+class Edited(msgspec.Struct, frozen=True, kw_only=True, tag="edited", tag_field="kind"):
+    """The person changed the answer before using it."""
+
+    final_text: str
+    """What stood there afterwards."""
+
+
+class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="kind"):
+    """The person took back an answer that was accepted."""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept", tag_field="kind"):
+    """How much of the answer still stood after a while."""
+
+    fraction: Fraction
+    """1 minus the relative edit distance; 1 is kept as it was."""
+    horizon_seconds: Annotated[float, msgspec.Meta(gt=0.0)]
+    """How long after the acceptance this was measured."""
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True, tag="copied", tag_field="kind"):
+    """The person copied out of the answer."""
+
+    text: str = ""
+    """What was copied, where known."""
+
+
+class FollowedUp(msgspec.Struct, frozen=True, kw_only=True, tag="followed_up", tag_field="kind"):
+    """The person wrote back."""
+
+    text: str
+    """What was written."""
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", tag_field="kind"):
+    """The person rated the answer."""
+
+    value: Fraction
+    """0 worst, 1 best; a thumb is 0 or 1, three stars of five are 0.5."""
+
+
+Signal = Accepted | Rejected | Edited | Undone | Kept | Copied | FollowedUp | Rated
+
+SIGNALS: tuple[type[Signal], ...] = (
+    Accepted,
+    Rejected,
+    Edited,
+    Undone,
+    Kept,
+    Copied,
+    FollowedUp,
+    Rated,
+)
+
+
+def kind_of(signal: Signal) -> str:
+    """Name of a signal's kind, as on the wire."""
+    return str(type(signal).__struct_config__.tag)
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that somebody did about a generation (CONTRACTS 3)."""
+
+    feedback_id: Identifier
+    """The client's own id; sending it again changes nothing."""
+    generation_id: Identifier
+    """What the feedback is about."""
+    session_id: Identifier
+    """Key of the topic."""
+    signal: Signal
+    """What was done."""
+    tenant: str = "default"
+    """Whose traffic this is."""
+    actor: Literal["person", "agent", "system"] = "person"
+    """Who did it."""
+    replaces: str | None = None
+    """An earlier feedback_id that this one takes the place of."""
+
+
+class GenerationEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rlwd.generation.v1"
+):
+    """CloudEvents envelope of a generation."""
+
+    id: Identifier
+    """With `source`, the identity that de-duplication knows."""
+    source: Identifier
+    """Who wrote the record."""
+    specversion: Literal["1.0"]
+    """Version of CloudEvents."""
+    time: datetime
+    """When it happened."""
+    receivedtime: datetime
+    """When it was received by whoever wrote it to the log."""
+    data: Generation
+    """The generation."""
+
+
+class FeedbackEvent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rlwd.feedback.v1"
+):
+    """CloudEvents envelope of feedback."""
+
+    id: Identifier
+    """With `source`, the identity that de-duplication knows."""
+    source: Identifier
+    """Who wrote the record."""
+    specversion: Literal["1.0"]
+    """Version of CloudEvents."""
+    time: datetime
+    """When the person acted."""
+    receivedtime: datetime
+    """When it was received; horizons are measured on this clock alone."""
+    data: Feedback
+    """The feedback."""
+
+
+Event = GenerationEvent | FeedbackEvent
+
+_DECODER = msgspec.json.Decoder(Event)
+_ENCODER = msgspec.json.Encoder()
+
+
+def decode_event(raw: bytes) -> Event:
+    """Parse and check one record in a single pass.
+
+    Raises MalformedEvent, naming the path of the field; unknown fields are ignored here.
+    """
+    try:
+        event: Event = _DECODER.decode(raw)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as problem:
+        raise MalformedEvent(str(problem)) from problem
+    for field in ("time", "receivedtime"):
+        if getattr(event, field).tzinfo is None:
+            raise MalformedEvent(f"$.{field}: a time needs its zone, such as a final Z")
+    return event
+
+
+def encode_event(event: Event) -> bytes:
+    """Write one record; `decode_event` gives it back."""
+    return _ENCODER.encode(event)

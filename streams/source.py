@@ -1,0 +1,116 @@
+"""EventSource and EventSink: where records come from and go to, whatever the log is."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Partition:
+    """One ordered log."""
+
+    topic: str
+    """Name of the topic."""
+    index: int
+    """Number of the partition, from 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One delivered record, undecoded."""
+
+    partition: Partition
+    """Where it stood."""
+    offset: int
+    """Its position there; offsets grow but may have gaps."""
+    key: bytes | None
+    """Session id, or None."""
+    value: bytes
+    """The bytes as they were written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far one partition has been read."""
+
+    position: int
+    """Next offset to read."""
+    end: int
+    """Offset after the last record there was when last asked."""
+
+    @property
+    def drained(self) -> bool:
+        """True where nothing was left to read."""
+        return self.position >= self.end
+
+
+class OffsetOutOfRange(RuntimeError):
+    """The store's offset is not in the log any more; an operator has to accept the gap."""
+
+    def __init__(self, partition: Partition, wanted: int, first: int, end: int) -> None:
+        super().__init__(
+            f"{partition.topic}[{partition.index}]: offset {wanted} is outside the log, which"
+            f" holds {first} to {end}: records {wanted} to {max(first - 1, wanted)} are gone"
+        )
+        self.partition, self.wanted, self.first, self.end = partition, wanted, first, end
+
+
+class Resume(Protocol):
+    """Says where to go on: the store's next offset for each partition it knows."""
+
+    def __call__(self, partitions: Iterable[Partition], /) -> Mapping[Partition, int]:
+        """Return next offsets; a partition that is not in the answer starts at its beginning."""
+        ...
+
+
+class EventSource(Protocol):
+    """Reads topics in order, from where the store says, at least once.
+
+    On every assignment of partitions the source asks `Resume` and seeks there (CONTRACTS 15);
+    the log's own committed offsets never decide.
+    """
+
+    def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
+        """Return at most `limit` records, in order within each partition; wait if there are none.
+
+        Raises OffsetOutOfRange where the store's offset is outside the log.
+        """
+        ...
+
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Go on from these offsets; for partitions that are not assigned here, do nothing."""
+        ...
+
+    def progress(self) -> Mapping[Partition, Progress]:
+        """Return how far each assigned partition has been read."""
+        ...
+
+    def publish(self, offsets: Mapping[Partition, int]) -> None:
+        """Show people how far the store is; never read back."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading. Static members keep their partitions until the session times out."""
+        ...
+
+
+class EventSink(Protocol):
+    """Writes records to topics; a record counts as written only after `flush`."""
+
+    def send(self, topic: str, key: str, value: bytes) -> None:
+        """Queue one record; records of one key stay in order.
+
+        Raises ConnectionError where the log is away, ValueError where the record is too large.
+        """
+        ...
+
+    def flush(self, timeout_seconds: float) -> None:
+        """Return once all that was sent is durable.
+
+        Raises ConnectionError where it is not by then.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the log, without waiting for what was not flushed."""
+        ...
