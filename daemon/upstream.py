@@ -1,0 +1,110 @@
+"""Upstream: the engines behind the gateway, and which weights they are asked for."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from ..ops.variant import Assignment, ServedVersion
+
+
+class EngineAway(ConnectionError):
+    """No engine took the request, or none has any version that may serve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An engine's response, its body not read yet."""
+
+    response: aiohttp.ClientResponse
+    """Status and stream."""
+    served: ServedVersion
+    """The version that answers."""
+    fallback: bool
+    """True where it is not the one that the flag named."""
+    engine: str
+    """Which replica."""
+
+
+class Upstream:
+    """Asks engines over kept-alive connections.
+
+    A session keeps to one replica, where its prefix cache is; a replica that takes no connection is
+    passed over. Only our own headers go up: vLLM obeys some that clients must not set.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        engines: tuple[str, ...],
+        token: str = "",
+    ) -> None:
+        self.session = session
+        self.engines = tuple(url.rstrip("/") for url in engines)
+        self.headers = {"Content-Type": "application/json"}
+        if token:
+            self.headers["Authorization"] = f"Bearer {token}"
+        self._seen = (float("-inf"), False)
+
+    async def ask(
+        self, path: str, body: dict[str, Any], assignment: Assignment, key: str
+    ) -> Answer:
+        """Ask for the assigned version; where the engine has it not, for its fallbacks.
+
+        Raises EngineAway.
+        """
+        for served in (assignment.served, *assignment.fallbacks):
+            raw = orjson.dumps({**body, "model": served.version})
+            engine, response = await self._post(path, raw, key)
+            if response.status != 404:
+                return Answer(
+                    response=response,
+                    served=served,
+                    fallback=served is not assignment.served,
+                    engine=engine,
+                )
+            response.release()
+        raise EngineAway(
+            f"the engine serves neither {assignment.served.version} nor its fallbacks"
+            f" {[v.version for v in assignment.fallbacks]}"
+        )
+
+    async def _post(self, path: str, raw: bytes, key: str) -> tuple[str, aiohttp.ClientResponse]:
+        first = zlib.crc32(key.encode()) % len(self.engines)
+        order = self.engines[first:] + self.engines[:first]
+        problem: Exception | None = None
+        # The first once more: a kept-alive connection may have been closed under us, and vLLM
+        # closes them after errors; a new one then works.
+        for engine in (order[0], *order):
+            try:
+                response = await self.session.post(engine + path, data=raw, headers=self.headers)
+                return engine, response
+            except aiohttp.ClientConnectionError as failure:
+                problem = failure
+        raise EngineAway(f"no engine answers: {problem}") from problem
+
+    async def alive(self, now: float) -> bool:
+        """Return whether any engine is healthy; asked at most once a second."""
+        if now - self._seen[0] > 1.0:
+            self._seen = (now, any([await self._healthy(engine) for engine in self.engines]))
+        return self._seen[1]
+
+    async def _healthy(self, engine: str) -> bool:
+        timeout = aiohttp.ClientTimeout(total=2.0)
+        try:
+            async with self.session.get(engine + "/health", timeout=timeout) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+
+def open_session(request_seconds: float) -> aiohttp.ClientSession:
+    """Return a client session for engines: unlimited kept-alive connections, no cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+        timeout=aiohttp.ClientTimeout(total=request_seconds, sock_connect=5.0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=True,
+    )
