@@ -1,0 +1,52 @@
+"""Aftermath: what follows in the tables when a rollout moves."""
+
+from ..streams.transaction import Transaction
+from . import candidates, reigns, rollouts
+from .rollouts import Return
+from .stage import Rollout, Stage
+
+
+def keep(
+    tx: Transaction, policy: str, before: Rollout | None, after: Rollout, now: float
+) -> Rollout:
+    """Save a rollout, and all that follows from its having moved; return it."""
+    if after == before:
+        return after
+    rollouts.save(tx, policy, after)
+    if before is not None and after.stage is before.stage:
+        return after
+    reason = after.trail[-1].reason
+    if after.stage is Stage.PROMOTED:
+        reigns.crown(tx, policy, after.version, reason, now)
+        candidates.close(tx, policy, after.version, after.stage, reason)
+    elif after.ended:
+        candidates.close(tx, policy, after.version, after.stage, reason)
+        if after.stage is not Stage.SETTLED:
+            _give_up(tx, policy, after, reason, now)
+    return after
+
+
+def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: float) -> None:
+    """Give the throne back where the version had it; where it is guilty, cut off its line."""
+    version = candidates.find(tx, policy, rollout.version)
+    if rollout.quarantine:
+        candidates.quarantine(tx, policy, version, reason, now)
+    champion = reigns.champion(tx, policy)
+    if champion == version:
+        champion = reigns.previous(tx, policy)
+        assert champion is not None, f"{rollout.version} reigned first"
+        reigns.crown(tx, policy, champion.version, f"{rollout.version}: {reason}", now)
+    assert champion is not None, f"{policy}: v0 was never registered"
+    if not rollout.quarantine:
+        return
+    for child in candidates.waiting(tx, policy):
+        if child.sequence > version.sequence:
+            gone = f"made from {rollout.version}, which was refused"
+            candidates.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
+    owed = Return(
+        refused_version=rollout.version,
+        refused_sequence=version.sequence,
+        to_sequence=champion.sequence,
+        reason=reason,
+    )
+    rollouts.ask_return(tx, policy, owed, now)

@@ -1,0 +1,46 @@
+"""Reigns: who was champion, from when, and why; only ever added to."""
+
+from ..learner.candidate import Candidate
+from ..streams.transaction import Transaction
+from . import candidates
+
+
+def crown(tx: Transaction, policy: str, version: str, reason: str, now: float) -> None:
+    """Make a registered version the champion."""
+    row = tx.execute(
+        "SELECT COALESCE(MAX(number), 0) FROM reigns WHERE policy = ?", (policy,)
+    ).fetchone()
+    tx.execute(
+        "INSERT INTO reigns VALUES (?, ?, ?, ?, ?)", (policy, row[0] + 1, version, now, reason)
+    )
+
+
+def line(tx: Transaction, policy: str) -> list[tuple[str, float, str]]:
+    """Return (version, since, reason) of every reign, newest first."""
+    return tx.execute(
+        "SELECT version, since, reason FROM reigns WHERE policy = ? ORDER BY number DESC",
+        (policy,),
+    ).fetchall()
+
+
+def champion(tx: Transaction, policy: str) -> Candidate | None:
+    """Return who reigns; None before v0 was registered."""
+    row = tx.execute(
+        "SELECT version FROM reigns WHERE policy = ? ORDER BY number DESC LIMIT 1", (policy,)
+    ).fetchone()
+    return None if row is None else candidates.find(tx, policy, row[0])
+
+
+def previous(tx: Transaction, policy: str) -> Candidate | None:
+    """Return whom a rollback of the champion would crown; None where v0 reigns and always has.
+
+    The last other champion that was never quarantined; v0 is never quarantined.
+    """
+    reigns, banned = line(tx, policy), candidates.quarantined(tx, policy)
+    for version, _, _ in reigns[1:]:
+        if version != reigns[0][0]:
+            candidate = candidates.find(tx, policy, version)
+            if candidate.digest not in banned:
+                return candidate
+    anchor = candidates.first(tx, policy)
+    return None if anchor is None or not reigns or anchor.version == reigns[0][0] else anchor

@@ -1,0 +1,55 @@
+"""Rollout settings: how a candidate meets people."""
+
+import msgspec
+
+from .guardrail import GuardrailSettings
+
+
+class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How a candidate meets people. Times in seconds, shares of users in [0, 1]."""
+
+    steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.45)
+    """Share of the candidate, step by step; the concurrent control always has the same."""
+    anchor_share: float = 0.02
+    """Share that stays on v0, so that slow loss through many small steps is seen."""
+    step_users: int = 20
+    """Users per variant, since the start, that every step but the last waits for."""
+    step_seconds: float = 600.0
+    """Least time in every step; covers the delay of rewards."""
+    min_users: int = 100
+    """Users per variant before a promotion."""
+    margin: float = 0.02
+    """Promoted once shown to be less than this much worse than the control, in reward."""
+    alpha_promote: float = 0.05
+    """Probability, over all looks, to promote a candidate that is worse by the margin."""
+    planned_users: int = 5000
+    """Users per variant at which the intervals are tightest; about (4 sd / margin) squared."""
+    gate_seconds: float = 600.0
+    """Time from offer to canary: loading and proving."""
+    deadline_seconds: float = 21_600.0
+    """Time for all steps of the canary together."""
+    bake_seconds: float = 1800.0
+    """Time after promotion in which late evidence may still take it back."""
+    linger_seconds: float = 60.0
+    """How long a version that lost its users stays loaded, for requests under way."""
+    guardrail: GuardrailSettings = GuardrailSettings()
+    """Watched in every stage."""
+
+    def __post_init__(self) -> None:
+        rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
+        if not self.steps or not rising or self.steps[0] <= 0:
+            raise ValueError(f"steps is {self.steps}; it must be shares above 0 that rise")
+        if self.anchor_share < 0 or 2 * self.steps[-1] + self.anchor_share > 1:
+            raise ValueError(
+                f"steps ends at {self.steps[-1]} and anchor_share is {self.anchor_share}:"
+                " candidate, equal control and anchor must fit into 1"
+            )
+        if not 0 < self.alpha_promote < 1 or not 0 < self.margin <= 1:
+            raise ValueError("alpha_promote and margin must lie between 0 and 1")
+        if min(self.min_users, self.planned_users) < 2 or self.step_users < 0:
+            raise ValueError("min_users and planned_users must be at least 2, step_users 0")
+        times = (self.step_seconds, self.gate_seconds, self.deadline_seconds, self.bake_seconds)
+        if min(*times, self.linger_seconds) < 0:
+            raise ValueError(
+                "step_, gate_, deadline_, bake_ and linger_seconds must not be below 0"
+            )

@@ -1,0 +1,76 @@
+"""Stage: where a rollout is, how it came there, and what is known of it."""
+
+import enum
+
+import msgspec
+
+from .verdict import Verdict
+
+
+class Stage(enum.StrEnum):
+    """Where a rollout is."""
+
+    OFFERED = "offered"
+    GATED = "gated"
+    CANARY = "canary"
+    PROMOTED = "promoted"
+    SETTLED = "settled"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    QUARANTINED = "quarantined"
+
+
+ENDED = frozenset({Stage.SETTLED, Stage.ROLLED_BACK, Stage.SUPERSEDED, Stage.QUARANTINED})
+"""Nothing follows these."""
+
+
+class Move(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the trail."""
+
+    stage: Stage
+    """Stage that was entered."""
+    step: int
+    """Index into the steps; 0 outside the canary."""
+    at: float
+    """Epoch seconds."""
+    reason: str
+    """Why."""
+
+
+class Rollout(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of one candidate's release."""
+
+    version: str
+    """The candidate; also the salt of the experiment."""
+    digest: str
+    """Of its adapter, hex."""
+    control: str
+    """The champion it is compared with."""
+    stage: Stage
+    """Where it is."""
+    step: int = 0
+    """Index into the steps."""
+    entered_at: float
+    """Epoch seconds at which this stage and step began."""
+    deadline: float
+    """Epoch seconds at which this stage ends by itself."""
+    verdict: Verdict
+    """Of the last look."""
+    looks: int = 0
+    """Looks so far."""
+    split_broken: bool = False
+    """The users were once found split wrongly; this never heals."""
+    quarantine: bool = False
+    """Refused for cause: the digest may never be offered again, and the learner goes back."""
+    trail: tuple[Move, ...] = ()
+    """How it came here, oldest first."""
+
+    @property
+    def ended(self) -> bool:
+        """True once nothing follows."""
+        return self.stage in ENDED
+
+    @property
+    def serving(self) -> bool:
+        """True while users are on the candidate for the experiment's sake."""
+        return self.stage is Stage.CANARY
