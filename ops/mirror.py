@@ -191,6 +191,8 @@ class Mirror:
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(math.ceil(seconds)))
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+            # It prints a line for every run that ends; standard output is not ours to litter.
+            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
             from .registry import Registry  # 1.2 to 3.4 s, so not at start
 
             experiment = self.settings.experiment or f"rlwd/{self.policy}"

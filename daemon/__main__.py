@@ -1,0 +1,5 @@
+"""`python -m rlwd.daemon` is `rlwd`."""
+
+from .cli import main
+
+main()

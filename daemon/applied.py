@@ -1,0 +1,82 @@
+"""Applied: what the manifests say was learned, written into the ledger (CONTRACTS 17 to 20).
+
+The manifests on disk are the only truth about what was applied. This room reads them and brings
+the state database up to date, the same way after a message of the learner's and after a crash.
+"""
+
+from collections.abc import Iterable
+
+from ..learner.candidate import Manifest
+from ..streams import episodes, fate
+from ..streams.transaction import Transaction
+
+MIGRATIONS = (
+    """
+CREATE TABLE checkpoints (
+    policy TEXT NOT NULL, sequence INTEGER NOT NULL, parent_sequence INTEGER,
+    version TEXT NOT NULL, batch_id INTEGER, created_at REAL NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (policy, sequence))
+""",
+)
+
+
+def record_checkpoints(
+    tx: Transaction, policy: str, manifests: Iterable[Manifest]
+) -> list[Manifest]:
+    """Write what new checkpoints applied or gave up; return those that were new, oldest first."""
+    known = {
+        row[0]
+        for row in tx.execute(
+            "SELECT sequence FROM checkpoints WHERE policy = ?", (policy,)
+        ).fetchall()
+    }
+    new = sorted(
+        (one for one in manifests if one.sequence not in known), key=lambda one: one.sequence
+    )
+    for manifest in new:
+        _record(tx, policy, manifest)
+    return new
+
+
+def _record(tx: Transaction, policy: str, manifest: Manifest) -> None:
+    tx.execute(
+        "INSERT INTO checkpoints (policy, sequence, parent_sequence, version, batch_id, created_at,"
+        " seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            policy,
+            manifest.sequence,
+            manifest.parent_sequence,
+            manifest.version,
+            manifest.batch_id,
+            manifest.created_at,
+            manifest.seconds,
+        ),
+    )
+    if manifest.batch_id is not None:
+        given_up = manifest.batch_id in manifest.skipped
+        _settle_batch(tx, policy, manifest, "skipped" if given_up else "applied")
+    for batch_id in manifest.reverted:
+        tx.execute(
+            "UPDATE batches SET state = 'reverted' WHERE policy = ? AND batch_id = ?",
+            (policy, batch_id),
+        )
+
+
+def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) -> None:
+    tx.execute(
+        "UPDATE batches SET state = ?, sequence = ? WHERE policy = ? AND batch_id = ?",
+        (state, manifest.sequence, policy, manifest.batch_id),
+    )
+    if state == "skipped":
+        ids = (*manifest.episode_ids, *manifest.held_out_ids)
+        episodes.close(tx, policy, ids, fate.BATCH_FAILED)
+        return
+    episodes.close(tx, policy, manifest.episode_ids, fate.TRAINED)
+    tx.executemany(
+        "UPDATE episodes SET trained_version = ?, batch_id = ?"
+        " WHERE policy = ? AND generation_id = ?",
+        [
+            (manifest.version, manifest.batch_id, policy, generation_id)
+            for generation_id in manifest.episode_ids
+        ],
+    )

@@ -1,0 +1,121 @@
+"""Child: the learner process as its supervisor sees it."""
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from ..learner.protocol import Command, Report, decode_report, encode_line
+from ..learner.settings import ChildSettings
+
+log = structlog.get_logger()
+
+BACKOFF_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
+"""Waits before starting a learner that died again and again; the last one repeats."""
+STEADY_SECONDS = 300.0
+"""A learner that lived for so long starts over with the first wait."""
+
+
+class LearnerChild:
+    """Keeps one learner process alive; it may be killed at any time.
+
+    One thread reads its lines (consumes: the child's stdout; waits for: a line; unblocked by: the
+    child's death; produces: reports in a queue). The caller owns everything else.
+    """
+
+    def __init__(self, settings: ChildSettings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.deaths, self.started_at = 0, 0.0
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def reap(self, now: float) -> bool:
+        """Notice a death; return True once for each."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        log.warning("learner_died", returncode=self.process.returncode, pid=self.process.pid)
+        self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
+        self.process = None
+        return True
+
+    def ensure(self, now: float) -> None:
+        """Start the process where there is none and its wait is over."""
+        wait = BACKOFF_SECONDS[min(self.deaths, len(BACKOFF_SECONDS) - 1)]
+        if self.process is None and now - self.started_at >= wait:
+            self._start(now)
+
+    def send(self, command: Command) -> None:
+        """Give the child its next command; where it died, `reap` will say so."""
+        assert self.process is not None, "no learner to command"
+        assert self.process.stdin is not None, "learner without a pipe"
+        try:
+            self.process.stdin.write(encode_line(command))
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            log.warning("learner_gone", command=type(command).__name__)
+
+    def reports(self) -> list[Report]:
+        """Return what the child said since the last call."""
+        found: list[Report] = []
+        while True:
+            try:
+                found.append(self._reports.get_nowait())
+            except queue.Empty:
+                return found
+
+    def stop(self, seconds: float) -> bool:
+        """Close the pipe, which ends the child even in mid-step; False where it had to be killed."""
+        if self.process is None:
+            return True
+        assert self.process.stdin is not None, "learner without a pipe"
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        finally:
+            self.process = None
+        return True
+
+    def _start(self, now: float) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.folder / "learner.json"
+        settings.write_bytes(msgspec.json.encode(self.settings))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rlwd.learner.child", "--settings", str(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **self._threads()},
+        )
+        self.started_at = now
+        self._reports = queue.SimpleQueue()
+        threading.Thread(
+            target=self._read, args=(self.process, self._reports), name="learner-pipe", daemon=True
+        ).start()
+
+    def _threads(self) -> dict[str, str]:
+        count = self.settings.learner.threads
+        return {"OMP_NUM_THREADS": str(count)} if count else {}
+
+    @staticmethod
+    def _read(process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]") -> None:
+        assert process.stdout is not None, "learner without a pipe"
+        for line in process.stdout:
+            try:
+                reports.put(decode_report(line))
+            except (msgspec.ValidationError, msgspec.DecodeError):
+                log.warning("learner_said", line=line.decode(errors="replace").rstrip())

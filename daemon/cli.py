@@ -1,0 +1,130 @@
+"""Command line: `rlwd run | gateway | engine | replay | status | demo | doctor`.
+
+Heavy imports stay inside the commands: `rlwd --help` answers at once, and the daemon and gateway
+never import torch.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Keeps a served language model learning from the work people do with it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The TOML config file.")]
+
+
+@app.command()
+def run(config: ConfigFile = Path("rlwd.toml")) -> None:
+    """Run the daemon: consume, join, score, learn, let out."""
+    from .config import load_config
+    from .logs import log_to_stderr
+    from .wire import build_daemon
+
+    log_to_stderr()
+    build_daemon(load_config(config)).run()
+
+
+@app.command()
+def gateway(config: ConfigFile = Path("rlwd.toml")) -> None:
+    """Run a gateway: an OpenAI-compatible proxy in front of the engines."""
+    from .config import load_config
+    from .gateway import run_gateway
+    from .logs import log_to_stderr
+    from .wire import event_sink
+
+    log_to_stderr()
+    loaded = load_config(config)
+    run_gateway(loaded.gateway, lambda: event_sink(loaded))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def engine(context: typer.Context) -> None:
+    """Run the embedded engine: --model FOLDER --port N [--host H] [--threads N]."""
+    from ..ops.embedded import main as serve
+
+    serve(context.args)
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="Recorded feedback, JSON lines.")],
+    format: Annotated[str, typer.Option(help="copilot, chat or events.")] = "events",
+    report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
+    spec: Annotated[
+        Path | None, typer.Option(help="Reward spec; the default where absent.")
+    ] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Keep the state database here; a temporary one otherwise.")
+    ] = None,
+) -> None:
+    """Feed recorded events through ingest, join and rewards, and report what came out."""
+    from .replay import run_replay
+
+    run_replay(file, format, report=report, spec=spec, state=state)
+
+
+@app.command()
+def status(
+    config: ConfigFile = Path("rlwd.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what the state database says: records, fates, batches, versions."""
+    from .config import load_config
+    from .status_page import print_status
+
+    print_status(load_config(config), as_json=as_json)
+
+
+@app.command()
+def demo(
+    seed: Annotated[int, typer.Option(help="Makes the crowd reproducible.")] = 0,
+    report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
+    folder: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("demo-state"),
+    seconds: Annotated[float, typer.Option(help="Longest time for the crowd.")] = 210.0,
+    users: Annotated[int, typer.Option(help="People in the crowd.")] = 4000,
+    at_once: Annotated[int, typer.Option(help="People at work at a time.")] = 48,
+    rate: Annotated[float, typer.Option(help="Requests a second.")] = 50.0,
+    kafka: Annotated[str, typer.Option(help="Use this Kafka: HOST:PORT.")] = "",
+    vllm: Annotated[bool, typer.Option(help="Serve with a real vLLM server.")] = False,
+    promoted: Annotated[int, typer.Option(help="Go on until so many versions are promoted.")] = 4,
+) -> None:
+    """Show the loop learning: a tiny policy, and a crowd with a preference that nobody told it."""
+    from .demo import DemoOptions, run_demo
+
+    options = DemoOptions(
+        seed=seed,
+        report=report,
+        folder=folder,
+        seconds=seconds,
+        users=users,
+        at_once=at_once,
+        rate=rate,
+        kafka=kafka,
+        vllm=vllm,
+        promoted=promoted,
+    )
+    raise typer.Exit(run_demo(options))
+
+
+@app.command()
+def doctor(config: ConfigFile = Path("rlwd.toml")) -> None:
+    """Check every dependency and say what to do about what is wrong."""
+    from .doctor import examine
+
+    raise typer.Exit(examine(config))
+
+
+def main() -> None:
+    """Run the command line; what the caller got wrong is one line and not a stack trace."""
+    try:
+        app()
+    except (ValueError, RuntimeError, ConnectionError) as problem:
+        print(f"rlwd: {problem}", file=sys.stderr)
+        raise SystemExit(2) from problem

@@ -1,0 +1,167 @@
+"""Config: one TOML file, checked whole at start; every section is owned by the room that uses it."""
+
+import difflib
+import re
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from ..learner.settings import LearnerSettings
+from ..ops.gate import GateSettings
+from ..ops.mirror import MirrorSettings
+from ..ops.rollout_settings import RolloutSettings
+from ..streams.kafka import KafkaSettings
+from .gateway import GatewaySettings
+from .sealing import BatchSettings
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events come from."""
+
+    kind: Literal["embedded", "kafka"] = "embedded"
+    """The embedded log is for one machine."""
+    generations: str = "rlwd.generations"
+    """Topic of generations."""
+    feedback: str = "rlwd.feedback"
+    """Topic of feedback."""
+    dead_letters: str = "rlwd.deadletter"
+    """Topic of what was refused."""
+    poll_seconds: float = 0.2
+    """Longest wait for records in one turn of the loop."""
+    poll_records: int = 2000
+    """Most records in one turn."""
+    kafka: KafkaSettings = KafkaSettings()
+    """Used where `kind` is kafka."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The inference engines."""
+
+    urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    """Every replica; each is loaded and proven on its own."""
+    token: str = ""
+    """API key of the engines."""
+    request_seconds: float = 60.0
+    """Longest wait for one call; a load waits for the engine's step in progress."""
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The daemon's own pages: /livez /readyz /metrics /statusz."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8090
+    """Port to listen on."""
+    token: str = ""
+    """Asked of callers; required unless the host is loopback."""
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All of a deployment. Relative paths are relative to the config file's folder."""
+
+    policy: str = "policy"
+    """Name of the policy; versions are named after it."""
+    state: str = "state"
+    """Folder of all durable state."""
+    reward_spec: str = ""
+    """File of the reward spec; the built-in default where empty."""
+    stop_seconds: float = 30.0
+    """SIGTERM finishes in order within this."""
+    look_seconds: float = 10.0
+    """Time between two looks at a rollout."""
+    stream: StreamSettings = StreamSettings()
+    """Where events come from."""
+    batch: BatchSettings = BatchSettings()
+    """When a batch is sealed."""
+    learner: LearnerSettings = LearnerSettings()
+    """How much a batch may move the policy."""
+    engine: EngineSettings = EngineSettings()
+    """The inference engines."""
+    gate: GateSettings = GateSettings()
+    """What a candidate must show before it meets anybody."""
+    rollout: RolloutSettings = RolloutSettings()
+    """How a candidate meets people."""
+    gateway: GatewaySettings = GatewaySettings()
+    """The gateway, where it is ours."""
+    mlflow: MirrorSettings = MirrorSettings()
+    """Where to mirror what happens."""
+    http: HttpSettings = HttpSettings()
+    """The daemon's own pages."""
+
+    def __post_init__(self) -> None:
+        if self.http.host not in ("127.0.0.1", "localhost", "::1") and not self.http.token:
+            raise ValueError(f"http.token: required, because http.host is {self.http.host}")
+        if not self.learner.model:
+            raise ValueError("learner.model: names no folder of a Hugging Face model")
+
+    @property
+    def state_path(self) -> Path:
+        """Folder of all durable state."""
+        return Path(self.state)
+
+    @property
+    def log_path(self) -> Path:
+        """The embedded log."""
+        return self.state_path / "log.db"
+
+    @property
+    def flags_path(self) -> Path:
+        """The flag file."""
+        return Path(self.gateway.flags)
+
+
+def load_config(path: Path) -> Config:
+    """Read and check a config file.
+
+    Raises ValueError with the file, the path of the key, and for a misspelt key the nearest one.
+    """
+    try:
+        config = msgspec.toml.decode(path.read_bytes(), type=Config)
+    except OSError as problem:
+        raise ValueError(f"{path}: {problem.strerror}") from problem
+    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
+        raise ValueError(f"{path}: {_hint(str(problem))}") from problem
+    return _anchored(config, path.absolute().parent)
+
+
+def _hint(problem: str) -> str:
+    unknown = re.search(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?", problem)
+    if unknown is None:
+        return problem.replace("`$.", "`")
+    field, section = unknown[1], unknown[2] or ""
+    known = _fields(section)
+    near = difflib.get_close_matches(field, known, n=1)
+    where = f"{section}.{field}" if section else field
+    return f"{where}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
+
+
+def _fields(section: str) -> list[str]:
+    kind: type[msgspec.Struct] = Config
+    for name in filter(None, section.split(".")):
+        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[name]
+    return [field.name for field in msgspec.structs.fields(kind)]
+
+
+def _anchored(config: Config, folder: Path) -> Config:
+    """Return the config with its paths made absolute, so that no working directory matters."""
+    state = folder / config.state
+    gateway = msgspec.structs.replace(
+        config.gateway,
+        policy=config.policy,
+        flags=str(folder / config.gateway.flags)
+        if config.gateway.flags != GatewaySettings().flags
+        else str(state / "flags.json"),
+        spool=str(folder / config.gateway.spool)
+        if config.gateway.spool != GatewaySettings().spool
+        else str(state / "spool"),
+        generations_topic=config.stream.generations,
+        feedback_topic=config.stream.feedback,
+    )
+    return msgspec.structs.replace(
+        config,
+        state=str(state),
+        reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
+        learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
+        gateway=gateway,
+    )

@@ -1,0 +1,203 @@
+"""Demo house: the real processes that the demo starts, and the config they share."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from ..ops.engine_server import EngineServer
+from ..ops.mlflow_server import MlflowServer
+from ..ops.server import LOOPBACK, Server, free_port
+from ..ops.vllm_server import VllmServer
+from .work import pretraining_pairs
+
+PRETRAINING_STEPS = 500
+
+CONFIG = """\
+# Written by `rlwd demo`: the real thing, with the numbers of one small machine.
+policy = "demo"
+state = "state"
+look_seconds = 0.5
+stop_seconds = 20.0
+
+[stream]
+kind = "{stream}"
+poll_seconds = 0.1
+
+[stream.kafka]
+bootstrap_servers = ["{kafka}"]
+group_id = "rlwd-demo"
+group_instance_id = "rlwd-demo-0"
+
+[batch]
+episodes = 256
+at_most = 384
+held_out = 0.1
+max_lead = 1
+
+[learner]        # measured: reaches 0.80 in five versions; the production defaults are gentler
+model = "policy"
+device = "cpu"
+lora_rank = 8
+lora_alpha = 8.0
+learning_rate = 5e-3
+warmup_steps = 0
+passes = 4
+minibatch_episodes = 64
+ratio_cap = 2.0
+ratio_mask = 0.2
+negative_weight = 0.2
+kl_weight = 0.05
+max_policy_age = 3
+pack_tokens = 512
+threads = 1
+seed = {seed}
+
+[engine]
+urls = ["{engine}"]
+
+[gate]
+margin = 0.1
+
+[rollout]        # half of the crowd each, and promotion on non-inferiority at a margin of 0.10
+steps = [0.49]
+anchor_share = 0.02
+step_users = 0
+step_seconds = 0.0
+min_users = 100
+margin = 0.10
+planned_users = 200
+deadline_seconds = 90.0
+gate_seconds = 60.0
+bake_seconds = 1.0
+linger_seconds = 10.0
+
+[gateway]
+host = "127.0.0.1"
+port = {gateway}
+model = "rlwd"
+engines = ["{engine}"]
+
+[mlflow]
+tracking_uri = "{mlflow}"
+
+[http]
+port = {http}
+"""
+
+SPEC = """\
+# The demo's people decide within half a second, so its horizons are short.
+name = "demo"
+
+[ready]
+default = 0
+
+[decision]
+default = 20
+
+[horizons]
+accepted = 20
+rejected = 20
+edited = 20
+undone = 20
+rated = 20
+kept = 60
+
+[parts]
+accepted = 1.0
+edit_similarity = 0.5
+kept = 0.5
+rated = 0.5
+"""
+
+
+class DemoHouse:
+    """Engine, MLflow, daemon and gateway as processes of their own, all in one folder."""
+
+    def __init__(self, folder: Path, *, seed: int, kafka: str, vllm: bool) -> None:
+        self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
+        self.model = self.folder / "policy"
+        self.config = self.folder / "rlwd.toml"
+        self.gateway_port, self.http_port = free_port(), free_port()
+        self.gateway_url = f"http://{LOOPBACK}:{self.gateway_port}"
+        self.http_url = f"http://{LOOPBACK}:{self.http_port}"
+        self.mlflow = MlflowServer(self.folder / "mlflow")
+        self.engine: EngineServer | VllmServer = (
+            VllmServer(self.model, self.folder) if vllm else EngineServer(self.model, self.folder)
+        )
+        self.daemon = self._rlwd("run", f"{self.http_url}/readyz")
+        self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
+
+    def write_config(self) -> None:
+        """Write the config that daemon and gateway read."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = CONFIG.format(
+            stream="kafka" if self.kafka else "embedded",
+            kafka=self.kafka or f"{LOOPBACK}:9092",
+            seed=self.seed,
+            engine=self.engine.url,
+            gateway=self.gateway_port,
+            mlflow=self.mlflow.url,
+            http=self.http_port,
+        )
+        spec = self.folder / "rewards.toml"
+        spec.write_text(SPEC)
+        self.config.write_text(
+            text.replace('state = "state"', 'state = "state"\nreward_spec = "rewards.toml"', 1)
+        )
+
+    def make_policy(self) -> "subprocess.Popen[bytes]":
+        """Begin to make and pre-train the tiny policy; its lines are `done of` steps."""
+        pairs = self.folder / "pretraining.json"
+        pairs.write_bytes(orjson.dumps(pretraining_pairs()))
+        command = [sys.executable, "-m", "rlwd.learner.pretrain", str(self.model)]
+        options = ["--seed", str(self.seed), "--steps", str(PRETRAINING_STEPS)]
+        # One thread: on two shared cores two of them mostly wait for each other.
+        return subprocess.Popen(
+            [*command, *options, "--examples", str(pairs)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run all processes in the block; afterwards stop them in the order that loses nothing."""
+        with contextlib.ExitStack() as stack:
+            for server in (self.engine, self.daemon, self.gateway):
+                stack.callback(server.stop)
+                server.spawn()
+            for server in (self.engine, self.daemon, self.gateway):
+                server.wait()
+            yield
+            self.gateway.stop()
+
+    def live(self) -> dict[str, Any]:
+        """Return what the daemon says of itself; empty where it does not answer in time."""
+        try:
+            answer = httpx.get(f"{self.http_url}/statusz", timeout=2.0)
+            document: dict[str, Any] = orjson.loads(answer.content)
+        except (httpx.HTTPError, orjson.JSONDecodeError):
+            return {}
+        return document
+
+    def _rlwd(self, command: str, ready: str) -> Server:
+        def healthy() -> bool:
+            try:
+                return httpx.get(ready, timeout=2.0).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        return Server(
+            [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.config)],
+            name=command,
+            log=self.folder / f"{command}.log",
+            healthy=healthy,
+            environment={"OMP_NUM_THREADS": "1"},
+            start_seconds=120.0,
+        )

@@ -1,0 +1,132 @@
+"""Health: /livez /readyz /metrics /statusz, answered by a thread of its own."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+STUCK_SECONDS = 60.0
+"""A loop that did not turn for so long is not alive."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Vitals:
+    """What the loop tells the health page; written by the loop alone."""
+
+    ticked_at: float = field(default_factory=time.monotonic)
+    """Monotonic time of the last turn."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What keeps the daemon from being ready, by dependency."""
+    live: dict[str, Any] = field(default_factory=dict)
+    """Facts of the moment that are in no table: the learner's state, the rollout's stage."""
+
+    def report(self, dependency: str, problem: str | None) -> None:
+        """Say whether a dependency works."""
+        if problem is None:
+            self.problems.pop(dependency, None)
+        else:
+            self.problems[dependency] = problem
+
+
+class HealthServer:
+    """A small HTTP server in a thread.
+
+    Consumes: requests; waits for: a request; unblocked by: `stop`; produces: answers. It never
+    writes anything that the loop owns.
+    """
+
+    def __init__(
+        self,
+        vitals: Vitals,
+        registry: CollectorRegistry,
+        status: Callable[[], dict[str, Any]],
+        *,
+        host: str,
+        port: int,
+        token: str = "",
+    ) -> None:
+        self.vitals, self.registry, self.status = vitals, registry, status
+        self.host, self.port, self.token = host, port, token
+        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
+        self._problem: OSError | None = None
+        self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
+
+    def start(self) -> None:
+        """Listen; raises OSError where the port is taken."""
+        self._thread.start()
+        self._started.wait()
+        if self._problem is not None:
+            raise self._problem
+
+    def stop(self) -> None:
+        """Stop listening."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(5.0)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        app = web.Application(middlewares=[self._guard])
+        app.add_routes(
+            [
+                web.get("/livez", self._livez),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics),
+                web.get("/statusz", self._statusz),
+            ]
+        )
+        runner = web.AppRunner(app, access_log=None)
+        try:
+            self._loop.run_until_complete(runner.setup())
+            site = web.TCPSite(runner, self.host, self.port)
+            self._loop.run_until_complete(site.start())
+        except OSError as problem:
+            self._problem = problem
+            return
+        finally:
+            self._started.set()
+        self._loop.run_forever()
+        self._loop.run_until_complete(runner.cleanup())
+        self._loop.close()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if self.token and request.path not in ("/livez", "/readyz") and given != self.token:
+            return _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)
+        response: web.StreamResponse = await handler(request)
+        return response
+
+    async def _livez(self, _request: web.Request) -> web.Response:
+        age = time.monotonic() - self.vitals.ticked_at
+        return _answer(
+            {"alive": age < STUCK_SECONDS, "last_tick_seconds": round(age, 3)},
+            200 if age < STUCK_SECONDS else 503,
+        )
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        problems = dict(self.vitals.problems)
+        return _answer({"ready": not problems, "problems": problems}, 503 if problems else 200)
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        page = generate_latest(self.registry)
+        return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _statusz(self, _request: web.Request) -> web.Response:
+        stored = await asyncio.to_thread(self.status)
+        return _answer({**stored, "live": self.vitals.live}, 200)
+
+
+def _answer(document: dict[str, Any], status: int) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS),
+        status=status,
+        content_type="application/json",
+    )

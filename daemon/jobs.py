@@ -1,0 +1,76 @@
+"""Jobs: periodic work by APScheduler; a job only enqueues an intent that the loop drains."""
+
+import queue
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from apscheduler.schedulers.background import BackgroundScheduler
+
+
+class Intent(StrEnum):
+    """What a timer or a handler asks of the loop."""
+
+    RECONCILE_ENGINE = "reconcile_engine"
+    """See that every replica has what should be loaded."""
+    FORWARD_DEAD_LETTERS = "forward_dead_letters"
+    """Send dead letters to their topic."""
+    CLOSE_HORIZONS = "close_horizons"
+    """Give up what waited too long."""
+    MIRROR = "mirror"
+    """Send metrics to MLflow."""
+    MEASURE = "measure"
+    """Count fates for the metrics page."""
+
+
+PERIODS: Mapping[Intent, float] = {
+    Intent.RECONCILE_ENGINE: 5.0,
+    Intent.FORWARD_DEAD_LETTERS: 5.0,
+    Intent.CLOSE_HORIZONS: 1.0,
+    Intent.MIRROR: 5.0,
+    Intent.MEASURE: 2.0,
+}
+"""Seconds between two of a kind."""
+
+
+class Jobs:
+    """A scheduler in memory, rebuilt from the configuration at each start.
+
+    One job at most waits for each intent: a loop that is behind does the work once and not for
+    every period that it missed.
+    """
+
+    def __init__(self, periods: Mapping[Intent, float] = PERIODS) -> None:
+        self._waiting: queue.SimpleQueue[Intent] = queue.SimpleQueue()
+        self._scheduler = BackgroundScheduler(timezone="UTC")
+        for intent, seconds in periods.items():
+            self._scheduler.add_job(
+                self.ask,
+                "interval",
+                seconds=seconds,
+                args=(intent,),
+                id=str(intent),
+                replace_existing=True,
+                coalesce=True,
+                max_instances=1,
+                misfire_grace_time=None,
+            )
+
+    def ask(self, intent: Intent) -> None:
+        """Ask the loop for something; safe from any thread."""
+        self._waiting.put(intent)
+
+    def drain(self) -> Iterable[Intent]:
+        """Return what was asked for since the last call, each intent once."""
+        found: dict[Intent, None] = {}
+        while not self._waiting.empty():
+            found[self._waiting.get_nowait()] = None
+        return list(found)
+
+    def start(self) -> None:
+        """Begin to ask."""
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)

@@ -1,0 +1,105 @@
+"""Lease: the control role is one; a second daemon refuses, naming the holder (CONTRACTS 23, 24)."""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..streams.store import Store
+from ..streams.transaction import Transaction
+
+MIGRATIONS = (
+    """
+CREATE TABLE leases (
+    policy TEXT NOT NULL, role TEXT NOT NULL, epoch INTEGER NOT NULL,
+    host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, seen REAL NOT NULL,
+    PRIMARY KEY (policy, role))
+""",
+)
+
+EXPIRES_SECONDS = 30.0
+"""A holder on another host that was not seen for so long has lost the lease."""
+
+
+class LeaseHeld(RuntimeError):
+    """Another daemon is in charge; the message names it."""
+
+
+class LeaseLost(RuntimeError):
+    """Another daemon took over while this one was silent; going on would be two in charge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Proof of being the one in charge."""
+
+    policy: str
+    """Of which policy."""
+    epoch: int
+    """Grows with every taking; a learner of an older epoch may not publish."""
+
+
+def take_lease(store: Store, policy: str, now: float) -> Lease:
+    """Become the one in charge of a policy.
+
+    Raises LeaseHeld, naming host and process, where another daemon lives.
+    """
+    host, pid = socket.gethostname(), os.getpid()
+    with store.transaction() as tx:
+        row = tx.execute(
+            "SELECT epoch, host, pid, started, seen FROM leases"
+            " WHERE policy = ? AND role = 'control'",
+            (policy,),
+        ).fetchone()
+        if row is not None and _lives(row, host, now):
+            raise LeaseHeld(
+                f"policy {policy!r} is controlled by process {row[2]} on {row[1]} (epoch {row[0]},"
+                f" seen {now - row[4]:.0f} s ago): stop it first, or give this daemon another state"
+            )
+        epoch = 1 + (row[0] if row else 0)
+        tx.execute(
+            "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
+            " VALUES (?, 'control', ?, ?, ?, ?, ?) ON CONFLICT (policy, role) DO UPDATE SET"
+            " epoch = excluded.epoch, host = excluded.host, pid = excluded.pid,"
+            " started = excluded.started, seen = excluded.seen",
+            (policy, epoch, host, pid, _process_start(pid), now),
+        )
+    return Lease(policy=policy, epoch=epoch)
+
+
+def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
+    """Say that this daemon lives; raises LeaseLost where another one took over."""
+    kept = tx.execute(
+        "UPDATE leases SET seen = ? WHERE policy = ? AND role = 'control' AND epoch = ?",
+        (now, lease.policy, lease.epoch),
+    )
+    if kept.rowcount != 1:
+        raise LeaseLost(f"policy {lease.policy!r}: epoch {lease.epoch} is over")
+
+
+def release_lease(store: Store, lease: Lease) -> None:
+    """Let the next daemon in at once; the epoch stays, so that it only grows."""
+    with store.transaction() as tx:
+        tx.execute(
+            "UPDATE leases SET seen = 0, pid = 0 WHERE policy = ? AND epoch = ?",
+            (lease.policy, lease.epoch),
+        )
+
+
+def _lives(row: tuple[int, str, int, str, float], host: str, now: float) -> bool:
+    _, holder_host, pid, started, seen = row
+    if pid == 0:
+        return False
+    if holder_host == host:
+        # The same host can be asked; a pid that was given to another program started later.
+        return _process_start(pid) == started != ""
+    return now - seen < EXPIRES_SECONDS
+
+
+def _process_start(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot, or nothing where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

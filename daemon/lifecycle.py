@@ -1,0 +1,69 @@
+"""Lifecycle: signals, and the truth told to the supervisor (systemd's notify protocol)."""
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """One span of time shared by all the calls that must fit into it."""
+
+    at: float
+    """Monotonic seconds."""
+
+    @classmethod
+    def after(cls, seconds: float) -> "Deadline":
+        """Return the deadline that lies so many seconds ahead."""
+        return cls(at=time.monotonic() + seconds)
+
+    @property
+    def left(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self.at - time.monotonic())
+
+
+class Lifecycle:
+    """Turns signals into a flag that the loop reads; a second signal means at once."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.by_signal: int | None = None
+
+    @contextmanager
+    def signals(self) -> Iterator[None]:
+        """Catch SIGTERM and SIGINT in the block; restore the old handlers after it."""
+        caught = (signal.SIGTERM, signal.SIGINT)
+        old = {number: signal.signal(number, self._catch) for number in caught}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _catch(self, number: int, _frame: FrameType | None) -> None:
+        # Only a flag: nothing else is safe in a handler.
+        if self.stopping:
+            os._exit(128 + number)
+        self.stopping, self.by_signal = True, number
+
+
+def notify(state: str) -> bool:
+    """Send one line to systemd, such as READY=1; False where no supervisor listens.
+
+    Source: sd_notify(3); a leading @ in NOTIFY_SOCKET is an abstract name.
+    """
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return False
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+        channel.connect(address)
+        channel.sendall(state.encode())
+    return True

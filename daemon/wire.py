@@ -1,0 +1,149 @@
+"""Wire: builds every object from the configuration; the only room where all names meet."""
+
+import time
+from pathlib import Path
+
+from ..learner.manifest import write_epoch
+from ..learner.settings import ChildSettings
+from ..ops import candidates
+from ..ops.engine import Engine
+from ..ops.mirror import Mirror
+from ..ops.rollout_controller import RolloutController
+from ..ops.vllm import HttpEngine
+from ..rewards.spec import Spec, load_spec
+from ..streams.embedded import EmbeddedSink, EmbeddedSource
+from ..streams.join import Joiner
+from ..streams.kafka import KafkaSink, KafkaSource
+from ..streams.source import EventSink, EventSource, Resume
+from ..streams.store import Store
+from . import applied, lease, sealing
+from .child import LearnerChild
+from .config import Config
+from .health import HealthServer, Vitals
+from .ingest import Ingest, open_store
+from .jobs import Jobs
+from .lease import take_lease
+from .loop import Daemon
+from .metrics import Metrics
+from .release import Release
+from .reporting import rollout_reporter
+from .scorer import Scorer
+from .status import read_status
+from .training import Training
+
+DEFAULT_SPEC = Path(__file__).parents[1] / "rewards" / "default.toml"
+
+
+def reward_spec(path: str) -> Spec:
+    """Read the reward spec, or the built-in one where no path is given."""
+    return load_spec(Path(path) if path else DEFAULT_SPEC)
+
+
+def state_store(config: Config) -> Store:
+    """Open the state database with every folder's tables."""
+    return open_store(
+        config.state_path / "rlwd.db",
+        {
+            "daemon": (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS),
+            "ops": candidates.MIGRATIONS,
+        },
+    )
+
+
+def event_source(config: Config, resume: Resume) -> EventSource:
+    """Open the log to read from."""
+    topics = (config.stream.generations, config.stream.feedback)
+    if config.stream.kind == "kafka":
+        return KafkaSource(config.stream.kafka, topics, resume)
+    return EmbeddedSource(config.log_path, topics, resume)
+
+
+def event_sink(config: Config) -> EventSink:
+    """Open the log to write to."""
+    if config.stream.kind == "kafka":
+        return KafkaSink(config.stream.kafka)
+    return EmbeddedSink(config.log_path)
+
+
+def engines(config: Config) -> list[Engine]:
+    """Return a client for each replica."""
+    return [
+        HttpEngine(url, token=config.engine.token, timeout_seconds=config.engine.request_seconds)
+        for url in config.engine.urls
+    ]
+
+
+def build_daemon(config: Config) -> Daemon:
+    """Build the control loop; raises LeaseHeld where another one is in charge."""
+    store = state_store(config)
+    held = take_lease(store, config.policy, time.time())
+    checkpoints = config.state_path / "checkpoints"
+    checkpoints.mkdir(parents=True, exist_ok=True)
+    write_epoch(checkpoints, held.epoch)
+    spec = reward_spec(config.reward_spec)
+    ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+    ingest.source = event_source(config, ingest.resume)
+    mirror = Mirror(config.mlflow, config.policy, config.state_path)
+    controller = RolloutController(config.policy, config.rollout)
+    release = Release(
+        store,
+        config.policy,
+        controller,
+        engines(config),
+        config.gate,
+        flags=config.flags_path,
+        checkpoints=checkpoints,
+        look_seconds=config.look_seconds,
+        moved=rollout_reporter(mirror, store, controller),
+    )
+    training = _training(config, store, checkpoints, held.epoch, release)
+    vitals, metrics = Vitals(problems={"learner": "starting", "engine": "not asked yet"}), Metrics()
+    health = HealthServer(
+        vitals,
+        metrics.registry,
+        lambda: read_status(store, config.policy),
+        host=config.http.host,
+        port=config.http.port,
+        token=config.http.token,
+    )
+    return Daemon(
+        store=store,
+        policy=config.policy,
+        lease=held,
+        ingest=ingest,
+        training=training,
+        release=release,
+        sink=event_sink(config),
+        dead_letter_topic=config.stream.dead_letters,
+        mirror=mirror,
+        jobs=Jobs(),
+        health=health,
+        vitals=vitals,
+        metrics=metrics,
+        poll_seconds=config.stream.poll_seconds,
+        poll_records=config.stream.poll_records,
+        stop_seconds=config.stop_seconds,
+    )
+
+
+def _training(
+    config: Config, store: Store, checkpoints: Path, epoch: int, release: Release
+) -> Training:
+    with store.reading() as view:
+        refused = tuple(release.controller.quarantined(view))
+    settings = ChildSettings(
+        learner=config.learner,
+        policy=config.policy,
+        folder=str(checkpoints),
+        lease_epoch=epoch,
+        quarantined=refused,
+    )
+    return Training(
+        store,
+        config.policy,
+        config.batch,
+        LearnerChild(settings, config.state_path),
+        batches=config.state_path / "batches",
+        checkpoints=checkpoints,
+        register=release.register,
+    )
