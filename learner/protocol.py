@@ -1,0 +1,103 @@
+"""Protocol: JSON lines between the daemon and its learner child. Importable without torch.
+
+One command at a time: after each the child reports, and then says `asking` again. The manifest on
+disk is the truth; these lines are hints that spare polling.
+"""
+
+import msgspec
+
+
+class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", tag_field="kind"):
+    """Daemon to child: update the policy with this sealed batch."""
+
+    path: str
+    """File of the sealed batch."""
+
+
+class Skip(msgspec.Struct, frozen=True, kw_only=True, tag="skip", tag_field="kind"):
+    """Daemon to child: give this batch up; a checkpoint lists it, the weights stay."""
+
+    path: str
+    """File of the sealed batch."""
+    reason: str
+    """Why, for people."""
+
+
+class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag="rollback", tag_field="kind"):
+    """Daemon to child: go back to the bits of a checkpoint, in a new one."""
+
+    to_sequence: int
+    """The checkpoint whose weights, moments and trackers are taken up again."""
+
+
+Command = Apply | Skip | Rollback
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="kind"):
+    """Child to daemon, once: a checkpoint is restored or made."""
+
+    sequence: int
+    """Of that checkpoint."""
+    version: str
+    """Of that checkpoint."""
+
+
+class Asking(msgspec.Struct, frozen=True, kw_only=True, tag="asking", tag_field="kind"):
+    """Child to daemon: idle, give me a command."""
+
+    sequence: int
+    """Of the newest checkpoint: the parent of the next batch."""
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="kind"):
+    """Child to daemon: optimizer steps made within the batch."""
+
+    batch_id: int
+    """The batch at work."""
+    done: int
+    """Optimizer steps made."""
+    of: int
+    """Optimizer steps in all."""
+
+
+class Checkpointed(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint", tag_field="kind"):
+    """Child to daemon: this checkpoint is durable (or was already, where the batch was applied)."""
+
+    sequence: int
+    """Of the checkpoint."""
+    version: str
+    """Of the checkpoint."""
+
+
+class BatchFailed(msgspec.Struct, frozen=True, kw_only=True, tag="batch_failed", tag_field="kind"):
+    """Child to daemon: given up; a checkpoint with the batch under `skipped` is durable."""
+
+    batch_id: int
+    """The batch given up."""
+    reason: str
+    """Why, for people."""
+    sequence: int
+    """Of that checkpoint."""
+
+
+Report = Ready | Asking | Progress | Checkpointed | BatchFailed
+
+_COMMANDS = msgspec.json.Decoder(Command)
+_REPORTS = msgspec.json.Decoder(Report)
+
+
+def encode_line(message: Command | Report) -> bytes:
+    """Write one line, with its newline."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+def decode_command(line: bytes) -> Command:
+    """Read one line of the daemon's; raises msgspec.ValidationError or msgspec.DecodeError."""
+    command: Command = _COMMANDS.decode(line)
+    return command
+
+
+def decode_report(line: bytes) -> Report:
+    """Read one line of the child's; raises msgspec.ValidationError or msgspec.DecodeError."""
+    report: Report = _REPORTS.decode(line)
+    return report

@@ -1,0 +1,244 @@
+"""Update: one sealed batch applied to the learner, all of it or nothing (CONTRACTS 18).
+
+Legend: M completion tokens of a pack, D hidden width.
+"""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .advantage import standardised
+from .batch import Pack, check_batch
+from .candidate import HeldOut, Probe, SealedBatch, SealedEpisode
+from .evidence import held_out_evidence
+from .learner import Learner
+from .loss import LOG_RATIO_LIMIT, means, policy_loss, ratio_sums
+
+
+class BatchGivenUp(Exception):
+    """A batch that cannot be applied; the learner is as it was before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What applying a batch brought."""
+
+    held_out: HeldOut | None
+    """Evidence for the gate."""
+    probe: Probe
+    """What a server of the new weights must answer."""
+    metrics: dict[str, float]
+    """Slash-grouped, all finite."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scores:
+    """What the present weights say of episodes, one entry for each."""
+
+    logp: list[Tensor]
+    """[tokens] log-probabilities at the episode's temperature."""
+    anchor: list[Tensor]
+    """[tokens, D] the anchor's hidden states; empty where the KL has no weight."""
+    metrics: dict[str, float]
+    """Means over tokens."""
+
+
+def apply_batch(
+    learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None] | None = None
+) -> Update:
+    """Go over the batch's episodes `passes` times and return the evidence.
+
+    `progress(done, of)` is called after each optimizer step. The order of episodes depends on seed
+    and batch id alone, so that applying a batch again to the same checkpoint gives the same bits.
+    Raises BatchGivenUp, with everything put back, where an episode is malformed or a loss or
+    gradient is not finite; it is found before the step that would have spread it.
+    """
+    before = learner.snapshot()
+    try:
+        check_batch(batch, learner.settings, learner.policy.vocabulary)
+        return _applied(learner, batch, progress or (lambda done, of: None))
+    except (ValueError, BatchGivenUp) as problem:
+        learner.restore(before)
+        raise BatchGivenUp(str(problem)) from problem
+
+
+def _applied(learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None]) -> Update:
+    settings = learner.settings
+    episodes = [e for e in batch.episodes if e.age <= settings.max_policy_age]
+    if not episodes:
+        raise BatchGivenUp(f"no episode of {len(batch.episodes)} is within max_policy_age")
+    tokens = [len(e.completion_token_ids) for e in episodes]
+    rewards, values = [e.reward for e in episodes], learner.tracker.observe(episodes)
+    advantages = standardised(rewards, values, tokens, floor=settings.advantage_floor)
+    old = score(learner, episodes, anchor=settings.kl_weight > 0.0)
+    metrics = {f"before/{name}": value for name, value in old.metrics.items()}
+    metrics |= _optimise(learner, batch.batch_id, episodes, advantages, old.anchor, progress)
+    new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
+    metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
+    metrics["drift"] = _record_drift(learner, episodes, old.logp, new.logp)
+    metrics |= _batch_metrics(batch, episodes, rewards, values)
+    held_out = _held_out(learner, batch.held_out)
+    if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise BatchGivenUp(f"not finite: {', '.join(odd)}")
+    return Update(held_out=held_out, probe=learner.probe(episodes[0]), metrics=metrics)
+
+
+def score(
+    learner: Learner,
+    episodes: Sequence[SealedEpisode],
+    *,
+    anchor: bool = False,
+    anchors: Sequence[Tensor] = (),
+) -> Scores:
+    """Score episodes under the present weights, without gradients.
+
+    With `anchor` the anchor's states are computed, or taken from `anchors` where given: it never
+    changes, so the passes over a batch need them once. They stay in memory, D numbers a token.
+    """
+    logp = [torch.empty(0)] * len(episodes)
+    kept_anchor = list(anchors) or [torch.empty(0)] * (len(episodes) if anchor else 0)
+    totals: dict[str, float] = defaultdict(float)
+    for indices, packed in learner.packs(episodes):
+        anchor_MD = None
+        if anchor and not anchors:
+            with learner.policy.as_anchor():
+                anchor_MD = learner.hidden(packed)
+            for place, index in enumerate(indices):
+                kept_anchor[index] = anchor_MD[packed.segments_M == place]
+        elif anchor:
+            anchor_MD = torch.cat([kept_anchor[index] for index in indices])
+        with torch.no_grad():
+            head = learner.head(packed, anchor_MD=anchor_MD)
+        log_ratio_M = (head.logp - packed.behaviour_M).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        for name, value in ratio_sums(head, log_ratio_M).items():
+            totals[name] += value
+        for place, index in enumerate(indices):
+            logp[index] = head.logp[packed.segments_M == place]
+    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals))
+
+
+def _optimise(
+    learner: Learner,
+    batch_id: int,
+    episodes: Sequence[SealedEpisode],
+    advantages: Sequence[float],
+    anchors: Sequence[Tensor],
+    progress: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Make all the optimizer steps and return means over them."""
+    settings, size = learner.settings, learner.settings.minibatch_episodes
+    shuffle = random.Random(f"{settings.seed}/{batch_id}")
+    order, steps = list(range(len(episodes))), settings.passes * -(-len(episodes) // size)
+    totals: dict[str, float] = defaultdict(float)
+    norms, done = list[float](), 0
+    for _ in range(settings.passes):
+        shuffle.shuffle(order)
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            norms.append(_step(learner, chosen, episodes, advantages, anchors, totals))
+            done += 1
+            progress(done, steps)
+    return {
+        **means(totals),
+        "grad_norm": sum(norms) / len(norms),
+        "grad_norm/max": max(norms),
+        "steps": float(steps),
+    }
+
+
+def _step(
+    learner: Learner,
+    chosen: Sequence[int],
+    episodes: Sequence[SealedEpisode],
+    advantages: Sequence[float],
+    anchors: Sequence[Tensor],
+    totals: dict[str, float],
+) -> float:
+    """One optimizer step on the chosen episodes; returns the gradient's norm before the clip."""
+    settings = learner.settings
+    normaliser = float(sum(len(episodes[i].completion_token_ids) for i in chosen))
+    learner.optimizer.zero_grad()
+    for indices, packed in learner.packs([episodes[i] for i in chosen]):
+        ours = [chosen[i] for i in indices]
+        anchor_MD = torch.cat([anchors[i] for i in ours]) if anchors else None
+        loss = policy_loss(
+            learner.head(packed, anchor_MD=anchor_MD),
+            packed.behaviour_M,
+            _per_token([advantages[i] for i in ours], packed),
+            normaliser=normaliser,
+            settings=settings,
+        )
+        if not torch.isfinite(loss.total):
+            raise BatchGivenUp("the loss is not finite")
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        for name, value in loss.sums.items():
+            totals[name] += value
+    parameters = list(learner.policy.trainable().values())
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
+    if not norm < float("inf"):
+        raise BatchGivenUp("the gradient is not finite")
+    for group in learner.optimizer.param_groups:
+        group["lr"] = settings.learning_rate * _warmth(learner)
+    learner.optimizer.step()
+    return norm
+
+
+def _warmth(learner: Learner) -> float:
+    """Share of the learning rate at this step of the policy's life."""
+    made = next((int(v) for name, v in learner.moments().items() if name.endswith("/step")), 0)
+    return min(1.0, (made + 1) / (learner.settings.warmup_steps + 1))
+
+
+def _per_token(values: Sequence[float], packed: Pack) -> Tensor:
+    return torch.tensor(values, device=packed.segments_M.device)[packed.segments_M]
+
+
+def _record_drift(
+    learner: Learner,
+    episodes: Sequence[SealedEpisode],
+    old: Sequence[Tensor],
+    new: Sequence[Tensor],
+) -> float:
+    """Tell the tracker how far each segment's answers moved; returns the mean over all tokens."""
+    moved: dict[str, list[Tensor]] = defaultdict(list)
+    for episode, was, now in zip(episodes, old, new, strict=True):
+        moved[episode.segment].append((now - was).abs())
+    by_segment = {name: float(torch.cat(parts).mean()) for name, parts in moved.items()}
+    overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
+    if not overall < float("inf"):
+        raise BatchGivenUp("the new weights' log-probabilities are not finite")
+    learner.tracker.moved(by_segment, overall)
+    return overall
+
+
+def _batch_metrics(
+    batch: SealedBatch,
+    episodes: Sequence[SealedEpisode],
+    rewards: Sequence[float],
+    values: Sequence[float],
+) -> dict[str, float]:
+    count = len(episodes)
+    return {
+        "reward/mean": sum(rewards) / count,
+        "baseline/mean": sum(values) / count,
+        "episodes/trained": float(count),
+        "episodes/too_old": float(len(batch.episodes) - count),
+        "age/mean": sum(episode.age for episode in episodes) / count,
+        "age/max": float(max(episode.age for episode in episodes)),
+        "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
+    }
+
+
+def _held_out(learner: Learner, episodes: Sequence[SealedEpisode]) -> HeldOut | None:
+    if not episodes:
+        return None
+    log_ratios = [
+        float(logp.sum()) - sum(episode.logprobs)
+        for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
+    ]
+    return held_out_evidence(log_ratios, [episode.reward for episode in episodes])
