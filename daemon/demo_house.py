@@ -37,7 +37,7 @@ group_instance_id = "rlwd-demo-0"
 
 [batch]
 episodes = 256
-at_most = 384
+at_most = 256
 held_out = 0.1
 max_lead = 1
 
@@ -45,7 +45,7 @@ max_lead = 1
 model = "policy"
 device = "cpu"
 lora_rank = 8
-lora_alpha = 8.0
+lora_alpha = 16.0
 learning_rate = 5e-3
 warmup_steps = 0
 passes = 4
@@ -54,8 +54,8 @@ ratio_cap = 2.0
 ratio_mask = 0.2
 negative_weight = 0.2
 kl_weight = 0.05
-max_policy_age = 3
-pack_tokens = 512
+max_policy_age = 0    # only what the champion itself answered
+pack_tokens = 128
 threads = 1
 seed = {seed}
 
