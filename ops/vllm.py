@@ -1,0 +1,124 @@
+"""HttpEngine: an engine behind vLLM 0.32's HTTP, be it vLLM or the embedded one."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+LOAD_SECONDS = 120.0
+"""A load waits for the engine's step in progress: 2.5 s was measured on a small model."""
+
+
+class HttpEngine:
+    """One server. `load_inplace` is never sent: it mixes two policies inside one answer."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str = "",
+        timeout_seconds: float = 30.0,
+        load_seconds: float = LOAD_SECONDS,
+    ) -> None:
+        self._url, self._load_seconds = url.rstrip("/"), max(load_seconds, timeout_seconds)
+        self._client = httpx.Client(
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {token}"} if token else None,
+            timeout=timeout_seconds,
+            trust_env=False,  # A proxy named in the environment has no business between us.
+        )
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return self._url
+
+    def load(self, name: str, path: Path) -> None:
+        """Load an adapter; see Engine.load."""
+        wanted = path.absolute()
+        body = {"lora_name": name, "lora_path": str(wanted)}
+        answer = self._ask("POST", "/v1/load_lora_adapter", body, self._load_seconds)
+        if answer.status_code == 200:
+            return
+        held = self.loaded().get(name)
+        if held is not None and Path(held) == wanted:
+            return
+        if held is not None:
+            raise ValueError(f"{self.url}: {name} is loaded already, from {held}, not {wanted}")
+        raise ValueError(f"{self.url}: {name} from {wanted} was refused: {told(answer)}")
+
+    def unload(self, name: str) -> None:
+        """Forget an adapter; see Engine.unload."""
+        answer = self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": name})
+        if answer.status_code not in (200, 404):
+            raise ValueError(f"{self.url}: {name} was not unloaded: {told(answer)}")
+
+    def loaded(self) -> dict[str, str]:
+        """Return adapter name to path; base models have no parent and are left out."""
+        answer = self._ask("GET", "/v1/models")
+        if answer.status_code != 200:
+            raise ConnectionError(f"{self.url}: /v1/models: {told(answer)}")
+        return {one["id"]: one["root"] for one in answer.json()["data"] if one.get("parent")}
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Score tokens as a prompt; see Engine.logprobs."""
+        body = {
+            "model": name,
+            "prompt": list(token_ids),
+            "max_tokens": 1,
+            "prompt_logprobs": 0,
+            "temperature": 0,
+        }
+        answer = self._ask("POST", "/v1/completions", body)
+        if answer.status_code != 200:
+            raise ValueError(f"{self.url}: {name} was not scored: {told(answer)}")
+        entries = answer.json()["choices"][0]["prompt_logprobs"][1:]
+        scored = tuple(
+            float(entry[str(token)]["logprob"])
+            for entry, token in zip(entries, token_ids[1:], strict=True)
+        )
+        if not all(map(math.isfinite, scored)):
+            raise ValueError(f"{self.url}: {name} has log-probabilities that are not finite")
+        return scored
+
+    def healthy(self) -> bool:
+        """True where `/health` says 200."""
+        try:
+            return self._ask("GET", "/health").status_code == 200
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _ask(
+        self, method: str, path: str, body: Any = None, seconds: float | None = None
+    ) -> httpx.Response:
+        """Ask, and once more where a kept connection turned out to be closed.
+
+        Safe, because all that is asked here may be asked twice.
+        """
+        timeout = httpx.USE_CLIENT_DEFAULT if seconds is None else httpx.Timeout(seconds)
+        for last in (False, True):
+            try:
+                return self._client.request(method, path, json=body, timeout=timeout)
+            except httpx.TimeoutException as error:
+                raise TimeoutError(f"{self.url}{path}: no answer in time") from error
+            except (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError) as error:
+                if last:
+                    raise ConnectionError(f"{self.url}{path}: {error}") from error
+            except httpx.HTTPError as error:
+                raise ConnectionError(f"{self.url}{path}: {error}") from error
+        raise AssertionError("not reached")
+
+
+def told(answer: httpx.Response) -> str:
+    """Return status and message of an error answer."""
+    try:
+        message = answer.json()["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = answer.text[:200]
+    return f"{answer.status_code} {message}"

@@ -1,0 +1,60 @@
+"""Real servers for the whole session, each started only when a test first asks for it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rlwd.ops.kafka_server import KafkaServer
+from rlwd.ops.mlflow_server import MlflowServer
+from rlwd.ops.vllm_server import VllmServer
+
+
+def shared_data() -> Path | None:
+    """Folder with the recorded feedback of real people, or None."""
+    named = os.environ.get("RLWD_DATA")
+    folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
+    return folder if (folder / "copilot_telemetry.jsonl").exists() else None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Recorded feedback, or a skip that says what is missing."""
+    folder = shared_data()
+    if folder is None:
+        pytest.skip("no recorded feedback: set RLWD_DATA to the folder of copilot_telemetry.jsonl")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """One Apache Kafka broker in KRaft mode."""
+    with KafkaServer(tmp_path_factory.mktemp("kafka")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowServer]:
+    """One MLflow tracking server on SQLite."""
+    with MlflowServer(tmp_path_factory.mktemp("mlflow")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny Qwen3-architecture policy in a Hugging Face folder, hardly trained."""
+    from rlwd.learner.tiny import make_tiny_policy
+
+    folder = tmp_path_factory.mktemp("policy") / "tiny"
+    make_tiny_policy(folder, seed=0, steps=0)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def vllm_server(
+    tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[VllmServer]:
+    """One vLLM server on the tiny policy, runtime adapters allowed."""
+    with VllmServer(tiny_policy, tmp_path_factory.mktemp("vllm")) as server:
+        yield server

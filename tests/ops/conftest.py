@@ -1,0 +1,98 @@
+"""Versions of the tiny policy to serve, and the embedded engine to serve them."""
+
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlwd.learner.candidate import Candidate, Probe, adapter_digest, version_name
+from rlwd.ops.engine_server import EngineServer
+
+PROBE = tuple(range(60, 100))
+
+
+@pytest.fixture(scope="session")
+def engine_server(
+    tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[EngineServer]:
+    """One embedded engine on the tiny policy."""
+    with EngineServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
+        yield server
+
+
+class Truth:
+    """What transformers and PEFT say of a version: the reference for every engine."""
+
+    def __init__(self, policy: Path, adapter: Path | None) -> None:
+        from peft import PeftModel
+        from transformers import AutoModelForCausalLM
+
+        model: Any = AutoModelForCausalLM.from_pretrained(policy, dtype="float32")
+        self.model = model if adapter is None else PeftModel.from_pretrained(model, adapter)
+        self.model.eval()
+
+    def logprobs(self, token_ids: Sequence[int], temperature: float = 1.0) -> list[float]:
+        """Log-probability of each token but the first, by one plain forward pass."""
+        import torch
+
+        with torch.no_grad():
+            logits_TV = self.model(torch.tensor([list(token_ids)])).logits[0, :-1]
+        logprobs_TV = (logits_TV / temperature).log_softmax(-1)
+        return logprobs_TV.gather(1, torch.tensor(token_ids[1:])[:, None])[:, 0].tolist()
+
+    def greedy(self, token_ids: Sequence[int], count: int) -> list[int]:
+        """The likeliest next tokens, one at a time, never stopping."""
+        import torch
+
+        ids = list(token_ids)
+        with torch.no_grad():
+            for _ in range(count):
+                ids.append(int(self.model(torch.tensor([ids])).logits[0, -1].argmax()))
+        return ids[len(token_ids) :]
+
+
+def make_version(policy: Path, folder: Path, number: int) -> Candidate:
+    """Write an adapter with weights of its own, as the learner does, and return it."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(policy, dtype="float32")
+    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted = get_peft_model(model, lora)
+    generator = torch.Generator().manual_seed(number)
+    for name, weight in adapted.named_parameters():
+        if "lora_" in name:
+            weight.data = torch.randn(weight.shape, generator=generator) * 0.1
+    adapted.save_pretrained(folder / "written")
+    (folder / "written" / "README.md").unlink()
+    digest = adapter_digest(folder / "written")
+    version = version_name("policy", number, digest)
+    path = (folder / "written").rename(folder / version)
+    told = tuple(Truth(policy, path).logprobs(PROBE))
+    return Candidate(
+        version=version,
+        sequence=number,
+        digest=digest,
+        path=path,
+        probe=Probe(token_ids=PROBE, logprobs=told),
+        held_out=None,
+        metrics={},
+    )
+
+
+@pytest.fixture(scope="session")
+def versions(
+    tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Candidate, Candidate]:
+    """Two versions that differ."""
+    folder = tmp_path_factory.mktemp("versions")
+    return make_version(tiny_policy, folder, 1), make_version(tiny_policy, folder, 2)
+
+
+@pytest.fixture
+def scratch_version(versions: tuple[Candidate, Candidate], tmp_path: Path) -> Path:
+    """A copy of a version's folder that a test may damage."""
+    return Path(shutil.copytree(versions[0].path, tmp_path / versions[0].version))
