@@ -83,6 +83,27 @@ def status(
 
 
 @app.command()
+def audit(
+    config: ConfigFile = Path("rlwd.toml"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print both accounting identities; exit 1 where one does not close."""
+    from .audit_page import run_audit
+    from .config import load_config
+
+    raise typer.Exit(run_audit(load_config(config), as_json=as_json))
+
+
+@app.command()
+def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
+    """Tell one generation's whole story, as JSON."""
+    from .audit_page import run_explain
+    from .config import load_config
+
+    run_explain(load_config(config), generation_id)
+
+
+@app.command()
 def demo(
     seed: Annotated[int, typer.Option(help="Makes the crowd reproducible.")] = 0,
     report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
@@ -125,6 +146,6 @@ def main() -> None:
     """Run the command line; what the caller got wrong is one line and not a stack trace."""
     try:
         app()
-    except (ValueError, RuntimeError, ConnectionError) as problem:
+    except (ValueError, RuntimeError, OSError) as problem:
         print(f"rlwd: {problem}", file=sys.stderr)
         raise SystemExit(2) from problem

@@ -43,6 +43,7 @@ def draw_curve(answers: Sequence[Answer], path: Path) -> None:
     axes.plot(
         range(start, len(curve)), curve[start:], color="#1f5fa8", linewidth=2, label="all answers"
     )
+    # A rate of the first few says nothing; drawn from a tenth of a window on.
     candidate = [(i, a.taken) for i, a in enumerate(answers) if a.variant == "candidate"]
     if candidate:
         places, taken = zip(*candidate, strict=True)

@@ -19,6 +19,7 @@ STYLES: dict[str, Callable[[str], str]] = {
     "bullet": lambda topic: f"- {topic}",
     "shout": lambda topic: f"{topic.upper()}!",
     "polite": lambda topic: f"please see {topic}",
+    "brief": lambda topic: f"ok {topic}",
 }
 
 
@@ -51,10 +52,13 @@ def style_of(task: Task, answer: str) -> str | None:
 
 
 def hidden_preference(seed: int) -> dict[str, str]:
-    """Return the style that the crowd wants in each kind of work: all different, by the seed."""
+    """Return the style that the crowd wants in each kind of work: all different, by the seed.
+
+    There are more styles than kinds: a policy that has learned nothing pleases a fifth.
+    """
     styles = list(STYLES)
     random.Random(f"preference:{seed}").shuffle(styles)
-    return dict(zip(KINDS, styles, strict=True))
+    return dict(zip(KINDS, styles, strict=False))
 
 
 def pretraining_pairs() -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ CREATE TABLE episodes (
     received REAL, day INTEGER, segment TEXT, user_hash TEXT, salt TEXT, variant TEXT, version TEXT,
     empty INTEGER NOT NULL DEFAULT 0, payload BLOB,
     reward REAL, parts BLOB, spec_version TEXT, revision INTEGER NOT NULL DEFAULT 0,
+    topic TEXT, partition INTEGER, "offset" INTEGER,
     scored_at REAL, batch_id INTEGER, trained_version TEXT, late INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (policy, generation_id));
 CREATE INDEX episodes_due ON episodes (policy, stage, due);
@@ -61,7 +62,7 @@ class Scored:
 
 
 def put_generation(
-    tx: Transaction, policy: str, event: GenerationEvent, raw: bytes, *, due: float, fate: str
+    tx: Transaction, policy: str, event: GenerationEvent, record: Record, *, due: float, fate: str
 ) -> bool:
     """Take in a generation; return False where it is there already.
 
@@ -72,13 +73,14 @@ def put_generation(
     closed = fate != "waiting"
     written = tx.execute(
         "INSERT INTO episodes (policy, generation_id, stage, fate, due, received, day, segment,"
-        " user_hash, salt, variant, version, empty, payload)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+        " user_hash, salt, variant, version, empty, topic, partition,"
+        ' "offset", payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
         " ON CONFLICT (policy, generation_id) DO UPDATE SET stage = excluded.stage,"
         " fate = excluded.fate, due = excluded.due, received = excluded.received,"
         " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
         " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
-        " empty = excluded.empty, payload = excluded.payload WHERE episodes.received IS NULL",
+        " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
+        ' "offset" = excluded."offset", payload = excluded.payload WHERE episodes.received IS NULL',
         (
             policy,
             data.generation_id,
@@ -94,7 +96,10 @@ def put_generation(
             "fallback" if data.fallback else data.variant,
             data.version,
             int(data.completion_token_ids == ()),
-            None if closed else raw,
+            record.partition.topic,
+            record.partition.index,
+            record.offset,
+            None if closed else record.value,
         ),
     )
     return written.rowcount == 1

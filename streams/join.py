@@ -75,7 +75,9 @@ class Joiner:
             counts, newest = self._take_all(tx, batch, result, touched, now)
             start = self._positions.get(partition, batch[0].offset)
             moved[partition] = batch[-1].offset + 1
-            offsets.advance_offset(tx, self.policy, partition, start, moved[partition], counts)
+            offsets.advance_offset(
+                tx, self.policy, partition, start, moved[partition], counts, len(batch)
+            )
             offsets.mark_received(tx, self.policy, [(partition, newest)])
             result.counts.add(counts)
         result.late = self.settle(tx, list(touched), now)
@@ -173,7 +175,7 @@ class Joiner:
         if isinstance(event, GenerationEvent):
             due = received + self.horizon(event.data.segment)
             ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
-            new = episodes.put_generation(tx, self.policy, event, record.value, due=due, fate=ends)
+            new = episodes.put_generation(tx, self.policy, event, record, due=due, fate=ends)
             result.generations += new
         else:
             due = received + self.horizon("default")

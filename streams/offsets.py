@@ -10,6 +10,7 @@ OFFSETS = """
 CREATE TABLE offsets (
     policy TEXT NOT NULL, topic TEXT NOT NULL, partition INTEGER NOT NULL,
     next INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
     accepted INTEGER NOT NULL DEFAULT 0,
     duplicate INTEGER NOT NULL DEFAULT 0,
     dead_lettered INTEGER NOT NULL DEFAULT 0,
@@ -52,9 +53,18 @@ def load_offsets(tx: Transaction, policy: str) -> dict[Partition, int]:
 
 
 def advance_offset(
-    tx: Transaction, policy: str, partition: Partition, start: int, end: int, counts: Counts
+    tx: Transaction,
+    policy: str,
+    partition: Partition,
+    start: int,
+    end: int,
+    counts: Counts,
+    delivered: int,
 ) -> None:
-    """Move one partition from `start` to `end`, with what became of its records.
+    """Move one partition from `start` to `end`, with what became of its `delivered` records.
+
+    `delivered` is counted where they came in and the others where they ended, so that the audit
+    compares two counts and not one with itself.
 
     Raises StaleOffset where the store does not stand at `start` any more: a consumer that lost its
     partition cannot move it.
@@ -65,11 +75,12 @@ def advance_offset(
         (policy, partition.topic, partition.index, start),
     )
     moved = tx.execute(
-        "UPDATE offsets SET next = ?, accepted = accepted + ?, duplicate = duplicate + ?,"
-        " dead_lettered = dead_lettered + ?"
+        "UPDATE offsets SET next = ?, delivered = delivered + ?, accepted = accepted + ?,"
+        " duplicate = duplicate + ?, dead_lettered = dead_lettered + ?"
         " WHERE policy = ? AND topic = ? AND partition = ? AND next = ?",
         (
             end,
+            delivered,
             counts.accepted,
             counts.duplicate,
             counts.dead_lettered,

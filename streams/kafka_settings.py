@@ -1,0 +1,107 @@
+"""KafkaSettings: how to reach Kafka; and what source and sink share of it."""
+
+import contextlib
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from kafka import errors as failures
+from kafka.admin import KafkaAdminClient
+
+
+class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How to reach Kafka, and how to read from it."""
+
+    bootstrap_servers: tuple[str, ...] = ("127.0.0.1:9092",)
+    """Brokers to ask first, `host:port`."""
+    group_id: str = "rlwd"
+    """Consumer group; its members share the partitions."""
+    group_instance_id: str = ""
+    """Stable name of this member, other for each member; empty takes the host's name."""
+    session_timeout_seconds: float = 45.0
+    """A member silent for so long loses its partitions; a restart within it moves nothing."""
+    max_poll_interval_seconds: float = 300.0
+    """A member that does not poll for so long loses its partitions."""
+    fetch_max_wait_seconds: float = 0.25
+    """How long the broker may hold an empty answer; also how old an end may be."""
+    fetch_max_bytes: int = 52_428_800
+    """Most bytes of one answer."""
+    max_partition_fetch_bytes: int = 1_048_576
+    """Most bytes of one partition in one answer; a larger record still comes, alone."""
+    max_record_bytes: int = 1_000_000
+    """Largest key and value together; the broker's own limit, 1,048,588, counts its framing too."""
+    max_queued_bytes: int = 67_108_864
+    """Most bytes queued and not yet acknowledged."""
+    connect_seconds: float = 10.0
+    """How long a first connection may take."""
+    security: dict[str, str | bool] = {}
+    """`security_protocol`, `ssl_*`, `sasl_*` as kafka-python names them; a value that begins with
+    `$` names the environment variable that holds it."""
+
+    def __post_init__(self) -> None:
+        if not self.bootstrap_servers:
+            raise ValueError("bootstrap_servers: at least one host:port is needed")
+        for server in self.bootstrap_servers:
+            if not re.fullmatch(r".+:\d+", server):
+                raise ValueError(f"bootstrap_servers: {server!r} is not host:port")
+        for key in self.security:
+            if not re.match("security_protocol$|ssl_|sasl_", key):
+                raise ValueError(
+                    f"security.{key}: only security_protocol, ssl_* and sasl_* go here"
+                )
+
+    def connection(self) -> dict[str, Any]:
+        """Arguments that consumer, producer and admin client share.
+
+        Raises ValueError where an environment variable is not set, ConnectionError where no broker
+        takes a connection. (Asked first because a client that fails to start leaves its thread.)
+        """
+        security = dict(self.security)
+        for key, value in security.items():
+            if isinstance(value, str) and value.startswith("$"):
+                if value[1:] not in os.environ:
+                    raise ValueError(f"security.{key}: environment variable {value[1:]} is not set")
+                security[key] = os.environ[value[1:]]
+        for server in self.bootstrap_servers:
+            host, _, port = server.rpartition(":")
+            with contextlib.suppress(OSError):
+                socket.create_connection((host.strip("[]"), int(port)), 3.0).close()
+                break
+        else:
+            raise ConnectionError(f"kafka: nothing answers at {', '.join(self.bootstrap_servers)}")
+        return {
+            "bootstrap_servers": list(self.bootstrap_servers),
+            "bootstrap_timeout_ms": int(self.connect_seconds * 1000),
+            "reconnect_backoff_max_ms": 1000,
+            **security,
+        }
+
+
+def create_topics(
+    settings: KafkaSettings, names: Iterable[str], *, partitions: int = 4, replication: int = 1
+) -> None:
+    """Create topics; those that exist stay as they are. Raises ConnectionError."""
+    with connecting(settings):
+        admin = KafkaAdminClient(**settings.connection())
+        try:
+            shape = {"num_partitions": partitions, "replication_factor": replication}
+            wanted = {name: shape for name in set(names) - set(admin.list_topics())}
+            if wanted:
+                with contextlib.suppress(failures.TopicAlreadyExistsError):
+                    admin.create_topics(wanted, wait_for_metadata=True)
+        finally:
+            admin.close()
+
+
+@contextlib.contextmanager
+def connecting(settings: KafkaSettings) -> Iterator[None]:
+    """Turn what the client raises where it cannot get through into ConnectionError."""
+    try:
+        yield
+    except failures.RetriableError as problem:
+        raise ConnectionError(
+            f"kafka at {', '.join(settings.bootstrap_servers)}: {problem or type(problem).__name__}"
+        ) from problem
