@@ -6,7 +6,9 @@ Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -39,6 +41,14 @@ class Pack:
     """Log-probability of each token when it was drawn."""
     temperature_M: Tensor
     """At which it was drawn."""
+
+
+def read_batch(path: Path) -> SealedBatch:
+    """Read a sealed batch; raises ValueError, naming file and field, where it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SealedBatch)
+    except (OSError, msgspec.ValidationError, msgspec.DecodeError) as problem:
+        raise ValueError(f"{path}: {problem}") from problem
 
 
 def episode_problem(

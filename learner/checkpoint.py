@@ -16,10 +16,17 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from .baseline import Tracker
-from .candidate import HeldOut, Manifest, Probe, SealedBatch, batch_hash, version_name
+from .candidate import (
+    HeldOut,
+    Manifest,
+    Probe,
+    SealedBatch,
+    adapter_digest,
+    batch_hash,
+    version_name,
+)
 from .learner import Learner
 from .manifest import (
-    adapter_digest,
     checkpoint_path,
     epoch_lock,
     file_digest,

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from .candidate import Candidate, Manifest
-
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+from .candidate import Candidate, Manifest, adapter_digest
 
 
 def file_digest(path: Path) -> str:
@@ -33,11 +31,6 @@ def files_digest(paths: Iterable[Path]) -> str:
     """SHA-256, hex, over the lines `name digest` of the files, by name."""
     lines = (f"{path.name} {file_digest(path)}\n" for path in sorted(paths, key=lambda p: p.name))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def adapter_digest(folder: Path) -> str:
-    """Digest of a version: over its two adapter files, wherever the folder lies."""
-    return files_digest(folder / name for name in ADAPTER_FILES)
 
 
 def checkpoint_path(folder: Path, sequence: int) -> Path:

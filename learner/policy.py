@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from .manifest import ADAPTER_FILES, files_digest
+from .candidate import ADAPTER_FILES
+from .manifest import files_digest
 from .settings import LearnerSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

@@ -17,7 +17,8 @@ from .batch import Pack, check_batch
 from .candidate import HeldOut, Probe, SealedBatch, SealedEpisode
 from .evidence import held_out_evidence
 from .learner import Learner
-from .loss import LOG_RATIO_LIMIT, means, policy_loss, ratio_sums
+from .loss import means, policy_loss
+from .score import score
 
 
 class BatchGivenUp(Exception):
@@ -34,18 +35,6 @@ class Update:
     """What a server of the new weights must answer."""
     metrics: dict[str, float]
     """Slash-grouped, all finite."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scores:
-    """What the present weights say of episodes, one entry for each."""
-
-    logp: list[Tensor]
-    """[tokens] log-probabilities at the episode's temperature."""
-    anchor: list[Tensor]
-    """[tokens, D] the anchor's hidden states; empty where the KL has no weight."""
-    metrics: dict[str, float]
-    """Means over tokens."""
 
 
 def apply_batch(
@@ -86,40 +75,6 @@ def _applied(learner: Learner, batch: SealedBatch, progress: Callable[[int, int]
     if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
     return Update(held_out=held_out, probe=learner.probe(episodes[0]), metrics=metrics)
-
-
-def score(
-    learner: Learner,
-    episodes: Sequence[SealedEpisode],
-    *,
-    anchor: bool = False,
-    anchors: Sequence[Tensor] = (),
-) -> Scores:
-    """Score episodes under the present weights, without gradients.
-
-    With `anchor` the anchor's states are computed, or taken from `anchors` where given: it never
-    changes, so the passes over a batch need them once. They stay in memory, D numbers a token.
-    """
-    logp = [torch.empty(0)] * len(episodes)
-    kept_anchor = list(anchors) or [torch.empty(0)] * (len(episodes) if anchor else 0)
-    totals: dict[str, float] = defaultdict(float)
-    for indices, packed in learner.packs(episodes):
-        anchor_MD = None
-        if anchor and not anchors:
-            with learner.policy.as_anchor():
-                anchor_MD = learner.hidden(packed)
-            for place, index in enumerate(indices):
-                kept_anchor[index] = anchor_MD[packed.segments_M == place]
-        elif anchor:
-            anchor_MD = torch.cat([kept_anchor[index] for index in indices])
-        with torch.no_grad():
-            head = learner.head(packed, anchor_MD=anchor_MD)
-        log_ratio_M = (head.logp - packed.behaviour_M).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
-        for name, value in ratio_sums(head, log_ratio_M).items():
-            totals[name] += value
-        for place, index in enumerate(indices):
-            logp[index] = head.logp[packed.segments_M == place]
-    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals))
 
 
 def _optimise(

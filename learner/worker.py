@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
 import torch
 
+from .batch import read_batch
 from .candidate import Manifest, SealedBatch
 from .checkpoint import Checkpoints, Origin
 from .learner import Learner
@@ -195,11 +195,3 @@ class Worker:
         self.head = self.checkpoints.write(self.learner, origin, now=time.time())
         log.info("checkpoint %d is durable: %s", self.head.sequence, self.head.version)
         return self.head
-
-
-def read_batch(path: Path) -> SealedBatch:
-    """Read a sealed batch; raises ValueError, naming file and field, where it is not one."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=SealedBatch)
-    except (OSError, msgspec.ValidationError, msgspec.DecodeError) as problem:
-        raise ValueError(f"{path}: {problem}") from problem

@@ -1,0 +1,42 @@
+"""Settings and the daemon's side of the learner's files never load torch."""
+
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from rlwd.learner.settings import DEMO, ChildSettings, LearnerSettings
+
+TORCH_FREE = ("settings", "protocol", "manifest", "candidate")
+
+
+def test_no_torch() -> None:
+    """The rooms that the daemon reads import neither torch nor transformers."""
+    imports = "; ".join(f"import rlwd.learner.{room}" for room in TORCH_FREE)
+    program = (
+        f"import sys; {imports}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.decode().strip() == "[]"
+
+
+def test_survives_json() -> None:
+    """What the daemon writes for its child is what the child reads."""
+    asked = ChildSettings(learner=DEMO, policy="policy", folder="/x", lease_epoch=2)
+    assert msgspec.json.decode(msgspec.json.encode(asked), type=ChildSettings) == asked
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b'{"learning_rat": 1e-3}', r"unknown field `learning_rat`"),
+        (b'{"passes": 0}', r">= 1 - at `\$.passes`"),
+        (b'{"rho_min": 0.97}', r"learner.rho_min: 0.97 is above rho_max 0.96"),
+        (b'{"dtype": "float16"}', r"Invalid enum value 'float16' - at `\$.dtype`"),
+    ],
+)
+def test_refuses(raw: bytes, message: str) -> None:
+    """A misspelt or impossible setting is refused by name."""
+    with pytest.raises(msgspec.ValidationError, match=message):
+        msgspec.json.decode(raw, type=LearnerSettings)
