@@ -38,6 +38,35 @@ def record_checkpoints(
     return new
 
 
+def reopen_lost(tx: Transaction, policy: str, head: Manifest) -> list[int]:
+    """Take up again the batches that were applied in a checkpoint that is lost; return them.
+
+    A damaged newest checkpoint falls back to the one before it. What only the lost one had applied
+    moved no weight that is left, so it is applied again; a reverted batch never is (CONTRACTS 20).
+    """
+    kept = {*head.applied, *head.skipped, *head.reverted}
+    lost = [
+        row[0]
+        for row in tx.execute(
+            "SELECT batch_id FROM batches WHERE policy = ? AND state = 'applied' ORDER BY batch_id",
+            (policy,),
+        ).fetchall()
+        if row[0] not in kept
+    ]
+    for batch_id in lost:
+        tx.execute(
+            "UPDATE batches SET state = 'sealed', sequence = NULL"
+            " WHERE policy = ? AND batch_id = ?",
+            (policy, batch_id),
+        )
+        tx.execute(
+            "UPDATE episodes SET stage = 'sealed', fate = ?, trained_version = NULL"
+            " WHERE policy = ? AND batch_id = ? AND fate = ?",
+            (fate.WAITING, policy, batch_id, fate.TRAINED),
+        )
+    return lost
+
+
 def _record(tx: Transaction, policy: str, manifest: Manifest) -> None:
     tx.execute(
         "INSERT INTO checkpoints (policy, sequence, parent_sequence, version, batch_id, created_at,"

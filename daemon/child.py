@@ -40,6 +40,11 @@ class LearnerChild:
         """True while the process runs."""
         return self.process is not None and self.process.poll() is None
 
+    @property
+    def pid(self) -> int | None:
+        """Process id, where there is a process."""
+        return None if self.process is None else self.process.pid
+
     def reap(self, now: float) -> bool:
         """Notice a death; return True once for each."""
         if self.process is None or self.process.poll() is None:

@@ -47,6 +47,7 @@ device = "cpu"
 lora_rank = 8
 lora_alpha = 16.0
 learning_rate = 7e-3
+eps = 1e-5          # calmer late versions than 1e-8, measured
 warmup_steps = 0
 passes = 6
 minibatch_episodes = 64

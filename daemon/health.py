@@ -53,16 +53,18 @@ class HealthServer:
     ) -> None:
         self.vitals, self.registry, self.status = vitals, registry, status
         self.host, self.port, self.token = host, port, token
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._started = threading.Event()
         self._problem: OSError | None = None
         self._thread = threading.Thread(target=self._serve, name="health", daemon=True)
 
     def start(self) -> None:
         """Listen; raises OSError where the port is taken."""
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
         self._started.wait()
         if self._problem is not None:
+            self._thread.join()
             raise self._problem
 
     def stop(self) -> None:
@@ -89,10 +91,10 @@ class HealthServer:
             self._loop.run_until_complete(site.start())
         except OSError as problem:
             self._problem = problem
-            return
         finally:
             self._started.set()
-        self._loop.run_forever()
+        if self._problem is None:
+            self._loop.run_forever()
         self._loop.run_until_complete(runner.cleanup())
         self._loop.close()
 

@@ -23,7 +23,7 @@ class Intent(StrEnum):
 
 
 PERIODS: Mapping[Intent, float] = {
-    Intent.RECONCILE_ENGINE: 5.0,
+    Intent.RECONCILE_ENGINE: 2.0,
     Intent.FORWARD_DEAD_LETTERS: 5.0,
     Intent.CLOSE_HORIZONS: 1.0,
     Intent.MIRROR: 5.0,

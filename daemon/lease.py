@@ -86,6 +86,35 @@ def release_lease(store: Store, lease: Lease) -> None:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who took a lease last."""
+
+    host: str
+    """Host of the process."""
+    pid: int
+    """Its number there; 0 where it let go."""
+    epoch: int
+    """Grows with every taking."""
+    seen: float
+    """Epoch seconds at which it last said that it lives; 0 where it let go."""
+    alive: bool
+    """Whether a daemon that starts now would be refused."""
+
+
+def read_holder(view: Transaction, policy: str, now: float) -> Holder | None:
+    """Return who is, or was last, in charge of a policy; None where nobody ever was."""
+    row = view.execute(
+        "SELECT epoch, host, pid, started, seen FROM leases WHERE policy = ? AND role = 'control'",
+        (policy,),
+    ).fetchone()
+    if row is None:
+        return None
+    epoch, host, pid, _, seen = row
+    alive = _lives(row, socket.gethostname(), now)
+    return Holder(host=host, pid=pid, epoch=epoch, seen=seen, alive=alive)
+
+
 def _lives(row: tuple[int, str, int, str, float], host: str, now: float) -> bool:
     _, holder_host, pid, started, seen = row
     if pid == 0:

@@ -28,6 +28,21 @@ class Deadline:
         return max(0.0, self.at - time.monotonic())
 
 
+class SteadyClock:
+    """Epoch seconds that a jump of the wall clock does not move.
+
+    Read from the wall once, at start; from then on the monotonic clock counts. A clock set forward
+    by a day would otherwise close every horizon of that day at once.
+    """
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def __call__(self) -> float:
+        """Return epoch seconds."""
+        return self._offset + time.monotonic()
+
+
 class Lifecycle:
     """Turns signals into a flag that the loop reads; a second signal means at once."""
 

@@ -53,9 +53,3 @@ class Lineage:
             if ancestor in ahead:
                 return steps_back + ahead.index(ancestor)
         return None
-
-    def lead(self, head: int, champion: int) -> int:
-        """Return how many updates the head is ahead of the champion."""
-        ahead = self.updates(head)
-        base = self.updates(champion)
-        return ahead.index(base[0]) if base and base[0] in ahead else len(ahead)

@@ -51,7 +51,7 @@ class Daemon:
         poll_seconds: float,
         poll_records: int,
         stop_seconds: float,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float],
     ) -> None:
         self.store, self.policy, self.lease = store, policy, lease
         self.ingest, self.training, self.release = ingest, training, release
@@ -160,6 +160,7 @@ class Daemon:
         self.vitals.live = {
             "learner": self.training.state,
             "learner_up": self.training.child.alive,
+            "learner_pid": self.training.child.pid,
             "rollout": self.release.stage,
             "champion": self.release.champion_version(),
             "epoch": self.lease.epoch,

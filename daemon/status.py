@@ -10,21 +10,39 @@ from ..streams import episodes, offsets
 from ..streams.store import Store
 from ..streams.transaction import Transaction
 
+SAMPLING_RULES = (
+    "excluded:greedy",
+    "excluded:cut_sampling",
+    "excluded:constrained",
+    "excluded:raw_logprobs",
+)
+"""Ways of drawing tokens that the ratio lanes cannot use; shares of all generations are shown."""
+
 
 def read_status(store: Store, policy: str) -> dict[str, Any]:
     """Return records, fates, batches and versions of a policy."""
     with store.reading() as view:
-        return {
-            "policy": policy,
-            "records": _records(view, policy),
-            "fates": episodes.count_fates(view, policy),
-            "generations": _count(view, policy, "received IS NOT NULL"),
-            "ready": _count(view, policy, "stage = 'ready'"),
-            "late_feedback": _sum(view, policy, "late"),
-            "batches": _batches(view, policy),
-            "versions": _versions(view, policy),
-            "event_to_served_s": event_to_served(view, policy),
-        }
+        return describe(view, policy)
+
+
+def describe(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return the same from a view of a database that may be another process's."""
+    fates = episodes.count_fates(view, policy)
+    generations = _count(view, policy, "received IS NOT NULL")
+    return {
+        "policy": policy,
+        "records": _records(view, policy),
+        "fates": fates,
+        "generations": generations,
+        "ready": _count(view, policy, "stage = 'ready'"),
+        "late_feedback": _sum(view, policy, "late"),
+        "excluded_by_sampling": {
+            rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
+        },
+        "batches": _batches(view, policy),
+        "versions": _versions(view, policy),
+        "event_to_served_s": event_to_served(view, policy),
+    }
 
 
 def _records(view: Transaction, policy: str) -> dict[str, dict[str, int]]:

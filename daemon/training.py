@@ -11,7 +11,7 @@ from ..learner.manifest import newest_valid, read_manifests
 from ..learner.protocol import Apply, Asking, BatchFailed, Command, Ready, Report, Rollback, Skip
 from ..streams.store import Store
 from ..streams.transaction import Transaction
-from .applied import record_checkpoints
+from .applied import record_checkpoints, reopen_lost
 from .child import LearnerChild
 from .lineage import Lineage
 from .sealing import BatchSettings, count_death, pending_batch, seal, write_batch
@@ -101,13 +101,16 @@ class Training:
         self.head = newest.sequence if newest else None
         with self.store.transaction() as tx:
             finished = record_checkpoints(tx, self.policy, manifests)
+            lost = reopen_lost(tx, self.policy, newest) if newest else []
             for manifest in finished:
                 self.register(tx, manifest, now)
+        if lost:
+            log.error("checkpoint_lost", batches=lost, head=self.head)
         return finished
 
     def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
         assert self.head is not None, "a learner that asks has a checkpoint"
-        if back_to is not None:
+        if back_to is not None and self.lineage.updates(self.head) != self.lineage.updates(back_to):
             return Rollback(to_sequence=back_to)
         with self.store.transaction() as tx:
             waiting = pending_batch(tx, self.policy)

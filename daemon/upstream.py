@@ -1,5 +1,7 @@
 """Upstream: the engines behind the gateway, and which weights they are asked for."""
 
+import asyncio
+import time
 import zlib
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +10,8 @@ import aiohttp
 import orjson
 
 from ..ops.variant import Assignment, ServedVersion
+
+EMPTY_RETRY_SECONDS = 0.25
 
 
 class EngineAway(ConnectionError):
@@ -40,8 +44,9 @@ class Upstream:
         session: aiohttp.ClientSession,
         engines: tuple[str, ...],
         token: str = "",
+        empty_seconds: float = 15.0,
     ) -> None:
-        self.session = session
+        self.session, self.empty_seconds = session, empty_seconds
         self.engines = tuple(url.rstrip("/") for url in engines)
         self.headers = {"Content-Type": "application/json"}
         if token:
@@ -53,8 +58,22 @@ class Upstream:
     ) -> Answer:
         """Ask for the assigned version; where the engine has it not, for its fallbacks.
 
-        Raises EngineAway.
+        An engine that came back empty has none of them for a moment: the request waits for the
+        daemon to fill it, because nobody is refused for that. Raises EngineAway.
         """
+        deadline = time.monotonic() + self.empty_seconds
+        while (answer := await self._ask_once(path, body, assignment, key)) is None:
+            if time.monotonic() > deadline:
+                raise EngineAway(
+                    f"the engine serves neither {assignment.served.version} nor its fallbacks"
+                    f" {[v.version for v in assignment.fallbacks]}"
+                )
+            await asyncio.sleep(EMPTY_RETRY_SECONDS)
+        return answer
+
+    async def _ask_once(
+        self, path: str, body: dict[str, Any], assignment: Assignment, key: str
+    ) -> Answer | None:
         for served in (assignment.served, *assignment.fallbacks):
             raw = orjson.dumps({**body, "model": served.version})
             engine, response = await self._post(path, raw, key)
@@ -66,10 +85,7 @@ class Upstream:
                     engine=engine,
                 )
             response.release()
-        raise EngineAway(
-            f"the engine serves neither {assignment.served.version} nor its fallbacks"
-            f" {[v.version for v in assignment.fallbacks]}"
-        )
+        return None
 
     async def _post(self, path: str, raw: bytes, key: str) -> tuple[str, aiohttp.ClientResponse]:
         first = zlib.crc32(key.encode()) % len(self.engines)

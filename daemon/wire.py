@@ -1,6 +1,5 @@
 """Wire: builds every object from the configuration; the only room where all names meet."""
 
-import time
 from pathlib import Path
 
 from ..learner.manifest import write_epoch
@@ -23,6 +22,7 @@ from .health import HealthServer, Vitals
 from .ingest import Ingest, open_store
 from .jobs import Jobs
 from .lease import take_lease
+from .lifecycle import SteadyClock
 from .loop import Daemon
 from .metrics import Metrics
 from .release import Release
@@ -75,8 +75,8 @@ def engines(config: Config) -> list[Engine]:
 
 def build_daemon(config: Config) -> Daemon:
     """Build the control loop; raises LeaseHeld where another one is in charge."""
-    store = state_store(config)
-    held = take_lease(store, config.policy, time.time())
+    store, clock = state_store(config), SteadyClock()
+    held = take_lease(store, config.policy, clock())
     checkpoints = config.state_path / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
@@ -123,6 +123,7 @@ def build_daemon(config: Config) -> Daemon:
         poll_seconds=config.stream.poll_seconds,
         poll_records=config.stream.poll_records,
         stop_seconds=config.stop_seconds,
+        clock=clock,
     )
 
 

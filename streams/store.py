@@ -58,7 +58,8 @@ class Store:
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Yield a consistent view that writers need not wait for."""
-        view = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, isolation_level=None)
+        address = f"{self.path.absolute().as_uri()}?mode=ro"
+        view = sqlite3.connect(address, uri=True, isolation_level=None)
         try:
             view.execute("BEGIN")
             yield view

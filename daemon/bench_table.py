@@ -1,0 +1,127 @@
+"""Bench table: what was measured side by side, as numbers, on the terminal and in the README."""
+
+import os
+import platform
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.table import Table
+
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing measured against another, round by round in turns.
+
+    Ours 50, 40, 60 events/s against 100, 100, 100 is a ratio of 0.5, their medians 50 and 100.
+    """
+
+    part: str
+    """ingest, gateway or loop."""
+    what: str
+    """What was measured."""
+    unit: str
+    """Of ours and theirs."""
+    against: str
+    """What it was measured against."""
+    ours: tuple[float, ...]
+    """One value for each round."""
+    theirs: tuple[float, ...] = ()
+    """One value for each round, taken in turns with ours; empty where there is nothing beside it."""
+    compare: Literal["ratio", "added", "alone"] = "ratio"
+    """Ours over theirs, ours minus theirs, or ours alone."""
+    goal: float | None = None
+    """What the result should reach; None where nothing is promised."""
+    at_least: bool = True
+    """Whether the goal is the least or the most."""
+
+    @property
+    def result(self) -> float:
+        """Median over the rounds of what each round gave, so that a slow round hurts both sides."""
+        if self.compare == "alone":
+            return statistics.median(self.ours)
+        pairs = zip(self.ours, self.theirs, strict=True)
+        if self.compare == "added":
+            return statistics.median(ours - theirs for ours, theirs in pairs)
+        return statistics.median(ours / theirs for ours, theirs in pairs)
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None without one."""
+        if self.goal is None:
+            return None
+        return self.result >= self.goal if self.at_least else self.result <= self.goal
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the row as texts: part, what, ours, against, theirs, result, goal."""
+        theirs = _number(statistics.median(self.theirs)) if self.theirs else ""
+        result = _number(self.result)
+        if self.compare == "added":
+            result = f"{result if self.result < 0 else '+' + result} {self.unit}"
+        if self.compare == "alone":
+            result = ""
+        goal = ""
+        if self.goal is not None:
+            sign = ">=" if self.at_least else "<="
+            goal = f"{sign} {_number(self.goal)}: {'yes' if self.met else 'no'}"
+        ours = f"{_number(statistics.median(self.ours))} {self.unit}"
+        return self.part, self.what, ours, self.against, theirs, result, goal
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it for a JSON file."""
+        return {**asdict(self), "result": self.result, "met": self.met}
+
+
+HEADER = ("part", "what", "ours", "against", "theirs", "result", "goal")
+
+
+def machine() -> str:
+    """Say what all of this ran on."""
+    cores = len(os.sched_getaffinity(0))
+    return (
+        f"{cores} cores ({platform.machine()}), Python {platform.python_version()},"
+        f" {date.today().isoformat()}"
+    )
+
+
+def terminal_table(lines: Sequence[Line], where: str) -> Table:
+    """Return the table for a terminal."""
+    table = Table(title=f"rlwd bench: {where}", title_justify="left")
+    for name in HEADER:
+        table.add_column(name, justify="right" if name in ("ours", "theirs", "result") else "left")
+    for line in lines:
+        style = {True: "green", False: "red", None: ""}[line.met]
+        table.add_row(*line.cells(), style=style)
+    return table
+
+
+def markdown_table(lines: Sequence[Line], where: str) -> str:
+    """Return the table for the README, with a line that says where it was measured."""
+    rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
+    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    return f"{body}\n\nMeasured in one run on {where}; medians over rounds taken in turns.\n"
+
+
+def put_between_markers(readme: Path, table: str) -> None:
+    """Replace what stands between the README's bench markers.
+
+    Raises ValueError, and writes nothing, where there is not one pair of them.
+    """
+    text = readme.read_text()
+    before, begun, rest = text.partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not begun or not ended or BEGIN in rest or END in after:
+        raise ValueError(f"{readme}: needs one {BEGIN} and after it one {END}")
+    readme.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+
+
+def _number(value: float) -> str:
+    size = abs(value)
+    if size >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if size < 100 else f"{value:.0f}"

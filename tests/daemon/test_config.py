@@ -1,0 +1,266 @@
+"""The config file: checked whole, and every complaint names the key."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rlwd.daemon.config import Config, load_config
+
+KEYS = [
+    "policy",
+    "state",
+    "reward_spec",
+    "stop_seconds",
+    "look_seconds",
+    "stream.kind",
+    "stream.generations",
+    "stream.feedback",
+    "stream.dead_letters",
+    "stream.poll_seconds",
+    "stream.poll_records",
+    "stream.kafka.bootstrap_servers",
+    "stream.kafka.group_id",
+    "stream.kafka.group_instance_id",
+    "stream.kafka.session_timeout_seconds",
+    "stream.kafka.max_poll_interval_seconds",
+    "stream.kafka.fetch_max_wait_seconds",
+    "stream.kafka.fetch_max_bytes",
+    "stream.kafka.max_partition_fetch_bytes",
+    "stream.kafka.max_record_bytes",
+    "stream.kafka.max_queued_bytes",
+    "stream.kafka.connect_seconds",
+    "stream.kafka.security",
+    "batch.episodes",
+    "batch.at_most",
+    "batch.held_out",
+    "batch.max_lead",
+    "learner.model",
+    "learner.device",
+    "learner.dtype",
+    "learner.lora_rank",
+    "learner.lora_alpha",
+    "learner.learning_rate",
+    "learner.warmup_steps",
+    "learner.beta1",
+    "learner.beta2",
+    "learner.eps",
+    "learner.clip_norm",
+    "learner.passes",
+    "learner.minibatch_episodes",
+    "learner.ratio_cap",
+    "learner.ratio_mask",
+    "learner.negative_weight",
+    "learner.kl_weight",
+    "learner.max_policy_age",
+    "learner.pack_tokens",
+    "learner.rows_per_forward",
+    "learner.half_life",
+    "learner.rho_min",
+    "learner.rho_max",
+    "learner.prior_count",
+    "learner.advantage_floor",
+    "learner.probe_tokens",
+    "learner.min_temperature",
+    "learner.threads",
+    "learner.nice",
+    "learner.seed",
+    "engine.urls",
+    "engine.token",
+    "engine.request_seconds",
+    "gate.margin",
+    "gate.z",
+    "gate.min_effective",
+    "gate.require_held_out",
+    "gate.probe_tolerance",
+    "gate.replicas",
+    "rollout.steps",
+    "rollout.anchor_share",
+    "rollout.step_users",
+    "rollout.step_seconds",
+    "rollout.min_users",
+    "rollout.margin",
+    "rollout.alpha_promote",
+    "rollout.planned_users",
+    "rollout.gate_seconds",
+    "rollout.deadline_seconds",
+    "rollout.bake_seconds",
+    "rollout.linger_seconds",
+    "rollout.guardrail.alpha_harm",
+    "rollout.guardrail.harm_users",
+    "rollout.guardrail.harm_tolerance",
+    "rollout.guardrail.srm_alpha",
+    "rollout.guardrail.srm_action",
+    "rollout.guardrail.max_error_share",
+    "rollout.guardrail.max_empty_share",
+    "rollout.guardrail.min_bad",
+    "gateway.host",
+    "gateway.port",
+    "gateway.name",
+    "gateway.policy",
+    "gateway.model",
+    "gateway.engines",
+    "gateway.engine_token",
+    "gateway.flags",
+    "gateway.spool",
+    "gateway.spool_max_bytes",
+    "gateway.token",
+    "gateway.user_key",
+    "gateway.generations_topic",
+    "gateway.feedback_topic",
+    "gateway.base_digest",
+    "gateway.tokenizer_digest",
+    "gateway.logprobs_mode",
+    "gateway.harness",
+    "gateway.request_seconds",
+    "gateway.max_body_bytes",
+    "gateway.strip_seed",
+    "mlflow.tracking_uri",
+    "mlflow.experiment",
+    "mlflow.flush_seconds",
+    "mlflow.waiting_points",
+    "mlflow.retry_seconds",
+    "mlflow.request_seconds",
+    "mlflow.request_retries",
+    "http.host",
+    "http.port",
+    "http.token",
+]
+"""The surface: who adds, renames or drops a key changes this list, and says so in the changelog."""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "rlwd.toml"
+    path.write_text(text if "[learner]" in text else f'{text}\n[learner]\nmodel = "base"\n')
+    return path
+
+
+def keys_of(kind: type[msgspec.Struct], path: str = "") -> Iterator[str]:
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from keys_of(field.type, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}"
+
+
+def test_the_keys_are_these() -> None:
+    """No key comes or goes without this list."""
+    assert list(keys_of(Config)) == KEYS
+
+
+def test_a_file_that_names_a_model_is_enough() -> None:
+    """Every other key has its production default."""
+    config = msgspec.convert({"learner": {"model": "base"}}, Config)
+    assert (config.batch.episodes, config.stream.kind, config.rollout.margin) == (
+        256,
+        "embedded",
+        0.02,
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('polcy = "p"', "polcy: unknown key; did you mean policy?"),
+        ("[btach]\nepisodes = 3", "btach: unknown key; did you mean batch?"),
+        ("[batch]\nepisode = 3", "batch.episode: unknown key; did you mean episodes?"),
+        (
+            '[learner]\nmodel = "base"\nlearningrate = 1.0',
+            "learner.learningrate: unknown key; did you mean learning_rate?",
+        ),
+        (
+            "[rollout.guardrail]\nharm_user = 3",
+            "rollout.guardrail.harm_user: unknown key; did you mean harm_users?",
+        ),
+        (
+            '[stream.kafka]\nbootstrap_server = ["a:1"]',
+            "stream.kafka.bootstrap_server: unknown key; did you mean bootstrap_servers?",
+        ),
+    ],
+)
+def test_a_misspelt_key_gets_its_path_and_the_nearest_one(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    """In any depth a misspelt key is named with its path, and the key that was meant."""
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=r"unknown key") as refused:
+        load_config(path)
+    assert str(refused.value) == f"{path}: {says}"
+
+
+def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
+    """Nothing is guessed where nothing is near."""
+    with pytest.raises(ValueError, match=r"rlwd\.toml: xyzzy: unknown key$"):
+        load_config(write(tmp_path, "xyzzy = 1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("policy = 3", r"Expected `str`, got `int` - at `policy`"),
+        ('[batch]\nepisodes = "many"', r"Expected `int`, got `str` - at `batch.episodes`"),
+        ('[stream]\nkind = "pigeons"', r"Invalid enum value 'pigeons' - at `stream.kind`"),
+        ("[rollout]\nsteps = [0.4, 0.2]", r"it must be shares above 0 that rise - at `rollout`"),
+        ("[rollout]\nsteps = [0.6]", r"must fit into 1 - at `rollout`"),
+        ("[rollout.guardrail]\nsrm_alpha = 2.0", r"srm_alpha is 2.0.* - at `rollout.guardrail`"),
+        ('[learner]\nmodel = ""', r"learner.model: names no folder"),
+        ('[http]\nhost = "0.0.0.0"', r"http.token: required, because http.host is 0.0.0.0"),
+        ("policy = ", r"Invalid value"),
+    ],
+)
+def test_a_wrong_value_is_named_by_its_path(tmp_path: Path, text: str, says: str) -> None:
+    """A value of a wrong type, or out of range, is refused with file and path."""
+    path = write(tmp_path, text)
+    with pytest.raises(ValueError, match=says) as refused:
+        load_config(path)
+    assert str(refused.value).startswith(f"{path}: ")
+
+
+def test_no_file_is_a_clear_error(tmp_path: Path) -> None:
+    """A path to nothing says so."""
+    with pytest.raises(ValueError, match=r"gone\.toml: No such file"):
+        load_config(tmp_path / "gone.toml")
+
+
+def test_paths_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Relative paths begin at the config file's folder, wherever the process stands."""
+    home, elsewhere = tmp_path / "home", tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    text = 'policy = "mail"\nstate = "kept"\nreward_spec = "spec.toml"\n'
+    write(home, text + '[learner]\nmodel = "base"\n[stream]\ngenerations = "g"\nfeedback = "f"\n')
+    monkeypatch.chdir(elsewhere)
+    config = load_config(Path("../home/rlwd.toml"))
+    resolved = {
+        name: Path(path).resolve()
+        for name, path in {
+            "state": config.state,
+            "log": config.log_path,
+            "flags": config.flags_path,
+            "spool": config.gateway.spool,
+            "model": config.learner.model,
+            "spec": config.reward_spec,
+        }.items()
+    }
+    assert resolved == {
+        "state": home / "kept",
+        "log": home / "kept" / "log.db",
+        "flags": home / "kept" / "flags.json",
+        "spool": home / "kept" / "spool",
+        "model": home / "base",
+        "spec": home / "spec.toml",
+    }
+    assert Path(config.state).is_absolute()
+    assert (config.gateway.policy, config.gateway.generations_topic) == ("mail", "g")
+    assert config.gateway.feedback_topic == "f"
+
+
+def test_paths_that_are_given_stay(tmp_path: Path) -> None:
+    """An absolute path is taken as it is, and an empty one is not turned into the folder."""
+    text = f'state = "{tmp_path}/else"\n[gateway]\nflags = "/run/flags.json"\nspool = "own"\n'
+    config = load_config(write(tmp_path, text))
+    assert config.state == f"{tmp_path}/else"
+    assert config.gateway.flags == "/run/flags.json"
+    assert config.gateway.spool == str(tmp_path / "own")
+    assert config.reward_spec == ""

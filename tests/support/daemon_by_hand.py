@@ -1,0 +1,43 @@
+"""The daemon's tables, filled through the real join."""
+
+from pathlib import Path
+
+from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
+
+from rlwd.daemon import applied, lease, sealing
+from rlwd.daemon.ingest import open_store
+from rlwd.daemon.scorer import Scorer
+from rlwd.ops import candidates
+from rlwd.streams.event import Accepted, Rejected
+from rlwd.streams.join import Joiner
+
+
+def open_daemon_ledger(path: Path) -> Ledger:
+    """Open a ledger with every folder's tables, as `rlwd run` does."""
+    daemon = (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS)
+    store = open_store(path, {"daemon": daemon, "ops": candidates.MIGRATIONS})
+    return Ledger(store, Joiner("policy", Scorer(SPEC), SPEC.decision_seconds))
+
+
+def decide(ledger: Ledger, name: str, at: float, *, taken: bool = True, **more: object) -> None:
+    """Let one answer be served and accepted, or turned down, half a second later."""
+    ledger.take(generation(name, at, **more))
+    signal = Accepted() if taken else Rejected()
+    ledger.take(feedback(f"{name}.f", name, signal, at + 0.5), partition=FEEDBACK)
+
+
+def fill(ledger: Ledger, count: int, *, prefix: str = "s.g", at: float = 1000.0) -> list[str]:
+    """Make so many ready episodes, every other one accepted; return their ids."""
+    names = [f"{prefix}{number:03d}" for number in range(count)]
+    ledger.take(*(generation(name, at + i) for i, name in enumerate(names)))
+    ledger.take(
+        *(
+            feedback(f"{name}.f", name, Rejected() if i % 2 else Accepted(), at + i + 0.5)
+            for i, name in enumerate(names)
+        ),
+        partition=FEEDBACK,
+    )
+    return names
+
+
+__all__ = ["FEEDBACK", "GENERATIONS", "decide", "fill", "open_daemon_ledger"]
