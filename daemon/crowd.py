@@ -46,6 +46,10 @@ class Tally:
     """Requests that got no answer."""
     feedback_failed: int = 0
     """Feedback that nobody took, after retries."""
+    answered: list[str] = field(default_factory=list)
+    """Generation ids of the answers that people got."""
+    acknowledged: list[str] = field(default_factory=list)
+    """Feedback ids that were answered with 202."""
     answers: list[Answer] = field(default_factory=list)
     """In the order of their arrival."""
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=400))
@@ -127,6 +131,7 @@ class Crowd:
         except (aiohttp.ClientError, TimeoutError):
             self.tally.failed += 1
             return
+        self.tally.answered.append(body["id"])
         text = body["choices"][0]["message"]["content"]
         reaction = react(task, text, self.wants, rng)
         now = time.monotonic()
@@ -158,6 +163,7 @@ class Crowd:
             try:
                 async with http.post("/v1/feedback", json=feedback) as response:
                     response.raise_for_status()
+                    self.tally.acknowledged.append(str(feedback["feedback_id"]))
                     return
             except (aiohttp.ClientError, TimeoutError):
                 if wait is not None:

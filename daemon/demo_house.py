@@ -121,8 +121,11 @@ rated = 0.5
 class DemoHouse:
     """Engine, MLflow, daemon and gateway as processes of their own, all in one folder."""
 
-    def __init__(self, folder: Path, *, seed: int, kafka: str, vllm: bool) -> None:
+    def __init__(
+        self, folder: Path, *, seed: int, kafka: str, vllm: bool, mlflow: bool = True
+    ) -> None:
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
+        self.with_mlflow = mlflow
         self.model = self.folder / "policy"
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -144,7 +147,7 @@ class DemoHouse:
             seed=self.seed,
             engine=self.engine.url,
             gateway=self.gateway_port,
-            mlflow=self.mlflow.url,
+            mlflow=self.mlflow.url if self.with_mlflow else "",
             http=self.http_port,
         )
         spec = self.folder / "rewards.toml"

@@ -1,0 +1,202 @@
+"""Chaos: the demo's traffic on a real Kafka while processes are killed at random, and the proof after.
+
+    python -m rlwd.daemon.chaos --kills 200 --seed 0 --report chaos.json
+
+The harness plays the supervisor that production has: it kills with SIGKILL and starts again. Then
+it checks that nothing was lost or counted twice:
+
+1. both accounting identities close, and the ledger agrees with the manifests;
+2. every answer that a person got, and every feedback that was acknowledged, is in the ledger once;
+3. reading the whole topic into a fresh state gives the same rewards at their latest revision.
+"""
+
+import argparse
+import asyncio
+import os
+import random
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from ..learner.manifest import read_manifests
+from ..ops.kafka_server import KafkaServer
+from ..ops.server import Server
+from ..streams.store import Store
+from .audit import audit
+from .chaos_proof import missing_from_ledger, replayed_rewards, rewards_now
+from .config import Config, load_config
+from .crowd import Crowd
+from .demo_house import DemoHouse
+from .wire import state_store
+from .work import hidden_preference
+
+VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
+HEALTHY_SECONDS = 90.0
+DRAIN_SECONDS = 90.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Toll:
+    """What the chaos did."""
+
+    kills: Counter[str] = field(default_factory=Counter)
+    """By victim."""
+    missed: int = 0
+    """Kills for which there was no process to kill."""
+
+
+class Chaos:
+    """Kills and restarts the processes of a demo house while its crowd goes on."""
+
+    def __init__(self, house: DemoHouse, broker: KafkaServer, *, kills: int, seed: int) -> None:
+        self.house, self.broker, self.wanted = house, broker, kills
+        self.rng, self.toll = random.Random(seed), Toll()
+
+    async def run(self, crowd: Crowd) -> None:
+        """Kill as often as wanted, then let everything come back and the crowd go home."""
+        crowding = asyncio.create_task(crowd.run())
+        while self.toll.kills.total() < self.wanted:
+            await asyncio.sleep(self.rng.uniform(0.2, 2.5))
+            await asyncio.to_thread(self._kill, self.rng.choice(VICTIMS))
+        await asyncio.to_thread(self._recover)
+        await asyncio.sleep(3.0)
+        crowd.stopping.set()
+        await crowding
+
+    def _kill(self, victim: str) -> None:
+        if victim == "learner":
+            self._kill_learner()
+            return
+        server: Server = {
+            "gateway": self.house.gateway,
+            "daemon": self.house.daemon,
+            "engine": self.house.engine,
+            "broker": self.broker,
+        }[victim]
+        if not server.alive:
+            server.spawn()
+            return
+        server.kill()
+        self.toll.kills[victim] += 1
+        server.spawn()
+
+    def _kill_learner(self) -> None:
+        pid = self.house.live().get("live", {}).get("learner_pid")
+        if pid is None:
+            self.toll.missed += 1
+            return
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            self.toll.missed += 1
+            return
+        self.toll.kills["learner"] += 1
+
+    def _recover(self) -> None:
+        for server in (self.broker, self.house.engine, self.house.daemon, self.house.gateway):
+            if not server.alive:
+                server.spawn()
+            _until(server.healthy, HEALTHY_SECONDS, server.name)
+
+
+def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.25)
+
+
+def run_chaos(folder: Path, *, kills: int, seed: int, rate: float) -> dict[str, Any]:
+    """Run the whole of it in an empty folder; return the report. `problems` is empty on success."""
+    with KafkaServer(folder / "kafka") as broker:
+        house = DemoHouse(folder, seed=seed, kafka=broker.bootstrap, vllm=False, mlflow=False)
+        house.write_config()
+        pretraining = house.make_policy()
+        pretraining.communicate()
+        crowd = Crowd(
+            house.gateway_url,
+            hidden_preference(seed),
+            seed=seed,
+            users=1000,
+            at_once=16,
+            rate=rate,
+        )
+        chaos = Chaos(house, broker, kills=kills, seed=seed)
+        with house.running():
+            asyncio.run(chaos.run(crowd))
+            _drain(house, crowd)
+        return _prove(load_config(house.config), crowd, chaos.toll)
+
+
+def _drain(house: DemoHouse, crowd: Crowd) -> None:
+    """Wait until the ledger has all that the crowd was told it has."""
+
+    def settled() -> bool:
+        live = house.live()
+        return bool(live) and live.get("generations", 0) >= len(crowd.tally.answered)
+
+    try:
+        _until(settled, DRAIN_SECONDS, "the ledger")
+    except TimeoutError as problem:
+        print(problem, file=sys.stderr)
+    time.sleep(3.0)
+
+
+def _prove(config: Config, crowd: Crowd, toll: Toll) -> dict[str, Any]:
+    store = state_store(config)
+    manifests = read_manifests(config.state_path / "checkpoints")
+    with store.reading() as view:
+        found = audit(view, config.policy, manifests, [Path(config.gateway.spool)])
+        problems = list(found.problems)
+        problems += missing_from_ledger(view, config.policy, crowd.tally)
+    problems += _compare(config, store)
+    document = {
+        "kills": dict(toll.kills),
+        "answers": len(crowd.tally.answered),
+        "feedback": len(crowd.tally.acknowledged),
+        "requests_failed": crowd.tally.failed,
+        "checkpoints": len(manifests),
+        "lost_at_gateway": found.lost_at_gateway,
+        "audit": found.as_document()["records"],
+        "problems": problems,
+    }
+    store.close()
+    return document
+
+
+def _compare(config: Config, store: Store) -> list[str]:
+    live = rewards_now(store, config)
+    again = replayed_rewards(config)
+    different = sorted(
+        name for name in live.keys() | again.keys() if live.get(name) != again.get(name)
+    )
+    return [f"{name}: live {live.get(name)}, replayed {again.get(name)}" for name in different[:20]]
+
+
+def main() -> None:
+    """Run as the arguments say; exit 1 where a problem was found."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, default=15.0)
+    parser.add_argument("--folder", type=Path, default=Path("chaos-state"))
+    parser.add_argument("--report", type=Path, default=None)
+    given = parser.parse_args()
+    report = run_chaos(given.folder, kills=given.kills, seed=given.seed, rate=given.rate)
+    text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
+    print(text)
+    if given.report is not None:
+        given.report.write_text(text + "\n")
+    raise SystemExit(1 if report["problems"] else 0)
+
+
+if __name__ == "__main__":
+    main()

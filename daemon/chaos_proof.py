@@ -1,0 +1,94 @@
+"""Chaos proof: what must be true of the ledger however often anything was killed."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from ..streams import episodes
+from ..streams.join import Joiner
+from ..streams.kafka import KafkaSource
+from ..streams.store import Store
+from ..streams.transaction import Transaction
+from .config import Config
+from .crowd import Tally
+from .ingest import Ingest, open_store
+from .scorer import Scorer
+from .wire import reward_spec
+
+Rewards = dict[str, float | None]
+CHUNK = 500
+
+
+def missing_from_ledger(view: Transaction, policy: str, tally: Tally) -> list[str]:
+    """Return what people got or were promised, and the ledger does not have."""
+    generations = {
+        row[0]
+        for row in view.execute(
+            "SELECT generation_id FROM episodes WHERE policy = ? AND received IS NOT NULL",
+            (policy,),
+        ).fetchall()
+    }
+    feedback = {
+        row[0]
+        for row in view.execute(
+            "SELECT feedback_id FROM feedback WHERE policy = ?", (policy,)
+        ).fetchall()
+    }
+    problems = [
+        f"answer {name} is not in the ledger" for name in tally.answered if name not in generations
+    ]
+    problems += [
+        f"feedback {name} is not in the ledger"
+        for name in tally.acknowledged
+        if name not in feedback
+    ]
+    return problems
+
+
+def rewards_now(store: Store, config: Config) -> Rewards:
+    """Return every generation's reward by all that is known of it, sealed or not."""
+    score = Scorer(reward_spec(config.reward_spec))
+    with store.reading() as view:
+        ids = [
+            row[0]
+            for row in view.execute(
+                "SELECT generation_id FROM episodes WHERE policy = ? AND payload IS NOT NULL",
+                (config.policy,),
+            ).fetchall()
+        ]
+        found: Rewards = {}
+        for start in range(0, len(ids), CHUNK):
+            for episode in episodes.load_episodes(view, config.policy, ids[start : start + CHUNK]):
+                scored = score(episode)
+                found[episode.id] = None if scored is None else round(scored.value, 12)
+    return found
+
+
+def replayed_rewards(config: Config) -> Rewards:
+    """Read both topics again from their beginning into a fresh state; return its rewards."""
+    spec = reward_spec(config.reward_spec)
+    with TemporaryDirectory(prefix="rlwd-chaos-") as folder:
+        store = open_store(Path(folder) / "rlwd.db")
+        ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+        # A group and a member of its own: the live one's offsets decide nothing here either.
+        kafka = msgspec.structs.replace(
+            config.stream.kafka, group_id="rlwd-chaos-proof", group_instance_id=""
+        )
+        topics = (config.stream.generations, config.stream.feedback)
+        ingest.source = KafkaSource(kafka, topics, ingest.resume)
+        _read_all(ingest)
+        ingest.source.close()
+        found = rewards_now(store, config)
+        store.close()
+    return found
+
+
+def _read_all(ingest: Ingest) -> None:
+    assert ingest.source is not None, "a proof has a source"
+    idle = 0
+    while idle < 20:
+        result = ingest.step(now=0.0, timeout_seconds=0.5, limit=2000)
+        progress = ingest.source.progress()
+        drained = bool(progress) and all(at.drained for at in progress.values())
+        idle = idle + 1 if drained and not result.counts.delivered else 0
