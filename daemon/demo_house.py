@@ -15,6 +15,8 @@ from ..ops.engine_server import EngineServer
 from ..ops.mlflow_server import MlflowServer
 from ..ops.server import LOOPBACK, Server, free_port
 from ..ops.vllm_server import VllmServer
+from ..streams.kafka_settings import KafkaSettings, create_topics
+from .config import StreamSettings
 from .work import pretraining_pairs
 
 PRETRAINING_STEPS = 350
@@ -139,8 +141,12 @@ class DemoHouse:
         self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
 
     def write_config(self) -> None:
-        """Write the config that daemon and gateway read."""
+        """Write the config that daemon and gateway read; on Kafka, make the topics it names."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        if self.kafka:
+            stream = StreamSettings()
+            topics = (stream.generations, stream.feedback, stream.dead_letters)
+            create_topics(KafkaSettings(bootstrap_servers=(self.kafka,)), topics)
         text = CONFIG.format(
             stream="kafka" if self.kafka else "embedded",
             kafka=self.kafka or f"{LOOPBACK}:9092",
