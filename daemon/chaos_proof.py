@@ -12,7 +12,7 @@ from ..streams.store import Store
 from ..streams.transaction import Transaction
 from .config import Config
 from .crowd import Tally
-from .ingest import Ingest, open_store
+from .ingest import Ingest, open_store, read_to_end
 from .scorer import Scorer
 from .wire import reward_spec
 
@@ -77,18 +77,8 @@ def replayed_rewards(config: Config) -> Rewards:
         )
         topics = (config.stream.generations, config.stream.feedback)
         ingest.source = KafkaSource(kafka, topics, ingest.resume)
-        _read_all(ingest)
+        read_to_end(ingest)
         ingest.source.close()
         found = rewards_now(store, config)
         store.close()
     return found
-
-
-def _read_all(ingest: Ingest) -> None:
-    assert ingest.source is not None, "a proof has a source"
-    idle = 0
-    while idle < 20:
-        result = ingest.step(now=0.0, timeout_seconds=0.5, limit=2000)
-        progress = ingest.source.progress()
-        drained = bool(progress) and all(at.drained for at in progress.values())
-        idle = idle + 1 if drained and not result.counts.delivered else 0

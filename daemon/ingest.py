@@ -1,5 +1,6 @@
 """Ingest: poll, join and score, all of a poll in one transaction (CONTRACTS 9 to 16)."""
 
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ..streams.store import Store
 log = structlog.get_logger()
 
 FORWARD_SECONDS = 5.0
+QUIET_POLLS = 5
 
 
 class Ingest:
@@ -68,6 +70,22 @@ class Ingest:
             with self.store.transaction() as tx:
                 deadletter.mark_forwarded(tx, self.joiner.policy, letters)
         return len(letters)
+
+
+def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> None:
+    """Take in all there is now; returns once several polls in a row brought nothing.
+
+    Raises TimeoutError where the log hands out no partition in time.
+    """
+    assert ingest.source is not None, "nothing to read from"
+    idle, deadline = 0, time.monotonic() + assigned_within_seconds
+    while idle < QUIET_POLLS:
+        result = ingest.step(now=0.0, timeout_seconds=0.1, limit=2000)
+        progress = ingest.source.progress()
+        if not progress and time.monotonic() > deadline:
+            raise TimeoutError(f"no partition was assigned in {assigned_within_seconds:.0f} s")
+        drained = bool(progress) and all(at.drained for at in progress.values())
+        idle = idle + 1 if drained and not result.counts.delivered else 0
 
 
 def open_store(path: Path, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:

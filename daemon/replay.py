@@ -22,7 +22,7 @@ from ..streams.source import EventSink
 from ..streams.store import Store
 from ..streams.traces import read_chat, read_copilot, read_events
 from ..streams.transaction import Transaction
-from .ingest import Ingest, open_store
+from .ingest import Ingest, open_store, read_to_end
 from .scorer import Scorer
 from .wire import reward_spec
 
@@ -105,12 +105,7 @@ def _route(raw: bytes) -> tuple[str, str]:
 
 def drain(ingest: Ingest) -> None:
     """Take in all there is, and then close every horizon: a recording has an end."""
-    assert ingest.source is not None, "a replay has a source"
-    idle = 0
-    while idle < 3:
-        result = ingest.step(now=0.0, timeout_seconds=0.1, limit=2000)
-        drained = all(at.drained for at in ingest.source.progress().values())
-        idle = idle + 1 if drained and not result.counts.delivered else 0
+    read_to_end(ingest)
     with ingest.store.transaction() as tx:
         while ingest.joiner.close_horizons(tx, 0.0, read_past=math.inf):
             pass
