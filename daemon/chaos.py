@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ from .wire import state_store
 from .work import hidden_preference
 
 VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
+PAUSE_SECONDS = (0.3, 6.0)
+"""Between two kills: long enough for some work to be done, short enough to hit it in the middle."""
+EPISODES = 48
+"""To a batch: small, so that many are sealed, applied and offered meanwhile."""
 HEALTHY_SECONDS = 90.0
 DRAIN_SECONDS = 90.0
 
@@ -55,16 +59,24 @@ class Toll:
 class Chaos:
     """Kills and restarts the processes of a demo house while its crowd goes on."""
 
-    def __init__(self, house: DemoHouse, broker: KafkaServer, *, kills: int, seed: int) -> None:
-        self.house, self.broker, self.wanted = house, broker, kills
+    def __init__(
+        self,
+        house: DemoHouse,
+        broker: KafkaServer,
+        *,
+        kills: int,
+        seed: int,
+        victims: Sequence[str] = VICTIMS,
+    ) -> None:
+        self.house, self.broker, self.wanted, self.victims = house, broker, kills, victims
         self.rng, self.toll = random.Random(seed), Toll()
 
     async def run(self, crowd: Crowd) -> None:
         """Kill as often as wanted, then let everything come back and the crowd go home."""
         crowding = asyncio.create_task(crowd.run())
         while self.toll.kills.total() < self.wanted:
-            await asyncio.sleep(self.rng.uniform(0.2, 2.5))
-            await asyncio.to_thread(self._kill, self.rng.choice(VICTIMS))
+            await asyncio.sleep(self.rng.uniform(*PAUSE_SECONDS))
+            await asyncio.to_thread(self._kill, self.rng.choice(self.victims))
         await asyncio.to_thread(self._recover)
         await asyncio.sleep(3.0)
         crowd.stopping.set()
@@ -114,10 +126,25 @@ def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
         time.sleep(0.25)
 
 
-def run_chaos(folder: Path, *, kills: int, seed: int, rate: float) -> dict[str, Any]:
+def run_chaos(
+    folder: Path,
+    *,
+    kills: int,
+    seed: int,
+    rate: float,
+    vllm: bool = False,
+    victims: Sequence[str] = VICTIMS,
+) -> dict[str, Any]:
     """Run the whole of it in an empty folder; return the report. `problems` is empty on success."""
     with KafkaServer(folder / "kafka") as broker:
-        house = DemoHouse(folder, seed=seed, kafka=broker.bootstrap, vllm=False, mlflow=False)
+        house = DemoHouse(
+            folder,
+            seed=seed,
+            kafka=broker.bootstrap,
+            vllm=vllm,
+            mlflow=False,
+            episodes=EPISODES,
+        )
         house.write_config()
         pretraining = house.make_policy()
         pretraining.communicate()
@@ -129,7 +156,7 @@ def run_chaos(folder: Path, *, kills: int, seed: int, rate: float) -> dict[str, 
             at_once=16,
             rate=rate,
         )
-        chaos = Chaos(house, broker, kills=kills, seed=seed)
+        chaos = Chaos(house, broker, kills=kills, seed=seed, victims=victims)
         with house.running():
             asyncio.run(chaos.run(crowd))
             _drain(house, crowd)
@@ -189,8 +216,19 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=15.0)
     parser.add_argument("--folder", type=Path, default=Path("chaos-state"))
     parser.add_argument("--report", type=Path, default=None)
+    parser.add_argument("--vllm", action="store_true", help="let a real vLLM server answer")
+    parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     given = parser.parse_args()
-    report = run_chaos(given.folder, kills=given.kills, seed=given.seed, rate=given.rate)
+    # Killed itself, the harness unwinds and leaves no process behind.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    report = run_chaos(
+        given.folder,
+        kills=given.kills,
+        seed=given.seed,
+        rate=given.rate,
+        vllm=given.vllm,
+        victims=given.victims,
+    )
     text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
     print(text)
     if given.report is not None:

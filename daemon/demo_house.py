@@ -38,7 +38,7 @@ group_id = "rlwd-demo"
 group_instance_id = "rlwd-demo-0"
 
 [batch]
-episodes = 256
+episodes = {episodes}
 at_most = 256
 held_out = 0.1
 max_lead = 1
@@ -124,10 +124,17 @@ class DemoHouse:
     """Engine, MLflow, daemon and gateway as processes of their own, all in one folder."""
 
     def __init__(
-        self, folder: Path, *, seed: int, kafka: str, vllm: bool, mlflow: bool = True
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        kafka: str,
+        vllm: bool,
+        mlflow: bool = True,
+        episodes: int = 256,
     ) -> None:
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
-        self.with_mlflow = mlflow
+        self.with_mlflow, self.episodes = mlflow, episodes
         self.model = self.folder / "policy"
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -153,6 +160,7 @@ class DemoHouse:
             seed=self.seed,
             engine=self.engine.url,
             gateway=self.gateway_port,
+            episodes=self.episodes,
             mlflow=self.mlflow.url if self.with_mlflow else "",
             http=self.http_port,
         )
