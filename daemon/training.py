@@ -13,6 +13,7 @@ from ..streams.store import Store
 from ..streams.transaction import Transaction
 from .applied import record_checkpoints, reopen_lost
 from .child import LearnerChild
+from .instants import Instant, reach
 from .lineage import Lineage
 from .sealing import BatchSettings, count_death, pending_batch, seal, write_batch
 
@@ -99,6 +100,8 @@ class Training:
         self.lineage = Lineage(manifests)
         newest = newest_valid(self.checkpoints)
         self.head = newest.sequence if newest else None
+        if newest is not None and newest.batch_id is not None:
+            reach(Instant.APPLIED)
         with self.store.transaction() as tx:
             finished = record_checkpoints(tx, self.policy, manifests)
             lost = reopen_lost(tx, self.policy, newest) if newest else []
@@ -135,6 +138,7 @@ class Training:
             self.state = "waiting for episodes"
             return None
         batch_id, content, deaths = waiting
+        reach(Instant.SEALED)
         path = write_batch(self.batches, batch_id, content)
         self._working_on, self.state = batch_id, "learning"
         if deaths >= DEATHS_ALLOWED:

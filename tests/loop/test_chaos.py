@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from rlwd.daemon.chaos import run_chaos
+from rlwd.daemon.instants import Instant
 
 
 @pytest.mark.kafka
@@ -16,3 +17,13 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     assert sum(report["kills"].values()) == 10
     assert report["answers"] > 50
     assert report["feedback"] > 50
+
+
+@pytest.mark.kafka
+@pytest.mark.timeout(900)
+def test_dying_between_two_durable_writes_loses_nothing(tmp_path: Path) -> None:
+    """The daemon dies once at each such instant, and what it left half done is finished once."""
+    report = run_chaos(tmp_path, kills=0, seed=2, rate=15.0, instants=True)
+    assert report["problems"] == []
+    assert sum(report["kills"].values()) == len(Instant)
+    assert report["checkpoints"] > 1

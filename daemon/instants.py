@@ -1,0 +1,39 @@
+"""Instants: the places between two durable writes where a crash test may end the process.
+
+Each is the worst moment of its kind. Set `RLWD_CRASH_AT=<instant>` and the process dies there, the
+first time it comes by, as if killed: no handler runs, nothing is flushed. Unset, a call costs one
+comparison.
+"""
+
+import os
+from enum import StrEnum
+
+
+class Instant(StrEnum):
+    """Where the daemon may be killed on purpose."""
+
+    INGESTED = "ingested"
+    """A poll is committed; its offsets are not shown to the log yet."""
+    SEALED = "sealed"
+    """A batch is sealed; the learner has not heard of it."""
+    APPLIED = "applied"
+    """A checkpoint is durable; the ledger does not know."""
+    OFFERED = "offered"
+    """A rollout is begun; nothing is loaded."""
+    INTENDED = "intended"
+    """What the flags are to say is committed; the file says the old."""
+    FLAGGED = "flagged"
+    """The flag file says the new; that is not confirmed."""
+    FORWARDED = "forwarded"
+    """Dead letters are on their topic; the database does not know."""
+
+
+_WANTED = os.environ.get("RLWD_CRASH_AT", "")
+if _WANTED and _WANTED not in tuple(Instant):
+    raise ValueError(f"RLWD_CRASH_AT: {_WANTED!r} is none of {', '.join(Instant)}")
+
+
+def reach(instant: Instant) -> None:
+    """Say that an instant has come; die here where that is wanted."""
+    if instant == _WANTED:
+        os._exit(137)
