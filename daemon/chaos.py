@@ -25,18 +25,14 @@ from typing import Any
 
 import orjson
 
-from ..learner.manifest import read_manifests
 from ..ops.kafka_server import KafkaServer
 from ..ops.server import Server
 from ..streams.kafka import KafkaSettings, KafkaSink
-from ..streams.store import Store
-from .audit import audit
-from .chaos_proof import missing_from_ledger, replayed_rewards, rewards_now
-from .config import Config, StreamSettings, load_config
+from .chaos_proof import prove
+from .config import StreamSettings, load_config
 from .crowd import Crowd
 from .demo_house import DemoHouse
 from .instants import Instant
-from .wire import state_store
 from .work import hidden_preference
 
 VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
@@ -198,7 +194,7 @@ def run_chaos(
         with house.running():
             asyncio.run(chaos.run_instants(crowd) if instants else chaos.run(crowd))
             _drain(house, crowd)
-        return _prove(load_config(house.config), crowd, chaos.toll)
+        return prove(load_config(house.config), crowd.tally, chaos.toll.kills)
 
 
 def _drain(house: DemoHouse, crowd: Crowd) -> None:
@@ -213,37 +209,6 @@ def _drain(house: DemoHouse, crowd: Crowd) -> None:
     except TimeoutError as problem:
         print(problem, file=sys.stderr)
     time.sleep(3.0)
-
-
-def _prove(config: Config, crowd: Crowd, toll: Toll) -> dict[str, Any]:
-    store = state_store(config)
-    manifests = read_manifests(config.state_path / "checkpoints")
-    with store.reading() as view:
-        found = audit(view, config.policy, manifests, [Path(config.gateway.spool)])
-        problems = list(found.problems)
-        problems += missing_from_ledger(view, config.policy, crowd.tally)
-    problems += _compare(config, store)
-    document = {
-        "kills": dict(toll.kills),
-        "answers": len(crowd.tally.answered),
-        "feedback": len(crowd.tally.acknowledged),
-        "requests_failed": crowd.tally.failed,
-        "checkpoints": len(manifests),
-        "lost_at_gateway": found.lost_at_gateway,
-        "audit": found.as_document()["records"],
-        "problems": problems,
-    }
-    store.close()
-    return document
-
-
-def _compare(config: Config, store: Store) -> list[str]:
-    live = rewards_now(store, config)
-    again = replayed_rewards(config)
-    different = sorted(
-        name for name in live.keys() | again.keys() if live.get(name) != again.get(name)
-    )
-    return [f"{name}: live {live.get(name)}, replayed {again.get(name)}" for name in different[:20]]
 
 
 def main() -> None:

@@ -1,20 +1,24 @@
 """Chaos proof: what must be true of the ledger however often anything was killed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import msgspec
 
+from ..learner.manifest import read_manifests
 from ..streams import episodes
 from ..streams.join import Joiner
 from ..streams.kafka import KafkaSource
 from ..streams.store import Store
 from ..streams.transaction import Transaction
+from .audit import audit
 from .config import Config
 from .crowd import Tally
 from .ingest import Ingest, open_store, read_to_end
 from .scorer import Scorer
-from .wire import reward_spec
+from .wire import reward_spec, state_store
 
 Rewards = dict[str, float | None]
 CHUNK = 500
@@ -82,3 +86,35 @@ def replayed_rewards(config: Config) -> Rewards:
         found = rewards_now(store, config)
         store.close()
     return found
+
+
+def prove(config: Config, tally: Tally, kills: Mapping[str, int]) -> dict[str, Any]:
+    """Return what was done and what is wrong; `problems` is empty where all of it holds."""
+    store = state_store(config)
+    manifests = read_manifests(config.state_path / "checkpoints")
+    with store.reading() as view:
+        found = audit(view, config.policy, manifests, [Path(config.gateway.spool)])
+        problems = list(found.problems)
+        problems += missing_from_ledger(view, config.policy, tally)
+    problems += _compare(config, store)
+    document = {
+        "kills": dict(kills),
+        "answers": len(tally.answered),
+        "feedback": len(tally.acknowledged),
+        "requests_failed": tally.failed,
+        "checkpoints": len(manifests),
+        "lost_at_gateway": found.lost_at_gateway,
+        "audit": found.as_document()["records"],
+        "problems": problems,
+    }
+    store.close()
+    return document
+
+
+def _compare(config: Config, store: Store) -> list[str]:
+    live = rewards_now(store, config)
+    again = replayed_rewards(config)
+    different = sorted(
+        name for name in live.keys() | again.keys() if live.get(name) != again.get(name)
+    )
+    return [f"{name}: live {live.get(name)}, replayed {again.get(name)}" for name in different[:20]]

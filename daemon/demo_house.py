@@ -13,7 +13,7 @@ import orjson
 
 from ..ops.engine_server import EngineServer
 from ..ops.mlflow_server import MlflowServer
-from ..ops.server import LOOPBACK, Server, free_port
+from ..ops.server import LOOPBACK, Server, answers, free_port
 from ..ops.vllm_server import VllmServer
 from ..streams.kafka_settings import KafkaSettings, create_topics
 from .config import StreamSettings
@@ -207,17 +207,11 @@ class DemoHouse:
         return document
 
     def _rlwd(self, command: str, ready: str) -> Server:
-        def healthy() -> bool:
-            try:
-                return httpx.get(ready, timeout=2.0).status_code == 200
-            except httpx.HTTPError:
-                return False
-
         return Server(
             [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.config)],
             name=command,
             log=self.folder / f"{command}.log",
-            healthy=healthy,
+            healthy=answers(ready),
             environment={"OMP_NUM_THREADS": "1"},
             start_seconds=120.0,
         )

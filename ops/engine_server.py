@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-import httpx
-
-from .server import LOOPBACK, Server, free_port
+from .server import LOOPBACK, Server, answers, free_port
 
 
 class EngineServer(Server):
@@ -21,7 +19,7 @@ class EngineServer(Server):
             [sys.executable, "-m", "rlwd.ops.embedded", *settings],
             name="engine",
             log=folder / "engine.log",
-            healthy=self._answers,
+            healthy=answers(f"{self.url}/health"),
             environment={
                 "OMP_NUM_THREADS": str(threads),
                 "HF_HUB_OFFLINE": "1",
@@ -29,9 +27,3 @@ class EngineServer(Server):
             },
             start_seconds=120.0,
         )
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2.0).status_code == 200
-        except httpx.HTTPError:
-            return False

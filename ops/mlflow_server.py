@@ -3,9 +3,7 @@
 import sys
 from pathlib import Path
 
-import httpx
-
-from .server import LOOPBACK, Server, free_port
+from .server import LOOPBACK, Server, answers, free_port
 
 
 class MlflowServer(Server):
@@ -28,7 +26,7 @@ class MlflowServer(Server):
             ],
             name="mlflow",
             log=folder / "mlflow.log",
-            healthy=self._answers,
+            healthy=answers(f"{self.url}/health"),
             environment={
                 "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
                 "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -36,9 +34,3 @@ class MlflowServer(Server):
             },
             start_seconds=120.0,
         )
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2.0).status_code == 200
-        except httpx.HTTPError:
-            return False

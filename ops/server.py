@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import httpx
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -17,6 +19,18 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def answers(url: str) -> Callable[[], bool]:
+    """Return a check of whether a page answers with 200."""
+
+    def healthy() -> bool:
+        try:
+            return httpx.get(url, timeout=2.0).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return healthy
 
 
 class ServerDied(RuntimeError):

@@ -5,9 +5,7 @@ import json
 import sys
 from pathlib import Path
 
-import httpx
-
-from .server import LOOPBACK, Server, free_port
+from .server import LOOPBACK, Server, answers, free_port
 
 LONGEST = 1024
 """Tokens of prompt and completion together, where the model itself allows as many."""
@@ -60,7 +58,7 @@ class VllmServer(Server):
             self._command(model, max_loras, max_cpu_loras, max_lora_rank),
             name="vllm",
             log=folder / "vllm.log",
-            healthy=self._answers,
+            healthy=answers(f"{self.url}/health"),
             environment={
                 **QUIET,
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
@@ -88,9 +86,3 @@ class VllmServer(Server):
         switches = ["--enable-lora", "--enforce-eager", "--no-enable-chunked-prefill"]
         told = [str(part) for pair in settings.items() for part in pair]
         return [sys.executable, "-m", module, *told, *switches]
-
-    def _answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/health", timeout=2.0).status_code == 200
-        except httpx.HTTPError:
-            return False

@@ -7,7 +7,6 @@
 """
 
 import json
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +18,6 @@ import pytest
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine import prove
-from rlwd.ops.fleet import Fleet
 from rlwd.ops.server import free_port
 from rlwd.ops.vllm import HttpEngine
 
@@ -330,29 +328,3 @@ def test_an_engine_that_is_away_is_a_connection_error(versions: Versions) -> Non
         with pytest.raises(ConnectionError):
             call()
     engine.close()
-
-
-@pytest.mark.vllm
-def test_a_fleet_says_what_all_replicas_have(
-    engine_server: Any, vllm_server: Any, versions: Versions
-) -> None:
-    """Both engines serve the same bits; what only one has is not loaded; one away is named."""
-    first, second = versions
-    engines = [HttpEngine(engine_server.url), HttpEngine(vllm_server.url)]
-    fleet = Fleet(engines)
-    for name in (first.version, second.version):
-        fleet.unload(name)
-    fleet.load(first.version, first.path)
-    engines[0].load(second.version, second.path)
-    assert fleet.loaded() == {first.version: str(first.path)}
-    assert [proof.served for proof in fleet.prove(first, TOLERANCE)] == [True, True]
-    assert [proof.served for proof in fleet.prove(second, TOLERANCE)] == [True, False]
-    gone = HttpEngine(f"http://127.0.0.1:{free_port()}", timeout_seconds=2)
-    broken = Fleet([engines[0], gone])
-    assert fleet.healthy()
-    assert broken.unhealthy() == [gone.url]
-    with pytest.raises(ConnectionError, match=gone.url):
-        broken.load(second.version, second.path)
-    assert not math.isnan(fleet.prove(first, TOLERANCE)[0].difference or 0.0)
-    for one in (fleet, broken):
-        one.close()
