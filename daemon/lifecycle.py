@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -35,12 +35,17 @@ class SteadyClock:
     by a day would otherwise close every horizon of that day at once.
     """
 
-    def __init__(self) -> None:
-        self._offset = time.time() - time.monotonic()
+    def __init__(
+        self,
+        wall: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._monotonic = monotonic
+        self._offset = wall() - monotonic()
 
     def __call__(self) -> float:
         """Return epoch seconds."""
-        return self._offset + time.monotonic()
+        return self._offset + self._monotonic()
 
 
 class Lifecycle:

@@ -1,0 +1,189 @@
+"""Release and recovery, with a real learner's checkpoints and a real embedded engine, step by step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+from daemon_by_hand import fill, open_daemon_ledger
+from ledger_by_hand import Ledger
+
+from rlwd.daemon.applied import record_checkpoints, reopen_lost
+from rlwd.daemon.audit import audit
+from rlwd.daemon.release import Release
+from rlwd.daemon.sealing import BatchSettings, pending_batch, seal, write_batch
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.manifest import checkpoint_path, newest_valid, read_manifests
+from rlwd.learner.settings import DEMO, ChildSettings
+from rlwd.learner.worker import Worker
+from rlwd.ops.engine_server import EngineServer
+from rlwd.ops.flags import read_flags
+from rlwd.ops.gate import GateSettings
+from rlwd.ops.rollout_controller import RolloutController
+from rlwd.ops.rollout_settings import RolloutSettings
+from rlwd.ops.stage import Stage
+from rlwd.ops.vllm import HttpEngine
+
+POLICY = "policy"
+
+
+@dataclass
+class Shop:
+    """A ledger with ready episodes, a learner in this process, and an engine in its own."""
+
+    ledger: Ledger
+    folder: Path
+    model: Path
+    server: EngineServer
+    release: Release
+
+    def worker(self) -> Worker:
+        """Start a learner, as after a death of the last one."""
+        learner = msgspec.structs.replace(DEMO, model=str(self.model), passes=1, threads=1)
+        return Worker(
+            ChildSettings(
+                learner=learner, policy=POLICY, folder=str(self.checkpoints), lease_epoch=0
+            )
+        )
+
+    @property
+    def checkpoints(self) -> Path:
+        """The checkpoint folder."""
+        return self.folder / "checkpoints"
+
+    def seal(self, parent: int) -> Path:
+        """Seal a batch of all that is ready, or find the one that waits; return its file."""
+        with self.ledger.store.transaction() as tx:
+            if pending_batch(tx, POLICY) is None:
+                sealed = seal(
+                    tx,
+                    POLICY,
+                    BatchSettings(episodes=8, held_out=0.0),
+                    parent_sequence=parent,
+                    max_policy_age=8,
+                    age=lambda version: 0,
+                    now=2000.0,
+                )
+                assert sealed is not None
+            waiting = pending_batch(tx, POLICY)
+            assert waiting is not None
+        return write_batch(self.folder / "batches", waiting[0], waiting[1])
+
+    def record(self) -> Manifest:
+        """Do what the daemon does when the learner says ready; return the head."""
+        head = newest_valid(self.checkpoints)
+        assert head is not None
+        with self.ledger.store.transaction() as tx:
+            for manifest in record_checkpoints(tx, POLICY, read_manifests(self.checkpoints)):
+                self.release.register(tx, manifest, 2000.0)
+            reopen_lost(tx, POLICY, head)
+        return head
+
+    def problems(self) -> tuple[str, ...]:
+        """What the audit finds."""
+        with self.ledger.store.reading() as view:
+            return audit(view, POLICY, read_manifests(self.checkpoints)).problems
+
+
+@pytest.fixture
+def shop(tmp_path: Path, tiny_policy: Path) -> Iterator[Shop]:
+    """Everything in place, nothing learned yet; the engine is for the test to start."""
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    fill(ledger, 16)
+    server = EngineServer(tiny_policy, tmp_path)
+    release = Release(
+        ledger.store,
+        POLICY,
+        RolloutController(POLICY, RolloutSettings(gate_seconds=600.0)),
+        [HttpEngine(server.url)],
+        GateSettings(),
+        flags=tmp_path / "flags.json",
+        checkpoints=tmp_path / "checkpoints",
+        look_seconds=0.0,
+    )
+    yield Shop(ledger, tmp_path, tiny_policy, server, release)
+    server.stop()
+
+
+def test_an_engine_that_came_back_empty_is_filled(shop: Shop) -> None:
+    """After a restart the engine has nothing; one reconciliation later it has what flags name."""
+    shop.server.start()
+    shop.worker()
+    champion = shop.record()
+    shop.release.step(2000.0)
+    state = read_flags(shop.release.flags)
+    assert state is not None
+    assert state.champion.version == champion.version
+    shop.server.kill()
+    assert not shop.release.reconcile(2001.0)
+    assert shop.release.problem is not None
+    shop.server.start()
+    engine = HttpEngine(shop.server.url)
+    assert engine.loaded() == {}
+    assert shop.release.reconcile(2002.0)
+    assert set(engine.loaded()) == {champion.version}
+    assert shop.release.problem is None
+
+
+def test_a_candidate_that_is_found_corrupt_never_reaches_a_server(shop: Shop) -> None:
+    """Altered after its checkpoint, it is quarantined, and the learner has to go back."""
+    shop.server.start()
+    worker = shop.worker()
+    v0 = shop.record()
+    shop.release.step(2000.0)
+    worker.apply(shop.seal(parent=0))
+    head = shop.record()
+    adapter = checkpoint_path(shop.checkpoints, head.sequence) / head.version
+    weights = adapter / "adapter_model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 0xFF
+    weights.write_bytes(raw)
+    shop.release.step(2001.0)
+    with shop.ledger.store.reading() as view:
+        (rollout,) = shop.release.controller.history(view)
+        owed = shop.release.controller.must_return(view)
+    assert rollout.stage is Stage.QUARANTINED
+    assert "digest" in rollout.trail[-1].reason
+    assert owed is not None
+    assert owed.to_sequence == v0.sequence
+    assert set(HttpEngine(shop.server.url).loaded()) == {v0.version}
+    state = read_flags(shop.release.flags)
+    assert state is not None
+    assert state.champion.version == v0.version
+
+
+def test_a_batch_lost_with_its_checkpoint_is_applied_again(shop: Shop) -> None:
+    """The newest checkpoint is damaged: the learner falls back, and the ledger still closes."""
+    worker = shop.worker()
+    shop.record()
+    worker.apply(shop.seal(parent=0))
+    lost = shop.record()
+    assert shop.ledger.fates() == {"trained": 16}
+    weights = checkpoint_path(shop.checkpoints, lost.sequence) / "optimizer.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8])
+    again = shop.worker()
+    assert again.head.sequence == 0
+    shop.record()
+    assert shop.ledger.fates() == {"waiting": 16}
+    again.apply(shop.seal(parent=0))
+    made = shop.record()
+    assert made.sequence > lost.sequence
+    assert made.applied == lost.applied
+    assert shop.ledger.fates() == {"trained": 16}
+    assert shop.problems() == ()
+
+
+def test_applied_and_not_recorded_is_recorded_at_the_next_start(shop: Shop) -> None:
+    """The daemon died before it knew: the manifest tells the next one, and nothing is applied twice."""
+    worker = shop.worker()
+    shop.record()
+    batch = shop.seal(parent=0)
+    worker.apply(batch)
+    assert shop.ledger.fates() == {"waiting": 16}
+    head = worker.head
+    worker.apply(batch)
+    assert worker.head == head
+    shop.record()
+    assert shop.ledger.fates() == {"trained": 16}
+    assert shop.problems() == ()
