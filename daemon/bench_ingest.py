@@ -1,20 +1,18 @@
 """Bench of ingest: the whole of it against kafka-python's own poll loop, on the same records.
 
-A real broker holds generations of 1.3 kB with 40 tokens, and feedback on each. Both sides run on
+A real broker holds generations of 1.7 kB with 40 tokens, and feedback of 0.4 kB on each. Both run on
 one core, in turns; the broker has the others. The kafka client is imported here too, because it is
 what is measured against.
 """
 
 import gc
 import os
-import random
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -22,21 +20,12 @@ from kafka import KafkaConsumer, TopicPartition
 
 from ..ops.kafka_server import KafkaServer
 from ..streams.event import (
-    Accepted,
-    Edited,
-    Feedback,
-    FeedbackEvent,
-    Generation,
-    GenerationEvent,
-    Rejected,
-    Sampling,
-    Signal,
-    Usage,
     encode_event,
 )
 from ..streams.join import Joiner
 from ..streams.kafka import KafkaSettings, KafkaSink, KafkaSource
 from ..streams.source import Partition, Record
+from .bench_records import BEGAN, feedback_event, generation_event
 from .bench_table import Line
 from .ingest import Ingest, open_store
 from .scorer import Scorer
@@ -44,10 +33,7 @@ from .wire import reward_spec
 
 TOPICS = ("bench.generations", "bench.feedback")
 PARTITIONS = 4
-TOKENS = 40
 POLL_RECORDS = 2000
-BEGAN = 1.79e9
-"""Receive time of the first record, epoch seconds."""
 WAIT_SECONDS = 60.0
 
 
@@ -95,21 +81,24 @@ def _rounds(
         theirs.append(poll_alone(settings, sent))
         for count, store in stores.items():
             ours[count].append(ingest_all(settings, sent, store, group=f"r{number}-{count}"))
-        say(f"ingest: round {number + 1} of {rounds}: {ours[0][-1].wall:,.0f} records/s")
+        say(
+            f"ingest: round {number + 1} of {rounds}: {ours[0][-1].core:,.0f} records/s of one core"
+        )
     client = "kafka-python's poll loop"
+    # Promised is the rate on one core. Processor time is that, whatever else the machine does and
+    # however long the broker takes; the clock on the wall agrees with it where nothing else runs.
+    whole = "poll, decode, check, join, score, persist; one core"
     lines = [
-        _line("poll, decode, check, join, persist; one core", ours[0], theirs, client, goal=0.25),
-        _line(
-            "the same by processor time", ours[0], theirs, client, by=lambda p: p.core, goal=0.25
-        ),
+        _line(f"{whole}, by processor time", ours[0], theirs, client, goal=0.25),
+        _line(f"{whole}, by the clock", ours[0], theirs, client, by=lambda pace: pace.wall),
     ]
     counts = [count for count in stores if count]
     for count in counts:
-        first = f"with {counts[0]:,} open"
+        what = f"the same into a store with {count:,} open generations"
         if count == counts[0]:
-            lines.append(_line(f"{first}", ours[count], ours[0], "an empty store"))
+            lines.append(_line(what, ours[count], ours[0], "an empty store"))
         else:
-            lines.append(_line(f"with {count:,} open", ours[count], ours[counts[0]], first))
+            lines.append(_line(what, ours[count], ours[counts[0]], f"{counts[0]:,} open"))
     return lines
 
 
@@ -119,7 +108,7 @@ def _line(
     theirs: list[Pace],
     against: str,
     *,
-    by: Callable[[Pace], float] = lambda pace: pace.wall,
+    by: Callable[[Pace], float] = lambda pace: pace.core,
     goal: float | None = None,
 ) -> Line:
     return Line(
@@ -182,66 +171,6 @@ def filled_store(path: Path, count: int) -> Path:
         joiner.committed()
     store.close()
     return path
-
-
-def generation_event(number: int, prefix: str = "s") -> GenerationEvent:
-    """Return a generation as a gateway writes it."""
-    rng = random.Random(number)
-    session = f"{prefix}{number // 4:08x}"
-    name = f"{session}.{number:024x}"
-    data = Generation(
-        generation_id=name,
-        session_id=session,
-        user_hash=f"{rng.getrandbits(128):032x}",
-        version="policy@v000017-3fa9c2e1",
-        digest=f"{17:064x}",
-        engine="http://127.0.0.1:8000",
-        salt="bench",
-        bucket=rng.randrange(10_000),
-        variant="champion",
-        flag_generation=17,
-        reason="DEFAULT",
-        prompt_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS // 4)),
-        completion_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS)),
-        logprobs=tuple(round(-rng.expovariate(2.0), 5) for _ in range(TOKENS)),
-        text="The backup of last night is done.",
-        sampling=Sampling(max_tokens=256),
-        finish_reason="stop",
-        usage=Usage(prompt_tokens=TOKENS // 4, completion_tokens=TOKENS),
-        latency_seconds=0.8,
-    )
-    at = _at(number)
-    return GenerationEvent(
-        id=name, source="/gateway/bench", specversion="1.0", time=at, receivedtime=at, data=data
-    )
-
-
-def feedback_event(number: int) -> FeedbackEvent:
-    """Return what the person did: three in five accepted, the rest turned down or edited."""
-    session, name = f"s{number // 4:08x}", f"f{number:024x}"
-    data = Feedback(
-        feedback_id=name,
-        generation_id=f"{session}.{number:024x}",
-        session_id=session,
-        signal=SIGNALS[number % len(SIGNALS)],
-    )
-    at = _at(number + 200)
-    return FeedbackEvent(
-        id=name, source="/gateway/bench", specversion="1.0", time=at, receivedtime=at, data=data
-    )
-
-
-SIGNALS: tuple[Signal, ...] = (
-    Accepted(),
-    Rejected(),
-    Accepted(),
-    Edited(final_text="The backup of last night is done. " * 4),
-    Accepted(),
-)
-
-
-def _at(number: int) -> datetime:
-    return datetime.fromtimestamp(BEGAN + number / 100, UTC)
 
 
 def poll_alone(settings: KafkaSettings, records: int) -> Pace:

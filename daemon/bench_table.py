@@ -81,11 +81,11 @@ HEADER = ("part", "what", "ours", "against", "theirs", "result", "goal")
 
 
 def machine() -> str:
-    """Say what all of this ran on."""
+    """Say what all of this runs on, and how busy it was a moment ago: others' work is in the numbers."""
     cores = len(os.sched_getaffinity(0))
     return (
         f"{cores} cores ({platform.machine()}), Python {platform.python_version()},"
-        f" {date.today().isoformat()}"
+        f" {date.today().isoformat()}, load average {os.getloadavg()[0]:.1f} at the start"
     )
 
 
@@ -104,7 +104,7 @@ def markdown_table(lines: Sequence[Line], where: str) -> str:
     """Return the table for the README, with a line that says where it was measured."""
     rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"{body}\n\nMeasured in one run on {where}; medians over rounds taken in turns.\n"
+    return f"{body}\n\nMeasured on {where}. The two sides of a row took turns in one run; medians over the rounds.\n"
 
 
 def put_between_markers(readme: Path, table: str) -> None:

@@ -5,6 +5,7 @@ never import torch.
 """
 
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -20,15 +21,39 @@ app = typer.Typer(
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The TOML config file.")]
 
 
+class Role(StrEnum):
+    """What a daemon does."""
+
+    CONTROL = "control"
+    """Everything; one for each policy, under a lease."""
+    INGEST = "ingest"
+    """Consume, join, score; any number, on PostgreSQL."""
+
+
 @app.command()
-def run(config: ConfigFile = Path("rlwd.toml")) -> None:
+def run(
+    config: ConfigFile = Path("rlwd.toml"),
+    role: Annotated[
+        Role, typer.Option(help="control does everything and is one; ingest only consumes.")
+    ] = Role.CONTROL,
+    member: Annotated[
+        str, typer.Option(help="Name in the consumer group; one for each ingest daemon.")
+    ] = "",
+    port: Annotated[
+        int | None, typer.Option(help="Port of this ingest daemon's pages, not the config's.")
+    ] = None,
+) -> None:
     """Run the daemon: consume, join, score, learn, let out."""
     from .config import load_config
     from .logs import log_to_stderr
-    from .wire import build_daemon
+    from .wire import build_daemon, build_ingest
 
     log_to_stderr()
-    build_daemon(load_config(config)).run()
+    loaded = load_config(config)
+    if role is Role.INGEST:
+        build_ingest(loaded, member=member, port=port).run()
+    else:
+        build_daemon(loaded).run()
 
 
 @app.command()

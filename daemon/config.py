@@ -1,6 +1,7 @@
 """Config: one TOML file, checked whole at start; every section is owned by the room that uses it."""
 
 import difflib
+import os
 import re
 from pathlib import Path
 from typing import Literal
@@ -13,6 +14,7 @@ from ..ops.mirror import MirrorSettings
 from ..ops.rollout_settings import RolloutSettings
 from ..streams.kafka import KafkaSettings
 from .gateway import GatewaySettings
+from .ingest import POSTGRES
 from .sealing import BatchSettings
 
 
@@ -64,6 +66,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Name of the policy; versions are named after it."""
     state: str = "state"
     """Folder of all durable state."""
+    database: str = ""
+    """`postgresql://…` of the state database, or `$NAME` of the environment variable that holds it;
+    empty is SQLite in the state folder. The ingest role needs a server."""
     reward_spec: str = ""
     """File of the reward spec; the built-in default where empty."""
     stop_seconds: float = 30.0
@@ -94,11 +99,26 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"http.token: required, because http.host is {self.http.host}")
         if not self.learner.model:
             raise ValueError("learner.model: names no folder of a Hugging Face model")
+        if self.database and not self.database.startswith(("$", *POSTGRES)):
+            raise ValueError("database: must be empty, postgresql://… or $NAME")
 
     @property
     def state_path(self) -> Path:
         """Folder of all durable state."""
         return Path(self.state)
+
+    @property
+    def state_database(self) -> Path | str:
+        """The state database: SQLite's file, or a server's URL.
+
+        Raises ValueError where the environment variable is not set.
+        """
+        if not self.database.startswith("$"):
+            return self.database or self.state_path / "rlwd.db"
+        url = os.environ.get(self.database[1:], "")
+        if not url.startswith(POSTGRES):
+            raise ValueError(f"database: environment variable {self.database[1:]} holds no URL")
+        return url
 
     @property
     def log_path(self) -> Path:

@@ -4,12 +4,13 @@ import importlib.util
 import sqlite3
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 from kafka.admin import KafkaAdminClient
 
-from ..ops.vllm import HttpEngine
+from ..ops.vllm import HttpEngine, told
 from ..streams.kafka_settings import connecting
 from .config import Config
 from .finding import Finding, fail, ok, warn
@@ -118,25 +119,25 @@ def _takes_adapters(what: str, http: httpx.Client) -> Finding:
 
 def _processed(what: str, http: httpx.Client, model: str) -> Finding:
     """Ask at two temperatures: only processed log-probabilities change with it."""
-    told = []
-    for temperature in (1.0, 4.0):
+    likeliest = []
+    for temperature in (1.0, 2.0):  # vLLM takes no more than 2.
         body = {"model": model, "prompt": "a", "max_tokens": 1, "logprobs": 1}
         answer = http.post("/v1/completions", json={**body, "temperature": temperature})
         if answer.status_code != 200:
-            return warn(what, f"gave no log-probabilities: {answer.status_code}", "see its log")
+            return warn(what, f"gave no log-probabilities: {told(answer)}", "see its log")
         top = answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
-        told.append(max(top.values()))
-    if abs(told[0] - told[1]) > CHANGED:
+        likeliest.append(max(top.values()))
+    if abs(likeliest[0] - likeliest[1]) > CHANGED:
         return ok(what, "log-probabilities are processed")
     remedy = "start vLLM with --logprobs-mode processed_logprobs"
-    if told[0] > PEAKED:
+    if likeliest[0] > PEAKED:
         return fail(what, "log-probabilities are raw", remedy)
     return warn(what, "it does not show whether log-probabilities are processed", remedy)
 
 
 def _in_charge(config: Config) -> Iterator[Finding]:
-    path = config.state_path / "rlwd.db"
-    if not path.exists():
+    path = config.state_database
+    if isinstance(path, Path) and not path.exists():
         yield warn("daemon", "was never started with this state", "`rlwd run`")
         return
     try:
@@ -144,6 +145,9 @@ def _in_charge(config: Config) -> Iterator[Finding]:
             holder = read_holder(view, config.policy, time.time())
     except sqlite3.Error as problem:
         yield fail("daemon", f"{path}: {problem}", "restore the state database")
+        return
+    except (ConnectionError, ValueError) as problem:
+        yield fail("daemon", str(problem), "start the database's server, and then `rlwd run`")
         return
     if holder is None or not holder.alive:
         yield warn("daemon", "nobody is in charge", "`rlwd run`")

@@ -7,7 +7,9 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from ..streams.event import Feedback, FeedbackEvent, Identifier, Signal
+from ..streams.bounds import check_name, check_time
+from ..streams.event import Feedback, FeedbackEvent
+from ..streams.signals import Identifier, Signal
 from .gateway_parts import JSON, PARTS, GatewayParts, at, refusal
 from .identity import plain, session_of
 from .spool import Kind
@@ -78,8 +80,10 @@ def take(parts: GatewayParts, posted: object, tenant: str, now: float) -> dict[s
 def to_event(posted: object, tenant: str, now: float) -> FeedbackEvent:
     """Return the event of one posted feedback. Raises ValueError naming the field."""
     one = msgspec.convert(posted, Posted)
-    if one.time is not None and one.time.tzinfo is None:
-        raise ValueError("$.time: a time needs its zone, such as a final Z")
+    if one.time is not None:
+        check_time("$.time", one.time)
+    check_name("$.feedback_id", one.feedback_id)
+    check_name("$.generation_id", one.generation_id)
     tenant = plain("$.tenant", one.tenant or tenant)
     data = Feedback(
         feedback_id=one.feedback_id,

@@ -47,27 +47,14 @@ def build_app(
     app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
-        spool = Spool(Path(settings.spool), settings.spool_max_bytes)
-        parts = GatewayParts(
-            settings=settings,
-            flags=FlagEvaluator(Path(settings.flags)),
-            spool=spool,
-            forwarder=Forwarder(spool, sink_factory),
-            upstream=Upstream(
-                open_session(settings.request_seconds), settings.engines, settings.engine_token
-            ),
-            meters=Meters(),
-            clock=clock,
-        )
-        parts.meters.watch(parts.flags, parts.spool, parts.forwarder)
-        app[PARTS] = parts
+        parts = app[PARTS] = _parts(settings, sink_factory, clock)
         parts.forwarder.start()
         yield
         await parts.upstream.session.close()
         left = await asyncio.to_thread(parts.forwarder.stop, STOP_SECONDS)
         if left:
             log.warning("%d records stay in %s for the next start", left, settings.spool)
-        spool.close()
+        parts.spool.close()
         parts.flags.close()
 
     app.cleanup_ctx.append(live)
@@ -81,6 +68,29 @@ def build_app(
     app.router.add_get("/readyz", readyz)
     app.router.add_get("/metrics", metrics)
     return app
+
+
+def _parts(
+    settings: GatewaySettings, sink_factory: Callable[[], EventSink], clock: Callable[[], float]
+) -> GatewayParts:
+    """Open spool, flags, engines and meters."""
+    spool = Spool(Path(settings.spool), settings.spool_max_bytes)
+    parts = GatewayParts(
+        settings=settings,
+        flags=FlagEvaluator(Path(settings.flags)),
+        spool=spool,
+        forwarder=Forwarder(spool, sink_factory),
+        upstream=Upstream(
+            open_session(settings.request_seconds),
+            settings.engines,
+            settings.engine_token,
+            settings.empty_engine_seconds,
+        ),
+        meters=Meters(),
+        clock=clock,
+    )
+    parts.meters.watch(parts.flags, parts.spool, parts.forwarder)
+    return parts
 
 
 @web.middleware

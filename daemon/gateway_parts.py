@@ -58,6 +58,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Version of the product, where the client sends none."""
     request_seconds: float = 600.0
     """Longest a generation may take."""
+    empty_engine_seconds: float = 15.0
+    """Longest wait for the daemon to fill an engine that came back without any version."""
     max_body_bytes: int = 4 << 20
     """Largest request."""
     strip_seed: bool = True

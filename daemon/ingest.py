@@ -1,7 +1,7 @@
 """Ingest: poll, join and score, all of a poll in one transaction (CONTRACTS 9 to 16)."""
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -9,12 +9,14 @@ import structlog
 from ..streams import deadletter, join, offsets
 from ..streams.join import Ingested, Joiner
 from ..streams.offsets import StaleOffset
-from ..streams.source import EventSink, EventSource, OffsetOutOfRange, Partition
+from ..streams.source import EventSink, EventSource, OffsetOutOfRange, Partition, Record
 from ..streams.store import Store
+from .instants import Instant, reach
 
 log = structlog.get_logger()
 
 FORWARD_SECONDS = 5.0
+POSTGRES = ("postgresql://", "postgres://")
 QUIET_POLLS = 5
 
 
@@ -26,35 +28,78 @@ class Ingest:
         self.source: EventSource | None = None
         self.delivered = 0
         self.problem: str | None = None
+        self.away: str | None = None
+        """What keeps the database from being reached, while it does."""
+        self._known = False
+        self._untaken: dict[Partition, int] = {}
 
     def resume(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
-        """Tell a source that was assigned partitions where to go on."""
+        """Claim partitions for a source that was assigned them; return where to go on."""
         with self.store.transaction() as tx:
             return self.joiner.resume(tx, list(partitions))
 
     def step(self, now: float, timeout_seconds: float, limit: int) -> Ingested:
-        """Take in one poll; where another process moved an offset, go back to what it says."""
+        """Take in one poll; where another process moved an offset, go back to what the store says.
+
+        Where the database is away, or too busy, what was polled is read again later.
+        """
         assert self.source is not None, "ingest has no source"
         try:
+            self._catch_up()
             records = self.source.poll(timeout_seconds, limit)
         except OffsetOutOfRange as gap:
             # The partition stands still until an operator accepts the gap; the others go on.
             log.error("offset_out_of_range", problem=str(gap))
             self.problem = str(gap)
             return Ingested()
-        progress = self.source.progress()
-        try:
-            with self.store.transaction() as tx:
-                result = self.joiner.ingest(tx, records, now)
-                offsets.mark_read_past(tx, self.joiner.policy, progress, now)
-        except StaleOffset:
-            self.source.seek(self.resume({record.partition for record in records}))
+        except (ConnectionError, TimeoutError) as problem:
+            self._wait(problem, timeout_seconds)
             return Ingested()
+        try:
+            result = self._take(records, now)
+        except StaleOffset as problem:
+            log.warning("offset_stale", problem=str(problem))
+            self._untaken = _starts(records)
+            time.sleep(timeout_seconds)
+            return Ingested()
+        except (ConnectionError, TimeoutError) as problem:
+            self._untaken = _starts(records)
+            self._wait(problem, 0.0)
+            return Ingested()
+        reach(Instant.INGESTED)
         moved = self.joiner.committed()
         self.delivered += result.counts.delivered
+        self.away = None
         if moved:
             self.source.publish(moved)
         return result
+
+    def _take(self, records: Sequence[Record], now: float) -> Ingested:
+        assert self.source is not None, "ingest has no source"
+        progress = self.source.progress()
+        with self.store.transaction() as tx:
+            result = self.joiner.ingest(tx, records, now)
+            offsets.mark_read_past(tx, self.joiner.policy, progress, now, self.joiner.owner)
+        return result
+
+    def _catch_up(self) -> None:
+        """Make all partitions known once, and go back to what was polled and not taken in."""
+        assert self.source is not None, "ingest has no source"
+        if not self._known:
+            with self.store.transaction() as tx:
+                offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
+            self._known = True
+        if self._untaken:
+            with self.store.transaction() as tx:
+                stored = self.joiner.look_up(tx, list(self._untaken))
+            self.source.seek({**self._untaken, **stored})
+            self._untaken = {}
+
+    def _wait(self, problem: Exception, seconds: float) -> None:
+        if self.away is None:
+            log.warning("database_away", problem=str(problem))
+        self.away = str(problem)
+        time.sleep(seconds)
 
     def close_horizons(self, now: float) -> int:
         """Close what every partition has been read past."""
@@ -67,6 +112,7 @@ class Ingest:
             letters = deadletter.unforwarded(view, self.joiner.policy)
         if letters:
             deadletter.forward(sink, topic, letters, FORWARD_SECONDS)
+            reach(Instant.FORWARDED)
             with self.store.transaction() as tx:
                 deadletter.mark_forwarded(tx, self.joiner.policy, letters)
         return len(letters)
@@ -88,6 +134,24 @@ def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> Non
         idle = idle + 1 if drained and not result.counts.delivered else 0
 
 
-def open_store(path: Path, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
-    """Open the state database with the tables of the join and of whoever else brings some."""
-    return Store(path, {"streams": join.MIGRATIONS, **(extra or {})})
+def _starts(records: Iterable[Record]) -> dict[Partition, int]:
+    """Return the offset of each partition's first record."""
+    starts: dict[Partition, int] = {}
+    for record in records:
+        starts.setdefault(record.partition, record.offset)
+    return starts
+
+
+def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
+    """Open the state database with the tables of the join and of whoever else brings some.
+
+    `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
+    answers there.
+    """
+    migrations = {"streams": join.MIGRATIONS, **(extra or {})}
+    if isinstance(where, str) and where.startswith(POSTGRES):
+        # Here, because only who names a server needs its client.
+        from ..streams.postgres import PostgresStore
+
+        return PostgresStore(where, migrations)
+    return Store(Path(where), migrations)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..streams.store import Store
-from ..streams.transaction import Transaction
+from ..streams.transaction import Transaction, row_lock
 
 MIGRATIONS = (
     """
@@ -46,23 +46,27 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
     """
     host, pid = socket.gethostname(), os.getpid()
     with store.transaction() as tx:
+        # A row to lock, so that of two that start at once on a server the second sees the first.
+        tx.execute(
+            "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
+            " VALUES (?, 'control', 0, '', 0, '', 0) ON CONFLICT (policy, role) DO NOTHING",
+            (policy,),
+        )
         row = tx.execute(
             "SELECT epoch, host, pid, started, seen FROM leases"
-            " WHERE policy = ? AND role = 'control'",
+            " WHERE policy = ? AND role = 'control'" + row_lock(tx),
             (policy,),
         ).fetchone()
-        if row is not None and _lives(row, host, now):
+        if _lives(row, host, now):
             raise LeaseHeld(
                 f"policy {policy!r} is controlled by process {row[2]} on {row[1]} (epoch {row[0]},"
                 f" seen {now - row[4]:.0f} s ago): stop it first, or give this daemon another state"
             )
-        epoch = 1 + (row[0] if row else 0)
+        epoch = 1 + row[0]
         tx.execute(
-            "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
-            " VALUES (?, 'control', ?, ?, ?, ?, ?) ON CONFLICT (policy, role) DO UPDATE SET"
-            " epoch = excluded.epoch, host = excluded.host, pid = excluded.pid,"
-            " started = excluded.started, seen = excluded.seen",
-            (policy, epoch, host, pid, _process_start(pid), now),
+            "UPDATE leases SET epoch = ?, host = ?, pid = ?, started = ?, seen = ?"
+            " WHERE policy = ? AND role = 'control'",
+            (epoch, host, pid, _process_start(pid), now, policy),
         )
     return Lease(policy=policy, epoch=epoch)
 

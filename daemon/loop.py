@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import structlog
 
-from ..learner.candidate import Manifest
 from ..ops.mirror import Mirror
 from ..streams.episodes import count_fates
 from ..streams.source import EventSink
@@ -79,10 +78,13 @@ class Daemon:
         ingested = self.ingest.step(now, self.poll_seconds, self.poll_records)
         began = time.perf_counter()
         finished = self.training.step(now, self.release.undecided, self.release.owes_return)
+        # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
+        for manifest in finished:
+            report_checkpoint(self.mirror, manifest, self.training.checkpoints)
         self.release.step(now)
         for intent in self.jobs.drain():
             self._do(intent, now)
-        self._tell(finished, now)
+        self._tell()
         self.metrics.ingested(ingested)
         self.metrics.ticked(time.perf_counter() - began)
 
@@ -101,7 +103,8 @@ class Daemon:
         assert self.ingest.source is not None, "a daemon has a source"
         self.ingest.source.close()
         self.sink.close()
-        left = self.mirror.close(min(10.0, deadline.left))
+        # Half of what is left: a server that is away must not cost the rest its time.
+        left = self.mirror.close(min(10.0, deadline.left / 2))
         self.health.stop()
         release_lease(self.store, self.lease)
         self.store.close()
@@ -153,9 +156,7 @@ class Daemon:
         values = {f"fates/{fate.replace(':', '_')}": float(n) for fate, n in counts.items()}
         self.mirror.metrics("parent", int(now), values, now)
 
-    def _tell(self, finished: list[Manifest], now: float) -> None:
-        for manifest in finished:
-            report_checkpoint(self.mirror, manifest, self.training.checkpoints)
+    def _tell(self) -> None:
         self.vitals.ticked_at = time.monotonic()
         self.vitals.live = {
             "learner": self.training.state,
@@ -167,6 +168,7 @@ class Daemon:
             "delivered": self.ingest.delivered,
         }
         self.vitals.report("log", self.ingest.problem)
+        self.vitals.report("database", self.ingest.away)
         self.vitals.report("engine", self.release.problem)
         self.vitals.report("learner", None if self.training.head is not None else "starting")
         if not self._ready and not self.vitals.problems:

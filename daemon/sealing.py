@@ -10,7 +10,7 @@ import msgspec
 
 from ..learner.candidate import SealedBatch, SealedEpisode, batch_hash
 from ..streams import episodes, fate, offsets
-from ..streams.transaction import Transaction
+from ..streams.transaction import Transaction, row_lock
 
 MIGRATIONS = (
     """
@@ -123,12 +123,13 @@ def write_batch(folder: Path, batch_id: int, content: bytes) -> Path:
 
 def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[Ready]:
     rows = tx.execute(
-        "SELECT generation_id, version, reward, revision FROM episodes"
-        " WHERE policy = ? AND stage = 'ready' ORDER BY received, generation_id",
+        "SELECT generation_id, version, reward, revision, received FROM episodes"
+        " WHERE policy = ? AND stage = 'ready' ORDER BY generation_id" + row_lock(tx),
         (policy,),
     ).fetchall()
+    rows.sort(key=lambda row: (row[4], row[0]))
     fresh, old = [], []
-    for generation_id, version, reward, revision in rows:
+    for generation_id, version, reward, revision, _ in rows:
         years = age(version)
         if years is None or years > max_policy_age:
             old.append(generation_id)

@@ -37,30 +37,37 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
 
     Raises ValueError where there is no state database, or it is not one of rlwd's.
     """
-    path = config.state_path / "rlwd.db"
-    with state_view(path) as view:
+    place = config.state_database
+    with state_view(place) as view:
         try:
             holder = read_holder(view, config.policy, now)
             lease = None if holder is None else msgspec.to_builtins(holder)
             return {**describe(view, config.policy), "lease": lease}
         except sqlite3.Error as problem:
-            raise ValueError(f"{path}: is not a state database of this rlwd: {problem}") from None
+            raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
 
 
 @contextmanager
-def state_view(path: Path) -> Iterator[Transaction]:
+def state_view(path: Path | str) -> Iterator[Transaction]:
     """Yield a view of a state database that nothing is written to, not even a migration.
 
-    Raises ValueError where there is none.
+    Raises ValueError where there is none, ConnectionError where its server is away.
     """
+    if isinstance(path, str):
+        # Here, because only who names a server needs its client.
+        from ..streams.postgres import read_only
+
+        with read_only(path) as view:
+            yield view
+        return
     if not path.is_file():
         raise ValueError(f"{path}: there is no state database; `rlwd run` makes it")
-    view = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    opened = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:
-        view.execute("BEGIN")
-        yield view
+        opened.execute("BEGIN")
+        yield opened
     finally:
-        view.close()
+        opened.close()
 
 
 def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:

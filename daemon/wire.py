@@ -1,6 +1,10 @@
 """Wire: builds every object from the configuration; the only room where all names meet."""
 
+import re
+import socket
 from pathlib import Path
+
+import msgspec
 
 from ..learner.manifest import write_epoch
 from ..learner.settings import ChildSettings
@@ -20,6 +24,7 @@ from .child import LearnerChild
 from .config import Config
 from .health import HealthServer, Vitals
 from .ingest import Ingest, open_store
+from .ingest_role import IngestDaemon
 from .jobs import Jobs
 from .lease import take_lease
 from .lifecycle import SteadyClock
@@ -42,7 +47,7 @@ def reward_spec(path: str) -> Spec:
 def state_store(config: Config) -> Store:
     """Open the state database with every folder's tables."""
     return open_store(
-        config.state_path / "rlwd.db",
+        config.state_database,
         {
             "daemon": (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS),
             "ops": candidates.MIGRATIONS,
@@ -84,18 +89,7 @@ def build_daemon(config: Config) -> Daemon:
     ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
     ingest.source = event_source(config, ingest.resume)
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
-    controller = RolloutController(config.policy, config.rollout)
-    release = Release(
-        store,
-        config.policy,
-        controller,
-        engines(config),
-        config.gate,
-        flags=config.flags_path,
-        checkpoints=checkpoints,
-        look_seconds=config.look_seconds,
-        moved=rollout_reporter(mirror, store, controller),
-    )
+    release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     vitals, metrics = Vitals(problems={"learner": "starting", "engine": "not asked yet"}), Metrics()
     health = HealthServer(
@@ -124,6 +118,67 @@ def build_daemon(config: Config) -> Daemon:
         poll_records=config.stream.poll_records,
         stop_seconds=config.stop_seconds,
         clock=clock,
+    )
+
+
+def build_ingest(config: Config, *, member: str = "", port: int | None = None) -> IngestDaemon:
+    """Build a daemon in the ingest role.
+
+    `member` is its name in the consumer group and `port` that of its health page, where the config
+    file, which all of them may share, names another's. Raises ValueError without PostgreSQL or
+    Kafka.
+    """
+    if not isinstance(config.state_database, str):
+        raise ValueError("database: the ingest role needs a server that several may write to")
+    if config.stream.kind != "kafka":
+        raise ValueError("stream.kind: the ingest role shares a consumer group, which needs kafka")
+    port = config.http.port if port is None else port
+    kafka = config.stream.kafka
+    # The host's name alone is the control role's; the port tells members of one host apart.
+    name = member or f"{kafka.group_instance_id or socket.gethostname()}-ingest-{port}"
+    config = msgspec.structs.replace(
+        config,
+        stream=msgspec.structs.replace(
+            config.stream,
+            kafka=msgspec.structs.replace(kafka, group_instance_id=re.sub(r"[^\w.-]", "-", name)),
+        ),
+    )
+    store, spec = state_store(config), reward_spec(config.reward_spec)
+    ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+    ingest.source = event_source(config, ingest.resume)
+    vitals, metrics = Vitals(problems={"log": "not polled yet"}), Metrics()
+    return IngestDaemon(
+        store=store,
+        policy=config.policy,
+        ingest=ingest,
+        health=HealthServer(
+            vitals,
+            metrics.registry,
+            lambda: read_status(store, config.policy),
+            host=config.http.host,
+            port=port,
+            token=config.http.token,
+        ),
+        vitals=vitals,
+        metrics=metrics,
+        poll_seconds=config.stream.poll_seconds,
+        poll_records=config.stream.poll_records,
+        clock=SteadyClock(),
+    )
+
+
+def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
+    controller = RolloutController(config.policy, config.rollout)
+    return Release(
+        store,
+        config.policy,
+        controller,
+        engines(config),
+        config.gate,
+        flags=config.flags_path,
+        checkpoints=checkpoints,
+        look_seconds=config.look_seconds,
+        moved=rollout_reporter(mirror, store, controller),
     )
 
 

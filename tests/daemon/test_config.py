@@ -11,6 +11,7 @@ from rlwd.daemon.config import Config, load_config
 KEYS = [
     "policy",
     "state",
+    "database",
     "reward_spec",
     "stop_seconds",
     "look_seconds",
@@ -114,6 +115,7 @@ KEYS = [
     "gateway.logprobs_mode",
     "gateway.harness",
     "gateway.request_seconds",
+    "gateway.empty_engine_seconds",
     "gateway.max_body_bytes",
     "gateway.strip_seed",
     "mlflow.tracking_uri",
@@ -206,6 +208,7 @@ def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
         ("[rollout.guardrail]\nsrm_alpha = 2.0", r"srm_alpha is 2.0.* - at `rollout.guardrail`"),
         ('[learner]\nmodel = ""', r"learner.model: names no folder"),
         ('[http]\nhost = "0.0.0.0"', r"http.token: required, because http.host is 0.0.0.0"),
+        ('database = "mysql://x"', r"database: must be empty, postgresql://… or \$NAME"),
         ("policy = ", r"Invalid value"),
     ],
 )
@@ -232,18 +235,15 @@ def test_paths_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     write(home, text + '[learner]\nmodel = "base"\n[stream]\ngenerations = "g"\nfeedback = "f"\n')
     monkeypatch.chdir(elsewhere)
     config = load_config(Path("../home/rlwd.toml"))
-    resolved = {
-        name: Path(path).resolve()
-        for name, path in {
-            "state": config.state,
-            "log": config.log_path,
-            "flags": config.flags_path,
-            "spool": config.gateway.spool,
-            "model": config.learner.model,
-            "spec": config.reward_spec,
-        }.items()
+    paths: dict[str, str | Path] = {
+        "state": config.state,
+        "log": config.log_path,
+        "flags": config.flags_path,
+        "spool": config.gateway.spool,
+        "model": config.learner.model,
+        "spec": config.reward_spec,
     }
-    assert resolved == {
+    assert {name: Path(path).resolve() for name, path in paths.items()} == {
         "state": home / "kept",
         "log": home / "kept" / "log.db",
         "flags": home / "kept" / "flags.json",

@@ -26,7 +26,6 @@ from rlwd.daemon.identity import new_generation_id, session_of
 from rlwd.ops.flags import FlagState, to_document, write_flags
 from rlwd.ops.variant import ServedVersion, Shares, bucket, hash_user
 from rlwd.streams.event import (
-    Edited,
     Event,
     Feedback,
     FeedbackEvent,
@@ -34,6 +33,7 @@ from rlwd.streams.event import (
     GenerationEvent,
     decode_event,
 )
+from rlwd.streams.signals import Edited
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 HELLO = {"model": "rlwd", "messages": [{"role": "user", "content": "hi"}]}
@@ -222,6 +222,7 @@ class House:
         self.flags = folder / "flags.json"
         self.generation = 0
         self.settings = GatewaySettings(
+            empty_engine_seconds=0.0,
             port=0,
             engines=(self.engine.url,),
             flags=str(self.flags),
@@ -769,6 +770,57 @@ def test_a_list_of_feedback_is_answered_one_by_one(client: httpx.Client, house: 
         assert expected in message
     assert [f.feedback_id for f in house.sink.feedback(2)] == ["1", "9"]
     assert client.post("/v1/feedback", json=posts[:1]).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("signal", "says"),
+    [
+        ({"kind": "interrupted"}, None),
+        ({"kind": "tool_result", "tool": "search", "error_class": None}, None),
+        ({"kind": "tool_result", "tool": "search", "error_class": "timeout"}, None),
+        ({"kind": "tool_result", "tool": "search"}, "error_class"),
+        ({"kind": "tool_result", "tool": "search", "error_class": "bad_luck"}, "error_class"),
+        ({"kind": "resolved"}, None),
+        ({"kind": "escalated"}, None),
+        ({"kind": "regenerated"}, None),
+        ({"kind": "regenerated", "new_generation_id": "s1.g2"}, None),
+        ({"kind": "outcome", "name": "sold", "value": 0.5, "amount": 120, "unit": "EUR"}, None),
+        ({"kind": "outcome", "name": "sold", "value": 120}, "value"),
+        ({"kind": "followed_up", "text": "shorter", "statement": "direction"}, None),
+        ({"kind": "followed_up", "text": "shorter", "statement": "mood"}, "statement"),
+    ],
+)
+def test_work_data_is_taken_as_it_is(
+    signal: dict[str, Any], says: str | None, client: httpx.Client, house: House
+) -> None:
+    """Each kind of the taxonomy is posted as it stands on the topic; a wrong one names its field."""
+    post = {"feedback_id": "f", "generation_id": "foreign", "session_id": "s", "signal": signal}
+    response = client.post("/v1/feedback", json=post)
+    if says is None:
+        assert response.status_code == 202
+        (taken,) = house.sink.feedback(1)
+        assert msgspec.to_builtins(taken.signal).items() >= signal.items()
+    else:
+        assert response.status_code == 400
+        assert f"$.signal.{says}" in response.text or f"`{says}`" in response.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"feedback_id": "a\0b"}, r"$.feedback_id: holds a NUL"),
+        ({"generation_id": "ü" * 400}, r"$.generation_id: is longer than 512 bytes"),
+        ({"time": "9999-12-31T23:59:59-14:00"}, r"$.time: "),
+    ],
+)
+def test_what_ingest_would_bury_is_refused_at_the_door(
+    fields: dict[str, str], says: str, client: httpx.Client
+) -> None:
+    """A client hears of what no ledger can hold, instead of a 202 and a dead letter."""
+    good = {"generation_id": "foreign", "session_id": "s1", "signal": {"kind": "accepted"}}
+    response = client.post("/v1/feedback", json={"feedback_id": "f", **good, **fields})
+    assert response.status_code == 400
+    assert says in response.json()["error"]["message"]
 
 
 @pytest.mark.parametrize("body", ["{", '"x"', "[" + ",".join("1" * 1001) + "]"])

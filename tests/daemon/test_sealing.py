@@ -11,7 +11,7 @@ from manifests_by_hand import version_of
 
 from rlwd.daemon.sealing import BatchSettings, count_death, pending_batch, seal, write_batch
 from rlwd.learner.candidate import SealedBatch, batch_hash
-from rlwd.streams.event import Rejected
+from rlwd.streams.signals import Rejected
 
 SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)
 

@@ -19,7 +19,6 @@ from rlwd.daemon.spool import Kind, Spool, SpoolBusy
 from rlwd.ops.kafka_server import KafkaServer
 from rlwd.streams.embedded import EmbeddedSink, EmbeddedSource
 from rlwd.streams.event import (
-    Accepted,
     Feedback,
     FeedbackEvent,
     Generation,
@@ -27,6 +26,7 @@ from rlwd.streams.event import (
     decode_event,
     encode_event,
 )
+from rlwd.streams.signals import Accepted
 
 LABEL = "rlwd.generations|2026-11-21|champion"
 TIME = datetime(2026, 11, 21, 12, tzinfo=UTC)

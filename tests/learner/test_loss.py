@@ -16,7 +16,7 @@ PLAIN = msgspec.structs.replace(DEMO, ratio_mask=0.0, negative_weight=1.0, kl_we
 
 def head(logp: Tensor, kl: Tensor | None = None) -> HeadOutputs:
     zeros = torch.zeros_like(logp)
-    return HeadOutputs(logp, zeros, zeros, zeros if kl is None else kl)
+    return HeadOutputs(logp, zeros, zeros, zeros if kl is None else kl, zeros)
 
 
 def grad_of(

@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -45,20 +46,18 @@ def test_chat_template(tiny_policy: Path) -> None:
     assert ids[-1] == 259
 
 
+@pytest.fixture(scope="module")
+def tokenizer(tiny_policy: Path) -> Any:
+    return AutoTokenizer.from_pretrained(tiny_policy)
+
+
 @given(text=st.text())
-def test_every_text_comes_back(text: str) -> None:
+def test_every_text_comes_back(tokenizer: Any, text: str) -> None:
     """Any text is its UTF-8 bytes, one token each, and decodes to itself."""
-    tokenizer = TOKENIZER
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert len(ids) == len(text.encode())
     assert max(ids, default=0) < 256
     assert tokenizer.decode(ids) == text
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _tokenizer(tiny_policy: Path) -> None:
-    global TOKENIZER
-    TOKENIZER = AutoTokenizer.from_pretrained(tiny_policy)
 
 
 def test_same_seed_same_bytes(tmp_path: Path) -> None:

@@ -40,7 +40,8 @@ class Truth:
         with torch.no_grad():
             logits_TV = self.model(torch.tensor([list(token_ids)])).logits[0, :-1]
         logprobs_TV = (logits_TV / temperature).log_softmax(-1)
-        return logprobs_TV.gather(1, torch.tensor(token_ids[1:])[:, None])[:, 0].tolist()
+        chosen_T = logprobs_TV.gather(1, torch.tensor(token_ids[1:])[:, None])[:, 0]
+        return [float(value) for value in chosen_T]
 
     def greedy(self, token_ids: Sequence[int], count: int) -> list[int]:
         """The likeliest next tokens, one at a time, never stopping."""

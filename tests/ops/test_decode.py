@@ -7,6 +7,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -123,7 +124,7 @@ def test_logprobs_are_those_of_a_plain_forward_pass(
     decoder: Decoder, versions: Versions, tiny_policy: Path
 ) -> None:
     """Cache, padding and stacked adapters leave float32's own error at most."""
-    truths = {
+    truths: dict[str | None, Truth] = {
         None: Truth(tiny_policy, None),
         **{one.version: Truth(tiny_policy, one.path) for one in versions},
     }
@@ -170,7 +171,7 @@ def test_draws_follow_the_distribution(decoder: Decoder, tiny_policy: Path) -> N
 
 @pytest.mark.parametrize("cut", [{"top_k": 5}, {"top_p": 0.1}])
 def test_cuts_keep_the_likeliest_and_renormalise(
-    decoder: Decoder, tiny_policy: Path, cut: dict[str, float]
+    decoder: Decoder, tiny_policy: Path, cut: dict[str, Any]
 ) -> None:
     """Only the kept tokens are drawn, with log-probabilities over them alone."""
     heard = [Heard(PROBE[:5], max_tokens=1, seed=i, **cut) for i in range(100)]

@@ -155,6 +155,23 @@ def test_logprobs_are_those_of_the_drawn_distribution(
         assert scored == pytest.approx(truth, abs=TOLERANCE)
 
 
+def test_a_version_is_proven_while_others_are_answered(
+    engine: HttpEngine, first: Candidate
+) -> None:
+    """A probe amid a full house gets the same log-probabilities, and the house goes on."""
+    with ThreadPoolExecutor(8) as pool:
+        answers = [
+            pool.submit(
+                ask, engine, "/v1/completions", model=first.version, prompt=[70, n], max_tokens=60
+            )
+            for n in range(24)
+        ]
+        proofs = [prove(engine, first, TOLERANCE) for _ in range(8)]
+        assert [one.result().status_code for one in answers] == [200] * 24
+    assert [one.reason for one in proofs] == [""] * 8
+    assert engine.healthy()
+
+
 def test_versions_share_a_batch_without_mixing(
     engine: HttpEngine,
     first: Candidate,

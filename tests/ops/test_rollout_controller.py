@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from places_by_hand import new_schema
 
 from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.ops import candidates
@@ -21,6 +22,7 @@ from rlwd.ops.rollout_settings import RolloutSettings
 from rlwd.ops.sequential import UserSums
 from rlwd.ops.stage import ENDED, Stage
 from rlwd.ops.verdict import Outcome, Verdict
+from rlwd.streams.postgres import PostgresStore
 from rlwd.streams.store import Store
 from rlwd.streams.transaction import Transaction
 
@@ -66,10 +68,16 @@ def looks(ours: float, theirs: float, users: int) -> Observation:
 GOOD, HARMFUL, UNDECIDED = looks(0.7, 0.5, 400), looks(0.1, 0.6, 100), looks(0.5, 0.5, 40)
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    """One state database; each test has a policy of its own in it."""
-    store = Store(tmp_path_factory.mktemp("state") / "rlwd.db", {"ops": candidates.MIGRATIONS})
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def store(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Store]:
+    """One state database of either kind; each test has a policy of its own in it."""
+    tables = {"ops": candidates.MIGRATIONS}
+    if request.param == "sqlite":
+        store = Store(tmp_path_factory.mktemp("state") / "rlwd.db", tables)
+    else:
+        store = PostgresStore(new_schema(request.getfixturevalue("postgres_url")), tables)
     yield store
     store.close()
 

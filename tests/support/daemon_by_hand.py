@@ -8,11 +8,11 @@ from rlwd.daemon import applied, lease, sealing
 from rlwd.daemon.ingest import open_store
 from rlwd.daemon.scorer import Scorer
 from rlwd.ops import candidates
-from rlwd.streams.event import Accepted, Rejected
 from rlwd.streams.join import Joiner
+from rlwd.streams.signals import Accepted, Rejected
 
 
-def open_daemon_ledger(path: Path) -> Ledger:
+def open_daemon_ledger(path: Path | str) -> Ledger:
     """Open a ledger with every folder's tables, as `rlwd run` does."""
     daemon = (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS)
     store = open_store(path, {"daemon": daemon, "ops": candidates.MIGRATIONS})

@@ -3,7 +3,8 @@
 from typing import Any
 
 from rlwd.streams.episode import Episode, Timed
-from rlwd.streams.event import Feedback, Generation, Signal
+from rlwd.streams.event import Feedback, Generation
+from rlwd.streams.signals import Signal
 
 
 def did(signal: Signal, at: float, *, received: float | None = None) -> Timed:

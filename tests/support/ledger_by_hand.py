@@ -9,15 +9,9 @@ from rlwd.daemon.ingest import open_store
 from rlwd.daemon.scorer import Scorer
 from rlwd.rewards.spec import Spec
 from rlwd.streams.episodes import count_fates
-from rlwd.streams.event import (
-    Feedback,
-    FeedbackEvent,
-    Generation,
-    GenerationEvent,
-    Signal,
-    encode_event,
-)
+from rlwd.streams.event import Feedback, FeedbackEvent, Generation, GenerationEvent, encode_event
 from rlwd.streams.join import Ingested, Joiner
+from rlwd.streams.signals import Signal
 from rlwd.streams.source import Partition, Record
 from rlwd.streams.store import Store
 
@@ -112,7 +106,7 @@ class Ledger:
             return view.execute(sql, parameters).fetchone()
 
 
-def open_ledger(path: Path) -> Ledger:
+def open_ledger(path: Path | str) -> Ledger:
     """Open a ledger; opening it again is what a restart would see."""
     store = open_store(path)
     joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)

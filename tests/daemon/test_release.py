@@ -1,0 +1,170 @@
+"""What a release does while an engine is away: nobody new is let out, and a rollback is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from daemon_by_hand import open_daemon_ledger
+from ledger_by_hand import Ledger
+
+from rlwd.daemon.release import Release
+from rlwd.learner.candidate import Candidate, Probe, version_name
+from rlwd.ops.flags import FlagState, read_flags
+from rlwd.ops.gate import GateSettings
+from rlwd.ops.rollout_controller import RolloutController
+from rlwd.ops.rollout_settings import RolloutSettings
+from rlwd.ops.stage import Stage
+from rlwd.ops.verdict import Outcome, Verdict
+
+SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
+
+
+class ScriptedEngine:
+    """An engine that holds what it was given, and is away when told so."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.away = url, False
+        self.held: dict[str, str] = {}
+
+    def loaded(self) -> dict[str, str]:
+        if self.away:
+            raise ConnectionError(f"{self.url}: away")
+        return dict(self.held)
+
+    def load(self, name: str, path: Path) -> None:
+        self.held[name] = str(path)
+
+    def unload(self, name: str) -> None:
+        del self.held[name]
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        raise ConnectionError(f"{self.url}: away")
+
+    def healthy(self) -> bool:
+        return not self.away
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def version(number: int, folder: Path) -> Candidate:
+    digest = f"{number:x}" * 64
+    name = version_name("policy", number, digest)
+    return Candidate(
+        version=name,
+        sequence=number,
+        digest=digest,
+        path=folder / name,
+        probe=Probe(token_ids=(1, 2), logprobs=(-1.0,)),
+        held_out=None,
+        metrics={},
+    )
+
+
+class House:
+    """A release with two scripted engines, v0 in charge."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        self.controller = RolloutController("policy", SETTINGS)
+        self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
+        self.release = Release(
+            self.ledger.store,
+            "policy",
+            self.controller,
+            list(self.engines),
+            GateSettings(),
+            flags=folder / "flags.json",
+            checkpoints=folder,
+            look_seconds=0.0,
+        )
+        self.v0, self.v1 = version(0, folder), version(1, folder)
+        with self.ledger.store.transaction() as tx:
+            self.controller.register(tx, self.v0, 0.0)
+
+    def let_out(self) -> None:
+        """Bring version 1 to its users."""
+        with self.ledger.store.transaction() as tx:
+            self.controller.register(tx, self.v1, 1.0)
+            self.controller.offer(tx, self.v1, None, 1.0)
+            self.controller.offer(tx, self.v1, Verdict(outcome=Outcome.PASS), 1.0)
+            self.controller.observe(tx, None, 1.0)
+        self.release.step(2.0)
+
+    @property
+    def flags(self) -> FlagState | None:
+        """What gateways are told."""
+        return read_flags(self.folder / "flags.json")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """A house."""
+    return House(tmp_path)
+
+
+def test_flags_wait_for_every_engine(house: House) -> None:
+    """Nothing is named before each replica has it; then the file appears, and no problem is left."""
+    house.engines[1].away = True
+    house.release.step(1.0)
+    assert house.flags is None
+    assert house.release.problem == "two: away"
+    house.engines[1].away = False
+    house.release.step(2.0)
+    assert house.flags is not None
+    assert house.flags.champion.version == house.v0.version
+    assert house.release.problem is None
+
+
+def test_a_new_version_waits_for_every_engine(house: House) -> None:
+    """While a replica is away nobody is sent to what it never had."""
+    house.release.step(0.0)
+    house.engines[1].away = True
+    house.let_out()
+    assert house.flags is not None
+    assert house.flags.candidate is None
+    house.engines[1].away = False
+    house.release.step(3.0)
+    assert house.flags is not None
+    assert house.flags.candidate is not None
+
+
+def test_a_rollback_waits_for_nobody(house: House) -> None:
+    """A version that is taken back loses its users at once, even while a replica is away."""
+    house.release.step(0.0)
+    house.let_out()
+    assert house.flags is not None
+    assert house.flags.candidate is not None
+    house.engines[1].away = True
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.0)
+    house.release.step(4.0)
+    assert house.flags is not None
+    assert house.flags.candidate is None
+    assert house.release.owes_return() == 0
+
+
+def test_an_engine_that_comes_back_empty_is_filled(house: House) -> None:
+    """What should be loaded is loaded again, and what nobody names any more is let go."""
+    house.release.step(0.0)
+    house.let_out()
+    house.engines[0].held = {"policy@v000009-99999999": "old", "other": "not ours"}
+    assert house.release.reconcile(5.0)
+    assert set(house.engines[0].held) == {house.v0.version, house.v1.version, "other"}
+
+
+def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The daemon lives on, and the version goes on waiting until its time is over."""
+    monkeypatch.setattr("rlwd.daemon.release.check_adapter", lambda path, digest: None)
+    house.release.step(0.0)
+    with house.ledger.store.transaction() as tx:
+        house.controller.register(tx, house.v1, 1.0)
+    house.release.step(1.0)
+    assert house.release.undecided() == 1
+    with house.ledger.store.reading() as view:
+        rollout = house.controller.current(view)
+    assert rollout is not None
+    assert rollout.stage is Stage.OFFERED

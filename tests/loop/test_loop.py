@@ -1,0 +1,246 @@
+"""The loop turns: what people do changes the weights that serve them, and no crash makes it lie.
+
+Real engine, gateway, daemon and learner processes on the embedded parts; MLflow is configured and
+away for all of it. One house serves the whole file, as one deployment serves a day.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from loop_house import LoopHouse
+
+from rlwd.daemon.crowd import Crowd
+from rlwd.daemon.doctor import examine
+from rlwd.daemon.status_page import print_status
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.manifest import read_manifests
+from rlwd.ops.engine_server import EngineServer
+from rlwd.ops.flags import FlagState, read_flags
+from rlwd.ops.server import LOOPBACK, free_port
+from rlwd.ops.stage import Stage
+from rlwd.ops.vllm import HttpEngine
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def house(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopHouse]:
+    """A house that runs, in which one version was promoted and serves everybody."""
+    folder = tmp_path_factory.mktemp("loop")
+    with EngineServer(styled_policy, folder) as engine:
+        away = f"http://{LOOPBACK}:{free_port()}"
+        house = LoopHouse(folder, styled_policy, engine=engine, mlflow=away)
+        try:
+            house.start()
+            crowd = house.crowd_until(house.serves_what_it_learned)
+            assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+            house.settle(len(crowd.tally.answers))
+            yield house
+        finally:
+            house.stop()
+
+
+def manifests(house: LoopHouse) -> dict[str, Manifest]:
+    folder = house.config.state_path / "checkpoints"
+    return {one.version: one for one in read_manifests(folder) if one.batch_id in one.applied}
+
+
+def learner_pid(house: LoopHouse) -> int | None:
+    """Return the learner's process id: the daemon's only child."""
+    assert house.daemon.process is not None
+    pid = house.daemon.process.pid
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
+def lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def total(fates: dict[str, int]) -> int:
+    return sum(fates.values())
+
+
+def test_the_weights_that_serve_have_changed(house: LoopHouse) -> None:
+    """The engine says of the champion what its manifest says, and not what it says of v0."""
+    flags = read_flags(house.config.flags_path)
+    assert flags is not None
+    assert flags.champion.version != flags.anchor.version
+    made = manifests(house)[flags.champion.version]
+    assert made.digest == flags.champion.digest
+    engine = HttpEngine(house.engine.url)
+    served = engine.logprobs(flags.champion.version, made.probe.token_ids)
+    first = engine.logprobs(flags.anchor.version, made.probe.token_ids)
+    engine.close()
+    assert served == pytest.approx(made.probe.logprobs, abs=1e-4)
+    assert max(abs(a - b) for a, b in zip(served, first, strict=True)) > 1e-2
+
+
+def test_every_generation_has_one_fate(house: LoopHouse) -> None:
+    """Fates add up to the generations, records to what was delivered, and nobody is lost."""
+    status = house.status()
+    assert total(status["fates"]) == status["generations"] > 0
+    assert status["fates"]["trained"] > 0
+    assert not any("lost" in fate or "no_capture" in fate for fate in status["fates"])
+    for counts in status["records"].values():
+        assert counts["delivered"] == sum(counts.values()) - counts["delivered"]
+        assert counts["dead_lettered"] == 0
+    (served,) = house.ask("SELECT COUNT(*) FROM episodes WHERE received IS NOT NULL")
+    assert served == (status["generations"],)
+
+
+def test_what_a_batch_trained_is_in_its_manifest(house: LoopHouse) -> None:
+    """Each trained episode names the version whose manifest names it."""
+    rows = house.ask("SELECT generation_id, trained_version FROM episodes WHERE fate = 'trained'")
+    made = {
+        (episode, version)
+        for version, manifest in manifests(house).items()
+        for episode in manifest.episode_ids
+    }
+    assert set(rows) == made
+
+
+def test_nobody_was_sent_to_an_unproven_version(house: LoopHouse) -> None:
+    """Whatever a flag file ever named had passed the gate before, and nothing else ever served."""
+    rollouts = house.rollouts()
+    named: set[str] = set()
+    for record, intended_at in house.ask("SELECT record, intended_at FROM flag_intents"):
+        state = msgspec.json.decode(record, type=FlagState)
+        anchor = state.anchor.version
+        for served in (state.champion, state.candidate):
+            if served is None or served.version == anchor:
+                continue
+            gated = [m.at for m in rollouts[served.version].trail if m.stage is Stage.GATED]
+            assert gated, f"{served.version} was named without having passed the gate"
+            assert gated[0] <= intended_at
+            named.add(served.version)
+        named.add(anchor)
+    assert len(named) >= 2
+    rows = house.ask("SELECT DISTINCT version FROM episodes WHERE received IS NOT NULL")
+    assert {version for (version,) in rows} <= named
+
+
+def test_doctor_and_status_find_it_well(
+    house: LoopHouse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands for people agree with a running house: nothing fails, one daemon is in charge."""
+    assert examine(house.path) == 0
+    lines = capsys.readouterr().out.splitlines()
+    graded = {line.partition(":")[0].split()[1] for line in lines if line.startswith("ok")}
+    assert graded >= {"config", "state", "disk", "flags", "model", "rewards", "log", "daemon"}
+    assert any("log-probabilities are processed" in line for line in lines)
+    assert next(line for line in lines if line.startswith("warn")).startswith("warn  mlflow")
+    print_status(house.config, as_json=False)
+    page = capsys.readouterr().out
+    assert "is in charge (epoch 1)" in page
+    assert "settled" in page
+
+
+def test_event_to_served_is_measured(house: LoopHouse) -> None:
+    """From a person's feedback to the first answer of the version it helped to make: seconds."""
+    served = house.status()["event_to_served_s"]
+    assert served["count"] > 0
+    assert 0.0 < served["p50"] <= served["p95"] < 600.0
+    assert served["parts"].keys() == {"waiting_for_batch", "learning", "gate_and_first_answer"}
+
+
+def test_it_stops_in_order_and_goes_on(house: LoopHouse) -> None:
+    """SIGTERM ends daemon and learner within the deadline; the next life changes nothing but learns."""
+    before, learner = house.status(), learner_pid(house)
+    assert house.daemon.process is not None
+    assert learner is not None
+    began = time.monotonic()
+    os.kill(house.daemon.process.pid, signal.SIGTERM)
+    assert house.daemon.process.wait(30.0) == 0
+    assert time.monotonic() - began < house.config.stop_seconds
+    assert not lives(learner)
+    assert '"learner_in_order": true' in house.daemon.tail(3)
+    stopped = house.status()
+    assert stopped["lease"]["alive"] is False
+    assert stopped["fates"] == before["fates"]
+
+    house.daemon.start()
+    house.settle(before["generations"])
+    resumed = house.status()
+    assert resumed["lease"]["epoch"] == stopped["lease"]["epoch"] + 1
+    assert {name: resumed[name] for name in ("fates", "records", "batches")} == {
+        name: stopped[name] for name in ("fates", "records", "batches")
+    }
+    applied = house.applied()
+    crowd = house.crowd_until(lambda _: len(house.applied()) > len(applied))
+    house.settle(before["generations"] + len(crowd.tally.answers))
+    assert house.status()["fates"]["trained"] > before["fates"]["trained"]
+    assert house.applied()[: len(applied)] == applied
+
+
+def test_a_killed_learner_applies_its_batch_again_and_once(house: LoopHouse) -> None:
+    """Killed in mid-batch, the learner comes back and applies that very batch, once."""
+    known = {row[0] for row in house.ask("SELECT batch_id FROM batches")}
+    killed: list[int] = []
+
+    def kill_in_mid_batch(_: Crowd) -> bool:
+        sealed = house.ask("SELECT batch_id FROM batches WHERE state = 'sealed'")
+        if (
+            sealed
+            and sealed[0][0] not in known
+            and house.live().get("learner", "").startswith("step")
+        ):
+            learner = learner_pid(house)
+            assert learner is not None
+            os.kill(learner, signal.SIGKILL)
+            killed.append(sealed[0][0])
+        return bool(killed)
+
+    before = house.status()["generations"]
+    crowd = house.crowd_until(kill_in_mid_batch)
+    (batch,) = killed
+    house.until(lambda: batch in house.applied())
+    house.settle(before + len(crowd.tally.answers))
+    assert house.ask("SELECT state, deaths FROM batches WHERE batch_id = ?", batch) == [
+        ("applied", 1)
+    ]
+    assert house.applied().count(batch) == 1
+    assert len(house.applied()) == len(set(house.applied()))
+    test_what_a_batch_trained_is_in_its_manifest(house)
+    test_every_generation_has_one_fate(house)
+
+
+def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopHouse) -> None:
+    """Killed amid the crowd's feedback, the next daemon takes over at once and all is counted once."""
+    before, learner = house.status(), learner_pid(house)
+    assert house.daemon.process is not None
+    assert learner is not None
+    epoch = before["lease"]["epoch"]
+
+    def kill_and_restart(crowd: Crowd) -> bool:
+        assert house.daemon.process is not None
+        if len(crowd.tally.answers) < 40:
+            return False
+        if house.daemon.alive and house.status()["lease"]["epoch"] == epoch:
+            os.kill(house.daemon.process.pid, signal.SIGKILL)
+            house.daemon.process.wait()
+            house.daemon.start()
+        return len(crowd.tally.answers) > 80
+
+    crowd = house.crowd_until(kill_and_restart)
+    assert not lives(learner)
+    assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+    house.settle(before["generations"] + len(crowd.tally.answers))
+    after = house.status()
+    assert after["generations"] == before["generations"] + len(crowd.tally.answers)
+    assert after["lease"]["epoch"] == epoch + 1
+    assert all(counts["duplicate"] == 0 for counts in after["records"].values())
+    test_every_generation_has_one_fate(house)
+    test_what_a_batch_trained_is_in_its_manifest(house)

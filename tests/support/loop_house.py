@@ -1,0 +1,259 @@
+"""The whole house on one machine: real engine, gateway and daemon, and people who use it."""
+
+import asyncio
+import sqlite3
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import orjson
+
+from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.crowd import Crowd
+from rlwd.daemon.status_page import status_document
+from rlwd.learner.manifest import read_manifests
+from rlwd.ops.engine_server import EngineServer
+from rlwd.ops.server import LOOPBACK, Server, free_port
+from rlwd.ops.stage import Rollout
+from rlwd.ops.vllm_server import VllmServer
+
+WANTS = {"reply": "plain", "title": "bullet", "note": "shout", "alert": "polite"}
+
+CONFIG = """\
+policy = "{policy}"
+state = "state"
+reward_spec = "rewards.toml"
+look_seconds = 0.2
+stop_seconds = 6.0
+
+[stream]
+kind = "{stream}"
+generations = "{policy}.generations"
+feedback = "{policy}.feedback"
+dead_letters = "{policy}.deadletter"
+poll_seconds = 0.05
+
+[stream.kafka]
+bootstrap_servers = ["{kafka}"]
+group_id = "loop-{http}"
+group_instance_id = "loop-{http}-0"
+session_timeout_seconds = 6.0
+
+[batch]
+episodes = 32
+at_most = 48
+held_out = 0.1
+
+[learner]
+model = "{model}"
+device = "cpu"
+lora_rank = 4
+lora_alpha = 4.0
+learning_rate = 3e-3
+warmup_steps = 0
+passes = 2
+minibatch_episodes = 8
+pack_tokens = 512
+threads = 1
+
+[engine]
+urls = ["{engine}"]
+
+[gate]
+margin = 0.5
+probe_tolerance = 0.001
+
+[rollout]
+steps = [0.45]
+anchor_share = 0.02
+step_users = 0
+step_seconds = 0.0
+min_users = 10
+margin = 0.5
+planned_users = 20
+gate_seconds = 60.0
+deadline_seconds = 120.0
+bake_seconds = 0.0
+linger_seconds = 2.0
+
+[gateway]
+host = "127.0.0.1"
+port = {gateway}
+engines = ["{engine}"]
+
+[mlflow]
+tracking_uri = "{mlflow}"
+
+[http]
+port = {http}
+"""
+
+SPEC = """\
+name = "loop"
+[decision]
+default = 3600
+[parts]
+accepted = 1.0
+edit_similarity = 0.5
+kept = 0.5
+rated = 0.5
+"""
+
+
+class LoopHouse:
+    """Engine, daemon and gateway as processes of their own, all in one folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        model: Path,
+        *,
+        engine: EngineServer | VllmServer,
+        mlflow: str,
+        policy: str = "policy",
+        kafka: str = "",
+    ) -> None:
+        self.folder, self.engine = folder, engine
+        self.gateway_port, self.http_port = free_port(), free_port()
+        self.path = folder / "rlwd.toml"
+        (folder / "rewards.toml").write_text(SPEC)
+        self.path.write_text(
+            CONFIG.format(
+                policy=policy,
+                stream="kafka" if kafka else "embedded",
+                kafka=kafka or f"{LOOPBACK}:9092",
+                model=model,
+                engine=engine.url,
+                gateway=self.gateway_port,
+                http=self.http_port,
+                mlflow=mlflow,
+            )
+        )
+        self.config: Config = load_config(self.path)
+        self.daemon = self._server("run", self.http_port)
+        self.gateway = self._server("gateway", self.gateway_port)
+        self.visits = 0
+
+    def _server(self, command: str, port: int) -> Server:
+        def ready() -> bool:
+            try:
+                url = f"http://{LOOPBACK}:{port}/readyz"
+                return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
+            except httpx.HTTPError:
+                return False
+
+        return Server(
+            [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.path)],
+            name=command,
+            log=self.folder / f"{command}.log",
+            healthy=ready,
+            environment={"OMP_NUM_THREADS": "1"},
+        )
+
+    def start(self) -> None:
+        """Start daemon and gateway; the engine is the caller's."""
+        self.daemon.spawn()
+        self.gateway.spawn()
+        self.daemon.wait()
+        self.gateway.wait()
+
+    def stop(self) -> None:
+        """Stop what runs, in the order that loses nothing."""
+        self.gateway.stop()
+        self.daemon.stop()
+
+    def crowd_until(self, done: Callable[[Crowd], bool], seconds: float = 150.0) -> Crowd:
+        """Let people use the house until something is the case; then until all was said.
+
+        Raises AssertionError, with the daemon's last lines, where it never is.
+        """
+        self.visits += 1
+        crowd = Crowd(
+            f"http://{LOOPBACK}:{self.gateway_port}",
+            WANTS,
+            seed=self.visits,
+            users=400,
+            at_once=16,
+            rate=30.0,
+        )
+
+        async def serve() -> bool:
+            running = asyncio.create_task(crowd.run())
+            deadline = time.monotonic() + seconds
+            met = False
+            while not met and time.monotonic() < deadline and not running.done():
+                await asyncio.sleep(0.1)
+                met = await asyncio.to_thread(done, crowd)
+            crowd.stopping.set()
+            await running
+            return met
+
+        met = asyncio.run(serve())
+        assert met, f"{crowd.tally.failed} failed, {self.live()}\n{self.daemon.tail()}"
+        return crowd
+
+    def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+        """Wait until something is the case; AssertionError with the daemon's last lines if never."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            assert time.monotonic() < deadline, f"{self.live()}\n{self.daemon.tail()}"
+            time.sleep(0.05)
+
+    def live(self) -> dict[str, Any]:
+        """Return the daemon's facts of the moment; empty where it does not answer."""
+        try:
+            url = f"http://{LOOPBACK}:{self.http_port}/statusz"
+            answer = httpx.get(url, timeout=5.0, trust_env=False)
+            found: dict[str, Any] = orjson.loads(answer.content)["live"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            return {}
+        return found
+
+    def status(self) -> dict[str, Any]:
+        """Return what the state database says, whether the daemon runs or not."""
+        return status_document(self.config, time.time())
+
+    def ask(self, sql: str, *parameters: Any) -> list[Any]:
+        """Return the rows of a query to the state database."""
+        database = sqlite3.connect(self.config.state_path / "rlwd.db")
+        try:
+            return database.execute(sql, parameters).fetchall()
+        finally:
+            database.close()
+
+    def rollouts(self) -> dict[str, Rollout]:
+        """Return every version's rollout, oldest first."""
+        rows = self.ask("SELECT version, record FROM rollouts ORDER BY number")
+        return {version: msgspec.json.decode(record, type=Rollout) for version, record in rows}
+
+    def promoted(self) -> list[str]:
+        """Return the versions that reign or reigned, v0 left out."""
+        return [row[0] for row in self.ask("SELECT version FROM reigns ORDER BY number")][1:]
+
+    def serves_what_it_learned(self, crowd: Crowd) -> bool:
+        """Return whether the latest answers come from a promoted version, as the champion."""
+        promoted = self.promoted()
+        return any(
+            answer.variant == "champion" and answer.version in promoted
+            for answer in crowd.tally.answers[-20:]
+        )
+
+    def applied(self) -> list[int]:
+        """Return the batches that the checkpoints on disk applied, in the order of checkpoints."""
+        manifests = read_manifests(self.config.state_path / "checkpoints")
+        return [one.batch_id for one in manifests if one.batch_id in one.applied]
+
+    def settle(self, answers: int) -> None:
+        """Wait until so many answers are joined and nothing more can be learned from them."""
+        self.until(lambda: self.status()["generations"] >= answers)
+        self.until(self._idle)
+
+    def _idle(self) -> bool:
+        status, live = self.status(), self.live()
+        under_way = [v for v in status["versions"] if v["stage"] in ("offered", "gated", "canary")]
+        enough = status["ready"] >= self.config.batch.episodes and not under_way
+        return not status["batches"].get("sealed") and not enough and live.get("learner_up", False)
