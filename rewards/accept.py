@@ -1,21 +1,22 @@
 """Accepted: did the person take the answer?"""
 
 from ..streams.episode import Episode
-from ..streams.event import Accepted, Edited, Rejected, Undone
+from ..streams.signals import Accepted, Edited, Interrupted, Regenerated, Rejected, Signal, Undone
+
+DECISIONS: tuple[type[Signal], ...] = (Accepted, Rejected, Undone, Interrupted, Regenerated)
+"""Kinds of which the last one decides."""
 
 
 def accepted(episode: Episode) -> float | None:
     """Return 1 where the last decision took the answer as it was, 0 where it was turned down.
 
-    The last of accepted, rejected and undone decides, by when the person acted: an acceptance that
-    was undone is a rejection. None where there was no decision, or where the person edited the
-    answer and said nothing else: what an edit is worth is `edit_similarity`'s to say.
+    The last of accepted, rejected, undone, interrupted and regenerated decides, by when the person
+    acted. All but the first turn it down: an acceptance that was undone is a rejection, and so is
+    asking for another answer, or stopping this one, with nothing accepted afterwards. None where
+    there was no decision, or where the person edited the answer and said nothing else: what an edit
+    is worth is `edit_similarity`'s to say.
     """
-    decisions = [
-        one
-        for one in episode.feedback
-        if isinstance(one.feedback.signal, Accepted | Rejected | Undone)
-    ]
+    decisions = [one for one in episode.feedback if isinstance(one.feedback.signal, DECISIONS)]
     if not decisions:
         return None
     last = max(decisions, key=lambda one: (one.acted_at, one.received_at))

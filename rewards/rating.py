@@ -1,7 +1,7 @@
 """Rated: what the person said the answer was worth."""
 
 from ..streams.episode import Episode
-from ..streams.event import Rated
+from ..streams.signals import Rated
 
 
 def rated(episode: Episode) -> float | None:

@@ -1,7 +1,7 @@
 """Reward spec: which parts count how much, for how long, and when an episode is ready (TOML).
 
     name = "default"
-    decisive = ["accepted", "rejected", "edited", "undone", "rated"]
+    decisive = ["accepted", "rejected", "edited", "undone", "interrupted", "regenerated", "rated"]
 
     [ready]                     # seconds after the generation, by segment; 0 is the first decisive signal
     default = 0
@@ -27,12 +27,15 @@ from typing import Annotated
 import msgspec
 
 from ..streams.episode import Episode
-from ..streams.event import SIGNALS, kind_of
+from ..streams.signals import SIGNALS, kind_of
 from .accept import accepted
 from .edit import edit_similarity
 from .keep import kept
+from .outcome import outcome
 from .rating import rated
+from .resolve import resolved
 from .reward import Part, Reward
+from .tool import tool_ok
 
 PartValue = Callable[[Episode], float | None]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -43,8 +46,11 @@ PARTS: dict[str, PartValue] = {
     "edit_similarity": edit_similarity,
     "kept": kept,
     "rated": rated,
+    "resolved": resolved,
+    "outcome": outcome,
+    "tool_ok": tool_ok,
 }
-"""Every part by name; `kept@300` is `kept` at one horizon."""
+"""Every part by name; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
 
 KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 DAY = 86400.0
@@ -58,7 +64,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     parts: dict[str, Weight]
     """Weight of each part; the reward is the weighted mean of those with a value."""
     decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
-    """Kinds of signal of which one must have come before there is a reward."""
+    """Kinds of signal of which one must have come before there is a reward. As it was in the first
+    version, so that a spec that leaves it out keeps its hash; `default.toml` names two more."""
     ready: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 0.0})
     """Seconds after the generation until an episode may be trained on, by segment."""
     decision: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 3600.0})
@@ -121,16 +128,20 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def part_value(name: str) -> PartValue:
-    """Return the function behind a part's name; `kept@300` is kept at 300 s.
+    """Return the function behind a part's name, with what follows its @ filled in.
 
     Raises ValueError naming the part.
     """
     if name in PARTS:
         return PARTS[name]
-    base, at, seconds = name.partition("@")
-    if base == "kept" and at and seconds.isdigit():
-        return partial(kept, horizon_seconds=float(seconds))
-    raise ValueError(f"$.parts.{name}: no such part; known: {', '.join(PARTS)}, kept@SECONDS")
+    base, _, at = name.partition("@")
+    if base == "kept" and at.isdecimal():
+        return partial(kept, horizon_seconds=float(at))
+    if base == "outcome" and at:
+        return partial(outcome, name=at)
+    raise ValueError(
+        f"$.parts.{name}: no such part; known: {', '.join(PARTS)}, kept@SECONDS, outcome@NAME"
+    )
 
 
 def load_spec(path: Path) -> Spec:

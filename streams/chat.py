@@ -17,8 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from .event import Copied, Event, Generation
+from .event import Event, Generation
 from .recorded import OnError, Recording, hashed, later, rows
+from .signals import Copied
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 """The rows count seconds from each person's beginning; all begin here."""

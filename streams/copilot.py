@@ -18,8 +18,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .event import Accepted, Event, Generation, Kept, Rejected, Usage
+from .event import Event, Generation, Usage
 from .recorded import OnError, Recording, hashed, later, rows
+from .signals import Accepted, Kept, Rejected
 
 HORIZONS = (15, 30, 120, 300, 600)
 """Seconds after the acceptance at which the code in place was compared."""

@@ -8,7 +8,7 @@ import base64
 import hashlib
 from dataclasses import dataclass
 
-import orjson
+import msgspec
 
 from .source import EventSink, Partition
 from .transaction import Transaction
@@ -23,6 +23,21 @@ CREATE INDEX dead_letters_unsent ON dead_letters (policy, forwarded)
 
 TOPIC_BYTES = 64 * 1024
 """Most bytes of one record that the dead-letter topic repeats."""
+
+
+class DeadLetterRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What the dead-letter topic holds for one refused record; its key is the record's place."""
+
+    record: str
+    """Where the record stood: `topic/partition/offset`. Sent twice, it is still one dead letter."""
+    reason: str
+    """Why it was refused, naming the field at fault."""
+    bytes: int
+    """Length of the record."""
+    sha256: str
+    """Digest of the whole record, hex."""
+    value_base64: str
+    """The record's first 64 kB as they came; the database has the rest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +72,28 @@ def bury(tx: Transaction, policy: str, letter: DeadLetter, now: float) -> bool:
     return written.rowcount == 1
 
 
+def bury_orphan(tx: Transaction, policy: str, generation_id: str, now: float) -> list[Partition]:
+    """Dead-letter all feedback on a generation that never came; return where each record stood."""
+    rows = tx.execute(
+        'SELECT topic, partition, "offset", payload FROM feedback'
+        " WHERE policy = ? AND generation_id = ? AND dead = 0",
+        (policy, generation_id),
+    ).fetchall()
+    for topic, index, offset, payload in rows:
+        letter = DeadLetter(
+            partition=Partition(topic=topic, index=index),
+            offset=offset,
+            reason=f"unknown_generation: {generation_id} never came within its horizon",
+            value=bytes(payload),
+        )
+        bury(tx, policy, letter, now)
+    tx.execute(
+        "UPDATE feedback SET dead = 1 WHERE policy = ? AND generation_id = ?",
+        (policy, generation_id),
+    )
+    return [Partition(topic=topic, index=index) for topic, index, _, _ in rows]
+
+
 def unforwarded(tx: Transaction, policy: str, limit: int = 100) -> list[DeadLetter]:
     """Return dead letters that the topic has not got yet, oldest first."""
     rows = tx.execute(
@@ -88,12 +125,11 @@ def mark_forwarded(tx: Transaction, policy: str, letters: list[DeadLetter]) -> N
 
 
 def _as_record(key: str, letter: DeadLetter) -> bytes:
-    return orjson.dumps(
-        {
-            "record": key,
-            "reason": letter.reason,
-            "bytes": len(letter.value),
-            "sha256": hashlib.sha256(letter.value).hexdigest(),
-            "value_base64": base64.b64encode(letter.value[:TOPIC_BYTES]).decode(),
-        }
+    record = DeadLetterRecord(
+        record=key,
+        reason=letter.reason,
+        bytes=len(letter.value),
+        sha256=hashlib.sha256(letter.value).hexdigest(),
+        value_base64=base64.b64encode(letter.value[:TOPIC_BYTES]).decode(),
     )
+    return msgspec.json.encode(record)

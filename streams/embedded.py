@@ -174,6 +174,10 @@ class EmbeddedSource:
                 self._lost[lane.partition] = problem
                 self._unreported.append(problem)
 
+    def partitions(self) -> list[Partition]:
+        """Return all partitions of the topics."""
+        return [lane.partition for lane in self._log.lanes(self._topics)]
+
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         for partition, offset in offsets.items():

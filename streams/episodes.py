@@ -1,13 +1,14 @@
 """Episodes: the table where a generation and its feedback meet, whichever comes first (CONTRACTS 16)."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from .episode import Episode, Timed
-from .event import Feedback, FeedbackEvent, GenerationEvent
-from .source import Record
+from .event import Feedback, GenerationEvent
+from .intake import AT_ONCE
 from .transaction import Transaction
 
 EPISODES = """
@@ -44,7 +45,6 @@ closed  its fate is final
 
 _GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
-_ENCODE = msgspec.json.Encoder().encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,144 +61,105 @@ class Scored:
     """Receive time, epoch seconds, from which it may be trained on; 0 is at once."""
 
 
-def put_generation(
-    tx: Transaction, policy: str, event: GenerationEvent, record: Record, *, due: float, fate: str
-) -> bool:
-    """Take in a generation; return False where it is there already.
-
-    With a fate other than waiting the row is closed at once and holds no payload: what may not be
-    trained on is counted, not kept.
-    """
-    data, received = event.data, event.receivedtime.timestamp()
-    closed = fate != "waiting"
-    written = tx.execute(
-        "INSERT INTO episodes (policy, generation_id, stage, fate, due, received, day, segment,"
-        " user_hash, salt, variant, version, empty, topic, partition,"
-        ' "offset", payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)'
-        " ON CONFLICT (policy, generation_id) DO UPDATE SET stage = excluded.stage,"
-        " fate = excluded.fate, due = excluded.due, received = excluded.received,"
-        " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
-        " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
-        " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
-        ' "offset" = excluded."offset", payload = excluded.payload WHERE episodes.received IS NULL',
-        (
-            policy,
-            data.generation_id,
-            "closed" if closed else "open",
-            fate,
-            due,
-            received,
-            int(received // 86400),
-            data.segment,
-            data.user_hash,
-            data.salt,
-            # Whoever got other weights than his variant's says nothing about either of them.
-            "fallback" if data.fallback else data.variant,
-            data.version,
-            int(data.completion_token_ids == ()),
-            record.partition.topic,
-            record.partition.index,
-            record.offset,
-            None if closed else record.value,
-        ),
-    )
-    return written.rowcount == 1
-
-
-def put_feedback(
-    tx: Transaction, policy: str, event: FeedbackEvent, record: Record, *, due: float
-) -> bool:
-    """Take in feedback; return False where it is there already."""
-    data = event.data
-    written = tx.execute(
-        "INSERT INTO feedback (policy, generation_id, feedback_id, kind, acted, received, payload,"
-        ' topic, partition, "offset") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING',
-        (
-            policy,
-            data.generation_id,
-            data.feedback_id,
-            data.signal.__struct_config__.tag,
-            event.time.timestamp(),
-            event.receivedtime.timestamp(),
-            _ENCODE(data),
-            record.partition.topic,
-            record.partition.index,
-            record.offset,
-        ),
-    )
-    if written.rowcount != 1:
-        return False
-    tx.execute(
-        "INSERT INTO episodes (policy, generation_id, stage, fate, due)"
-        " VALUES (?, ?, 'orphan', 'waiting', ?) ON CONFLICT DO NOTHING",
-        (policy, data.generation_id, due),
-    )
-    return True
-
-
-def load_episodes(tx: Transaction, policy: str, ids: Sequence[str]) -> list[Episode]:
-    """Return episodes whose generation is known and still held, feedback in the order received.
+def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, tuple[Timed, ...]]:
+    """Return what came about each generation, in the order received; nothing where nothing came.
 
     Feedback that another one replaces is left out.
     """
-    found: list[Episode] = []
-    for generation_id in ids:
-        row = tx.execute(
-            "SELECT payload, received FROM episodes WHERE policy = ? AND generation_id = ?",
-            (policy, generation_id),
-        ).fetchone()
-        if row is None or row[0] is None:
-            continue
-        found.append(
-            Episode(
-                generation=_GENERATION.decode(row[0]).data,
-                received_at=row[1],
-                feedback=_feedback_of(tx, policy, generation_id),
-            )
+    found = defaultdict[str, list[Timed]](list)
+    for marks, chunk in _chunks(ids):
+        rows = tx.execute(
+            "SELECT generation_id, payload, acted, received FROM feedback"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
+            " ORDER BY received, feedback_id",
+            (policy, *chunk),
         )
-    return found
+        for generation_id, payload, acted, received in rows.fetchall():
+            found[generation_id].append(
+                Timed(feedback=_FEEDBACK.decode(payload), acted_at=acted, received_at=received)
+            )
+    return {generation_id: _standing(timed) for generation_id, timed in found.items()}
 
 
-def _feedback_of(tx: Transaction, policy: str, generation_id: str) -> tuple[Timed, ...]:
-    rows = tx.execute(
-        "SELECT payload, acted, received FROM feedback"
-        " WHERE policy = ? AND generation_id = ? AND dead = 0 ORDER BY received, feedback_id",
-        (policy, generation_id),
-    ).fetchall()
-    timed = [
-        Timed(feedback=_FEEDBACK.decode(payload), acted_at=acted, received_at=received)
-        for payload, acted, received in rows
-    ]
+def _standing(timed: list[Timed]) -> tuple[Timed, ...]:
     replaced = {one.feedback.replaces for one in timed}
     return tuple(one for one in timed if one.feedback.feedback_id not in replaced)
 
 
-def put_score(
+def load_episodes(
     tx: Transaction,
     policy: str,
-    episode: Episode,
-    scored: Scored,
-    *,
-    stage: str,
-    fate: str,
-    now: float,
+    ids: Sequence[str],
+    feedback: Mapping[str, tuple[Timed, ...]] | None = None,
+) -> list[Episode]:
+    """Return episodes whose generation is known and still held, in the order of `ids`.
+
+    `feedback` is what `feedback_of` returned for them, where it was asked already.
+    """
+    if feedback is None:
+        feedback = feedback_of(tx, policy, ids)
+    held: dict[str, tuple[bytes, float]] = {}
+    for marks, chunk in _chunks(ids):
+        rows = tx.execute(
+            "SELECT generation_id, payload, received FROM episodes"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND payload IS NOT NULL",
+            (policy, *chunk),
+        )
+        held.update((name, (payload, received)) for name, payload, received in rows.fetchall())
+    return [
+        Episode(
+            generation=_GENERATION.decode(held[name][0]).data,
+            received_at=held[name][1],
+            feedback=feedback.get(name, ()),
+        )
+        for name in ids
+        if name in held
+    ]
+
+
+def stages(
+    tx: Transaction, policy: str, ids: Sequence[str]
+) -> list[tuple[str, str, int | None, str]]:
+    """Return generation id, stage, batch and fate of these rows."""
+    found: list[tuple[str, str, int | None, str]] = []
+    for marks, chunk in _chunks(ids):
+        found += tx.execute(
+            "SELECT generation_id, stage, batch_id, fate FROM episodes"
+            f" WHERE policy = ? AND generation_id IN ({marks})",
+            (policy, *chunk),
+        ).fetchall()
+    return found
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+    """Yield placeholders and ids, as many at a time as one statement takes."""
+    for start in range(0, len(ids), AT_ONCE):
+        chunk = ids[start : start + AT_ONCE]
+        yield ",".join("?" * len(chunk)), chunk
+
+
+def put_scores(
+    tx: Transaction, policy: str, scores: Iterable[tuple[Episode, Scored, str, str]], now: float
 ) -> None:
-    """Write an episode's reward as its next revision, where it is not sealed yet."""
-    tx.execute(
+    """Write rewards, with stage and fate, as next revisions of what is not sealed yet."""
+    tx.executemany(
         "UPDATE episodes SET reward = ?, parts = ?, spec_version = ?, revision = revision + 1,"
         " scored_at = ?, stage = ?, fate = ?, due = ?"
         " WHERE policy = ? AND generation_id = ? AND batch_id IS NULL",
-        (
-            scored.value,
-            scored.parts,
-            scored.spec_version,
-            now,
-            stage,
-            fate,
-            scored.ready_at,
-            policy,
-            episode.id,
-        ),
+        [
+            (
+                scored.value,
+                scored.parts,
+                scored.spec_version,
+                now,
+                stage,
+                fate,
+                scored.ready_at,
+                policy,
+                episode.id,
+            )
+            for episode, scored, stage, fate in scores
+        ],
     )
 
 
@@ -214,7 +175,8 @@ def close(tx: Transaction, policy: str, ids: Iterable[str], fate: str) -> None:
     """Give episodes their final fate."""
     tx.executemany(
         "UPDATE episodes SET stage = 'closed', fate = ? WHERE policy = ? AND generation_id = ?",
-        [(fate, policy, generation_id) for generation_id in ids],
+        # In one order, so that two transactions never wait for each other in a circle.
+        [(fate, policy, generation_id) for generation_id in sorted(ids)],
     )
 
 

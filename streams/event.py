@@ -15,8 +15,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+from .bounds import as_reason, check_depth, check_name, check_time
+from .signals import Identifier, Signal
 
 
 class MalformedEvent(ValueError):
@@ -144,74 +144,6 @@ def check_logprobs(tokens: Sequence[int] | None, logprobs: Sequence[float] | Non
         raise ValueError("$.data.logprobs: every value must be finite and at most 0")
 
 
-class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="kind"):
-    """The person took the answer as it is."""
-
-
-class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected", tag_field="kind"):
-    """The person turned the answer down."""
-
-
-class Edited(msgspec.Struct, frozen=True, kw_only=True, tag="edited", tag_field="kind"):
-    """The person changed the answer before using it."""
-
-    final_text: str
-    """What stood there afterwards."""
-
-
-class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="kind"):
-    """The person took back an answer that was accepted."""
-
-
-class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept", tag_field="kind"):
-    """How much of the answer still stood after a while."""
-
-    fraction: Fraction
-    """1 minus the relative edit distance; 1 is kept as it was."""
-    horizon_seconds: Annotated[float, msgspec.Meta(gt=0.0)]
-    """How long after the acceptance this was measured."""
-
-
-class Copied(msgspec.Struct, frozen=True, kw_only=True, tag="copied", tag_field="kind"):
-    """The person copied out of the answer."""
-
-    text: str = ""
-    """What was copied, where known."""
-
-
-class FollowedUp(msgspec.Struct, frozen=True, kw_only=True, tag="followed_up", tag_field="kind"):
-    """The person wrote back."""
-
-    text: str
-    """What was written."""
-
-
-class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", tag_field="kind"):
-    """The person rated the answer."""
-
-    value: Fraction
-    """0 worst, 1 best; a thumb is 0 or 1, three stars of five are 0.5."""
-
-
-Signal = Accepted | Rejected | Edited | Undone | Kept | Copied | FollowedUp | Rated
-
-SIGNALS: tuple[type[Signal], ...] = (
-    Accepted,
-    Rejected,
-    Edited,
-    Undone,
-    Kept,
-    Copied,
-    FollowedUp,
-    Rated,
-)
-
-
-def kind_of(signal: Signal) -> str:
-    """Name of a signal's kind, as on the wire."""
-    return str(type(signal).__struct_config__.tag)
-
-
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     """One thing that somebody did about a generation (CONTRACTS 3)."""
 
@@ -271,6 +203,11 @@ class FeedbackEvent(
 
 Event = GenerationEvent | FeedbackEvent
 
+_NAMES: dict[type, tuple[str, ...]] = {
+    GenerationEvent: ("generation_id", "segment", "user_hash", "salt", "variant", "version"),
+    FeedbackEvent: ("generation_id", "feedback_id"),
+}
+"""What becomes a column, and is named in queries and indexes."""
 _DECODER = msgspec.json.Decoder(Event)
 _ENCODER = msgspec.json.Encoder()
 
@@ -281,12 +218,15 @@ def decode_event(raw: bytes) -> Event:
     Raises MalformedEvent, naming the path of the field; unknown fields are ignored here.
     """
     try:
+        check_depth(raw)
         event: Event = _DECODER.decode(raw)
-    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeDecodeError) as problem:
-        raise MalformedEvent(str(problem)) from problem
-    for field in ("time", "receivedtime"):
-        if getattr(event, field).tzinfo is None:
-            raise MalformedEvent(f"$.{field}: a time needs its zone, such as a final Z")
+        check_time("$.time", event.time)
+        check_time("$.receivedtime", event.receivedtime)
+        for field in _NAMES[type(event)]:
+            check_name(f"$.data.{field}", getattr(event.data, field))
+    # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
+    except ValueError as problem:
+        raise MalformedEvent(as_reason(problem)) from problem
     return event
 
 

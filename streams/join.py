@@ -5,9 +5,11 @@ on, what an episode is worth and when it is ready is asked of the reward spec, a
 only when every partition has been read past it (CONTRACTS 9 to 13).
 """
 
-import hashlib
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+import os
+import secrets
+import socket
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from . import deadletter, episodes, fate, offsets
@@ -15,11 +17,15 @@ from .deadletter import DeadLetter
 from .episode import Episode
 from .episodes import Scored
 from .event import Event, GenerationEvent, MalformedEvent, decode_event
-from .offsets import Counts
+from .intake import Arrival, take
+from .offsets import Counts, Tally
 from .source import Partition, Record
-from .transaction import Transaction
+from .transaction import Transaction, row_lock
 
-MIGRATIONS = (offsets.OFFSETS + ";" + deadletter.DEAD_LETTERS + ";" + episodes.EPISODES,)
+MIGRATIONS = (
+    offsets.OFFSETS + ";" + deadletter.DEAD_LETTERS + ";" + episodes.EPISODES,
+    offsets.OWNERS,
+)
 
 Score = Callable[[Episode], Scored | None]
 """What an episode is worth, or None while nothing decisive is known."""
@@ -45,43 +51,56 @@ class Ingested:
 
 
 class Joiner:
-    """Joins one policy's generations with their feedback."""
+    """Joins one policy's generations with their feedback.
+
+    Several may work on one database, each on the partitions that it claimed last. Rows are locked
+    in one order everywhere: event keys, episodes by id, offsets by partition.
+    """
 
     def __init__(self, policy: str, score: Score, horizon: Horizon) -> None:
         self.policy, self.score, self.horizon = policy, score, horizon
+        self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 
     def resume(self, tx: Transaction, partitions: Sequence[Partition]) -> dict[Partition, int]:
-        """Return where to go on, and remember it as where the next poll starts."""
-        known = offsets.load_offsets(tx, self.policy)
+        """Claim partitions that were assigned here; return where to go on with them."""
+        return self._start_at(
+            partitions, offsets.claim_partitions(tx, self.policy, partitions, self.owner)
+        )
+
+    def look_up(self, tx: Transaction, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        """Return where the store stands, without claiming what may be another's now."""
+        return self._start_at(partitions, offsets.load_offsets(tx, self.policy))
+
+    def _start_at(
+        self, partitions: Sequence[Partition], known: Mapping[Partition, int]
+    ) -> dict[Partition, int]:
         for partition in partitions:
             self._positions.pop(partition, None)
-        resumed = {p: known[p] for p in partitions if p in known}
-        self._positions.update(resumed)
-        return resumed
+        starts = {p: known[p] for p in partitions if p in known}
+        self._positions.update(starts)
+        return starts
 
     def ingest(self, tx: Transaction, records: Sequence[Record], now: float) -> Ingested:
         """Take in one poll's records and move the offsets that carried them.
 
         Raises StaleOffset, and the transaction leaves no trace, where another process moved one.
         """
-        result, touched = Ingested(), dict[str, None]()
-        by_partition = defaultdict[Partition, list[Record]](list)
-        for record in records:
-            by_partition[record.partition].append(record)
-        moved: dict[Partition, int] = {}
-        for partition, batch in by_partition.items():
-            counts, newest = self._take_all(tx, batch, result, touched, now)
-            start = self._positions.get(partition, batch[0].offset)
-            moved[partition] = batch[-1].offset + 1
-            offsets.advance_offset(
-                tx, self.policy, partition, start, moved[partition], counts, len(batch)
+        result, arrivals, tallies = Ingested(), list[Arrival](), dict[Partition, Tally]()
+        for partition, batch in _by_partition(records).items():
+            tally = tallies[partition] = Tally(
+                start=self._positions.get(partition, batch[0].offset),
+                end=batch[-1].offset + 1,
+                delivered=len(batch),
             )
-            offsets.mark_received(tx, self.policy, [(partition, newest)])
-            result.counts.add(counts)
-        result.late = self.settle(tx, list(touched), now)
-        self._moved = moved
+            arrivals += self._decode(tx, batch, tally, now)
+        touched = self._take_all(tx, arrivals, tallies, result)
+        result.late = self.settle(tx, touched, now)
+        for partition in sorted(tallies):
+            offsets.advance_offset(tx, self.policy, partition, tallies[partition], self.owner)
+            result.counts.add(tallies[partition].counts)
+        self._moved = {partition: tally.end for partition, tally in tallies.items()}
         return result
 
     def committed(self) -> dict[Partition, int]:
@@ -91,19 +110,16 @@ class Joiner:
 
     def settle(self, tx: Transaction, ids: Sequence[str], now: float) -> int:
         """Look again at what these episodes are worth; return how many it came too late for."""
+        feedback = episodes.feedback_of(tx, self.policy, ids)
         movable: list[str] = []
         late: list[str] = []
-        for generation_id in ids:
-            stage, batch_id, closed_as = tx.execute(
-                "SELECT stage, batch_id, fate FROM episodes WHERE policy = ? AND generation_id = ?",
-                (self.policy, generation_id),
-            ).fetchone()
+        # Without feedback nothing can be known of it, and nothing can have come too late.
+        for name, stage, batch_id, ends in episodes.stages(tx, self.policy, list(feedback)):
             if stage == "orphan":
                 continue
-            final = stage == "closed" and not closed_as.startswith("excluded:")
-            (late if batch_id is not None or final else movable).append(generation_id)
-        for episode in episodes.load_episodes(tx, self.policy, movable):
-            self._score(tx, episode, now)
+            final = stage == "closed" and not ends.startswith("excluded:")
+            (late if batch_id is not None or final else movable).append(name)
+        self._score(tx, episodes.load_episodes(tx, self.policy, movable, feedback), now)
         episodes.count_late(tx, self.policy, late)
         return len(late)
 
@@ -115,120 +131,120 @@ class Joiner:
         mark = offsets.watermark(tx, self.policy) if read_past is None else read_past
         rows = tx.execute(
             "SELECT generation_id, stage FROM episodes WHERE policy = ?"
-            " AND stage IN ('open', 'scored', 'orphan') AND due < ? ORDER BY due LIMIT ?",
+            " AND stage IN ('open', 'scored', 'orphan') AND due < ? ORDER BY due LIMIT ?"
+            + row_lock(tx, skip=True),
             (self.policy, mark, CLOSE_AT_ONCE),
         ).fetchall()
         by_stage = defaultdict[str, list[str]](list)
         for generation_id, stage in rows:
             by_stage[stage].append(generation_id)
         episodes.close(tx, self.policy, by_stage["open"], fate.NO_DECISION)
+        episodes.close(tx, self.policy, by_stage["orphan"], fate.DEAD_LETTERED)
+        buried = Counter[Partition]()
         for generation_id in by_stage["orphan"]:
-            self._bury_orphan(tx, generation_id, now)
-        for episode in episodes.load_episodes(tx, self.policy, by_stage["scored"]):
-            self._score(tx, episode, now, due=True)
+            buried.update(deadletter.bury_orphan(tx, self.policy, generation_id, now))
+        waited = episodes.load_episodes(tx, self.policy, by_stage["scored"])
+        self._score(tx, waited, now, due=True)
+        for partition in sorted(buried):
+            offsets.count_buried(tx, self.policy, partition, buried[partition])
         return len(rows)
 
-    def _take_all(
-        self,
-        tx: Transaction,
-        batch: Sequence[Record],
-        result: Ingested,
-        touched: dict[str, None],
-        now: float,
-    ) -> tuple[Counts, float]:
-        counts, newest = Counts(), 0.0
+    def _decode(
+        self, tx: Transaction, batch: Sequence[Record], tally: Tally, now: float
+    ) -> list[Arrival]:
+        arrivals: list[Arrival] = []
         for record in batch:
             try:
                 event = decode_event(record.value)
             except MalformedEvent as problem:
-                letter = DeadLetter(
-                    partition=record.partition,
-                    offset=record.offset,
-                    reason=str(problem),
-                    value=record.value,
-                )
-                if deadletter.bury(tx, self.policy, letter, now):
-                    counts.dead_lettered += 1
+                if self._bury(tx, record, str(problem), now):
+                    tally.counts.dead_lettered += 1
                 else:
-                    counts.duplicate += 1
+                    tally.counts.duplicate += 1
                 continue
-            newest = max(newest, event.receivedtime.timestamp())
-            if self._is_new(tx, event) and self._take(tx, event, record, result):
-                counts.accepted += 1
-                touched[event.data.generation_id] = None
-            else:
+            arrivals.append(self._arrival(event, record))
+        # Nothing was received after it was read: one wrong year must not close every horizon.
+        tally.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
+        return arrivals
+
+    def _take_all(
+        self,
+        tx: Transaction,
+        arrivals: Sequence[Arrival],
+        tallies: Mapping[Partition, Tally],
+        result: Ingested,
+    ) -> list[str]:
+        touched: dict[str, None] = {}
+        for arrival, new in zip(arrivals, take(tx, self.policy, arrivals), strict=True):
+            counts = tallies[arrival.record.partition].counts
+            if not new:
                 counts.duplicate += 1
-        return counts, newest
+                continue
+            counts.accepted += 1
+            touched[arrival.event.data.generation_id] = None
+            if isinstance(arrival.event, GenerationEvent):
+                result.generations += 1
+            else:
+                result.feedback += 1
+        return list(touched)
 
-    def _is_new(self, tx: Transaction, event: Event) -> bool:
-        identity = f"{event.source}\0{event.id}".encode()
-        key = hashlib.blake2b(identity, digest_size=16).digest()
-        return (
-            tx.execute(
-                "INSERT INTO event_keys VALUES (?, ?) ON CONFLICT DO NOTHING", (self.policy, key)
-            ).rowcount
-            == 1
-        )
-
-    def _take(self, tx: Transaction, event: Event, record: Record, result: Ingested) -> bool:
+    def _arrival(self, event: Event, record: Record) -> Arrival:
         received = event.receivedtime.timestamp()
         if isinstance(event, GenerationEvent):
             due = received + self.horizon(event.data.segment)
             ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
-            new = episodes.put_generation(tx, self.policy, event, record, due=due, fate=ends)
-            result.generations += new
-        else:
-            due = received + self.horizon("default")
-            new = episodes.put_feedback(tx, self.policy, event, record, due=due)
-            result.feedback += new
-        return new
+            return Arrival(event, record, received, due, ends)
+        return Arrival(event, record, received, received + self.horizon("default"), fate.WAITING)
 
-    def _score(self, tx: Transaction, episode: Episode, now: float, *, due: bool = False) -> None:
-        scored = self.score(episode)
-        if scored is None:
-            # What was decisive has been taken back: it waits again, and its horizon closes it.
-            self._reopen(tx, episode)
-            return
-        excluded = fate.exclusion_from_training(episode.generation)
-        if excluded is not None:
-            stage, ends = "closed", excluded
-        else:
-            stage, ends = ("ready" if due or not scored.ready_at else "scored"), fate.WAITING
-        episodes.put_score(tx, self.policy, episode, scored, stage=stage, fate=ends, now=now)
+    def _bury(self, tx: Transaction, record: Record, reason: str, now: float) -> bool:
+        letter = DeadLetter(
+            partition=record.partition, offset=record.offset, reason=reason, value=record.value
+        )
+        return deadletter.bury(tx, self.policy, letter, now)
 
-    def _reopen(self, tx: Transaction, episode: Episode) -> None:
-        tx.execute(
+    def _score(
+        self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
+    ) -> None:
+        scores: list[tuple[Episode, Scored, str, str]] = []
+        undecided: list[Episode] = []
+        for episode in found:
+            scored = self.score(episode)
+            if scored is None:
+                undecided.append(episode)
+                continue
+            excluded = fate.exclusion_from_training(episode.generation)
+            if excluded is not None:
+                scores.append((episode, scored, "closed", excluded))
+            else:
+                stage = "ready" if due or not scored.ready_at else "scored"
+                scores.append((episode, scored, stage, fate.WAITING))
+        episodes.put_scores(tx, self.policy, scores, now)
+        # What was decisive has been taken back: it waits again, and its horizon closes it.
+        self._reopen(tx, undecided)
+
+    def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
+        tx.executemany(
             "UPDATE episodes SET stage = 'open', fate = ?, reward = NULL, parts = NULL, due = ?"
             " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
-            (
-                fate.WAITING,
-                episode.received_at + self.horizon(episode.generation.segment),
-                self.policy,
-                episode.id,
-            ),
+            [
+                (
+                    fate.WAITING,
+                    episode.received_at + self.horizon(episode.generation.segment),
+                    self.policy,
+                    episode.id,
+                )
+                for episode in undecided
+            ],
         )
 
-    def _bury_orphan(self, tx: Transaction, generation_id: str, now: float) -> None:
-        rows = tx.execute(
-            'SELECT topic, partition, "offset", payload FROM feedback'
-            " WHERE policy = ? AND generation_id = ? AND dead = 0",
-            (self.policy, generation_id),
-        ).fetchall()
-        for topic, index, offset, payload in rows:
-            letter = DeadLetter(
-                partition=Partition(topic=topic, index=index),
-                offset=offset,
-                reason=f"unknown_generation: {generation_id} never came within its horizon",
-                value=bytes(payload),
-            )
-            deadletter.bury(tx, self.policy, letter, now)
-            tx.execute(
-                "UPDATE offsets SET accepted = accepted - 1, dead_lettered = dead_lettered + 1"
-                " WHERE policy = ? AND topic = ? AND partition = ?",
-                (self.policy, topic, index),
-            )
-        tx.execute(
-            "UPDATE feedback SET dead = 1 WHERE policy = ? AND generation_id = ?",
-            (self.policy, generation_id),
-        )
-        episodes.close(tx, self.policy, [generation_id], fate.DEAD_LETTERED)
+
+def _by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:
+    """Group records by where they stood; they mostly come in runs of one partition."""
+    found: dict[Partition, list[Record]] = {}
+    last: Partition | None = None
+    for record in records:
+        if record.partition is not last:
+            last = record.partition
+            batch = found.setdefault(last, [])
+        batch.append(record)
+    return found

@@ -27,6 +27,8 @@ __all__ = ["KafkaSettings", "KafkaSink", "KafkaSource", "create_topics"]
 
 SLICE_SECONDS = 0.2
 """Longest wait before a poll looks whether partitions were assigned meanwhile."""
+PAUSE_SECONDS = 2.0
+"""A loop that did not poll for so long was busy, or stopped; far above what a fetch waits."""
 SHOW_SECONDS = 3.0
 """As often as the client's heartbeat."""
 
@@ -49,8 +51,11 @@ class KafkaSource:
         with connecting(settings):
             # kafka-python 3.0.12 forgets the subscription's request for metadata where another one
             # is under way, and would join as if the topics had no partitions.
-            for topic in topics:
-                self._consumer.partitions_for_topic(topic)
+            self._partitions = [
+                Partition(topic=topic, index=index)
+                for topic in topics
+                for index in self._consumer.partitions_for_topic(topic) or ()
+            ]
         self._unplaced: set[TopicPartition] = set()
         self._placed: dict[TopicPartition, Partition] = {}
         self._ends: dict[TopicPartition, int] = {}
@@ -58,6 +63,8 @@ class KafkaSource:
         self._show_at = 0.0
         self._lost: set[TopicPartition] = set()
         self._unreported: list[OffsetOutOfRange] = []
+        self._looked_at = time.monotonic()
+        self._calm_at = 0.0
 
     def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
         """Return at most `limit` records, in order within each partition; wait if there are none.
@@ -67,6 +74,7 @@ class KafkaSource:
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
+            self._notice_pause()
             if not self._membership.joining:
                 self._place()
                 self._show()
@@ -76,6 +84,13 @@ class KafkaSource:
             records = self._fetch(min(left, SLICE_SECONDS), limit)
             if records or time.monotonic() >= deadline:
                 return records
+
+    def _notice_pause(self) -> None:
+        """After a time in which nothing ran here, trust no end until fetches have been answered."""
+        now, before = time.monotonic(), self._looked_at
+        if now - before > PAUSE_SECONDS:
+            self._calm_at = now + PAUSE_SECONDS
+        self._looked_at = now
 
     def _fetch(self, seconds: float, limit: int) -> list[Record]:
         try:
@@ -170,6 +185,10 @@ class KafkaSource:
         self._lost.add(each)
         self._unreported.append(OffsetOutOfRange(self._placed[each], wanted, first, end))
 
+    def partitions(self) -> list[Partition]:
+        """Return the partitions that the topics had when this was made."""
+        return list(self._partitions)
+
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         for partition, offset in offsets.items():
@@ -183,9 +202,13 @@ class KafkaSource:
     def progress(self) -> Mapping[Partition, Progress]:
         """Return how far each assigned partition has been read.
 
-        Without asking the broker: an end is the one that came with the last fetch.
+        Without asking the broker: an end is the one that came with the last fetch. So nothing is
+        said while the group is being joined, when more was fetched than handed over, nor shortly
+        after a pause of this process, when the ends are those from before it.
         """
-        result = {}
+        result: dict[Partition, Progress] = {}
+        if self._membership.joining or time.monotonic() < self._calm_at:
+            return result
         assigned = self._consumer.assignment()
         for each, partition in self._placed.items():
             if each not in assigned:

@@ -10,7 +10,8 @@ from typing import TypeVar
 
 import msgspec
 
-from .event import Event, Feedback, FeedbackEvent, Generation, GenerationEvent, Signal
+from .event import Event, Feedback, FeedbackEvent, Generation, GenerationEvent
+from .signals import Signal
 
 Row = TypeVar("Row")
 

@@ -77,6 +77,10 @@ class EventSource(Protocol):
         """
         ...
 
+    def partitions(self) -> Iterable[Partition]:
+        """Return all partitions of the topics as they are at first, whoever reads them."""
+        ...
+
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         ...

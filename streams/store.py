@@ -30,7 +30,7 @@ class Store:
         *,
         busy_seconds: float = 30.0,
     ) -> None:
-        self.path = path
+        self.path, self.name = path, str(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._turn = threading.RLock()
         self._connection = sqlite3.connect(
@@ -73,6 +73,7 @@ class Store:
 
     def _migrate(self, migrations: Mapping[str, Sequence[str]]) -> None:
         with self.transaction() as tx:
+            self._keep_others_out(tx)
             tx.execute(
                 "CREATE TABLE IF NOT EXISTS migrations"
                 " (folder TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (folder, number))"
@@ -83,10 +84,17 @@ class Store:
                 ).fetchone()
                 if row[0] > len(scripts):
                     raise StoreTooNew(
-                        f"{self.path}: {folder} is at migration {row[0]}, this rlwd knows"
-                        f" {len(scripts)}: run the newer rlwd, or restore an older state folder"
+                        f"{self.name}: {folder} is at migration {row[0]}, this rlwd knows"
+                        f" {len(scripts)}: run the newer rlwd, or restore an older state"
                     )
                 for number, script in enumerate(scripts[row[0] :], start=row[0] + 1):
                     for statement in filter(str.strip, script.split(";")):
-                        tx.execute(statement)
+                        tx.execute(self._in_dialect(statement))
                     tx.execute("INSERT INTO migrations VALUES (?, ?)", (folder, number))
+
+    def _keep_others_out(self, tx: Transaction) -> None:
+        """Let nobody else migrate until the transaction ends; here beginning it did that."""
+
+    def _in_dialect(self, statement: str) -> str:
+        """Return a migration's statement as this database takes it; they are written for SQLite."""
+        return statement

@@ -33,3 +33,19 @@ class Transaction(Protocol):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Rows:
         """Run one statement for each row of parameters."""
         ...
+
+
+def is_shared(tx: Transaction) -> bool:
+    """Return whether other transactions may write at the same time, so that rows need locks."""
+    return bool(getattr(tx, "shared", False))
+
+
+def row_lock(tx: Transaction, *, skip: bool = False) -> str:
+    """Return the end of a SELECT that keeps its rows from all others until the transaction ends.
+
+    With `skip` rows that another transaction holds are left out instead of waited for. Nothing
+    where only one transaction writes at a time.
+    """
+    if not is_shared(tx):
+        return ""
+    return " FOR UPDATE SKIP LOCKED" if skip else " FOR UPDATE"

@@ -8,16 +8,26 @@ from hypothesis import strategies as st
 from rlwd.rewards.accept import accepted, edited
 from rlwd.rewards.edit import edit_similarity
 from rlwd.rewards.keep import kept
+from rlwd.rewards.outcome import outcome
 from rlwd.rewards.rating import rated
+from rlwd.rewards.resolve import resolved
+from rlwd.rewards.tool import tool_ok
 from rlwd.streams.episode import Timed
-from rlwd.streams.event import (
+from rlwd.streams.signals import (
     Accepted,
     Copied,
     Edited,
+    ErrorClass,
+    Escalated,
     FollowedUp,
+    Interrupted,
     Kept,
+    Outcome,
     Rated,
+    Regenerated,
     Rejected,
+    Resolved,
+    ToolResult,
     Undone,
 )
 
@@ -31,6 +41,10 @@ from rlwd.streams.event import (
         ((did(Accepted(), 1.0), did(Undone(), 2.0)), 0.0),
         ((did(Undone(), 1.0), did(Accepted(), 2.0)), 1.0),
         ((did(Rejected(), 1.0), did(Accepted(), 2.0)), 1.0),
+        ((did(Interrupted(), 1.0),), 0.0),
+        ((did(Interrupted(), 1.0), did(Accepted(), 2.0)), 1.0),
+        ((did(Accepted(), 1.0), did(Regenerated(), 2.0)), 0.0),
+        ((did(Regenerated(new_generation_id="s1.g2"), 1.0), did(Accepted(), 2.0)), 1.0),
         ((did(Copied(), 1.0), did(FollowedUp(text="no"), 2.0)), None),
         ((did(Edited(final_text="abce"), 1.0),), None),
         ((did(Accepted(), 1.0), did(Edited(final_text="x"), 2.0)), 1.0),
@@ -39,7 +53,7 @@ from rlwd.streams.event import (
     ],
 )
 def test_the_last_decision_is_what_counts(feedback: tuple[Timed, ...], worth: float | None) -> None:
-    """Accepted is 1, rejected or undone 0, and without a decision there is no value at all."""
+    """Accepted is 1, all other decisions are 0, and without one there is no value at all."""
     assert accepted(episode(*feedback)) == worth
 
 
@@ -62,6 +76,14 @@ def test_without_a_text_an_edit_has_no_value() -> None:
     """An answer that was not captured cannot be compared; an answer nobody edited neither."""
     assert edit_similarity(episode(did(Edited(final_text="abcd"), 1.0), text="")) is None
     assert edit_similarity(episode(did(Accepted(), 1.0))) is None
+
+
+def test_texts_too_long_to_compare_have_no_value() -> None:
+    """Two megabytes would hold up all of ingest for a minute; a long text and a short one do not."""
+    long = "a" * 50_001
+    assert edit_similarity(episode(did(Edited(final_text=long), 1.0), text=long)) is None
+    worth = edit_similarity(episode(did(Edited(final_text="a" * 1000), 1.0), text=long))
+    assert worth == pytest.approx(1000 / 50_001)
 
 
 @given(st.text(max_size=30), st.text(min_size=1, max_size=30))
@@ -99,3 +121,60 @@ def test_the_last_rating_counts() -> None:
     """People may change their mind; without a rating there is no value."""
     assert rated(episode(did(Rated(value=0.2), 1.0), did(Rated(value=0.8), 2.0))) == 0.8
     assert rated(episode(did(Accepted(), 1.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("feedback", "worth"),
+    [
+        ((did(Resolved(), 1.0),), 1.0),
+        ((did(Escalated(), 1.0),), 0.0),
+        ((did(Resolved(), 1.0), did(Escalated(), 2.0)), 0.0),
+        ((did(Escalated(), 1.0), did(Resolved(), 2.0)), 1.0),
+        # Received the other way round: what happened last still counts.
+        ((did(Escalated(), 2.0, received=3.0), did(Resolved(), 1.0, received=9.0)), 0.0),
+        ((did(Accepted(), 1.0),), None),
+    ],
+)
+def test_a_settled_matter_can_come_back(feedback: tuple[Timed, ...], worth: float | None) -> None:
+    """Resolved is 1 and escalated 0, whichever happened last; an acceptance is neither."""
+    assert resolved(episode(*feedback)) == worth
+
+
+def test_each_outcome_counts_once_by_its_last_value() -> None:
+    """Without a name the mean over outcomes, measured again the later; the amount never counts."""
+    came = episode(
+        did(Outcome(name="merged", value=0.0), 1.0),
+        did(Outcome(name="merged", value=1.0), 2.0),
+        did(Outcome(name="sold", value=0.5, amount=1e9, unit="EUR"), 1.5),
+    )
+    assert outcome(came) == 0.75
+    assert outcome(came, name="merged") == 1.0
+    assert outcome(came, name="returned") is None
+    assert outcome(episode(did(Resolved(), 1.0))) is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "worth"),
+    [
+        ((None,), 1.0),
+        (("invalid_arguments",), 0.0),
+        (("unexpected_environment",), 0.0),
+        ((None, None, "invalid_arguments", "unexpected_environment"), 0.5),
+        (("provider_error",), None),
+        (("user_aborted",), None),
+        (("timeout",), None),
+        (("unknown",), None),
+        ((None, "provider_error", "user_aborted", "timeout", "unknown"), 1.0),
+        (("invalid_arguments", "provider_error", "timeout"), 0.0),
+        ((), None),
+    ],
+)
+def test_only_the_policys_own_faults_count(
+    errors: tuple[ErrorClass | None, ...], worth: float | None
+) -> None:
+    """An outage, a person's stop, a timeout and the unclassified neither punish nor reward it."""
+    results = [
+        did(ToolResult(tool="search", error_class=error), float(at))
+        for at, error in enumerate(errors)
+    ]
+    assert tool_ok(episode(*results)) == worth

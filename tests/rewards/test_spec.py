@@ -9,7 +9,20 @@ from episodes_by_hand import did, episode
 from rlwd.daemon.scorer import Scorer
 from rlwd.rewards.reward import Part, Reward
 from rlwd.rewards.spec import Spec, load_spec
-from rlwd.streams.event import Accepted, Copied, Edited, Kept, Rated, Rejected
+from rlwd.streams.signals import (
+    Accepted,
+    Copied,
+    Edited,
+    Interrupted,
+    Kept,
+    Outcome,
+    Rated,
+    Regenerated,
+    Rejected,
+    Resolved,
+    Signal,
+    ToolResult,
+)
 
 DEFAULT = Path(__file__).parents[2] / "rewards" / "default.toml"
 
@@ -131,6 +144,34 @@ def test_the_built_in_spec_loads() -> None:
     spec = load_spec(DEFAULT)
     assert list(spec.parts) == ["accepted", "edit_similarity", "kept", "rated"]
     assert spec.version.startswith("default@")
+
+
+@pytest.mark.parametrize(
+    ("signal", "worth"),
+    [(Interrupted(), 0.0), (Regenerated(), 0.0), (Resolved(), None), (Accepted(), 1.0)],
+)
+def test_the_built_in_spec_takes_turning_down_for_an_answer(
+    signal: Signal, worth: float | None
+) -> None:
+    """Stopping an answer or asking for another decides; a closed case is for specs that say so."""
+    reward = load_spec(DEFAULT).reward(episode(did(signal, 1.0)))
+    assert (reward and reward.value) == worth
+
+
+def test_a_spec_may_count_tools_and_outcomes() -> None:
+    """One outcome can be named; a provider's outage alone decides nothing and rewards nothing."""
+    spec = make(
+        parts={"tool_ok": 1.0, "outcome@merged": 1.0, "resolved": 2.0},
+        decisive=("tool_result", "outcome", "resolved"),
+    )
+    outage = did(ToolResult(tool="search", error_class="provider_error"), 1.0)
+    assert spec.reward(episode(outage)) is None
+    other = did(Outcome(name="sold", value=1.0), 1.0)
+    assert spec.reward(episode(outage, other)) is None
+    broken = did(ToolResult(tool="search", error_class="invalid_arguments"), 2.0)
+    assert value_of(spec, outage, broken) == 0.0
+    merged = did(Outcome(name="merged", value=1.0), 3.0)
+    assert value_of(spec, outage, broken, merged, did(Resolved(), 4.0)) == 0.75
 
 
 def test_the_scorer_keeps_every_part() -> None:

@@ -14,7 +14,7 @@ from rlwd.daemon.ingest import Ingest
 from rlwd.streams import deadletter
 from rlwd.streams.deadletter import TOPIC_BYTES
 from rlwd.streams.embedded import EmbeddedSink, EmbeddedSource
-from rlwd.streams.event import Accepted
+from rlwd.streams.signals import Accepted
 from rlwd.streams.source import Record
 
 TOPIC = "rlwd.deadletter"

@@ -3,34 +3,44 @@
 import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
 from rlwd.streams.event import (
-    SIGNALS,
-    Accepted,
-    Copied,
-    Edited,
     Event,
     Feedback,
     FeedbackEvent,
-    FollowedUp,
     Generation,
     GenerationEvent,
-    Kept,
     MalformedEvent,
-    Rated,
-    Rejected,
     Sampling,
-    Signal,
-    Undone,
     Usage,
     check_logprobs,
     decode_event,
     encode_event,
+)
+from rlwd.streams.signals import (
+    SIGNALS,
+    Accepted,
+    Copied,
+    Edited,
+    ErrorClass,
+    Escalated,
+    FollowedUp,
+    Interrupted,
+    Kept,
+    Outcome,
+    Rated,
+    Regenerated,
+    Rejected,
+    Resolved,
+    Signal,
+    Statement,
+    ToolResult,
+    Undone,
     kind_of,
 )
 
@@ -41,9 +51,19 @@ EVERY_SIGNAL: tuple[Signal, ...] = (
     Edited(final_text="better"),
     Undone(),
     Kept(fraction=0.5, horizon_seconds=30.0),
+    Interrupted(),
     Copied(text="part"),
     FollowedUp(text="why?"),
+    FollowedUp(text="since we pay by the word", statement="justification"),
     Rated(value=1.0),
+    ToolResult(tool="search", error_class=None),
+    ToolResult(tool="search", error_class="user_aborted"),
+    Resolved(),
+    Escalated(),
+    Regenerated(),
+    Regenerated(new_generation_id="s1.g2"),
+    Outcome(name="merged", value=1.0),
+    Outcome(name="sold", value=0.25, amount=120.5, unit="EUR"),
 )
 
 
@@ -178,12 +198,70 @@ def test_a_bad_generation_names_the_field(changes: dict[str, Any], says: str) ->
         ({"kind": "kept", "fraction": 1.2, "horizon_seconds": 15}, r"`\$\.data\.signal\.fraction`"),
         ({"kind": "kept", "fraction": 1, "horizon_seconds": 0}, r"signal\.horizon_seconds`"),
         ({"kind": "rated", "value": -0.1}, r"`\$\.data\.signal\.value`"),
+        ({"kind": "tool_result", "tool": "x"}, r"`error_class` - at `\$\.data\.signal`"),
+        ({"kind": "tool_result", "tool": "x", "error_class": "odd"}, r"\.signal\.error_class`"),
+        ({"kind": "tool_result", "tool": "", "error_class": None}, r"\.signal\.tool`"),
+        ({"kind": "outcome", "name": "sold", "value": 3}, r"`\$\.data\.signal\.value`"),
+        ({"kind": "followed_up", "text": "", "statement": "odd"}, r"\.signal\.statement`"),
     ],
 )
 def test_a_bad_signal_names_the_field(signal: dict[str, Any], says: str) -> None:
     """Each wrong signal says where it is wrong."""
     with pytest.raises(MalformedEvent, match=says):
         decode_event(raw(feedback(Accepted()), signal=signal))
+
+
+@pytest.mark.parametrize(
+    ("event", "changes", "says"),
+    [
+        (generation(), {"generation_id": "a\0"}, r"\$\.data\.generation_id: holds a NUL"),
+        (generation(), {"salt": "s\0"}, r"\$\.data\.salt: holds a NUL"),
+        (generation(), {"salt": "s" * 513}, r"\$\.data\.salt: is longer than 512 bytes"),
+        (generation(), {"segment": "ü" * 257}, r"\$\.data\.segment: is longer than 512 bytes"),
+        (feedback(Accepted()), {"feedback_id": "\0"}, r"\$\.data\.feedback_id: holds a NUL"),
+        (feedback(Accepted()), {"generation_id": "ü" * 257}, r"generation_id: is longer"),
+        (generation(), {"_receivedtime": "9999-12-31T23:59:59-14:00"}, r"\$\.receivedtime: 9999"),
+        (generation(), {"_time": "0001-01-01T00:00:00+14:00"}, r"\$\.time: 0001"),
+    ],
+)
+def test_what_no_ledger_can_hold_is_malformed(
+    event: Event, changes: dict[str, Any], says: str
+) -> None:
+    """A name that a database refuses, or a day that no calendar has, would stop what reads it."""
+    with pytest.raises(MalformedEvent, match=says):
+        decode_event(raw(event, **changes))
+
+
+def test_a_name_may_be_long_and_a_text_may_hold_anything() -> None:
+    """The bounds are for what becomes a column, and not a byte narrower than they need be."""
+    assert decode_event(raw(generation(), salt="s" * 512, segment="ü" * 256, text="\0" * 9999))
+    assert decode_event(raw(feedback(Edited(final_text="\0"))))
+
+
+@pytest.mark.parametrize("depth", [501, 990, 10_000, 1_000_000])
+def test_what_nests_too_deep_is_malformed(depth: int) -> None:
+    """Skipping a field recurses: a deep one is refused before that ends the process's patience."""
+    for left, right in ((b"[", b"]"), (b'{"a":', b"}")):
+        deep = left * depth + b"1" + right * depth
+        with pytest.raises(MalformedEvent, match="nests deeper than 500"):
+            decode_event(
+                raw(generation(), novelty=0).replace(b'"novelty": 0', b'"novelty": ' + deep)
+            )
+
+
+def test_brackets_in_texts_do_not_nest() -> None:
+    """Code is full of brackets; so may be a field that is not ours, side by side."""
+    code = '[{"' * 5000 + "\\" + "]}" * 7
+    assert decode_event(raw(generation(), text=code, novelty=[[{}]] * 5000))
+
+
+def test_a_reason_is_short_and_has_both_ends() -> None:
+    """A dead letter must go into a topic and a column, however long the value was that it quotes."""
+    with pytest.raises(MalformedEvent) as refused:
+        decode_event(raw(feedback(Accepted()), signal={"kind": "\0x" * 1_000_000}))
+    assert len(str(refused.value)) < 600
+    assert "\0" not in str(refused.value)
+    assert str(refused.value).endswith("at `$.data.signal.kind`")
 
 
 @pytest.mark.parametrize("junk", [b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"{}", b"1"])
@@ -200,7 +278,7 @@ def test_no_bytes_make_the_decoder_fail_otherwise(junk: bytes) -> None:
         decode_event(junk)
 
 
-WORD = some.text(min_size=1, max_size=20)
+WORD = some.text(some.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20)
 TIMES = some.datetimes(
     min_value=datetime(1971, 1, 1),
     max_value=datetime(2200, 1, 1),
@@ -213,8 +291,24 @@ SIGNAL = some.one_of(
         Kept, fraction=some.floats(0, 1), horizon_seconds=some.floats(0, 1e6, exclude_min=True)
     ),
     some.builds(Copied, text=some.text()),
-    some.builds(FollowedUp, text=some.text()),
+    some.builds(
+        FollowedUp,
+        text=some.text(),
+        statement=some.none() | some.sampled_from(get_args(Statement)),
+    ),
     some.builds(Rated, value=some.floats(0, 1)),
+    some.sampled_from([Interrupted(), Resolved(), Escalated()]),
+    some.builds(
+        ToolResult, tool=WORD, error_class=some.none() | some.sampled_from(get_args(ErrorClass))
+    ),
+    some.builds(Regenerated, new_generation_id=some.none() | WORD),
+    some.builds(
+        Outcome,
+        name=WORD,
+        value=some.floats(0, 1),
+        amount=some.none() | some.floats(allow_nan=False, allow_infinity=False),
+        unit=some.text(),
+    ),
 )
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
-from rlwd.streams.event import Accepted, Rejected
 from rlwd.streams.exposure import VariantTally, exposures, user_sums
+from rlwd.streams.signals import Accepted, Rejected
 
 SALT = "policy@v000001-00000000"
 

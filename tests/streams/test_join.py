@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
 
-from rlwd.streams.event import Accepted, Copied, Edited, Kept, Rejected, Undone
 from rlwd.streams.offsets import StaleOffset, mark_read_past, record_counts, watermark
+from rlwd.streams.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
 from rlwd.streams.source import Partition, Progress, Record
 
 REWARD = "SELECT reward, stage, fate, revision, late FROM episodes WHERE generation_id = ?"
@@ -46,15 +46,25 @@ def test_indecisive_feedback_alone_is_no_reward(ledger: Ledger) -> None:
     assert ledger.fates() == {"censored:no_decision": 1}
 
 
+def test_a_wrong_year_closes_no_horizon(ledger: Ledger) -> None:
+    """A receive time that is still to come moves the watermark to now and not a second further."""
+    far = 16_725_225_600.0  # The year 2500.
+    ledger.take(generation("g", far), partition=GENERATIONS, now=50.0)
+    ledger.take(feedback("f", "g", Copied(), far), partition=FEEDBACK, now=60.0)
+    with ledger.store.reading() as view:
+        assert watermark(view, "policy") == 50.0
+
+
 def test_lag_censors_nobody(ledger: Ledger) -> None:
     """The watermark is the least that every partition was read past, whatever the clock says."""
     ledger.take(generation("g", 0.0), now=10_000.0)
     ledger.take(feedback("f", "other", Copied(), 500.0), partition=FEEDBACK, now=10_000.0)
     with ledger.store.transaction() as tx:
         assert watermark(tx, "policy") == 0.0
-        mark_read_past(tx, "policy", {GENERATIONS: Progress(position=1, end=1)}, 10_000.0)
+        owner = ledger.joiner.owner
+        mark_read_past(tx, "policy", {GENERATIONS: Progress(position=1, end=1)}, 10_000.0, owner)
         assert watermark(tx, "policy") == 500.0
-        mark_read_past(tx, "policy", {FEEDBACK: Progress(position=1, end=9)}, 10_000.0)
+        mark_read_past(tx, "policy", {FEEDBACK: Progress(position=1, end=9)}, 10_000.0, owner)
         assert watermark(tx, "policy") == 500.0
 
 
@@ -205,15 +215,28 @@ def test_a_restart_goes_on_where_the_store_is(make_ledger: Callable[[], Ledger])
 
 def test_a_zombie_cannot_move_an_offset(make_ledger: Callable[[], Ledger]) -> None:
     """A consumer that lost its partition is refused, and what it polled leaves no trace."""
-    zombie, owner = make_ledger(), make_ledger()
+    zombie = make_ledger()
     zombie.take(generation("g1", 0.0))
-    with owner.store.transaction() as tx:
-        owner.ends = owner.joiner.resume(tx, [GENERATIONS])
+    owner = make_ledger()
+    with pytest.raises(StaleOffset, match=r"generations\[0\]"):
+        zombie.take(generation("g2", 0.0))
     owner.take(generation("g2", 0.0))
     with pytest.raises(StaleOffset, match=r"generations\[0\]"):
         zombie.take(generation("g3", 0.0))
-    assert owner.ask("SELECT next FROM offsets") == (2,)
+    assert owner.ask("SELECT next FROM offsets WHERE topic = 'generations'") == (2,)
     assert owner.ask("SELECT COUNT(*) FROM episodes") == (2,)
+
+
+def test_a_zombie_cannot_say_how_far_it_has_read(make_ledger: Callable[[], Ledger]) -> None:
+    """Who lost a partition does not know where it ends: no horizon closes by what it says."""
+    zombie = make_ledger()
+    zombie.take(generation("g", 0.0), now=0.0)
+    owner = make_ledger()
+    read = {each: Progress(position=1, end=1) for each in (GENERATIONS, FEEDBACK)}
+    for ledger, mark in ((zombie, 0.0), (owner, 500.0)):
+        with ledger.store.transaction() as tx:
+            mark_read_past(tx, "policy", read, 500.0, ledger.joiner.owner)
+            assert watermark(tx, "policy") == mark
 
 
 def test_a_topic_read_again_from_zero_moves_nothing(make_ledger: Callable[[], Ledger]) -> None:

@@ -10,19 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation, open_ledger
+from places_by_hand import Place, new_schema
 
-from rlwd.streams.event import Accepted, Edited, Kept, Rejected, Signal, Undone
+from rlwd.streams.signals import Accepted, Edited, Kept, Rejected, Signal, Undone
 from rlwd.streams.source import Record
 
 HORIZON, KEPT_HORIZON = 100.0, 300.0
 TEXT = "abcd"
 
-signals = st.sampled_from(
-    [Accepted(), Rejected(), Undone(), Edited(final_text="abcx"), Edited(final_text=TEXT)]
-) | st.builds(Kept, fraction=st.sampled_from([0.0, 0.5, 1.0]), horizon_seconds=st.just(15.0))
+DECISIVE: list[Signal] = [
+    *(Accepted(), Rejected(), Undone()),
+    *(Edited(final_text="abcx"), Edited(final_text=TEXT)),
+]
+signals = st.sampled_from(DECISIVE) | st.builds(
+    Kept, fraction=st.sampled_from([0.0, 0.5, 1.0]), horizon_seconds=st.just(15.0)
+)
 
 
 @dataclass(frozen=True)
@@ -96,35 +102,44 @@ def test_order_repeats_and_crashes_do_not_matter(
     history: tuple[list[int], list[Act]], data: st.DataObject
 ) -> None:
     """Whatever the delivery, the ledger equals the model, and the records add up."""
+    with TemporaryDirectory() as folder:
+        check(Path(folder) / "rlwd.db", history, data)
+
+
+@settings(max_examples=30, deadline=None)
+@given(history=histories(), data=st.data())
+def test_nor_do_they_on_a_server(
+    postgres_url: str, history: tuple[list[int], list[Act]], data: st.DataObject
+) -> None:
+    """The same on PostgreSQL."""
+    check(new_schema(postgres_url), history, data)
+
+
+def check(place: Place, history: tuple[list[int], list[Act]], data: st.DataObject) -> None:
     came, acts = history
     records = [(GENERATIONS, generation(f"g{n}", 0.0, text=TEXT)) for n in came]
     records += [(FEEDBACK, feedback(a.name, f"g{a.about}", a.signal, a.at)) for a in acts]
     delivery = data.draw(st.permutations(records))
     repeats = data.draw(st.lists(st.sampled_from(records), max_size=4)) if records else []
     delivery = [*delivery, *repeats]
-    with TemporaryDirectory() as folder:
-        ledger = open_ledger(Path(folder) / "rlwd.db")
+    ledger = open_ledger(place)
+    try:
         delivered = 0
         for partition, value in delivery:
             if data.draw(st.booleans(), label="crash before commit"):
                 _crash(ledger, partition, value)
                 ledger.store.close()
-                ledger = open_ledger(Path(folder) / "rlwd.db")
+                ledger = open_ledger(place)
             delivered += ledger.take(value, partition=partition).counts.delivered
         ledger.close(read_past=math.inf)
         assert read_back(ledger) == {
-            n: (fate, value if value is None else _near(value))
+            n: (fate, value if value is None else pytest.approx(value))
             for n, (fate, value) in expected(came, acts).items()
         }
         counted = ledger.ask("SELECT SUM(accepted + duplicate + dead_lettered) FROM offsets")[0]
         assert (counted or 0) == delivered == len(delivery)
+    finally:
         ledger.store.close()
-
-
-def _near(value: float) -> float:
-    from pytest import approx
-
-    return approx(value)  # type: ignore[no-any-return]
 
 
 def _crash(ledger: Ledger, partition: object, value: bytes) -> None:

@@ -162,6 +162,27 @@ def test_a_restarted_member_gets_its_partitions_at_once(
         other.close()
 
 
+def test_after_a_pause_no_end_is_trusted_until_the_broker_was_heard(
+    settings: KafkaSettings, topic: str
+) -> None:
+    """A process that was stopped knows the ends from before; it says nothing of them for a while."""
+    source = KafkaSource(settings, [topic], Store())
+    try:
+        deadline = time.monotonic() + 30.0
+        while len(source.progress()) < 4 and time.monotonic() < deadline:
+            source.poll(0.1, 100)
+        assert len(source.progress()) == 4
+        assert source.partitions() == sorted(source.progress())
+        source._looked_at -= 60.0  # As if nothing had run here for a minute.
+        source.poll(0.0, 100)
+        assert source.progress() == {}
+        while not source.progress() and time.monotonic() < deadline:
+            source.poll(0.2, 100)
+        assert len(source.progress()) == 4
+    finally:
+        source.close()
+
+
 def test_a_second_process_of_the_same_name_fences_the_first(
     settings: KafkaSettings, topic: str, sink: KafkaSink
 ) -> None:

@@ -132,6 +132,17 @@ for _ in range(25):
         tx.execute("INSERT INTO a VALUES (?)", (most + 1,))
 """
 
+CRASH = """
+import sys
+from pathlib import Path
+from rlwd.streams.store import Store
+store = Store(Path(sys.argv[1]), {"one": [sys.argv[2]]})
+with store.transaction() as tx:
+    tx.execute("INSERT INTO a VALUES (1)")
+    print("open", flush=True)
+    sys.stdin.readline()
+"""
+
 
 def test_processes_take_turns(tmp_path: Path) -> None:
     """Two processes that open one new file at once, and write at once, wait for each other."""
@@ -156,11 +167,7 @@ def test_processes_take_turns(tmp_path: Path) -> None:
 def test_a_killed_process_leaves_no_half_transaction(tmp_path: Path) -> None:
     """Killed inside a transaction, what it had written is not there, and the lock is free."""
     path = tmp_path / "rlwd.db"
-    code = ADD.replace(
-        "print(",
-        "tx = store.transaction().__enter__(); tx.execute('INSERT INTO a VALUES (1)'); print(",
-    )
-    command = [sys.executable, "-c", code, str(path), FIRST]
+    command = [sys.executable, "-c", CRASH, str(path), FIRST]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

@@ -15,17 +15,15 @@ from typing import Any
 import pytest
 
 from rlwd.streams.event import (
-    Copied,
     Event,
     FeedbackEvent,
     Generation,
     GenerationEvent,
-    Kept,
     MalformedEvent,
     decode_event,
     encode_event,
-    kind_of,
 )
+from rlwd.streams.signals import Copied, Kept, kind_of
 from rlwd.streams.traces import MalformedRow, read_chat, read_copilot, read_events
 
 MEASURED = [0.0, 0.25, None, -1, 1.7]

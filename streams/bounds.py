@@ -1,0 +1,56 @@
+"""Bounds: what no record may be, though its schema cannot say so. Each was found by fuzzing.
+
+Raised is ValueError, with the path of the field where there is one.
+"""
+
+import re
+from datetime import UTC, datetime
+
+DEEPEST = 500
+"""Most levels that a record nests. Ours need five; what is not ours is skipped, but by recursion,
+and a record that can just be read at ingest could not be read again from deeper in the program."""
+NAME_BYTES = 512
+"""Most bytes of what becomes a column: indexes end at some 2,700 bytes for all columns together."""
+REASON_CHARACTERS = 500
+"""Most of a reason that a dead letter keeps: it may quote a value of any length."""
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+"""Times outside have no day that every calendar knows, whatever their zone."""
+
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+
+
+def check_depth(raw: bytes) -> None:
+    """Refuse JSON that nests deeper than `DEEPEST`."""
+    if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
+        return
+    depth = 0
+    for bracket in _STRING.sub(b"", raw).translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEEPEST:
+            raise ValueError(f"$: nests deeper than {DEEPEST} levels")
+
+
+def check_time(path: str, at: datetime) -> None:
+    """Refuse a time without a zone, or of no calendar's day."""
+    if at.tzinfo is None:
+        raise ValueError(f"{path}: a time needs its zone, such as a final Z")
+    if not EARLIEST <= at < LATEST:
+        raise ValueError(f"{path}: {at.isoformat()} is not in the years 1970 to 9998")
+
+
+def check_name(path: str, name: str) -> None:
+    """Refuse what not every database takes as a column: a NUL, or too many bytes."""
+    if "\0" in name:
+        raise ValueError(f"{path}: holds a NUL character")
+    if len(name) > NAME_BYTES or (not name.isascii() and len(name.encode()) > NAME_BYTES):
+        raise ValueError(f"{path}: is longer than {NAME_BYTES} bytes of UTF-8")
+
+
+def as_reason(problem: Exception) -> str:
+    """Return what a problem says, fit for a dead letter."""
+    text = str(problem).replace("\0", "\\u0000")
+    if len(text) <= REASON_CHARACTERS:
+        return text
+    # Both ends: the path of the field comes last, after the value.
+    return f"{text[: REASON_CHARACTERS // 2]} … {text[-REASON_CHARACTERS // 2 :]}"

@@ -1,0 +1,170 @@
+"""Signals: what somebody did about a generation, each kind with its own fields (CONTRACTS 3).
+
+A kind may be added within version 1, and so may a field that has a default. A reader that does not
+know a kind yet dead-letters the record and names `$.data.signal.kind`; sent again after the upgrade
+it is taken. A field that a reader does not know is ignored.
+"""
+
+from typing import Annotated, Literal
+
+import msgspec
+
+Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+
+Statement = Literal[
+    "direction",
+    "justification",
+    "priority",
+    "pattern",
+    "correction",
+    "satisfied",
+    "dissatisfied",
+    "other",
+]
+"""What kind of thing a person wrote: what to do, why, what matters more than what, how it is always
+done here, what was wrong; that it is good now, or is not; none of these."""
+
+ErrorClass = Literal[
+    "invalid_arguments",
+    "unexpected_environment",
+    "provider_error",
+    "user_aborted",
+    "timeout",
+    "unknown",
+]
+"""Why a tool call failed: arguments that the tool refuses; a world that was not as the call took it
+to be; somebody's outage; a person's stop; too slow; none of these, which is a fault of the product
+until somebody has looked."""
+
+
+class Accepted(msgspec.Struct, frozen=True, kw_only=True, tag="accepted", tag_field="kind"):
+    """The person took the answer as it is."""
+
+
+class Rejected(msgspec.Struct, frozen=True, kw_only=True, tag="rejected", tag_field="kind"):
+    """The person turned the answer down."""
+
+
+class Edited(msgspec.Struct, frozen=True, kw_only=True, tag="edited", tag_field="kind"):
+    """The person changed the answer before using it."""
+
+    final_text: str
+    """What stood there afterwards."""
+
+
+class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="kind"):
+    """The person took back an answer that was accepted."""
+
+
+class Interrupted(msgspec.Struct, frozen=True, kw_only=True, tag="interrupted", tag_field="kind"):
+    """The person stopped the answer before its end."""
+
+
+class Kept(msgspec.Struct, frozen=True, kw_only=True, tag="kept", tag_field="kind"):
+    """How much of the answer still stood after a while."""
+
+    fraction: Fraction
+    """1 minus the relative edit distance; 1 is kept as it was."""
+    horizon_seconds: Annotated[float, msgspec.Meta(gt=0.0)]
+    """How long after the acceptance this was measured."""
+
+
+class Copied(msgspec.Struct, frozen=True, kw_only=True, tag="copied", tag_field="kind"):
+    """The person copied out of the answer."""
+
+    text: str = ""
+    """What was copied, where known."""
+
+
+class FollowedUp(msgspec.Struct, frozen=True, kw_only=True, tag="followed_up", tag_field="kind"):
+    """The person wrote back."""
+
+    text: str
+    """What was written."""
+    statement: Statement | None = None
+    """What kind of thing was written, where somebody classified it."""
+
+
+class Rated(msgspec.Struct, frozen=True, kw_only=True, tag="rated", tag_field="kind"):
+    """The person rated the answer."""
+
+    value: Fraction
+    """0 worst, 1 best; a thumb is 0 or 1, three stars of five are 0.5."""
+
+
+class ToolResult(msgspec.Struct, frozen=True, kw_only=True, tag="tool_result", tag_field="kind"):
+    """A tool that the answer called came back. Which of several it was, `feedback_id` tells."""
+
+    tool: Identifier
+    """Name of the tool."""
+    error_class: ErrorClass | None
+    """None where it worked. Never left out: silence is not success."""
+
+
+class Resolved(msgspec.Struct, frozen=True, kw_only=True, tag="resolved", tag_field="kind"):
+    """The matter was settled with this answer."""
+
+
+class Escalated(msgspec.Struct, frozen=True, kw_only=True, tag="escalated", tag_field="kind"):
+    """The matter went to somebody else, since this answer did not settle it."""
+
+
+class Regenerated(msgspec.Struct, frozen=True, kw_only=True, tag="regenerated", tag_field="kind"):
+    """The person asked for another answer to the same."""
+
+    new_generation_id: Identifier | None = None
+    """The answer that came instead, where known."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_field="kind"):
+    """What came of it outside of the product: merged, sold, returned, passed its tests."""
+
+    name: Identifier
+    """What was measured; each name counts on its own."""
+    value: Fraction
+    """How good that is: 0 worst, 1 best. Whoever sends it knows the scale."""
+    amount: float | None = None
+    """The measurement itself, for people."""
+    unit: str = ""
+    """Unit of the amount."""
+
+
+Signal = (
+    Accepted
+    | Rejected
+    | Edited
+    | Undone
+    | Interrupted
+    | Kept
+    | Copied
+    | FollowedUp
+    | Rated
+    | ToolResult
+    | Resolved
+    | Escalated
+    | Regenerated
+    | Outcome
+)
+
+SIGNALS: tuple[type[Signal], ...] = (
+    Accepted,
+    Rejected,
+    Edited,
+    Undone,
+    Interrupted,
+    Kept,
+    Copied,
+    FollowedUp,
+    Rated,
+    ToolResult,
+    Resolved,
+    Escalated,
+    Regenerated,
+    Outcome,
+)
+
+
+def kind_of(signal: Signal) -> str:
+    """Name of a signal's kind, as on the wire."""
+    return str(type(signal).__struct_config__.tag)
