@@ -27,7 +27,7 @@ from typing import Annotated
 import msgspec
 
 from ..streams.episode import Episode
-from ..streams.signals import SIGNALS, kind_of
+from ..streams.signals import SIGNALS
 from .accept import accepted
 from .edit import edit_similarity
 from .keep import kept
@@ -103,11 +103,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
         counted = self._within_horizons(episode)
-        if not any(kind_of(one.feedback.signal) in self.decisive for one in counted.feedback):
+        if not any(isinstance(one.feedback.signal, self._deciding) for one in counted.feedback):
             return None
         parts = tuple(
-            Part(name=name, value=part_value(name)(counted), weight=weight)
-            for name, weight in self.parts.items()
+            Part(name=name, value=value_of(counted), weight=weight)
+            for name, value_of, weight in self._functions
         )
         known = [(part.value, part.weight) for part in parts if part.value is not None]
         if not known:
@@ -115,12 +115,31 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         value = sum(v * w for v, w in known) / sum(w for _, w in known)
         return Reward(value=value, parts=parts, spec_version=self.version)
 
+    # What follows is the same for every episode of a spec, and is looked up once: a poll scores
+    # thousands.
+
+    @cached_property
+    def _deciding(self) -> tuple[type, ...]:
+        return tuple(kind for kind in SIGNALS if kind.__struct_config__.tag in self.decisive)
+
+    @cached_property
+    def _limits(self) -> dict[type, float]:
+        return {
+            kind: self.horizons[str(kind.__struct_config__.tag)]
+            for kind in SIGNALS
+            if kind.__struct_config__.tag in self.horizons
+        }
+
+    @cached_property
+    def _functions(self) -> tuple[tuple[str, PartValue, float], ...]:
+        return tuple((name, part_value(name), weight) for name, weight in self.parts.items())
+
     def _within_horizons(self, episode: Episode) -> Episode:
         counted = tuple(
             one
             for one in episode.feedback
             if one.received_at - episode.received_at
-            <= self.horizons.get(kind_of(one.feedback.signal), DAY)
+            <= self._limits.get(type(one.feedback.signal), DAY)
         )
         return Episode(
             generation=episode.generation, received_at=episode.received_at, feedback=counted

@@ -5,6 +5,7 @@ Each folder owns its tables: it brings its migrations and functions that take a 
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,7 +37,7 @@ class Store:
         self._connection = sqlite3.connect(
             path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
         )
-        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._enter_wal(busy_seconds)
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA cache_size=-65536")
         self._connection.execute("PRAGMA temp_store=MEMORY")
@@ -65,6 +66,18 @@ class Store:
             yield view
         finally:
             view.close()
+
+    def _enter_wal(self, busy_seconds: float) -> None:
+        """Switch to WAL; SQLite does not wait for another process that switches at this moment."""
+        deadline = time.monotonic() + busy_seconds
+        while True:
+            try:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                return
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
     def close(self) -> None:
         """Let go of the database."""
