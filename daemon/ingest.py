@@ -150,8 +150,10 @@ def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = 
     """
     migrations = {"streams": join.MIGRATIONS, **(extra or {})}
     if isinstance(where, str) and where.startswith(POSTGRES):
-        # Here, because only who names a server needs its client.
-        from ..streams.postgres import PostgresStore
-
+        try:
+            # Here, because only who names a server needs its client.
+            from ..streams.postgres import PostgresStore
+        except ModuleNotFoundError as missing:
+            raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
         return PostgresStore(where, migrations)
     return Store(Path(where), migrations)

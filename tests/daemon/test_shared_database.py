@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -84,11 +85,11 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
     return thread, results
 
 
-def wait_until_blocked(store: Store) -> None:
-    """Return once somebody waits for a lock; by then the other transaction is really under way."""
+def wait_until_blocked(store: Store, count: int = 1) -> None:
+    """Return once so many wait for a lock; by then the other transactions are really under way."""
     deadline = time.monotonic() + 20.0
     blocked = 0
-    while not blocked:
+    while blocked < count:
         assert time.monotonic() < deadline, "nobody waits"
         with store.reading() as view:
             sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
@@ -97,9 +98,18 @@ def wait_until_blocked(store: Store) -> None:
 
 def test_of_two_that_start_at_once_one_is_in_charge(open_ledger: Callable[[], Ledger]) -> None:
     """The lease's row is locked before it is read, also where it is not there yet."""
-    for epoch in (1, 2):
-        stores = [open_ledger().store for _ in range(2)]
-        both = [in_thread(partial(take_lease, store, "policy", 1.0)) for store in stores]
+    make = (
+        "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
+        " VALUES ('policy', 'control', 0, '', 0, '', 0)"
+    )
+    stores = [open_ledger().store for _ in range(3)]
+    for epoch, hold in ((1, make), (2, "SELECT 1 FROM leases FOR UPDATE")):
+        with suppress(KeyboardInterrupt), stores[2].transaction() as tx:
+            # Both begin while the row is held; then they go at the same moment.
+            tx.execute(hold)
+            both = [in_thread(partial(take_lease, store, "policy", 1.0)) for store in stores[:2]]
+            wait_until_blocked(stores[2], 2)
+            raise KeyboardInterrupt
         for thread, _ in both:
             thread.join(30.0)
         found = [results[0] for _, results in both]

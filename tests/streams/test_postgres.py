@@ -261,7 +261,7 @@ def test_two_that_join_at_once_lose_no_feedback_and_never_block_each_other(
     Every reward must hold both parts. A member that read an episode's feedback without holding its
     row would write a reward of its own half over the other's.
     """
-    rounds, each = 12, 20
+    rounds, each = 12, 40
     failed: list[Exception] = []
     together = threading.Barrier(2)
 
@@ -279,6 +279,7 @@ def test_two_that_join_at_once_lose_no_feedback_and_never_block_each_other(
                 about = [feedback(f"{name}.a", name, Accepted(), 2.0) for name in theirs]
                 together.wait(30.0)
                 ledger.take(*values[:each], partition=on("generations", 1 + me))
+                together.wait(30.0)
                 ledger.take(*about, *values[each:], partition=on("feedback", 1 + me))
         except Exception as problem:  # noqa: BLE001
             failed.append(problem)
