@@ -15,6 +15,7 @@ from typing import Any
 
 from ..learner.candidate import Manifest
 from ..streams import fate
+from ..streams.offsets import accepted_gaps
 from ..streams.transaction import Transaction
 
 
@@ -81,6 +82,8 @@ class Audit:
     """By day and variant."""
     lost_at_gateway: dict[str, int]
     """Dropped by full spools: `topic|day|variant` to count."""
+    gaps: dict[str, int]
+    """Offsets that an operator gave up because the log had lost them, by partition."""
     problems: tuple[str, ...] = field(default=())
     """What does not close, in words."""
 
@@ -96,6 +99,7 @@ class Audit:
             "records": [asdict(row) | {"closes": row.closes} for row in self.records],
             "generations": [asdict(row) | {"closes": row.closes} for row in self.generations],
             "lost_at_gateway": self.lost_at_gateway,
+            "gaps": self.gaps,
             "problems": list(self.problems),
         }
 
@@ -119,6 +123,7 @@ def audit(
         records=records,
         generations=generations,
         lost_at_gateway=_tombstones(spools),
+        gaps=accepted_gaps(view, policy),
         problems=tuple(problems),
     )
 

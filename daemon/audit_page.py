@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..learner.manifest import read_manifests
+from ..streams.offsets import accept_gap
+from ..streams.source import Partition
 from ..streams.store import Store
 from .audit import Audit, audit
 from .config import Config
@@ -30,6 +32,18 @@ def run_audit(config: Config, *, as_json: bool) -> int:
     else:
         _print(Console(), found)
     return 0 if found.closes else 1
+
+
+def run_accept_gap(config: Config, partition: str, offset: int) -> None:
+    """Give up the offsets that a log has lost; raises ValueError for what is no `topic/index`."""
+    topic, _, index = partition.rpartition("/")
+    if not topic or not index.isdecimal():
+        raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
+    store = _existing(config)
+    with store.transaction() as tx:
+        given_up = accept_gap(tx, config.policy, Partition(topic=topic, index=int(index)), offset)
+    store.close()
+    print(f"{partition} goes on at {offset}; {given_up} offsets are given up and counted")
 
 
 def run_explain(config: Config, generation_id: str) -> None:
@@ -65,6 +79,8 @@ def _print(console: Console, found: Audit) -> None:
     console.print(fates)
     for key, count in found.lost_at_gateway.items():
         console.print(f"lost at the gateway: {count} of {key}")
+    for partition, count in found.gaps.items():
+        console.print(f"given up by an operator: {count} offsets of {partition}")
     for problem in found.problems:
         console.print(f"[red]{problem}[/]")
     console.print("everything closes" if found.closes else "[red]it does not close[/]")

@@ -120,6 +120,19 @@ def audit(
 
 
 @app.command()
+def accept_gap(
+    partition: Annotated[str, typer.Argument(help="topic/partition that stands still.")],
+    offset: Annotated[int, typer.Argument(help="Offset that the log still holds.")],
+    config: ConfigFile = Path("rlwd.toml"),
+) -> None:
+    """Give up records that the log has lost, so that their partition goes on; the audit counts them."""
+    from .audit_page import run_accept_gap
+    from .config import load_config
+
+    run_accept_gap(load_config(config), partition, offset)
+
+
+@app.command()
 def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
     """Tell one generation's whole story, as JSON."""
     from .audit_page import run_explain

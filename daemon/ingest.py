@@ -30,6 +30,7 @@ class Ingest:
         self.problem: str | None = None
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
+        self._gap: OffsetOutOfRange | None = None
         self._known = False
         self._untaken: dict[Partition, int] = {}
 
@@ -50,7 +51,7 @@ class Ingest:
         except OffsetOutOfRange as gap:
             # The partition stands still until an operator accepts the gap; the others go on.
             log.error("offset_out_of_range", problem=str(gap))
-            self.problem = str(gap)
+            self.problem, self._gap = str(gap), gap
             return Ingested()
         except (ConnectionError, TimeoutError) as problem:
             self._wait(problem, timeout_seconds)
@@ -89,11 +90,23 @@ class Ingest:
             with self.store.transaction() as tx:
                 offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
             self._known = True
+        if self._gap is not None:
+            self._resume_after(self._gap)
         if self._untaken:
             with self.store.transaction() as tx:
                 stored = self.joiner.look_up(tx, list(self._untaken))
             self.source.seek({**self._untaken, **stored})
             self._untaken = {}
+
+    def _resume_after(self, gap: OffsetOutOfRange) -> None:
+        """Go on once an operator accepted the gap: the store then stands elsewhere."""
+        assert self.source is not None, "ingest has no source"
+        with self.store.reading() as view:
+            stands = offsets.load_offsets(view, self.joiner.policy).get(gap.partition, gap.wanted)
+        if stands != gap.wanted:
+            self.source.seek(self.resume([gap.partition]))
+            log.info("gap_accepted", partition=str(gap.partition), offset=stands)
+            self.problem = self._gap = None
 
     def _wait(self, problem: Exception, seconds: float) -> None:
         if self.away is None:

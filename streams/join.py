@@ -25,6 +25,7 @@ from .transaction import Transaction, row_lock
 MIGRATIONS = (
     offsets.OFFSETS + ";" + deadletter.DEAD_LETTERS + ";" + episodes.EPISODES,
     offsets.OWNERS,
+    offsets.GAPS,
 )
 
 Score = Callable[[Episode], Scored | None]

@@ -20,6 +20,9 @@ CREATE TABLE offsets (
 OWNERS = "ALTER TABLE offsets ADD COLUMN owner TEXT NOT NULL DEFAULT ''"
 """`owner` is the reader that was assigned the partition last; nobody else moves its row."""
 
+GAPS = "ALTER TABLE offsets ADD COLUMN gap INTEGER NOT NULL DEFAULT 0"
+"""`gap` counts the offsets that were gone from the log and that an operator accepted as lost."""
+
 UNREAD = -1
 """`next` of a partition that is known and was never read: it begins where the log begins."""
 
@@ -66,6 +69,37 @@ class Tally:
     """What became of them."""
     newest: float = 0.0
     """Newest receive time among them, epoch seconds."""
+
+
+def accept_gap(tx: Transaction, policy: str, partition: Partition, to: int) -> int:
+    """Go on at an offset that the log still holds; return how many are given up, and count them.
+
+    For an operator: nothing in the daemon ever skips a record by itself (CONTRACTS 15). Raises
+    ValueError for a partition that was never read, and where nothing would be given up.
+    """
+    row = tx.execute(
+        "SELECT next FROM offsets WHERE policy = ? AND topic = ? AND partition = ?",
+        (policy, partition.topic, partition.index),
+    ).fetchone()
+    if row is None or row[0] == UNREAD:
+        raise ValueError(f"{partition.topic}/{partition.index}: was never read")
+    if to <= row[0]:
+        raise ValueError(
+            f"{partition.topic}/{partition.index}: stands at {row[0]}, so {to} gives nothing up"
+        )
+    tx.execute(
+        "UPDATE offsets SET next = ?, gap = gap + ? WHERE policy = ? AND topic = ? AND partition = ?",
+        (to, to - row[0], policy, partition.topic, partition.index),
+    )
+    return int(to - row[0])
+
+
+def accepted_gaps(tx: Transaction, policy: str) -> dict[str, int]:
+    """Return the offsets given up, by `topic/partition`; empty where none ever were."""
+    rows = tx.execute(
+        "SELECT topic, partition, gap FROM offsets WHERE policy = ? AND gap > 0", (policy,)
+    )
+    return {f"{topic}/{index}": gap for topic, index, gap in rows.fetchall()}
 
 
 def load_offsets(tx: Transaction, policy: str) -> dict[Partition, int]:
