@@ -259,5 +259,5 @@ def test_leaving_a_stream_is_recorded(client: httpx.Client, serving: Serving) ->
         next(lines)
     event = serving.next_event()
     assert event.finish_reason in ("abort", "stop")
-    assert len(event.completion_token_ids or ()) < 100
+    assert len(event.completion_token_ids or ()) < 800
     assert client.get("/readyz").status_code == 200
