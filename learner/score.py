@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..kernels.dispatch import log_ratios
 from .candidate import SealedEpisode
 from .learner import Learner
-from .loss import LOG_RATIO_LIMIT, means, ratio_sums
+from .loss import means, ratio_sums
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +54,7 @@ def score(
             anchor_MD = torch.cat([kept_anchor[index] for index in indices])
         with torch.no_grad():
             head = learner.head(packed, anchor_MD=anchor_MD)
-        log_ratio_M = (head.logp - packed.behaviour_M).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT)
+        log_ratio_M = log_ratios(head.logp, packed.behaviour_M)
         for name, value in ratio_sums(head, log_ratio_M).items():
             totals[name] += value
         for place, index in enumerate(indices):

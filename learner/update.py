@@ -17,7 +17,7 @@ from .batch import Pack, check_batch
 from .candidate import HeldOut, Probe, SealedBatch, SealedEpisode
 from .evidence import held_out_evidence
 from .learner import Learner
-from .loss import means, policy_loss
+from .loss import means, swept_loss
 from .score import score
 
 
@@ -121,9 +121,11 @@ def _step(
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
         ours = [chosen[i] for i in indices]
         anchor_MD = torch.cat([anchors[i] for i in ours]) if anchors else None
-        loss = policy_loss(
-            learner.head(packed, anchor_MD=anchor_MD),
-            packed.behaviour_M,
+        loss = swept_loss(
+            learner.hidden(packed),
+            anchor_MD,
+            learner.policy.head_VD,
+            packed,
             _per_token([advantages[i] for i in ours], packed),
             normaliser=normaliser,
             settings=settings,

@@ -12,8 +12,8 @@ from rich.console import Console
 
 from rlwd.daemon.bench import main
 from rlwd.daemon.bench_gateway import Taken
-from rlwd.daemon.bench_records import feedback_event, generation_event
 from rlwd.daemon.bench_loop import loop_lines
+from rlwd.daemon.bench_records import feedback_event, generation_event
 from rlwd.daemon.bench_table import (
     BEGIN,
     END,

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlwd.kernels.delta import Patch, Snapshot, apply_patches, changed, digest, update_info
+from rlwd.kernels.delta import Patch, Snapshot, apply_patches, changed, update_info
+from rlwd.kernels.digest import digest
 
 INTERPRETED = os.environ.get("RLWD_KERNELS") == "interpret"
 
@@ -78,6 +79,18 @@ def test_snapshot_waits() -> None:
     snapshot.changes(second)
     apply_patches(first, snapshot.changes(third))
     assert same_bytes(first, third)
+
+
+def test_transposed_weight() -> None:
+    """A weight that lies in memory by columns is patched by rows, as a checkpoint counts."""
+    before = {"w": torch.arange(6.0).bfloat16().reshape(2, 3).T}
+    after = {"w": before["w"].clone()}
+    after["w"][0, 1] = 9.0
+    snapshot = Snapshot(before)
+    (patch,) = snapshot.changes(after)
+    assert patch.indices.tolist() == [1]
+    snapshot.advance([patch])
+    assert torch.equal(snapshot.weights["w"], after["w"])
 
 
 def test_bits_not_values() -> None:

@@ -17,6 +17,7 @@ def test_auto(monkeypatch: pytest.MonkeyPatch) -> None:
         assert chosen_kernels(CUDA, torch.bfloat16) == "triton"
         assert chosen_kernels(CUDA, torch.float32) == "triton"
         assert chosen_kernels(CUDA, torch.float64) == "reference"
+        assert chosen_kernels(CUDA, torch.float16) == "reference"
 
 
 def test_forced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,8 @@ import pytest
 import torch
 from heads_by_hand import OBJECTIVE, Given, draw, off_policy, plain, plain_loss
 
-from rlwd.kernels.delta import Snapshot, apply_patches, digest
+from rlwd.kernels.delta import Snapshot, apply_patches
+from rlwd.kernels.digest import digest
 from rlwd.kernels.dispatch import (
     Dpo,
     Kto,

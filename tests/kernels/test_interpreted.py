@@ -4,6 +4,7 @@ In processes of their own: TRITON_INTERPRET must be set before a kernel is impor
 be compiled in the same process afterwards. float32 and float64 only: for bfloat16 it is wrong.
 """
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ HERE = Path(__file__).parent
 @pytest.mark.skipif(
     os.environ.get("TRITON_INTERPRET") == "1", reason="this is the interpreted process itself"
 )
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
 @pytest.mark.parametrize("suite", ["test_logp_head", "test_segment_loss", "test_delta"])
 def test_contract(suite: str) -> None:
     """Every test of the file passes with the interpreted kernels behind the door."""

@@ -4,6 +4,7 @@ These run twice: here through the reference, and through the Triton kernels in `
 """
 
 import os
+from typing import Any
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from rlwd.kernels import dispatch
 from rlwd.kernels.dispatch import HeadOutputs, logp_head, token_loss
+from rlwd.kernels.reference import Reference
 
 INTERPRETED = os.environ.get("RLWD_KERNELS") == "interpret"
 SHAPES = [(1, 1, 2), (7, 5, 11), (13, 16, 123), (3, 8, 2100)]
@@ -68,7 +70,13 @@ def test_token_loss_equals_autograd(
     given.weight.requires_grad_(train_head)
     behaviour, advantages = off_policy(given)
     loss, out, _ = token_loss(
-        *given, behaviour, advantages, OBJECTIVE, normaliser=7.0, train_head=train_head
+        *given,
+        behaviour,
+        advantages,
+        OBJECTIVE,
+        normaliser=7.0,
+        train_head=train_head,
+        chunk_tokens=4,
     )
     wanted = plain_loss(given, 7.0)
     torch.testing.assert_close(loss, wanted, rtol=1e-12, atol=1e-13)
@@ -128,6 +136,30 @@ def test_any_shape(tokens: int, width: int, vocabulary: int, chunk: int, seed: i
     (got,) = torch.autograd.grad(ours.logp.sum() + ours.kl.sum(), shuffled.hidden)
     (wanted,) = torch.autograd.grad(theirs.logp.sum() + theirs.kl.sum(), given.hidden)
     torch.testing.assert_close(got, wanted[order], rtol=1e-10, atol=1e-10)
+
+
+def test_chunks_bound_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many tokens, the sweep asks for no more logits at once than a chunk holds."""
+    given = draw(300, 4, 50)
+    kernel = type(dispatch.head_kernel(given.hidden))
+    real, shapes = kernel.product, []
+
+    def product(self: Any, left: Tensor, right: Tensor) -> Tensor:
+        shapes.append((len(left), len(right)))
+        return real(self, left, right)
+
+    monkeypatch.setattr(kernel, "product", product)
+    monkeypatch.setattr(kernel, "chunk_tokens", lambda *_, **__: 128)
+    out = logp_head(*given)
+    (out.logp.sum() + out.kl.sum()).backward()  # type: ignore[no-untyped-call]
+    assert shapes == [(128, 50)] * 4 + [(44, 50)] * 2
+    for vocabulary in (260, 32768, 151936, 2**20):
+        rows = real_chunk(vocabulary)
+        assert rows * vocabulary <= 2**27
+
+
+def real_chunk(vocabulary: int) -> int:
+    return Reference().chunk_tokens(vocabulary, anchored=True)
 
 
 @pytest.mark.parametrize("sizes", [(24, 8), (24, 7)])

@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlwd.kernels.reference import HeadOutputs
-from rlwd.learner.loss import kept, means, policy_loss
+from rlwd.kernels.dispatch import HeadOutputs, logp_head
+from rlwd.learner.batch import Pack
+from rlwd.learner.loss import kept, means, policy_loss, swept_loss
 from rlwd.learner.settings import DEMO
 
 PLAIN = msgspec.structs.replace(DEMO, ratio_mask=0.0, negative_weight=1.0, kl_weight=0.0)
@@ -106,6 +107,40 @@ def test_against_a_second_writing() -> None:
     torch.testing.assert_close(got, wanted, rtol=1e-12, atol=1e-12)
     (one,), (other,) = torch.autograd.grad(got, ours), torch.autograd.grad(wanted, theirs)
     torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
+def test_swept_equals_the_loss_on_outputs() -> None:
+    """What a step uses, formed in the head's sweep, is `policy_loss` of the head's outputs."""
+    draw = torch.Generator().manual_seed(2)
+    one, other = (torch.randn(6, 4, generator=draw, dtype=torch.float64) for _ in range(2))
+    weight = torch.randn(9, 4, generator=draw, dtype=torch.float64)
+    heat = torch.full((6,), 0.7, dtype=torch.float64)
+    targets, segments = torch.randint(9, (6,), generator=draw), torch.zeros(6, dtype=torch.long)
+    advantages = torch.randn(6, generator=draw, dtype=torch.float64)
+    out = logp_head(one, None, weight, targets, heat)
+    packed = Pack(
+        ids_BT=segments[None],
+        positions_BT=segments[None],
+        rows_M=segments,
+        columns_M=segments,
+        targets_M=targets,
+        segments_M=segments,
+        behaviour_M=out.logp + 0.3 * torch.randn(6, generator=draw, dtype=torch.float64),
+        temperature_M=heat,
+    )
+    ours, theirs = one.clone().requires_grad_(), one.clone().requires_grad_()
+    got = swept_loss(ours, other, weight, packed, advantages, normaliser=5.0, settings=DEMO)
+    wanted = policy_loss(
+        logp_head(theirs, other, weight, targets, heat),
+        packed.behaviour_M,
+        advantages,
+        normaliser=5.0,
+        settings=DEMO,
+    )
+    torch.testing.assert_close(got.total, wanted.total, rtol=1e-12, atol=1e-12)
+    assert got.sums == pytest.approx(wanted.sums)
+    grads = torch.autograd.grad(got.total, ours), torch.autograd.grad(wanted.total, theirs)
+    torch.testing.assert_close(*grads, rtol=1e-11, atol=1e-13)
 
 
 def test_diagnostics_by_hand() -> None:

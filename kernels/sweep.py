@@ -1,0 +1,154 @@
+"""Sweep: the LM head over a pack, chunk by chunk, with its gradients formed on the way.
+
+The gradient of a chosen log-probability to the hidden state, u = (W[a] - sum_j p_j W_j) / T, does
+not depend on the loss, and neither does that of the KL to an anchor. So with a frozen head both are
+formed while the chunk's logits are still there, and backward only scales rows. In units of one pass
+of the head's GEMM, U: the outputs alone take 1 U (2 with an anchor), `chosen` 2 (4), `summed` with
+its one gradient matrix 2 (3). Recomputing in backward would take 3 (5).
+Legend: M tokens, D hidden width, V vocabulary, C rows of a chunk.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from .objective import TokenObjective
+
+STATISTICS = ("logp", "lse", "entropy", "kl", "anchor_lse", "weight")
+
+
+class Coefficients(NamedTuple):
+    """Derivative of the loss to each of a chunk's outputs, [C] each."""
+
+    logp: Tensor
+    lse: Tensor
+    entropy: Tensor
+    kl: Tensor
+
+
+class Weighed(NamedTuple):
+    """A token-level objective, from which a row's coefficients follow once its logp is known."""
+
+    objective: TokenObjective
+    behaviour: Tensor
+    advantages: Tensor
+
+
+class Apart(NamedTuple):
+    """Ask for the gradients of logp and of the KL, each in a matrix of its own."""
+
+
+Form = Coefficients | Weighed | Apart | None
+"""Which gradients to the logits a chunk leaves behind; None: none."""
+
+
+class ChunkRows(NamedTuple):
+    """What a kernel makes of a chunk's logits."""
+
+    statistics: Tensor
+    """[6, C] the rows of `STATISTICS`, in the logits' dtype; zero where they do not apply."""
+    first_CV: Tensor | None
+    """Gradient to the hidden state's logits: of logp (Apart), else of the whole loss."""
+    second_CV: Tensor | None
+    """Apart, with an anchor: of the KL."""
+
+
+class HeadKernel(Protocol):
+    """One implementation of the chunk: plain PyTorch or Triton."""
+
+    def weight(self, weight_VD: Tensor) -> Tensor:
+        """Return the head in the dtype that its GEMMs take."""
+
+    def chunk_tokens(self, vocabulary: int, *, anchored: bool) -> int:
+        """Return the rows to a chunk, for bounded memory."""
+
+    def product(self, left: Tensor, right: Tensor) -> Tensor:
+        """Return left @ right.T in float32, or float64 for float64; rows are 16-aligned."""
+
+    def rows(
+        self,
+        z_CV: Tensor,
+        anchor_z_CV: Tensor | None,
+        targets_C: Tensor,
+        temperature_C: Tensor,
+        form: Form,
+        dtype: torch.dtype,
+    ) -> ChunkRows:
+        """Statistics and gradients (in `dtype`) of a chunk; may overwrite the logits."""
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Swept:
+    """What a sweep leaves."""
+
+    statistics: Tensor
+    """[6, M]."""
+    first_MD: Tensor | None
+    """Gradient to the hidden states, as `ChunkRows.first_CV`."""
+    second_MD: Tensor | None
+    """As `ChunkRows.second_CV`."""
+    weight_VD: Tensor | None
+    """Gradient to the head, in the logits' dtype, where it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Head:
+    """A sweep's inputs."""
+
+    kernel: HeadKernel
+    hidden_MD: Tensor
+    anchor_MD: Tensor | None
+    weight_VD: Tensor
+    targets_M: Tensor
+    temperature_M: Tensor
+    chunk_tokens: int | None = None
+    """Rows to a chunk; None leaves it to the kernel."""
+
+    def swept(self, form: Form, *, train_head: bool = False) -> Swept:
+        """Go over the chunks; no matrix of M rows and V columns is ever whole."""
+        hidden_MD, anchor_MD, kernel = self.hidden_MD, self.anchor_MD, self.kernel
+        weight_VD = kernel.weight(self.weight_VD)
+        compute = torch.promote_types(hidden_MD.dtype, torch.float32)
+        grads = (form is not None, isinstance(form, Apart) and anchor_MD is not None)
+        first_MD, second_MD = (torch.zeros_like(hidden_MD) if wanted else None for wanted in grads)
+        out = Swept(
+            statistics=hidden_MD.new_zeros(len(STATISTICS), len(hidden_MD), dtype=compute),
+            first_MD=first_MD,
+            second_MD=second_MD,
+            weight_VD=torch.zeros_like(weight_VD, dtype=compute) if train_head else None,
+        )
+        size = self.chunk_tokens or kernel.chunk_tokens(
+            len(weight_VD), anchored=anchor_MD is not None
+        )
+        for start in range(0, len(hidden_MD), size):
+            self._chunk(slice(start, start + size), weight_VD, form, out)
+        return out
+
+    def _chunk(self, rows: slice, weight_VD: Tensor, form: Form, out: Swept) -> None:
+        kernel, anchor_MD = self.kernel, self.anchor_MD
+        made = kernel.rows(
+            kernel.product(self.hidden_MD[rows], weight_VD),
+            None if anchor_MD is None else kernel.product(anchor_MD[rows], weight_VD),
+            self.targets_M[rows],
+            self.temperature_M[rows].to(out.statistics.dtype),
+            _cut(form, rows),
+            weight_VD.dtype,
+        )
+        out.statistics[:, rows] = made.statistics
+        if made.first_CV is not None and out.first_MD is not None:
+            out.first_MD[rows] = made.first_CV @ weight_VD
+            if out.weight_VD is not None:
+                out.weight_VD += kernel.product(made.first_CV.T, self.hidden_MD[rows].T)
+        if made.second_CV is not None and out.second_MD is not None:
+            out.second_MD[rows] = made.second_CV @ weight_VD
+
+
+def _cut(form: Form, rows: slice) -> Form:
+    match form:
+        case Coefficients():
+            return Coefficients(*(values[rows] for values in form))
+        case Weighed():
+            return Weighed(form.objective, form.behaviour[rows], form.advantages[rows])
+    return form
