@@ -73,6 +73,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """File of the reward spec; the built-in default where empty."""
     stop_seconds: float = 30.0
     """SIGTERM finishes in order within this."""
+    retention_days: float = 30.0
+    """How long the content of an episode is kept; set it above the log's own retention."""
     look_seconds: float = 10.0
     """Time between two looks at a rollout."""
     stream: StreamSettings = StreamSettings()
@@ -97,6 +99,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if self.http.host not in ("127.0.0.1", "localhost", "::1") and not self.http.token:
             raise ValueError(f"http.token: required, because http.host is {self.http.host}")
+        if self.retention_days <= 0:
+            raise ValueError(f"retention_days: {self.retention_days} is not above 0")
         if not self.learner.model:
             raise ValueError("learner.model: names no folder of a Hugging Face model")
         if self.database and not self.database.startswith(("$", *POSTGRES)):

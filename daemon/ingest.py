@@ -6,7 +6,7 @@ from pathlib import Path
 
 import structlog
 
-from ..streams import deadletter, join, offsets
+from ..streams import deadletter, join, offsets, retention
 from ..streams.join import Ingested, Joiner
 from ..streams.offsets import StaleOffset
 from ..streams.source import EventSink, EventSource, OffsetOutOfRange, Partition, Record
@@ -118,6 +118,11 @@ class Ingest:
         """Close what every partition has been read past."""
         with self.store.transaction() as tx:
             return self.joiner.close_horizons(tx, now)
+
+    def expire(self, now: float, retention_days: float) -> int:
+        """Forget the content of what was received longer ago than that."""
+        with self.store.transaction() as tx:
+            return retention.expire(tx, self.joiner.policy, now - retention_days * 86400.0)
 
     def forward_dead_letters(self, sink: EventSink, topic: str) -> int:
         """Send dead letters to their topic; a crash in between sends them again."""

@@ -18,6 +18,8 @@ class Intent(StrEnum):
     """Give up what waited too long."""
     MIRROR = "mirror"
     """Send metrics to MLflow."""
+    EXPIRE = "expire"
+    """Forget the content of what is old."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -27,6 +29,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.FORWARD_DEAD_LETTERS: 5.0,
     Intent.CLOSE_HORIZONS: 1.0,
     Intent.MIRROR: 5.0,
+    Intent.EXPIRE: 60.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

@@ -50,6 +50,7 @@ class Daemon:
         poll_seconds: float,
         poll_records: int,
         stop_seconds: float,
+        retention_days: float,
         clock: Callable[[], float],
     ) -> None:
         self.store, self.policy, self.lease = store, policy, lease
@@ -58,6 +59,7 @@ class Daemon:
         self.jobs, self.health, self.vitals, self.metrics = jobs, health, vitals, metrics
         self.poll_seconds, self.poll_records = poll_seconds, poll_records
         self.stop_seconds, self.clock = stop_seconds, clock
+        self.retention_days = retention_days
         self.lifecycle = Lifecycle()
         self._renewed = 0.0
         self._ready = False
@@ -123,6 +125,8 @@ class Daemon:
 
     def _do(self, intent: Intent, now: float) -> None:
         match intent:
+            case Intent.EXPIRE:
+                self.ingest.expire(now, self.retention_days)
             case Intent.CLOSE_HORIZONS:
                 self.ingest.close_horizons(now)
             case Intent.RECONCILE_ENGINE:

@@ -117,6 +117,7 @@ def build_daemon(config: Config) -> Daemon:
         poll_seconds=config.stream.poll_seconds,
         poll_records=config.stream.poll_records,
         stop_seconds=config.stop_seconds,
+        retention_days=config.retention_days,
         clock=clock,
     )
 

@@ -12,6 +12,7 @@ NO_CAPTURE = "excluded:no_capture"
 HELD_OUT = "excluded:held_out"
 TOO_OLD = "excluded:too_old"
 BATCH_FAILED = "excluded:batch_failed"
+EXPIRED = "excluded:expired"
 
 
 def exclusion_at_ingest(generation: Generation) -> str | None:

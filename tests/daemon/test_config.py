@@ -14,6 +14,7 @@ KEYS = [
     "database",
     "reward_spec",
     "stop_seconds",
+    "retention_days",
     "look_seconds",
     "stream.kind",
     "stream.generations",
