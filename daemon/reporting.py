@@ -36,6 +36,8 @@ def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> 
         checkpoint_path(checkpoints, manifest.sequence) / manifest.version,
         manifest.created_at,
     )
+    if manifest.parent_sequence is None:
+        mirror.outcome(manifest.version, "anchor", "the first version")
 
 
 def rollout_reporter(
