@@ -168,7 +168,9 @@ def test_chunks_change_nothing(sizes: tuple[int, int]) -> None:
     given = draw(24, 16, 50, torch.float32)
     whole, split = (logp_head(*given, chunk_tokens=size) for size in sizes)
     for one, other in zip(whole, split, strict=True):
-        torch.testing.assert_close(one, other, rtol=0, atol=2e-6)
+        # One unit in the last place of a value near 12 is 1e-6 of it, and which GEMM runs depends
+        # on the rows and on the processor.
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=2e-6)
 
 
 def test_same_bits_again() -> None:

@@ -129,7 +129,10 @@ def test_mlflow_knows_the_champion(house: LoopHouse, mlflow_server: MlflowServer
     version = client.get_model_version_by_alias(POLICY, "champion")
     assert version.tags["rlwd.digest"] == flags.champion.digest
     assert version.run_id is not None
-    run = client.get_run(version.run_id)
+    run_id = version.run_id
+    # Metrics go out every few seconds, and not with the registry's own calls.
+    house.until(lambda: "ab/users_candidate" in client.get_run(run_id).data.metrics)
+    run = client.get_run(run_id)
     assert run.data.tags["rlwd.outcome"] in ("promoted", "settled")
     assert run.data.metrics["ab/users_candidate"] >= 10
     files = {file.path for file in client.list_artifacts(run.info.run_id, "adapter")}
