@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -143,11 +144,16 @@ class DemoHouse:
         self.gateway_url = f"http://{LOOPBACK}:{self.gateway_port}"
         self.http_url = f"http://{LOOPBACK}:{self.http_port}"
         self.mlflow = MlflowServer(self.folder / "mlflow")
-        self.engine: EngineServer | VllmServer = (
-            VllmServer(self.model, self.folder) if vllm else EngineServer(self.model, self.folder)
-        )
+        self.engine_port = free_port()
+        self.engine_url = f"http://{LOOPBACK}:{self.engine_port}"
         self.daemon = self._rlwd("run", f"{self.http_url}/readyz")
         self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
+
+    @cached_property
+    def engine(self) -> EngineServer | VllmServer:
+        """The engine; vLLM's options are read off the policy, which must be there by then."""
+        kind = VllmServer if self.vllm else EngineServer
+        return kind(self.model, self.folder, port=self.engine_port)
 
     def write_config(self) -> None:
         """Write the config that daemon and gateway read; on Kafka, make the topics it names."""
@@ -160,7 +166,7 @@ class DemoHouse:
             stream="kafka" if self.kafka else "embedded",
             kafka=self.kafka or f"{LOOPBACK}:9092",
             seed=self.seed,
-            engine=self.engine.url,
+            engine=self.engine_url,
             gateway=self.gateway_port,
             episodes=self.episodes,
             mlflow=self.mlflow.url if self.with_mlflow else "",
