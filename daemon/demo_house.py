@@ -26,6 +26,7 @@ CONFIG = """\
 # Written by `rlwd demo`: the real thing, with the numbers of one small machine.
 policy = "demo"
 state = "state"
+reward_spec = "rewards.toml"
 look_seconds = 0.5
 stop_seconds = 20.0
 
@@ -174,9 +175,7 @@ class DemoHouse:
         )
         spec = self.folder / "rewards.toml"
         spec.write_text(SPEC)
-        self.config.write_text(
-            text.replace('state = "state"', 'state = "state"\nreward_spec = "rewards.toml"', 1)
-        )
+        self.config.write_text(text)
 
     def make_policy(self) -> "subprocess.Popen[bytes]":
         """Begin to make and pre-train the tiny policy; its lines are `done of` steps."""
