@@ -9,7 +9,9 @@ The same tables, statements and promises as `Store`, with what differs said here
   daemons touch neighbouring rows, and each poll would be joined and scored again.
 - Offsets and the lease move by conditional updates, which PostgreSQL checks again on the newest row.
 - A process that stops inside a transaction holds its locks; the server ends it after
-  `idle_seconds`, so that a zombie keeps nobody waiting.
+  `idle_seconds`, so that a zombie keeps nobody waiting. One that stops while it sends many
+  statements at once is not idle to the server: from PostgreSQL 17 on that ends after `busy_seconds`
+  and `idle_seconds` together, before that when its host ends the process.
 - A lost connection, a deadlock or a wait that is too long is a ConnectionError; the transaction left
   no trace, except that after a connection lost in COMMIT nobody knows. The offsets then tell.
 """
@@ -36,7 +38,12 @@ _TYPES = {
     # Sorted by bytes, as SQLite does, and not by whatever locale the server was set up with.
     "TEXT": 'TEXT COLLATE "C"',
 }
-_PASSING = (psycopg.OperationalError, psycopg.errors.IdleInTransactionSessionTimeout)
+_PASSING = (
+    psycopg.OperationalError,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+    psycopg.errors.TransactionTimeout,
+)
+_HAS_TRANSACTION_TIMEOUT = 170_000
 _MIGRATING = 0x726C7764
 """Key of the advisory lock of whoever migrates: `rlwd`."""
 _KEPT_VIEWS = 4
@@ -62,6 +69,7 @@ class PostgresStore(Store):
             "lock_timeout": f"{int(busy_seconds * 1000)}",
             "idle_in_transaction_session_timeout": f"{int(idle_seconds * 1000)}",
         }
+        self._transaction_timeout = f"{int((busy_seconds + idle_seconds) * 1000)}"
         self._turn = threading.RLock()
         self._writer: psycopg.Connection[Any] | None = None
         self._views: list[psycopg.Connection[Any]] = []
@@ -123,7 +131,10 @@ class PostgresStore(Store):
             else:
                 return self._writer
         self._writer = connect(self.url)
-        for setting, value in self._settings.items():
+        settings = dict(self._settings)
+        if self._writer.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
+            settings["transaction_timeout"] = self._transaction_timeout
+        for setting, value in settings.items():
             self._writer.execute("SELECT set_config(%s, %s, false)", (setting, value))
         self._writer.execute("BEGIN")
         return self._writer
@@ -135,6 +146,10 @@ class PostgresStore(Store):
         return _begin_view(connect(self.url))
 
     def _keep_others_out(self, tx: Transaction) -> None:
+        assert self._writer is not None, "a migration runs in a transaction"
+        if self._writer.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
+            # Moving years of rows takes as long as it takes.
+            tx.execute("SET LOCAL transaction_timeout = 0")
         tx.execute(f"SELECT pg_advisory_xact_lock({_MIGRATING}, hashtext(current_schema()))")
 
     def _in_dialect(self, statement: str) -> str:

@@ -4,7 +4,6 @@ Real processes on a real broker and a real PostgreSQL (CONTRACTS 12, 15, 16, 24)
 """
 
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -177,10 +176,6 @@ def test_a_killed_member_loses_and_doubles_nothing(group: Group) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.skipif(
-    "RLWD_PATIENT" not in os.environ,
-    reason="set RLWD_PATIENT=1: a paused member once kept its records from the other for over 60 s",
-)
 def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
     """Paused past its session and woken again, it moves nothing that the other has read."""
     one, two = group.start("one"), group.start("two")
@@ -189,11 +184,12 @@ def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
     two.signal(signal.SIGSTOP)
     group.send(100)
     group.wait("taken over", lambda: len(one.partitions) == 2 * PARTITIONS)
-    group.wait("read by one", lambda: group.delivered == group.sent)
+    # Stopped inside a transaction it keeps its rows until the server ends it, 45 s at the longest.
+    group.wait("read by one", lambda: group.delivered == group.sent, 150.0)
     group.send(100)
     two.signal(signal.SIGCONT)
     group.send(100)
-    group.wait("read by both", lambda: group.delivered == group.sent)
+    group.wait("read by both", lambda: group.delivered == group.sent, 150.0)
     group.wait("shared at last", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
     stop_in_order(one, two)
     assert_accounted_for(group)

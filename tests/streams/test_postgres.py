@@ -214,6 +214,28 @@ def test_who_stops_in_a_transaction_keeps_nobody_waiting(server: PostgresStore, 
     other.close()
 
 
+def test_who_stops_while_sending_many_statements_keeps_nobody_waiting_either(url: str) -> None:
+    """Paused between two statements of one packet it is not idle to the server, which ends it too."""
+    store = PostgresStore(url, {"one": [FIRST]}, busy_seconds=1.0, idle_seconds=1.0)
+    with store.transaction() as tx:
+        tx.execute("INSERT INTO a VALUES (0)")
+    other = PostgresStore(url, {"one": [FIRST]}, busy_seconds=20.0)
+    with pytest.raises(ConnectionError), store.transaction() as paused:  # noqa: PT012
+        assert store._writer is not None
+        # What `executemany` does: statements go out, and no word yet that this was all.
+        with store._writer.pipeline():
+            paused.execute("UPDATE a SET x = x + 1")
+            store._writer.pgconn.send_flush_request()
+            store._writer.pgconn.flush()
+            with other.transaction() as tx:
+                tx.execute("UPDATE a SET x = x + 10")
+            paused.execute("UPDATE a SET x = x + 1")
+    with other.reading() as view:
+        assert view.execute("SELECT x FROM a").fetchone() == (10,)
+    other.close()
+    store.close()
+
+
 def test_a_wait_that_is_too_long_and_a_circle_are_connection_errors(url: str) -> None:
     """Both pass by themselves, so both are what callers try again; the other one commits."""
     two_rows = f"{FIRST}; INSERT INTO a VALUES (1); INSERT INTO a VALUES (2)"
