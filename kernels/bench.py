@@ -1,102 +1,90 @@
 """Bench: the LM head's loss and its gradient, by provider: seconds, peak memory and error.
 
 `python -m rlwd.kernels.bench` runs each provider in a process of its own, in turns, so that one's
-memory is not another's, and writes `ops/bench/kernels.csv` and `kernels.png`. Beside each time stands
-the error of the gradient against float64 on the same numbers.
+memory is not another's, on a CPU with one thread, and writes `ops/bench/kernels.csv` and `kernels.png`. Beside each time stands
+the error of the gradient against float64 on the same numbers. A package that is not installed is
+named and left out.
 """
 
 import argparse
 import csv
 import json
+import os
 import statistics
 import subprocess
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from . import bench_heads
-from .bench_heads import ON_GPU, OTHERS, PROVIDERS, Task
+from . import bench_heads, bench_meter
+from .bench_heads import ON_GPU, PROVIDERS, Task
+from .bench_others import OTHERS, missing
 from .bench_row import Row, table
 
 SHEET = Path(__file__).parent.parent / "ops" / "bench" / "kernels.csv"
-# Tokens, width, vocabulary, share that carries loss, against an anchor.
-CPU_SHAPES = [
+Shape = tuple[int, int, int, float, bool]
+"""Tokens, width, vocabulary, share that carries loss, against an anchor."""
+CPU_SHAPES: list[Shape] = [
     (1024, 512, 32768, 1.0, True),
     (1024, 512, 32768, 0.25, True),
+    (1024, 512, 32768, 1.0, False),
+    (1024, 512, 32768, 0.25, False),
     (256, 896, 151936, 1.0, True),
     (256, 896, 151936, 1.0, False),
 ]
-GPU_SHAPES = [
-    (8192, width, 151936, share, anchored)
+GPU_SHAPES: list[Shape] = [
+    (tokens, width, 151936, share, anchored)
+    for tokens in (8192, 16384, 32768)
     for width in (2048, 2560, 4096)
-    for share in (1.0, 0.25)
-    for anchored in (True, False)
+    for share in (1.0, 0.5, 0.25)
+    for anchored in (False, True)
 ]
 SAMPLED_ROWS = 32
+# Calls that only warm up, and calls that count.
+CALLS = {"cpu": (1, 2), "cuda": (10, 50)}
 
 
-def measured(provider: str, shape: tuple[int, int, int, float, bool], repeats: int) -> Row:
-    """Measure one provider in this process; the first call is not counted."""
-    cuda = torch.cuda.is_available()
-    kind = ("cuda", "bfloat16") if cuda else ("cpu", "float32")
+def measured(provider: str, shape: Shape, calls: tuple[int, int]) -> Row:
+    """Measure one provider in this process."""
+    kind = ("cuda", "bfloat16") if torch.cuda.is_available() else ("cpu", "float32")
     task = bench_heads.draw(*shape, *kind)
     name, everything = provider.removesuffix("+all"), provider.endswith("+all")
     if not everything:
         task = task.cut(task.useful.nonzero()[:, 0])
-    loss = {**PROVIDERS, **ON_GPU, **OTHERS}[name]
-    _forget(cuda)
-    before = _peak(cuda)
-    times = [_timed(loss, task, cuda) for _ in range(repeats + 1)][1:]
-    peak = _peak(cuda) - before
-    device = torch.cuda.get_device_name() if cuda else f"CPU, {torch.get_num_threads()} threads"
+    loss = {**PROVIDERS, **ON_GPU, **{n: other.run for n, other in OTHERS.items()}}[name]
+    if name in OTHERS:
+        torch.set_float32_matmul_precision("high")  # some put float32 through their GEMMs
+
+    def work() -> None:
+        task.hidden.grad = None
+        loss(task).backward()  # type: ignore[no-untyped-call]
+
+    # What it imports and compiles is not its peak.
+    loss(task.cut(_first_rows(task))).backward()  # type: ignore[no-untyped-call]
+    before = bench_meter.forget()
+    times = [bench_meter.timed(work) for _ in range(sum(calls))][calls[0] :]
+    peak = bench_meter.peak() - before
     return Row(
         provider=provider,
-        device=device,
+        device=bench_meter.device(),
         tokens=shape[0],
         width=shape[1],
         vocabulary=shape[2],
         share=shape[3],
         anchored=shape[4],
-        seconds=statistics.median(wall for wall, _ in times),
-        cpu_seconds=statistics.median(cpu for _, cpu in times),
+        seconds=statistics.median(took.seconds for took in times),
+        cpu_seconds=statistics.median(took.cpu_seconds for took in times),
         peak_mb=peak / 1e6,
         error=_error(task),
     )
 
 
-def _timed(loss: Any, task: Task, cuda: bool) -> tuple[float, float]:
-    task.hidden.grad = None
-    started, spent = time.perf_counter(), time.process_time()
-    loss(task).backward()
-    if cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - started, time.process_time() - spent
-
-
-def _forget(cuda: bool) -> None:
-    """Let the peak start from what is in use now (Linux: proc(5), clear_refs)."""
-    if cuda:
-        torch.cuda.reset_peak_memory_stats()
-    else:
-        Path("/proc/self/clear_refs").write_text("5")
-
-
-def _peak(cuda: bool) -> float:
-    """Bytes at the peak: of the GPU's allocator, or resident."""
-    if cuda:
-        return float(torch.cuda.max_memory_allocated())
-    status = Path("/proc/self/status").read_text()
-    return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
-
-
 def _error(task: Task) -> float:
     """Compare a few gradient rows, already made, to eager in float64."""
     assert task.hidden.grad is not None
-    rows = torch.arange(min(SAMPLED_ROWS, len(task.targets)), device=task.targets.device)
+    rows = _first_rows(task)
     exact = task.cut(rows).exact()
     bench_heads.eager(exact).backward()  # type: ignore[no-untyped-call]
     wanted, got = exact.hidden.grad, task.hidden.grad[rows].double()
@@ -104,48 +92,64 @@ def _error(task: Task) -> float:
     return float(((got - wanted).norm(dim=1) / wanted.norm(dim=1).clamp(min=1e-12)).max())
 
 
+def _first_rows(task: Task) -> torch.Tensor:
+    return torch.arange(min(SAMPLED_ROWS, len(task.targets)), device=task.targets.device)
+
+
 def providers(share: float, anchored: bool) -> list[str]:
-    """Return who takes part: all with the useful tokens alone, plain PyTorch also with every one."""
+    """Return who takes part: all with the useful tokens alone, others also with every one."""
     cuda = torch.cuda.is_available()
-    names = [*PROVIDERS, *(ON_GPU if cuda else ()), *(OTHERS if cuda and not anchored else ())]
-    return names + (["eager+all"] if share < 1.0 else [])
+    others = [] if anchored else [name for name in OTHERS if not missing(name)]
+    names = [*PROVIDERS, *(ON_GPU if cuda else ()), *others]
+    return names + ([f"{name}+all" for name in ("eager", *others)] if share < 1.0 else [])
 
 
-def run(rounds: int, repeats: int) -> list[Row]:
+def run(shapes: list[Shape], rounds: int, calls: tuple[int, int]) -> list[Row]:
     """Measure every shape by every provider, in turns; what fails is named and left out."""
     rows = list[Row]()
-    for shape in GPU_SHAPES if torch.cuda.is_available() else CPU_SHAPES:
+    for name in OTHERS:
+        if why := missing(name):
+            print(f"{name}: left out, {why}", file=sys.stderr)
+    for shape in shapes:
         for turn in range(rounds):
             names = providers(shape[3], shape[4])
             for name in names if turn % 2 == 0 else names[::-1]:
-                asked = json.dumps([name, shape, repeats])
+                asked = json.dumps([name, shape, calls])
                 ran = subprocess.run(
                     [sys.executable, "-m", __spec__.name, "--one", asked],
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
                     capture_output=True, text=True, check=False,
                 )  # fmt: skip
                 if ran.returncode:
-                    print(
-                        f"{name}: {(ran.stderr.strip() or '?').splitlines()[-1]}", file=sys.stderr
-                    )
+                    why = (ran.stderr.strip() or "?").splitlines()[-1]
+                    print(f"{name} at {shape}: left out, {why}", file=sys.stderr)
                     continue
-                rows.append(Row(**json.loads(ran.stdout)))
+                rows.append(Row(**json.loads(ran.stdout.splitlines()[-1])))
     return rows
 
 
 def main() -> None:
     """Run the bench, or one provider of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--repeats", type=int, default=2)
-    parser.add_argument(
-        "--one", help="provider, shape and repeats as JSON: measure in this process"
-    )
+    parser.add_argument("--rounds", type=int, default=1 if torch.cuda.is_available() else 3)
+    parser.add_argument("--tokens", type=int, nargs="*", help="only shapes of so many tokens")
+    parser.add_argument("--widths", type=int, nargs="*", help="only shapes of these widths")
+    parser.add_argument("--shares", type=float, nargs="*", help="only shapes of these shares")
+    parser.add_argument("--one", help="provider, shape and calls as JSON: measure in this process")
     asked = parser.parse_args()
     if asked.one:
-        name, shape, repeats = json.loads(asked.one)
-        print(json.dumps(asdict(measured(name, tuple(shape), repeats))))
+        name, shape, calls = json.loads(asked.one)
+        print(json.dumps(asdict(measured(name, tuple(shape), calls))))
         return
-    rows = run(asked.rounds, asked.repeats)
+    cuda = torch.cuda.is_available()
+    shapes = [
+        shape
+        for shape in (GPU_SHAPES if cuda else CPU_SHAPES)
+        if (asked.tokens is None or shape[0] in asked.tokens)
+        and (asked.widths is None or shape[1] in asked.widths)
+        and (asked.shares is None or shape[3] in asked.shares)
+    ]
+    rows = run(shapes, asked.rounds, CALLS["cuda" if cuda else "cpu"])
     SHEET.parent.mkdir(exist_ok=True)
     with SHEET.open("w", newline="") as file:
         sheet = csv.DictWriter(file, list(asdict(rows[0])))

@@ -1,13 +1,11 @@
-"""Bench heads: the same token-level loss on the LM head, by this package and by others.
+"""Bench heads: the same token-level loss on the LM head, by this package and by plain PyTorch.
 
 Every provider takes a `Task` and returns the loss, to be differentiated to the hidden states.
 Legend: M tokens, D hidden width, V vocabulary, C rows of a chunk.
 """
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from .dispatch import TokenObjective, logp_head, token_loss, token_weights
 
 OBJECTIVE = TokenObjective(ratio_cap=2.0, ratio_mask=0.2, negative_weight=0.2, kl_weight=0.05)
-CHUNK_TOKENS = 256
+CHUNK_TOKENS = {"cpu": 256, "cuda": 1024}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,12 +100,12 @@ def rows(task: Task) -> Tensor:
     """`logp_head` and a loss on its outputs: two gradient matrices, for any loss."""
     ones = torch.ones_like(task.behaviour)
     out = logp_head(task.hidden, task.anchor, task.weight, task.targets, ones)
-    return _loss(task, out.logp, out.kl if task.anchor is not None else None)
+    return loss_of(task, out.logp, out.kl if task.anchor is not None else None)
 
 
 def eager(task: Task) -> Tensor:
     """Plain PyTorch, every logit at once."""
-    return _loss(task, *_plain(task.hidden, task.anchor, task.weight, task.targets))
+    return loss_of(task, *_plain(task.hidden, task.anchor, task.weight, task.targets))
 
 
 def chunks(task: Task) -> Tensor:
@@ -120,49 +118,13 @@ def compiled_chunks(task: Task) -> Tensor:
     return _chunked(task, torch.compile(_plain, dynamic=False))
 
 
-def cut_cross_entropy(task: Task) -> Tensor:
-    """Apple's CCE, exact gradients."""
-    module = importlib.import_module("cut_cross_entropy")
-    nll = module.linear_cross_entropy(
-        task.hidden, task.weight, task.targets, reduction="none", impl="cce_exact"
-    )
-    return _loss(task, -nll.float(), None)
-
-
-def verl(task: Task) -> Tensor:
-    """verl's Triton head."""
-    module: Any = importlib.import_module("verl.utils.kernel.linear_cross_entropy")
-    logp, _ = module.linear_cross_entropy(task.hidden, task.weight, task.targets, 1.0, "none")
-    return _loss(task, logp.float(), None)
-
-
-def liger(task: Task) -> Tensor:
-    """Liger's chunked GRPO: another loss (PPO's clip), each token a sequence, the same GEMMs."""
-    module: Any = importlib.import_module("liger_kernel.chunked_loss")
-    loss = module.LigerFusedLinearGRPOLoss(beta=0.0, use_ref_model=False, compiled=True)
-    out = loss(
-        task.hidden[:, None], task.weight, task.targets[:, None],
-        torch.ones_like(task.targets[:, None]), task.advantages,
-        old_per_token_logps=task.behaviour[:, None],
-    )  # fmt: skip
-    total: Tensor = (out[0] if isinstance(out, tuple) else out) * len(task.targets)
-    return total
-
-
 PROVIDERS: dict[str, Callable[[Task], Tensor]] = {
     "sweep": sweep,
     "rows": rows,
     "eager": eager,
     "chunks": chunks,
 }
-# Tried where there is a GPU, and the last three where they import and there is no anchor. They were
-# written from their sources; none has run here.
 ON_GPU: dict[str, Callable[[Task], Tensor]] = {"compiled_chunks": compiled_chunks}
-OTHERS: dict[str, Callable[[Task], Tensor]] = {
-    "cce": cut_cross_entropy,
-    "verl": verl,
-    "liger": liger,
-}
 
 
 def _plain(
@@ -181,19 +143,21 @@ def _plain(
 
 def _chunked(task: Task, plain: Callable[..., tuple[Tensor, Tensor | None]]) -> Tensor:
     total = task.hidden.new_zeros((), dtype=torch.float32)
-    for start in range(0, len(task.targets), CHUNK_TOKENS):
-        part = slice(start, start + CHUNK_TOKENS)
+    size = CHUNK_TOKENS[task.hidden.device.type]
+    for start in range(0, len(task.targets), size):
+        part = slice(start, start + size)
         anchor = None if task.anchor is None else task.anchor[part]
         inputs = (task.hidden[part], anchor, task.weight, task.targets[part])
         out = checkpoint(plain, *inputs, use_reentrant=False)
         weight = token_weights(out[0], task.behaviour[part], task.advantages[part], OBJECTIVE)
         total = total - (weight * out[0]).sum()
         if out[1] is not None:
-            total = total + OBJECTIVE.kl_weight * out[1].sum()
+            total = total + OBJECTIVE.kl_weight * (out[1] * task.useful[part]).sum()
     return total
 
 
-def _loss(task: Task, logp_M: Tensor, kl_M: Tensor | None) -> Tensor:
+def loss_of(task: Task, logp_M: Tensor, kl_M: Tensor | None = None) -> Tensor:
+    """Return the loss of what a head said; tokens that carry none add nothing."""
     weight_M = token_weights(logp_M, task.behaviour, task.advantages, OBJECTIVE)
     policy = -(weight_M * logp_M).sum()
-    return policy if kl_M is None else policy + OBJECTIVE.kl_weight * kl_M.sum()
+    return policy if kl_M is None else policy + OBJECTIVE.kl_weight * (kl_M * task.useful).sum()

@@ -34,12 +34,16 @@ class Row:
 
 
 def table(rows: Sequence[Row]) -> list[str]:
-    """Return Markdown: medians over the rounds, each beside eager's."""
+    """Return Markdown: medians over the rounds, each beside eager's.
+
+    GFLOP/s are of the useful work alone: two passes of the head's GEMM over the tokens that carry
+    loss, three with an anchor.
+    """
     lines = [
         "| M x D x V, share | anchor | provider | ms | of eager | CPU ms | of eager |"
-        + " peak MB | of eager | error |"
+        + " peak MB | of eager | GFLOP/s | error |"
     ]
-    lines.append("| --- " * 10 + "|")
+    lines.append("| --- " * 11 + "|")
     shapes = dict.fromkeys((r.tokens, r.width, r.vocabulary, r.share, r.anchored) for r in rows)
     for shape in shapes:
         ours = [r for r in rows if (r.tokens, r.width, r.vocabulary, r.share, r.anchored) == shape]
@@ -51,10 +55,11 @@ def table(rows: Sequence[Row]) -> list[str]:
         # A task too small to reach beyond what was in use has no peak.
         base = middle.get("eager+all", middle.get("eager", [1.0] * 4))
         m, d, v, share, anchored = shape
+        useful = 2e-9 * m * share * d * v * (3 if anchored else 2)
         for name, (s, c, p, e) in middle.items():
             lines.append(
                 f"| {m} x {d} x {v}, {share:g} | {'yes' if anchored else 'no'} | {name} "
                 f"| {s * 1e3:,.0f} | {s / base[0]:.2f} | {c * 1e3:,.0f} | {c / base[1]:.2f} "
-                f"| {p:,.0f} | {p / max(base[2], 0.1):.2f} | {e:.1e} |"
+                f"| {p:,.0f} | {p / max(base[2], 0.1):.2f} | {useful / s:,.0f} | {e:.1e} |"
             )
     return lines

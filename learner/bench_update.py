@@ -1,19 +1,18 @@
-"""Bench update: a whole learner update with the kernels behind the door, and with plain PyTorch.
+"""Bench update: a whole learner update with the kernels, with plain PyTorch, and by TRL's trainer.
 
-`python -m rlwd.learner.bench_update` applies one sealed batch to a small random model of a large
+`python -m rlwd.learner.bench_update` applies one sealed batch to a random model of a large
 vocabulary, each way in a process of its own and in turns, and writes `ops/bench/update.csv`:
-tokens a second, processor time and peak memory over the whole update.
+tokens a second, processor time and peak memory over the whole update. On a CPU each has one thread.
 """
 
 import argparse
 import csv
 import json
-import random
+import os
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,94 +21,50 @@ import msgspec
 import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from ..kernels.dispatch import HeadOutputs
+from ..kernels import bench_meter
+from ..kernels.dispatch import HeadOutputs, TokenObjective, token_weights
+from . import bench_trl, loss, update
 from . import learner as learner_room
-from . import update
-from .candidate import SealedBatch, SealedEpisode
+from .bench_batch import CPU_MODEL, GPU_MODEL, make_batch, make_model
+from .candidate import SealedBatch
 from .learner import Learner
-from .loss import Loss, policy_loss
 from .settings import LearnerSettings
 
 SHEET = Path(__file__).parent.parent / "ops" / "bench" / "update.csv"
-VOCABULARY, PROMPT, COMPLETION, EPISODES = 32768, 64, 64, 32
+# Lengths of the episodes, and passes over them: even ones leave TRL nothing to pad, four passes are
+# the learner's own number. What plain PyTorch costs in the head's place the first one tells.
+CASES = (("even", 1), ("mixed", 4))
 CHUNK_TOKENS = 256
+FIELDS = ("tokens_per_second", "tokens_per_cpu_second", "peak_mb", "grad_norm")
 Plain = Callable[[Tensor, Tensor | None, Tensor, Tensor, Tensor], tuple[Tensor, ...]]
-
-
-def make_model(folder: Path) -> None:
-    """Save a random Qwen3 of 4 layers and a vocabulary of 32,768."""
-    torch.manual_seed(0)
-    config = Qwen3Config(
-        vocab_size=VOCABULARY,
-        hidden_size=256,
-        intermediate_size=768,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=64,
-        tie_word_embeddings=True,
-    )
-    Qwen3ForCausalLM(config).save_pretrained(folder)
-
-
-def make_batch() -> SealedBatch:
-    """Draw episodes of random tokens and rewards."""
-    draw = random.Random(0)
-
-    def tokens(count: int) -> tuple[int, ...]:
-        return tuple(draw.randrange(VOCABULARY) for _ in range(count))
-
-    episodes = tuple(
-        SealedEpisode(
-            generation_id=str(i),
-            segment="all",
-            version="policy@v000000",
-            age=0,
-            prompt_token_ids=tokens(PROMPT),
-            completion_token_ids=tokens(COMPLETION),
-            logprobs=(-10.4,) * COMPLETION,
-            temperature=1.0,
-            reward=draw.random(),
-            reward_revision=0,
-        )
-        for i in range(EPISODES)
-    )
-    return SealedBatch(
-        batch_id=1,
-        policy="policy",
-        parent_sequence=0,
-        spec_version="",
-        episodes=episodes,
-        held_out=(),
-        offsets={},
-    )
 
 
 def plainly(plain: Plain) -> None:
     """Put plain PyTorch in the door's place, in this process."""
+    size = CHUNK_TOKENS if plain is recomputed else 2**62
 
     def head(*inputs: Any) -> HeadOutputs:
         hidden_MD, anchor_MD, weight_VD, targets_M, temperature_M = inputs
         parts = []
-        for start in range(0, len(targets_M), CHUNK_TOKENS if plain is recomputed else 2**62):
-            rows = slice(start, start + (CHUNK_TOKENS if plain is recomputed else 2**62))
+        for start in range(0, len(targets_M), size):
+            rows = slice(start, start + size)
             anchor = None if anchor_MD is None else anchor_MD[rows]
             parts.append(
                 plain(hidden_MD[rows], anchor, weight_VD, targets_M[rows], temperature_M[rows])
             )
         return HeadOutputs(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def loss(
-        hidden_MD: Tensor, anchor_MD: Tensor | None, head_VD: Tensor, packed: Any, advantages_M: Tensor,
-        **rest: Any,
-    ) -> Loss:  # fmt: skip
-        out = head(hidden_MD, anchor_MD, head_VD, packed.targets_M, packed.temperature_M)
-        return policy_loss(out, packed.behaviour_M, advantages_M, **rest)
+    def token_loss(*inputs: Any, normaliser: float) -> tuple[Tensor, HeadOutputs, Tensor]:
+        behaviour_M, advantages_M = inputs[5:7]
+        objective: TokenObjective = inputs[7]
+        out = head(*inputs[:5])
+        weight_M = token_weights(out.logp, behaviour_M, advantages_M, objective)
+        total = objective.kl_weight * out.kl.sum() - (weight_M * out.logp).sum()
+        return total / normaliser, out, weight_M
 
     vars(learner_room)["logp_head"] = head
-    vars(update)["swept_loss"] = loss
+    vars(loss)["token_loss"] = token_loss
 
 
 def eager(
@@ -134,61 +89,132 @@ def recomputed(*inputs: Any) -> tuple[Tensor, ...]:
 
 
 WAYS: dict[str, Plain | None] = {"kernels": None, "eager": eager, "recomputed": recomputed}
+TRL_WAYS = ("trl", "trl+compact", "trl+checkpointing")
+"""TRL's trainer with the options of `bench_trl.train`."""
 
 
-def measured(way: str, model: Path) -> dict[str, Any]:
-    """Apply the batch once in this process; the first, smaller one only warms up."""
-    if plain := WAYS[way]:
-        plainly(plain)
-    learner = Learner(LearnerSettings(model=str(model), pack_tokens=512, passes=1, lora_rank=8))
-    batch = make_batch()
-    update.apply_batch(learner, msgspec.structs.replace(batch, episodes=batch.episodes[:2]))
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts from what is in use now
-    before, started, spent = _peak(), time.perf_counter(), time.process_time()
-    made = update.apply_batch(learner, batch)
-    seconds = time.perf_counter() - started
+def measured(way: str, model: Path, kind: str, passes: int) -> dict[str, Any]:
+    """Apply the batch once in this process; two episodes before it only warm up."""
+    cuda = torch.cuda.is_available()
+    settings = LearnerSettings(
+        model=str(model),
+        passes=passes,
+        lora_rank=8,
+        lora_alpha=8.0,
+        ratio_mask=0.0,  # which TRL's loss has not
+        dtype="bfloat16" if cuda else "float32",
+        pack_tokens=2048 if cuda else 512,
+    )
+    vocabulary = (GPU_MODEL if cuda else CPU_MODEL)["vocab_size"]
+    batch = make_batch(kind, vocabulary, 256 if cuda else 64)
+    tokens = passes * sum(len(episode.completion_token_ids) for episode in batch.episodes)
+    done = (_by_trl if way in TRL_WAYS else _by_us)(way, batch, settings)
     return {
         "way": way,
-        "device": str(learner.policy.device),
-        "tokens_per_second": EPISODES * COMPLETION / seconds,
-        "cpu_seconds": time.process_time() - spent,
-        "peak_mb": (_peak() - before) / 1e6,
-        "grad_norm": made.metrics["grad_norm"],
+        "batch": kind,
+        "passes": passes,
+        "device": torch.cuda.get_device_name()
+        if cuda
+        else f"CPU, {torch.get_num_threads()} thread",
+        "tokens_per_second": tokens / done["seconds"],
+        "tokens_per_cpu_second": tokens / done["cpu_seconds"],
+        "peak_mb": (bench_meter.peak() - done["base"]) / 1e6,
+        "grad_norm": done["grad_norm"],
     }
 
 
-def _peak() -> float:
-    status = Path("/proc/self/status").read_text()
-    return 1024.0 * int(status.split("VmHWM:")[1].split()[0])
+def _by_us(way: str, batch: SealedBatch, settings: LearnerSettings) -> dict[str, float]:
+    if plain := WAYS[way]:
+        plainly(plain)
+    learner = Learner(settings)
+    update.apply_batch(learner, msgspec.structs.replace(batch, episodes=batch.episodes[:2]))
+    base, made = bench_meter.forget(), list[update.Update]()
+    took = bench_meter.timed(lambda: made.append(update.apply_batch(learner, batch)))
+    return {"base": base, **took._asdict(), "grad_norm": made[0].metrics["grad_norm"]}
+
+
+def _by_trl(way: str, batch: SealedBatch, settings: LearnerSettings) -> dict[str, float]:
+    base = [0.0]
+    made = bench_trl.train(
+        Path(settings.model),
+        batch.episodes,
+        settings,
+        options=way,
+        begin=lambda: base.append(bench_meter.forget()),
+    )
+    seconds, used = made.seconds, made.cpu_seconds
+    return {"base": base[-1], "seconds": seconds, "cpu_seconds": used, "grad_norm": made.grad_norm}
 
 
 def main() -> None:
     """Run the bench, or one way of it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--one", nargs=2, help="way and model folder: measure in this process")
+    parser.add_argument("--ways", nargs="*", help="only these")
+    parser.add_argument("--one", nargs=4, help="way, folder, batch, passes: in this process")
     asked = parser.parse_args()
     if asked.one:
-        print(json.dumps(measured(asked.one[0], Path(asked.one[1]))))
+        way, model, kind, passes = asked.one
+        print(json.dumps(measured(way, Path(model), kind, int(passes))))
         return
-    rows = list[dict[str, Any]]()
-    with tempfile.TemporaryDirectory() as folder:
-        make_model(Path(folder))
-        for turn in range(asked.rounds):
-            for way in list(WAYS)[:: 1 if turn % 2 == 0 else -1]:
-                command = [sys.executable, "-m", __spec__.name, "--one", way, folder]
-                ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-                rows.append(json.loads(ran.stdout))
+    lacks = bench_trl.missing()
+    if lacks:
+        print(f"trl: left out, {lacks}: pip install 'rlwd[bench]'", file=sys.stderr)
+    ways = [*WAYS, *(() if lacks else TRL_WAYS)]
+    rows = run([way for way in ways if asked.ways is None or way in asked.ways], asked.rounds)
     SHEET.parent.mkdir(exist_ok=True)
     with SHEET.open("w", newline="") as file:
         sheet = csv.DictWriter(file, list(rows[0]))
         sheet.writeheader()
         sheet.writerows(rows)
-    fields = ("tokens_per_second", "cpu_seconds", "peak_mb", "grad_norm")
-    print("| way | tokens/s | CPU s | peak MB | gradient norm |\n| --- | --- | --- | --- | --- |")
-    for way in WAYS:
-        ours = [statistics.median(r[field] for r in rows if r["way"] == way) for field in fields]
-        print("| {} | {:,.0f} | {:.1f} | {:,.0f} | {:.6f} |".format(way, *ours))
+    print("\n".join(table(rows)))
+
+
+def run(ways: list[str], rounds: int) -> list[dict[str, Any]]:
+    """Measure every case by every way, in turns; what fails is named and left out."""
+    rows = list[dict[str, Any]]()
+    with tempfile.TemporaryDirectory() as folder:
+        make_model(Path(folder), GPU_MODEL if torch.cuda.is_available() else CPU_MODEL)
+        for (kind, passes), turn in [(case, turn) for turn in range(rounds) for case in CASES]:
+            todo = [way for way in ways if passes == 1 or WAYS.get(way) is None]
+            for way in todo[:: 1 if turn % 2 == 0 else -1]:
+                ran = subprocess.run(
+                    [sys.executable, "-m", __spec__.name, "--one", way, folder, kind, str(passes)],
+                    env={**os.environ, "OMP_NUM_THREADS": "1"},
+                    capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                if ran.returncode:
+                    print(f"{way}: {(ran.stderr.strip() or '?').splitlines()[-1]}", file=sys.stderr)
+                    continue
+                rows.append(json.loads(ran.stdout.splitlines()[-1]))
+    return rows
+
+
+def table(rows: list[dict[str, Any]]) -> list[str]:
+    """Return Markdown: medians over the rounds, and what the kernels are to each way.
+
+    On a CPU by its processor's seconds, which a busy machine distorts least.
+    """
+    speed = int(rows[0]["device"].startswith("CPU"))
+    lines = [
+        "| batch, passes | way | tokens/s | tokens/CPU s | kernels to it | peak MB | kernels to it"
+        + " | gradient norm |",
+        "| --- " * 8 + "|",
+    ]
+    for case in dict.fromkeys((row["batch"], row["passes"]) for row in rows):
+        ours = [row for row in rows if (row["batch"], row["passes"]) == case]
+        middle = {
+            way: [statistics.median(r[field] for r in ours if r["way"] == way) for field in FIELDS]
+            for way in dict.fromkeys(row["way"] for row in ours)
+        }
+        best = middle.get("kernels", [float("nan")] * len(FIELDS))
+        for way, (wall, spent, peak, norm) in middle.items():
+            faster, smaller = best[speed] / middle[way][speed], best[2] / peak
+            lines.append(
+                f"| {case[0]}, {case[1]} | {way} | {wall:,.0f} | {spent:,.0f} | {faster:.2f} "
+                f"| {peak:,.0f} | {smaller:.2f} | {norm:.6f} |"
+            )
+    return lines
 
 
 if __name__ == "__main__":

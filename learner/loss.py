@@ -19,12 +19,11 @@ from ..kernels.dispatch import (
     kept,
     log_ratios,
     token_loss,
-    token_weights,
 )
 from .batch import Pack
 from .settings import LearnerSettings
 
-__all__ = ["LOG_RATIO_LIMIT", "Loss", "kept", "means", "policy_loss", "ratio_sums", "swept_loss"]
+__all__ = ["LOG_RATIO_LIMIT", "Loss", "kept", "means", "ratio_sums", "swept_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +46,10 @@ def swept_loss(
     normaliser: float,
     settings: LearnerSettings,
 ) -> Loss:
-    """`policy_loss` of a pack's hidden states, its gradient formed in the head's own sweep."""
+    """Loss of a pack's tokens, N being `normaliser`: the tokens of the whole step.
+
+    Its gradient is formed in the head's own sweep, behind the door of `kernels`.
+    """
     total, head, weight_M = token_loss(
         hidden_MD,
         anchor_MD,
@@ -60,21 +62,6 @@ def swept_loss(
         normaliser=normaliser,
     )
     return Loss(total=total, sums=_sums(head, weight_M, packed.behaviour_M, advantages_M, settings))
-
-
-def policy_loss(
-    head: HeadOutputs,
-    behaviour_M: Tensor,
-    advantages_M: Tensor,
-    *,
-    normaliser: float,
-    settings: LearnerSettings,
-) -> Loss:
-    """Loss of tokens, as above, divided by `normaliser`: the tokens of the whole step."""
-    weight_M = token_weights(head.logp, behaviour_M, advantages_M, objective(settings))
-    policy = -(weight_M * head.logp).sum()
-    total = (policy + settings.kl_weight * head.kl.sum()) / normaliser
-    return Loss(total=total, sums=_sums(head, weight_M, behaviour_M, advantages_M, settings))
 
 
 def objective(settings: LearnerSettings) -> TokenObjective:

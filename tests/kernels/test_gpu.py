@@ -6,6 +6,7 @@ import pytest
 import torch
 from heads_by_hand import OBJECTIVE, Given, draw, off_policy, plain, plain_loss
 
+from rlwd.kernels import bench_heads, bench_others
 from rlwd.kernels.delta import Snapshot, apply_patches
 from rlwd.kernels.digest import digest
 from rlwd.kernels.dispatch import (
@@ -24,6 +25,12 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
 ]
 SHAPES = [(1, 64, 2), (7, 48, 1001), (130, 128, 5003), (300, 256, 32000), (33, 1536, 151936)]
+
+
+@pytest.fixture(autouse=True)
+def choose_by_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a device and dtype get by themselves; truths on the CPU are the reference's."""
+    monkeypatch.delenv("RLWD_KERNELS", raising=False)
 
 
 def on_gpu(given: Given, dtype: torch.dtype) -> Given:
@@ -57,7 +64,8 @@ def test_no_worse_than_plain(shape: tuple[int, int, int], dtype: torch.dtype) ->
     outputs = logp_head(*given), plain(naive), plain(truth)
     for one, other, exact in zip(*outputs, strict=True):
         ours, theirs = ((each.double() - exact).abs().max() for each in (one, other))
-        assert ours <= theirs * 1.1 + 2e-5
+        # A normaliser of 28 is 2e-6 to the next float32, and its GEMM rounds some of those.
+        assert ours <= theirs * 1.1 + 2e-5 + 2e-6 * exact.abs().max()
     pull = torch.linspace(-1.0, 1.0, shape[0], device="cuda", dtype=torch.float64)
     grads = [
         torch.autograd.grad(
@@ -131,7 +139,7 @@ def test_memory_is_bounded() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     "objective",
-    [PolicyGradient(token=OBJECTIVE, filter="k3", limit=0.05, drift_weight=1e-3), Kto(), Dpo()],
+    [PolicyGradient(token=OBJECTIVE, filter="k3", limit=0.005, drift_weight=1e-3), Kto(), Dpo()],
     ids=lambda o: type(o).__name__,
 )
 def test_segments(objective: Any, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,6 +171,7 @@ def test_segments(objective: Any, dtype: torch.dtype, monkeypatch: pytest.Monkey
         (got.losses.cpu().double() - exact.losses).abs() <= rough * (1 + exact.losses.abs())
     ).all()
     assert ((got.grad_M.cpu().double() - exact.grad_M).abs() <= rough).float().mean() > 0.999
+    assert torch.equal(got.kept.cpu(), exact.kept)
 
 
 def _cuda(values: torch.Tensor | None, dtype: torch.dtype) -> torch.Tensor | None:
@@ -181,3 +190,16 @@ def test_delta() -> None:
     assert torch.equal(served["w"].view(torch.int16), after["w"].view(torch.int16))
     assert digest(after["w"]) == digest(after["w"].cpu()) == patches[0].digest
     assert 0 < len(patches[0].indices) < before["w"].numel()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", bench_others.OTHERS)
+def test_other_heads(name: str) -> None:
+    """A head of another package, where it is installed, makes float64's gradient to its own rounding."""
+    if why := bench_others.missing(name):
+        pytest.skip(why)
+    task = bench_heads.draw(256, 256, 5120, 0.5, False, "cuda", "bfloat16")
+    exact = task.exact()
+    (got,) = torch.autograd.grad(bench_others.OTHERS[name].run(task), task.hidden)
+    (wanted,) = torch.autograd.grad(bench_heads.eager(exact), exact.hidden)
+    assert (got.double() - wanted).norm() <= 0.1 * wanted.norm()

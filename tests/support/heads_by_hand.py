@@ -55,7 +55,8 @@ def off_policy(given: Given) -> tuple[Tensor, Tensor]:
     source = torch.Generator().manual_seed(len(given.targets))
     noise = torch.randn(2, len(given.targets), generator=source, dtype=torch.float64)
     logp = plain(given).logp.detach()
-    return (logp + 0.4 * noise[0]).to(logp.dtype), noise[1].to(logp.dtype)
+    apart, advantages = noise.to(logp.device)
+    return (logp + 0.4 * apart).to(logp.dtype), advantages.to(logp.dtype)
 
 
 def plain(given: Given) -> HeadOutputs:
