@@ -19,12 +19,10 @@ import msgspec
 from kafka import KafkaConsumer, TopicPartition
 
 from ..ops.kafka_server import KafkaServer
-from ..streams.event import (
-    encode_event,
-)
+from ..streams.event import encode_event
 from ..streams.join import Joiner
 from ..streams.kafka import KafkaSettings, KafkaSink, KafkaSource
-from ..streams.source import Partition, Record
+from .bench_fill import filled_store
 from .bench_records import BEGAN, feedback_event, generation_event
 from .bench_table import Line
 from .ingest import Ingest, open_store
@@ -63,7 +61,7 @@ def bench_ingest(
             stores[0].parent.mkdir()
             for count in already_open:
                 say(f"ingest: a store with {count} open generations")
-                stores[count] = filled_store(folder / f"open-{count}" / "rlwd.db", count)
+                stores[count] = filled_store(folder / f"open-{count}" / "rlwd.db", count, _joiner)
             with one_core():
                 return _rounds(settings, sent, rounds, stores, say)
 
@@ -150,29 +148,6 @@ def write_records(settings: KafkaSettings, records: int) -> int:
     return records // 2 * 2
 
 
-def filled_store(path: Path, count: int) -> Path:
-    """Make a state database in which so many generations are open; return its path."""
-    store = open_store(path)
-    joiner = _joiner()
-    partition = Partition(topic="filled", index=0)
-    for start in range(0, count, POLL_RECORDS):
-        numbers = range(start, min(start + POLL_RECORDS, count))
-        batch = [
-            Record(
-                partition=partition,
-                offset=number,
-                key=None,
-                value=encode_event(generation_event(number, "filled")),
-            )
-            for number in numbers
-        ]
-        with store.transaction() as tx:
-            joiner.ingest(tx, batch, BEGAN)
-        joiner.committed()
-    store.close()
-    return path
-
-
 def poll_alone(settings: KafkaSettings, records: int) -> Pace:
     """Read all records by the client's own loop, and do nothing with them."""
     consumer = KafkaConsumer(
@@ -203,6 +178,9 @@ def ingest_all(settings: KafkaSettings, records: int, store: Path, *, group: str
         copy = Path(place) / "rlwd.db"
         if store.exists():
             shutil.copy(store, copy)
+            # Or the first checkpoint would pay for writing all of the copy to the disk.
+            with copy.open("rb+") as file:
+                os.fsync(file.fileno())
         opened = open_store(copy)
         ingest = Ingest(opened, _joiner())
         named = msgspec.structs.replace(settings, group_id=group, group_instance_id=group)

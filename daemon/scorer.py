@@ -1,9 +1,10 @@
 """Scorer: the reward spec as the join asks for it."""
 
+from collections.abc import Iterable
+
 import msgspec
 
-from ..rewards.reward import Reward
-from ..rewards.spec import Spec
+from ..rewards.spec import Spec, Weighed
 from ..streams.episode import Episode
 from ..streams.episodes import Scored
 
@@ -18,18 +19,19 @@ class Scorer:
 
     def __call__(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth, or None while nothing decisive is known."""
-        reward = self.spec.reward(episode)
-        if reward is None:
+        weighed = self.spec.weigh(episode)
+        if weighed is None:
             return None
+        value, parts = weighed
         wait = self.spec.ready_seconds(episode.generation.segment)
         return Scored(
-            value=reward.value,
-            parts=encode_parts(reward),
-            spec_version=reward.spec_version,
+            value=value,
+            parts=encode_parts(parts),
+            spec_version=self.spec.version,
             ready_at=episode.received_at + wait if wait else 0.0,
         )
 
 
-def encode_parts(reward: Reward) -> bytes:
+def encode_parts(parts: Iterable[Weighed]) -> bytes:
     """Write every part with its value and weight: `{"accepted": [1.0, 1.0], "kept": [null, 1.0]}`."""
-    return _ENCODE({part.name: (part.value, part.weight) for part in reward.parts})
+    return _ENCODE({name: (value, weight) for name, value, weight in parts})

@@ -1,10 +1,9 @@
 """Reward: the scalar credit of an episode, with its parts and the spec that made it."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One named contribution."""
 
     name: str
@@ -15,8 +14,7 @@ class Part:
     """Share of the part, as in the spec."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reward:
+class Reward(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Weighted mean of the parts that are known.
 
     Example: accepted (value 1, weight 1) and kept (value 0.5, weight 1) give 0.75; with kept

@@ -38,6 +38,7 @@ from .reward import Part, Reward
 from .tool import tool_ok
 
 PartValue = Callable[[Episode], float | None]
+Weighed = tuple[str, float | None, float]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 Weight = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -102,18 +103,26 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
-        counted = self._within_horizons(episode)
-        if not any(isinstance(one.feedback.signal, self._deciding) for one in counted.feedback):
+        weighed = self.weigh(episode)
+        if weighed is None:
             return None
-        parts = tuple(
-            Part(name=name, value=value_of(counted), weight=weight)
-            for name, value_of, weight in self._functions
+        value, parts = weighed
+        return Reward(
+            value=value,
+            parts=tuple([Part(name=name, value=v, weight=w) for name, v, w in parts]),
+            spec_version=self.version,
         )
-        known = [(part.value, part.weight) for part in parts if part.value is not None]
+
+    def weigh(self, episode: Episode) -> tuple[float, list[Weighed]] | None:
+        """Return the value of `reward` and its parts, each as name, value and weight."""
+        counted = self._within_horizons(episode)
+        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self._deciding)]:
+            return None
+        parts = [(name, value_of(counted), weight) for name, value_of, weight in self._functions]
+        known = [(value, weight) for _, value, weight in parts if value is not None]
         if not known:
             return None
-        value = sum(v * w for v, w in known) / sum(w for _, w in known)
-        return Reward(value=value, parts=parts, spec_version=self.version)
+        return sum([v * w for v, w in known]) / sum([w for _, w in known]), parts
 
     # What follows is the same for every episode of a spec, and is looked up once: a poll scores
     # thousands.
@@ -136,11 +145,15 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def _within_horizons(self, episode: Episode) -> Episode:
         counted = tuple(
-            one
-            for one in episode.feedback
-            if one.received_at - episode.received_at
-            <= self._limits.get(type(one.feedback.signal), DAY)
+            [
+                one
+                for one in episode.feedback
+                if one.received_at - episode.received_at
+                <= self._limits.get(type(one.feedback.signal), DAY)
+            ]
         )
+        if len(counted) == len(episode.feedback):
+            return episode
         return Episode(
             generation=episode.generation, received_at=episode.received_at, feedback=counted
         )

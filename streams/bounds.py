@@ -4,6 +4,7 @@ Raised is ValueError, with the path of the field where there is one.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 DEEPEST = 500
@@ -22,6 +23,8 @@ _NOT_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 
 def check_depth(raw: bytes) -> None:
     """Refuse JSON that nests deeper than `DEEPEST`."""
+    if len(raw) <= DEEPEST:
+        return
     if raw.count(b"[") + raw.count(b"{") <= DEEPEST:
         return
     depth = 0
@@ -45,6 +48,15 @@ def check_name(path: str, name: str) -> None:
         raise ValueError(f"{path}: holds a NUL character")
     if len(name) > NAME_BYTES or (not name.isascii() and len(name.encode()) > NAME_BYTES):
         raise ValueError(f"{path}: is longer than {NAME_BYTES} bytes of UTF-8")
+
+
+def check_names(prefix: str, fields: Sequence[str], names: Sequence[str]) -> None:
+    """Refuse what `check_name` refuses, in any of these fields; looks at all of them at once."""
+    together = "".join(names)
+    if len(together) <= NAME_BYTES and together.isascii() and "\0" not in together:
+        return
+    for field, name in zip(fields, names, strict=True):
+        check_name(prefix + field, name)
 
 
 def as_reason(problem: Exception) -> str:

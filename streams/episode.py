@@ -1,12 +1,11 @@
 """Episode: one served request joined with its feedback."""
 
-from dataclasses import dataclass
+import msgspec
 
 from .event import Feedback, Generation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timed:
+class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Feedback with the two times that matter."""
 
     feedback: Feedback
@@ -17,8 +16,7 @@ class Timed:
     """When it was received, epoch seconds."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Episode:
+class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A generation and what people did about it, in the order received.
 
     Feedback that another one replaces is already left out. An acceptance that was undone stays,

@@ -1,14 +1,15 @@
 """Episodes: the table where a generation and its feedback meet, whichever comes first (CONTRACTS 16)."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import msgspec
 
+from .contents import load_contents
 from .episode import Episode, Timed
 from .event import Feedback, GenerationEvent
-from .intake import AT_ONCE
+from .rows import by_ids, insert_rows
 from .transaction import Transaction
 
 EPISODES = """
@@ -43,12 +44,74 @@ sealed  in a batch; from here on a revision counts as after training
 closed  its fate is final
 """
 
+INDEXES = """
+DROP INDEX episodes_salt;
+CREATE INDEX episodes_salt ON episodes (policy, salt) WHERE salt IS NOT NULL;
+DROP INDEX episodes_batch;
+CREATE INDEX episodes_batch ON episodes (policy, batch_id) WHERE batch_id IS NOT NULL
+"""
+"""What was never set is in no index."""
+
 _GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
+_NEW = (
+    "INSERT INTO episodes (policy, generation_id, received, day, segment, user_hash, salt, variant,"
+    ' version, empty, topic, partition, "offset", content, stage, fate, due, reward, parts,'
+    " spec_version, revision, scored_at) VALUES "
+)
+_MEET = (
+    " ON CONFLICT (policy, generation_id) DO UPDATE SET received = excluded.received,"
+    " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
+    " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
+    " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
+    ' "offset" = excluded."offset", content = excluded.content, stage = excluded.stage,'
+    " fate = excluded.fate, due = excluded.due, reward = excluded.reward, parts = excluded.parts,"
+    " spec_version = excluded.spec_version, revision = excluded.revision,"
+    " scored_at = excluded.scored_at WHERE episodes.received IS NULL"
+)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Standing(NamedTuple):
+    """How one row stands."""
+
+    stage: str
+    """As above."""
+    fate: str
+    """As in `fate.py`."""
+    batch_id: int | None
+    """The batch that it was sealed into."""
+    received: float | None
+    """When its generation was received; None where it has not come."""
+    content: int | None
+    """Where its content is; None where it is not held."""
+
+
+class NewRow(NamedTuple):
+    """What is written of a new generation beside what its record says."""
+
+    stage: str
+    """As above."""
+    fate: str
+    """As in `fate.py`."""
+    due: float
+    """Until when it waits."""
+    reward: float | None
+    """What it is worth, where that is known."""
+    parts: bytes | None
+    """The reward's parts, JSON."""
+    spec_version: str | None
+    """Version of the reward spec."""
+    revision: int
+    """1 with a reward, else 0."""
+    scored_at: float | None
+    """When it was looked at."""
+
+
+WORTHLESS = NewRow("open", "waiting", 0.0, None, None, None, 0, None)
+"""Nothing is known of what it is worth."""
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What an episode was worth when it was last looked at."""
 
     value: float
@@ -67,7 +130,7 @@ def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, t
     Feedback that another one replaces is left out.
     """
     found = defaultdict[str, list[Timed]](list)
-    for marks, chunk in _chunks(ids):
+    for marks, chunk in by_ids(ids):
         rows = tx.execute(
             "SELECT generation_id, payload, acted, received FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
@@ -78,12 +141,24 @@ def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, t
             found[generation_id].append(
                 Timed(feedback=_FEEDBACK.decode(payload), acted_at=acted, received_at=received)
             )
-    return {generation_id: _standing(timed) for generation_id, timed in found.items()}
+    return {generation_id: without_replaced(timed) for generation_id, timed in found.items()}
 
 
-def _standing(timed: list[Timed]) -> tuple[Timed, ...]:
+def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Return feedback on one generation as `feedback_of` does."""
+    if len(timed) == 1:
+        return without_replaced(timed)
+    return without_replaced(
+        sorted(timed, key=lambda one: (one.received_at, one.feedback.feedback_id))
+    )
+
+
+def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Leave out what another one takes the place of."""
     replaced = {one.feedback.replaces for one in timed}
-    return tuple(one for one in timed if one.feedback.feedback_id not in replaced)
+    if replaced == {None}:
+        return tuple(timed)
+    return tuple([one for one in timed if one.feedback.feedback_id not in replaced])
 
 
 def load_episodes(
@@ -98,14 +173,7 @@ def load_episodes(
     """
     if feedback is None:
         feedback = feedback_of(tx, policy, ids)
-    held: dict[str, tuple[bytes, float]] = {}
-    for marks, chunk in _chunks(ids):
-        rows = tx.execute(
-            "SELECT generation_id, payload, received FROM episodes"
-            f" WHERE policy = ? AND generation_id IN ({marks}) AND payload IS NOT NULL",
-            (policy, *chunk),
-        )
-        held.update((name, (payload, received)) for name, payload, received in rows.fetchall())
+    held = load_contents(tx, policy, ids)
     return [
         Episode(
             generation=_GENERATION.decode(held[name][0]).data,
@@ -117,25 +185,22 @@ def load_episodes(
     ]
 
 
-def stages(
-    tx: Transaction, policy: str, ids: Sequence[str]
-) -> list[tuple[str, str, int | None, str]]:
-    """Return generation id, stage, batch and fate of these rows."""
-    found: list[tuple[str, str, int | None, str]] = []
-    for marks, chunk in _chunks(ids):
-        found += tx.execute(
-            "SELECT generation_id, stage, batch_id, fate FROM episodes"
+def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Standing]:
+    """Return how these rows stand; nothing where there is none."""
+    found: dict[str, Standing] = {}
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT generation_id, stage, fate, batch_id, received, content FROM episodes"
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
-        ).fetchall()
+        )
+        found.update((name, Standing(*row)) for name, *row in rows.fetchall())
     return found
 
 
-def _chunks(ids: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
-    """Yield placeholders and ids, as many at a time as one statement takes."""
-    for start in range(0, len(ids), AT_ONCE):
-        chunk = ids[start : start + AT_ONCE]
-        yield ",".join("?" * len(chunk)), chunk
+def put_generations(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write generations, each a new row, or onto the one that its feedback waits in."""
+    insert_rows(tx, _NEW, rows, _MEET)
 
 
 def put_scores(

@@ -11,19 +11,23 @@ record of a version that this build does not know is refused by name and never h
 import math
 from collections.abc import Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Annotated, Literal
 
 import msgspec
 
-from .bounds import as_reason, check_depth, check_name, check_time
+from .bounds import as_reason, check_depth, check_names, check_time
 from .signals import Identifier, Signal
+
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""What an engine's vocabulary and a learner's tensor both can hold."""
 
 
 class MalformedEvent(ValueError):
     """A record that is not an event; the message names the field at fault."""
 
 
-class Sampling(msgspec.Struct, frozen=True, kw_only=True):
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How the tokens of a generation were drawn."""
 
     temperature: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
@@ -40,7 +44,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True):
     """True where penalties, logit bias or a grammar bent the distribution."""
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens that a generation read and wrote."""
 
     prompt_tokens: int = 0
@@ -49,7 +53,7 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
     """Tokens written."""
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True):
+class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What was served to whom, by which bits (CONTRACTS 2).
 
     >>> Generation(generation_id="s1.g1", session_id="s1", policy="policy", version="policy@v000000-0",
@@ -97,9 +101,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     """Why this variant: the provider's reason, or `fallback`."""
     fallback: bool = False
     """True where the flagged version was not loaded and another one answered."""
-    prompt_token_ids: tuple[int, ...] | None = None
+    prompt_token_ids: tuple[TokenId, ...] | None = None
     """What the model read; None where the product could not capture it."""
-    completion_token_ids: tuple[int, ...] | None = None
+    completion_token_ids: tuple[TokenId, ...] | None = None
     """What the model wrote; None where the product could not capture it."""
     logprobs: tuple[float, ...] | None = None
     """Log-probability of each completion token when it was drawn."""
@@ -144,7 +148,7 @@ def check_logprobs(tokens: Sequence[int] | None, logprobs: Sequence[float] | Non
         raise ValueError("$.data.logprobs: every value must be finite and at most 0")
 
 
-class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One thing that somebody did about a generation (CONTRACTS 3)."""
 
     feedback_id: Identifier
@@ -164,7 +168,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GenerationEvent(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rlwd.generation.v1"
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="rlwd.generation.v1"
 ):
     """CloudEvents envelope of a generation."""
 
@@ -183,7 +187,7 @@ class GenerationEvent(
 
 
 class FeedbackEvent(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="rlwd.feedback.v1"
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="rlwd.feedback.v1"
 ):
     """CloudEvents envelope of feedback."""
 
@@ -208,6 +212,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
     FeedbackEvent: ("generation_id", "feedback_id"),
 }
 """What becomes a column, and is named in queries and indexes."""
+_NAMED = {kind: attrgetter(*fields) for kind, fields in _NAMES.items()}
 _DECODER = msgspec.json.Decoder(Event)
 _ENCODER = msgspec.json.Encoder()
 
@@ -222,8 +227,8 @@ def decode_event(raw: bytes) -> Event:
         event: Event = _DECODER.decode(raw)
         check_time("$.time", event.time)
         check_time("$.receivedtime", event.receivedtime)
-        for field in _NAMES[type(event)]:
-            check_name(f"$.data.{field}", getattr(event.data, field))
+        fields = _NAMES[type(event)]
+        check_names("$.data.", fields, _NAMED[type(event)](event.data))
     # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
     except ValueError as problem:
         raise MalformedEvent(as_reason(problem)) from problem

@@ -1,37 +1,28 @@
 """Intake: one poll's events written into the tables, many rows to a statement.
 
-Every statement returns the rows that were new, so what another process wrote meanwhile is seen as
-it is. Where one poll brings a name twice, the first counts.
+What is new is decided before anything but event keys and feedback is written: on SQLite nobody else
+writes meanwhile, on a server the rows are held. So a generation that comes with its feedback, or
+after it, is written once, with what it is worth. Where one poll brings a name twice, the first
+counts.
 """
 
-import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
+from .contents import put_contents
+from .episode import Timed
+from .episodes import WORTHLESS, NewRow, Standing, order_feedback, put_generations, standings
 from .event import Event, FeedbackEvent, GenerationEvent
+from .keys import Keys, key_of
+from .offsets import Counts
+from .rows import insert_rows
 from .source import Record
 from .transaction import Transaction, is_shared
 
-AT_ONCE = 100
-"""Most rows in one statement; a generation's 17 columns stay far below 32,766 placeholders."""
-
 _ENCODE = msgspec.json.Encoder().encode
-
-_INSERT = (
-    "INSERT INTO episodes (policy, generation_id, stage, fate, due, received, day, segment,"
-    ' user_hash, salt, variant, version, empty, topic, partition, "offset", payload) VALUES '
-)
-_MEET = (
-    " ON CONFLICT (policy, generation_id) DO UPDATE SET stage = excluded.stage,"
-    " fate = excluded.fate, due = excluded.due, received = excluded.received,"
-    " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
-    " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
-    " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
-    ' "offset" = excluded."offset", payload = excluded.payload WHERE episodes.received IS NULL'
-    " RETURNING generation_id"
-)
 
 
 class Arrival(NamedTuple):
@@ -47,76 +38,112 @@ class Arrival(NamedTuple):
     """Until when its episode waits for a decision, by what this event says of it."""
     fate: str
     """For a generation: `waiting`, or the rule that excludes it at once."""
+    counts: Counts
+    """Where it is counted."""
 
 
-def event_key(event: Event) -> bytes:
-    """Return what de-duplication knows an event by (CONTRACTS 1)."""
-    return hashlib.blake2b(f"{event.source}\0{event.id}".encode(), digest_size=16).digest()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What of one poll was new."""
+
+    generations: Mapping[str, Arrival]
+    """New generations by id; nothing of them is written yet."""
+    feedback: Mapping[str, Sequence[Arrival]]
+    """New feedback by generation, written."""
+    known: Mapping[str, Standing]
+    """Rows there were already, of all that is named above."""
+
+    @property
+    def new(self) -> list[Arrival]:
+        """All that was new."""
+        return [
+            *self.generations.values(),
+            *(one for each in self.feedback.values() for one in each),
+        ]
+
+    def alone(self, name: str) -> tuple[Timed, ...] | None:
+        """Return all feedback on a new generation of which nothing was known; None where none came."""
+        arrived = self.feedback.get(name)
+        if arrived is None:
+            return None
+        return order_feedback(
+            [
+                Timed(
+                    feedback=event.data,
+                    acted_at=event.time.timestamp(),
+                    received_at=received,
+                )
+                for event, _, received, *_ in arrived
+                if isinstance(event, FeedbackEvent)
+            ]
+        )
 
 
-def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival]) -> list[bool]:
-    """Take in one poll's events; return which of them were new."""
-    first: dict[bytes, int] = {}
-    for index, arrival in enumerate(arrivals):
-        first.setdefault(event_key(arrival.event), index)
-    keys = _insert(
-        tx,
-        "INSERT INTO event_keys (policy, digest) VALUES ",
-        [(policy, key) for key in first],
-        " ON CONFLICT DO NOTHING RETURNING digest",
-    )
-    news = [False] * len(arrivals)
-    generations: dict[str, int] = {}
-    feedback: dict[tuple[str, str], int] = {}
-    new = sorted(first[bytes(key)] for (key,) in keys)
+def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: Keys) -> Taken:
+    """Take in one poll's feedback, and find the generations that are new."""
+    first: dict[bytes, Arrival] = {}
+    for arrival in arrivals:
+        first.setdefault(key_of(arrival.event.source, arrival.event.id), arrival)
+    unknown = keys.add(tx, list(first))
+    fresh = [arrival for key, arrival in first.items() if key in unknown]
     if is_shared(tx):
-        _hold(tx, policy, [arrivals[index] for index in new])
-    for index in new:
-        event = arrivals[index].event
-        if isinstance(event, GenerationEvent):
-            generations.setdefault(event.data.generation_id, index)
-        else:
-            feedback.setdefault((event.data.generation_id, event.data.feedback_id), index)
-    for (name,) in _put_generations(tx, policy, [arrivals[i] for i in generations.values()]):
-        news[generations[name]] = True
-    for names in _put_feedback(tx, policy, [arrivals[i] for i in feedback.values()]):
-        news[feedback[names]] = True
-    return news
-
-
-def _hold(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
-    """Keep all other transactions from these episodes until this one ends; make rows where none is.
-
-    What is read of an episode afterwards is then all that was committed about it. In one order of
-    ids, so that two transactions that meet never wait for each other in a circle.
-    """
-    due_of = {arrival.event.data.generation_id: arrival.due for arrival in arrivals}
-    _insert(
+        _hold(tx, policy, fresh)
+    names = list(dict.fromkeys([arrival.event.data.generation_id for arrival in fresh]))
+    known = standings(tx, policy, names)
+    generations: dict[str, Arrival] = {}
+    came: dict[tuple[str, str], Arrival] = {}
+    for arrival in fresh:
+        event = arrival.event
+        name = event.data.generation_id
+        if isinstance(event, FeedbackEvent):
+            came.setdefault((name, event.data.feedback_id), arrival)
+        elif name not in known or known[name].received is None:
+            generations.setdefault(name, arrival)
+    feedback: dict[str, list[Arrival]] = {}
+    for place in _put_feedback(tx, policy, came, known):
+        feedback.setdefault(place[0], []).append(came[place])
+    _put_orphans(
         tx,
-        "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
-        [(policy, name, "orphan", "waiting", due_of[name]) for name in sorted(due_of)],
-        " ON CONFLICT (policy, generation_id) DO UPDATE SET generation_id = excluded.generation_id"
-        " RETURNING 1",
+        policy,
+        {
+            name: each[-1].due
+            for name, each in feedback.items()
+            if name not in known and name not in generations
+        },
     )
+    return Taken(generations=generations, feedback=feedback, known=known)
 
 
-def _put_generations(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> list[Any]:
-    """Take in generations; return the ids of those that are new.
+def write_generations(
+    tx: Transaction, policy: str, new: Iterable[tuple[Arrival, NewRow | None]]
+) -> None:
+    """Write new generations with what they are worth already, if anything is known of it.
 
-    With a fate other than waiting the row is closed at once and holds no payload: what may not be
+    With a fate other than waiting the row is closed at once and holds no content: what may not be
     trained on is counted, not kept.
     """
+    arrivals = list(new)
+    contents = put_contents(
+        tx,
+        policy,
+        [
+            (arrival.event.data.generation_id, arrival.record.value)
+            for arrival, _ in arrivals
+            if arrival.fate == "waiting"
+        ],
+    )
     rows = []
-    for event, record, received, due, fate in arrivals:
+    for (event, record, received, due, fate, _), worth in arrivals:
         assert isinstance(event, GenerationEvent)
-        data, waits = event.data, fate == "waiting"
+        data, partition = event.data, record.partition
+        if worth is None:
+            worth = WORTHLESS._replace(
+                stage="open" if fate == "waiting" else "closed", fate=fate, due=due
+            )
         rows.append(
             (
                 policy,
                 data.generation_id,
-                "open" if waits else "closed",
-                fate,
-                due,
                 received,
                 int(received // 86400),
                 data.segment,
@@ -126,57 +153,73 @@ def _put_generations(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) 
                 "fallback" if data.fallback else data.variant,
                 data.version,
                 int(data.completion_token_ids == ()),
-                record.partition.topic,
-                record.partition.index,
+                partition.topic,
+                partition.index,
                 record.offset,
-                record.value if waits else None,
+                contents.get(data.generation_id),
+                *worth,
             )
         )
-    return _insert(tx, _INSERT, rows, _MEET)
+    put_generations(tx, rows)
 
 
-def _put_feedback(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> list[Any]:
-    """Take in feedback; return generation id and feedback id of what is new."""
-    rows, due_of = [], {}
-    for event, record, received, due, _ in arrivals:
-        assert isinstance(event, FeedbackEvent)
-        data = event.data
-        due_of[data.generation_id] = due
-        rows.append(
-            (
-                policy,
-                data.generation_id,
-                data.feedback_id,
-                data.signal.__struct_config__.tag,
-                event.time.timestamp(),
-                received,
-                _ENCODE(data),
-                record.partition.topic,
-                record.partition.index,
-                record.offset,
-            )
-        )
-    new = _insert(
+def _hold(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
+    """Keep all other transactions from these episodes until this one ends; make rows where none is.
+
+    What is read of an episode afterwards is then all that was committed about it. In one order of
+    ids, so that two transactions that meet never wait for each other in a circle.
+    """
+    due_of = {arrival.event.data.generation_id: arrival.due for arrival in arrivals}
+    insert_rows(
         tx,
+        "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
+        [(policy, name, "orphan", "waiting", due_of[name]) for name in sorted(due_of)],
+        " ON CONFLICT (policy, generation_id) DO UPDATE SET generation_id = excluded.generation_id"
+        " RETURNING 1",
+    )
+
+
+def _put_feedback(
+    tx: Transaction,
+    policy: str,
+    came: Mapping[tuple[str, str], Arrival],
+    known: Mapping[str, Standing],
+) -> list[tuple[str, str]]:
+    """Take in feedback; return generation id and feedback id of what is new."""
+    head = (
         "INSERT INTO feedback (policy, generation_id, feedback_id, kind, acted, received, payload,"
-        ' topic, partition, "offset") VALUES ',
-        rows,
-        " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id",
+        ' topic, partition, "offset") VALUES '
     )
-    tx.executemany(
-        "INSERT INTO episodes (policy, generation_id, stage, fate, due)"
-        " VALUES (?, ?, 'orphan', 'waiting', ?) ON CONFLICT DO NOTHING",
-        [(policy, name, due_of[name]) for name in dict.fromkeys(name for name, _ in new)],
-    )
-    return new
+    # Where there is no row of the generation there is no feedback on it either.
+    first = [names for names in came if names[0] not in known]
+    insert_rows(tx, head, [_feedback_row(policy, came[names]) for names in first])
+    more = [_feedback_row(policy, came[names]) for names in came if names[0] in known]
+    returning = " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id"
+    return first + insert_rows(tx, head, more, returning)
 
 
-def _insert(tx: Transaction, head: str, rows: Sequence[tuple[Any, ...]], tail: str) -> list[Any]:
-    """Insert rows, many to a statement; return all that the statements returned."""
-    found: list[Any] = []
-    for start in range(0, len(rows), AT_ONCE):
-        chunk = rows[start : start + AT_ONCE]
-        marks = "(" + ",".join("?" * len(chunk[0])) + ")"
-        values = [value for row in chunk for value in row]
-        found += tx.execute(head + ",".join([marks] * len(chunk)) + tail, values).fetchall()
-    return found
+def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
+    event, record = arrival.event, arrival.record
+    assert isinstance(event, FeedbackEvent)
+    data, partition = event.data, record.partition
+    return (
+        policy,
+        data.generation_id,
+        data.feedback_id,
+        data.signal.__struct_config__.tag,
+        event.time.timestamp(),
+        arrival.received,
+        _ENCODE(data),
+        partition.topic,
+        partition.index,
+        record.offset,
+    )
+
+
+def _put_orphans(tx: Transaction, policy: str, due_of: Mapping[str, float]) -> None:
+    """Make rows for generations that have not come, so that their feedback waits for them."""
+    insert_rows(
+        tx,
+        "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
+        [(policy, name, "orphan", "waiting", due) for name, due in due_of.items()],
+    )

@@ -12,12 +12,13 @@ Only the rooms `kafka*.py` import the client. Where its habits differ from what 
 
 import contextlib
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from kafka import TopicPartition
 from kafka import errors as failures
 from kafka.structs import OffsetAndMetadata
 
+from .kafka_ends import Ends
 from .kafka_group import Listener, Membership, open_consumer
 from .kafka_settings import KafkaSettings, connecting, create_topics
 from .kafka_sink import KafkaSink
@@ -58,7 +59,7 @@ class KafkaSource:
             ]
         self._unplaced: set[TopicPartition] = set()
         self._placed: dict[TopicPartition, Partition] = {}
-        self._ends: dict[TopicPartition, int] = {}
+        self._ends = Ends(self._consumer)
         self._shown: dict[TopicPartition, OffsetAndMetadata] = {}
         self._show_at = 0.0
         self._lost: set[TopicPartition] = set()
@@ -77,6 +78,7 @@ class KafkaSource:
             self._notice_pause()
             if not self._membership.joining:
                 self._place()
+                self._ends.ask(self._placed)
                 self._show()
             if self._unreported:
                 raise self._unreported.pop(0)
@@ -147,7 +149,7 @@ class KafkaSource:
             return
         names = {each: Partition(topic=each.topic, index=each.partition) for each in self._unplaced}
         stored = self._resume(sorted(names.values()))
-        bounds = self._bounds(names)
+        bounds = self._ends.bounds(names)
         for each, (first, end) in bounds.items():
             wanted = stored.get(names[each], first)
             with contextlib.suppress(
@@ -155,7 +157,7 @@ class KafkaSource:
             ):
                 # Any of these: it was revoked a moment ago, and the listener says so next time.
                 self._consumer.seek(each, wanted)
-                self._placed[each], self._ends[each] = names[each], end
+                self._placed[each] = names[each]
                 self._note(each, wanted)
                 self._unplaced.discard(each)
                 if first <= wanted <= end:
@@ -163,20 +165,8 @@ class KafkaSource:
                 else:
                     self._lose(each, wanted, first, end)
 
-    def _bounds(
-        self, partitions: Iterable[TopicPartition]
-    ) -> dict[TopicPartition, tuple[int, int]]:
-        """Ask for first and end offsets; nothing where the broker does not answer."""
-        wanted = list(partitions)
-        try:
-            firsts = self._consumer.beginning_offsets(wanted, timeout_ms=3000)
-            ends = self._consumer.end_offsets(wanted, timeout_ms=3000)
-        except failures.RetriableError:
-            return {}
-        return {each: (firsts[each], ends[each]) for each in wanted if each in firsts}
-
     def _find_lost(self, wanted: Mapping[TopicPartition, int]) -> None:
-        for each, (first, end) in self._bounds(wanted).items():
+        for each, (first, end) in self._ends.bounds(wanted).items():
             if each in self._placed and each not in self._lost:
                 self._consumer.pause(each)
                 self._lose(each, wanted[each], first, end)
@@ -202,21 +192,22 @@ class KafkaSource:
     def progress(self) -> Mapping[Partition, Progress]:
         """Return how far each assigned partition has been read.
 
-        Without asking the broker: an end is the one that came with the last fetch. So nothing is
-        said while the group is being joined, when more was fetched than handed over, nor shortly
-        after a pause of this process, when the ends are those from before it.
+        Without asking the broker: `poll` did. Nothing is said of a partition whose end was not heard
+        of lately, because the broker is slow or away; nor while the group is being joined, or
+        shortly after a pause of this process, when the ends are those from before it.
         """
         result: dict[Partition, Progress] = {}
         if self._membership.joining or time.monotonic() < self._calm_at:
             return result
         assigned = self._consumer.assignment()
         for each, partition in self._placed.items():
-            if each not in assigned:
-                continue
-            position = self._consumer.position(each, timeout_ms=0)
-            if position is not None:
-                end = max(self._consumer.highwater(each) or 0, self._ends[each])
-                result[partition] = Progress(position=position, end=end)
+            age = self._ends.age(each)
+            if each in assigned and age is not None:
+                position = self._ends.position(each)
+                if position is not None:
+                    result[partition] = Progress(
+                        position=position, end=self._ends.of(each), age_seconds=age
+                    )
         return result
 
     def publish(self, offsets: Mapping[Partition, int]) -> None:

@@ -185,7 +185,7 @@ def count_buried(tx: Transaction, policy: str, partition: Partition, count: int)
 def mark_read_past(
     tx: Transaction, policy: str, progress: Mapping[Partition, Progress], now: float, owner: str
 ) -> None:
-    """Remember that drained partitions hold nothing received before `now`.
+    """Remember that drained partitions hold nothing received before `now`, when their end was asked.
 
     Only of the partitions that are `owner`'s: who lost one does not know where it ends.
     """
@@ -199,7 +199,10 @@ def mark_read_past(
                 " next = CASE WHEN offsets.next = ? THEN excluded.next ELSE offsets.next END"
                 " WHERE offsets.read_past < excluded.read_past AND offsets.owner = excluded.owner"
                 " AND offsets.next <= excluded.next",
-                (policy, partition.topic, partition.index, at.position, now, owner, UNREAD),
+                (
+                    *(policy, partition.topic, partition.index, at.position),
+                    *(now - at.age_seconds, owner, UNREAD),
+                ),
             )
 
 

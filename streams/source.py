@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Partition:
@@ -15,8 +17,7 @@ class Partition:
     """Number of the partition, from 0."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One delivered record, undecoded."""
 
     partition: Partition
@@ -37,6 +38,8 @@ class Progress:
     """Next offset to read."""
     end: int
     """Offset after the last record there was when last asked."""
+    age_seconds: float = 0.0
+    """How long ago that was."""
 
     @property
     def drained(self) -> bool:

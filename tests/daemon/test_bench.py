@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from rlwd.daemon import bench_fill
 from rlwd.daemon.bench import main
+from rlwd.daemon.bench_fill import filled_store
 from rlwd.daemon.bench_gateway import Taken
 from rlwd.daemon.bench_loop import loop_lines
 from rlwd.daemon.bench_records import feedback_event, generation_event
@@ -22,7 +24,12 @@ from rlwd.daemon.bench_table import (
     put_between_markers,
     terminal_table,
 )
+from rlwd.daemon.ingest import open_store
+from rlwd.daemon.scorer import Scorer
+from rlwd.daemon.wire import reward_spec
+from rlwd.streams.episodes import load_episodes
 from rlwd.streams.event import decode_event, encode_event
+from rlwd.streams.join import Joiner
 
 REPORT = {
     "event_to_served_s": {"p50": 8.25, "p95": 14.0, "parts": {"learning": 3.5, "new_part": 1.0}}
@@ -145,6 +152,32 @@ def test_the_records_of_the_bench_are_good_ones() -> None:
         feedback = decode_event(encode_event(feedback_event(number)))
         assert feedback == feedback_event(number)
         assert feedback.data.generation_id == generation_event(number).data.generation_id
+
+
+@pytest.mark.parametrize("slim", [False, True])
+def test_a_filled_store_holds_so_many_open_generations(
+    slim: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each waits under its own id; its content is its own, or, of very many, left out."""
+    monkeypatch.setattr(bench_fill, "SLIM_FROM", 7 if slim else 8)
+    monkeypatch.setattr(bench_fill, "AT_ONCE", 3)
+    monkeypatch.setattr(bench_fill, "SLIM_AT_ONCE", 3)
+    spec = reward_spec("")
+    path = filled_store(
+        tmp_path / "rlwd.db", 7, lambda: Joiner("policy", Scorer(spec), spec.decision_seconds)
+    )
+    store = open_store(path)
+    with store.reading() as view:
+        rows = view.execute(
+            "SELECT generation_id, stage, due > received FROM episodes ORDER BY generation_id"
+        ).fetchall()
+        names = [generation_event(number, "filled").data.generation_id for number in range(7)]
+        assert rows == [(name, "open", 1) for name in names]
+        held = load_episodes(view, "policy", names)
+        assert [episode.id for episode in held] == ([] if slim else names)
+        keys = "SELECT (SELECT COUNT(*) FROM event_keys) + (SELECT COUNT(*) FROM new_keys)"
+        assert view.execute(keys).fetchone() == (7,)
+    store.close()
 
 
 def test_an_unknown_part_is_named() -> None:

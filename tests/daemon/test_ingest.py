@@ -1,6 +1,8 @@
 """One poll is one transaction; whatever refuses it, what was polled is read again (CONTRACTS 15, 16)."""
 
+import gc
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,10 @@ from ledger_by_hand import Ledger, generation
 
 from rlwd.daemon.ingest import Ingest, open_store
 from rlwd.streams.embedded import EmbeddedSink, EmbeddedSource
+from rlwd.streams.intake import Taken
 from rlwd.streams.offsets import Tally, advance_offset, load_offsets, watermark
 from rlwd.streams.source import Partition
+from rlwd.streams.transaction import Transaction
 
 TOPICS = ("generations", "feedback")
 
@@ -100,3 +104,26 @@ def test_a_url_names_a_server_and_a_path_a_file(tmp_path: Path) -> None:
         open_store("postgresql://127.0.0.1:1/state")
     open_store(str(tmp_path / "state.db")).close()
     assert (tmp_path / "state.db").exists()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_python_collects_between_polls_and_not_within_one(
+    sink: EmbeddedSink, ingest: Ingest, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector is off while a poll is taken in, and as it was afterwards, whatever came."""
+    seen: list[bool] = []
+    real = ingest.joiner.settle
+
+    def settle(tx: Transaction, taken: Taken, now: float) -> int:
+        seen.append(gc.isenabled())
+        if fails:
+            raise RuntimeError("disk")
+        return real(tx, taken, now)
+
+    monkeypatch.setattr(ingest.joiner, "settle", settle)
+    write(sink, range(3))
+    assert gc.isenabled()
+    with pytest.raises(RuntimeError, match="disk") if fails else nullcontext():
+        ingest.step(1.0, 0.0, 100)
+    assert gc.isenabled()
+    assert seen == [False]

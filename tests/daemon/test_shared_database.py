@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from rlwd.daemon.sealing import BatchSettings, seal
 from rlwd.daemon.status_page import print_status
 from rlwd.learner.candidate import SealedBatch
 from rlwd.streams.embedded import EmbeddedSink, EmbeddedSource
+from rlwd.streams.intake import Taken
 from rlwd.streams.signals import Rejected
 from rlwd.streams.source import Record
 from rlwd.streams.store import Store
@@ -211,13 +212,13 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     assert ingest.step(1.0, 0.0, 10).counts.accepted == 10
     real = ledger.joiner.settle
 
-    def broken(tx: Transaction, ids: Sequence[str], now: float) -> int:
+    def broken(tx: Transaction, taken: Taken, now: float) -> int:
         with psycopg.connect(url, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"
                 " WHERE relation = 'episodes'::regclass AND pid <> pg_backend_pid()"
             )
-        return real(tx, ids, now)
+        return real(tx, taken, now)
 
     ledger.joiner.settle = broken  # type: ignore[method-assign]
     assert ingest.step(2.0, 0.0, 10).counts.delivered == 0

@@ -159,6 +159,13 @@ def test_rounding_above_zero_is_taken() -> None:
     assert decode_event(raw(generation(), logprobs=[1e-6, 0.0]))
 
 
+def test_the_outermost_token_ids_are_taken() -> None:
+    """0 and the largest number of 31 bits are ids like any other."""
+    outermost = (0, 2**31 - 1)
+    event = generation(prompt_token_ids=outermost, completion_token_ids=outermost)
+    assert decode_event(encode_event(event)) == event
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
@@ -170,6 +177,10 @@ def test_rounding_above_zero_is_taken() -> None:
         ({"completion_token_ids": None}, r"\$\.data\.logprobs: given without"),
         ({"logprobs": [-0.1, None]}, r"`\$\.data\.logprobs\[1\]`"),
         ({"prompt_token_ids": ["a"]}, r"`\$\.data\.prompt_token_ids\[0\]`"),
+        ({"prompt_token_ids": [5, -1]}, r">= 0.*`\$\.data\.prompt_token_ids\[1\]`"),
+        ({"prompt_token_ids": [2**31]}, r"<= 2147483647.*`\$\.data\.prompt_token_ids\[0\]`"),
+        ({"completion_token_ids": [-7, 8]}, r"`\$\.data\.completion_token_ids\[0\]`"),
+        ({"completion_token_ids": [7, 2**63]}, r"`\$\.data\.completion_token_ids\[1\]`"),
         ({"generation_id": ""}, r"`\$\.data\.generation_id`"),
         ({"session_id": 7}, r"`\$\.data\.session_id`"),
         ({"consent": "yes"}, r"`\$\.data\.consent`"),

@@ -33,7 +33,9 @@ def test_the_words_are_gone(ledger: Ledger) -> None:
     ledger.take(*RECORDS)
     with ledger.store.transaction() as tx:
         expire(tx, "policy", 500.0)
-    assert ledger.ask("SELECT COUNT(*) FROM episodes WHERE payload IS NOT NULL") == (1,)
+    assert ledger.ask("SELECT COUNT(*) FROM episodes WHERE content IS NOT NULL") == (1,)
+    assert ledger.ask("SELECT generation_id FROM contents") == ("young",)
+    assert ledger.ask("SELECT COUNT(*) FROM contents") == (1,)
     with ledger.store.reading() as view:
         rows = view.execute("SELECT kind, payload FROM feedback ORDER BY kind").fetchall()
     assert [kind for kind, _ in rows] == ["accepted", "followed_up"]
@@ -55,4 +57,4 @@ def test_a_sealed_episode_is_not_touched(ledger: Ledger) -> None:
     with ledger.store.transaction() as tx:
         tx.execute("UPDATE episodes SET stage = 'sealed', batch_id = 1 WHERE reward = 1.0")
         assert expire(tx, "policy", 500.0) == 1
-    assert ledger.ask("SELECT payload IS NULL FROM episodes WHERE generation_id = 'old'") == (0,)
+    assert ledger.ask("SELECT content IS NULL FROM episodes WHERE generation_id = 'old'") == (0,)

@@ -123,6 +123,8 @@ def test_what_the_decoder_takes_is_valid(name: str, event: dict[str, Any]) -> No
         ("generation.v1.json", {**GENERATION, "id": ""}),
         ("generation.v1.json", with_data(GENERATION, session_id="")),
         ("generation.v1.json", with_data(GENERATION, prompt_token_ids=["5"])),
+        ("generation.v1.json", with_data(GENERATION, prompt_token_ids=[-1])),
+        ("generation.v1.json", with_data(GENERATION, completion_token_ids=[7, 2**31])),
         ("generation.v1.json", with_data(GENERATION, logprobs_mode="cooked")),
         ("generation.v1.json", with_data(GENERATION, sampling={"temperature": -1})),
         ("feedback.v1.json", with_data(FEEDBACK, signal={"kind": "liked"})),
