@@ -9,16 +9,15 @@ from rich.table import Table
 from ..learner.manifest import read_manifests
 from ..streams.offsets import accept_gap
 from ..streams.source import Partition
-from ..streams.store import Store
 from .audit import Audit, audit
 from .config import Config
 from .explain import explain
-from .wire import state_store
+from .wire import existing_store
 
 
 def run_audit(config: Config, *, as_json: bool) -> int:
     """Print the audit; return 1 where it does not close."""
-    store = _existing(config)
+    store = existing_store(config)
     with store.reading() as view:
         found = audit(
             view,
@@ -39,7 +38,7 @@ def run_accept_gap(config: Config, partition: str, offset: int) -> None:
     topic, _, index = partition.rpartition("/")
     if not topic or not index.isdecimal():
         raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
-    store = _existing(config)
+    store = existing_store(config)
     with store.transaction() as tx:
         given_up = accept_gap(tx, config.policy, Partition(topic=topic, index=int(index)), offset)
     store.close()
@@ -48,18 +47,11 @@ def run_accept_gap(config: Config, partition: str, offset: int) -> None:
 
 def run_explain(config: Config, generation_id: str) -> None:
     """Print one generation's story."""
-    store = _existing(config)
+    store = existing_store(config)
     with store.reading() as view:
         story = explain(view, config.policy, generation_id)
     store.close()
     print(orjson.dumps(story, option=orjson.OPT_INDENT_2).decode())
-
-
-def _existing(config: Config) -> Store:
-    place = config.state_database
-    if isinstance(place, Path) and not place.exists():
-        raise ValueError(f"{place}: no state database; has `rlwd run` ever started here?")
-    return state_store(config)
 
 
 def _print(console: Console, found: Audit) -> None:

@@ -15,9 +15,10 @@ from rich.console import Console
 from .bench_gateway import bench_gateway
 from .bench_ingest import bench_ingest
 from .bench_loop import bench_loop
+from .bench_swaps import bench_swaps
 from .bench_table import Line, machine, markdown_table, put_between_markers, terminal_table
 
-PARTS = ("ingest", "gateway", "loop")
+PARTS = ("ingest", "gateway", "swap", "loop")
 WIDTH = 170
 
 
@@ -35,11 +36,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines += bench_ingest(
             records=given.records,
             rounds=given.rounds,
-            already_open=(10_000, 100_000, *((1_000_000,) if given.large else ())),
+            already_open=(
+                *(10_000, 100_000),
+                *((1_000_000,) if given.large else ()),
+                *given.open,
+            ),
             say=console.log,
         )
     if "gateway" in parts:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
+    if "swap" in parts:
+        lines += bench_swaps(swaps=given.swaps, rounds=given.rounds, say=console.log)
     if "loop" in parts:
         lines += bench_loop(
             report=given.demo_report, seconds=given.demo_seconds, seed=given.seed, say=console.log
@@ -62,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=5, help="rounds, taken in turns")
     parser.add_argument("--records", type=int, default=30_000, help="records to ingest")
     parser.add_argument("--large", action="store_true", help="also with a million open generations")
+    parser.add_argument(
+        "--open",
+        type=int,
+        action="append",
+        default=[],
+        help="also with so many open generations; from 10,000,000 on without their content",
+    )
+    parser.add_argument("--swaps", type=int, default=120, help="swaps under load, in all rounds")
     parser.add_argument("--demo-report", type=Path, help="read this demo's report, run none")
     parser.add_argument("--demo-seconds", type=float, default=90.0, help="longest for the crowd")
     parser.add_argument("--seed", type=int, default=0, help="of the demo")

@@ -50,14 +50,14 @@ def make_policy(folder: Path, say: Callable[[str], None]) -> tuple[Path, ServedV
 
 
 @contextlib.contextmanager
-def real_engine(model: Path, folder: Path) -> Iterator[tuple[str, str]]:
-    """Run vLLM where it is installed, else the embedded engine; yield its address and name."""
+def real_engine(model: Path, folder: Path) -> Iterator[tuple[VllmServer | EngineServer, str]]:
+    """Run vLLM where it is installed, else the embedded engine; yield it and its name."""
     if importlib.util.find_spec("vllm") is not None:
         with VllmServer(model, folder) as vllm:
-            yield vllm.url, "vLLM"
+            yield vllm, "vLLM"
     else:
         with EngineServer(model, folder) as engine:
-            yield engine.url, "the embedded engine (no vLLM here)"
+            yield engine, "the embedded engine (no vLLM here)"
 
 
 @contextlib.contextmanager

@@ -77,10 +77,10 @@ def bench_gateway(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
         lines: list[Line] = []
         with real_engine(model, folder) as (engine, name):
             say(f"gateway: {name} is up")
-            client = HttpEngine(engine)
+            client = HttpEngine(engine.url)
             client.load(version.version, adapter)
             client.close()
-            lines += _measure(folder / "real", engine, name, version, rounds, say)
+            lines += _measure(folder / "real", engine.url, name, version, rounds, say)
         with fake_engine(folder) as engine:
             say("gateway: the fake engine is up")
             fake = _measure(folder / "fake", engine, "a fake engine", version, rounds, say)
@@ -154,7 +154,7 @@ async def _rounds(
             seconds: dict[str, list[float]] = {name: [] for name in doors}
             for _ in range(ALONE):
                 for name, door in doors.items():
-                    seconds[name].append(await _ask(session, door, streamed))
+                    seconds[name].append(await ask(session, door, streamed))
             for name, door in doors.items():
                 began = time.perf_counter()
                 many = await _crowd(session, door, streamed)
@@ -169,14 +169,14 @@ async def _crowd(session: aiohttp.ClientSession, door: Door, streamed: bool) -> 
     left = iter(range(TOGETHER))
 
     async def one() -> list[float]:
-        return [await _ask(session, door, streamed) for _ in left]
+        return [await ask(session, door, streamed) for _ in left]
 
     return [
         each for some in await asyncio.gather(*(one() for _ in range(STREAMS))) for each in some
     ]
 
 
-async def _ask(session: aiohttp.ClientSession, door: Door, streamed: bool) -> float:
+async def ask(session: aiohttp.ClientSession, door: Door, streamed: bool) -> float:
     """Ask once and read all of the answer; return how many seconds it took."""
     raw = orjson.dumps({**BODY, **door.extra, "stream": streamed})
     headers = {"Content-Type": "application/json"}

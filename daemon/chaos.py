@@ -18,7 +18,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,11 @@ import orjson
 
 from ..ops.kafka_server import KafkaServer
 from ..ops.server import Server
-from ..streams.kafka import KafkaSettings, KafkaSink
+from .chaos_instants import recover, run_instants, until
 from .chaos_proof import prove
-from .config import StreamSettings, load_config
+from .config import load_config
 from .crowd import Crowd
 from .demo_house import DemoHouse
-from .instants import Instant
 from .work import hidden_preference
 
 VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
@@ -40,11 +39,10 @@ PAUSE_SECONDS = (0.3, 6.0)
 """Between two kills: long enough for some work to be done, short enough to hit it in the middle."""
 EPISODES = 48
 """To a batch: small, so that many are sealed, applied and offered meanwhile."""
-INSTANT_SECONDS = 120.0
 PRETRAINING_STEPS = 60
 """Enough for answers of the right length; what they are worth does not matter here."""
-HEALTHY_SECONDS = 90.0
 DRAIN_SECONDS = 90.0
+VLLM_SECONDS = 240.0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -72,44 +70,13 @@ class Chaos:
         self.house, self.broker, self.wanted, self.victims = house, broker, kills, victims
         self.rng, self.toll = random.Random(seed), Toll()
 
-    async def run_instants(self, crowd: Crowd) -> None:
-        """End the daemon once at each instant between two durable writes, one after the other."""
-        crowding = asyncio.create_task(crowd.run())
-        try:
-            for instant in Instant:
-                await asyncio.to_thread(self._die_at, instant)
-        finally:
-            crowd.stopping.set()
-        await asyncio.to_thread(self._recover)
-        await crowding
-
-    def _die_at(self, instant: Instant) -> None:
-        daemon = self.house.daemon
-        daemon.stop()
-        daemon.environment["RLWD_CRASH_AT"] = instant
-        daemon.spawn()
-        if instant is Instant.FORWARDED:
-            self._poison()
-        _until(lambda: not daemon.alive, INSTANT_SECONDS, f"instant {instant}")
-        self.toll.kills[f"daemon at {instant}"] += 1
-        daemon.environment.pop("RLWD_CRASH_AT")
-        daemon.spawn()
-        _until(daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
-
-    def _poison(self) -> None:
-        """Write a record that is no event, so that there is a dead letter to forward."""
-        sink = KafkaSink(KafkaSettings(bootstrap_servers=(self.broker.bootstrap,)))
-        sink.send(StreamSettings().generations, "poison", b"no event")
-        sink.flush(30.0)
-        sink.close()
-
     async def run(self, crowd: Crowd) -> None:
         """Kill as often as wanted, then let everything come back and the crowd go home."""
         crowding = asyncio.create_task(crowd.run())
         while self.toll.kills.total() < self.wanted:
             await asyncio.sleep(self.rng.uniform(*PAUSE_SECONDS))
             await asyncio.to_thread(self._kill, self.rng.choice(self.victims))
-        await asyncio.to_thread(self._recover)
+        await asyncio.to_thread(recover, self.house, self.broker)
         await asyncio.sleep(3.0)
         crowd.stopping.set()
         await crowding
@@ -127,6 +94,10 @@ class Chaos:
         if not server.alive:
             server.spawn()
             return
+        if victim == "engine" and self.house.vllm:
+            # It takes half a minute to start: killed before it serves, it would never do any harm.
+            until(server.healthy, VLLM_SECONDS, server.name)
+            time.sleep(self.rng.uniform(*PAUSE_SECONDS))
         server.kill()
         self.toll.kills[victim] += 1
         server.spawn()
@@ -142,20 +113,6 @@ class Chaos:
             self.toll.missed += 1
             return
         self.toll.kills["learner"] += 1
-
-    def _recover(self) -> None:
-        for server in (self.broker, self.house.engine, self.house.daemon, self.house.gateway):
-            if not server.alive:
-                server.spawn()
-            _until(server.healthy, HEALTHY_SECONDS, server.name)
-
-
-def _until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.25)
 
 
 def run_chaos(
@@ -192,7 +149,10 @@ def run_chaos(
         )
         chaos = Chaos(house, broker, kills=kills, seed=seed, victims=victims)
         with house.running():
-            asyncio.run(chaos.run_instants(crowd) if instants else chaos.run(crowd))
+            if instants:
+                asyncio.run(run_instants(house, broker, crowd, chaos.toll.kills))
+            else:
+                asyncio.run(chaos.run(crowd))
             _drain(house, crowd)
         return prove(load_config(house.config), crowd.tally, chaos.toll.kills)
 
@@ -205,7 +165,7 @@ def _drain(house: DemoHouse, crowd: Crowd) -> None:
         return bool(live) and live.get("generations", 0) >= len(crowd.tally.answered)
 
     try:
-        _until(settled, DRAIN_SECONDS, "the ledger")
+        until(settled, DRAIN_SECONDS, "the ledger")
     except TimeoutError as problem:
         print(problem, file=sys.stderr)
     time.sleep(3.0)

@@ -57,7 +57,7 @@ def rewards_now(store: Store, config: Config) -> Rewards:
         ids = [
             row[0]
             for row in view.execute(
-                "SELECT generation_id FROM episodes WHERE policy = ? AND payload IS NOT NULL",
+                "SELECT generation_id FROM episodes WHERE policy = ? AND content IS NOT NULL",
                 (config.policy,),
             ).fetchall()
         ]
@@ -74,7 +74,8 @@ def replayed_rewards(config: Config) -> Rewards:
     spec = reward_spec(config.reward_spec)
     with TemporaryDirectory(prefix="rlwd-chaos-") as folder:
         store = open_store(Path(folder) / "rlwd.db")
-        ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+        joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
+        ingest = Ingest(store, joiner)
         # A group and a member of its own: the live one's offsets decide nothing here either.
         kafka = msgspec.structs.replace(
             config.stream.kafka, group_id="rlwd-chaos-proof", group_instance_id=""

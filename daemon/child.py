@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import structlog
@@ -51,7 +52,11 @@ class LearnerChild:
             return False
         log.warning("learner_died", returncode=self.process.returncode, pid=self.process.pid)
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self.process).close()
         self.process = None
+        # Its last words go too: who asked and died cannot be told what to do.
+        self._reports = queue.SimpleQueue()
         return True
 
     def ensure(self, now: float) -> None:
@@ -63,10 +68,10 @@ class LearnerChild:
     def send(self, command: Command) -> None:
         """Give the child its next command; where it died, `reap` will say so."""
         assert self.process is not None, "no learner to command"
-        assert self.process.stdin is not None, "learner without a pipe"
+        pipe = _pipe(self.process)
         try:
-            self.process.stdin.write(encode_line(command))
-            self.process.stdin.flush()
+            pipe.write(encode_line(command))
+            pipe.flush()
         except BrokenPipeError:
             log.warning("learner_gone", command=type(command).__name__)
 
@@ -83,9 +88,8 @@ class LearnerChild:
         """Close the pipe, which ends the child even in mid-step; False where it had to be killed."""
         if self.process is None:
             return True
-        assert self.process.stdin is not None, "learner without a pipe"
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
+            _pipe(self.process).close()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -119,8 +123,14 @@ class LearnerChild:
     @staticmethod
     def _read(process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]") -> None:
         assert process.stdout is not None, "learner without a pipe"
-        for line in process.stdout:
-            try:
-                reports.put(decode_report(line))
-            except (msgspec.ValidationError, msgspec.DecodeError):
-                log.warning("learner_said", line=line.decode(errors="replace").rstrip())
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    reports.put(decode_report(line))
+                except (msgspec.ValidationError, msgspec.DecodeError):
+                    log.warning("learner_said", line=line.decode(errors="replace").rstrip())
+
+
+def _pipe(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    assert process.stdin is not None, "learner without a pipe"
+    return process.stdin

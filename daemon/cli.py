@@ -133,6 +133,34 @@ def accept_gap(
 
 
 @app.command()
+def rollback(
+    what: Annotated[str, typer.Argument(help="champion, candidate, or a version by name.")],
+    reason: Annotated[str, typer.Option(help="Why; kept in the trail and shown in MLflow.")],
+    config: ConfigFile = Path("rlwd.toml"),
+) -> None:
+    """Take a version back, now and for good: users, engines and learner go back to the one before."""
+    from .config import load_config
+    from .takeback import run_rollback
+
+    raise typer.Exit(run_rollback(load_config(config), what, reason))
+
+
+@app.command()
+def erase(
+    user: Annotated[str, typer.Argument(help="The user as the product names them.")],
+    hashed: Annotated[
+        bool, typer.Option("--hashed", help="It is the keyed hash that the records carry.")
+    ] = False,
+    config: ConfigFile = Path("rlwd.toml"),
+) -> None:
+    """Forget a person everywhere, and name the versions that had learned from them."""
+    from .config import load_config
+    from .erase import run_erase
+
+    raise typer.Exit(run_erase(load_config(config), user, hashed=hashed))
+
+
+@app.command()
 def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
     """Tell one generation's whole story, as JSON."""
     from .audit_page import run_explain

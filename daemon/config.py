@@ -33,6 +33,9 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Longest wait for records in one turn of the loop."""
     poll_records: int = 2000
     """Most records in one turn."""
+    data_folder: str = ""
+    """Shared by all gateways and daemons: events over the broker's limit go here, and references to
+    them onto the log. Empty: such a generation is kept without its tokens."""
     kafka: KafkaSettings = KafkaSettings()
     """Used where `kind` is kafka."""
 
@@ -75,6 +78,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """SIGTERM finishes in order within this."""
     retention_days: float = 30.0
     """How long the content of an episode is kept; set it above the log's own retention."""
+    keep_checkpoints: int = 8
+    """Newest checkpoints that keep their weights, besides those that something names; of the others
+    the manifests stay."""
     look_seconds: float = 10.0
     """Time between two looks at a rollout."""
     stream: StreamSettings = StreamSettings()
@@ -101,6 +107,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"http.token: required, because http.host is {self.http.host}")
         if self.retention_days <= 0:
             raise ValueError(f"retention_days: {self.retention_days} is not above 0")
+        if self.keep_checkpoints < 2:
+            raise ValueError(
+                "keep_checkpoints: below 2 a damaged newest one has none to fall back to"
+            )
         if not self.learner.model:
             raise ValueError("learner.model: names no folder of a Hugging Face model")
         if self.database and not self.database.startswith(("$", *POSTGRES)):
@@ -128,6 +138,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def log_path(self) -> Path:
         """The embedded log."""
         return self.state_path / "log.db"
+
+    @property
+    def data_path(self) -> Path | None:
+        """Folder of what is too large for the log; None where there is none."""
+        return Path(self.stream.data_folder) if self.stream.data_folder else None
 
     @property
     def flags_path(self) -> Path:
@@ -182,9 +197,13 @@ def _anchored(config: Config, folder: Path) -> Config:
         generations_topic=config.stream.generations,
         feedback_topic=config.stream.feedback,
     )
+    data = config.stream.data_folder
     return msgspec.structs.replace(
         config,
         state=str(state),
+        stream=msgspec.structs.replace(
+            config.stream, data_folder=str(folder / data) if data else ""
+        ),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=gateway,

@@ -1,4 +1,4 @@
-"""Health: /livez /readyz /metrics /statusz, answered by a thread of its own."""
+"""Health: a page for people, /livez /readyz /metrics /statusz, answered by a thread of its own."""
 
 import asyncio
 import threading
@@ -10,6 +10,8 @@ from typing import Any
 import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from .page import render
 
 STUCK_SECONDS = 60.0
 """A loop that did not turn for so long is not alive."""
@@ -78,6 +80,7 @@ class HealthServer:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
+                web.get("/", self._page),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
@@ -120,6 +123,11 @@ class HealthServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         page = generate_latest(self.registry)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        stored = await asyncio.to_thread(self.status)
+        page = render(stored, dict(self.vitals.live), dict(self.vitals.problems))
+        return web.Response(text=page, content_type="text/html")
 
     async def _statusz(self, _request: web.Request) -> web.Response:
         stored = await asyncio.to_thread(self.status)

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Instant(StrEnum):
-    """Where the daemon may be killed on purpose."""
+    """Where a process may be killed on purpose."""
 
     INGESTED = "ingested"
     """A poll is committed; its offsets are not shown to the log yet."""
@@ -26,6 +26,10 @@ class Instant(StrEnum):
     """The flag file says the new; that is not confirmed."""
     FORWARDED = "forwarded"
     """Dead letters are on their topic; the database does not know."""
+    TAKEN_BACK = "taken_back"
+    """A version is taken back in the tables; neither flags nor learner know."""
+    RETURNED = "returned"
+    """The learner's way back is durable; the ledger does not know."""
 
 
 _WANTED = os.environ.get("RLWD_CRASH_AT", "")

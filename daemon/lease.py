@@ -1,7 +1,13 @@
-"""Lease: the control role is one; a second daemon refuses, naming the holder (CONTRACTS 23, 24)."""
+"""Lease: the control role is one; a second daemon refuses, naming the holder (CONTRACTS 23, 24).
+
+Renewing now and then tells others that the holder lives. It does not fence: a daemon that was paused
+past its lease wakes up in the middle of a turn. So each of its transactions holds the lease itself.
+"""
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,14 +77,30 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
     return Lease(policy=policy, epoch=epoch)
 
 
+def hold_lease(tx: Transaction, lease: Lease) -> None:
+    """Keep everybody else from taking over until the transaction ends.
+
+    Raises LeaseLost, naming who is in charge now, where another daemon took over before.
+    """
+    row = tx.execute(
+        "SELECT epoch, host, pid FROM leases WHERE policy = ? AND role = 'control'" + row_lock(tx),
+        (lease.policy,),
+    ).fetchone()
+    if row is None or row[0] != lease.epoch:
+        epoch, host, pid = row or (0, "", 0)
+        heir = f"process {pid} on {host}" if pid else "nobody"
+        raise LeaseLost(
+            f"policy {lease.policy!r}: epoch {lease.epoch} is over: {heir} is in charge"
+            f" (epoch {epoch})"
+        )
+
+
 def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
     """Say that this daemon lives; raises LeaseLost where another one took over."""
-    kept = tx.execute(
-        "UPDATE leases SET seen = ? WHERE policy = ? AND role = 'control' AND epoch = ?",
-        (now, lease.policy, lease.epoch),
+    hold_lease(tx, lease)
+    tx.execute(
+        "UPDATE leases SET seen = ? WHERE policy = ? AND role = 'control'", (now, lease.policy)
     )
-    if kept.rowcount != 1:
-        raise LeaseLost(f"policy {lease.policy!r}: epoch {lease.epoch} is over")
 
 
 def release_lease(store: Store, lease: Lease) -> None:
@@ -88,6 +110,34 @@ def release_lease(store: Store, lease: Lease) -> None:
             "UPDATE leases SET seen = 0, pid = 0 WHERE policy = ? AND epoch = ?",
             (lease.policy, lease.epoch),
         )
+
+
+class LeasedStore(Store):
+    """The state database in the hands of the daemon in charge: no transaction outlives its lease.
+
+    Each one raises LeaseLost, before it did anything, once another daemon took over; and while one
+    is open nobody can.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self.name, self._store, self._lease = store.name, store, lease
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Yield a transaction that holds the lease, and commits or leaves no trace."""
+        with self._store.transaction() as tx:
+            hold_lease(tx, self._lease)
+            yield tx
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Yield a consistent view; it decides nothing, so it may be of any epoch."""
+        with self._store.reading() as view:
+            yield view
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

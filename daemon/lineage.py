@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from ..learner.candidate import Manifest, sequence_of
 
 
@@ -16,7 +18,15 @@ class Lineage:
     """
 
     def __init__(self, manifests: Iterable[Manifest]) -> None:
-        self.by_sequence = {manifest.sequence: manifest for manifest in manifests}
+        self.by_sequence: dict[int, Manifest] = {}
+        self.add(manifests)
+
+    def add(self, manifests: Iterable[Manifest]) -> None:
+        """Take in later checkpoints; only of their descent anything is kept."""
+        for each in manifests:
+            self.by_sequence[each.sequence] = msgspec.structs.replace(
+                each, episode_ids=(), held_out_ids=(), applied=(), skipped=(), reverted=()
+            )
 
     def chain(self, sequence: int | None) -> list[Manifest]:
         """Return the checkpoint and its ancestors, newest first."""

@@ -1,5 +1,6 @@
 """Loop: poll, join, score; learn; release; commit last."""
 
+import contextlib
 import time
 from collections.abc import Callable
 
@@ -61,6 +62,9 @@ class Daemon:
         self.stop_seconds, self.clock = stop_seconds, clock
         self.retention_days = retention_days
         self.lifecycle = Lifecycle()
+        self.away: str | None = None
+        """What keeps the database from being reached, while it does."""
+        self._champion = ""
         self._renewed = 0.0
         self._ready = False
 
@@ -71,13 +75,34 @@ class Daemon:
             try:
                 while not self.lifecycle.stopping:
                     self.tick(self.clock())
+            except LeaseLost:
+                # Whoever took over starts its own learner; ours must not write another line.
+                self.training.child.stop(0.0)
+                raise
             finally:
                 self.shutdown(Deadline.after(self.stop_seconds))
 
     def tick(self, now: float) -> None:
+        """Turn once; where the database is away, go on from its tables when it is back.
+
+        Raises LeaseLost where another daemon took over.
+        """
+        try:
+            self._turn(now)
+        except ConnectionError as problem:
+            # Engines, log and MLflow are minded where they are asked: this is the database.
+            if self.away is None:
+                log.warning("database_away", problem=str(problem))
+            self.away = str(problem)
+            time.sleep(self.poll_seconds)
+        else:
+            self.away = None
+        self._tell()
+
+    def _turn(self, now: float) -> None:
         """Take in what people did, learn from it, let out what was learned."""
         self._keep_lease(now)
-        ingested = self.ingest.step(now, self.poll_seconds, self.poll_records)
+        self.metrics.ingested(self.ingest.step(now, self.poll_seconds, self.poll_records))
         began = time.perf_counter()
         finished = self.training.step(now, self.release.undecided, self.release.owes_return)
         # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
@@ -86,8 +111,7 @@ class Daemon:
         self.release.step(now)
         for intent in self.jobs.drain():
             self._do(intent, now)
-        self._tell()
-        self.metrics.ingested(ingested)
+        self._champion = self.release.champion_version()
         self.metrics.ticked(time.perf_counter() - began)
 
     def startup(self) -> None:
@@ -108,19 +132,16 @@ class Daemon:
         # Half of what is left: a server that is away must not cost the rest its time.
         left = self.mirror.close(min(10.0, deadline.left / 2))
         self.health.stop()
-        release_lease(self.store, self.lease)
+        with contextlib.suppress(LeaseLost, ConnectionError):
+            # Another's by now, or the server is away: there is nothing to let go of.
+            release_lease(self.store, self.lease)
         self.store.close()
         log.info("daemon_stopped", learner_in_order=in_order, mirror_left=left)
 
     def _keep_lease(self, now: float) -> None:
         if now - self._renewed >= RENEW_SECONDS:
             with self.store.transaction() as tx:
-                try:
-                    renew_lease(tx, self.lease, now)
-                except LeaseLost:
-                    # Whoever took over starts its own learner; ours must not write another line.
-                    self.training.child.stop(0.0)
-                    raise
+                renew_lease(tx, self.lease, now)
             self._renewed = now
 
     def _do(self, intent: Intent, now: float) -> None:
@@ -149,7 +170,7 @@ class Daemon:
             self.metrics.fates(count_fates(view, self.policy))
         self.metrics.state(
             learner_up=self.training.child.alive,
-            champion=self.release.champion_version(),
+            champion=self._champion,
             pending=self.mirror.pending,
             dropped=self.mirror.dropped,
         )
@@ -167,16 +188,16 @@ class Daemon:
             "learner_up": self.training.child.alive,
             "learner_pid": self.training.child.pid,
             "rollout": self.release.stage,
-            "champion": self.release.champion_version(),
+            "champion": self._champion,
             "epoch": self.lease.epoch,
             "delivered": self.ingest.delivered,
         }
         self.vitals.report("log", self.ingest.problem)
-        self.vitals.report("database", self.ingest.away)
-        self.vitals.report("engine", self.release.problem)
+        self.vitals.report("database", self.away or self.ingest.away)
+        self.vitals.report("engine", self.release.fleet.problem)
         self.vitals.report("learner", None if self.training.head is not None else "starting")
         if not self._ready and not self.vitals.problems:
             self._ready = True
-            log.info("daemon_ready", champion=self.release.champion_version())
+            log.info("daemon_ready", champion=self._champion)
             notify("READY=1")
         notify("WATCHDOG=1")

@@ -5,16 +5,16 @@ people did. Each step can be repeated after a crash: loading what is loaded, wri
 under a new generation and looking again change nothing that was decided.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
 
 from ..learner.candidate import Candidate, Manifest
 from ..learner.manifest import candidate_of
-from ..ops import candidates, reigns
-from ..ops.engine import Engine, Proof, check_adapter, prove
-from ..ops.flags import read_flags, to_document, write_flags
+from ..ops import candidates, reigns, rollouts
+from ..ops.adapter import DamagedAdapter, check_adapter
+from ..ops.engine import Proof
 from ..ops.gate import GateSettings, judge
 from ..ops.guardrail import Observation, VariantObservation
 from ..ops.rollout_controller import RolloutController
@@ -23,9 +23,14 @@ from ..ops.stage import Rollout, Stage
 from ..streams.exposure import VariantTally, exposures, user_sums
 from ..streams.store import Store
 from ..streams.transaction import Transaction
+from .flagging import project
+from .fleet import Fleet
 from .instants import Instant, reach
 
 log = structlog.get_logger()
+
+RETOLD = 8
+"""How many of the last rollouts are looked at for moves that somebody else made."""
 
 
 class Release:
@@ -36,23 +41,23 @@ class Release:
         store: Store,
         policy: str,
         controller: RolloutController,
-        engines: list[Engine],
+        fleet: Fleet,
         gate: GateSettings,
         *,
         flags: Path,
         checkpoints: Path,
         look_seconds: float,
         moved: Callable[[Rollout], None] = lambda rollout: None,
+        looked: Callable[[Rollout, float], None] = lambda rollout, now: None,
     ) -> None:
         self.store, self.policy, self.controller = store, policy, controller
-        self.engines, self.gate = engines, gate
+        self.fleet, self.gate = fleet, gate
         self.flags, self.checkpoints, self.look_seconds = flags, checkpoints, look_seconds
-        self.moved = moved
+        self.moved, self.looked = moved, looked
         self.stage = ""
-        self.problem: str | None = "nothing was loaded yet"
         self._looked_at = 0.0
         self._rewritten = False
-        self._holds: set[str] = set()
+        self._told: dict[str, str] = {}
 
     def register(self, tx: Transaction, manifest: Manifest, now: float) -> None:
         """Write down a checkpoint as what it is: v0, a candidate, or the learner's way back."""
@@ -60,6 +65,10 @@ class Release:
             self.controller.returned(tx, now)
         elif manifest.parent_sequence is None or manifest.batch_id in manifest.applied:
             self.controller.register(tx, candidate_of(self.checkpoints, manifest), now)
+
+    def kept(self, tx: Transaction, now: float) -> set[int]:
+        """Return the checkpoints that flags, engines or a way back still name."""
+        return self.controller.kept(tx, now)
 
     def champion(self) -> int | None:
         """Return the sequence of what is served; None before v0 exists."""
@@ -94,43 +103,22 @@ class Release:
         if now - self._looked_at >= self.look_seconds:
             self._looked_at = now
             self._look(now)
-        if self.problem is not None or self._needs_loading(now):
-            self.reconcile(now)
+        wanted = self._wanted(now)
+        if self.fleet.problem is not None or not self.fleet.has(wanted):
+            self.fleet.fill(wanted)
         # What every engine has had may be named even while one is away: it is filled before it
         # serves again, and a rollback waits for nobody.
-        if not self._needs_loading(now):
+        if self.fleet.has(wanted):
             self._project(now)
 
-    def reconcile(self, now: float) -> bool:
-        """See that every engine holds what it should and nothing of ours besides; True if so.
+    def reconcile(self, now: float) -> None:
+        """See that every engine holds what it should and nothing of ours besides."""
+        if self.champion() is not None:
+            self.fleet.fill(self._wanted(now))
 
-        An engine that came back empty is filled here before any flag may route to it.
-        """
+    def _wanted(self, now: float) -> dict[str, Candidate]:
         with self.store.reading() as view:
-            if reigns.champion(view, self.policy) is None:
-                return False
-            wanted = self.controller.should_be_loaded(view, now)
-        try:
-            for engine in self.engines:
-                holds = engine.loaded()
-                for version, path in wanted.items():
-                    if version not in holds:
-                        log.info("adapter_loading", version=version, engine=engine.url)
-                        engine.load(version, path)
-                for version in holds.keys() - wanted.keys():
-                    if version.startswith(f"{self.policy}@v"):
-                        engine.unload(version)
-        except (ConnectionError, TimeoutError, ValueError) as problem:
-            if self.problem is None:
-                log.warning("engine_problem", problem=str(problem))
-            self.problem = str(problem)
-            return False
-        self.problem, self._holds = None, set(wanted)
-        return True
-
-    def _needs_loading(self, now: float) -> bool:
-        with self.store.reading() as view:
-            return not self.controller.should_be_loaded(view, now).keys() <= self._holds
+            return self.controller.should_be_loaded(view, now)
 
     def _offer(self, now: float) -> None:
         with self.store.transaction() as tx:
@@ -149,33 +137,54 @@ class Release:
         problem = None
         try:
             check_adapter(candidate.path, candidate.digest)
+        except DamagedAdapter as found:
+            # The disk's fault and not the weights': the batch is applied again and offered anew.
+            self._set_aside(candidate, str(found), now)
+            return
         except ValueError as found:
             problem = str(found)
-        proofs: list[Proof] = []
+        proofs: Sequence[Proof] = ()
         if problem is None:
-            if not self.reconcile(now):
-                return  # The engine's fault and not the candidate's: the gate's deadline runs.
-            try:
-                proofs = [prove(one, candidate, self.gate.probe_tolerance) for one in self.engines]
-            except (ConnectionError, TimeoutError) as away:
-                self.problem = str(away)
-                return
+            proven = self.fleet.prove(self._wanted(now), candidate)
+            if proven is None:
+                return  # An engine's fault and not the candidate's: the gate's deadline runs.
+            proofs = proven
         verdict = judge(candidate, adapter_problem=problem, proofs=proofs, settings=self.gate)
         log.info("gate", version=candidate.version, verdict=verdict.outcome, why=verdict.reason)
         with self.store.transaction() as tx:
+            if not self._still_offered(tx, candidate):
+                return
             judged = self.controller.offer(tx, candidate, verdict, now)
         self._tell(judged)
 
+    def _still_offered(self, tx: Transaction, candidate: Candidate) -> bool:
+        """Return whether nobody took the candidate back while it was being looked at."""
+        rollout = self.controller.current(tx)
+        return rollout is not None and rollout.version == candidate.version
+
+    def _set_aside(self, candidate: Candidate, problem: str, now: float) -> None:
+        log.error("adapter_damaged", version=candidate.version, problem=problem)
+        with self.store.transaction() as tx:
+            if not self._still_offered(tx, candidate):
+                return
+            aside = self.controller.set_aside(tx, f"its files are damaged: {problem}", now)
+        self._tell(aside)
+
     def _look(self, now: float) -> None:
+        after = None
         with self.store.transaction() as tx:
             rollout = self.controller.current(tx)
-            if rollout is None:
-                return
-            # While it is only offered nobody has seen it: the look lets its deadline run.
-            seen = None if rollout.stage is Stage.OFFERED else self.observe(tx, rollout.version)
-            after = self.controller.observe(tx, seen, now)
-        if after is not None:
-            self._tell(after)
+            if rollout is not None:
+                # While it is only offered nobody has seen it: the look lets its deadline run.
+                offered = rollout.stage is Stage.OFFERED
+                seen = None if offered else self.observe(tx, rollout.version)
+                after = self.controller.observe(tx, seen, now)
+            last = rollouts.history(tx, self.policy, limit=RETOLD)
+        if after is not None and after.serving:
+            self.looked(after, now)
+        # All of them, because an operator takes versions back without asking this process.
+        for each in last:
+            self._tell(each)
 
     def observe(self, tx: Transaction, salt: str) -> Observation:
         """Return what people did under one experiment, by variant."""
@@ -194,23 +203,18 @@ class Release:
         return Observation(candidate=of("candidate"), control=of("control"))
 
     def _project(self, now: float) -> None:
-        with self.store.transaction() as tx:
-            if self._rewritten and self.controller.flag_is_current(tx):
-                return
-            on_disk = read_flags(self.flags)
-            intent = self.controller.intend(tx, on_disk.generation if on_disk else 0, now)
-        reach(Instant.INTENDED)
-        write_flags(self.flags, to_document(intent))
-        reach(Instant.FLAGGED)
-        with self.store.transaction() as tx:
-            self.controller.confirm(tx, intent.generation, now)
+        state = project(self.store, self.controller, self.flags, now, always=not self._rewritten)
         self._rewritten = True
-        log.info("flags_written", generation=intent.generation, champion=intent.champion.version)
+        if state is not None:
+            log.info("flags_written", generation=state.generation, champion=state.champion.version)
 
     def _tell(self, rollout: Rollout) -> None:
+        """Say where a rollout is, once for each place it comes to."""
         stage = f"{rollout.version} {rollout.stage} {rollout.step}"
-        if stage != self.stage:
-            self.stage = stage
-            why = rollout.trail[-1].reason if rollout.trail else ""
-            log.info("rollout", version=rollout.version, stage=rollout.stage, why=why)
-            self.moved(rollout)
+        self.stage = stage
+        if self._told.get(rollout.version) == stage:
+            return
+        self._told[rollout.version] = stage
+        why = rollout.trail[-1].reason if rollout.trail else ""
+        log.info("rollout", version=rollout.version, stage=rollout.stage, why=why)
+        self.moved(rollout)

@@ -64,3 +64,12 @@ def rollout_reporter(
         mirror.alias(aliases)
 
     return report
+
+
+def look_reporter(mirror: Mirror) -> Callable[[Rollout, float], None]:
+    """Return what to call at each look at people on trial: their numbers become a curve."""
+
+    def report(rollout: Rollout, now: float) -> None:
+        mirror.metrics(rollout.version, rollout.looks, rollout.verdict.numbers, now)
+
+    return report

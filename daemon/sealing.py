@@ -1,10 +1,8 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
@@ -88,37 +86,6 @@ def seal(
     )
     _write_rows(tx, batch, now)
     return batch
-
-
-def pending_batch(tx: Transaction, policy: str) -> tuple[int, bytes, int] | None:
-    """Return (id, content, learner deaths) of the oldest batch sealed and not yet applied."""
-    row = tx.execute(
-        "SELECT batch_id, content, deaths FROM batches WHERE policy = ? AND state = 'sealed'"
-        " ORDER BY batch_id LIMIT 1",
-        (policy,),
-    ).fetchone()
-    return None if row is None else (row[0], bytes(row[1]), row[2])
-
-
-def count_death(tx: Transaction, policy: str, batch_id: int) -> None:
-    """Remember that the learner died on this batch."""
-    tx.execute(
-        "UPDATE batches SET deaths = deaths + 1 WHERE policy = ? AND batch_id = ?",
-        (policy, batch_id),
-    )
-
-
-def write_batch(folder: Path, batch_id: int, content: bytes) -> Path:
-    """Write a sealed batch's file, whole or not at all; the database stays the truth."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{batch_id:06d}.json"
-    aside = path.with_suffix(".partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-    return path
 
 
 def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[Ready]:

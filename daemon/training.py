@@ -7,20 +7,35 @@ import structlog
 
 from ..learner import protocol
 from ..learner.candidate import Manifest
-from ..learner.manifest import newest_valid, read_manifests
-from ..learner.protocol import Apply, Asking, BatchFailed, Command, Ready, Report, Rollback, Skip
+from ..learner.manifest import newest_valid, read_manifests, whole_checkpoints
+from ..learner.protocol import (
+    Apply,
+    Asking,
+    BatchFailed,
+    Command,
+    Prune,
+    Ready,
+    Report,
+    Rollback,
+    Skip,
+)
+from ..ops import candidates
 from ..streams.store import Store
 from ..streams.transaction import Transaction
 from .applied import record_checkpoints, reopen_lost
+from .batches import batch_path, count_death, forget_contents, pending_batch, write_batch
 from .child import LearnerChild
 from .instants import Instant, reach
 from .lineage import Lineage
-from .sealing import BatchSettings, count_death, pending_batch, seal, write_batch
+from .sealing import BatchSettings, seal
 
 log = structlog.get_logger()
 
 Register = Callable[[Transaction, Manifest, float], None]
 """What else is to be written down of a new checkpoint, in the transaction that records it."""
+
+Kept = Callable[[Transaction, float], set[int]]
+"""Which checkpoints something still names."""
 
 DEATHS_ALLOWED = 3
 """A batch on which the learner died so often is given up (CONTRACTS 18)."""
@@ -39,15 +54,22 @@ class Training:
         batches: Path,
         checkpoints: Path,
         register: Register,
+        kept: Kept,
+        keep_newest: int,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
+        self.kept, self.keep_newest = kept, keep_newest
         self.lineage = Lineage(())
+        self._read = -1
+        self._prune_due = False
         self.head: int | None = None
         self.state = "starting"
         self._stale = True
         self._asking = False
         self._working_on: int | None = None
+        self._died_on: int | None = None
+        self._finished: list[Manifest] = []
 
     def step(
         self, now: float, undecided: Callable[[], int | None], back_to: Callable[[], int | None]
@@ -56,25 +78,28 @@ class Training:
 
         `undecided` is how many versions wait for their decision, None before there is v0; `back_to`
         the checkpoint that the learner must return to because what it made was refused for cause.
+        Raises ConnectionError where the database is away; the next step goes on from there.
         """
         self._tend(now)
         for report in self.child.reports():
             self._hear(report)
-        finished = self._take_finished(now)
+        self._take_finished(now)
         if self._asking and self.head is not None:
             command = self._next(now, undecided(), back_to())
             if command is not None:
                 self._asking = False
                 self.child.send(command)
+        finished, self._finished = self._finished, []
         return finished
 
     def _tend(self, now: float) -> None:
         if self.child.reap(now):
-            self._asking, self.state = False, "dead"
-            if self._working_on is not None:
-                with self.store.transaction() as tx:
-                    count_death(tx, self.policy, self._working_on)
-                self._working_on = None
+            self._asking, self._stale, self.state = False, True, "dead"
+            self._died_on, self._working_on = self._working_on, None
+        if self._died_on is not None:
+            with self.store.transaction() as tx:
+                count_death(tx, self.policy, self._died_on)
+            self._died_on = None
         self.child.ensure(now)
 
     def _hear(self, report: Report) -> None:
@@ -92,29 +117,32 @@ class Training:
                 pass
         self._stale = True
 
-    def _take_finished(self, now: float) -> list[Manifest]:
+    def _take_finished(self, now: float) -> None:
         if not self._stale:
-            return []
-        self._stale = False
-        manifests = read_manifests(self.checkpoints)
-        self.lineage = Lineage(manifests)
+            return
+        manifests = read_manifests(self.checkpoints, after=self._read)
         newest = newest_valid(self.checkpoints)
         self.head = newest.sequence if newest else None
-        if newest is not None and newest.batch_id is not None:
-            reach(Instant.APPLIED)
+        if newest is not None and newest.parent_sequence is not None:
+            reach(Instant.RETURNED if newest.batch_id is None else Instant.APPLIED)
         with self.store.transaction() as tx:
             finished = record_checkpoints(tx, self.policy, manifests)
             lost = reopen_lost(tx, self.policy, newest) if newest else []
             for manifest in finished:
                 self.register(tx, manifest, now)
+        self.lineage.add(manifests)
+        self._read = max((one.sequence for one in manifests), default=self._read)
+        self._stale, self._prune_due = False, self._prune_due or bool(manifests)
+        self._finished += finished
         if lost:
             log.error("checkpoint_lost", batches=lost, head=self.head)
-        return finished
 
     def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
         assert self.head is not None, "a learner that asks has a checkpoint"
-        if back_to is not None and self.lineage.updates(self.head) != self.lineage.updates(back_to):
+        if back_to is not None:
             return Rollback(to_sequence=back_to)
+        if self._prune_due and (gone := self._give_up_checkpoints(now)):
+            return Prune(sequences=tuple(gone))
         with self.store.transaction() as tx:
             waiting = pending_batch(tx, self.policy)
             if waiting is None and undecided is not None:
@@ -144,3 +172,17 @@ class Training:
         if deaths >= DEATHS_ALLOWED:
             return Skip(path=str(path), reason=f"the learner died {deaths} times on it")
         return Apply(path=str(path))
+
+    def _give_up_checkpoints(self, now: float) -> list[int]:
+        """Choose the checkpoints whose weights nothing needs any more, and say so in the tables."""
+        spare = whole_checkpoints(self.checkpoints)[: -self.keep_newest]
+        with self.store.transaction() as tx:
+            kept = self.kept(tx, now)
+            gone = [sequence for sequence in spare if sequence not in kept]
+            # First here: a version that the tables call whole must be whole.
+            candidates.mark_pruned(tx, self.policy, gone)
+            forgotten = forget_contents(tx, self.policy, gone)
+        for batch_id in forgotten:
+            batch_path(self.batches, batch_id).unlink(missing_ok=True)
+        self._prune_due = False
+        return gone

@@ -17,21 +17,23 @@ from ..rewards.spec import Spec, load_spec
 from ..streams.embedded import EmbeddedSink, EmbeddedSource
 from ..streams.join import Joiner
 from ..streams.kafka import KafkaSink, KafkaSource
+from ..streams.parking import ParkingSink
 from ..streams.source import EventSink, EventSource, Resume
 from ..streams.store import Store
 from . import applied, lease, sealing
 from .child import LearnerChild
 from .config import Config
+from .fleet import Fleet
 from .health import HealthServer, Vitals
 from .ingest import Ingest, open_store
 from .ingest_role import IngestDaemon
 from .jobs import Jobs
-from .lease import take_lease
+from .lease import LeasedStore, take_lease
 from .lifecycle import SteadyClock
 from .loop import Daemon
 from .metrics import Metrics
 from .release import Release
-from .reporting import rollout_reporter
+from .reporting import look_reporter, rollout_reporter
 from .scorer import Scorer
 from .status import read_status
 from .training import Training
@@ -55,6 +57,14 @@ def state_store(config: Config) -> Store:
     )
 
 
+def existing_store(config: Config) -> Store:
+    """Open the state database of a daemon that has run; raises ValueError where none ever did."""
+    place = config.state_database
+    if isinstance(place, Path) and not place.exists():
+        raise ValueError(f"{place}: no state database; has `rlwd run` ever started here?")
+    return state_store(config)
+
+
 def event_source(config: Config, resume: Resume) -> EventSource:
     """Open the log to read from."""
     topics = (config.stream.generations, config.stream.feedback)
@@ -64,10 +74,13 @@ def event_source(config: Config, resume: Resume) -> EventSource:
 
 
 def event_sink(config: Config) -> EventSink:
-    """Open the log to write to."""
+    """Open the log to write to, and the folder for what is too large for it."""
+    sink: EventSink
     if config.stream.kind == "kafka":
-        return KafkaSink(config.stream.kafka)
-    return EmbeddedSink(config.log_path)
+        sink = KafkaSink(config.stream.kafka)
+    else:
+        sink = EmbeddedSink(config.log_path)
+    return ParkingSink(sink, config.data_path) if config.data_path else sink
 
 
 def engines(config: Config) -> list[Engine]:
@@ -80,13 +93,15 @@ def engines(config: Config) -> list[Engine]:
 
 def build_daemon(config: Config) -> Daemon:
     """Build the control loop; raises LeaseHeld where another one is in charge."""
-    store, clock = state_store(config), SteadyClock()
-    held = take_lease(store, config.policy, clock())
+    opened, clock = state_store(config), SteadyClock()
+    held = take_lease(opened, config.policy, clock())
+    store = LeasedStore(opened, held)
     checkpoints = config.state_path / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
     spec = reward_spec(config.reward_spec)
-    ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+    joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
+    ingest = Ingest(store, joiner)
     ingest.source = event_source(config, ingest.resume)
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
     release = _release(config, store, checkpoints, mirror)
@@ -145,7 +160,8 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         ),
     )
     store, spec = state_store(config), reward_spec(config.reward_spec)
-    ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+    joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
+    ingest = Ingest(store, joiner)
     ingest.source = event_source(config, ingest.resume)
     vitals, metrics = Vitals(problems={"log": "not polled yet"}), Metrics()
     return IngestDaemon(
@@ -174,12 +190,13 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         store,
         config.policy,
         controller,
-        engines(config),
+        Fleet(engines(config), config.policy, tolerance=config.gate.probe_tolerance),
         config.gate,
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
         moved=rollout_reporter(mirror, store, controller),
+        looked=look_reporter(mirror),
     )
 
 
@@ -203,4 +220,6 @@ def _training(
         batches=config.state_path / "batches",
         checkpoints=checkpoints,
         register=release.register,
+        kept=release.kept,
+        keep_newest=config.keep_checkpoints,
     )

@@ -27,6 +27,7 @@ from .candidate import (
 )
 from .learner import Learner
 from .manifest import (
+    MANIFEST_FILES,
     checkpoint_path,
     epoch_lock,
     file_digest,
@@ -119,14 +120,23 @@ class Checkpoints:
         learner.tracker = Tracker.from_json(raw, learner.settings)
         torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
 
-    def prune(self, keep: Collection[int]) -> list[int]:
-        """Delete all checkpoints but those numbered in `keep` and the newest; return which."""
-        gone = [s for s in sequences(self.folder)[:-1] if s not in keep]
-        for sequence in gone:
-            # Out of sight first: a crash half-way leaves no checkpoint that looks damaged.
-            aside = self.folder / f".new-gone-{sequence:06d}"
-            checkpoint_path(self.folder, sequence).rename(aside)
-            shutil.rmtree(aside)
+    def prune(self, sequences: Collection[int]) -> list[int]:
+        """Delete all of these checkpoints but their manifests; return which had more.
+
+        Lineage and audit need the manifests for ever, and a number is never used again. A crash
+        half-way leaves what is passed over as damaged, and the next call finishes it.
+        """
+        gone = []
+        for sequence in sequences:
+            folder = checkpoint_path(self.folder, sequence)
+            heavy = [path for path in folder.iterdir() if path.name not in MANIFEST_FILES]
+            for path in heavy:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            if heavy:
+                gone.append(sequence)
         return gone
 
     def _manifest(

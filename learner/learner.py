@@ -76,15 +76,13 @@ class Learner:
             for group in groups
         ]
 
-    def probe(self, episode: SealedEpisode | None) -> Probe:
+    def probe(self) -> Probe:
         """Return a short sequence and what the weights say of it at temperature 1.
 
-        Of an episode its first tokens; without one a fixed walk over the vocabulary.
+        A fixed walk over the vocabulary and nobody's words: manifests outlive what people wrote.
         """
         length, vocabulary = self.settings.probe_tokens, self.policy.vocabulary
         ids = tuple((7 * i + 1) % vocabulary for i in range(length))
-        if episode is not None:
-            ids = (*episode.prompt_token_ids, *episode.completion_token_ids)[:length]
         asked = SealedEpisode(
             generation_id="probe",
             segment="",

@@ -20,6 +20,9 @@ import msgspec
 
 from .candidate import Candidate, Manifest, adapter_digest
 
+MANIFEST_FILES = ("manifest.json", "manifest.sha256")
+"""What is kept of a checkpoint for ever."""
+
 
 def file_digest(path: Path) -> str:
     """SHA-256 of a file, hex, read in pieces."""
@@ -45,6 +48,15 @@ def sequences(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
+def whole_checkpoints(folder: Path) -> list[int]:
+    """Numbers of the checkpoints that were not pruned, whether their files agree or not."""
+    return [
+        sequence
+        for sequence in sequences(folder)
+        if any(p.name not in MANIFEST_FILES for p in checkpoint_path(folder, sequence).iterdir())
+    ]
+
+
 def read_manifest(folder: Path, sequence: int) -> Manifest:
     """Read one manifest.
 
@@ -66,12 +78,16 @@ def read_manifest(folder: Path, sequence: int) -> Manifest:
     return manifest
 
 
-def read_manifests(folder: Path) -> list[Manifest]:
-    """Return every manifest that can be read, by sequence; the weights are not looked at."""
+def read_manifests(folder: Path, *, after: int = -1) -> list[Manifest]:
+    """Return every manifest that can be read, by sequence; the weights are not looked at.
+
+    `after` leaves out those up to a sequence: they never change.
+    """
     found = []
     for sequence in sequences(folder):
         with contextlib.suppress(ValueError):
-            found.append(read_manifest(folder, sequence))
+            if sequence > after:
+                found.append(read_manifest(folder, sequence))
     return found
 
 
@@ -102,13 +118,16 @@ def newest_valid(folder: Path, quarantined: Collection[str] = ()) -> Manifest | 
 
     A damaged one is passed over for the one before it (CONTRACTS 20); None where none is left.
     """
-    manifests = read_manifests(folder)
-    known = {manifest.sequence: manifest for manifest in manifests}
-    for manifest in reversed(manifests):
-        if any(ancestor.digest in quarantined for ancestor in lineage(manifest, known)):
-            continue
-        if problem_of(folder, manifest) is None:
-            return manifest
+    known: dict[int, Manifest] = {}
+    if quarantined:
+        known = {manifest.sequence: manifest for manifest in read_manifests(folder)}
+    for sequence in reversed(sequences(folder)):
+        with contextlib.suppress(ValueError):
+            manifest = read_manifest(folder, sequence)
+            if any(ancestor.digest in quarantined for ancestor in lineage(manifest, known)):
+                continue
+            if problem_of(folder, manifest) is None:
+                return manifest
     return None
 
 

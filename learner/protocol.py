@@ -30,7 +30,14 @@ class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag="rollback", tag_fi
     """The checkpoint whose weights, moments and trackers are taken up again."""
 
 
-Command = Apply | Skip | Rollback
+class Prune(msgspec.Struct, frozen=True, kw_only=True, tag="prune", tag_field="kind"):
+    """Daemon to child: nothing names these checkpoints any more; keep their manifests alone."""
+
+    sequences: tuple[int, ...]
+    """Numbers of the checkpoints."""
+
+
+Command = Apply | Skip | Rollback | Prune
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="kind"):
@@ -80,7 +87,14 @@ class BatchFailed(msgspec.Struct, frozen=True, kw_only=True, tag="batch_failed",
     """Of that checkpoint."""
 
 
-Report = Ready | Asking | Progress | Checkpointed | BatchFailed
+class Pruned(msgspec.Struct, frozen=True, kw_only=True, tag="pruned", tag_field="kind"):
+    """Child to daemon: of these checkpoints only the manifests are left."""
+
+    sequences: tuple[int, ...]
+    """Numbers of the checkpoints."""
+
+
+Report = Ready | Asking | Progress | Checkpointed | BatchFailed | Pruned
 
 _COMMANDS = msgspec.json.Decoder(Command)
 _REPORTS = msgspec.json.Decoder(Report)

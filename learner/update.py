@@ -74,7 +74,7 @@ def _applied(learner: Learner, batch: SealedBatch, progress: Callable[[int, int]
     held_out = _held_out(learner, batch.held_out)
     if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
-    return Update(held_out=held_out, probe=learner.probe(episodes[0]), metrics=metrics)
+    return Update(held_out=held_out, probe=learner.probe(), metrics=metrics)
 
 
 def _optimise(

@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -20,7 +20,17 @@ from .manifest import (
     read_manifests,
     sequences,
 )
-from .protocol import Apply, BatchFailed, Checkpointed, Command, Progress, Rollback, Skip
+from .protocol import (
+    Apply,
+    BatchFailed,
+    Checkpointed,
+    Command,
+    Progress,
+    Prune,
+    Pruned,
+    Rollback,
+    Skip,
+)
 from .settings import ChildSettings
 from .update import BatchGivenUp, apply_batch
 
@@ -42,12 +52,16 @@ class Worker:
 
     def run(
         self, command: Command, progress: Callable[[Progress], None]
-    ) -> Checkpointed | BatchFailed:
+    ) -> Checkpointed | BatchFailed | Pruned:
         """Carry out one command and say what is durable now.
 
         Raises ValueError where a file or a checkpoint that the command names is not there, and
         LeaseLost where a later lease rules.
         """
+        if problem := problem_of(self.folder, self.head):
+            # What is learned from must be what a restart would find.
+            log.error("the newest checkpoint is damaged: %s", problem)
+            self.head = self._start()
         match command:
             case Apply(path=path):
                 return self.apply(Path(path), progress)
@@ -55,6 +69,8 @@ class Worker:
                 return self.skip(Path(path), reason)
             case Rollback(to_sequence=to_sequence):
                 return self.roll_back(to_sequence)
+            case Prune(sequences=sequences):
+                return self.prune(sequences)
 
     def apply(
         self, path: Path, progress: Callable[[Progress], None] = lambda _: None
@@ -100,16 +116,22 @@ class Worker:
     def roll_back(self, to_sequence: int) -> Checkpointed:
         """Take up an earlier checkpoint's state in a new checkpoint.
 
-        Batches applied since then become `reverted`. Asked twice it answers twice and acts once.
+        Batches applied since then become `reverted`. It writes one even where it stands there
+        already: the checkpoint is what shows that it came back.
         """
-        at_it = self.head.sequence == to_sequence
-        back_at_it = self.head.batch_id is None and self.head.parent_sequence == to_sequence
-        if not (at_it or back_at_it):
-            target = read_manifest(self.folder, to_sequence)
-            if problem := problem_of(self.folder, target):
-                raise ValueError(problem)
-            self.head = self._return_to(target, self.head)
+        target = read_manifest(self.folder, to_sequence)
+        if problem := problem_of(self.folder, target):
+            raise ValueError(problem)
+        self.head = self._return_to(target, self.head)
         return Checkpointed(sequence=self.head.sequence, version=self.head.version)
+
+    def prune(self, sequences: Sequence[int]) -> Pruned:
+        """Keep only the manifests of these checkpoints; raises ValueError for the newest."""
+        if self.head.sequence in sequences:
+            raise ValueError(f"checkpoint {self.head.sequence} is the newest, and is not pruned")
+        gone = self.checkpoints.prune(sequences)
+        log.info("checkpoints %s: only their manifests are kept", gone)
+        return Pruned(sequences=tuple(gone))
 
     def _start(self) -> Manifest:
         """Restore the newest valid checkpoint, or make the first one."""
@@ -119,7 +141,7 @@ class Worker:
             raise ValueError(f"{self.folder}: it holds checkpoints, but every one is damaged")
         if newest is None:
             torch.manual_seed(self.settings.learner.seed)
-            return self._write(Origin(probe=self.learner.probe(None), metrics={}))
+            return self._write(Origin(probe=self.learner.probe(), metrics={}))
         good = newest_valid(self.folder, self.settings.quarantined)
         if good is None:
             raise ValueError(f"{self.folder}: every chain holds a quarantined version")

@@ -21,18 +21,23 @@ EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0_00
 WORDS = {"F16": "<u2", "BF16": "<u2", "F32": "<u4", "F64": "<u8"}
 
 
+class DamagedAdapter(ValueError):
+    """The files are not those that were written: the disk's fault, or somebody's."""
+
+
 def check_adapter(path: Path, digest: str) -> None:
     """Return where the folder holds a sound LoRA adapter with this digest.
 
-    Raises ValueError naming the file or tensor that is missing, changed, not finite, not one of
-    lora_A and lora_B, or of a shape that does not fit the rank.
+    Raises DamagedAdapter naming the file that is missing or changed, and otherwise ValueError
+    naming the tensor that is not finite, not one of lora_A and lora_B, or of a shape that does not
+    fit the rank.
     """
     for name in ADAPTER_FILES:
         if not (path / name).is_file():
-            raise ValueError(f"{path / name} is missing")
+            raise DamagedAdapter(f"{path / name} is missing")
     found = adapter_digest(path)
     if found != digest:
-        raise ValueError(f"{path}: digest {found}, not {digest}")
+        raise DamagedAdapter(f"{path}: digest {found}, not {digest}")
     config = _read_config(path / CONFIG)
     shapes: dict[str, tuple[int, ...]] = {}
     for name, kind, words in _tensors(path / WEIGHTS):

@@ -1,5 +1,6 @@
 """Aftermath: what follows in the tables when a rollout moves."""
 
+from ..learner.candidate import Candidate
 from ..streams.transaction import Transaction
 from . import candidates, reigns, rollouts
 from .rollouts import Return
@@ -43,10 +44,17 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
         if child.sequence > version.sequence:
             gone = f"made from {rollout.version}, which was refused"
             candidates.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
+    owe_return(tx, policy, version, champion, reason, now)
+
+
+def owe_return(
+    tx: Transaction, policy: str, refused: Candidate, to: Candidate, reason: str, now: float
+) -> None:
+    """Write down that the learner, which stands on a refused version, must go back to another."""
     owed = Return(
-        refused_version=rollout.version,
-        refused_sequence=version.sequence,
-        to_sequence=champion.sequence,
+        refused_version=refused.version,
+        refused_sequence=refused.sequence,
+        to_sequence=to.sequence,
         reason=reason,
     )
     rollouts.ask_return(tx, policy, owed, now)

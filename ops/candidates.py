@@ -4,6 +4,7 @@ The other rooms of these tables: `reigns` (who was champion), `intents` (what th
 say), `rollout_controller` (rollouts, and what the learner owes).
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (policy, refused_version)
     )
     """,
+    "ALTER TABLE candidates ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0",
 )
 
 WAITING = ""
@@ -91,7 +93,8 @@ def add(tx: Transaction, policy: str, candidate: Candidate, now: float) -> bool:
         return False
     record = msgspec.json.encode(candidate, enc_hook=str).decode()
     tx.execute(
-        "INSERT INTO candidates VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO candidates (policy, version, sequence, digest, record, outcome, reason,"
+        " registered_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
             *(policy, candidate.version, candidate.sequence, candidate.digest),
             *(record, WAITING, "", now),
@@ -134,6 +137,22 @@ def outcome(tx: Transaction, policy: str, version: str) -> tuple[str, str]:
     ).fetchone()
     assert row is not None, f"{version} was never registered"
     return row[0], row[1]
+
+
+def mark_pruned(tx: Transaction, policy: str, sequences: Iterable[int]) -> None:
+    """Write down that the weights of these checkpoints are given up: nobody may go back to them."""
+    tx.executemany(
+        "UPDATE candidates SET pruned = 1 WHERE policy = ? AND sequence = ?",
+        [(policy, sequence) for sequence in sequences],
+    )
+
+
+def pruned(tx: Transaction, policy: str) -> set[str]:
+    """Return the versions whose weights were given up."""
+    rows = tx.execute(
+        "SELECT version FROM candidates WHERE policy = ? AND pruned = 1", (policy,)
+    ).fetchall()
+    return {row[0] for row in rows}
 
 
 def close(tx: Transaction, policy: str, version: str, outcome: str, reason: str) -> None:

@@ -17,10 +17,10 @@ process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{host}:{controller_port}
 controller.listener.names=CONTROLLER
-listeners=CLIENT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=CLIENT://{host}:{port}
+listeners=CLIENT://{host}:{port},DETOUR://{host}:{detour_port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=CLIENT://{host}:{port},DETOUR://{host}:{detour}
 inter.broker.listener.name=CLIENT
-listener.security.protocol.map=CLIENT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=CLIENT:PLAINTEXT,DETOUR:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={data}
 num.partitions=4
 auto.create.topics.enable=false
@@ -71,8 +71,10 @@ class KafkaServer(Server):
     ...     KafkaSettings(bootstrap_servers=(server.bootstrap,), ...)
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *, port: int | None = None, detour: int | None = None) -> None:
+        """`detour` is the port of a proxy: whoever comes to `detour_port` is sent on to it."""
+        self.folder, self.detour_port = folder, free_port()
+        self._detour = detour or self.detour_port
         self.port, self._controller_port = port or free_port(), free_port()
         self.bootstrap = f"{LOOPBACK}:{self.port}"
         self._jars: Path | None = None
@@ -103,6 +105,8 @@ class KafkaServer(Server):
             _PROPERTIES.format(
                 host=LOOPBACK,
                 port=self.port,
+                detour_port=self.detour_port,
+                detour=self._detour,
                 controller_port=self._controller_port,
                 data=self.folder / "data",
             )

@@ -1,20 +1,17 @@
 """Projection: what the tables of a release say must be true of flag file and engines."""
 
-from pathlib import Path
-
 from ..learner.candidate import Candidate
 from ..streams.transaction import Transaction
 from . import candidates, intents, reigns, rollouts
 from .flags import FlagState
 from .rollout_settings import RolloutSettings
-from .stage import Stage
 from .variant import BUCKETS, ServedVersion, Shares
 
 
 def should_be_loaded(
     tx: Transaction, policy: str, settings: RolloutSettings, now: float
-) -> dict[str, Path]:
-    """Return version to folder of all that every engine should hold.
+) -> dict[str, Candidate]:
+    """Return all that every engine should hold, by version.
 
     Champion, previous, anchor, the version of the rollout under way, and those that lost their
     users a moment ago, for requests under way.
@@ -26,9 +23,9 @@ def should_be_loaded(
     ]
     for rollout in rollouts.history(tx, policy, limit=8):
         lingers = now < rollout.entered_at + settings.linger_seconds
-        if not rollout.ended or (lingers and rollout.stage is not Stage.QUARANTINED):
+        if not rollout.ended or (lingers and rollout.has_served):
             named.append(candidates.find(tx, policy, rollout.version))
-    return {candidate.version: candidate.path for candidate in named if candidate is not None}
+    return {candidate.version: candidate for candidate in named if candidate is not None}
 
 
 def flag_state(

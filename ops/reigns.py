@@ -15,11 +15,11 @@ def crown(tx: Transaction, policy: str, version: str, reason: str, now: float) -
     )
 
 
-def line(tx: Transaction, policy: str) -> list[tuple[str, float, str]]:
-    """Return (version, since, reason) of every reign, newest first."""
+def line(tx: Transaction, policy: str, limit: int = 1000) -> list[tuple[str, float, str]]:
+    """Return (version, since, reason) of the last reigns, newest first."""
     return tx.execute(
-        "SELECT version, since, reason FROM reigns WHERE policy = ? ORDER BY number DESC",
-        (policy,),
+        "SELECT version, since, reason FROM reigns WHERE policy = ? ORDER BY number DESC LIMIT ?",
+        (policy, limit),
     ).fetchall()
 
 
@@ -34,11 +34,12 @@ def champion(tx: Transaction, policy: str) -> Candidate | None:
 def previous(tx: Transaction, policy: str) -> Candidate | None:
     """Return whom a rollback of the champion would crown; None where v0 reigns and always has.
 
-    The last other champion that was never quarantined; v0 is never quarantined.
+    The last other champion that was never quarantined and has its weights still; v0 is always both.
     """
     reigns, banned = line(tx, policy), candidates.quarantined(tx, policy)
+    gone = candidates.pruned(tx, policy)
     for version, _, _ in reigns[1:]:
-        if version != reigns[0][0]:
+        if version != reigns[0][0] and version not in gone:
             candidate = candidates.find(tx, policy, version)
             if candidate.digest not in banned:
                 return candidate

@@ -4,12 +4,10 @@ It acts on nothing: the daemon loads what should be loaded, writes the flag file
 and sends the learner back where that is owed. So a restart goes on exactly where the tables are.
 """
 
-from pathlib import Path
-
 from ..learner.candidate import Candidate
 from ..streams.transaction import Transaction
 from . import candidates, intents, projection, reigns, rollouts
-from .aftermath import keep
+from .aftermath import keep, owe_return
 from .flags import FlagState
 from .guardrail import Observation
 from .rollout import advance, begin, gated, superseded, taken_back
@@ -17,6 +15,9 @@ from .rollout_settings import RolloutSettings
 from .rollouts import Return
 from .stage import Rollout, Stage
 from .verdict import Verdict
+
+REIGNS_KEPT = 8
+"""So many rollbacks one after another find weights to go back to; then comes v0."""
 
 
 class RolloutController:
@@ -48,6 +49,9 @@ class RolloutController:
         flaw = self._flaw(tx, candidate)
         if flaw is not None:
             candidates.close(tx, self.policy, candidate.version, *flaw)
+            if flaw[0] is Stage.QUARANTINED:
+                # The learner stands on what was refused, as after a refusal.
+                owe_return(tx, self.policy, candidate, champion, flaw[1], now)
         return True
 
     def champion(self, tx: Transaction) -> Candidate:
@@ -120,6 +124,16 @@ class RolloutController:
             raise ValueError(f"{self.policy}: no rollout is under way")
         return keep(tx, self.policy, before, taken_back(before, reason, now), now)
 
+    def set_aside(self, tx: Transaction, reason: str, now: float) -> Rollout:
+        """End the rollout under way without guilt: its weights may be offered under another name.
+
+        Raises ValueError where none is.
+        """
+        before = self.current(tx)
+        if before is None:
+            raise ValueError(f"{self.policy}: no rollout is under way")
+        return keep(tx, self.policy, before, superseded(before, reason, now), now)
+
     def rollback(self, tx: Transaction, reason: str, now: float) -> Candidate:
         """Take back the champion, settled or not; return the one before it, which reigns again.
 
@@ -143,14 +157,22 @@ class RolloutController:
         """Write down that the learner went back, before what it makes next is registered."""
         rollouts.returned(tx, self.policy, now)
 
-    def should_be_loaded(self, tx: Transaction, now: float) -> dict[str, Path]:
-        """Return version to folder of all that every engine should hold."""
+    def should_be_loaded(self, tx: Transaction, now: float) -> dict[str, Candidate]:
+        """Return all that every engine should hold, by version."""
         return projection.should_be_loaded(tx, self.policy, self.settings, now)
 
-    def still_named(self, tx: Transaction, now: float) -> set[str]:
-        """Return the versions whose checkpoints retention must keep (CONTRACTS 20)."""
-        waiting = {candidate.version for candidate in candidates.waiting(tx, self.policy)}
-        return waiting | set(self.should_be_loaded(tx, now))
+    def kept(self, tx: Transaction, now: float) -> set[int]:
+        """Return the checkpoints that something still names: retention keeps them whole.
+
+        What should be loaded, what waits, whom rollbacks one after another would crown, and where
+        the learner has to go back to (CONTRACTS 20).
+        """
+        named = {candidate.version: candidate for candidate in candidates.waiting(tx, self.policy)}
+        named |= self.should_be_loaded(tx, now)
+        for version, _, _ in reigns.line(tx, self.policy, REIGNS_KEPT):
+            named[version] = candidates.find(tx, self.policy, version)
+        owed = self.must_return(tx)
+        return {one.sequence for one in named.values()} | ({owed.to_sequence} if owed else set())
 
     def quarantined(self, tx: Transaction) -> dict[str, str]:
         """Return digest to reason of all that is never offered again, nor trained from."""

@@ -74,3 +74,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     def serving(self) -> bool:
         """True while users are on the candidate for the experiment's sake."""
         return self.stage is Stage.CANARY
+
+    @property
+    def has_served(self) -> bool:
+        """True once anybody may have been on the candidate."""
+        return any(move.stage is Stage.CANARY for move in self.trail)

@@ -13,6 +13,7 @@ HELD_OUT = "excluded:held_out"
 TOO_OLD = "excluded:too_old"
 BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
+ERASED = "excluded:erased"
 
 
 def exclusion_at_ingest(generation: Generation) -> str | None:

@@ -9,16 +9,19 @@ import os
 import secrets
 import socket
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from . import deadletter, episodes, fate, offsets
+import msgspec
+
+from . import contents, deadletter, episodes, erasure, fate, keys, offsets
+from .dataref import DataMissing, resolve
 from .deadletter import DeadLetter
-from .episode import Episode
-from .episodes import Scored
 from .event import Event, GenerationEvent, MalformedEvent, decode_event
-from .intake import Arrival, take
+from .intake import Arrival, Taken, take
 from .offsets import Counts, Tally
+from .scoring import Horizon, Score, Scoring
 from .source import Partition, Record
 from .transaction import Transaction, row_lock
 
@@ -26,12 +29,9 @@ MIGRATIONS = (
     offsets.OFFSETS + ";" + deadletter.DEAD_LETTERS + ";" + episodes.EPISODES,
     offsets.OWNERS,
     offsets.GAPS,
+    contents.CONTENTS + ";" + episodes.INDEXES + ";" + keys.NEW_KEYS,
+    erasure.ERASED,
 )
-
-Score = Callable[[Episode], Scored | None]
-"""What an episode is worth, or None while nothing decisive is known."""
-Horizon = Callable[[str], float]
-"""Seconds until an episode of a segment is given up without a decision."""
 
 CLOSE_AT_ONCE = 10_000
 """Most horizons closed in one transaction, so that a backlog never holds the database."""
@@ -58,14 +58,19 @@ class Joiner:
     in one order everywhere: event keys, episodes by id, offsets by partition.
     """
 
-    def __init__(self, policy: str, score: Score, horizon: Horizon) -> None:
-        self.policy, self.score, self.horizon = policy, score, horizon
+    def __init__(
+        self, policy: str, score: Score, horizon: Horizon, *, data: Path | None = None
+    ) -> None:
+        self.policy, self.horizon, self.data = policy, horizon, data
+        self._scoring = Scoring(policy, score, horizon)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._keys = keys.Keys(policy)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 
     def resume(self, tx: Transaction, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Claim partitions that were assigned here; return where to go on with them."""
+        self._keys.load(tx)
         return self._start_at(
             partitions, offsets.claim_partitions(tx, self.policy, partitions, self.owner)
         )
@@ -89,6 +94,7 @@ class Joiner:
         Raises StaleOffset, and the transaction leaves no trace, where another process moved one.
         """
         result, arrivals, tallies = Ingested(), list[Arrival](), dict[Partition, Tally]()
+        erased = erasure.erased_users(tx, self.policy)
         for partition, batch in _by_partition(records).items():
             tally = tallies[partition] = Tally(
                 start=self._positions.get(partition, batch[0].offset),
@@ -96,8 +102,20 @@ class Joiner:
                 delivered=len(batch),
             )
             arrivals += self._decode(tx, batch, tally, now)
-        touched = self._take_all(tx, arrivals, tallies, result)
-        result.late = self.settle(tx, touched, now)
+        if erased:
+            arrivals = [_disguised(arrival, erased) for arrival in arrivals]
+        taken = take(tx, self.policy, arrivals, self._keys)
+        new = {id(arrival) for arrival in taken.new}
+        for arrival in arrivals:
+            if id(arrival) in new:
+                arrival.counts.accepted += 1
+            else:
+                arrival.counts.duplicate += 1
+        result.generations = len(taken.generations)
+        result.feedback = sum(map(len, taken.feedback.values()))
+        result.late = self.settle(tx, taken, now)
+        if erased:
+            erasure.forget_feedback_on(tx, self.policy, list(taken.feedback), erased)
         for partition in sorted(tallies):
             offsets.advance_offset(tx, self.policy, partition, tallies[partition], self.owner)
             result.counts.add(tallies[partition].counts)
@@ -107,20 +125,27 @@ class Joiner:
     def committed(self) -> dict[Partition, int]:
         """Remember that the last ingest's transaction committed; return the offsets it moved."""
         self._positions.update(self._moved)
+        self._keys.committed()
         return self._moved
 
-    def settle(self, tx: Transaction, ids: Sequence[str], now: float) -> int:
-        """Look again at what these episodes are worth; return how many it came too late for."""
-        feedback = episodes.feedback_of(tx, self.policy, ids)
+    def settle(self, tx: Transaction, taken: Taken, now: float) -> int:
+        """Look at what all is worth that a poll touched; return how many it came too late for."""
         movable: list[str] = []
         late: list[str] = []
         # Without feedback nothing can be known of it, and nothing can have come too late.
-        for name, stage, batch_id, ends in episodes.stages(tx, self.policy, list(feedback)):
-            if stage == "orphan":
+        for name in taken.feedback:
+            row = taken.known.get(name)
+            if row is None or row.stage == "orphan" or name in taken.generations:
                 continue
-            final = stage == "closed" and not ends.startswith("excluded:")
-            (late if batch_id is not None or final else movable).append(name)
-        self._score(tx, episodes.load_episodes(tx, self.policy, movable, feedback), now)
+            final = row.stage == "closed" and not row.fate.startswith("excluded:")
+            if row.batch_id is not None or final:
+                late.append(name)
+            elif row.content is not None:
+                movable.append(name)
+        met = [name for name in taken.generations if name in taken.known]
+        feedback = episodes.feedback_of(tx, self.policy, met + movable)
+        self._scoring.write_new(tx, taken, feedback, now)
+        self._scoring.write(tx, episodes.load_episodes(tx, self.policy, movable, feedback), now)
         episodes.count_late(tx, self.policy, late)
         return len(late)
 
@@ -145,7 +170,7 @@ class Joiner:
         for generation_id in by_stage["orphan"]:
             buried.update(deadletter.bury_orphan(tx, self.policy, generation_id, now))
         waited = episodes.load_episodes(tx, self.policy, by_stage["scored"])
-        self._score(tx, waited, now, due=True)
+        self._scoring.write(tx, waited, now, due=True)
         for partition in sorted(buried):
             offsets.count_buried(tx, self.policy, partition, buried[partition])
         return len(rows)
@@ -154,89 +179,58 @@ class Joiner:
         self, tx: Transaction, batch: Sequence[Record], tally: Tally, now: float
     ) -> list[Arrival]:
         arrivals: list[Arrival] = []
+        wait = self.horizon("default")
         for record in batch:
             try:
-                event = decode_event(record.value)
+                event, record = self._read(record)
             except MalformedEvent as problem:
-                if self._bury(tx, record, str(problem), now):
-                    tally.counts.dead_lettered += 1
-                else:
-                    tally.counts.duplicate += 1
+                self._refuse(tx, record, problem, tally, now)
                 continue
-            arrivals.append(self._arrival(event, record))
+            received = event.receivedtime.timestamp()
+            due, ends = received + wait, fate.WAITING
+            if isinstance(event, GenerationEvent):
+                due = received + self.horizon(event.data.segment)
+                ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
+            arrivals.append(Arrival(event, record, received, due, ends, tally.counts))
         # Nothing was received after it was read: one wrong year must not close every horizon.
         tally.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
         return arrivals
 
-    def _take_all(
-        self,
-        tx: Transaction,
-        arrivals: Sequence[Arrival],
-        tallies: Mapping[Partition, Tally],
-        result: Ingested,
-    ) -> list[str]:
-        touched: dict[str, None] = {}
-        for arrival, new in zip(arrivals, take(tx, self.policy, arrivals), strict=True):
-            counts = tallies[arrival.record.partition].counts
-            if not new:
-                counts.duplicate += 1
-                continue
-            counts.accepted += 1
-            touched[arrival.event.data.generation_id] = None
-            if isinstance(arrival.event, GenerationEvent):
-                result.generations += 1
-            else:
-                result.feedback += 1
-        return list(touched)
+    def _read(self, record: Record) -> tuple[Event, Record]:
+        """Return what a record says, and the record that says it: a file's, where it is elsewhere."""
+        value = resolve(record.value, self.data)
+        if value is not record.value:
+            record = msgspec.structs.replace(record, value=value)
+        return decode_event(value), record
 
-    def _arrival(self, event: Event, record: Record) -> Arrival:
-        received = event.receivedtime.timestamp()
-        if isinstance(event, GenerationEvent):
-            due = received + self.horizon(event.data.segment)
-            ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
-            return Arrival(event, record, received, due, ends)
-        return Arrival(event, record, received, received + self.horizon("default"), fate.WAITING)
-
-    def _bury(self, tx: Transaction, record: Record, reason: str, now: float) -> bool:
-        letter = DeadLetter(
-            partition=record.partition, offset=record.offset, reason=reason, value=record.value
-        )
-        return deadletter.bury(tx, self.policy, letter, now)
-
-    def _score(
-        self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
+    def _refuse(
+        self, tx: Transaction, record: Record, problem: MalformedEvent, tally: Tally, now: float
     ) -> None:
-        scores: list[tuple[Episode, Scored, str, str]] = []
-        undecided: list[Episode] = []
-        for episode in found:
-            scored = self.score(episode)
-            if scored is None:
-                undecided.append(episode)
-                continue
-            excluded = fate.exclusion_from_training(episode.generation)
-            if excluded is not None:
-                scores.append((episode, scored, "closed", excluded))
-            else:
-                stage = "ready" if due or not scored.ready_at else "scored"
-                scores.append((episode, scored, stage, fate.WAITING))
-        episodes.put_scores(tx, self.policy, scores, now)
-        # What was decisive has been taken back: it waits again, and its horizon closes it.
-        self._reopen(tx, undecided)
-
-    def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
-        tx.executemany(
-            "UPDATE episodes SET stage = 'open', fate = ?, reward = NULL, parts = NULL, due = ?"
-            " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
-            [
-                (
-                    fate.WAITING,
-                    episode.received_at + self.horizon(episode.generation.segment),
-                    self.policy,
-                    episode.id,
-                )
-                for episode in undecided
-            ],
+        if isinstance(problem, DataMissing) and self._keys.known(
+            tx, keys.key_of(problem.source, problem.id)
+        ):
+            # It was read while its file was there; read again, it moves nothing.
+            tally.counts.duplicate += 1
+            return
+        letter = DeadLetter(
+            partition=record.partition,
+            offset=record.offset,
+            reason=str(problem),
+            value=record.value,
         )
+        if deadletter.bury(tx, self.policy, letter, now):
+            tally.counts.dead_lettered += 1
+        else:
+            tally.counts.duplicate += 1
+
+
+def _disguised(arrival: Arrival, erased: Mapping[str, str]) -> Arrival:
+    """Return a record of an erased person without the person; any other as it is."""
+    event = arrival.event
+    if not isinstance(event, GenerationEvent) or event.data.user_hash not in erased:
+        return arrival
+    data = msgspec.structs.replace(event.data, user_hash=erased[event.data.user_hash])
+    return arrival._replace(event=msgspec.structs.replace(event, data=data), fate=fate.ERASED)
 
 
 def _by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:

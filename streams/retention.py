@@ -3,6 +3,7 @@
 import msgspec
 
 from . import fate
+from .contents import forget_contents
 from .transaction import Transaction
 
 AT_ONCE = 5_000
@@ -13,14 +14,14 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
     """Forget the content of episodes received before then; return how many.
 
     Keys, fates, rewards and counts stay, so a topic that is read again from zero still moves
-    nothing. Sealed batches keep the token ids that they trained. What was still waiting is too old for anybody to learn from: it ends as
+    nothing. What was still waiting is too old for anybody to learn from: it ends as
     `excluded:expired`. A sealed batch is not touched.
     """
     ids = [
         row[0]
         for row in tx.execute(
             "SELECT generation_id FROM episodes WHERE policy = ? AND received < ?"
-            " AND payload IS NOT NULL AND stage <> 'sealed' ORDER BY received LIMIT ?",
+            " AND content IS NOT NULL AND stage <> 'sealed' ORDER BY received LIMIT ?",
             (policy, before, AT_ONCE),
         ).fetchall()
     ]
@@ -29,16 +30,13 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
         " WHERE policy = ? AND generation_id = ? AND stage <> 'closed'",
         [(fate.EXPIRED, policy, generation_id) for generation_id in ids],
     )
-    tx.executemany(
-        "UPDATE episodes SET payload = NULL WHERE policy = ? AND generation_id = ?",
-        [(policy, generation_id) for generation_id in ids],
-    )
+    forget_contents(tx, policy, ids)
     for generation_id in ids:
-        _forget_feedback(tx, policy, generation_id)
+        forget_feedback(tx, policy, generation_id)
     return len(ids)
 
 
-def _forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
+def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
     """Keep of each feedback its kind alone: texts and edits go."""
     rows = tx.execute(
         "SELECT feedback_id, kind FROM feedback WHERE policy = ? AND generation_id = ?",

@@ -5,6 +5,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,8 @@ def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServ
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
-    """One real PostgreSQL server on a Unix socket; who asks takes a schema of its own in it."""
+def postgres_server() -> Iterator[Any]:
+    """One real PostgreSQL server on a Unix socket; whoever stops it starts it again."""
     pytest.importorskip("psycopg", reason="psycopg is not installed: pip install 'rlwd[postgres]'")
     with warnings.catch_warnings():
         # It says so where XDG_RUNTIME_DIR is not set.
@@ -55,8 +56,14 @@ def postgres_url() -> Iterator[str]:
             # Only processes are killed here; nobody pulls the plug.
             settings.write("fsync = off\nfull_page_writes = off\n")
         server.start()
-        yield server.get_uri()
+        yield server
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(postgres_server: Any) -> str:
+    """The server's URL; who asks takes a schema of its own in it."""
+    return str(postgres_server.get_uri())
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,22 @@
 """The lease: one daemon in charge of a policy, and no doubt about which (CONTRACTS 24)."""
 
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lone_daemon import BATCH, Workshop
+from places_by_hand import new_schema
 
 from rlwd.daemon import lease
+from rlwd.daemon.ingest import open_store as open_place
 from rlwd.daemon.lease import (
+    LeasedStore,
     LeaseHeld,
     LeaseLost,
     read_holder,
@@ -148,3 +154,88 @@ def test_people_can_see_who_is_in_charge(store: Store) -> None:
         after = read_holder(view, "policy", 102.0)
     assert after is not None
     assert (after.epoch, after.alive) == (1, False)
+
+
+def test_no_transaction_outlives_its_lease(store: Store) -> None:
+    """Once another daemon took over, nothing can be written, and the error says who is in charge."""
+    first = take_lease(store, "policy", 100.0)
+    leased = LeasedStore(store, first)
+    with leased.transaction() as tx:
+        tx.execute("UPDATE leases SET host = 'elsewhere'")
+    second = take_lease(store, "policy", 200.0)
+    wanted = rf"epoch 1 is over: process {os.getpid()} on .* is in charge \(epoch 2\)"
+    with pytest.raises(LeaseLost, match=wanted), leased.transaction():
+        raise AssertionError("a transaction of a lease that is over")
+    with leased.reading() as view:
+        assert view.execute("SELECT epoch FROM leases").fetchone() == (2,)
+    release_lease(store, second)
+    with (
+        pytest.raises(LeaseLost, match="epoch 1 is over: nobody is in charge"),
+        leased.transaction(),
+    ):
+        raise AssertionError("a transaction of a lease that is over")
+
+
+def test_nobody_takes_over_while_a_transaction_is_open(postgres_url: str) -> None:
+    """On a server, where many write at once, taking over waits for what the holder began."""
+    url, migrations = new_schema(postgres_url), {"lease": lease.MIGRATIONS}
+    ours, theirs = open_place(url, migrations), open_place(url, migrations)
+    leased = LeasedStore(ours, take_lease(ours, "policy", 100.0))
+    taken: list[int] = []
+    other = threading.Thread(target=lambda: taken.append(take_lease(theirs, "policy", 200.0).epoch))
+    with leased.transaction() as tx:
+        tx.execute("UPDATE leases SET host = 'elsewhere'")
+        other.start()
+        blocked, deadline = 0, time.monotonic() + 20.0
+        while not blocked:
+            assert time.monotonic() < deadline, "nobody waits"
+            with ours.reading() as view:
+                sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                (blocked,) = view.execute(sql).fetchone()
+        assert taken == []
+    other.join(30.0)
+    assert taken == [2]
+    with pytest.raises(LeaseLost), leased.transaction():
+        raise AssertionError("a transaction of a lease that is over")
+    ours.close()
+    theirs.close()
+
+
+@pytest.fixture
+def shop(tiny_policy: Path, tmp_path: Path) -> Iterator[Workshop]:
+    """A state of its own; a daemon on it spends its time waiting for records."""
+    made = Workshop(tmp_path, tiny_policy, passes=1, poll_seconds=1.0)
+    yield made
+    made.close()
+
+
+def test_a_daemon_that_wakes_up_after_its_lease_writes_nothing(shop: Workshop) -> None:
+    """Paused in mid-turn and replaced, it ends naming the holder before it seals a batch.
+
+    It knows of a learner that asks and finds a batch's worth of episodes: without its lease being
+    part of the transaction it would seal them. The other daemon cannot, since the paused one's
+    learner still holds the folder. Both run on one host, so the lease's row is made to say what a
+    host that cannot be asked looks like.
+    """
+    first = shop.daemon("first")
+    first.start()
+    shop.until(lambda: first.live.get("learner") == "waiting for episodes")
+    assert first.process is not None
+    os.kill(first.process.pid, signal.SIGSTOP)
+    shop.ask("UPDATE leases SET host = 'elsewhere', seen = 0")
+    shop.say()
+    second = shop.daemon("second")
+    second.start()
+    shop.until(
+        lambda: shop.ask("SELECT COUNT(*) FROM episodes WHERE stage = 'ready'") == [(BATCH,)]
+    )
+    os.kill(first.process.pid, signal.SIGCONT)
+    assert first.process.wait(60.0) == 2
+    assert shop.ask("SELECT COUNT(*) FROM batches") == [(0,)]
+    said = first.tail(1)
+    assert "epoch 1 is over: process " in said
+    assert second.process is not None
+    assert f"process {second.process.pid} on " in said
+    shop.until(lambda: shop.ask("SELECT state FROM batches") == [("applied",)])
+    assert [one.lease_epoch for one in shop.manifests] == [2]
+    assert shop.status()["fates"] == {"trained": BATCH}

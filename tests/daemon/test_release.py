@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
+from releases_by_hand import at_once, let_out, register, spoil, version
 
+from rlwd.daemon.fleet import Fleet
 from rlwd.daemon.release import Release
-from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.ops.flags import FlagState, read_flags
 from rlwd.ops.gate import GateSettings
 from rlwd.ops.rollout_controller import RolloutController
 from rlwd.ops.rollout_settings import RolloutSettings
 from rlwd.ops.stage import Stage
-from rlwd.ops.verdict import Outcome, Verdict
 
 SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
 
@@ -47,20 +47,6 @@ class ScriptedEngine:
         """Nothing to let go of."""
 
 
-def version(number: int, folder: Path) -> Candidate:
-    digest = f"{number:x}" * 64
-    name = version_name("policy", number, digest)
-    return Candidate(
-        version=name,
-        sequence=number,
-        digest=digest,
-        path=folder / name,
-        probe=Probe(token_ids=(1, 2), logprobs=(-1.0,)),
-        held_out=None,
-        metrics={},
-    )
-
-
 class House:
     """A release with two scripted engines, v0 in charge."""
 
@@ -73,23 +59,18 @@ class House:
             self.ledger.store,
             "policy",
             self.controller,
-            list(self.engines),
+            Fleet(list(self.engines), "policy", tolerance=0.05, submit=at_once),
             GateSettings(),
             flags=folder / "flags.json",
             checkpoints=folder,
             look_seconds=0.0,
         )
         self.v0, self.v1 = version(0, folder), version(1, folder)
-        with self.ledger.store.transaction() as tx:
-            self.controller.register(tx, self.v0, 0.0)
+        register(self.ledger.store, self.controller, self.v0)
 
     def let_out(self) -> None:
         """Bring version 1 to its users."""
-        with self.ledger.store.transaction() as tx:
-            self.controller.register(tx, self.v1, 1.0)
-            self.controller.offer(tx, self.v1, None, 1.0)
-            self.controller.offer(tx, self.v1, Verdict(outcome=Outcome.PASS), 1.0)
-            self.controller.observe(tx, None, 1.0)
+        let_out(self.ledger.store, self.controller, self.v1)
         self.release.step(2.0)
 
     @property
@@ -109,12 +90,12 @@ def test_flags_wait_for_every_engine(house: House) -> None:
     house.engines[1].away = True
     house.release.step(1.0)
     assert house.flags is None
-    assert house.release.problem == "two: away"
+    assert house.release.fleet.problem == "two: away"
     house.engines[1].away = False
     house.release.step(2.0)
     assert house.flags is not None
     assert house.flags.champion.version == house.v0.version
-    assert house.release.problem is None
+    assert house.release.fleet.problem is None
 
 
 def test_a_new_version_waits_for_every_engine(house: House) -> None:
@@ -145,23 +126,76 @@ def test_a_rollback_waits_for_nobody(house: House) -> None:
     assert house.release.owes_return() == 0
 
 
+def test_what_an_operator_takes_back_is_told(house: House) -> None:
+    """MLflow hears of a move that another process made, once."""
+    told: list[str] = []
+    house.release.moved = lambda rollout: told.append(f"{rollout.version} {rollout.stage}")
+    house.release.step(0.0)
+    house.let_out()
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.0)
+    house.release.step(4.0)
+    house.release.step(5.0)
+    assert told == [f"{house.v1.version} canary", f"{house.v1.version} rolled_back"]
+
+
+def test_every_look_at_people_on_trial_is_told(house: House) -> None:
+    """MLflow gets a point of the curve for each look, and none while nobody is on the candidate."""
+    looks: list[tuple[int, float]] = []
+    house.release.looked = lambda rollout, now: looks.append((rollout.looks, now))
+    house.release.step(0.0)
+    house.let_out()
+    house.release.step(3.0)
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.5)
+    house.release.step(4.0)
+    assert looks == [(1, 2.0), (2, 3.0)]
+
+
+def test_damaged_files_are_no_fault_of_the_weights(house: House) -> None:
+    """A version whose files were spoilt is never loaded, and its digest may be offered again."""
+    house.release.step(0.0)
+    register(house.ledger.store, house.controller, house.v1)
+    spoil(house.v1.path)
+    house.release.step(1.0)
+    with house.ledger.store.reading() as view:
+        (rollout,) = house.controller.history(view)
+        assert house.controller.quarantined(view) == {}
+        assert house.controller.must_return(view) is None
+    assert rollout.stage is Stage.SUPERSEDED
+    assert "its files are damaged" in rollout.trail[-1].reason
+    assert house.v1.version not in house.engines[0].held
+    register(house.ledger.store, house.controller, version(2, house.folder, bits=1))
+    assert house.release.undecided() == 1
+
+
+def test_an_engine_that_comes_back_empty_is_filled_with_sound_files_alone(house: House) -> None:
+    """Files that were spoilt since are not loaded again and are named; the others are."""
+    house.release.step(0.0)
+    house.let_out()
+    spoil(house.v1.path)
+    house.engines[0].held = {}
+    house.release.reconcile(5.0)
+    assert set(house.engines[0].held) == {house.v0.version}
+    assert house.release.fleet.problem is not None
+    assert house.v1.version in house.release.fleet.problem
+
+
 def test_an_engine_that_comes_back_empty_is_filled(house: House) -> None:
     """What should be loaded is loaded again, and what nobody names any more is let go."""
     house.release.step(0.0)
     house.let_out()
     house.engines[0].held = {"policy@v000009-99999999": "old", "other": "not ours"}
-    assert house.release.reconcile(5.0)
+    house.release.reconcile(5.0)
     assert set(house.engines[0].held) == {house.v0.version, house.v1.version, "other"}
 
 
 def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    house: House,
 ) -> None:
     """The daemon lives on, and the version goes on waiting until its time is over."""
-    monkeypatch.setattr("rlwd.daemon.release.check_adapter", lambda path, digest: None)
     house.release.step(0.0)
-    with house.ledger.store.transaction() as tx:
-        house.controller.register(tx, house.v1, 1.0)
+    register(house.ledger.store, house.controller, house.v1)
     house.release.step(1.0)
     assert house.release.undecided() == 1
     with house.ledger.store.reading() as view:

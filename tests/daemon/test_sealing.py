@@ -9,7 +9,8 @@ from daemon_by_hand import FEEDBACK, decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import version_of
 
-from rlwd.daemon.sealing import BatchSettings, count_death, pending_batch, seal, write_batch
+from rlwd.daemon.batches import count_death, pending_batch, write_batch
+from rlwd.daemon.sealing import BatchSettings, seal
 from rlwd.learner.candidate import SealedBatch, batch_hash
 from rlwd.streams.signals import Rejected
 

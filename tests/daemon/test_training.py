@@ -1,6 +1,5 @@
 """The learner's side of the loop: what it is told, in which order, after which death."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from rlwd.daemon import training as room
 from rlwd.daemon.sealing import BatchSettings
 from rlwd.daemon.training import Training
 from rlwd.learner.candidate import Manifest
-from rlwd.learner.protocol import Apply, Asking, Command, Ready, Report, Rollback, Skip
+from rlwd.learner.protocol import Apply, Asking, Command, Prune, Ready, Report, Rollback, Skip
 from rlwd.learner.settings import DEMO, ChildSettings
 
 
@@ -54,6 +53,7 @@ class Desk:
         self.undecided: int | None = 0
         self.back_to: int | None = None
         self.registered: list[int] = []
+        self.whole: set[int] = set()
         self.training = Training(
             self.ledger.store,
             "policy",
@@ -62,6 +62,8 @@ class Desk:
             batches=folder / "batches",
             checkpoints=folder / "checkpoints",
             register=lambda tx, made, now: self.registered.append(made.sequence),
+            kept=lambda tx, now: {0},
+            keep_newest=2,
         )
 
     def step(self, *says: Report) -> list[Command]:
@@ -79,8 +81,12 @@ class Desk:
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose checkpoint folder is a list."""
     made = Desk(tmp_path)
-    read: Callable[[Path], list[Manifest]] = lambda folder: list(made.manifests)
+
+    def read(folder: Path, *, after: int) -> list[Manifest]:
+        return [one for one in made.manifests if one.sequence > after]
+
     monkeypatch.setattr(room, "read_manifests", read)
+    monkeypatch.setattr(room, "whole_checkpoints", lambda folder: sorted(made.whole))
     monkeypatch.setattr(room, "newest_valid", lambda folder: made.manifests[-1])
     return made
 
@@ -138,11 +144,31 @@ def test_a_refusal_comes_before_any_batch(desk: Desk) -> None:
     assert desk.ask("SELECT parent_sequence FROM batches") == (2,)
 
 
-def test_a_learner_that_is_back_already_is_not_sent_again(desk: Desk) -> None:
-    """Where the weights are the champion's, there is nothing to go back from."""
-    desk.manifests.append(rolled_back(2, 0))
+def test_a_return_is_owed_whatever_the_disk_looks_like(desk: Desk) -> None:
+    """Where the refused checkpoint is lost the learner may still hold it, and is sent all the same."""
     desk.back_to = 0
+    assert desk.step(Asking(sequence=1)) == [Rollback(to_sequence=0)]
+    desk.manifests.append(rolled_back(2, 0))
+    desk.back_to = None
     assert desk.step(Asking(sequence=2)) == []
+
+
+def test_what_nothing_names_is_given_up(desk: Desk) -> None:
+    """The newest and the named stay whole; of the others weights, and the tokens of their batches, go."""
+    fill(desk.ledger, 4)
+    (command,) = desk.step(Asking(sequence=0))
+    assert isinstance(command, Apply)
+    desk.manifests.append(manifest(1, 0, batch_id=1))
+    desk.whole = {0, 1, 2}
+    assert desk.step(Asking(sequence=1)) == []
+    assert Path(command.path).exists()
+    desk.manifests += [manifest(n, n - 1, applied=tuple(range(1, n + 1))) for n in (2, 3)]
+    desk.whole = {0, 1, 2, 3}
+    assert desk.step(Asking(sequence=3)) == [Prune(sequences=(1,))]
+    assert desk.ask("SELECT state, LENGTH(content) FROM batches") == ("applied", 0)
+    assert not Path(command.path).exists()
+    desk.whole = {0, 2, 3}
+    assert desk.step(Asking(sequence=3)) == []
 
 
 def test_a_batch_survives_its_learner(desk: Desk) -> None:

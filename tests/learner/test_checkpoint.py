@@ -13,6 +13,7 @@ import pytest
 from rlwd.learner.candidate import SealedBatch, batch_hash
 from rlwd.learner.checkpoint import LeaseLost
 from rlwd.learner.manifest import (
+    MANIFEST_FILES,
     candidate_of,
     newest_valid,
     problem_of,
@@ -22,7 +23,7 @@ from rlwd.learner.manifest import (
     sequences,
     write_epoch,
 )
-from rlwd.learner.protocol import BatchFailed, Checkpointed
+from rlwd.learner.protocol import Apply, BatchFailed, Checkpointed, Prune, Pruned
 from rlwd.learner.settings import ChildSettings
 from rlwd.learner.worker import Worker
 
@@ -202,7 +203,6 @@ def test_rollback(
         worker.apply(sealed(make_batch(number, parent=number - 1)))
     target = read_manifest(folder, 1)
     assert worker.roll_back(1) == Checkpointed(sequence=4, version=target.version)
-    assert worker.roll_back(1).sequence == 4
     head = worker.head
     assert (head.parent_sequence, head.applied, head.reverted) == (1, (1,), (2, 3))
     assert head.batch_id is None
@@ -218,6 +218,32 @@ def test_rollback(
     assert (again.head.applied, again.head.reverted) == ((1, 4), (2, 3))
     with pytest.raises(ValueError, match=r"000009/manifest\.json"):
         again.roll_back(9)
+
+
+def test_rollback_to_where_it_stands(
+    child_settings: ChildSettings, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """Asked to go where it is, the learner shows by a checkpoint that it is there."""
+    worker = Worker(child_settings)
+    worker.apply(sealed(make_batch(1, parent=0)))
+    assert worker.roll_back(1).sequence == 2
+    assert worker.roll_back(1).sequence == 3
+    assert (worker.head.parent_sequence, worker.head.applied, worker.head.reverted) == (1, (1,), ())
+
+
+def test_damage_under_a_living_learner(
+    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """Its newest checkpoint spoilt on disk, the learner goes on from where a restart would, bit for bit."""
+    worker = Worker(child_settings)
+    worker.apply(sealed(make_batch(1, parent=0)))
+    before = read_manifest(folder, 1)
+    flip(folder / "000001" / before.version / "adapter_model.safetensors")
+    again = Apply(path=str(sealed(make_batch(1, parent=0))))
+    assert worker.run(again, lambda _: None) == Checkpointed(
+        sequence=2, version=worker.head.version
+    )
+    assert (worker.head.parent_sequence, worker.head.digest) == (0, before.digest)
 
 
 def test_quarantine_at_start(
@@ -249,14 +275,21 @@ def test_another_base(child_settings: ChildSettings, tmp_path: Path, tiny_policy
 def test_prune(
     child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
-    """Only what is named and the newest stay, and the lineage still knows its batches."""
+    """Of what nothing names only the manifests stay, for lineage and audit; asked again, nothing happens."""
     worker = Worker(child_settings)
     for number in (1, 2, 3):
         worker.apply(sealed(make_batch(number, parent=number - 1)))
-    assert worker.checkpoints.prune({1}) == [0, 2]
-    assert sequences(folder) == [1, 3]
+    assert worker.run(Prune(sequences=(0, 2)), lambda _: None) == Pruned(sequences=(0, 2))
+    assert worker.run(Prune(sequences=(0, 2)), lambda _: None) == Pruned(sequences=())
+    assert sequences(folder) == [0, 1, 2, 3]
+    assert sorted(path.name for path in (folder / "000002").iterdir()) == list(MANIFEST_FILES)
+    assert [problem_of(folder, m) is None for m in read_manifests(folder)] == [False, True] * 2
     again = Worker(child_settings)
     assert again.head.applied == (1, 2, 3)
     assert again.apply(sealed(make_batch(2, parent=1))) == Checkpointed(
-        sequence=3, version=again.head.version
+        sequence=2, version=read_manifest(folder, 2).version
     )
+    with pytest.raises(ValueError, match="is the newest, and is not pruned"):
+        again.run(Prune(sequences=(3,)), lambda _: None)
+    flip(folder / "000003" / "optimizer.safetensors")
+    assert Worker(child_settings).head.sequence == 1

@@ -140,9 +140,10 @@ def test_held_out_and_probe(settings: LearnerSettings, make_batch: MakeBatch) ->
     assert update.held_out.count == 6
     assert update.held_out.behaviour == sum(e.reward for e in batch.held_out) / 6
     assert 0 < update.held_out.effective_sample_size <= 6
-    first = batch.episodes[0]
-    tokens = (*first.prompt_token_ids, *first.completion_token_ids)[:32]
-    assert update.probe.token_ids == tokens
+    tokens = update.probe.token_ids
+    assert len(tokens) == settings.probe_tokens
+    # The same for every batch: nobody's words get into a manifest.
+    assert tokens == Learner(settings).probe().token_ids
     with torch.no_grad():
         logits = one.policy.causal(torch.tensor([tokens]), use_cache=False).logits[0]
     wanted = logits.log_softmax(-1)[torch.arange(len(tokens) - 1), torch.tensor(tokens[1:])]

@@ -22,7 +22,11 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
 @pytest.mark.kafka
 @pytest.mark.timeout(900)
 def test_dying_between_two_durable_writes_loses_nothing(tmp_path: Path) -> None:
-    """The daemon dies once at each such instant, and what it left half done is finished once."""
+    """The daemon dies once at each such instant, and what it left half done is finished once.
+
+    One version's files are spoilt while it is on offer, one is taken back by an operator whose
+    command dies half-way.
+    """
     report = run_chaos(tmp_path, kills=0, seed=2, rate=15.0, instants=True)
     assert report["problems"] == []
     assert sum(report["kills"].values()) == len(Instant)

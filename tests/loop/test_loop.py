@@ -1,7 +1,7 @@
 """The loop turns: what people do changes the weights that serve them, and no crash makes it lie.
 
 Real engine, gateway, daemon and learner processes on the embedded parts; MLflow is configured and
-away for all of it. One house serves the whole file, as one deployment serves a day.
+away until all is over. One house serves the whole file, as one deployment serves a day.
 """
 
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from loop_house import LoopHouse
+from mlflow import MlflowClient
 
 from rlwd.daemon.crowd import Crowd
 from rlwd.daemon.doctor import examine
@@ -21,6 +22,7 @@ from rlwd.learner.candidate import Manifest
 from rlwd.learner.manifest import read_manifests
 from rlwd.ops.engine_server import EngineServer
 from rlwd.ops.flags import FlagState, read_flags
+from rlwd.ops.mlflow_server import MlflowServer
 from rlwd.ops.server import LOOPBACK, free_port
 from rlwd.ops.stage import Stage
 from rlwd.ops.vllm import HttpEngine
@@ -244,3 +246,28 @@ def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopHouse) -> None:
     assert all(counts["duplicate"] == 0 for counts in after["records"].values())
     test_every_generation_has_one_fate(house)
     test_what_a_batch_trained_is_in_its_manifest(house)
+
+
+@pytest.mark.mlflow
+def test_mlflow_hears_at_last_what_it_missed(house: LoopHouse, tmp_path: Path) -> None:
+    """Away for the whole run, it is told of every version, its adapter and outcome, by the next life."""
+    spool = house.config.state_path / "mlflow_spool.jsonl"
+    assert spool.read_bytes()
+    port = int(house.config.mlflow.tracking_uri.rpartition(":")[2])
+    with MlflowServer(tmp_path / "mlflow", port=port) as server:
+        house.daemon.stop()
+        house.daemon.start()
+        house.until(lambda: not spool.read_bytes())
+        client = MlflowClient(server.url)
+        told = client.search_model_versions(f"name = '{house.config.policy}'")
+        champion = client.get_model_version_by_alias(house.config.policy, "champion")
+        assert champion.run_id is not None
+        files = {file.path for file in client.list_artifacts(champion.run_id, "adapter")}
+    made = {version for (version,) in house.ask("SELECT version FROM candidates")}
+    assert {one.tags["rlwd.version"] for one in told} == made
+    flags = read_flags(house.config.flags_path)
+    assert flags is not None
+    assert champion.tags["rlwd.version"] == flags.champion.version
+    assert files == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
+    outcomes = {one.tags["rlwd.version"]: one.tags.get("rlwd.outcome") for one in told}
+    assert {outcomes[version] for version in house.promoted()} <= {"promoted", "settled"}

@@ -8,13 +8,17 @@ import msgspec
 import pytest
 from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
+from releases_by_hand import at_once, spoil
 
 from rlwd.daemon.applied import record_checkpoints, reopen_lost
 from rlwd.daemon.audit import audit
+from rlwd.daemon.batches import pending_batch, write_batch
+from rlwd.daemon.fleet import Fleet
 from rlwd.daemon.release import Release
-from rlwd.daemon.sealing import BatchSettings, pending_batch, seal, write_batch
+from rlwd.daemon.sealing import BatchSettings, seal
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.manifest import checkpoint_path, newest_valid, read_manifests
+from rlwd.learner.protocol import Apply
 from rlwd.learner.settings import DEMO, ChildSettings
 from rlwd.learner.worker import Worker
 from rlwd.ops.engine_server import EngineServer
@@ -96,7 +100,7 @@ def shop(tmp_path: Path, tiny_policy: Path) -> Iterator[Shop]:
         ledger.store,
         POLICY,
         RolloutController(POLICY, RolloutSettings(gate_seconds=600.0)),
-        [HttpEngine(server.url)],
+        Fleet([HttpEngine(server.url)], POLICY, tolerance=0.05, submit=at_once),
         GateSettings(),
         flags=tmp_path / "flags.json",
         checkpoints=tmp_path / "checkpoints",
@@ -116,41 +120,46 @@ def test_an_engine_that_came_back_empty_is_filled(shop: Shop) -> None:
     assert state is not None
     assert state.champion.version == champion.version
     shop.server.kill()
-    assert not shop.release.reconcile(2001.0)
-    assert shop.release.problem is not None
+    shop.release.reconcile(2001.0)
+    assert shop.release.fleet.problem is not None
     shop.server.start()
     engine = HttpEngine(shop.server.url)
     assert engine.loaded() == {}
-    assert shop.release.reconcile(2002.0)
+    shop.release.reconcile(2002.0)
     assert set(engine.loaded()) == {champion.version}
-    assert shop.release.problem is None
+    assert shop.release.fleet.problem is None
 
 
 def test_a_candidate_that_is_found_corrupt_never_reaches_a_server(shop: Shop) -> None:
-    """Altered after its checkpoint, it is quarantined, and the learner has to go back."""
+    """Altered after its checkpoint it is set aside; its batch is applied again and offered anew."""
     shop.server.start()
     worker = shop.worker()
     v0 = shop.record()
     shop.release.step(2000.0)
-    worker.apply(shop.seal(parent=0))
+    batch = shop.seal(parent=0)
+    worker.apply(batch)
     head = shop.record()
-    adapter = checkpoint_path(shop.checkpoints, head.sequence) / head.version
-    weights = adapter / "adapter_model.safetensors"
-    raw = bytearray(weights.read_bytes())
-    raw[-1] ^= 0xFF
-    weights.write_bytes(raw)
+    spoil(checkpoint_path(shop.checkpoints, head.sequence) / head.version)
     shop.release.step(2001.0)
     with shop.ledger.store.reading() as view:
         (rollout,) = shop.release.controller.history(view)
-        owed = shop.release.controller.must_return(view)
-    assert rollout.stage is Stage.QUARANTINED
+        assert shop.release.controller.must_return(view) is None
+    assert rollout.stage is Stage.SUPERSEDED
     assert "digest" in rollout.trail[-1].reason
-    assert owed is not None
-    assert owed.to_sequence == v0.sequence
     assert set(HttpEngine(shop.server.url).loaded()) == {v0.version}
     state = read_flags(shop.release.flags)
     assert state is not None
     assert state.champion.version == v0.version
+
+    shop.record()
+    assert shop.ledger.fates() == {"waiting": 16}
+    worker.run(Apply(path=str(batch)), lambda _: None)
+    made = shop.record()
+    assert (made.digest, made.parent_sequence) == (head.digest, v0.sequence)
+    shop.release.step(2002.0)
+    assert set(HttpEngine(shop.server.url).loaded()) == {v0.version, made.version}
+    assert shop.ledger.fates() == {"trained": 16}
+    assert shop.problems() == ()
 
 
 def test_a_batch_lost_with_its_checkpoint_is_applied_again(shop: Shop) -> None:

@@ -128,7 +128,7 @@ def test_v0_is_champion_and_anchor_from_the_start(
     assert state.champion.version == state.anchor.version == v0.version
     assert (state.candidate, state.previous) == (None, None)
     assert (state.shares.candidate, state.shares.anchor) == (0, 200)
-    assert controller.should_be_loaded(tx, 0.0) == {v0.version: v0.path}
+    assert controller.should_be_loaded(tx, 0.0) == {v0.version: v0}
     assert controller.undecided(tx) == 0
 
 
@@ -210,6 +210,11 @@ def test_a_harmful_version_is_taken_back_for_good(
     assert controller.next_candidate(tx) is None
     with pytest.raises(ValueError, match="quarantined already"):
         controller.offer(tx, made(controller.policy, 5, two.digest), PASS, 205.0)
+    # The learner stands on the refused weights again, and what it makes of them is refused too.
+    again = controller.must_return(tx)
+    assert again is not None
+    assert (again.refused_sequence, again.to_sequence) == (5, 1)
+    controller.returned(tx, 205.0)
     fresh = made(controller.policy, 6)
     controller.register(tx, fresh, 206.0)
     assert controller.next_candidate(tx) == fresh
@@ -297,6 +302,23 @@ def test_a_settled_champion_is_rolled_back_by_hand(
         controller.rollback(tx, "all of it", 403.0)
     stages = [rollout.stage for rollout in controller.history(tx)]
     assert stages == [Stage.ROLLED_BACK, Stage.ROLLED_BACK, Stage.SUPERSEDED]
+
+
+def test_what_is_kept_suffices_for_rollbacks_one_after_another(
+    tx: Transaction, controller: RolloutController
+) -> None:
+    """The last reigns and v0 keep their weights; who lost theirs is never crowned again."""
+    for number in range(1, 12):
+        promote(controller, tx, number, 100.0 * number)
+    waiting = made(controller.policy, 12)
+    controller.register(tx, waiting, 2000.0)
+    kept = controller.kept(tx, 2000.0)
+    assert kept == {0, *range(4, 13)}
+    candidates.mark_pruned(tx, controller.policy, set(range(12)) - kept)
+    crowned = [controller.rollback(tx, "bad", 2001.0 + n).sequence for n in range(8)]
+    assert crowned == [10, 9, 8, 7, 6, 5, 4, 0]
+    assert controller.must_return(tx) is not None
+    assert controller.kept(tx, 3000.0) >= {0}
 
 
 def test_a_person_refuses_the_version_on_trial(

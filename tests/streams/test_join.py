@@ -66,6 +66,10 @@ def test_lag_censors_nobody(ledger: Ledger) -> None:
         assert watermark(tx, "policy") == 500.0
         mark_read_past(tx, "policy", {FEEDBACK: Progress(position=1, end=9)}, 10_000.0, owner)
         assert watermark(tx, "policy") == 500.0
+        # What came since the end was asked for may wait there unread.
+        heard = Progress(position=1, end=1, age_seconds=2.5)
+        mark_read_past(tx, "policy", {FEEDBACK: heard}, 10_000.0, owner)
+        assert watermark(tx, "policy") == 9_997.5
 
 
 def test_undo_within_the_horizon_revises_the_reward(ledger: Ledger) -> None:
@@ -169,7 +173,7 @@ def test_what_may_not_be_trained_on_is_excluded_by_a_named_rule(
 def test_without_consent_nothing_is_kept(ledger: Ledger) -> None:
     """A generation without consent is counted; its content is not stored."""
     ledger.take(generation("g", 0.0, consent=False))
-    assert ledger.ask("SELECT payload FROM episodes WHERE generation_id = 'g'") == (None,)
+    assert ledger.ask("SELECT content FROM episodes WHERE generation_id = 'g'") == (None,)
 
 
 def test_an_excluded_episode_is_still_scored(ledger: Ledger) -> None:

@@ -1,7 +1,6 @@
 """The whole house on one machine: real engine, gateway and daemon, and people who use it."""
 
 import asyncio
-import sqlite3
 import sys
 import time
 from collections.abc import Callable
@@ -14,10 +13,10 @@ import orjson
 
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.crowd import Crowd
-from rlwd.daemon.status_page import status_document
+from rlwd.daemon.status_page import state_view, status_document
 from rlwd.learner.manifest import read_manifests
 from rlwd.ops.engine_server import EngineServer
-from rlwd.ops.server import LOOPBACK, Server, free_port
+from rlwd.ops.server import LOOPBACK, Server, answers, free_port
 from rlwd.ops.stage import Rollout
 from rlwd.ops.vllm_server import VllmServer
 
@@ -26,6 +25,7 @@ WANTS = {"reply": "plain", "title": "bullet", "note": "shout", "alert": "polite"
 CONFIG = """\
 policy = "{policy}"
 state = "state"
+database = "{database}"
 reward_spec = "rewards.toml"
 look_seconds = 0.2
 stop_seconds = 6.0
@@ -116,6 +116,7 @@ class LoopHouse:
         mlflow: str,
         policy: str = "policy",
         kafka: str = "",
+        database: str = "",
     ) -> None:
         self.folder, self.engine = folder, engine
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -124,6 +125,7 @@ class LoopHouse:
         self.path.write_text(
             CONFIG.format(
                 policy=policy,
+                database=database,
                 stream="kafka" if kafka else "embedded",
                 kafka=kafka or f"{LOOPBACK}:9092",
                 model=model,
@@ -138,19 +140,17 @@ class LoopHouse:
         self.gateway = self._server("gateway", self.gateway_port)
         self.visits = 0
 
-    def _server(self, command: str, port: int) -> Server:
-        def ready() -> bool:
-            try:
-                url = f"http://{LOOPBACK}:{port}/readyz"
-                return httpx.get(url, timeout=2.0, trust_env=False).status_code == 200
-            except httpx.HTTPError:
-                return False
+    def member(self, name: str) -> Server:
+        """Make a daemon in the ingest role, beside the one in control; the caller starts it."""
+        port = free_port()
+        return self._server("run", port, "--role", "ingest", "--member", name, "--port", str(port))
 
+    def _server(self, command: str, port: int, *more: str) -> Server:
         return Server(
-            [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.path)],
+            [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.path), *more],
             name=command,
-            log=self.folder / f"{command}.log",
-            healthy=ready,
+            log=self.folder / f"{command}-{port}.log",
+            healthy=answers(f"http://{LOOPBACK}:{port}/readyz"),
             environment={"OMP_NUM_THREADS": "1"},
         )
 
@@ -219,11 +219,8 @@ class LoopHouse:
 
     def ask(self, sql: str, *parameters: Any) -> list[Any]:
         """Return the rows of a query to the state database."""
-        database = sqlite3.connect(self.config.state_path / "rlwd.db")
-        try:
-            return database.execute(sql, parameters).fetchall()
-        finally:
-            database.close()
+        with state_view(self.config.state_database) as view:
+            return view.execute(sql, parameters).fetchall()
 
     def rollouts(self) -> dict[str, Rollout]:
         """Return every version's rollout, oldest first."""

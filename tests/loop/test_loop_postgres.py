@@ -1,0 +1,150 @@
+"""The loop on real Kafka and real PostgreSQL, while the things around it come and go.
+
+One house serves the whole file; the embedded engine answers.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from loop_house import LoopHouse
+from places_by_hand import new_schema
+
+from rlwd.daemon.audit import audit
+from rlwd.daemon.crowd import Crowd
+from rlwd.daemon.status_page import state_view
+from rlwd.learner.manifest import read_manifests
+from rlwd.ops.engine_server import EngineServer
+from rlwd.ops.kafka_server import KafkaServer
+from rlwd.ops.server import Server
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
+
+POLICY = "shared"
+PARTITIONS = 2
+
+
+@pytest.fixture(scope="module")
+def house(
+    styled_policy: Path,
+    kafka_server: KafkaServer,
+    postgres_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[LoopHouse]:
+    """A house on both servers, in which one version was promoted and serves everybody."""
+    folder = tmp_path_factory.mktemp("postgres-loop")
+    topics = [f"{POLICY}.{name}" for name in ("generations", "feedback", "deadletter")]
+    kafka_server.create_topics(topics, partitions=PARTITIONS)
+    with EngineServer(styled_policy, folder) as engine:
+        house = LoopHouse(
+            folder,
+            styled_policy,
+            policy=POLICY,
+            engine=engine,
+            kafka=kafka_server.bootstrap,
+            database=new_schema(postgres_url),
+            mlflow="",
+        )
+        try:
+            house.start()
+            crowd = house.crowd_until(house.serves_what_it_learned)
+            assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+            house.settle(len(crowd.tally.answers))
+            yield house
+        finally:
+            house.stop()
+
+
+def assert_it_adds_up(house: LoopHouse, answers: int) -> None:
+    """Records and generations are all accounted for, and no batch was applied twice."""
+    house.settle(answers)
+    manifests = read_manifests(house.config.state_path / "checkpoints")
+    with state_view(house.config.state_database) as view:
+        found = audit(view, POLICY, manifests, [Path(house.config.gateway.spool)])
+    assert found.problems == ()
+    status = house.status()
+    assert status["generations"] == answers
+    assert sum(status["fates"].values()) == answers
+    assert not any("lost" in fate or "no_capture" in fate for fate in status["fates"])
+    assert all(counts["duplicate"] == 0 for counts in status["records"].values())
+    assert len(house.applied()) == len(set(house.applied()))
+
+
+def test_a_version_learned_from_a_shared_database_serves(house: LoopHouse) -> None:
+    """The loop turns on PostgreSQL as it does on SQLite, and its books close."""
+    status = house.status()
+    assert house.promoted()
+    assert status["fates"]["trained"] > 0
+    assert_it_adds_up(house, status["generations"])
+
+
+def partitions_of(member: Server) -> list[str]:
+    port = member.command[-1]
+    try:
+        page = httpx.get(f"http://127.0.0.1:{port}/statusz", timeout=5.0, trust_env=False)
+        return list(page.json()["live"].get("partitions", ()))
+    except (httpx.HTTPError, ValueError, KeyError):
+        return []
+
+
+def test_partitions_that_move_while_a_batch_trains_change_nothing_of_it(house: LoopHouse) -> None:
+    """A second member joins and leaves in mid-batch; the batch is applied once, as it was sealed."""
+    before, known = house.status()["generations"], set(house.applied())
+    member, held = house.member("guest"), dict[int, str]()
+
+    def join_and_leave(_: Crowd) -> bool:
+        sealed = house.ask("SELECT batch_id, hash FROM batches WHERE state = 'sealed'")
+        live = house.live()
+        if not sealed or sealed[0][0] in known or not live.get("learner", "").startswith("step"):
+            return False
+        # Held in mid-step, so that the batch trains for as long as partitions take to move.
+        os.kill(live["learner_pid"], signal.SIGSTOP)
+        try:
+            member.start()
+            house.until(lambda: len(partitions_of(member)) == PARTITIONS)
+            member.stop()
+            held.update(sealed)
+            assert house.ask("SELECT batch_id, hash FROM batches WHERE state = 'sealed'") == sealed
+        finally:
+            os.kill(live["learner_pid"], signal.SIGCONT)
+        return True
+
+    crowd = house.crowd_until(join_and_leave)
+    ((batch, seal),) = held.items()
+    house.until(lambda: batch in house.applied())
+    assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+    assert_it_adds_up(house, before + len(crowd.tally.answers))
+    made = read_manifests(house.config.state_path / "checkpoints")
+    assert [one.batch_hash for one in made if one.batch_id == batch] == [seal]
+    assert member.process is not None
+    assert member.process.returncode == 0
+
+
+def test_a_database_that_is_restarted_stops_nobody(house: LoopHouse, postgres_server: Any) -> None:
+    """While it is away people get answers and the daemon waits; back, it goes on in the same life."""
+    before, applied = house.status(), len(house.applied())
+    epoch, served = before["lease"]["epoch"], [0, 0]
+
+    def restart(crowd: Crowd) -> bool:
+        if len(crowd.tally.answers) < 20:
+            return False
+        if not served[0]:
+            postgres_server.stop()
+            served[0] = len(crowd.tally.answers)
+            time.sleep(3.0)
+            served[1] = len(crowd.tally.answers)
+            assert house.daemon.alive, house.daemon.tail()
+            postgres_server.start()
+        return len(house.applied()) > applied
+
+    crowd = house.crowd_until(restart)
+    assert served[1] > served[0]
+    assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+    assert "database_away" in house.daemon.log.read_text()
+    assert_it_adds_up(house, before["generations"] + len(crowd.tally.answers))
+    assert house.status()["lease"]["epoch"] == epoch
