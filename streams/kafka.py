@@ -32,6 +32,8 @@ PAUSE_SECONDS = 2.0
 """A loop that did not poll for so long was busy, or stopped; far above what a fetch waits."""
 SHOW_SECONDS = 3.0
 """As often as the client's heartbeat."""
+SHOW_NEWS_SECONDS = 0.5
+"""Time from a poll that was taken in until people may see it: a commit costs as much as 30 records."""
 
 
 class KafkaSource:
@@ -214,7 +216,7 @@ class KafkaSource:
         """Show people how far the store is, as the group's committed offsets; never read back."""
         for partition, offset in offsets.items():
             self._note(_client(partition), offset)
-        self._show_at = 0.0
+        self._show_at = min(self._show_at, time.monotonic() + SHOW_NEWS_SECONDS)
         self._show()
 
     def _note(self, each: TopicPartition, offset: int) -> None:
@@ -234,6 +236,9 @@ class KafkaSource:
 
     def close(self) -> None:
         """Stop reading; the group keeps the partitions for this member until its session ends."""
+        if self._shown and not self._membership.joining:
+            with contextlib.suppress(failures.KafkaError):
+                self._consumer.commit(dict(self._shown), timeout_ms=1000)
         self._membership.close(5.0)
 
 
