@@ -239,6 +239,7 @@ class KafkaSource:
         if self._shown and not self._membership.joining:
             with contextlib.suppress(failures.KafkaError):
                 self._consumer.commit(dict(self._shown), timeout_ms=1000)
+        self._shown = {}
         self._membership.close(5.0)
 
 
