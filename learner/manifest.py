@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from .candidate import Candidate, Manifest, adapter_digest
 
 MANIFEST_FILES = ("manifest.json", "manifest.sha256")
 """What is kept of a checkpoint for ever."""
+EPOCH_SECONDS = 20.0
+"""Longest wait for who publishes a checkpoint: a rename takes milliseconds."""
 
 
 def file_digest(path: Path) -> str:
@@ -146,10 +149,22 @@ def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
 
 @contextlib.contextmanager
 def epoch_lock(folder: Path) -> Iterator[None]:
-    """Hold off every other reader and writer of the lease epoch."""
+    """Hold off every other reader and writer of the lease epoch.
+
+    Raises TimeoutError where another process holds it for long: a learner that was stopped there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + EPOCH_SECONDS
     with (folder / "EPOCH.lock").open("ab") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        while True:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"{lock.name}: held for over {EPOCH_SECONDS:.0f} s; is a learner stopped?"
+                )
+            time.sleep(0.02)
         yield
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from rlwd.learner import manifest as room
 from rlwd.learner.candidate import SealedBatch, batch_hash
 from rlwd.learner.checkpoint import LeaseLost
 from rlwd.learner.manifest import (
@@ -270,6 +271,21 @@ def test_another_base(child_settings: ChildSettings, tmp_path: Path, tiny_policy
     learner = msgspec.structs.replace(child_settings.learner, model=str(tmp_path / "other"))
     with pytest.raises(ValueError, match="made for the base model"):
         Worker(msgspec.structs.replace(child_settings, learner=learner))
+
+
+def test_a_held_epoch_is_waited_for_and_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who stopped while it held the epoch keeps nobody waiting for ever: the file is named."""
+    monkeypatch.setattr(room, "EPOCH_SECONDS", 0.1)
+    with (
+        room.epoch_lock(folder),
+        pytest.raises(TimeoutError, match=r"EPOCH\.lock: held for over"),
+        room.epoch_lock(folder),
+    ):
+        raise AssertionError("two hold it")
+    write_epoch(folder, 3)
+    assert read_epoch(folder) == 3
 
 
 def test_prune(
