@@ -98,6 +98,9 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
     )
     if state == "skipped":
         ids = (*manifest.episode_ids, *manifest.held_out_ids)
+        if not ids:
+            # The learner could not read it: what it held may have been forgotten.
+            ids = _sealed_in(tx, policy, manifest.batch_id)
         episodes.close(tx, policy, ids, fate.BATCH_FAILED)
         return
     episodes.close(tx, policy, manifest.episode_ids, fate.TRAINED)
@@ -109,3 +112,12 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
             for generation_id in manifest.episode_ids
         ],
     )
+
+
+def _sealed_in(tx: Transaction, policy: str, batch_id: int | None) -> tuple[str, ...]:
+    rows = tx.execute(
+        "SELECT generation_id FROM episodes WHERE policy = ? AND batch_id = ?"
+        " AND stage = 'sealed' ORDER BY generation_id",
+        (policy, batch_id),
+    ).fetchall()
+    return tuple(row[0] for row in rows)

@@ -181,9 +181,12 @@ def _generations(view: Transaction, policy: str) -> tuple[GenerationRow, ...]:
 def _against_manifests(view: Transaction, policy: str, manifests: Sequence[Manifest]) -> list[str]:
     """Return where the ledger's trained episodes are not exactly those of the manifests."""
     problems, claimed = [], dict[str, int]()
+    # Applied once, lost with its checkpoint, and given up when it was to be applied again.
+    given_up = {batch_id for manifest in manifests for batch_id in manifest.skipped}
     for manifest in manifests:
-        if manifest.batch_id is None or manifest.batch_id not in manifest.applied:
+        if manifest.batch_id not in manifest.applied or manifest.batch_id in given_up:
             continue
+        assert manifest.batch_id is not None, "what was applied has a number"
         for generation_id in manifest.episode_ids:
             earlier = claimed.setdefault(generation_id, manifest.batch_id)
             if earlier != manifest.batch_id:

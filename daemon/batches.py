@@ -57,6 +57,22 @@ def forget_batches(tx: Transaction, policy: str, batch_ids: Sequence[int]) -> li
     return forgotten
 
 
+def still_sealed(tx: Transaction, policy: str, batch_ids: Sequence[int]) -> list[int]:
+    """Return which of these batches are still to be applied."""
+    rows = tx.execute(
+        "SELECT batch_id FROM batches WHERE policy = ? AND state = 'sealed'", (policy,)
+    ).fetchall()
+    sealed = {row[0] for row in rows}
+    return [batch_id for batch_id in batch_ids if batch_id in sealed]
+
+
+def sweep_files(folder: Path, sealed: Sequence[int]) -> None:
+    """Delete the files of batches that are not to be applied; one is written again when it is."""
+    kept = {batch_path(folder, batch_id) for batch_id in sealed}
+    for path in set(folder.glob("*.json")) - kept:
+        path.unlink(missing_ok=True)
+
+
 def batch_path(folder: Path, batch_id: int) -> Path:
     """Return the file of a sealed batch."""
     return folder / f"{batch_id:06d}.json"

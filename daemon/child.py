@@ -6,6 +6,7 @@ import queue
 import subprocess
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -58,6 +59,10 @@ class LearnerChild:
         # Its last words go too: who asked and died cannot be told what to do.
         self._reports = queue.SimpleQueue()
         return True
+
+    def refuse(self, digests: Iterable[str]) -> None:
+        """Tell the next child which weights it may not start from."""
+        self.settings = msgspec.structs.replace(self.settings, quarantined=tuple(digests))
 
     def ensure(self, now: float) -> None:
         """Start the process where there is none and its wait is over."""

@@ -15,7 +15,7 @@ from ..ops import reigns
 from ..ops.variant import hash_user
 from ..streams.erasure import Erased, erase
 from ..streams.store import Store
-from .batches import batch_path, forget_batches
+from .batches import batch_path, forget_batches, still_sealed
 from .config import Config
 from .lineage import Lineage
 from .wire import existing_store
@@ -41,8 +41,10 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
     with store.transaction() as tx:
         found = erase(tx, config.policy, user_hash, now, config.data_path)
         forgotten = forget_batches(tx, config.policy, found.batches)
+        waiting = still_sealed(tx, config.policy, found.batches)
         champion = reigns.champion(tx, config.policy)
-    for batch_id in forgotten:
+    # Not only what was forgotten now: a crash may have come between table and file before.
+    for batch_id in set(found.batches) - set(waiting):
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
     return Erasure(
         generations=found.generations,
@@ -51,7 +53,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
             config, found, None if champion is None else champion.sequence
         ),
         batches_forgotten=tuple(forgotten),
-        batches_waiting=found.waiting,
+        batches_waiting=tuple(waiting),
     )
 
 
@@ -63,8 +65,8 @@ def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     store.close()
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
-        "not_reached": "the log keeps its records until its own retention; read again, they bring"
-        " nothing back",
+        "not_reached": "the log keeps its records until its own retention, and the data folder files"
+        " of what was never held here until retention_days; read again, they bring nothing back",
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     return 1 if done.batches_waiting else 0

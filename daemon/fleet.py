@@ -6,7 +6,7 @@ not keep the loop from taking in feedback, and least of all from taking a versio
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ import structlog
 from ..learner.candidate import Candidate
 from ..ops.adapter import check_adapter
 from ..ops.engine import Engine, Proof, prove
+from ..ops.flags import FlagState
 
 log = structlog.get_logger()
 
@@ -39,6 +40,14 @@ class Answered:
     """What each engine serves under that version's name."""
 
 
+def named_in(flags: FlagState | None) -> set[str]:
+    """Return the versions that a flag file sends people to."""
+    if flags is None:
+        return set()
+    served = (flags.champion, flags.anchor, flags.candidate)
+    return {one.version for one in served if one is not None}
+
+
 Asked = Callable[[], Answered]
 Submit = Callable[[Asked], "Future[Answered]"]
 
@@ -52,10 +61,12 @@ class Fleet:
         policy: str,
         *,
         tolerance: float,
+        held: Collection[str] = (),
         submit: Submit | None = None,
     ) -> None:
+        """`held` is what every engine is known to have had before this process began."""
         self.engines, self.policy, self.tolerance = list(engines), policy, tolerance
-        self.held: frozenset[str] = frozenset()
+        self.held = frozenset(held)
         self._submit = submit or _in_thread
         self._problem: str | None = "nothing was loaded yet"
         self._job: Future[Answered] | None = None
@@ -70,10 +81,10 @@ class Fleet:
             return f"an engine has not answered for {since:.0f} s"
         return self._problem
 
-    def has(self, wanted: Wanted) -> bool:
+    def has(self, versions: Iterable[str]) -> bool:
         """Return whether every engine had all of these when it was last asked."""
         self._take_in()
-        return wanted.keys() <= self.held
+        return self.held.issuperset(versions)
 
     def fill(self, wanted: Wanted) -> None:
         """Begin to bring every engine to hold these and nothing else of ours.

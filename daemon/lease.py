@@ -95,6 +95,17 @@ def hold_lease(tx: Transaction, lease: Lease) -> None:
         )
 
 
+def keep_daemon_waiting(tx: Transaction, policy: str) -> None:
+    """Let no transaction of the daemon in control run beside this one; for an operator's command.
+
+    Without it, on a server, a look that the daemon began before could be written over what an
+    operator decides here.
+    """
+    tx.execute(
+        "SELECT 1 FROM leases WHERE policy = ? AND role = 'control'" + row_lock(tx), (policy,)
+    ).fetchone()
+
+
 def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
     """Say that this daemon lives; raises LeaseLost where another one took over."""
     hold_lease(tx, lease)

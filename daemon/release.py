@@ -24,7 +24,7 @@ from ..streams.exposure import VariantTally, exposures, user_sums
 from ..streams.store import Store
 from ..streams.transaction import Transaction
 from .flagging import project
-from .fleet import Fleet
+from .fleet import Fleet, named_in
 from .instants import Instant, reach
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ class Release:
     def register(self, tx: Transaction, manifest: Manifest, now: float) -> None:
         """Write down a checkpoint as what it is: v0, a candidate, or the learner's way back."""
         if manifest.batch_id is None and manifest.parent_sequence is not None:
-            self.controller.returned(tx, now)
+            self.controller.returned(tx, manifest.parent_sequence, now)
         elif manifest.parent_sequence is None or manifest.batch_id in manifest.applied:
             self.controller.register(tx, candidate_of(self.checkpoints, manifest), now)
 
@@ -107,8 +107,8 @@ class Release:
         if self.fleet.problem is not None or not self.fleet.has(wanted):
             self.fleet.fill(wanted)
         # What every engine has had may be named even while one is away: it is filled before it
-        # serves again, and a rollback waits for nobody.
-        if self.fleet.has(wanted):
+        # serves again, and a rollback waits for nobody, not even for its own way further back.
+        if self.fleet.has(self._served()):
             self._project(now)
 
     def reconcile(self, now: float) -> None:
@@ -119,6 +119,11 @@ class Release:
     def _wanted(self, now: float) -> dict[str, Candidate]:
         with self.store.reading() as view:
             return self.controller.should_be_loaded(view, now)
+
+    def _served(self) -> set[str]:
+        """Return the versions that the flag file would send anybody to."""
+        with self.store.reading() as view:
+            return named_in(self.controller.flag_state(view))
 
     def _offer(self, now: float) -> None:
         with self.store.transaction() as tx:

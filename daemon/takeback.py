@@ -15,7 +15,7 @@ from ..streams.transaction import Transaction
 from .config import Config
 from .flagging import project
 from .instants import Instant, reach
-from .lease import read_holder
+from .lease import keep_daemon_waiting, read_holder
 from .wire import existing_store
 
 CHAMPION, CANDIDATE = "champion", "candidate"
@@ -47,6 +47,7 @@ def take_back(
     """
     controller = RolloutController(config.policy, config.rollout)
     with store.transaction() as tx:
+        keep_daemon_waiting(tx, config.policy)
         version = _named(tx, controller, what)
         if version == controller.champion(tx).version:
             controller.rollback(tx, reason, time.time())

@@ -23,7 +23,7 @@ from ..ops import candidates
 from ..streams.store import Store
 from ..streams.transaction import Transaction
 from .applied import record_checkpoints, reopen_lost
-from .batches import batch_path, count_death, forget_contents, pending_batch, write_batch
+from .batches import count_death, forget_contents, pending_batch, sweep_files, write_batch
 from .child import LearnerChild
 from .instants import Instant, reach
 from .lineage import Lineage
@@ -100,6 +100,10 @@ class Training:
             with self.store.transaction() as tx:
                 count_death(tx, self.policy, self._died_on)
             self._died_on = None
+        if not self.child.alive:
+            # A learner that starts must not take up what was refused since the last one did.
+            with self.store.reading() as view:
+                self.child.refuse(candidates.quarantined(view, self.policy))
         self.child.ensure(now)
 
     def _hear(self, report: Report) -> None:
@@ -181,8 +185,8 @@ class Training:
             gone = [sequence for sequence in spare if sequence not in kept]
             # First here: a version that the tables call whole must be whole.
             candidates.mark_pruned(tx, self.policy, gone)
-            forgotten = forget_contents(tx, self.policy, gone)
-        for batch_id in forgotten:
-            batch_path(self.batches, batch_id).unlink(missing_ok=True)
+            forget_contents(tx, self.policy, gone)
+            waiting = pending_batch(tx, self.policy)
+        sweep_files(self.batches, [] if waiting is None else [waiting[0]])
         self._prune_due = False
         return gone

@@ -23,7 +23,7 @@ from ..streams.store import Store
 from . import applied, lease, sealing
 from .child import LearnerChild
 from .config import Config
-from .fleet import Fleet
+from .fleet import Fleet, named_in
 from .health import HealthServer, Vitals
 from .ingest import Ingest, open_store
 from .ingest_role import IngestDaemon
@@ -186,11 +186,20 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
 
 def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
     controller = RolloutController(config.policy, config.rollout)
+    with store.reading() as view:
+        # After a restart a rollback waits for no engine that is away: what was named was loaded.
+        confirmed = controller.confirmed(view)
+    fleet = Fleet(
+        engines(config),
+        config.policy,
+        tolerance=config.gate.probe_tolerance,
+        held=named_in(confirmed),
+    )
     return Release(
         store,
         config.policy,
         controller,
-        Fleet(engines(config), config.policy, tolerance=config.gate.probe_tolerance),
+        fleet,
         config.gate,
         flags=config.flags_path,
         checkpoints=checkpoints,

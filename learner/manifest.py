@@ -116,15 +116,20 @@ def lineage(manifest: Manifest, known: dict[int, Manifest]) -> Iterator[Manifest
         at = None if at.parent_sequence is None else known.get(at.parent_sequence)
 
 
-def newest_valid(folder: Path, quarantined: Collection[str] = ()) -> Manifest | None:
+def newest_valid(
+    folder: Path, quarantined: Collection[str] = (), *, up_to: int | None = None
+) -> Manifest | None:
     """Return the newest checkpoint whose files agree and whose chain holds no refused digest.
 
     A damaged one is passed over for the one before it (CONTRACTS 20); None where none is left.
+    `up_to` looks at no later one.
     """
     known: dict[int, Manifest] = {}
     if quarantined:
         known = {manifest.sequence: manifest for manifest in read_manifests(folder)}
     for sequence in reversed(sequences(folder)):
+        if up_to is not None and sequence > up_to:
+            continue
         with contextlib.suppress(ValueError):
             manifest = read_manifest(folder, sequence)
             if any(ancestor.digest in quarantined for ancestor in lineage(manifest, known)):

@@ -16,7 +16,6 @@ from .manifest import (
     lineage,
     newest_valid,
     problem_of,
-    read_manifest,
     read_manifests,
     sequences,
 )
@@ -59,9 +58,8 @@ class Worker:
         LeaseLost where a later lease rules.
         """
         if problem := problem_of(self.folder, self.head):
-            # What is learned from must be what a restart would find.
-            log.error("the newest checkpoint is damaged: %s", problem)
-            self.head = self._start()
+            # What is learned from must be what a restart finds, by then with today's quarantine.
+            raise ValueError(f"the newest checkpoint is damaged: {problem}")
         match command:
             case Apply(path=path):
                 return self.apply(Path(path), progress)
@@ -117,11 +115,16 @@ class Worker:
         """Take up an earlier checkpoint's state in a new checkpoint.
 
         Batches applied since then become `reverted`. It writes one even where it stands there
-        already: the checkpoint is what shows that it came back.
+        already: the checkpoint is what shows that it came back. Where the target is damaged it goes
+        to the last whole one before.
         """
-        target = read_manifest(self.folder, to_sequence)
-        if problem := problem_of(self.folder, target):
-            raise ValueError(problem)
+        if to_sequence not in sequences(self.folder):
+            raise ValueError(f"{self.folder}: there is no checkpoint {to_sequence}")
+        target = newest_valid(self.folder, self.settings.quarantined, up_to=to_sequence)
+        if target is None:
+            raise ValueError(f"{self.folder}: no checkpoint up to {to_sequence} is whole")
+        if target.sequence != to_sequence:
+            log.error("checkpoint %d is damaged, back to %d", to_sequence, target.sequence)
         self.head = self._return_to(target, self.head)
         return Checkpointed(sequence=self.head.sequence, version=self.head.version)
 

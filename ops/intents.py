@@ -29,6 +29,16 @@ def newest(tx: Transaction, policy: str) -> tuple[FlagState, bool] | None:
     return msgspec.json.decode(row[0], type=FlagState), row[1] is not None
 
 
+def confirmed(tx: Transaction, policy: str) -> FlagState | None:
+    """Return the last intent that the file was confirmed to say."""
+    row = tx.execute(
+        "SELECT record FROM flag_intents WHERE policy = ? AND confirmed_at IS NOT NULL"
+        " ORDER BY generation DESC LIMIT 1",
+        (policy,),
+    ).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=FlagState)
+
+
 def confirm(tx: Transaction, policy: str, generation: int, now: float) -> None:
     """Write down that the file was read back and says this generation.
 

@@ -23,6 +23,18 @@ def line(tx: Transaction, policy: str, limit: int = 1000) -> list[tuple[str, flo
     ).fetchall()
 
 
+def successors(tx: Transaction, policy: str, count: int) -> list[str]:
+    """Return whom rollbacks one after another would crown, the champion first, v0 left out."""
+    banned, gone = candidates.quarantined(tx, policy), candidates.pruned(tx, policy)
+    found: dict[str, None] = {}
+    for version, _, _ in line(tx, policy):
+        if len(found) == count:
+            break
+        if version not in gone and candidates.find(tx, policy, version).digest not in banned:
+            found[version] = None
+    return list(found)
+
+
 def champion(tx: Transaction, policy: str) -> Candidate | None:
     """Return who reigns; None before v0 was registered."""
     row = tx.execute(

@@ -153,9 +153,12 @@ class RolloutController:
         """Return what the learner still owes; it persists until `returned`."""
         return rollouts.must_return(tx, self.policy)
 
-    def returned(self, tx: Transaction, now: float) -> None:
-        """Write down that the learner went back, before what it makes next is registered."""
-        rollouts.returned(tx, self.policy, now)
+    def returned(self, tx: Transaction, to: int, now: float) -> None:
+        """Write down that the learner went back so far, before what it makes next is registered.
+
+        A return that leads further back is still owed.
+        """
+        rollouts.returned(tx, self.policy, to, now)
 
     def should_be_loaded(self, tx: Transaction, now: float) -> dict[str, Candidate]:
         """Return all that every engine should hold, by version."""
@@ -169,7 +172,7 @@ class RolloutController:
         """
         named = {candidate.version: candidate for candidate in candidates.waiting(tx, self.policy)}
         named |= self.should_be_loaded(tx, now)
-        for version, _, _ in reigns.line(tx, self.policy, REIGNS_KEPT):
+        for version in reigns.successors(tx, self.policy, REIGNS_KEPT):
             named[version] = candidates.find(tx, self.policy, version)
         owed = self.must_return(tx)
         return {one.sequence for one in named.values()} | ({owed.to_sequence} if owed else set())
@@ -202,6 +205,10 @@ class RolloutController:
     def confirm(self, tx: Transaction, generation: int, now: float) -> None:
         """Write down that the file was read back and says this generation."""
         intents.confirm(tx, self.policy, generation, now)
+
+    def confirmed(self, tx: Transaction) -> FlagState | None:
+        """Return the newest intent that the file was confirmed to say."""
+        return intents.confirmed(tx, self.policy)
 
     def unconfirmed(self, tx: Transaction) -> FlagState | None:
         """Return the newest intent where the file was not confirmed to say it."""

@@ -86,9 +86,10 @@ def must_return(tx: Transaction, policy: str) -> Return | None:
     )
 
 
-def returned(tx: Transaction, policy: str, now: float) -> None:
-    """Write down that nothing is owed any more."""
+def returned(tx: Transaction, policy: str, to: int, now: float) -> None:
+    """Write down that nothing is owed any more but what leads further back."""
     tx.execute(
-        "UPDATE learner_returns SET done_at = ? WHERE policy = ? AND done_at IS NULL",
-        (now, policy),
+        "UPDATE learner_returns SET done_at = ?"
+        " WHERE policy = ? AND done_at IS NULL AND to_sequence >= ?",
+        (now, policy, to),
     )

@@ -74,11 +74,14 @@ class HttpEngine:
         answer = self._ask("POST", "/v1/completions", body)
         if answer.status_code != 200:
             raise ValueError(f"{self.url}: {name} was not scored: {told(answer)}")
-        entries = answer.json()["choices"][0]["prompt_logprobs"][1:]
-        scored = tuple(
-            float(entry[str(token)]["logprob"])
-            for entry, token in zip(entries, token_ids[1:], strict=True)
-        )
+        try:
+            entries = answer.json()["choices"][0]["prompt_logprobs"][1:]
+            scored = tuple(
+                float(entry[str(token)]["logprob"])
+                for entry, token in zip(entries, token_ids[1:], strict=True)
+            )
+        except (KeyError, TypeError, IndexError) as problem:
+            raise ValueError(f"{self.url}: {name} was not scored: {problem!r} missing") from problem
         if not all(map(math.isfinite, scored)):
             raise ValueError(f"{self.url}: {name} has log-probabilities that are not finite")
         return scored

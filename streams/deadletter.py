@@ -6,6 +6,7 @@ once. A large record stays in the database; the topic gets its digest and its be
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import msgspec
@@ -133,3 +134,21 @@ def _as_record(key: str, letter: DeadLetter) -> bytes:
         value_base64=base64.b64encode(letter.value[:TOPIC_BYTES]).decode(),
     )
     return msgspec.json.encode(record)
+
+
+def forget(tx: Transaction, policy: str, before: float) -> None:
+    """Forget the bytes of dead letters forwarded and written before then; their reasons stay."""
+    tx.execute(
+        "UPDATE dead_letters SET value = ? WHERE policy = ? AND at < ? AND forwarded = 1"
+        " AND LENGTH(value) > 0",
+        (b"", policy, before),
+    )
+
+
+def forget_values(tx: Transaction, policy: str, places: Iterable[tuple[str, int, int]]) -> None:
+    """Forget the bytes of the dead letters that stood at these topics, partitions and offsets."""
+    tx.executemany(
+        "UPDATE dead_letters SET value = ?"
+        ' WHERE policy = ? AND topic = ? AND partition = ? AND "offset" = ?',
+        [(b"", policy, *place) for place in places],
+    )

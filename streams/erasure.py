@@ -15,13 +15,17 @@ from . import fate
 from .contents import forget_contents, load_contents
 from .retention import forget_feedback
 from .rows import by_ids
-from .transaction import Transaction, row_lock
+from .transaction import Transaction, hold_out, row_lock
 
 ERASED = """
 CREATE TABLE erased (
     policy TEXT NOT NULL, user_hash TEXT NOT NULL, alias TEXT NOT NULL, at REAL NOT NULL,
     PRIMARY KEY (policy, user_hash))
 """
+
+
+ERASING = 0x726C7765
+"""Key of the lock between erasing and polls: `rlwe`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +38,6 @@ class Erased:
     """Versions that had learned from some of them."""
     batches: tuple[int, ...]
     """Batches that hold some of them."""
-    waiting: tuple[int, ...]
-    """Of those the ones that are being applied now: erase again when they are done."""
 
 
 def erase(
@@ -46,6 +48,8 @@ def erase(
     What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
     the ledger still closes. `data` is the folder of what was too large for the log.
     """
+    # No poll may be under way: it would not know, and what it brings could not be seen here.
+    hold_out(tx, ERASING, alone=True)
     alias = _alias(tx, policy, user_hash, now)
     rows = tx.execute(
         "SELECT generation_id, stage, batch_id, trained_version FROM episodes"
@@ -74,7 +78,6 @@ def erase(
         generations=len(ids),
         versions=tuple(sorted({version for *_, version in rows if version is not None})),
         batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),
-        waiting=tuple(sorted({batch for _, stage, batch, _ in rows if stage == "sealed"})),
     )
 
 
@@ -98,6 +101,12 @@ def forget_feedback_on(
         for generation_id, user in rows:
             if user in names:
                 forget_feedback(tx, policy, generation_id)
+
+
+def known_to_poll(tx: Transaction, policy: str) -> dict[str, str]:
+    """Return `erased_users`, and let nobody be erased until the poll's transaction ends."""
+    hold_out(tx, ERASING, alone=False)
+    return erased_users(tx, policy)
 
 
 def _alias(tx: Transaction, policy: str, user_hash: str, now: float) -> str:

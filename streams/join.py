@@ -94,7 +94,7 @@ class Joiner:
         Raises StaleOffset, and the transaction leaves no trace, where another process moved one.
         """
         result, arrivals, tallies = Ingested(), list[Arrival](), dict[Partition, Tally]()
-        erased = erasure.erased_users(tx, self.policy)
+        erased = erasure.known_to_poll(tx, self.policy)
         for partition, batch in _by_partition(records).items():
             tally = tallies[partition] = Tally(
                 start=self._positions.get(partition, batch[0].offset),
@@ -115,7 +115,8 @@ class Joiner:
         result.feedback = sum(map(len, taken.feedback.values()))
         result.late = self.settle(tx, taken, now)
         if erased:
-            erasure.forget_feedback_on(tx, self.policy, list(taken.feedback), erased)
+            touched = [*taken.feedback, *taken.generations]
+            erasure.forget_feedback_on(tx, self.policy, touched, erased)
         for partition in sorted(tallies):
             offsets.advance_offset(tx, self.policy, partition, tallies[partition], self.owner)
             result.counts.add(tallies[partition].counts)

@@ -40,6 +40,16 @@ def is_shared(tx: Transaction) -> bool:
     return bool(getattr(tx, "shared", False))
 
 
+def hold_out(tx: Transaction, key: int, *, alone: bool) -> None:
+    """Wait for, and keep out until the end, whoever holds a key alone; `alone`, whoever holds it.
+
+    Nothing where only one transaction writes at a time.
+    """
+    if is_shared(tx):
+        kind = "" if alone else "_shared"
+        tx.execute(f"SELECT pg_advisory_xact_lock{kind}(?)", (key,)).fetchone()
+
+
 def row_lock(tx: Transaction, *, skip: bool = False) -> str:
     """Return the end of a SELECT that keeps its rows from all others until the transaction ends.
 

@@ -8,7 +8,9 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back, skipping, version_of
 
-from rlwd.daemon.applied import record_checkpoints
+from rlwd.daemon.applied import record_checkpoints, reopen_lost
+from rlwd.daemon.audit import audit
+from rlwd.daemon.batches import forget_batches
 from rlwd.daemon.sealing import BatchSettings, seal
 from rlwd.learner.candidate import Manifest, SealedBatch
 
@@ -115,3 +117,24 @@ def test_a_batch_whose_row_was_lost_is_rebuilt_from_the_manifest(ledger: Ledger)
     record(ledger, V0, with_ids(manifest(1, 0), batch))
     assert ledger.fates()["trained"] == len(batch.episodes)
     assert ledger.ask("SELECT COUNT(*) FROM episodes WHERE stage = 'ready'") == (0,)
+
+
+def test_a_batch_that_nobody_can_read_ends_by_name(ledger: Ledger) -> None:
+    """Applied, lost with its checkpoint, its tokens forgotten: given up, and the ledger closes."""
+    batch = sealed(ledger)
+    ids = tuple(one.generation_id for one in batch.episodes)
+    held_out = tuple(one.generation_id for one in batch.held_out)
+    lost = manifest(1, 0, episode_ids=ids, held_out_ids=held_out)
+    with ledger.store.transaction() as tx:
+        record_checkpoints(tx, "policy", [V0, lost])
+        forget_batches(tx, "policy", [1])
+        assert reopen_lost(tx, "policy", V0) == [1]
+    unread = manifest(2, 0, applied=(), skipped=(1,), batch_id=1, version=version_of(0))
+    with ledger.store.transaction() as tx:
+        record_checkpoints(tx, "policy", [V0, lost, unread])
+    assert ledger.fates() == {
+        "excluded:batch_failed": len(ids),
+        "excluded:held_out": len(held_out),
+    }
+    with ledger.store.reading() as view:
+        assert audit(view, "policy", [V0, lost, unread]).problems == ()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
-from releases_by_hand import at_once, let_out, register, spoil, version
+from releases_by_hand import at_once, let_out, promote, register, spoil, version
 
 from rlwd.daemon.fleet import Fleet
 from rlwd.daemon.release import Release
@@ -167,6 +167,26 @@ def test_damaged_files_are_no_fault_of_the_weights(house: House) -> None:
     assert house.v1.version not in house.engines[0].held
     register(house.ledger.store, house.controller, version(2, house.folder, bits=1))
     assert house.release.undecided() == 1
+
+
+def test_rolling_the_champion_back_waits_for_nobody_either(house: House) -> None:
+    """Nor for the version further back, which no engine holds any more while one is away."""
+    house.release.step(0.0)
+    store, folder = house.ledger.store, house.folder
+    for number, made in enumerate((house.v1, version(2, folder), version(3, folder)), start=1):
+        promote(store, house.controller, made)
+        house.release.step(100.0 * number)
+    house.release.step(900.0)
+    held = set(house.engines[0].held)
+    assert len(held) == 3
+    house.engines[1].away = True
+    with store.transaction() as tx:
+        back = house.controller.rollback(tx, "it shouts", 901.0)
+        wanted = house.controller.should_be_loaded(tx, 901.0)
+    assert not wanted.keys() <= held
+    house.release.step(902.0)
+    assert house.flags is not None
+    assert house.flags.champion.version == back.version
 
 
 def test_an_engine_that_comes_back_empty_is_filled_with_sound_files_alone(house: House) -> None:

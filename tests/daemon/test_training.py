@@ -1,5 +1,6 @@
 """The learner's side of the loop: what it is told, in which order, after which death."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ class ScriptedChild:
     def __init__(self) -> None:
         self.told: list[Command] = []
         self.says: list[Report] = []
+        self.refused: set[str] = set()
         self.starts, self.died, self.alive = 0, False, False
         self.settings = ChildSettings(learner=DEMO, policy="policy", folder="", lease_epoch=1)
 
@@ -35,6 +37,9 @@ class ScriptedChild:
         if not self.alive:
             self.alive = True
             self.starts += 1
+
+    def refuse(self, digests: Iterable[str]) -> None:
+        self.refused = set(digests)
 
     def send(self, command: Command) -> None:
         self.told.append(command)
@@ -161,7 +166,7 @@ def test_what_nothing_names_is_given_up(desk: Desk) -> None:
     desk.manifests.append(manifest(1, 0, batch_id=1))
     desk.whole = {0, 1, 2}
     assert desk.step(Asking(sequence=1)) == []
-    assert Path(command.path).exists()
+    assert desk.ask("SELECT LENGTH(content) > 0 FROM batches") == (1,)
     desk.manifests += [manifest(n, n - 1, applied=tuple(range(1, n + 1))) for n in (2, 3)]
     desk.whole = {0, 1, 2, 3}
     assert desk.step(Asking(sequence=3)) == [Prune(sequences=(1,))]
@@ -169,6 +174,19 @@ def test_what_nothing_names_is_given_up(desk: Desk) -> None:
     assert not Path(command.path).exists()
     desk.whole = {0, 2, 3}
     assert desk.step(Asking(sequence=3)) == []
+
+
+def test_a_learner_that_starts_knows_what_was_refused_meanwhile(desk: Desk) -> None:
+    """The list is read anew for each child: what was refused since the last one is on it."""
+    desk.step(Asking(sequence=0))
+    assert desk.child.refused == set()
+    with desk.ledger.store.transaction() as tx:
+        tx.execute("INSERT INTO quarantined VALUES ('policy', 'abc', 'v', 'bad', 1.0)")
+    desk.step()
+    assert desk.child.refused == set()
+    desk.child.died = True
+    desk.step()
+    assert desk.child.refused == {"abc"}
 
 
 def test_a_batch_survives_its_learner(desk: Desk) -> None:

@@ -217,7 +217,7 @@ def test_rollback(
     assert isinstance(again.apply(sealed(make_batch(3, parent=2))), BatchFailed)
     assert isinstance(again.apply(sealed(make_batch(4, parent=4))), Checkpointed)
     assert (again.head.applied, again.head.reverted) == ((1, 4), (2, 3))
-    with pytest.raises(ValueError, match=r"000009/manifest\.json"):
+    with pytest.raises(ValueError, match="there is no checkpoint 9"):
         again.roll_back(9)
 
 
@@ -232,15 +232,30 @@ def test_rollback_to_where_it_stands(
     assert (worker.head.parent_sequence, worker.head.applied, worker.head.reverted) == (1, (1,), ())
 
 
+def test_rollback_to_a_damaged_checkpoint(
+    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """Where the way back is spoilt it leads to the last whole one before, and says so by its parent."""
+    worker = Worker(child_settings)
+    for number in (1, 2, 3):
+        worker.apply(sealed(make_batch(number, parent=number - 1)))
+    flip(folder / "000002" / "optimizer.safetensors")
+    assert worker.roll_back(2).sequence == 4
+    assert (worker.head.parent_sequence, worker.head.reverted) == (1, (2, 3))
+
+
 def test_damage_under_a_living_learner(
     child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
-    """Its newest checkpoint spoilt on disk, the learner goes on from where a restart would, bit for bit."""
+    """Its newest checkpoint spoilt on disk, the learner ends; the next one makes the same bits again."""
     worker = Worker(child_settings)
     worker.apply(sealed(make_batch(1, parent=0)))
     before = read_manifest(folder, 1)
     flip(folder / "000001" / before.version / "adapter_model.safetensors")
     again = Apply(path=str(sealed(make_batch(1, parent=0))))
+    with pytest.raises(ValueError, match="the newest checkpoint is damaged"):
+        worker.run(again, lambda _: None)
+    worker = Worker(child_settings)
     assert worker.run(again, lambda _: None) == Checkpointed(
         sequence=2, version=worker.head.version
     )

@@ -204,7 +204,9 @@ def test_a_harmful_version_is_taken_back_for_good(
     child = made(controller.policy, 3)
     controller.register(tx, child, 202.0)
     assert controller.next_candidate(tx) is None
-    controller.returned(tx, 203.0)
+    controller.returned(tx, 2, 203.0)
+    assert controller.must_return(tx) == owed, "it went back, and not far enough"
+    controller.returned(tx, owed.to_sequence, 203.0)
     assert controller.must_return(tx) is None
     controller.register(tx, made(controller.policy, 5, two.digest), 204.0)
     assert controller.next_candidate(tx) is None
@@ -214,7 +216,7 @@ def test_a_harmful_version_is_taken_back_for_good(
     again = controller.must_return(tx)
     assert again is not None
     assert (again.refused_sequence, again.to_sequence) == (5, 1)
-    controller.returned(tx, 205.0)
+    controller.returned(tx, 1, 205.0)
     fresh = made(controller.policy, 6)
     controller.register(tx, fresh, 206.0)
     assert controller.next_candidate(tx) == fresh
@@ -228,7 +230,7 @@ def test_a_version_taken_back_stays_loaded_for_requests_under_way(
     controller.observe(tx, HARMFUL, 10.0)
     assert one.version in controller.should_be_loaded(tx, 29.0)
     assert one.version not in controller.should_be_loaded(tx, 30.0)
-    controller.returned(tx, 30.0)
+    controller.returned(tx, 0, 30.0)
     two = made(controller.policy, 2)
     controller.register(tx, two, 31.0)
     assert controller.offer(tx, two, FAIL, 31.0).stage is Stage.QUARANTINED
@@ -319,6 +321,20 @@ def test_what_is_kept_suffices_for_rollbacks_one_after_another(
     assert crowned == [10, 9, 8, 7, 6, 5, 4, 0]
     assert controller.must_return(tx) is not None
     assert controller.kept(tx, 3000.0) >= {0}
+
+
+def test_rollbacks_do_not_eat_what_is_kept_for_the_next(
+    tx: Transaction, controller: RolloutController
+) -> None:
+    """With old weights given up after each one, as many rollbacks still find a version to crown."""
+    for number in range(1, 21):
+        promote(controller, tx, number, 100.0 * number)
+    crowned = []
+    for step in range(8):
+        whole = set(range(21)) - controller.kept(tx, 3000.0 + step)
+        candidates.mark_pruned(tx, controller.policy, whole)
+        crowned.append(controller.rollback(tx, "bad", 3000.0 + step).sequence)
+    assert crowned == [19, 18, 17, 16, 15, 14, 13, 0]
 
 
 def test_a_person_refuses_the_version_on_trial(
@@ -437,7 +453,8 @@ class History:
             controller.confirm(tx, state.generation, self.now)
             assert controller.flag_is_current(tx)
         elif action == "returned":
-            controller.returned(tx, self.now)
+            owed = controller.must_return(tx)
+            controller.returned(tx, owed.to_sequence if owed else 0, self.now)
         elif action == "rollback" and controller.champion(tx).sequence:
             controller.rollback(tx, "by hand", self.now)
         elif action == "refuse" and controller.current(tx) is not None:

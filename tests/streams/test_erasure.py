@@ -42,7 +42,7 @@ def test_no_word_is_left_and_the_counts_close(ledger: Ledger) -> None:
     serve(ledger, "g3", OTHERS)
     people = "SELECT COUNT(DISTINCT user_hash) FROM episodes"
     before = ledger.ask(people)
-    assert forget(ledger) == Erased(generations=2, versions=(), batches=(), waiting=())
+    assert forget(ledger) == Erased(generations=2, versions=(), batches=())
     assert ledger.fates() == {"excluded:erased": 2, "waiting": 1}
     assert ledger.ask(people) == before
     assert ledger.ask("SELECT COUNT(*) FROM feedback") == (3,)
@@ -69,8 +69,21 @@ def test_what_comes_later_or_again_brings_nothing_back(make_ledger: Callable[[],
     assert SECRET not in text
 
 
+def test_what_came_before_its_generation_is_forgotten_too(ledger: Ledger) -> None:
+    """Feedback on an answer that comes after the erasure, and the dead letter that it became."""
+    said = Edited(final_text=SECRET)
+    ledger.take(feedback("f1", "g1", said, 2.0), partition=FEEDBACK)
+    ledger.take(feedback("f2", "g2", said, 2.0), partition=FEEDBACK)
+    forget(ledger)
+    ledger.take(generation("g1", 1.0, user_hash=HERS, text=SECRET))
+    ledger.close(read_past=1e6)
+    assert everything(ledger).count(SECRET) == 2  # g2's, as feedback and as a dead letter
+    ledger.take(generation("g2", 1.0, user_hash=HERS, text=SECRET))
+    assert SECRET not in everything(ledger)
+
+
 def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) -> None:
-    """Weights are not unlearned: the versions that had learned are named, and a sealed batch waits."""
+    """Weights are not unlearned: the versions that had learned are named, and the batches."""
     for name in ("g1", "g2"):
         serve(ledger, name)
     with ledger.store.transaction() as tx:
@@ -79,9 +92,7 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
             " trained_version = 'policy@v000001-0' WHERE generation_id = 'g1'"
         )
         tx.execute("UPDATE episodes SET stage = 'sealed', batch_id = 2 WHERE generation_id = 'g2'")
-    assert forget(ledger) == Erased(
-        generations=2, versions=("policy@v000001-0",), batches=(1, 2), waiting=(2,)
-    )
+    assert forget(ledger) == Erased(generations=2, versions=("policy@v000001-0",), batches=(1, 2))
     assert ledger.fates() == {"trained": 1, "waiting": 1}
     ledger.take(feedback("late", "g1", Edited(final_text=SECRET), 60.0), partition=FEEDBACK)
     assert SECRET not in everything(ledger)

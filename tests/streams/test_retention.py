@@ -42,6 +42,28 @@ def test_the_words_are_gone(ledger: Ledger) -> None:
     assert all(b"secret" not in bytes(payload) for _, payload in rows)
 
 
+def test_words_about_what_was_never_held_go_too(ledger: Ledger) -> None:
+    """Without consent, late, or of nobody's: no edit and no dead letter outlives its time."""
+    secret = FollowedUp(text="my secret")
+    ledger.take(generation("private", 0.0, consent=False))
+    ledger.take(
+        feedback("p", "private", secret, 1.0),
+        feedback("n", "nobody", secret, 1.0),
+        b'{"my secret": 1}',
+        partition=FEEDBACK,
+        now=2.0,
+    )
+    ledger.close(read_past=300.0)
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE dead_letters SET forwarded = 1")
+        expire(tx, "policy", 500.0)
+    with ledger.store.reading() as view:
+        said = view.execute("SELECT payload FROM feedback").fetchall()
+        buried = view.execute("SELECT value FROM dead_letters").fetchall()
+    assert len(said) == len(buried) == 2
+    assert not any(b"secret" in bytes(value) for (value,) in [*said, *buried])
+
+
 def test_late_feedback_on_what_was_forgotten_is_counted_and_harmless(ledger: Ledger) -> None:
     """It can move nothing any more."""
     ledger.take(*RECORDS)
