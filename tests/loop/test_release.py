@@ -153,7 +153,9 @@ def test_a_candidate_that_is_found_corrupt_never_reaches_a_server(shop: Shop) ->
 
     shop.record()
     assert shop.ledger.fates() == {"waiting": 16}
-    worker.run(Apply(path=str(batch)), lambda _: None)
+    with pytest.raises(ValueError, match="the newest checkpoint is damaged"):
+        worker.run(Apply(path=str(batch)), lambda _: None)
+    shop.worker().run(Apply(path=str(batch)), lambda _: None)
     made = shop.record()
     assert (made.digest, made.parent_sequence) == (head.digest, v0.sequence)
     shop.release.step(2002.0)
