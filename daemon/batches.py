@@ -28,8 +28,8 @@ def count_death(tx: Transaction, policy: str, batch_id: int) -> None:
     )
 
 
-def forget_contents(tx: Transaction, policy: str, gone: Sequence[int]) -> list[int]:
-    """Forget what batches hold that are never applied again; return them.
+def forget_contents(tx: Transaction, policy: str, gone: Sequence[int]) -> None:
+    """Forget what batches hold that are never applied again.
 
     Those given up, those reverted, and those applied in checkpoints that are not kept: ids, hash and
     fate stay, people's tokens go.
@@ -41,7 +41,7 @@ def forget_contents(tx: Transaction, policy: str, gone: Sequence[int]) -> list[i
     ).fetchall()
     over = set(gone)
     never = [b for b, state, sequence in final if state != "applied" or sequence in over]
-    return forget_batches(tx, policy, never)
+    forget_batches(tx, policy, never)
 
 
 def forget_batches(tx: Transaction, policy: str, batch_ids: Sequence[int]) -> list[int]:

@@ -9,7 +9,6 @@ import msgspec
 
 from ..learner.manifest import read_manifests
 from ..streams import episodes
-from ..streams.join import Joiner
 from ..streams.kafka import KafkaSource
 from ..streams.store import Store
 from ..streams.transaction import Transaction
@@ -18,7 +17,7 @@ from .config import Config
 from .crowd import Tally
 from .ingest import Ingest, open_store, read_to_end
 from .scorer import Scorer
-from .wire import reward_spec, state_store
+from .wire import joiner, reward_spec, state_store
 
 Rewards = dict[str, float | None]
 CHUNK = 500
@@ -71,11 +70,9 @@ def rewards_now(store: Store, config: Config) -> Rewards:
 
 def replayed_rewards(config: Config) -> Rewards:
     """Read both topics again from their beginning into a fresh state; return its rewards."""
-    spec = reward_spec(config.reward_spec)
     with TemporaryDirectory(prefix="rlwd-chaos-") as folder:
         store = open_store(Path(folder) / "rlwd.db")
-        joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
-        ingest = Ingest(store, joiner)
+        ingest = Ingest(store, joiner(config))
         # A group and a member of its own: the live one's offsets decide nothing here either.
         kafka = msgspec.structs.replace(
             config.stream.kafka, group_id="rlwd-chaos-proof", group_instance_id=""

@@ -7,6 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, Template
 
+from .status import users_on_trial
+
 SHOWN = 30
 """Most versions on the page; `rlwd status` has all."""
 COLOURS = {
@@ -60,13 +62,12 @@ def _row(version: Mapping[str, Any]) -> dict[str, str]:
     numbers = version["numbers"]
     difference = numbers.get("ab/diff")
     spread = numbers.get("ab/standard_error")
-    users = [numbers.get(f"ab/users_{variant}") for variant in ("candidate", "control")]
     return {
         "version": version["version"],
         "stage": version["stage"],
         "tone": TONES.get(version["stage"], "still"),
         "difference": "" if difference is None else f"{difference:+.3f} ± {spread or 0.0:.3f}",
-        "users": "" if None in users else " + ".join(f"{count:.0f}" for count in users),
+        "users": users_on_trial(numbers),
         "why": version["why"],
     }
 

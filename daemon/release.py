@@ -70,12 +70,6 @@ class Release:
         """Return the checkpoints that flags, engines or a way back still name."""
         return self.controller.kept(tx, now)
 
-    def champion(self) -> int | None:
-        """Return the sequence of what is served; None before v0 exists."""
-        with self.store.reading() as view:
-            champion = reigns.champion(view, self.policy)
-        return None if champion is None else champion.sequence
-
     def undecided(self) -> int | None:
         """Return how many versions wait for their decision; None before v0 exists."""
         with self.store.reading() as view:
@@ -97,33 +91,30 @@ class Release:
 
     def step(self, now: float) -> None:
         """Offer, gate, look, and make flag file and engines agree; one small move at a time."""
-        if self.champion() is None:
+        if not self.champion_version():
             return
         self._offer(now)
         if now - self._looked_at >= self.look_seconds:
             self._looked_at = now
             self._look(now)
-        wanted = self._wanted(now)
+        with self.store.reading() as view:
+            wanted = self.controller.should_be_loaded(view, now)
+            served = named_in(self.controller.flag_state(view))
         if self.fleet.problem is not None or not self.fleet.has(wanted):
             self.fleet.fill(wanted)
         # What every engine has had may be named even while one is away: it is filled before it
         # serves again, and a rollback waits for nobody, not even for its own way further back.
-        if self.fleet.has(self._served()):
+        if self.fleet.has(served):
             self._project(now)
 
     def reconcile(self, now: float) -> None:
         """See that every engine holds what it should and nothing of ours besides."""
-        if self.champion() is not None:
+        if self.champion_version():
             self.fleet.fill(self._wanted(now))
 
     def _wanted(self, now: float) -> dict[str, Candidate]:
         with self.store.reading() as view:
             return self.controller.should_be_loaded(view, now)
-
-    def _served(self) -> set[str]:
-        """Return the versions that the flag file would send anybody to."""
-        with self.store.reading() as view:
-            return named_in(self.controller.flag_state(view))
 
     def _offer(self, now: float) -> None:
         with self.store.transaction() as tx:

@@ -3,6 +3,7 @@
 Read from a snapshot, so that asking never makes the loop wait.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..ops import rollouts
@@ -43,6 +44,12 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
     }
+
+
+def users_on_trial(numbers: Mapping[str, float]) -> str:
+    """Return the users behind a comparison, candidate and control; empty where none was made."""
+    users = [numbers.get(f"ab/users_{variant}") for variant in ("candidate", "control")]
+    return "" if None in users else " + ".join(f"{count:.0f}" for count in users)
 
 
 def _records(view: Transaction, policy: str) -> dict[str, dict[str, int]]:

@@ -15,7 +15,7 @@ from rich.table import Table
 from ..streams.transaction import Transaction
 from .config import Config
 from .lease import read_holder
-from .status import describe
+from .status import describe, users_on_trial
 
 
 def print_status(config: Config, as_json: bool, console: Console | None = None) -> None:
@@ -119,12 +119,11 @@ def _versions(versions: list[Mapping[str, Any]]) -> Table:
     for version in versions:
         numbers = version["numbers"]
         diff = numbers.get("ab/diff")
-        users = [numbers.get(f"ab/users_{variant}") for variant in ("candidate", "control")]
         table.add_row(
             version["version"],
             version["stage"],
             "" if diff is None else f"{diff:+.3f}",
-            "" if None in users else " + ".join(f"{count:.0f}" for count in users),
+            users_on_trial(numbers),
             version["why"],
         )
     return table

@@ -73,9 +73,9 @@ def run_rollback(config: Config, what: str, reason: str) -> int:
 
 
 def _named(tx: Transaction, controller: RolloutController, what: str) -> str:
-    if reigns.champion(tx, controller.policy) is None:
+    champion, current = reigns.champion(tx, controller.policy), controller.current(tx)
+    if champion is None:
         raise ValueError(f"{what}: nothing was ever served; the daemon has not made v0 yet")
-    champion, current = controller.champion(tx), controller.current(tx)
     under_way = "" if current is None else current.version
     if what in (CHAMPION, champion.version):
         return champion.version

@@ -83,6 +83,12 @@ def event_sink(config: Config) -> EventSink:
     return ParkingSink(sink, config.data_path) if config.data_path else sink
 
 
+def joiner(config: Config) -> Joiner:
+    """Build what joins and scores, on the config's reward spec and data folder."""
+    spec = reward_spec(config.reward_spec)
+    return Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
+
+
 def engines(config: Config) -> list[Engine]:
     """Return a client for each replica."""
     return [
@@ -99,10 +105,7 @@ def build_daemon(config: Config) -> Daemon:
     checkpoints = config.state_path / "checkpoints"
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
-    spec = reward_spec(config.reward_spec)
-    joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
-    ingest = Ingest(store, joiner)
-    ingest.source = event_source(config, ingest.resume)
+    ingest = _ingest(config, store)
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
     release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
@@ -159,10 +162,8 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
             kafka=msgspec.structs.replace(kafka, group_instance_id=re.sub(r"[^\w.-]", "-", name)),
         ),
     )
-    store, spec = state_store(config), reward_spec(config.reward_spec)
-    joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
-    ingest = Ingest(store, joiner)
-    ingest.source = event_source(config, ingest.resume)
+    store = state_store(config)
+    ingest = _ingest(config, store)
     vitals, metrics = Vitals(problems={"log": "not polled yet"}), Metrics()
     return IngestDaemon(
         store=store,
@@ -182,6 +183,12 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         poll_records=config.stream.poll_records,
         clock=SteadyClock(),
     )
+
+
+def _ingest(config: Config, store: Store) -> Ingest:
+    ingest = Ingest(store, joiner(config))
+    ingest.source = event_source(config, ingest.resume)
+    return ingest
 
 
 def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
@@ -212,14 +219,11 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
 def _training(
     config: Config, store: Store, checkpoints: Path, epoch: int, release: Release
 ) -> Training:
-    with store.reading() as view:
-        refused = tuple(release.controller.quarantined(view))
     settings = ChildSettings(
         learner=config.learner,
         policy=config.policy,
         folder=str(checkpoints),
         lease_epoch=epoch,
-        quarantined=refused,
     )
     return Training(
         store,

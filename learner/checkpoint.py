@@ -27,13 +27,13 @@ from .candidate import (
 )
 from .learner import Learner
 from .manifest import (
-    MANIFEST_FILES,
     checkpoint_path,
     epoch_lock,
     file_digest,
     fsync,
     read_epoch,
     sequences,
+    state_of,
 )
 
 
@@ -128,14 +128,13 @@ class Checkpoints:
         """
         gone = []
         for sequence in sequences:
-            folder = checkpoint_path(self.folder, sequence)
-            heavy = [path for path in folder.iterdir() if path.name not in MANIFEST_FILES]
-            for path in heavy:
+            state = state_of(self.folder, sequence)
+            for path in state:
                 if path.is_dir():
                     shutil.rmtree(path)
                 else:
                     path.unlink()
-            if heavy:
+            if state:
                 gone.append(sequence)
         return gone
 

@@ -51,13 +51,15 @@ def sequences(folder: Path) -> list[int]:
     return sorted(int(path.name) for path in folder.iterdir() if path.name.isdigit())
 
 
+def state_of(folder: Path, sequence: int) -> list[Path]:
+    """All that a checkpoint holds beside its manifest: weights, optimizer, trackers."""
+    inside = checkpoint_path(folder, sequence).iterdir()
+    return [path for path in inside if path.name not in MANIFEST_FILES]
+
+
 def whole_checkpoints(folder: Path) -> list[int]:
     """Numbers of the checkpoints that were not pruned, whether their files agree or not."""
-    return [
-        sequence
-        for sequence in sequences(folder)
-        if any(p.name not in MANIFEST_FILES for p in checkpoint_path(folder, sequence).iterdir())
-    ]
+    return [sequence for sequence in sequences(folder) if state_of(folder, sequence)]
 
 
 def read_manifest(folder: Path, sequence: int) -> Manifest:

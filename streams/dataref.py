@@ -49,6 +49,11 @@ class DataMissing(MalformedEvent):
         self.source, self.id = reference.source, reference.id
 
 
+def file_of(folder: Path, payload: bytes) -> Path:
+    """Return where an event is, or would be: a file is named by the digest of what it holds."""
+    return folder / f"{hashlib.sha256(payload).hexdigest()}.json"
+
+
 def park(folder: Path, payload: bytes) -> bytes:
     """Write an event to the folder, durably; return the record that stands for it.
 
@@ -57,17 +62,16 @@ def park(folder: Path, payload: bytes) -> bytes:
     """
     decode_event(payload)
     envelope = msgspec.json.decode(payload)
-    digest = hashlib.sha256(payload).hexdigest()
-    name = f"{digest}.json"
+    path = file_of(folder, payload)
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / name).exists():
-        _write(folder / name, payload)
+    if not path.exists():
+        _write(path, payload)
     fields = ("specversion", "id", "source", "type", "time", "receivedtime")
     return msgspec.json.encode(
         {
             **{field: envelope[field] for field in fields},
-            "dataref": name,
-            "datadigest": f"sha256:{digest}",
+            "dataref": path.name,
+            "datadigest": f"sha256:{path.stem}",
         }
     )
 

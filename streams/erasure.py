@@ -5,7 +5,6 @@ again, bring nothing back. Everywhere else a name drawn by chance takes its plac
 users stay what they were.
 """
 
-import hashlib
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from . import fate
 from .contents import forget_contents, load_contents
+from .dataref import file_of
 from .retention import forget_feedback
 from .rows import by_ids
 from .transaction import Transaction, hold_out, row_lock
@@ -119,6 +119,5 @@ def _alias(tx: Transaction, policy: str, user_hash: str, now: float) -> str:
 
 
 def _delete_files(tx: Transaction, policy: str, ids: list[str], data: Path) -> None:
-    # A file is named after what it holds, so what is held says which file it came from.
     for payload, _ in load_contents(tx, policy, ids).values():
-        (data / f"{hashlib.sha256(payload).hexdigest()}.json").unlink(missing_ok=True)
+        file_of(data, payload).unlink(missing_ok=True)

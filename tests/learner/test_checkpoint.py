@@ -37,6 +37,16 @@ def folder(child_settings: ChildSettings) -> Path:
     return Path(child_settings.folder)
 
 
+def after_three_batches(
+    child_settings: ChildSettings, make_batch: MakeBatch, sealed: Sealed
+) -> Worker:
+    """Return a learner at checkpoint 3, each of which applied the batch of its number."""
+    worker = Worker(child_settings)
+    for number in (1, 2, 3):
+        worker.apply(sealed(make_batch(number, parent=number - 1)))
+    return worker
+
+
 def flip(path: Path) -> None:
     """Change one bit in the middle of a file."""
     raw = bytearray(path.read_bytes())
@@ -199,9 +209,7 @@ def test_rollback(
     child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A rollback is a new checkpoint with the old bits; what it took out is never applied again."""
-    worker = Worker(child_settings)
-    for number in (1, 2, 3):
-        worker.apply(sealed(make_batch(number, parent=number - 1)))
+    worker = after_three_batches(child_settings, make_batch, sealed)
     target = read_manifest(folder, 1)
     assert worker.roll_back(1) == Checkpointed(sequence=4, version=target.version)
     head = worker.head
@@ -236,9 +244,7 @@ def test_rollback_to_a_damaged_checkpoint(
     child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Where the way back is spoilt it leads to the last whole one before, and says so by its parent."""
-    worker = Worker(child_settings)
-    for number in (1, 2, 3):
-        worker.apply(sealed(make_batch(number, parent=number - 1)))
+    worker = after_three_batches(child_settings, make_batch, sealed)
     flip(folder / "000002" / "optimizer.safetensors")
     assert worker.roll_back(2).sequence == 4
     assert (worker.head.parent_sequence, worker.head.reverted) == (1, (2, 3))
@@ -307,9 +313,7 @@ def test_prune(
     child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Of what nothing names only the manifests stay, for lineage and audit; asked again, nothing happens."""
-    worker = Worker(child_settings)
-    for number in (1, 2, 3):
-        worker.apply(sealed(make_batch(number, parent=number - 1)))
+    worker = after_three_batches(child_settings, make_batch, sealed)
     assert worker.run(Prune(sequences=(0, 2)), lambda _: None) == Pruned(sequences=(0, 2))
     assert worker.run(Prune(sequences=(0, 2)), lambda _: None) == Pruned(sequences=())
     assert sequences(folder) == [0, 1, 2, 3]

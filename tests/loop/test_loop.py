@@ -37,14 +37,8 @@ def house(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
     with EngineServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
         house = LoopHouse(folder, styled_policy, engine=engine, mlflow=away)
-        try:
-            house.start()
-            crowd = house.crowd_until(house.serves_what_it_learned)
-            assert crowd.tally.failed == crowd.tally.feedback_failed == 0
-            house.settle(len(crowd.tally.answers))
+        with house.settled_in():
             yield house
-        finally:
-            house.stop()
 
 
 def manifests(house: LoopHouse) -> dict[str, Manifest]:

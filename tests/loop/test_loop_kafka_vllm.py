@@ -48,14 +48,8 @@ def house(
         kafka=kafka_server.bootstrap,
         mlflow=mlflow_server.url,
     )
-    try:
-        house.start()
-        crowd = house.crowd_until(house.serves_what_it_learned, seconds=240.0)
-        assert crowd.tally.failed == crowd.tally.feedback_failed == 0
-        house.settle(len(crowd.tally.answers))
+    with house.settled_in(seconds=240.0):
         yield house
-    finally:
-        house.stop()
 
 
 def test_vllm_serves_the_weights_that_were_learned(house: LoopHouse) -> None:

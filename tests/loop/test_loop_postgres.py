@@ -50,14 +50,8 @@ def house(
             database=new_schema(postgres_url),
             mlflow="",
         )
-        try:
-            house.start()
-            crowd = house.crowd_until(house.serves_what_it_learned)
-            assert crowd.tally.failed == crowd.tally.feedback_failed == 0
-            house.settle(len(crowd.tally.answers))
+        with house.settled_in():
             yield house
-        finally:
-            house.stop()
 
 
 def assert_it_adds_up(house: LoopHouse, answers: int) -> None:

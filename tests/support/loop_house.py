@@ -3,7 +3,8 @@
 import asyncio
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,18 @@ class LoopHouse:
         self.gateway.spawn()
         self.daemon.wait()
         self.gateway.wait()
+
+    @contextmanager
+    def settled_in(self, seconds: float = 150.0) -> Iterator["LoopHouse"]:
+        """Run the house in the block, once one version was promoted and serves everybody."""
+        try:
+            self.start()
+            crowd = self.crowd_until(self.serves_what_it_learned, seconds=seconds)
+            assert crowd.tally.failed == crowd.tally.feedback_failed == 0
+            self.settle(len(crowd.tally.answers))
+            yield self
+        finally:
+            self.stop()
 
     def stop(self) -> None:
         """Stop what runs, in the order that loses nothing."""
