@@ -15,6 +15,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .objective import LOG_RATIO_LIMIT
+from .ratio import token_weight
 from .sweep import STATISTICS, Apart, ChunkRows, Coefficients, Form, Weighed
 
 # Compiled for sm_90 with an anchor: 80 registers, so three programs to a multiprocessor. 4,096 columns
@@ -178,14 +179,8 @@ def head_rows(
         per_apart = per_logp
         if FORM == WEIGHED:
             advantage = tl.load(advantages_ptr + row).to(dtype)
-            log_ratio = logp - tl.load(behaviour_ptr + row).to(dtype)
-            ratio = tl.exp(tl.minimum(tl.maximum(log_ratio, -LIMIT), LIMIT))
-            weight = tl.minimum(ratio, CAP) * advantage
-            weight = tl.where(advantage < 0, weight * NEGATIVE, weight)
-            if MASK > 0:
-                up = (advantage > 0) & (ratio > 1.0 + MASK)
-                down = (advantage < 0) & (ratio < 1.0 - MASK)
-                weight = tl.where(up | down, 0.0, weight)
+            behaviour = tl.load(behaviour_ptr + row).to(dtype)
+            weight = token_weight(logp, behaviour, advantage, LIMIT, CAP, MASK, NEGATIVE)
             tl.store(made_ptr + 5 * rows + row, weight)
             pull = -weight
             per_p = weight

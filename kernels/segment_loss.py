@@ -14,6 +14,7 @@ import triton.language as tl
 from torch import Tensor
 
 from .objective import FILTERS, LOG_RATIO_LIMIT, Dpo, Kto, Objective, PolicyGradient
+from .ratio import log_ratio, token_weight
 from .segment import Packed, SegmentLoss, check
 
 BLOCK = 256
@@ -55,11 +56,6 @@ def _fill(out_ptr, value, first, last, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def _held(logp, behaviour, LIMIT: tl.constexpr):
-    return tl.minimum(tl.maximum(logp - behaviour, -LIMIT), LIMIT)
-
-
-@triton.jit
 def policy_gradient_rows(
     logp_ptr, bounds_ptr, behaviour_ptr, advantages_ptr, kl_ptr, reference_ptr,
     losses_ptr, grad_ptr, kept_ptr,
@@ -78,7 +74,7 @@ def policy_gradient_rows(
             places = start + tl.arange(0, BLOCK)
             inside = places < last
             logp = tl.load(logp_ptr + places, mask=inside, other=0.0)
-            d = _held(logp, tl.load(behaviour_ptr + places, mask=inside, other=0.0), LIMIT)
+            d = log_ratio(logp, tl.load(behaviour_ptr + places, mask=inside, other=0.0), LIMIT)
             if FILTER == K3:
                 held += tl.exp(d) - 1.0 - d
             else:
@@ -94,13 +90,7 @@ def policy_gradient_rows(
         logp = tl.load(logp_ptr + places, mask=inside, other=0.0)
         behaviour = tl.load(behaviour_ptr + places, mask=inside, other=0.0)
         advantage = tl.load(advantages_ptr + places, mask=inside, other=0.0)
-        ratio = tl.exp(_held(logp, behaviour, LIMIT))
-        weight = tl.minimum(ratio, CAP) * advantage
-        weight = tl.where(advantage < 0, weight * NEGATIVE, weight)
-        if MASK > 0:
-            up = (advantage > 0) & (ratio > 1.0 + MASK)
-            down = (advantage < 0) & (ratio < 1.0 - MASK)
-            weight = tl.where(up | down, 0.0, weight)
+        weight = token_weight(logp, behaviour, advantage, LIMIT, CAP, MASK, NEGATIVE)
         if FILTER > 0:
             if NEGATIVES_ONLY:
                 weight = tl.where(keep, weight, tl.where(advantage >= 0, weight, 0.0))
@@ -115,7 +105,7 @@ def policy_gradient_rows(
             loss += DRIFT * away * away
             grad += 2.0 * DRIFT * away
         if REFERENCE > 0:
-            away = _held(tl.load(reference_ptr + places, mask=inside, other=0.0), logp, LIMIT)
+            away = log_ratio(tl.load(reference_ptr + places, mask=inside, other=0.0), logp, LIMIT)
             slope = tl.exp(away) - 1.0
             loss += REFERENCE * (slope - away)
             grad -= REFERENCE * slope
