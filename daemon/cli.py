@@ -60,7 +60,7 @@ def run(
 def gateway(config: ConfigFile = Path("rlwd.toml")) -> None:
     """Run a gateway: an OpenAI-compatible proxy in front of the engines."""
     from .config import load_config
-    from .gateway import run_gateway
+    from .gateway.app import run_gateway
     from .logs import log_to_stderr
     from .wire import event_sink
 
@@ -72,7 +72,7 @@ def gateway(config: ConfigFile = Path("rlwd.toml")) -> None:
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def engine(context: typer.Context) -> None:
     """Run the embedded engine: --model FOLDER --port N [--host H] [--threads N]."""
-    from ..ops.embedded import main as serve
+    from ..ops.embedded.main import main as serve
 
     serve(context.args)
 
@@ -90,7 +90,7 @@ def replay(
     ] = None,
 ) -> None:
     """Feed recorded events through ingest, join and rewards, and report what came out."""
-    from .replay import run_replay
+    from .commands.replay import run_replay
 
     run_replay(file, format, report=report, spec=spec, state=state)
 
@@ -101,8 +101,8 @@ def status(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print what the state database says: records, fates, batches, versions."""
+    from .commands.status import print_status
     from .config import load_config
-    from .status_page import print_status
 
     print_status(load_config(config), as_json=as_json)
 
@@ -113,7 +113,7 @@ def audit(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Print both accounting identities; exit 1 where one does not close."""
-    from .audit_page import run_audit
+    from .commands.audit_report import run_audit
     from .config import load_config
 
     raise typer.Exit(run_audit(load_config(config), as_json=as_json))
@@ -126,7 +126,7 @@ def accept_gap(
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Give up records that the log has lost, so that their partition goes on; the audit counts them."""
-    from .audit_page import run_accept_gap
+    from .commands.audit_report import run_accept_gap
     from .config import load_config
 
     run_accept_gap(load_config(config), partition, offset)
@@ -139,8 +139,8 @@ def rollback(
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Take a version back, now and for good: users, engines and learner go back to the one before."""
+    from .commands.rollback import run_rollback
     from .config import load_config
-    from .takeback import run_rollback
 
     raise typer.Exit(run_rollback(load_config(config), what, reason))
 
@@ -154,8 +154,8 @@ def erase(
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Forget a person everywhere, and name the versions that had learned from them."""
+    from .commands.erase import run_erase
     from .config import load_config
-    from .erase import run_erase
 
     raise typer.Exit(run_erase(load_config(config), user, hashed=hashed))
 
@@ -163,7 +163,7 @@ def erase(
 @app.command()
 def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
     """Tell one generation's whole story, as JSON."""
-    from .audit_page import run_explain
+    from .commands.audit_report import run_explain
     from .config import load_config
 
     run_explain(load_config(config), generation_id)
@@ -183,7 +183,7 @@ def demo(
     promoted: Annotated[int, typer.Option(help="Go on until so many versions are promoted.")] = 4,
 ) -> None:
     """Show the loop learning: a tiny policy, and a crowd with a preference that nobody told it."""
-    from .demo import DemoOptions, run_demo
+    from .demo.run import DemoOptions, run_demo
 
     options = DemoOptions(
         seed=seed,
@@ -203,7 +203,7 @@ def demo(
 @app.command()
 def doctor(config: ConfigFile = Path("rlwd.toml")) -> None:
     """Check every dependency and say what to do about what is wrong."""
-    from .doctor import examine
+    from .commands.doctor import examine
 
     raise typer.Exit(examine(config))
 

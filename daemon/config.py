@@ -8,14 +8,14 @@ from typing import Literal
 
 import msgspec
 
+from ..learner.ledger.seal import BatchSettings
 from ..learner.settings import LearnerSettings
-from ..ops.gate import GateSettings
-from ..ops.mirror import MirrorSettings
-from ..ops.rollout_settings import RolloutSettings
-from ..streams.kafka import KafkaSettings
-from .gateway import GatewaySettings
-from .ingest import POSTGRES
-from .sealing import BatchSettings
+from ..ops.rollout.gate import GateSettings
+from ..ops.rollout.settings import RolloutSettings
+from ..ops.tracking.mirror import MirrorSettings
+from ..streams.join.ingest import POSTGRES
+from ..streams.log.kafka_source import KafkaSettings
+from .gateway.app import GatewaySettings
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,37 +6,38 @@ from pathlib import Path
 
 import msgspec
 
-from ..learner.manifest import write_epoch
+from ..learner.checkpoint.folder import write_epoch
+from ..learner.ledger import checkpoints_table, seal
+from ..learner.process.supervisor import LearnerChild
 from ..learner.settings import ChildSettings
-from ..ops import candidates
-from ..ops.engine import Engine
-from ..ops.mirror import Mirror
-from ..ops.rollout_controller import RolloutController
-from ..ops.vllm import HttpEngine
+from ..ops.engine.fleet import Fleet, named_in
+from ..ops.engine.http_engine import HttpEngine
+from ..ops.engine.port import Engine
+from ..ops.rollout import candidates_table
+from ..ops.rollout.controller import RolloutController
+from ..ops.rollout.release import Release
+from ..ops.tracking.mirror import Mirror
+from ..ops.tracking.reports import look_reporter, rollout_reporter
+from ..rewards.scorer import Scorer
 from ..rewards.spec import Spec, load_spec
-from ..streams.embedded import EmbeddedSink, EmbeddedSource
-from ..streams.join import Joiner
-from ..streams.kafka import KafkaSink, KafkaSource
-from ..streams.parking import ParkingSink
-from ..streams.source import EventSink, EventSource, Resume
-from ..streams.store import Store
-from . import applied, lease, sealing
-from .child import LearnerChild
+from ..streams.join.ingest import Ingest, open_store
+from ..streams.join.joiner import Joiner
+from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
+from ..streams.log.kafka_source import KafkaSink, KafkaSource
+from ..streams.log.oversize_sink import ParkingSink
+from ..streams.log.ports import EventSink, EventSource, Resume
+from ..streams.state import lease
+from ..streams.state.lease import LeasedStore, take_lease
+from ..streams.state.sqlite import Store
 from .config import Config
-from .fleet import Fleet, named_in
-from .health import HealthServer, Vitals
-from .ingest import Ingest, open_store
-from .ingest_role import IngestDaemon
-from .jobs import Jobs
-from .lease import LeasedStore, take_lease
-from .lifecycle import SteadyClock
-from .loop import Daemon
-from .metrics import Metrics
-from .release import Release
-from .reporting import look_reporter, rollout_reporter
-from .scorer import Scorer
-from .status import read_status
-from .training import Training
+from .control.ingest_loop import IngestDaemon
+from .control.lifecycle import SteadyClock
+from .control.loop import Daemon
+from .control.timers import Jobs
+from .control.training import Training
+from .status.metrics import Metrics
+from .status.server import HealthServer, Vitals
+from .status.snapshot import read_status
 
 DEFAULT_SPEC = Path(__file__).parents[1] / "rewards" / "default.toml"
 
@@ -51,8 +52,8 @@ def state_store(config: Config) -> Store:
     return open_store(
         config.state_database,
         {
-            "daemon": (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS),
-            "ops": candidates.MIGRATIONS,
+            "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
+            "ops": candidates_table.MIGRATIONS,
         },
     )
 

@@ -13,7 +13,14 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .objective import FILTERS, LOG_RATIO_LIMIT, Dpo, Kto, Objective, PolicyGradient
+from .objective import (
+    FILTERS,
+    LOG_RATIO_LIMIT,
+    Dpo,
+    Kto,
+    Objective,
+    PolicyGradient,
+)
 from .ratio import log_ratio, token_weight
 from .segment import Packed, SegmentLoss, check
 

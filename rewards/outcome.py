@@ -1,7 +1,7 @@
 """Outcome: what came of it outside of the product."""
 
-from ..streams.episode import Episode
-from ..streams.signals import Outcome
+from ..streams.events.episode import Episode
+from ..streams.events.signals import Outcome
 
 
 def outcome(episode: Episode, name: str | None = None) -> float | None:

@@ -26,16 +26,16 @@ from typing import Annotated
 
 import msgspec
 
-from ..streams.episode import Episode
-from ..streams.signals import SIGNALS
-from .accept import accepted
-from .edit import edit_similarity
-from .keep import kept
+from ..streams.events.episode import Episode
+from ..streams.events.signals import SIGNALS
+from .accepted import accepted
+from .edit_similarity import edit_similarity
+from .kept import kept
 from .outcome import outcome
-from .rating import rated
-from .resolve import resolved
+from .rated import rated
+from .resolved import resolved
 from .reward import Part, Reward
-from .tool import tool_ok
+from .tool_ok import tool_ok
 
 PartValue = Callable[[Episode], float | None]
 Weighed = tuple[str, float | None, float]

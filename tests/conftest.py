@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kafka_server import KafkaServer
 
-from rlwd.ops.kafka_server import KafkaServer
-from rlwd.ops.mlflow_server import MlflowServer
-from rlwd.ops.vllm_server import VllmServer
+from rlwd.ops.servers.mlflow_server import MlflowServer
+from rlwd.ops.servers.vllm_server import VllmServer
 
 
 def shared_data() -> Path | None:
@@ -76,7 +76,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowSe
 @pytest.fixture(scope="session")
 def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny Qwen3-architecture policy in a Hugging Face folder, hardly trained."""
-    from rlwd.learner.tiny import make_tiny_policy
+    from rlwd.learner.tiny.model import make_tiny_policy
 
     folder = tmp_path_factory.mktemp("policy") / "tiny"
     make_tiny_policy(folder, seed=0, steps=0)

@@ -83,7 +83,7 @@ def test_imports_follow_the_data(folder: str) -> None:
         ("from ..streams import store", 1),
         ("from ..streams.store import Store", 1),
         ("from ..learner.candidate import Candidate", 1),
-        ("import rlwd.daemon.loop", 1),
+        ("import rlwd.daemon.control.loop", 1),
         ("from .spec import Spec", 0),
         ("def late():\n    from ..ops.gate import judge", 1),
     ],

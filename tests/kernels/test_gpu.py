@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import bench_heads
+import bench_others
 import pytest
 import torch
 from heads_by_hand import OBJECTIVE, Given, draw, off_policy, plain, plain_loss
 
-from rlwd.kernels import bench_heads, bench_others
 from rlwd.kernels.delta import Snapshot, apply_patches
 from rlwd.kernels.digest import digest
 from rlwd.kernels.dispatch import (

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rlwd.daemon.work import pretraining_pairs
+from rlwd.daemon.demo.task import pretraining_pairs
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,7 @@ def styled_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # Torch only where a policy is made.
     import torch
 
-    from rlwd.learner.tiny import make_tiny_policy
+    from rlwd.learner.tiny.model import make_tiny_policy
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("styled") / "tiny"

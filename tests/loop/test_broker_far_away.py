@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from kafka_server import KafkaServer
 from ledger_by_hand import SPEC, Ledger, feedback, generation
 from slow_wire import SlowWire
 
-from rlwd.daemon.health import HealthServer, Vitals
-from rlwd.daemon.ingest import Ingest, open_store
-from rlwd.daemon.ingest_role import IngestDaemon
-from rlwd.daemon.jobs import Intent
-from rlwd.daemon.metrics import Metrics
-from rlwd.daemon.scorer import Scorer
-from rlwd.ops.kafka_server import KafkaServer
-from rlwd.ops.server import LOOPBACK, free_port
-from rlwd.streams.join import Joiner
-from rlwd.streams.kafka import KafkaSettings, KafkaSink, KafkaSource
-from rlwd.streams.signals import Accepted, Rejected
+from rlwd.daemon.control.ingest_loop import IngestDaemon
+from rlwd.daemon.control.timers import Intent
+from rlwd.daemon.status.metrics import Metrics
+from rlwd.daemon.status.server import HealthServer, Vitals
+from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.rewards.scorer import Scorer
+from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 

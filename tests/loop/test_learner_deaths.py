@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from lone_daemon import BATCH, LoneDaemon, Workshop, lives, state_of
 
-from rlwd.learner.manifest import sequences
+from rlwd.learner.checkpoint.folder import sequences
 
 pytestmark = pytest.mark.timeout(300)
 

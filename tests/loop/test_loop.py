@@ -15,17 +15,17 @@ import pytest
 from loop_house import LoopHouse
 from mlflow import MlflowClient
 
-from rlwd.daemon.crowd import Crowd
-from rlwd.daemon.doctor import examine
-from rlwd.daemon.status_page import print_status
+from rlwd.daemon.commands.doctor import examine
+from rlwd.daemon.commands.status import print_status
+from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.candidate import Manifest
-from rlwd.learner.manifest import read_manifests
-from rlwd.ops.engine_server import EngineServer
-from rlwd.ops.flags import FlagState, read_flags
-from rlwd.ops.mlflow_server import MlflowServer
-from rlwd.ops.server import LOOPBACK, free_port
-from rlwd.ops.stage import Stage
-from rlwd.ops.vllm import HttpEngine
+from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.flags.flag_file import FlagState, read_flags
+from rlwd.ops.rollout.record import Stage
+from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.mlflow_server import MlflowServer
+from rlwd.ops.servers.process import LOOPBACK, free_port
 
 pytestmark = pytest.mark.timeout(600)
 

@@ -7,17 +7,17 @@ import msgspec
 import pytest
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
+from kafka_server import KafkaServer
 from loop_house import LoopHouse
 from mlflow import MlflowClient
 
-from rlwd.daemon.doctor import examine
+from rlwd.daemon.commands.doctor import examine
 from rlwd.learner.candidate import SealedBatch
-from rlwd.learner.manifest import read_manifests
-from rlwd.ops.flags import read_flags
-from rlwd.ops.kafka_server import KafkaServer
-from rlwd.ops.mlflow_server import MlflowServer
-from rlwd.ops.vllm import HttpEngine
-from rlwd.ops.vllm_server import VllmServer
+from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.servers.mlflow_server import MlflowServer
+from rlwd.ops.servers.vllm_server import VllmServer
 
 pytestmark = [
     pytest.mark.kafka,

@@ -12,16 +12,16 @@ from typing import Any
 
 import httpx
 import pytest
+from kafka_server import KafkaServer
 from loop_house import LoopHouse
 from places_by_hand import new_schema
 
-from rlwd.daemon.audit import audit
-from rlwd.daemon.crowd import Crowd
-from rlwd.daemon.status_page import state_view
-from rlwd.learner.manifest import read_manifests
-from rlwd.ops.engine_server import EngineServer
-from rlwd.ops.kafka_server import KafkaServer
-from rlwd.ops.server import Server
+from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.commands.status import state_view
+from rlwd.daemon.demo.crowd import Crowd
+from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.process import Server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 

@@ -10,24 +10,24 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, spoil
 
-from rlwd.daemon.applied import record_checkpoints, reopen_lost
-from rlwd.daemon.audit import audit
-from rlwd.daemon.batches import pending_batch, write_batch
-from rlwd.daemon.fleet import Fleet
-from rlwd.daemon.release import Release
-from rlwd.daemon.sealing import BatchSettings, seal
+from rlwd.daemon.commands.audit import audit
 from rlwd.learner.candidate import Manifest
-from rlwd.learner.manifest import checkpoint_path, newest_valid, read_manifests
-from rlwd.learner.protocol import Apply
+from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid, read_manifests
+from rlwd.learner.ledger.batches_table import pending_batch, write_batch
+from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.process.protocol import Apply
+from rlwd.learner.process.worker import Worker
 from rlwd.learner.settings import DEMO, ChildSettings
-from rlwd.learner.worker import Worker
-from rlwd.ops.engine_server import EngineServer
-from rlwd.ops.flags import read_flags
-from rlwd.ops.gate import GateSettings
-from rlwd.ops.rollout_controller import RolloutController
-from rlwd.ops.rollout_settings import RolloutSettings
-from rlwd.ops.stage import Stage
-from rlwd.ops.vllm import HttpEngine
+from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.gate import GateSettings
+from rlwd.ops.rollout.record import Stage
+from rlwd.ops.rollout.release import Release
+from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.servers.embedded_server import EngineServer
 
 POLICY = "policy"
 

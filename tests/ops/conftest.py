@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rlwd.learner.candidate import Candidate, Probe, adapter_digest, version_name
-from rlwd.ops.engine_server import EngineServer
+from rlwd.ops.servers.embedded_server import EngineServer
 
 PROBE = tuple(range(60, 100))
 

@@ -5,15 +5,15 @@ from episodes_by_hand import did, episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.rewards.accept import accepted, edited
-from rlwd.rewards.edit import edit_similarity
-from rlwd.rewards.keep import kept
+from rlwd.rewards.accepted import accepted, edited
+from rlwd.rewards.edit_similarity import edit_similarity
+from rlwd.rewards.kept import kept
 from rlwd.rewards.outcome import outcome
-from rlwd.rewards.rating import rated
-from rlwd.rewards.resolve import resolved
-from rlwd.rewards.tool import tool_ok
-from rlwd.streams.episode import Timed
-from rlwd.streams.signals import (
+from rlwd.rewards.rated import rated
+from rlwd.rewards.resolved import resolved
+from rlwd.rewards.tool_ok import tool_ok
+from rlwd.streams.events.episode import Timed
+from rlwd.streams.events.signals import (
     Accepted,
     Copied,
     Edited,

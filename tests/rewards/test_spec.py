@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from episodes_by_hand import did, episode
 
-from rlwd.daemon.scorer import Scorer
 from rlwd.rewards.reward import Part, Reward
+from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import Spec, load_spec
-from rlwd.streams.signals import (
+from rlwd.streams.events.signals import (
     Accepted,
     Copied,
     Edited,

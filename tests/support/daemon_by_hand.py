@@ -4,18 +4,19 @@ from pathlib import Path
 
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
-from rlwd.daemon import applied, lease, sealing
-from rlwd.daemon.ingest import open_store
-from rlwd.daemon.scorer import Scorer
-from rlwd.ops import candidates
-from rlwd.streams.join import Joiner
-from rlwd.streams.signals import Accepted, Rejected
+from rlwd.learner.ledger import checkpoints_table, seal
+from rlwd.ops.rollout import candidates_table
+from rlwd.rewards.scorer import Scorer
+from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.streams.join.ingest import open_store
+from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.state import lease
 
 
 def open_daemon_ledger(path: Path | str) -> Ledger:
     """Open a ledger with every folder's tables, as `rlwd run` does."""
-    daemon = (*applied.MIGRATIONS, *lease.MIGRATIONS, *sealing.MIGRATIONS)
-    store = open_store(path, {"daemon": daemon, "ops": candidates.MIGRATIONS})
+    daemon = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
+    store = open_store(path, {"daemon": daemon, "ops": candidates_table.MIGRATIONS})
     return Ledger(store, Joiner("policy", Scorer(SPEC), SPEC.decision_seconds))
 
 

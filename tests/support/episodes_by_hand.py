@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from rlwd.streams.episode import Episode, Timed
-from rlwd.streams.event import Feedback, Generation
-from rlwd.streams.signals import Signal
+from rlwd.streams.events.episode import Episode, Timed
+from rlwd.streams.events.event import Feedback, Generation
+from rlwd.streams.events.signals import Signal
 
 
 def did(signal: Signal, at: float, *, received: float | None = None) -> Timed:

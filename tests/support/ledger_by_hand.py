@@ -5,15 +5,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rlwd.daemon.ingest import open_store
-from rlwd.daemon.scorer import Scorer
+from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import Spec
-from rlwd.streams.episodes import count_fates
-from rlwd.streams.event import Feedback, FeedbackEvent, Generation, GenerationEvent, encode_event
-from rlwd.streams.join import Ingested, Joiner
-from rlwd.streams.signals import Signal
-from rlwd.streams.source import Partition, Record
-from rlwd.streams.store import Store
+from rlwd.streams.events.event import (
+    Feedback,
+    FeedbackEvent,
+    Generation,
+    GenerationEvent,
+    encode_event,
+)
+from rlwd.streams.events.signals import Signal
+from rlwd.streams.join.episodes_table import count_fates
+from rlwd.streams.join.ingest import open_store
+from rlwd.streams.join.joiner import Ingested, Joiner
+from rlwd.streams.log.ports import Partition, Record
+from rlwd.streams.state.sqlite import Store
 
 SPEC = Spec(
     name="test",

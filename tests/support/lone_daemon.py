@@ -13,13 +13,13 @@ import httpx
 import orjson
 from ledger_by_hand import feedback, generation
 
+from rlwd.daemon.commands.status import status_document
 from rlwd.daemon.config import load_config
-from rlwd.daemon.status_page import status_document
 from rlwd.learner.candidate import Manifest
-from rlwd.learner.manifest import read_manifests
-from rlwd.ops.server import LOOPBACK, Server, free_port
-from rlwd.streams.embedded import EmbeddedSink
-from rlwd.streams.signals import Accepted, Rejected
+from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.ops.servers.process import LOOPBACK, Server, free_port
+from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.streams.log.embedded_log import EmbeddedSink
 
 BATCH = 8
 

@@ -12,14 +12,14 @@ import httpx
 import msgspec
 import orjson
 
+from rlwd.daemon.commands.status import state_view, status_document
 from rlwd.daemon.config import Config, load_config
-from rlwd.daemon.crowd import Crowd
-from rlwd.daemon.status_page import state_view, status_document
-from rlwd.learner.manifest import read_manifests
-from rlwd.ops.engine_server import EngineServer
-from rlwd.ops.server import LOOPBACK, Server, answers, free_port
-from rlwd.ops.stage import Rollout
-from rlwd.ops.vllm_server import VllmServer
+from rlwd.daemon.demo.crowd import Crowd
+from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.ops.rollout.record import Rollout
+from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.vllm_server import VllmServer
 
 WANTS = {"reply": "plain", "title": "bullet", "note": "shout", "alert": "polite"}
 

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 
-from rlwd.daemon.fleet import Answered
 from rlwd.learner.candidate import Candidate, Probe, adapter_digest, version_name
-from rlwd.ops import aftermath
-from rlwd.ops.rollout_controller import RolloutController
-from rlwd.ops.stage import Move, Stage
-from rlwd.ops.verdict import Outcome, Verdict
-from rlwd.streams.store import Store
+from rlwd.ops.engine.fleet import Answered
+from rlwd.ops.rollout import transitions
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.record import Move, Stage
+from rlwd.ops.rollout.verdict import Outcome, Verdict
+from rlwd.streams.state.sqlite import Store
 
 
 def version(number: int, folder: Path, *, bits: int | None = None) -> Candidate:
@@ -82,4 +82,4 @@ def promote(store: Store, controller: RolloutController, candidate: Candidate) -
         for stage in (Stage.PROMOTED, Stage.SETTLED):
             move = Move(stage=stage, step=0, at=2.0, reason="people liked it")
             after = msgspec.structs.replace(before, stage=stage, trail=(*before.trail, move))
-            before = aftermath.keep(tx, controller.policy, before, after, 2.0)
+            before = transitions.keep(tx, controller.policy, before, after, 2.0)

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from rlwd.ops.server import LOOPBACK
+from rlwd.ops.servers.process import LOOPBACK
 
 CHUNK = 16_384
 

@@ -1,0 +1,237 @@
+"""Audit: both accounting identities, and whether the ledger agrees with the manifests (CONTRACTS 12).
+
+Records, by partition: delivered = accepted + duplicate + dead-lettered, and what was accepted or
+dead-lettered is really in the tables. Generations, by day and variant: each has one known fate, the
+trained ones are those of the batches that the manifests say were applied, and what a gateway had to
+drop is counted beside them.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ...learner.candidate import Manifest
+from ...streams.join import fate
+from ...streams.join.offsets import accepted_gaps
+from ...streams.state.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordRow:
+    """One partition's records."""
+
+    partition: str
+    """`topic/index`."""
+    delivered: int
+    """Handed over by the log."""
+    accepted: int
+    """Taken in."""
+    duplicate: int
+    """Known already."""
+    dead_lettered: int
+    """Refused."""
+    found: int
+    """Rows in the tables that came from here and were accepted."""
+    buried: int
+    """Rows among the dead letters that came from here."""
+
+    @property
+    def closes(self) -> bool:
+        """True where every count agrees."""
+        return (
+            self.delivered == self.accepted + self.duplicate + self.dead_lettered
+            and self.found == self.accepted
+            and self.buried == self.dead_lettered
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRow:
+    """Generations of one day and variant."""
+
+    day: str
+    """Date, UTC."""
+    variant: str
+    """What the flag returned; empty where no flag was asked."""
+    generations: int
+    """Known."""
+    fates: dict[str, int]
+    """Flat, integers."""
+
+    @property
+    def closes(self) -> bool:
+        """True where the fates sum to the generations and each is one that the contract knows."""
+        known = all(
+            name in (fate.TRAINED, fate.WAITING, fate.DEAD_LETTERED)
+            or name.startswith(("censored:", "excluded:"))
+            for name in self.fates
+        )
+        return known and sum(self.fates.values()) == self.generations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """All that was found."""
+
+    records: tuple[RecordRow, ...]
+    """By partition."""
+    generations: tuple[GenerationRow, ...]
+    """By day and variant."""
+    lost_at_gateway: dict[str, int]
+    """Dropped by full spools: `topic|day|variant` to count."""
+    gaps: dict[str, int]
+    """Offsets that an operator gave up because the log had lost them, by partition."""
+    problems: tuple[str, ...] = field(default=())
+    """What does not close, in words."""
+
+    @property
+    def closes(self) -> bool:
+        """True where nothing is unaccounted for."""
+        return not self.problems
+
+    def as_document(self) -> dict[str, Any]:
+        """Return the audit as plain data."""
+        return {
+            "closes": self.closes,
+            "records": [asdict(row) | {"closes": row.closes} for row in self.records],
+            "generations": [asdict(row) | {"closes": row.closes} for row in self.generations],
+            "lost_at_gateway": self.lost_at_gateway,
+            "gaps": self.gaps,
+            "problems": list(self.problems),
+        }
+
+
+def audit(
+    view: Transaction, policy: str, manifests: Iterable[Manifest], spools: Iterable[Path] = ()
+) -> Audit:
+    """Count everything twice and compare."""
+    records, generations = _records(view, policy), _generations(view, policy)
+    problems = [
+        f"records of {row.partition} do not add up: {row}" for row in records if not row.closes
+    ]
+    problems += [
+        f"generations of {row.day} {row.variant} do not add up: {row}"
+        for row in generations
+        if not row.closes
+    ]
+    problems += _against_manifests(view, policy, list(manifests))
+    problems += _stages(view, policy)
+    return Audit(
+        records=records,
+        generations=generations,
+        lost_at_gateway=_tombstones(spools),
+        gaps=accepted_gaps(view, policy),
+        problems=tuple(problems),
+    )
+
+
+def _records(view: Transaction, policy: str) -> tuple[RecordRow, ...]:
+    rows = view.execute(
+        "SELECT topic, partition, delivered, accepted, duplicate, dead_lettered,"
+        " (SELECT COUNT(*) FROM episodes e WHERE e.policy = o.policy AND e.topic = o.topic"
+        "   AND e.partition = o.partition AND e.received IS NOT NULL) +"
+        " (SELECT COUNT(*) FROM feedback f WHERE f.policy = o.policy AND f.topic = o.topic"
+        "   AND f.partition = o.partition AND f.dead = 0),"
+        " (SELECT COUNT(*) FROM dead_letters d WHERE d.policy = o.policy AND d.topic = o.topic"
+        "   AND d.partition = o.partition)"
+        " FROM offsets o WHERE policy = ? ORDER BY topic, partition",
+        (policy,),
+    ).fetchall()
+    return tuple(
+        RecordRow(
+            partition=f"{topic}/{index}",
+            delivered=delivered,
+            accepted=accepted,
+            duplicate=duplicate,
+            dead_lettered=dead,
+            found=found,
+            buried=buried,
+        )
+        for topic, index, delivered, accepted, duplicate, dead, found, buried in rows
+    )
+
+
+def _generations(view: Transaction, policy: str) -> tuple[GenerationRow, ...]:
+    totals = view.execute(
+        "SELECT day, variant, COUNT(*) FROM episodes WHERE policy = ? AND received IS NOT NULL"
+        " GROUP BY day, variant ORDER BY day, variant",
+        (policy,),
+    ).fetchall()
+    fates: dict[tuple[int, str], dict[str, int]] = {}
+    for day, variant, name, count in view.execute(
+        "SELECT day, variant, fate, COUNT(*) FROM episodes"
+        " WHERE policy = ? AND received IS NOT NULL GROUP BY day, variant, fate ORDER BY fate",
+        (policy,),
+    ).fetchall():
+        fates.setdefault((day, variant), {})[name] = count
+    return tuple(
+        GenerationRow(
+            day=datetime.fromtimestamp(day * 86400, UTC).date().isoformat(),
+            variant=variant,
+            generations=count,
+            fates=fates.get((day, variant), {}),
+        )
+        for day, variant, count in totals
+    )
+
+
+def _against_manifests(view: Transaction, policy: str, manifests: Sequence[Manifest]) -> list[str]:
+    """Return where the ledger's trained episodes are not exactly those of the manifests."""
+    problems, claimed = [], dict[str, int]()
+    # Applied once, lost with its checkpoint, and given up when it was to be applied again.
+    given_up = {batch_id for manifest in manifests for batch_id in manifest.skipped}
+    for manifest in manifests:
+        if manifest.batch_id not in manifest.applied or manifest.batch_id in given_up:
+            continue
+        assert manifest.batch_id is not None, "what was applied has a number"
+        for generation_id in manifest.episode_ids:
+            earlier = claimed.setdefault(generation_id, manifest.batch_id)
+            if earlier != manifest.batch_id:
+                problems.append(
+                    f"{generation_id} moved weights in batch {earlier} and in {manifest.batch_id}"
+                )
+    rows = view.execute(
+        "SELECT generation_id, batch_id FROM episodes WHERE policy = ? AND fate = 'trained'",
+        (policy,),
+    ).fetchall()
+    ledger = dict(rows)
+    problems += [
+        f"{name} is trained in the ledger and in no manifest"
+        for name in ledger
+        if name not in claimed
+    ]
+    problems += [
+        f"{name} is in a manifest and not trained in the ledger"
+        for name in claimed
+        if name not in ledger
+    ]
+    return problems
+
+
+def _stages(view: Transaction, policy: str) -> list[str]:
+    """Return rows whose stage and fate, or batch, contradict each other."""
+    rows = view.execute(
+        "SELECT e.generation_id, e.stage, e.fate, b.state FROM episodes e"
+        " LEFT JOIN batches b ON b.policy = e.policy AND b.batch_id = e.batch_id"
+        " WHERE e.policy = ? AND ("
+        "  (e.stage IN ('open', 'scored', 'ready', 'sealed') AND e.fate <> 'waiting')"
+        "  OR (e.stage = 'closed' AND e.fate = 'waiting')"
+        "  OR (e.stage = 'sealed' AND (b.state IS NULL OR b.state <> 'sealed')))",
+        (policy,),
+    ).fetchall()
+    return [
+        f"{name}: stage {stage}, fate {ends}, batch {state}" for name, stage, ends, state in rows
+    ]
+
+
+def _tombstones(spools: Iterable[Path]) -> dict[str, int]:
+    lost: dict[str, int] = {}
+    for spool in spools:
+        path = spool / "tombstones.json"
+        if path.exists():
+            for key, count in json.loads(path.read_text()).items():
+                lost[key] = lost.get(key, 0) + count
+    return lost

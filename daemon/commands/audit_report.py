@@ -1,0 +1,82 @@
+"""Audit page: what `rlwd audit` and `rlwd explain` print."""
+
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+
+from ...learner.checkpoint.folder import read_manifests
+from ...streams.join.offsets import accept_gap
+from ...streams.log.ports import Partition
+from ..config import Config
+from ..wire import existing_store
+from .audit import Audit, audit
+from .explain import explain
+
+
+def run_audit(config: Config, *, as_json: bool) -> int:
+    """Print the audit; return 1 where it does not close."""
+    store = existing_store(config)
+    with store.reading() as view:
+        found = audit(
+            view,
+            config.policy,
+            read_manifests(config.state_path / "checkpoints"),
+            [Path(config.gateway.spool)],
+        )
+    store.close()
+    if as_json:
+        print(orjson.dumps(found.as_document(), option=orjson.OPT_INDENT_2).decode())
+    else:
+        _print(Console(), found)
+    return 0 if found.closes else 1
+
+
+def run_accept_gap(config: Config, partition: str, offset: int) -> None:
+    """Give up the offsets that a log has lost; raises ValueError for what is no `topic/index`."""
+    topic, _, index = partition.rpartition("/")
+    if not topic or not index.isdecimal():
+        raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
+    store = existing_store(config)
+    with store.transaction() as tx:
+        given_up = accept_gap(tx, config.policy, Partition(topic=topic, index=int(index)), offset)
+    store.close()
+    print(f"{partition} goes on at {offset}; {given_up} offsets are given up and counted")
+
+
+def run_explain(config: Config, generation_id: str) -> None:
+    """Print one generation's story."""
+    store = existing_store(config)
+    with store.reading() as view:
+        story = explain(view, config.policy, generation_id)
+    store.close()
+    print(orjson.dumps(story, option=orjson.OPT_INDENT_2).decode())
+
+
+def _print(console: Console, found: Audit) -> None:
+    records = Table(title="Records", title_justify="left", box=None, header_style="dim")
+    for name in ("partition", "delivered", "accepted", "duplicate", "dead-lettered", "closes"):
+        records.add_column(name, justify="left" if name == "partition" else "right")
+    for row in found.records:
+        numbers = (row.delivered, row.accepted, row.duplicate, row.dead_lettered)
+        records.add_row(row.partition, *map(str, numbers), _mark(row.closes))
+    fates = Table(title="Generations", title_justify="left", box=None, header_style="dim")
+    for name in ("day", "variant", "generations", "fates", "closes"):
+        fates.add_column(name)
+    for day in found.generations:
+        parts = ", ".join(f"{name} {count}" for name, count in day.fates.items())
+        fates.add_row(day.day, day.variant, str(day.generations), parts, _mark(day.closes))
+    console.print(records)
+    console.print(fates)
+    for key, count in found.lost_at_gateway.items():
+        console.print(f"lost at the gateway: {count} of {key}")
+    for partition, count in found.gaps.items():
+        console.print(f"given up by an operator: {count} offsets of {partition}")
+    for problem in found.problems:
+        console.print(f"[red]{problem}[/]")
+    console.print("everything closes" if found.closes else "[red]it does not close[/]")
+
+
+def _mark(closes: bool) -> str:
+    return "yes" if closes else "[red]NO[/]"

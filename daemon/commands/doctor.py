@@ -1,0 +1,35 @@
+"""Doctor: looks at everything that the loop needs, and says what to do about what is wrong."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ..config import load_config
+from .doctor_finding import Finding, Grade, fail, ok
+from .doctor_local import check_here, check_installed
+from .doctor_remote import check_around
+
+
+def examine(config_path: Path) -> int:
+    """Print one line for each thing looked at; return 1 if any of them stops the loop, else 0.
+
+    Nothing is changed: no folder, database or topic is made.
+    """
+    worst = 0
+    for finding in findings(config_path):
+        print(finding.line, flush=True)
+        worst = max(worst, int(finding.grade is Grade.FAIL))
+    print("something has to be done first" if worst else "the loop can run")
+    return worst
+
+
+def findings(config_path: Path) -> Iterator[Finding]:
+    """Yield what is seen, one thing at a time; what is here first, then what is around."""
+    yield from check_installed()
+    try:
+        config = load_config(config_path)
+    except ValueError as problem:
+        yield fail("config", str(problem), "correct it; nothing else can be looked at before")
+        return
+    yield ok("config", str(config_path.absolute()))
+    yield from check_here(config)
+    yield from check_around(config)

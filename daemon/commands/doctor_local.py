@@ -1,0 +1,171 @@
+"""Doctor, on this machine: packages, GPU, state folder, flag file, model folder, reward spec."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from ...ops.flags.flag_file import read_flags
+from ..config import Config
+from ..wire import reward_spec
+from .doctor_finding import Finding, fail, ok, warn
+
+FREE_BYTES = 1 << 30
+"""Below this SQLite and checkpoints soon find no room."""
+GPU_DEVICE = Path("/dev/nvidiactl")
+
+
+def check_installed() -> Iterator[Finding]:
+    """Look at Python and at the packages, without importing the heavy ones."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield ok("python", f"{python}, {sys.executable}")
+    try:
+        wanted = [Requirement(text) for text in importlib.metadata.requires("rlwd") or ()]
+    except importlib.metadata.PackageNotFoundError:
+        yield warn("packages", "rlwd is not installed", "pip install -e .")
+        return
+    needed = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    wrong = [problem for one in needed if (problem := _problem(one))]
+    for problem in wrong:
+        yield fail("packages", problem, "pip install --constraint constraints.txt -e .")
+    if not wrong:
+        heavy = ("torch", "transformers", "peft", "kafka-python", "mlflow")
+        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in heavy)
+        yield ok("packages", f"all {len(needed)} as required: {versions}")
+
+
+def _problem(wanted: Requirement) -> str | None:
+    try:
+        version = importlib.metadata.version(wanted.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{wanted.name} is not installed"
+    if not wanted.specifier.contains(version, prereleases=True):
+        return f"{wanted.name} is {version}, not {wanted.specifier}"
+    return None
+
+
+def check_here(config: Config) -> Iterator[Finding]:
+    """Look at what the config names on this machine."""
+    yield _gpu(config)
+    yield from _state(config)
+    yield _flags(config)
+    yield from _model(Path(config.learner.model))
+    yield _spec(config)
+
+
+def _gpu(config: Config) -> Finding:
+    found, wanted = GPU_DEVICE.exists(), config.learner.device
+    if wanted == "cuda" and not found:
+        return fail(
+            "gpu", "learner.device is cuda and no driver is here", "take another device or machine"
+        )
+    learner = "cuda" if found and wanted != "cpu" else "cpu"
+    return ok("gpu", f"{'found' if found else 'none'}; the learner uses {learner}")
+
+
+def _state(config: Config) -> Iterator[Finding]:
+    folder = config.state_path
+    there = folder
+    while not there.exists():
+        there = there.parent
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        yield fail("state", f"{there} cannot be written to", "give it to the user of the daemon")
+        return
+    yield ok("state", f"{folder}" + ("" if there == folder else ", which `rlwd run` makes"))
+    free = shutil.disk_usage(there).free
+    seen = f"{free / (1 << 30):.1f} GiB free at {there}"
+    if free < FREE_BYTES:
+        yield fail("disk", seen, "make room: every version keeps a checkpoint")
+    else:
+        yield ok("disk", seen)
+
+
+def _flags(config: Config) -> Finding:
+    path = config.flags_path
+    try:
+        state = read_flags(path)
+    except (ValueError, OSError) as problem:
+        return fail("flags", str(problem), "restore it or move it away; `rlwd run` writes it again")
+    if state is None:
+        return warn(
+            "flags", f"{path} is not there", "`rlwd run` writes it; until then nobody is served"
+        )
+    if state.policy != config.policy:
+        remedy = f"point state at the folder of {config.policy!r}"
+        return fail("flags", f"{path} is of policy {state.policy!r}", remedy)
+    trial = "" if state.candidate is None else f", {state.candidate.version} on trial"
+    return ok("flags", f"generation {state.generation}, {state.champion.version} serves{trial}")
+
+
+def _model(folder: Path) -> Iterator[Finding]:
+    missing = [problem for problem in _model_problems(folder) if problem]
+    for problem in missing:
+        yield fail("model", problem, "learner.model is to name a whole Hugging Face folder")
+    if missing:
+        return
+    config = json.loads((folder / "config.json").read_text())
+    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
+    kind = config.get("model_type", "unknown")
+    yield ok("model", f"{folder}: {kind}, {size / (1 << 20):,.0f} MiB of weights")
+    if not _has_template(folder):
+        yield warn(
+            "model", "no chat template", "/v1/chat/completions will be refused by the engine"
+        )
+
+
+def _model_problems(folder: Path) -> Iterator[str]:
+    if not folder.is_dir():
+        yield f"{folder} is no folder"
+        return
+    for name in ("config.json", "tokenizer_config.json"):
+        try:
+            json.loads((folder / name).read_text())
+        except OSError:
+            yield f"{folder / name} is missing"
+        except ValueError as problem:
+            yield f"{folder / name}: {problem}"
+    weights = sorted(folder.glob("*.safetensors"))
+    if not weights:
+        yield f"{folder} holds no .safetensors file"
+    for path in weights:
+        yield _cut_off(path)
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        named = set(json.loads(index.read_text())["weight_map"].values())
+        for name in sorted(named - {path.name for path in weights}):
+            yield f"{folder / name} is missing, which {index.name} names"
+
+
+def _cut_off(path: Path) -> str:
+    """Say whether a file of weights is whole, by its header alone; empty where it is."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 0 < length <= size - 8:
+            return f"{path} is no safetensors file"
+        tensors = json.loads(file.read(length))
+    end = max((t["data_offsets"][1] for n, t in tensors.items() if n != "__metadata__"), default=0)
+    return (
+        ""
+        if size == 8 + length + end
+        else f"{path} is cut off: {size} bytes, not {8 + length + end}"
+    )
+
+
+def _has_template(folder: Path) -> bool:
+    if (folder / "chat_template.jinja").exists() or (folder / "chat_template.json").exists():
+        return True
+    return bool(json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"))
+
+
+def _spec(config: Config) -> Finding:
+    try:
+        spec = reward_spec(config.reward_spec)
+    except (ValueError, OSError) as problem:
+        return fail("rewards", str(problem), "correct the file that reward_spec names")
+    return ok("rewards", f"{spec.version}, parts {', '.join(spec.parts)}")

@@ -1,0 +1,78 @@
+"""Erase: `rlwd erase`, a person's right to be forgotten, and the versions that had learned from them.
+
+Weights are not unlearned: the report names every version that was trained on something of theirs, and
+which of those what is served today descends from, so that somebody can decide.
+"""
+
+import time
+from typing import Any
+
+import msgspec
+import orjson
+
+from ...learner.checkpoint.folder import read_manifests
+from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
+from ...learner.ledger.lineage import Lineage
+from ...ops.flags.assignment import hash_user
+from ...ops.rollout import champions_table
+from ...streams.join.erasure import Erased, erase
+from ...streams.state.sqlite import Store
+from ..config import Config
+from ..wire import existing_store
+
+
+class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+    """What is reported of an erasure."""
+
+    generations: int
+    """Answers to this person; what was said in them is gone."""
+    learned: tuple[str, ...]
+    """Versions that were trained on some of them."""
+    served_descends_from: tuple[str, ...]
+    """Of those the ones in the line of what serves now."""
+    batches_forgotten: tuple[int, ...]
+    """Batches whose tokens are gone; lost to a damaged disk, they cannot be applied again."""
+    batches_waiting: tuple[int, ...]
+    """Batches that are being applied: erase again once they are done."""
+
+
+def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Erasure:
+    """Forget a person in the state database, the batch files and the data folder."""
+    with store.transaction() as tx:
+        found = erase(tx, config.policy, user_hash, now, config.data_path)
+        forgotten = forget_batches(tx, config.policy, found.batches)
+        waiting = still_sealed(tx, config.policy, found.batches)
+        champion = champions_table.champion(tx, config.policy)
+    # Not only what was forgotten now: a crash may have come between table and file before.
+    for batch_id in set(found.batches) - set(waiting):
+        batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
+    return Erasure(
+        generations=found.generations,
+        learned=found.versions,
+        served_descends_from=_in_line(
+            config, found, None if champion is None else champion.sequence
+        ),
+        batches_forgotten=tuple(forgotten),
+        batches_waiting=tuple(waiting),
+    )
+
+
+def run_erase(config: Config, user: str, *, hashed: bool) -> int:
+    """Erase and print the report as JSON; return 1 where it has to be run again."""
+    store = existing_store(config)
+    user_hash = user if hashed else hash_user(user, config.gateway.user_key.encode())
+    done = erase_person(config, store, user_hash, time.time())
+    store.close()
+    report: dict[str, Any] = {
+        **msgspec.to_builtins(done),
+        "not_reached": "the log keeps its records until its own retention, and the data folder files"
+        " of what was never held here until retention_days; read again, they bring nothing back",
+    }
+    print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    return 1 if done.batches_waiting else 0
+
+
+def _in_line(config: Config, found: Erased, champion: int | None) -> tuple[str, ...]:
+    lineage = Lineage(read_manifests(config.state_path / "checkpoints"))
+    line = {each.version for each in lineage.chain(champion)}
+    return tuple(version for version in found.versions if version in line)

@@ -1,0 +1,124 @@
+"""Explain: one generation's whole story, from its record to the versions that learned from it."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from ...ops.rollout import rollouts_table
+from ...streams.state.transaction import Transaction
+
+
+def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any]:
+    """Return what is known of a generation, in the order in which it happened.
+
+    Raises ValueError where neither it nor feedback on it ever came.
+    """
+    row = view.execute(
+        "SELECT stage, fate, received, segment, variant, version, salt, topic, partition,"
+        ' "offset", reward, parts, spec_version, revision, scored_at, batch_id, trained_version,'
+        " late FROM episodes WHERE policy = ? AND generation_id = ?",
+        (policy, generation_id),
+    ).fetchone()
+    if row is None:
+        raise ValueError(f"{generation_id}: no such generation, and no feedback on it")
+    (stage, fate, received, segment, variant, version, salt, topic, partition, offset) = row[:10]
+    (reward, parts, spec, revision, scored_at, batch_id, trained, late) = row[10:]
+    return {
+        "generation_id": generation_id,
+        "fate": fate,
+        "stage": stage,
+        "served": {
+            "at": _time(received),
+            "version": version,
+            "variant": variant,
+            "experiment": salt,
+            "segment": segment,
+            "record": None if topic is None else f"{topic}/{partition}/{offset}",
+        },
+        "feedback": _feedback(view, policy, generation_id),
+        "late_feedback": late,
+        "reward": {
+            "value": reward,
+            "parts": None if parts is None else orjson.loads(parts),
+            "spec": spec,
+            "revision": revision,
+            "scored_at": _time(scored_at),
+        },
+        "batch": _batch(view, policy, batch_id),
+        "trained_version": trained,
+        "served_by": _serving(view, policy, trained),
+    }
+
+
+def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[str, Any]]:
+    rows = view.execute(
+        'SELECT feedback_id, acted, received, payload, topic, partition, "offset", dead'
+        " FROM feedback WHERE policy = ? AND generation_id = ? ORDER BY received, feedback_id",
+        (policy, generation_id),
+    ).fetchall()
+    return [
+        {
+            "feedback_id": name,
+            "acted": _time(acted),
+            "received": _time(received),
+            "signal": orjson.loads(payload)["signal"],
+            "replaces": orjson.loads(payload).get("replaces"),
+            "record": f"{topic}/{partition}/{offset}",
+            "dead_lettered": bool(dead),
+        }
+        for name, acted, received, payload, topic, partition, offset, dead in rows
+    ]
+
+
+def _batch(view: Transaction, policy: str, batch_id: int | None) -> dict[str, Any] | None:
+    if batch_id is None:
+        return None
+    row = view.execute(
+        "SELECT state, hash, sealed_at, parent_sequence, sequence, deaths FROM batches"
+        " WHERE policy = ? AND batch_id = ?",
+        (policy, batch_id),
+    ).fetchone()
+    if row is None:
+        return {"batch": batch_id, "state": "lost from the tables; the manifest names it"}
+    state, digest, sealed_at, parent, sequence, deaths = row
+    return {
+        "batch": batch_id,
+        "state": state,
+        "hash": digest,
+        "sealed_at": _time(sealed_at),
+        "parent_sequence": parent,
+        "sequence": sequence,
+        "learner_deaths": deaths,
+    }
+
+
+def _serving(view: Transaction, policy: str, version: str | None) -> list[dict[str, Any]]:
+    """Return the variants under which a version was served, and what became of it."""
+    if version is None:
+        return []
+    rows = view.execute(
+        "SELECT variant, COUNT(*), MIN(received), MAX(received) FROM episodes"
+        " WHERE policy = ? AND version = ? AND received IS NOT NULL"
+        " GROUP BY variant ORDER BY MIN(received)",
+        (policy, version),
+    ).fetchall()
+    rollout = rollouts_table.find(view, policy, version)
+    stage = None if rollout is None else str(rollout.stage)
+    return [
+        {
+            "version": version,
+            "variant": variant,
+            "generations": count,
+            "first": _time(first),
+            "last": _time(last),
+            "rollout": stage,
+        }
+        for variant, count, first, last in rows
+    ]
+
+
+def _time(at: float | None) -> str | None:
+    return (
+        None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    )

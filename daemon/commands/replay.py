@@ -1,0 +1,161 @@
+"""Replay: recorded events through the whole of ingest, join and rewards, with a report.
+
+The same rooms as live, on an embedded log in a temporary folder: what a replay counts is what the
+daemon would have counted.
+"""
+
+import math
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from ...rewards.scorer import Scorer
+from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
+from ...streams.join import episodes_table, offsets
+from ...streams.join.ingest import Ingest, open_store, read_to_end
+from ...streams.join.joiner import Joiner
+from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
+from ...streams.log.ports import EventSink
+from ...streams.state.sqlite import Store
+from ...streams.state.transaction import Transaction
+from ...streams.traces.formats import read_chat, read_copilot, read_events
+from ..wire import reward_spec
+
+GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
+POLICY = "replay"
+
+
+def run_replay(
+    file: Path, format: str, *, report: Path | None, spec: Path | None, state: Path | None
+) -> None:
+    """Replay a file and print, or write, the report.
+
+    Raises ValueError for an unknown format, and for a row that cannot be read, naming file and line.
+    """
+    with tempfile.TemporaryDirectory(prefix="rlwd-replay-") as scratch:
+        folder = state if state is not None else Path(scratch)
+        document = replay(file, format, folder, spec=str(spec) if spec else "")
+    text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    if report is None:
+        Console().print_json(text.decode())
+    else:
+        report.write_bytes(text + b"\n")
+
+
+def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str, Any]:
+    """Feed one recorded file through log, join and rewards in a folder; return the report.
+
+    Replaying the same file again into the same folder changes no number but the duplicates.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    log = folder / "log.db"
+    write_log(EmbeddedSink(log), file, format)
+    loaded = reward_spec(spec)
+    store = open_store(folder / "rlwd.db")
+    ingest = Ingest(store, Joiner(POLICY, Scorer(loaded), loaded.decision_seconds))
+    ingest.source = EmbeddedSource(log, (GENERATIONS, FEEDBACK), ingest.resume)
+    drain(ingest)
+    ingest.source.close()
+    document = describe_replay(store)
+    store.close()
+    return document
+
+
+def write_log(sink: EventSink, file: Path, format: str) -> int:
+    """Write a recorded file's events to a log as their products would have; return how many."""
+    count = 0
+    for topic, key, value in trace_records(file, format):
+        sink.send(topic, key, value)
+        count += 1
+        if count % 500 == 0:
+            sink.flush(60.0)
+    sink.flush(60.0)
+    sink.close()
+    return count
+
+
+def trace_records(file: Path, format: str) -> Iterator[tuple[str, str, bytes]]:
+    """Yield topic, key and bytes of each record of a file."""
+    if format == "events":
+        for raw in read_events(file):
+            yield *_route(raw), raw
+        return
+    readers = {"copilot": read_copilot, "chat": read_chat}
+    if format not in readers:
+        raise ValueError(f"--format {format}: no such format; known: copilot, chat, events")
+    for event in readers[format](file):
+        feedback = isinstance(event, FeedbackEvent)
+        yield FEEDBACK if feedback else GENERATIONS, event.data.session_id, encode_event(event)
+
+
+def _route(raw: bytes) -> tuple[str, str]:
+    """Return topic and key of a raw line; what cannot be read goes where it is dead-lettered."""
+    try:
+        event = decode_event(raw)
+    except MalformedEvent:
+        return GENERATIONS, ""
+    topic = FEEDBACK if isinstance(event, FeedbackEvent) else GENERATIONS
+    return topic, event.data.session_id
+
+
+def drain(ingest: Ingest) -> None:
+    """Take in all there is, and then close every horizon: a recording has an end."""
+    read_to_end(ingest)
+    with ingest.store.transaction() as tx:
+        while ingest.joiner.close_horizons(tx, 0.0, read_past=math.inf):
+            pass
+
+
+def describe_replay(store: Store, policy: str = POLICY) -> dict[str, Any]:
+    """Return what the joined and scored episodes say."""
+    with store.reading() as view:
+        counts = offsets.record_counts(view, policy).values()
+        parts = _parts(view, policy)
+        return {
+            "generations": sum(episodes_table.count_fates(view, policy).values()),
+            "accepted": sum(one.get("accepted") == 1.0 for one in parts),
+            "rejected": sum(one.get("accepted") == 0.0 for one in parts),
+            "kept": _kept(view, policy),
+            "copied": _signals(view, policy, "copied"),
+            "dead_letters": sum(one.dead_lettered for one in counts),
+            "duplicates": sum(one.duplicate for one in counts),
+            "fates": episodes_table.count_fates(view, policy),
+            "reward": _mean(view, policy),
+        }
+
+
+def _parts(view: Transaction, policy: str) -> list[dict[str, float | None]]:
+    rows = view.execute(
+        "SELECT parts FROM episodes WHERE policy = ? AND parts IS NOT NULL", (policy,)
+    ).fetchall()
+    return [{name: value for name, (value, _) in orjson.loads(row[0]).items()} for row in rows]
+
+
+def _signals(view: Transaction, policy: str, kind: str) -> int:
+    row = view.execute(
+        "SELECT COUNT(*) FROM feedback WHERE policy = ? AND kind = ? AND dead = 0", (policy, kind)
+    ).fetchone()
+    return int(row[0])
+
+
+def _kept(view: Transaction, policy: str) -> dict[str, float]:
+    rows = view.execute(
+        "SELECT payload FROM feedback WHERE policy = ? AND kind = 'kept' AND dead = 0", (policy,)
+    ).fetchall()
+    at: dict[float, list[float]] = defaultdict(list)
+    for (payload,) in rows:
+        signal = orjson.loads(payload)["signal"]
+        at[signal["horizon_seconds"]].append(signal["fraction"])
+    return {f"{horizon:g}": math.fsum(at[horizon]) / len(at[horizon]) for horizon in sorted(at)}
+
+
+def _mean(view: Transaction, policy: str) -> dict[str, float | int | None]:
+    row = view.execute(
+        "SELECT COUNT(reward), AVG(reward) FROM episodes WHERE policy = ?", (policy,)
+    ).fetchone()
+    return {"episodes": row[0], "mean": row[1]}

@@ -1,0 +1,104 @@
+"""Take back: an operator's rollback, of what is being let out or of what everybody has.
+
+Written into the tables in one transaction, so it holds whoever is killed next: the daemon, or the
+one that starts after it, brings flag file, engines and learner to agree. Where no daemon lives the
+flag file is written from here, because users must not wait for one.
+"""
+
+import time
+from dataclasses import dataclass
+
+from ...ops.rollout import champions_table
+from ...ops.rollout.controller import RolloutController
+from ...ops.rollout.publish_flags import project
+from ...streams.state.crash_points import Instant, reach
+from ...streams.state.lease import keep_daemon_waiting, read_holder
+from ...streams.state.sqlite import Store
+from ...streams.state.transaction import Transaction
+from ..config import Config
+from ..wire import existing_store
+
+CHAMPION, CANDIDATE = "champion", "candidate"
+FLAG_SECONDS = 15.0
+"""How long a living daemon is given; it looks every tick, unless an engine keeps it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """What an operator did."""
+
+    version: str
+    """What was taken back; its digest is never offered again."""
+    champion: str
+    """Who serves everybody now."""
+    flagged: bool
+    """Whether the flag file says so already."""
+    by: str
+    """Who wrote it, or is to."""
+
+
+def take_back(
+    config: Config, store: Store, what: str, reason: str, *, flag_seconds: float = FLAG_SECONDS
+) -> TakenBack:
+    """Take back a version by name, or the `champion`, or the `candidate`.
+
+    Raises ValueError, naming what reigns and what is under way, for anything else, and where v0
+    reigns: there is nothing before it.
+    """
+    controller = RolloutController(config.policy, config.rollout)
+    with store.transaction() as tx:
+        keep_daemon_waiting(tx, config.policy)
+        version = _named(tx, controller, what)
+        if version == controller.champion(tx).version:
+            controller.rollback(tx, reason, time.time())
+        else:
+            controller.refuse(tx, reason, time.time())
+        champion = controller.champion(tx)
+    reach(Instant.TAKEN_BACK)
+    flagged, by = _flag(config, store, controller, flag_seconds)
+    return TakenBack(version=version, champion=champion.version, flagged=flagged, by=by)
+
+
+def run_rollback(config: Config, what: str, reason: str) -> int:
+    """Take back, and say what is true now; return 1 where the flag file does not say so yet."""
+    store = existing_store(config)
+    done = take_back(config, store, what, reason)
+    store.close()
+    print(f"{done.version} is taken back and never offered again; {done.champion} reigns")
+    if done.flagged:
+        print(f"{config.flags_path} says so, written by {done.by}")
+        return 0
+    print(f"{config.flags_path} does not say so yet: {done.by} is to write it; see its log")
+    return 1
+
+
+def _named(tx: Transaction, controller: RolloutController, what: str) -> str:
+    champion, current = champions_table.champion(tx, controller.policy), controller.current(tx)
+    if champion is None:
+        raise ValueError(f"{what}: nothing was ever served; the daemon has not made v0 yet")
+    under_way = "" if current is None else current.version
+    if what in (CHAMPION, champion.version):
+        return champion.version
+    if under_way and what in (CANDIDATE, under_way):
+        return under_way
+    raise ValueError(
+        f"{what}: {champion.version} reigns, and {under_way or 'nothing'} is under way; name one of"
+        f" them, or say {CHAMPION} or {CANDIDATE}"
+    )
+
+
+def _flag(
+    config: Config, store: Store, controller: RolloutController, seconds: float
+) -> tuple[bool, str]:
+    with store.reading() as view:
+        holder = read_holder(view, config.policy, time.time())
+    if holder is None or not holder.alive:
+        project(store, controller, config.flags_path, time.time())
+        return True, "this command, because no daemon lives"
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with store.reading() as view:
+            if controller.flag_is_current(view):
+                return True, f"the daemon, process {holder.pid} on {holder.host}"
+        time.sleep(0.1)
+    return False, f"the daemon, process {holder.pid} on {holder.host},"

@@ -1,0 +1,146 @@
+"""Status page: `rlwd status`, what the state database says, as tables or as JSON."""
+
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from ...streams.state.lease import read_holder
+from ...streams.state.transaction import Transaction
+from ..config import Config
+from ..status.snapshot import describe, users_on_trial
+
+
+def print_status(config: Config, as_json: bool, console: Console | None = None) -> None:
+    """Print records, fates, batches, versions and who is in charge; the daemon may run or not.
+
+    Raises ValueError where there is no state database; none is made.
+    """
+    document = status_document(config, time.time())
+    if as_json:
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = console or Console()
+    for part in status_tables(document):
+        console.print(part)
+
+
+def status_document(config: Config, now: float) -> dict[str, Any]:
+    """Return what `read_status` says, and who holds the lease under `lease`.
+
+    Raises ValueError where there is no state database, or it is not one of rlwd's.
+    """
+    place = config.state_database
+    with state_view(place) as view:
+        try:
+            holder = read_holder(view, config.policy, now)
+            lease = None if holder is None else msgspec.to_builtins(holder)
+            return {**describe(view, config.policy), "lease": lease}
+        except sqlite3.Error as problem:
+            raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
+
+
+@contextmanager
+def state_view(path: Path | str) -> Iterator[Transaction]:
+    """Yield a view of a state database that nothing is written to, not even a migration.
+
+    Raises ValueError where there is none, ConnectionError where its server is away.
+    """
+    if isinstance(path, str):
+        # Here, because only who names a server needs its client.
+        from ...streams.state.postgres import read_only
+
+        with read_only(path) as view:
+            yield view
+        return
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no state database; `rlwd run` makes it")
+    opened = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        opened.execute("BEGIN")
+        yield opened
+    finally:
+        opened.close()
+
+
+def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
+    """Return the page: one line on who is in charge, then the tables that hold something."""
+    return [
+        f"policy {document['policy']}: {_in_charge(document['lease'])}",
+        _records(document["records"]),
+        _fates(document),
+        _versions(document["versions"]),
+        _facts(document),
+    ]
+
+
+def _in_charge(lease: Mapping[str, Any] | None) -> str:
+    if lease is None:
+        return "no daemon was ever in charge"
+    if not lease["alive"]:
+        return f"no daemon is in charge (epoch {lease['epoch']} is over)"
+    return f"process {lease['pid']} on {lease['host']} is in charge (epoch {lease['epoch']})"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+    return table
+
+
+def _records(records: Mapping[str, Mapping[str, int]]) -> Table:
+    outcomes = ("delivered", "accepted", "duplicate", "dead_lettered")
+    table = _table("\nRecords", "partition", *(name.replace("_", "-") for name in outcomes))
+    for partition, counts in records.items():
+        table.add_row(partition, *(str(counts[name]) for name in outcomes))
+    return table
+
+
+def _fates(document: Mapping[str, Any]) -> Table:
+    table = _table("\nGenerations", "fate", "count", "share")
+    total = document["generations"]
+    for fate, count in document["fates"].items():
+        table.add_row(fate, str(count), f"{count / max(total, 1):.1%}")
+    table.add_row("all", str(total), "")
+    return table
+
+
+def _versions(versions: list[Mapping[str, Any]]) -> Table:
+    table = _table("\nVersions", "version", "stage", "candidate - control", "users", "why")
+    table.columns[-1].justify = "left"
+    for version in versions:
+        numbers = version["numbers"]
+        diff = numbers.get("ab/diff")
+        table.add_row(
+            version["version"],
+            version["stage"],
+            "" if diff is None else f"{diff:+.3f}",
+            users_on_trial(numbers),
+            version["why"],
+        )
+    return table
+
+
+def _facts(document: Mapping[str, Any]) -> Table:
+    table = _table("\nLoop", "what", "now")
+    table.show_header = False
+    served = document["event_to_served_s"]
+    table.add_row("ready episodes", str(document["ready"]))
+    table.add_row("late feedback", str(document["late_feedback"]))
+    batches = ", ".join(f"{state} {count}" for state, count in document["batches"].items())
+    table.add_row("batches", batches or "none")
+    if served["count"]:
+        spread = f"{served['p50']:.1f} s median, {served['p95']:.1f} s for 95 %"
+        table.add_row("event to served", f"{spread}, of {served['count']} feedback")
+    bent = document["excluded_by_sampling"]
+    shares = ", ".join(f"{rule.partition(':')[2]} {share:.1%}" for rule, share in bent.items())
+    table.add_row("excluded by sampling", f"{sum(bent.values()):.1%} ({shares})")
+    return table

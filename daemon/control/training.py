@@ -1,0 +1,198 @@
+"""Training: seals batches when the learner asks, and writes down what it finished."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from ...learner.candidate import Manifest
+from ...learner.checkpoint.folder import newest_valid, read_manifests, whole_checkpoints
+from ...learner.ledger.batches_table import (
+    count_death,
+    forget_contents,
+    pending_batch,
+    sweep_files,
+    write_batch,
+)
+from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
+from ...learner.ledger.lineage import Lineage
+from ...learner.ledger.seal import BatchSettings, seal
+from ...learner.process import protocol
+from ...learner.process.protocol import (
+    Apply,
+    Asking,
+    BatchFailed,
+    Command,
+    Prune,
+    Ready,
+    Report,
+    Rollback,
+    Skip,
+)
+from ...learner.process.supervisor import LearnerChild
+from ...ops.rollout import candidates_table
+from ...streams.state.crash_points import Instant, reach
+from ...streams.state.sqlite import Store
+from ...streams.state.transaction import Transaction
+
+log = structlog.get_logger()
+
+Register = Callable[[Transaction, Manifest, float], None]
+"""What else is to be written down of a new checkpoint, in the transaction that records it."""
+
+Kept = Callable[[Transaction, float], set[int]]
+"""Which checkpoints something still names."""
+
+DEATHS_ALLOWED = 3
+"""A batch on which the learner died so often is given up (CONTRACTS 18)."""
+
+
+class Training:
+    """The learner's side of the loop: one command at a time, and the manifests as the truth."""
+
+    def __init__(
+        self,
+        store: Store,
+        policy: str,
+        settings: BatchSettings,
+        child: LearnerChild,
+        *,
+        batches: Path,
+        checkpoints: Path,
+        register: Register,
+        kept: Kept,
+        keep_newest: int,
+    ) -> None:
+        self.store, self.policy, self.settings, self.child = store, policy, settings, child
+        self.batches, self.checkpoints, self.register = batches, checkpoints, register
+        self.kept, self.keep_newest = kept, keep_newest
+        self.lineage = Lineage(())
+        self._read = -1
+        self._prune_due = False
+        self.head: int | None = None
+        self.state = "starting"
+        self._stale = True
+        self._asking = False
+        self._working_on: int | None = None
+        self._died_on: int | None = None
+        self._finished: list[Manifest] = []
+
+    def step(
+        self, now: float, undecided: Callable[[], int | None], back_to: Callable[[], int | None]
+    ) -> list[Manifest]:
+        """Keep the learner alive and busy; return the checkpoints that it finished.
+
+        `undecided` is how many versions wait for their decision, None before there is v0; `back_to`
+        the checkpoint that the learner must return to because what it made was refused for cause.
+        Raises ConnectionError where the database is away; the next step goes on from there.
+        """
+        self._tend(now)
+        for report in self.child.reports():
+            self._hear(report)
+        self._take_finished(now)
+        if self._asking and self.head is not None:
+            command = self._next(now, undecided(), back_to())
+            if command is not None:
+                self._asking = False
+                self.child.send(command)
+        finished, self._finished = self._finished, []
+        return finished
+
+    def _tend(self, now: float) -> None:
+        if self.child.reap(now):
+            self._asking, self._stale, self.state = False, True, "dead"
+            self._died_on, self._working_on = self._working_on, None
+        if self._died_on is not None:
+            with self.store.transaction() as tx:
+                count_death(tx, self.policy, self._died_on)
+            self._died_on = None
+        if not self.child.alive:
+            # A learner that starts must not take up what was refused since the last one did.
+            with self.store.reading() as view:
+                self.child.refuse(candidates_table.quarantined(view, self.policy))
+        self.child.ensure(now)
+
+    def _hear(self, report: Report) -> None:
+        match report:
+            case Asking():
+                self._asking, self._working_on, self.state = True, None, "asking"
+            case protocol.Progress(done=done, of=of):
+                self.state = f"step {done} of {of}"
+                return
+            case Ready(version=version):
+                log.info("learner_ready", version=version)
+            case BatchFailed(batch_id=batch_id, reason=reason):
+                log.error("batch_failed", batch_id=batch_id, reason=reason)
+            case _:
+                pass
+        self._stale = True
+
+    def _take_finished(self, now: float) -> None:
+        if not self._stale:
+            return
+        manifests = read_manifests(self.checkpoints, after=self._read)
+        newest = newest_valid(self.checkpoints)
+        self.head = newest.sequence if newest else None
+        if newest is not None and newest.parent_sequence is not None:
+            reach(Instant.RETURNED if newest.batch_id is None else Instant.APPLIED)
+        with self.store.transaction() as tx:
+            finished = record_checkpoints(tx, self.policy, manifests)
+            lost = reopen_lost(tx, self.policy, newest) if newest else []
+            for manifest in finished:
+                self.register(tx, manifest, now)
+        self.lineage.add(manifests)
+        self._read = max((one.sequence for one in manifests), default=self._read)
+        self._stale, self._prune_due = False, self._prune_due or bool(manifests)
+        self._finished += finished
+        if lost:
+            log.error("checkpoint_lost", batches=lost, head=self.head)
+
+    def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
+        assert self.head is not None, "a learner that asks has a checkpoint"
+        if back_to is not None:
+            return Rollback(to_sequence=back_to)
+        if self._prune_due and (gone := self._give_up_checkpoints(now)):
+            return Prune(sequences=tuple(gone))
+        with self.store.transaction() as tx:
+            waiting = pending_batch(tx, self.policy)
+            if waiting is None and undecided is not None:
+                # Not the distance to the champion: a version that only ran out of time is
+                # superseded by its child, which then has to be made (CONTRACTS 19).
+                if undecided >= self.settings.max_lead:
+                    self.state = "waiting for the rollout"
+                    return None
+                head = self.head
+                seal(
+                    tx,
+                    self.policy,
+                    self.settings,
+                    parent_sequence=head,
+                    max_policy_age=self.child.settings.learner.max_policy_age,
+                    age=lambda version: self.lineage.age(version, head),
+                    now=now,
+                )
+                waiting = pending_batch(tx, self.policy)
+        if waiting is None:
+            self.state = "waiting for episodes"
+            return None
+        batch_id, content, deaths = waiting
+        reach(Instant.SEALED)
+        path = write_batch(self.batches, batch_id, content)
+        self._working_on, self.state = batch_id, "learning"
+        if deaths >= DEATHS_ALLOWED:
+            return Skip(path=str(path), reason=f"the learner died {deaths} times on it")
+        return Apply(path=str(path))
+
+    def _give_up_checkpoints(self, now: float) -> list[int]:
+        """Choose the checkpoints whose weights nothing needs any more, and say so in the tables."""
+        spare = whole_checkpoints(self.checkpoints)[: -self.keep_newest]
+        with self.store.transaction() as tx:
+            kept = self.kept(tx, now)
+            gone = [sequence for sequence in spare if sequence not in kept]
+            # First here: a version that the tables call whole must be whole.
+            candidates_table.mark_pruned(tx, self.policy, gone)
+            forget_contents(tx, self.policy, gone)
+            waiting = pending_batch(tx, self.policy)
+        sweep_files(self.batches, [] if waiting is None else [waiting[0]])
+        self._prune_due = False
+        return gone

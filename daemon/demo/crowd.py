@@ -1,0 +1,175 @@
+"""Crowd: thousands of simulated people who use the served policy over HTTP, as real ones would.
+
+A fake of people, and of nothing else: gateway, engine, daemon and learner are the real ones.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import orjson
+
+from .person import Act, react
+from .task import draw_task
+
+RETRY_SECONDS = (0.2, 1.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One answered request, as the crowd saw it."""
+
+    at: float
+    """Seconds since the crowd began."""
+    version: str
+    """Version that the gateway named."""
+    variant: str
+    """Variant that the gateway named."""
+    taken: bool
+    """Whether the person accepted it."""
+    seconds: float
+    """From request to whole answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What the crowd has seen so far."""
+
+    sent: int = 0
+    """Requests for answers."""
+    failed: int = 0
+    """Requests that got no answer."""
+    feedback_failed: int = 0
+    """Feedback that nobody took, after retries."""
+    answered: list[str] = field(default_factory=list)
+    """Generation ids of the answers that people got."""
+    acknowledged: list[str] = field(default_factory=list)
+    """Feedback ids that were answered with 202."""
+    answers: list[Answer] = field(default_factory=list)
+    """In the order of their arrival."""
+    recent: deque[bool] = field(default_factory=lambda: deque(maxlen=400))
+    """Whether the latest answers were accepted."""
+
+    def accept_rate(self, first: float, last: float) -> float:
+        """Return the share accepted between two fractions of all answers."""
+        count = len(self.answers)
+        part = self.answers[int(first * count) : max(int(last * count), int(first * count) + 1)]
+        return sum(answer.taken for answer in part) / max(len(part), 1)
+
+
+class Crowd:
+    """People asking, reading, and saying what they think of it.
+
+    One task for each person at work at a time (consumes: numbered visits; waits for: the answer;
+    produces: feedback, each act after its own delay).
+    """
+
+    def __init__(
+        self,
+        url: str,
+        wants: Mapping[str, str],
+        *,
+        seed: int,
+        users: int,
+        at_once: int,
+        rate: float,
+    ) -> None:
+        self.url, self.wants, self.seed, self.users = url, wants, seed, users
+        self.at_once, self.rate, self.tally = at_once, rate, Tally()
+        self.stopping = asyncio.Event()
+        self._visits = 0
+        self._started = self._next = time.monotonic()
+        self._acts: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Keep `at_once` people busy until `stopping` is set; then let every act be done."""
+        connector = aiohttp.TCPConnector(limit=0)
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(
+            self.url, connector=connector, timeout=timeout, json_serialize=_dumps
+        ) as http:
+            self._started = self._next = time.monotonic()
+            await asyncio.gather(*(self._keep_visiting(http) for _ in range(self.at_once)))
+            while self._acts:
+                await asyncio.gather(*self._acts)
+
+    async def _keep_visiting(self, http: aiohttp.ClientSession) -> None:
+        while not self.stopping.is_set():
+            visit, self._visits = self._visits, self._visits + 1
+            await self._turn()
+            await self._visit(http, visit)
+
+    async def _turn(self) -> None:
+        """Wait for the next start: people come at a rate and not as fast as they are answered."""
+        self._next = max(self._next + 1.0 / self.rate, time.monotonic() - 1.0)
+        await asyncio.sleep(max(0.0, self._next - time.monotonic()))
+
+    async def _visit(self, http: aiohttp.ClientSession, visit: int) -> None:
+        # Everything random about a visit comes from its number, so that a seed repeats the crowd.
+        rng = random.Random(f"{self.seed}:{visit}")
+        user, task = f"user-{rng.randrange(self.users)}", draw_task(rng)
+        self.tally.sent += 1
+        began = time.monotonic()
+        try:
+            async with http.post(
+                "/v1/chat/completions",
+                json={
+                    "model": "rlwd",
+                    "messages": [{"role": "user", "content": task.prompt}],
+                    "max_tokens": 32,
+                    "user": user,
+                    "metadata": {"session": f"{self.seed}-{visit}", "segment": task.kind},
+                },
+            ) as response:
+                response.raise_for_status()
+                body = orjson.loads(await response.read())
+        except (aiohttp.ClientError, TimeoutError):
+            self.tally.failed += 1
+            return
+        self.tally.answered.append(body["id"])
+        text = body["choices"][0]["message"]["content"]
+        reaction = react(task, text, self.wants, rng)
+        now = time.monotonic()
+        self.tally.recent.append(reaction.taken)
+        self.tally.answers.append(
+            Answer(
+                at=now - self._started,
+                version=response.headers.get("X-Rlwd-Version", ""),
+                variant=response.headers.get("X-Rlwd-Variant", ""),
+                taken=reaction.taken,
+                seconds=now - began,
+            )
+        )
+        for number, act in enumerate(reaction.acts):
+            job = asyncio.create_task(self._act(http, body["id"], number, act))
+            self._acts.add(job)
+            job.add_done_callback(self._acts.discard)
+
+    async def _act(
+        self, http: aiohttp.ClientSession, generation_id: str, number: int, act: Act
+    ) -> None:
+        await asyncio.sleep(act.after_seconds)
+        feedback = {
+            "feedback_id": f"{generation_id}.{number}",
+            "generation_id": generation_id,
+            "signal": act.signal,
+        }
+        for wait in (*RETRY_SECONDS, None):
+            try:
+                async with http.post("/v1/feedback", json=feedback) as response:
+                    response.raise_for_status()
+                    self.tally.acknowledged.append(str(feedback["feedback_id"]))
+                    return
+            except (aiohttp.ClientError, TimeoutError):
+                if wait is not None:
+                    await asyncio.sleep(wait)
+        self.tally.feedback_failed += 1
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()

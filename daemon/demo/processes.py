@@ -1,0 +1,222 @@
+"""Demo house: the real processes that the demo starts, and the config they share."""
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import httpx
+import orjson
+
+from ...ops.servers.embedded_server import EngineServer
+from ...ops.servers.mlflow_server import MlflowServer
+from ...ops.servers.process import LOOPBACK, Server, answers, free_port
+from ...ops.servers.vllm_server import VllmServer
+from ...streams.log.kafka_settings import KafkaSettings, create_topics
+from ..config import StreamSettings
+from .task import pretraining_pairs
+
+PRETRAINING_STEPS = 350
+
+CONFIG = """\
+# Written by `rlwd demo`: the real thing, with the numbers of one small machine.
+policy = "demo"
+state = "state"
+reward_spec = "rewards.toml"
+look_seconds = 0.5
+stop_seconds = 20.0
+
+[stream]
+kind = "{stream}"
+poll_seconds = 0.1
+
+[stream.kafka]
+bootstrap_servers = ["{kafka}"]
+group_id = "rlwd-demo"
+group_instance_id = "rlwd-demo-0"
+
+[batch]
+episodes = {episodes}
+at_most = 256
+held_out = 0.1
+max_lead = 1
+
+[learner]        # gentler by default; these are for a tiny policy that is to learn in minutes
+model = "policy"
+device = "cpu"
+lora_rank = 8
+lora_alpha = 16.0
+learning_rate = 7e-3
+eps = 1e-5          # calmer late versions than 1e-8, measured
+warmup_steps = 0
+passes = 6
+minibatch_episodes = 64
+ratio_cap = 2.0
+ratio_mask = 0.2
+negative_weight = 0.2
+kl_weight = 0.05
+max_policy_age = 0    # only what the champion itself answered
+pack_tokens = 128
+threads = 1
+seed = {seed}
+
+[engine]
+urls = ["{engine}"]
+
+[gate]
+margin = 0.1
+
+[rollout]        # half of the crowd each, and promotion on non-inferiority at a margin of 0.10
+steps = [0.49]
+anchor_share = 0.02
+step_users = 0
+step_seconds = 0.0
+min_users = 100
+margin = 0.10
+planned_users = 200
+deadline_seconds = 90.0
+gate_seconds = 60.0
+bake_seconds = 1.0
+linger_seconds = 10.0
+
+[gateway]
+host = "127.0.0.1"
+port = {gateway}
+model = "rlwd"
+engines = ["{engine}"]
+
+[mlflow]
+tracking_uri = "{mlflow}"
+
+[http]
+port = {http}
+"""
+
+SPEC = """\
+# The demo's people decide within half a second, so its horizons are short.
+name = "demo"
+
+[ready]
+default = 0
+
+[decision]
+default = 20
+
+[horizons]
+accepted = 20
+rejected = 20
+edited = 20
+undone = 20
+rated = 20
+kept = 60
+
+[parts]
+accepted = 1.0
+edit_similarity = 0.5
+kept = 0.5
+rated = 0.5
+"""
+
+
+class DemoHouse:
+    """Engine, MLflow, daemon and gateway as processes of their own, all in one folder."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        seed: int,
+        kafka: str,
+        vllm: bool,
+        mlflow: bool = True,
+        episodes: int = 256,
+        pretraining_steps: int = PRETRAINING_STEPS,
+    ) -> None:
+        self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
+        self.with_mlflow, self.episodes = mlflow, episodes
+        self.pretraining_steps = pretraining_steps
+        self.model = self.folder / "policy"
+        self.config = self.folder / "rlwd.toml"
+        self.gateway_port, self.http_port = free_port(), free_port()
+        self.gateway_url = f"http://{LOOPBACK}:{self.gateway_port}"
+        self.http_url = f"http://{LOOPBACK}:{self.http_port}"
+        self.mlflow = MlflowServer(self.folder / "mlflow")
+        self.engine_port = free_port()
+        self.engine_url = f"http://{LOOPBACK}:{self.engine_port}"
+        self.daemon = self._rlwd("run", f"{self.http_url}/readyz")
+        self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
+
+    @cached_property
+    def engine(self) -> EngineServer | VllmServer:
+        """The engine; vLLM's options are read off the policy, which must be there by then."""
+        kind = VllmServer if self.vllm else EngineServer
+        return kind(self.model, self.folder, port=self.engine_port)
+
+    def write_config(self) -> None:
+        """Write the config that daemon and gateway read; on Kafka, make the topics it names."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.kafka:
+            stream = StreamSettings()
+            topics = (stream.generations, stream.feedback, stream.dead_letters)
+            create_topics(KafkaSettings(bootstrap_servers=(self.kafka,)), topics)
+        text = CONFIG.format(
+            stream="kafka" if self.kafka else "embedded",
+            kafka=self.kafka or f"{LOOPBACK}:9092",
+            seed=self.seed,
+            engine=self.engine_url,
+            gateway=self.gateway_port,
+            episodes=self.episodes,
+            mlflow=self.mlflow.url if self.with_mlflow else "",
+            http=self.http_port,
+        )
+        spec = self.folder / "rewards.toml"
+        spec.write_text(SPEC)
+        self.config.write_text(text)
+
+    def make_policy(self) -> "subprocess.Popen[bytes]":
+        """Begin to make and pre-train the tiny policy; its lines are `done of` steps."""
+        pairs = self.folder / "pretraining.json"
+        pairs.write_bytes(orjson.dumps(pretraining_pairs()))
+        command = [sys.executable, "-m", "rlwd.learner.tiny.pretrain", str(self.model)]
+        options = ["--seed", str(self.seed), "--steps", str(self.pretraining_steps)]
+        # One thread: on two shared cores two of them mostly wait for each other.
+        return subprocess.Popen(
+            [*command, *options, "--examples", str(pairs)],
+            stdout=subprocess.PIPE,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        """Run all processes in the block; afterwards stop them in the order that loses nothing."""
+        with contextlib.ExitStack() as stack:
+            for server in (self.engine, self.daemon, self.gateway):
+                stack.callback(server.stop)
+                server.spawn()
+            for server in (self.engine, self.daemon, self.gateway):
+                server.wait()
+            yield
+            self.gateway.stop()
+
+    def live(self) -> dict[str, Any]:
+        """Return what the daemon says of itself; empty where it does not answer in time."""
+        try:
+            answer = httpx.get(f"{self.http_url}/statusz", timeout=2.0)
+            document: dict[str, Any] = orjson.loads(answer.content)
+        except (httpx.HTTPError, orjson.JSONDecodeError):
+            return {}
+        return document
+
+    def _rlwd(self, command: str, ready: str) -> Server:
+        return Server(
+            [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.config)],
+            name=command,
+            log=self.folder / f"{command}.log",
+            healthy=answers(ready),
+            environment={"OMP_NUM_THREADS": "1"},
+            start_seconds=120.0,
+        )

@@ -1,0 +1,156 @@
+"""Demo: the whole loop on one machine, learning from a crowd with a preference nobody told it."""
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from rich.console import Console
+
+from ..config import load_config
+from ..wire import state_store
+from .crowd import Crowd
+from .curve import draw_curve
+from .live_view import DemoView, Phase
+from .processes import DemoHouse
+from .report import build_report, print_end
+from .task import hidden_preference
+
+SETTLE_SECONDS = 30.0
+"""Longest wait, after the last visitor, until all that was said is in the ledger."""
+ENOUGH = 0.84
+"""The crowd goes home once its latest answers are accepted at this rate, and versions suffice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What the caller may choose."""
+
+    seed: int
+    """Of crowd, preference and policy."""
+    report: Path | None
+    """Where to write the JSON report."""
+    folder: Path
+    """Where everything is kept."""
+    seconds: float
+    """Longest time for the crowd."""
+    users: int
+    """People in the crowd."""
+    at_once: int
+    """People at work at a time."""
+    rate: float
+    """Requests a second that they begin, where they are answered fast enough."""
+    kafka: str
+    """Bootstrap server of a Kafka to use; the embedded log where empty."""
+    vllm: bool
+    """Whether a real vLLM server answers."""
+    promoted: int
+    """The crowd stays at least until so many versions are promoted."""
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the demo from an empty folder; return the exit status."""
+    # A killed demo must not leave its servers behind: SIGTERM unwinds like an interrupt.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    console, began = Console(), time.monotonic()
+    folder = _fresh(options.folder)
+    house = DemoHouse(folder, seed=options.seed, kafka=options.kafka, vllm=options.vllm)
+    house.write_config()
+    house.mlflow.spawn()
+    try:
+        with DemoView(console, house) as view:
+            _pretrain(house, view)
+            view.enter(Phase.STARTING)
+            with house.running():
+                crowd = Crowd(
+                    house.gateway_url,
+                    hidden_preference(options.seed),
+                    seed=options.seed,
+                    users=options.users,
+                    at_once=options.at_once,
+                    rate=options.rate,
+                )
+                view.enter(Phase.SERVING)
+                asyncio.run(_serve(crowd, house, view, options))
+                view.enter(Phase.SETTLING)
+                _settle(house, crowd)
+            view.enter(Phase.DONE)
+    finally:
+        house.mlflow.stop()
+    return _finish(console, house, crowd, options, time.monotonic() - began)
+
+
+def _fresh(folder: Path) -> Path:
+    """Return an empty folder beside what earlier demos left; nothing of theirs is touched."""
+    chosen, number = folder, 1
+    while chosen.exists() and any(chosen.iterdir()):
+        number += 1
+        chosen = folder.with_name(f"{folder.name}-{number}")
+    chosen.mkdir(parents=True, exist_ok=True)
+    return chosen
+
+
+def _pretrain(house: DemoHouse, view: DemoView) -> None:
+    view.enter(Phase.PRETRAINING)
+    process = house.make_policy()
+    assert process.stdout is not None, "pre-training without a pipe"
+    for line in process.stdout:
+        done, _, of = line.decode().partition(" ")
+        if done.isdigit() and of.strip().isdigit():
+            view.progress(int(done), int(of))
+    if process.wait() != 0:
+        raise RuntimeError(f"pre-training ended with {process.returncode}")
+
+
+async def _serve(crowd: Crowd, house: DemoHouse, view: DemoView, options: DemoOptions) -> None:
+    crowding = asyncio.create_task(crowd.run())
+    deadline = time.monotonic() + options.seconds
+    while not crowding.done():
+        await asyncio.sleep(0.5)
+        live = await asyncio.to_thread(house.live)
+        view.show(crowd.tally, live)
+        for server in (house.engine, house.daemon, house.gateway):
+            if not server.alive:
+                crowd.stopping.set()
+                raise RuntimeError(f"{server.name} died:\n{server.tail()}")
+        promoted = sum(v["stage"] in ("promoted", "settled") for v in _versions(live))
+        learned = crowd.tally.accept_rate(0.9, 1.0) >= ENOUGH and len(crowd.tally.answers) >= 2000
+        if (learned and promoted >= options.promoted) or time.monotonic() > deadline:
+            crowd.stopping.set()
+    await crowding
+
+
+def _versions(live: dict[str, Any]) -> list[dict[str, Any]]:
+    versions: list[dict[str, Any]] = live.get("versions", [])
+    return versions
+
+
+def _settle(house: DemoHouse, crowd: Crowd) -> None:
+    """Wait until every answer that the crowd got is in the ledger."""
+    _until(lambda: house.live().get("generations", 0) >= len(crowd.tally.answers), SETTLE_SECONDS)
+
+
+def _until(done: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not done() and time.monotonic() < deadline:
+        time.sleep(0.25)
+
+
+def _finish(
+    console: Console, house: DemoHouse, crowd: Crowd, options: DemoOptions, wall: float
+) -> int:
+    config = load_config(house.config)
+    store = state_store(config)
+    report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
+    store.close()
+    picture = house.folder / "curve.png"
+    draw_curve(crowd.tally.answers, picture)
+    target = options.report or house.folder / "report.json"
+    target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+    print_end(console, report, house, picture=picture, target=target)
+    return 0 if crowd.tally.answers else 1

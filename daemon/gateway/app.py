@@ -1,0 +1,192 @@
+"""Gateway: an OpenAI-compatible door in front of the engines that assigns, serves and records."""
+
+import asyncio
+import contextlib
+import hmac
+import logging
+import signal
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import orjson
+from aiohttp import web
+
+from ...ops.flags.evaluator import FlagEvaluator
+from ...streams.log.ports import EventSink
+from .completions import CHAT, PLAIN, generate
+from .context import JSON, PARTS, GatewayParts, GatewaySettings, refusal
+from .engine_pool import Upstream, open_session
+from .feedback import feedback
+from .forwarder import Forwarder
+from .metrics import Meters
+from .ofrep import evaluate_all, evaluate_one
+from .spool import Spool
+
+__all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_OPEN = frozenset(("/livez", "/readyz"))
+STOP_SECONDS = 10.0
+
+
+def build_app(
+    settings: GatewaySettings,
+    sink_factory: Callable[[], EventSink],
+    *,
+    clock: Callable[[], float] = time.time,
+) -> web.Application:
+    """Return the gateway as an aiohttp application.
+
+    Run it with `handler_cancellation=True`, or a client that leaves does not stop its generation.
+    `sink_factory` is called in the forwarder's thread, again after each failure; it may raise
+    ConnectionError. Start-up raises SpoolBusy where another process has the spool's folder.
+    """
+    app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
+
+    async def live(app: web.Application) -> AsyncIterator[None]:
+        parts = app[PARTS] = _parts(settings, sink_factory, clock)
+        parts.forwarder.start()
+        yield
+        await parts.upstream.session.close()
+        left = await asyncio.to_thread(parts.forwarder.stop, STOP_SECONDS)
+        if left:
+            log.warning("%d records stay in %s for the next start", left, settings.spool)
+        parts.spool.close()
+        parts.flags.close()
+
+    app.cleanup_ctx.append(live)
+    app.router.add_post(CHAT, generate)
+    app.router.add_post(PLAIN, generate)
+    app.router.add_get("/v1/models", models)
+    app.router.add_post("/v1/feedback", feedback)
+    app.router.add_post("/ofrep/v1/evaluate/flags/{key}", evaluate_one)
+    app.router.add_post("/ofrep/v1/evaluate/flags", evaluate_all)
+    app.router.add_get("/livez", livez)
+    app.router.add_get("/readyz", readyz)
+    app.router.add_get("/metrics", metrics)
+    return app
+
+
+def _parts(
+    settings: GatewaySettings, sink_factory: Callable[[], EventSink], clock: Callable[[], float]
+) -> GatewayParts:
+    """Open spool, flags, engines and meters."""
+    spool = Spool(Path(settings.spool), settings.spool_max_bytes)
+    parts = GatewayParts(
+        settings=settings,
+        flags=FlagEvaluator(Path(settings.flags)),
+        spool=spool,
+        forwarder=Forwarder(spool, sink_factory),
+        upstream=Upstream(
+            open_session(settings.request_seconds),
+            settings.engines,
+            settings.engine_token,
+            settings.empty_engine_seconds,
+        ),
+        meters=Meters(),
+        clock=clock,
+    )
+    parts.meters.watch(parts.flags, parts.spool, parts.forwarder)
+    return parts
+
+
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask for the token, turn aiohttp's own refusals into OpenAI's shape, count answers."""
+    parts = request.app[PARTS]
+    token, given = parts.settings.token, request.headers.get("Authorization", "")
+    if (
+        token
+        and request.path not in _OPEN
+        and not hmac.compare_digest(given.encode(), f"Bearer {token}".encode())
+    ):
+        answer: web.StreamResponse = refusal(401, "a valid bearer token is needed", "unauthorized")
+    else:
+        try:
+            answer = await handler(request)
+        except web.HTTPException as problem:
+            answer = refusal(problem.status, problem.text or problem.reason)
+    resource = request.match_info.route.resource
+    route = "other" if resource is None else resource.canonical
+    parts.meters.requests.labels(route, str(answer.status)).inc()
+    return answer
+
+
+async def models(request: web.Request) -> web.Response:
+    """Handle `/v1/models`: the public name, and no version."""
+    name = request.app[PARTS].settings.model
+    entry = {"id": name, "object": "model", "created": 0, "owned_by": "rlwd"}
+    body = orjson.dumps({"object": "list", "data": [entry]})
+    return web.Response(body=body, content_type=JSON)
+
+
+async def livez(request: web.Request) -> web.Response:
+    """Handle `/livez`: the process answers."""
+    return web.Response(body=b'{"live":true}', content_type=JSON)
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Handle `/readyz`: 200 where a request would be served, else 503 with the reasons."""
+    parts, now = request.app[PARTS], time.monotonic()
+    parts.flags.refresh(now)
+    reasons = []
+    if not parts.flags.ready:
+        reasons.append(f"flags: {parts.flags.problem}")
+    if not await parts.upstream.alive(now):
+        reasons.append(f"engine: none of {list(parts.upstream.engines)} is healthy")
+    state = parts.flags.state
+    body = {
+        "ready": not reasons,
+        "reasons": reasons,
+        "flag_generation": None if state is None else state.generation,
+        "log": parts.forwarder.problem or "ok",
+    }
+    status = 503 if reasons else 200
+    return web.Response(status=status, body=orjson.dumps(body), content_type=JSON)
+
+
+async def metrics(request: web.Request) -> web.Response:
+    """Handle `/metrics`."""
+    return web.Response(
+        body=request.app[PARTS].meters.page(),
+        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+@contextlib.asynccontextmanager
+async def serve_gateway(
+    settings: GatewaySettings, sink_factory: Callable[[], EventSink]
+) -> AsyncIterator[str]:
+    """Serve until the block ends; give its base URL. Requests in flight get a while to end."""
+    runner = web.AppRunner(
+        build_app(settings, sink_factory),
+        handler_cancellation=True,
+        access_log=None,
+        shutdown_timeout=STOP_SECONDS,
+    )
+    await runner.setup()
+    try:
+        site = web.TCPSite(runner, settings.host, settings.port)
+        await site.start()
+        port = runner.addresses[0][1]
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        yield f"http://{host}:{port}"
+    finally:
+        await runner.cleanup()
+
+
+def run_gateway(settings: GatewaySettings, sink_factory: Callable[[], EventSink]) -> None:
+    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log."""
+
+    async def until_told() -> None:
+        told = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, told.set)
+        async with serve_gateway(settings, sink_factory) as url:
+            log.info("gateway listens on %s", url)
+            await told.wait()
+
+    asyncio.run(until_told())

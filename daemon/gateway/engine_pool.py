@@ -1,0 +1,126 @@
+"""Upstream: the engines behind the gateway, and which weights they are asked for."""
+
+import asyncio
+import time
+import zlib
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+
+from ...ops.flags.assignment import Assignment, ServedVersion
+
+EMPTY_RETRY_SECONDS = 0.25
+
+
+class EngineAway(ConnectionError):
+    """No engine took the request, or none has any version that may serve it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """An engine's response, its body not read yet."""
+
+    response: aiohttp.ClientResponse
+    """Status and stream."""
+    served: ServedVersion
+    """The version that answers."""
+    fallback: bool
+    """True where it is not the one that the flag named."""
+    engine: str
+    """Which replica."""
+
+
+class Upstream:
+    """Asks engines over kept-alive connections.
+
+    A session keeps to one replica, where its prefix cache is; a replica that takes no connection is
+    passed over. Only our own headers go up: vLLM obeys some that clients must not set.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        engines: tuple[str, ...],
+        token: str = "",
+        empty_seconds: float = 15.0,
+    ) -> None:
+        self.session, self.empty_seconds = session, empty_seconds
+        self.engines = tuple(url.rstrip("/") for url in engines)
+        self.headers = {"Content-Type": "application/json"}
+        if token:
+            self.headers["Authorization"] = f"Bearer {token}"
+        self._seen = (float("-inf"), False)
+
+    async def ask(
+        self, path: str, body: dict[str, Any], assignment: Assignment, key: str
+    ) -> Answer:
+        """Ask for the assigned version; where the engine has it not, for its fallbacks.
+
+        An engine that came back empty has none of them for a moment: the request waits for the
+        daemon to fill it, because nobody is refused for that. Raises EngineAway.
+        """
+        deadline = time.monotonic() + self.empty_seconds
+        while (answer := await self._ask_once(path, body, assignment, key)) is None:
+            if time.monotonic() > deadline:
+                raise EngineAway(
+                    f"the engine serves neither {assignment.served.version} nor its fallbacks"
+                    f" {[v.version for v in assignment.fallbacks]}"
+                )
+            await asyncio.sleep(EMPTY_RETRY_SECONDS)
+        return answer
+
+    async def _ask_once(
+        self, path: str, body: dict[str, Any], assignment: Assignment, key: str
+    ) -> Answer | None:
+        for served in (assignment.served, *assignment.fallbacks):
+            raw = orjson.dumps({**body, "model": served.version})
+            engine, response = await self._post(path, raw, key)
+            if response.status != 404:
+                return Answer(
+                    response=response,
+                    served=served,
+                    fallback=served is not assignment.served,
+                    engine=engine,
+                )
+            response.release()
+        return None
+
+    async def _post(self, path: str, raw: bytes, key: str) -> tuple[str, aiohttp.ClientResponse]:
+        first = zlib.crc32(key.encode()) % len(self.engines)
+        order = self.engines[first:] + self.engines[:first]
+        problem: Exception | None = None
+        # The first once more: a kept-alive connection may have been closed under us, and vLLM
+        # closes them after errors; a new one then works.
+        for engine in (order[0], *order):
+            try:
+                response = await self.session.post(engine + path, data=raw, headers=self.headers)
+                return engine, response
+            except aiohttp.ClientConnectionError as failure:
+                problem = failure
+        raise EngineAway(f"no engine answers: {problem}") from problem
+
+    async def alive(self, now: float) -> bool:
+        """Return whether any engine is healthy; asked at most once a second."""
+        if now - self._seen[0] > 1.0:
+            self._seen = (now, any([await self._healthy(engine) for engine in self.engines]))
+        return self._seen[1]
+
+    async def _healthy(self, engine: str) -> bool:
+        timeout = aiohttp.ClientTimeout(total=2.0)
+        try:
+            async with self.session.get(engine + "/health", timeout=timeout) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+
+def open_session(request_seconds: float) -> aiohttp.ClientSession:
+    """Return a client session for engines: unlimited kept-alive connections, no cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+        timeout=aiohttp.ClientTimeout(total=request_seconds, sock_connect=5.0),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        auto_decompress=True,
+    )

@@ -1,0 +1,118 @@
+"""Ask: a client's request, read once, and what the engine is asked instead (CONTRACTS 5, 7)."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from ...streams.events.event import Sampling
+
+# The gateway's own: what a client says here would choose weights, slots or priorities.
+_OWNED = (
+    "model",
+    "user",
+    "metadata",
+    "cache_salt",
+    "priority",
+    "request_id",
+    "kv_transfer_params",
+    "vllm_xargs",
+)
+# Each bends the distribution away from the policy's own, so the ratio lanes cannot use it.
+_BENDING = (
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "bad_words",
+    "allowed_token_ids",
+    "min_tokens",
+    "structured_outputs",
+    "logits_processors",
+    "thinking_token_budget",
+)
+# Written out in every request: an engine takes what is left out from the model's
+# generation_config.json, and then no event would say how its tokens were drawn.
+_DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+class UnknownModel(ValueError):
+    """The client named another model than the public one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a client wants, and the engine's body but for `model` and `request_id`."""
+
+    chat: bool
+    """Chat completions, or plain ones."""
+    stream: bool
+    """Server-sent events, or one answer."""
+    wants_logprobs: bool
+    """The client asked for log-probabilities."""
+    wants_tokens: bool
+    """The client asked for token ids."""
+    sampling: Sampling
+    """How the tokens will be drawn."""
+    body: dict[str, Any]
+    """What the engine is asked."""
+
+
+def read_ask(body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool) -> Ask:
+    """Read a request and make the engine's out of it.
+
+    Raises UnknownModel, or ValueError naming the field, for what one generation cannot be.
+    """
+    if body.get("model") not in (None, model):
+        raise UnknownModel(f"The model `{body['model']}` does not exist. There is: {model}.")
+    _refuse_many(body, chat)
+    if not isinstance(body.get("stream"), bool | None):
+        raise ValueError("stream: must be true or false")
+    asked = {k: v for k, v in body.items() if k not in _OWNED}
+    if strip_seed:
+        # A seeded request whose prefill is split ends a CPU server (vllm.md 5).
+        asked.pop("seed", None)
+    for name, default in _DEFAULTS.items():
+        if asked.get(name) is None:
+            asked[name] = default
+        elif isinstance(asked[name], bool) or not isinstance(asked[name], int | float):
+            raise ValueError(f"{name}: must be a number")
+    wants_logprobs = bool(body.get("logprobs")) if chat else body.get("logprobs") is not None
+    if not wants_logprobs:
+        asked |= {"logprobs": True, "top_logprobs": 0} if chat else {"logprobs": 0}
+    asked["return_token_ids"] = True
+    return Ask(
+        chat=chat,
+        stream=body.get("stream") is True,
+        wants_logprobs=wants_logprobs,
+        wants_tokens=body.get("return_token_ids") is True,
+        sampling=_sampling(asked),
+        body=asked,
+    )
+
+
+def _refuse_many(body: dict[str, Any], chat: bool) -> None:
+    for name, alone in (("n", 1), ("best_of", 1), ("echo", False), ("use_beam_search", False)):
+        if body.get(name) not in (None, alone):
+            raise ValueError(f"{name}: only {alone!r}; one request is one generation".lower())
+    prompt = None if chat else body.get("prompt")
+    if isinstance(prompt, list) and len(prompt) > 1 and not isinstance(prompt[0], int):
+        raise ValueError("prompt: only one; one request is one generation")
+
+
+def _sampling(asked: dict[str, Any]) -> Sampling:
+    longest = asked.get("max_completion_tokens") or asked.get("max_tokens")
+    shape = asked.get("response_format")
+    choice = asked.get("tool_choice")
+    bent = (
+        any(asked.get(name) for name in _BENDING)
+        or any(name.startswith("guided_") and asked[name] is not None for name in asked)
+        or asked["repetition_penalty"] != 1
+        or (isinstance(shape, dict) and shape.get("type") != "text")
+        or choice not in (None, "none", "auto")
+    )
+    return Sampling(
+        temperature=max(0.0, float(asked["temperature"])),
+        top_p=float(asked["top_p"]),
+        top_k=int(asked["top_k"]),
+        min_p=float(asked["min_p"]),
+        max_tokens=longest if isinstance(longest, int) else None,
+        constrained=bent,
+    )

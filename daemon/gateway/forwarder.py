@@ -1,0 +1,157 @@
+"""Forwarder: the thread that carries spooled records to the log, at least once and in order."""
+
+import hashlib
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+
+from ...streams.events.event import GenerationEvent, decode_event, encode_event
+from ...streams.log.ports import EventSink
+from .spool import Entry, Spool
+
+log = logging.getLogger(__name__)
+
+
+class Forwarder:
+    """Consumes the spool; waits for records or for the log to come back; produces log records.
+
+    It is unblocked by `Spool.waiting` and by `stop`. Requests never wait for it. Where the log is
+    away it makes a new sink and sends again from the last record known to be durable; events have
+    stable ids, so what comes twice counts once.
+    """
+
+    def __init__(
+        self,
+        spool: Spool,
+        sink_factory: Callable[[], EventSink],
+        *,
+        batch: int = 500,
+        flush_seconds: float = 10.0,
+        retry_seconds: float = 1.0,
+    ) -> None:
+        self.spool, self.sink_factory = spool, sink_factory
+        self.batch, self.flush_seconds, self.retry_seconds = batch, flush_seconds, retry_seconds
+        self.sent, self.failures = 0, 0
+        self.problem = ""
+        """Why the log does not take records now; empty while it does."""
+        self._sink: EventSink | None = None
+        self._stopping = threading.Event()
+        self._deadline = float("inf")
+        self._thread = threading.Thread(target=self._run, name="forwarder", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self, seconds: float) -> int:
+        """Send what is left, for at most so long; return how many records stay in the spool."""
+        self._deadline = time.monotonic() + seconds
+        self._stopping.set()
+        self.spool.waiting.set()
+        self._thread.join(seconds + 1.0)
+        return self.spool.unsent
+
+    def step(self) -> int:
+        """Forward one batch; return how many records.
+
+        Raises ConnectionError where the log is away; nothing is lost then.
+        """
+        entries = self.spool.read(self.batch)
+        try:
+            if entries:
+                if self._sink is None:
+                    self._sink = self.sink_factory()
+                self._deliver(self._sink, entries)
+        except BaseException as problem:
+            self.spool.release()
+            self._let_go()
+            self.failures += 1
+            self.problem = f"{type(problem).__name__}: {problem}"
+            raise
+        self.spool.advance()
+        self.sent += len(entries)
+        self.problem = ""
+        return len(entries)
+
+    def _deliver(self, sink: EventSink, entries: list[Entry]) -> None:
+        """Send, and return once all is durable; what the log refuses for good goes smaller."""
+        refused: list[Entry] = []
+        for entry in entries:
+            try:
+                sink.send(entry.topic, entry.key, entry.payload)
+            except ValueError:
+                refused.append(entry)
+        try:
+            sink.flush(self.flush_seconds)
+        except ValueError:
+            # The log does not say which; alone, each shows itself. The others come twice.
+            if len(entries) > 1:
+                for entry in entries:
+                    self._deliver(sink, [entry])
+                return
+            refused = entries
+        for entry in refused:
+            self._send_slim(sink, entry)
+
+    def _send_slim(self, sink: EventSink, entry: Entry) -> None:
+        log.warning("spool: the log refuses %s of %d bytes", entry.id, len(entry.payload))
+        self._keep_aside(entry)
+        try:
+            sink.send(entry.topic, entry.key, slim(entry.payload))
+            sink.flush(self.flush_seconds)
+        except ValueError:
+            self.spool.bury(Counter({entry.label: 1}))
+
+    def _keep_aside(self, entry: Entry) -> None:
+        folder = self.spool.folder / "oversize"
+        folder.mkdir(exist_ok=True)
+        name = hashlib.sha256(entry.id.encode()).hexdigest()[:32]
+        (folder / f"{name}.json").write_bytes(entry.payload)
+
+    def _let_go(self) -> None:
+        if self._sink is not None:
+            sink, self._sink = self._sink, None
+            sink.close()
+
+    def _run(self) -> None:
+        said = False
+        while True:
+            try:
+                count = self.step()
+                said = False
+            except Exception as problem:  # noqa: BLE001 - top of the loop; it must not end
+                if not said:
+                    log.warning("log is away, spooling: %s: %s", type(problem).__name__, problem)
+                    said = True
+                count = -1
+            if self._stopping.is_set() and (count <= 0 or time.monotonic() > self._deadline):
+                break
+            if count < 0:
+                self._stopping.wait(self.retry_seconds)
+            elif count < self.batch and not self._stopping.is_set():
+                # A moment lets records gather, so that a flush carries many.
+                self.spool.waiting.wait()
+                self._stopping.wait(0.02)
+        self._let_go()
+
+
+def slim(payload: bytes) -> bytes:
+    """Return a generation's event without what makes it large: it ends as `excluded:no_tokens`.
+
+    Raises ValueError where the event is not a generation: feedback has nothing to leave out.
+    """
+    event = decode_event(payload)
+    if not isinstance(event, GenerationEvent):
+        raise ValueError("only a generation can be made smaller")
+    data = msgspec.structs.replace(
+        event.data,
+        prompt_token_ids=None,
+        completion_token_ids=None,
+        logprobs=None,
+        text=event.data.text[:4096],
+    )
+    return encode_event(msgspec.structs.replace(event, data=data))

@@ -1,0 +1,105 @@
+"""OFREP: OpenFeature's remote evaluation protocol, for products that want the variant themselves.
+
+The context's `targetingKey` is the user as the product names it. It is hashed here, so that a
+product and the gateway always agree on who gets what.
+"""
+
+import hashlib
+import time
+from typing import Any
+
+import msgspec
+import orjson
+from aiohttp import web
+
+from ...ops.flags.assignment import hash_user
+from ...ops.flags.evaluator import FlagsUnavailable
+from ...ops.flags.flag_file import to_document
+from .context import JSON, PARTS, GatewayParts
+
+
+class ContextError(ValueError):
+    """The evaluation context is not usable; `code` is OpenFeature's word for why."""
+
+    def __init__(self, code: str, details: str) -> None:
+        super().__init__(details)
+        self.code = code
+
+
+class _Body(msgspec.Struct, frozen=True, kw_only=True):
+    context: dict[str, Any] = msgspec.field(default_factory=dict)
+
+
+async def evaluate_one(request: web.Request) -> web.Response:
+    """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
+    parts, key = request.app[PARTS], request.match_info["key"]
+    try:
+        found = _evaluate(parts, _user(await request.read()))
+    except ContextError as problem:
+        return _failure(400, key, problem.code, str(problem))
+    except FlagsUnavailable as problem:
+        return _failure(500, key, "GENERAL", str(problem))
+    if key != found["key"]:
+        return _failure(404, key, "FLAG_NOT_FOUND", f"there is only {found['key']}")
+    return web.Response(body=orjson.dumps(found), content_type=JSON)
+
+
+async def evaluate_all(request: web.Request) -> web.Response:
+    """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
+    parts = request.app[PARTS]
+    try:
+        found = _evaluate(parts, _user(await request.read()))
+    except ContextError as problem:
+        return _failure(400, None, problem.code, str(problem))
+    except FlagsUnavailable as problem:
+        return _failure(500, None, "GENERAL", str(problem))
+    body = orjson.dumps({"flags": [found], "metadata": found["metadata"]})
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    known = {t.strip() for t in request.headers.get("If-None-Match", "").split(",")}
+    if tag in known or "*" in known:
+        return web.Response(status=304, headers={"ETag": tag})
+    return web.Response(body=body, content_type=JSON, headers={"ETag": tag})
+
+
+def _user(raw: bytes) -> str:
+    try:
+        context = msgspec.json.decode(raw or b"{}", type=_Body).context
+    except msgspec.ValidationError as problem:
+        raise ContextError("INVALID_CONTEXT", str(problem)) from problem
+    except msgspec.DecodeError as problem:
+        raise ContextError("PARSE_ERROR", str(problem)) from problem
+    user = context.get("targetingKey")
+    if user is None or user == "":
+        raise ContextError("TARGETING_KEY_MISSING", "context.targetingKey: the user is needed")
+    if not isinstance(user, str):
+        raise ContextError("INVALID_CONTEXT", "context.targetingKey: must be a text")
+    return user
+
+
+def _evaluate(parts: GatewayParts, user: str) -> dict[str, Any]:
+    user_hash = hash_user(user, parts.settings.user_key.encode())
+    assigned = parts.flags.evaluate(user_hash, time.monotonic())
+    state = parts.flags.state
+    assert state is not None
+    variants = to_document(state)["flags"][state.policy]["variants"]
+    return {
+        "key": state.policy,
+        "reason": assigned.reason,
+        "variant": str(assigned.variant),
+        "value": variants[assigned.variant],
+        "metadata": {
+            "policy": state.policy,
+            "generation": assigned.generation,
+            "salt": assigned.salt,
+            "bucket": assigned.bucket,
+        },
+    }
+
+
+def _failure(status: int, key: str | None, code: str, details: str) -> web.Response:
+    body = {"errorCode": code, "errorDetails": details}
+    return web.Response(
+        status=status,
+        body=orjson.dumps(body if key is None else {"key": key, **body}),
+        content_type=JSON,
+    )

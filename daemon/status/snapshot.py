@@ -1,0 +1,129 @@
+"""Status: what the state database says of the loop, as one JSON document.
+
+Read from a snapshot, so that asking never makes the loop wait.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...ops.rollout import rollouts_table
+from ...streams.join import episodes_table, offsets
+from ...streams.state.sqlite import Store
+from ...streams.state.transaction import Transaction
+
+SAMPLING_RULES = (
+    "excluded:greedy",
+    "excluded:cut_sampling",
+    "excluded:constrained",
+    "excluded:raw_logprobs",
+)
+"""Ways of drawing tokens that the ratio lanes cannot use; shares of all generations are shown."""
+
+
+def read_status(store: Store, policy: str) -> dict[str, Any]:
+    """Return records, fates, batches and versions of a policy."""
+    with store.reading() as view:
+        return describe(view, policy)
+
+
+def describe(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return the same from a view of a database that may be another process's."""
+    fates = episodes_table.count_fates(view, policy)
+    generations = _count(view, policy, "received IS NOT NULL")
+    return {
+        "policy": policy,
+        "records": _records(view, policy),
+        "fates": fates,
+        "generations": generations,
+        "ready": _count(view, policy, "stage = 'ready'"),
+        "late_feedback": _sum(view, policy, "late"),
+        "excluded_by_sampling": {
+            rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
+        },
+        "batches": _batches(view, policy),
+        "versions": _versions(view, policy),
+        "event_to_served_s": event_to_served(view, policy),
+    }
+
+
+def users_on_trial(numbers: Mapping[str, float]) -> str:
+    """Return the users behind a comparison, candidate and control; empty where none was made."""
+    users = [numbers.get(f"ab/users_{variant}") for variant in ("candidate", "control")]
+    return "" if None in users else " + ".join(f"{count:.0f}" for count in users)
+
+
+def _records(view: Transaction, policy: str) -> dict[str, dict[str, int]]:
+    return {
+        f"{partition.topic}/{partition.index}": {
+            "delivered": counts.delivered,
+            "accepted": counts.accepted,
+            "duplicate": counts.duplicate,
+            "dead_lettered": counts.dead_lettered,
+        }
+        for partition, counts in offsets.record_counts(view, policy).items()
+    }
+
+
+def _count(view: Transaction, policy: str, where: str) -> int:
+    sql = f"SELECT COUNT(*) FROM episodes WHERE policy = ? AND {where}"
+    return int(view.execute(sql, (policy,)).fetchone()[0])
+
+
+def _sum(view: Transaction, policy: str, column: str) -> int:
+    sql = f"SELECT COALESCE(SUM({column}), 0) FROM episodes WHERE policy = ?"
+    return int(view.execute(sql, (policy,)).fetchone()[0])
+
+
+def _batches(view: Transaction, policy: str) -> dict[str, int]:
+    rows = view.execute(
+        "SELECT state, COUNT(*) FROM batches WHERE policy = ? GROUP BY state", (policy,)
+    )
+    return dict(rows.fetchall())
+
+
+def _versions(view: Transaction, policy: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "version": rollout.version,
+            "stage": str(rollout.stage),
+            "control": rollout.control,
+            "since": rollout.entered_at,
+            "why": rollout.trail[-1].reason if rollout.trail else "",
+            "numbers": rollout.verdict.numbers,
+        }
+        for rollout in rollouts_table.history(view, policy)
+    ]
+
+
+def event_to_served(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return quantiles of the time from feedback to the first answer it helped to make.
+
+    For each trained feedback, from its receipt to the first generation that its version served, on
+    whichever variant (CONTRACTS 11); `parts` are means of the four stretches on the way.
+    """
+    rows = view.execute(
+        "SELECT f.received, b.sealed_at, c.created_at, s.first FROM episodes e"
+        " JOIN feedback f ON f.policy = e.policy AND f.generation_id = e.generation_id"
+        " JOIN batches b ON b.policy = e.policy AND b.batch_id = e.batch_id"
+        " JOIN checkpoints c ON c.policy = e.policy AND c.version = e.trained_version"
+        "   AND c.batch_id = e.batch_id"
+        " JOIN (SELECT policy, version, MIN(received) AS first FROM episodes"
+        "   WHERE received IS NOT NULL GROUP BY policy, version) s"
+        "   ON s.policy = e.policy AND s.version = e.trained_version"
+        " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at",
+        (policy,),
+    ).fetchall()
+    if not rows:
+        return {"count": 0, "p50": None, "p95": None, "parts": {}}
+    totals = sorted(served - received for received, _, _, served in rows)
+    count = len(rows)
+    return {
+        "count": count,
+        "p50": totals[count // 2],
+        "p95": totals[min(int(0.95 * count), count - 1)],
+        "parts": {
+            "waiting_for_batch": sum(sealed - received for received, sealed, _, _ in rows) / count,
+            "learning": sum(made - sealed for _, sealed, made, _ in rows) / count,
+            "gate_and_first_answer": sum(served - made for _, _, made, served in rows) / count,
+        },
+    }

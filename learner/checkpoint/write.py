@@ -1,0 +1,197 @@
+"""Checkpoint: a learner on disk, whole or not there; read again bit for bit (CONTRACTS 20, 23).
+
+Written aside, every file and folder forced to the disk, then renamed: a crash at any instant leaves
+the checkpoints before it as they were. Tensors are safetensors, the rest is JSON; nothing is pickled.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from safetensors.torch import load_file, save_file
+
+from ..candidate import (
+    HeldOut,
+    Manifest,
+    Probe,
+    SealedBatch,
+    adapter_digest,
+    batch_hash,
+    version_name,
+)
+from ..train.baseline import Tracker
+from ..train.state import Learner
+from .folder import (
+    checkpoint_path,
+    epoch_lock,
+    file_digest,
+    fsync,
+    read_epoch,
+    sequences,
+    state_of,
+)
+
+
+class LeaseLost(RuntimeError):
+    """A daemon with a later lease rules this folder; this learner may write nothing more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a checkpoint comes from: all of its manifest that is not measured from its files."""
+
+    parent_sequence: int | None = None
+    """The checkpoint it was made from."""
+    version: str | None = None
+    """Version whose bits it bears, where they did not change."""
+    applied: tuple[int, ...] = ()
+    """Batches applied along the lineage."""
+    skipped: tuple[int, ...] = ()
+    """Batches given up."""
+    reverted: tuple[int, ...] = ()
+    """Batches taken out by a rollback."""
+    batch_id: int | None = None
+    """The batch that made it."""
+    batch: SealedBatch | None = None
+    """The same, where it could be read."""
+    held_out: HeldOut | None = None
+    """Evidence for the gate."""
+    probe: Probe
+    """What a server must answer."""
+    metrics: Mapping[str, float]
+    """What was measured."""
+    seconds: float = 0.0
+    """How long it took to make."""
+
+
+class Checkpoints:
+    """The checkpoint folder of one policy, under one lease."""
+
+    def __init__(self, folder: Path, *, policy: str, lease_epoch: int) -> None:
+        self.folder, self.policy, self.lease_epoch = folder, policy, lease_epoch
+
+    def sweep(self) -> None:
+        """Remove what an earlier learner left half written; call it under the folder's lock."""
+        for path in self.folder.glob(".new-*"):
+            shutil.rmtree(path)
+
+    def write(self, learner: Learner, origin: Origin, *, now: float) -> Manifest:
+        """Make the learner's state durable as the next checkpoint and return its manifest.
+
+        Raises LeaseLost, leaving nothing behind, where EPOCH names a later lease than ours.
+        """
+        numbers = sequences(self.folder)
+        sequence = numbers[-1] + 1 if numbers else 0
+        aside = self.folder / f".new-{sequence:06d}"
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        _save_tensors(learner, aside)
+        adapter = aside / "adapter"
+        learner.policy.save_adapter(adapter)
+        digest = adapter_digest(adapter)
+        version = origin.version or version_name(self.policy, sequence, digest)
+        adapter.rename(aside / version)
+        manifest = self._manifest(learner, origin, aside, sequence, version, digest, now)
+        raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+        (aside / "manifest.json").write_bytes(raw)
+        (aside / "manifest.sha256").write_text(hashlib.sha256(raw).hexdigest() + "\n")
+        self._publish(aside, checkpoint_path(self.folder, sequence))
+        return manifest
+
+    def load(self, learner: Learner, manifest: Manifest) -> None:
+        """Put the learner into the state of a checkpoint.
+
+        Raises ValueError where it was made for another base model or another adapter shape.
+        """
+        path = checkpoint_path(self.folder, manifest.sequence)
+        if manifest.base_digest != learner.policy.base_digest:
+            raise ValueError(
+                f"{path}: made for the base model {manifest.base_digest[:12]}, "
+                f"and learner.model is {learner.policy.base_digest[:12]}"
+            )
+        learner.policy.load_adapter(path / manifest.version)
+        learner.load_moments(load_file(path / "optimizer.safetensors"))
+        raw = (path / "tracker.json").read_bytes()
+        learner.tracker = Tracker.from_json(raw, learner.settings)
+        torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
+
+    def prune(self, sequences: Collection[int]) -> list[int]:
+        """Delete all of these checkpoints but their manifests; return which had more.
+
+        Lineage and audit need the manifests for ever, and a number is never used again. A crash
+        half-way leaves what is passed over as damaged, and the next call finishes it.
+        """
+        gone = []
+        for sequence in sequences:
+            state = state_of(self.folder, sequence)
+            for path in state:
+                if path.is_dir():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+            if state:
+                gone.append(sequence)
+        return gone
+
+    def _manifest(
+        self,
+        learner: Learner,
+        origin: Origin,
+        aside: Path,
+        sequence: int,
+        version: str,
+        digest: str,
+        now: float,
+    ) -> Manifest:
+        batch = origin.batch
+        files = sorted(path for path in aside.rglob("*") if path.is_file())
+        return Manifest(
+            policy=self.policy,
+            sequence=sequence,
+            parent_sequence=origin.parent_sequence,
+            version=version,
+            digest=digest,
+            files={str(path.relative_to(aside)): file_digest(path) for path in files},
+            applied=origin.applied,
+            skipped=origin.skipped,
+            reverted=origin.reverted,
+            batch_id=origin.batch_id,
+            batch_hash=batch_hash(batch) if batch else "",
+            spec_version=batch.spec_version if batch else "",
+            episode_ids=tuple(e.generation_id for e in batch.episodes) if batch else (),
+            held_out_ids=tuple(e.generation_id for e in batch.held_out) if batch else (),
+            offsets=batch.offsets if batch else {},
+            lease_epoch=self.lease_epoch,
+            base_digest=learner.policy.base_digest,
+            probe=origin.probe,
+            held_out=origin.held_out,
+            metrics=dict(origin.metrics),
+            created_at=now,
+            seconds=origin.seconds,
+        )
+
+    def _publish(self, aside: Path, place: Path) -> None:
+        for path in sorted(aside.rglob("*")):
+            fsync(path)
+        fsync(aside)
+        with epoch_lock(self.folder):
+            epoch = read_epoch(self.folder)
+            if epoch > self.lease_epoch:
+                shutil.rmtree(aside)
+                raise LeaseLost(
+                    f"{self.folder / 'EPOCH'} is {epoch}, this learner's lease {self.lease_epoch}"
+                )
+            os.rename(aside, place)
+        fsync(self.folder)
+
+
+def _save_tensors(learner: Learner, folder: Path) -> None:
+    moments = {name: tensor.contiguous() for name, tensor in sorted(learner.moments().items())}
+    save_file(moments, folder / "optimizer.safetensors")
+    save_file({"cpu": torch.get_rng_state()}, folder / "rng.safetensors")
+    (folder / "tracker.json").write_bytes(learner.tracker.to_json())

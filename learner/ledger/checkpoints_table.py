@@ -1,0 +1,123 @@
+"""Applied: what the manifests say was learned, written into the ledger (CONTRACTS 17 to 20).
+
+The manifests on disk are the only truth about what was applied. This room reads them and brings
+the state database up to date, the same way after a message of the learner's and after a crash.
+"""
+
+from collections.abc import Iterable
+
+from ...streams.join import episodes_table, fate
+from ...streams.state.transaction import Transaction
+from ..candidate import Manifest
+
+MIGRATIONS = (
+    """
+CREATE TABLE checkpoints (
+    policy TEXT NOT NULL, sequence INTEGER NOT NULL, parent_sequence INTEGER,
+    version TEXT NOT NULL, batch_id INTEGER, created_at REAL NOT NULL, seconds REAL NOT NULL,
+    PRIMARY KEY (policy, sequence))
+""",
+)
+
+
+def record_checkpoints(
+    tx: Transaction, policy: str, manifests: Iterable[Manifest]
+) -> list[Manifest]:
+    """Write what new checkpoints applied or gave up; return those that were new, oldest first."""
+    known = {
+        row[0]
+        for row in tx.execute(
+            "SELECT sequence FROM checkpoints WHERE policy = ?", (policy,)
+        ).fetchall()
+    }
+    new = sorted(
+        (one for one in manifests if one.sequence not in known), key=lambda one: one.sequence
+    )
+    for manifest in new:
+        _record(tx, policy, manifest)
+    return new
+
+
+def reopen_lost(tx: Transaction, policy: str, head: Manifest) -> list[int]:
+    """Take up again the batches that were applied in a checkpoint that is lost; return them.
+
+    A damaged newest checkpoint falls back to the one before it. What only the lost one had applied
+    moved no weight that is left, so it is applied again; a reverted batch never is (CONTRACTS 20).
+    """
+    kept = {*head.applied, *head.skipped, *head.reverted}
+    lost = [
+        row[0]
+        for row in tx.execute(
+            "SELECT batch_id FROM batches WHERE policy = ? AND state = 'applied' ORDER BY batch_id",
+            (policy,),
+        ).fetchall()
+        if row[0] not in kept
+    ]
+    for batch_id in lost:
+        tx.execute(
+            "UPDATE batches SET state = 'sealed', sequence = NULL"
+            " WHERE policy = ? AND batch_id = ?",
+            (policy, batch_id),
+        )
+        tx.execute(
+            "UPDATE episodes SET stage = 'sealed', fate = ?, trained_version = NULL"
+            " WHERE policy = ? AND batch_id = ? AND fate = ?",
+            (fate.WAITING, policy, batch_id, fate.TRAINED),
+        )
+    return lost
+
+
+def _record(tx: Transaction, policy: str, manifest: Manifest) -> None:
+    tx.execute(
+        "INSERT INTO checkpoints (policy, sequence, parent_sequence, version, batch_id, created_at,"
+        " seconds) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (
+            policy,
+            manifest.sequence,
+            manifest.parent_sequence,
+            manifest.version,
+            manifest.batch_id,
+            manifest.created_at,
+            manifest.seconds,
+        ),
+    )
+    if manifest.batch_id is not None:
+        given_up = manifest.batch_id in manifest.skipped
+        _settle_batch(tx, policy, manifest, "skipped" if given_up else "applied")
+    for batch_id in manifest.reverted:
+        tx.execute(
+            "UPDATE batches SET state = 'reverted' WHERE policy = ? AND batch_id = ?",
+            (policy, batch_id),
+        )
+
+
+def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) -> None:
+    tx.execute(
+        "UPDATE batches SET state = ?, sequence = ? WHERE policy = ? AND batch_id = ?",
+        (state, manifest.sequence, policy, manifest.batch_id),
+    )
+    if state == "skipped":
+        ids = (*manifest.episode_ids, *manifest.held_out_ids)
+        if not ids:
+            # The learner could not read it: what it held may have been forgotten.
+            ids = _sealed_in(tx, policy, manifest.batch_id)
+        episodes_table.close(tx, policy, ids, fate.BATCH_FAILED)
+        return
+    episodes_table.close(tx, policy, manifest.episode_ids, fate.TRAINED)
+    tx.executemany(
+        "UPDATE episodes SET trained_version = ?, batch_id = ?"
+        " WHERE policy = ? AND generation_id = ?",
+        [
+            (manifest.version, manifest.batch_id, policy, generation_id)
+            for generation_id in manifest.episode_ids
+        ],
+    )
+
+
+def _sealed_in(tx: Transaction, policy: str, batch_id: int | None) -> tuple[str, ...]:
+    rows = tx.execute(
+        "SELECT generation_id FROM episodes WHERE policy = ? AND batch_id = ?"
+        " AND stage = 'sealed' ORDER BY generation_id",
+        (policy, batch_id),
+    ).fetchall()
+    return tuple(row[0] for row in rows)

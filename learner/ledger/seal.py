@@ -1,0 +1,187 @@
+"""Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from ...streams.join import episodes_table, fate, offsets
+from ...streams.state.transaction import Transaction, row_lock
+from ..candidate import SealedBatch, SealedEpisode, batch_hash
+
+MIGRATIONS = (
+    """
+CREATE TABLE batches (
+    policy TEXT NOT NULL, batch_id INTEGER NOT NULL, state TEXT NOT NULL,
+    parent_sequence INTEGER NOT NULL, hash TEXT NOT NULL, content BLOB NOT NULL,
+    sealed_at REAL NOT NULL, deaths INTEGER NOT NULL DEFAULT 0, sequence INTEGER,
+    PRIMARY KEY (policy, batch_id))
+""",
+)
+"""States: sealed, applied, skipped, reverted."""
+
+Age = Callable[[str], int | None]
+"""Versions along the lineage from a served version to the parent; None where it is unknown."""
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a batch is sealed, and of what."""
+
+    episodes: int = 256
+    """Fewest ready episodes that a batch is sealed of."""
+    at_most: int = 1024
+    """Most; the freshest come first."""
+    held_out: float = 0.1
+    """Share kept from training as evidence for the gate."""
+    max_lead: int = 1
+    """Versions that the learner may be ahead of the champion."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ready:
+    """One row that may be sealed."""
+
+    generation_id: str
+    """Names the episode."""
+    version: str
+    """Version that served it."""
+    reward: float
+    """Of its latest revision."""
+    revision: int
+    """Which that is."""
+    age: int
+    """Its policy age now."""
+
+
+def seal(
+    tx: Transaction,
+    policy: str,
+    settings: BatchSettings,
+    *,
+    parent_sequence: int,
+    max_policy_age: int,
+    age: Age,
+    now: float,
+) -> SealedBatch | None:
+    """Seal a batch of the freshest ready episodes; None where there are too few.
+
+    What is too old is excluded here by name, and a held-out share is set aside; from now on a
+    revision of any of them counts as after training.
+    """
+    fresh = _ready(tx, policy, age, max_policy_age)
+    if len(fresh) < settings.episodes:
+        return None
+    chosen = fresh[: settings.at_most]
+    held = [one for one in chosen if _is_held_out(one.generation_id, settings.held_out)]
+    held_ids = {one.generation_id for one in held}
+    batch = SealedBatch(
+        batch_id=_next_id(tx, policy),
+        policy=policy,
+        parent_sequence=parent_sequence,
+        spec_version=_spec_version(tx, policy, chosen[0].generation_id),
+        episodes=_sealed(tx, policy, [one for one in chosen if one.generation_id not in held_ids]),
+        held_out=_sealed(tx, policy, held),
+        offsets={f"{p.topic}/{p.index}": n for p, n in offsets.load_offsets(tx, policy).items()},
+    )
+    _write_rows(tx, batch, now)
+    return batch
+
+
+def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[Ready]:
+    rows = tx.execute(
+        "SELECT generation_id, version, reward, revision, received FROM episodes"
+        " WHERE policy = ? AND stage = 'ready' ORDER BY generation_id" + row_lock(tx),
+        (policy,),
+    ).fetchall()
+    rows.sort(key=lambda row: (row[4], row[0]))
+    fresh, old = [], []
+    for generation_id, version, reward, revision, _ in rows:
+        years = age(version)
+        if years is None or years > max_policy_age:
+            old.append(generation_id)
+        else:
+            fresh.append(
+                Ready(
+                    generation_id=generation_id,
+                    version=version,
+                    reward=reward,
+                    revision=revision,
+                    age=years,
+                )
+            )
+    episodes_table.close(tx, policy, old, fate.TOO_OLD)
+    return sorted(fresh, key=lambda one: one.age)
+
+
+def _is_held_out(generation_id: str, share: float) -> bool:
+    # By the id's hash, so that sealing again after a lost transaction decides the same.
+    draw = int.from_bytes(hashlib.blake2b(generation_id.encode(), digest_size=4).digest(), "big")
+    return draw < share * 2**32
+
+
+def _sealed(tx: Transaction, policy: str, rows: Sequence[Ready]) -> tuple[SealedEpisode, ...]:
+    known = {
+        episode.id: episode.generation
+        for episode in episodes_table.load_episodes(tx, policy, [row.generation_id for row in rows])
+    }
+    sealed = []
+    for row in rows:
+        generation = known[row.generation_id]
+        assert generation.prompt_token_ids is not None, "ready without tokens"
+        assert generation.completion_token_ids is not None, "ready without tokens"
+        assert generation.logprobs is not None, "ready without log-probabilities"
+        sealed.append(
+            SealedEpisode(
+                generation_id=row.generation_id,
+                segment=generation.segment,
+                version=row.version,
+                age=row.age,
+                prompt_token_ids=generation.prompt_token_ids,
+                completion_token_ids=generation.completion_token_ids,
+                logprobs=generation.logprobs,
+                temperature=generation.sampling.temperature,
+                reward=row.reward,
+                reward_revision=row.revision,
+            )
+        )
+    return tuple(sealed)
+
+
+def _next_id(tx: Transaction, policy: str) -> int:
+    row = tx.execute(
+        "SELECT COALESCE(MAX(batch_id), 0) + 1 FROM batches WHERE policy = ?", (policy,)
+    ).fetchone()
+    return int(row[0])
+
+
+def _spec_version(tx: Transaction, policy: str, generation_id: str) -> str:
+    row = tx.execute(
+        "SELECT spec_version FROM episodes WHERE policy = ? AND generation_id = ?",
+        (policy, generation_id),
+    ).fetchone()
+    return str(row[0])
+
+
+def _write_rows(tx: Transaction, batch: SealedBatch, now: float) -> None:
+    tx.execute(
+        "INSERT INTO batches (policy, batch_id, state, parent_sequence, hash, content, sealed_at)"
+        " VALUES (?, ?, 'sealed', ?, ?, ?, ?)",
+        (
+            batch.policy,
+            batch.batch_id,
+            batch.parent_sequence,
+            batch_hash(batch),
+            msgspec.json.encode(batch),
+            now,
+        ),
+    )
+    for group, stage, ends in (
+        (batch.episodes, "sealed", fate.WAITING),
+        (batch.held_out, "closed", fate.HELD_OUT),
+    ):
+        tx.executemany(
+            "UPDATE episodes SET stage = ?, fate = ?, batch_id = ?"
+            " WHERE policy = ? AND generation_id = ?",
+            [(stage, ends, batch.batch_id, batch.policy, one.generation_id) for one in group],
+        )

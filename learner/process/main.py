@@ -1,0 +1,141 @@
+"""Child: the learner's own process, told by the daemon over a pipe what to apply.
+
+    python -m rlwd.learner.process.main --settings FILE
+
+FILE is a `ChildSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to stderr.
+It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable or
+another learner holds the folder, 3 where the daemon's pipe closed, 4 where a later lease rules,
+1 on anything unforeseen, with the traceback in the log.
+"""
+
+import argparse
+import fcntl
+import logging
+import os
+import queue
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ..checkpoint.folder import read_epoch
+from ..settings import ChildSettings
+from .protocol import Asking, Command, Ready, Report, decode_command, encode_line
+
+UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
+
+log = logging.getLogger(__name__)
+
+
+class FolderLocked(RuntimeError):
+    """Another learner holds the checkpoint folder."""
+
+
+def lock_folder(folder: Path) -> BinaryIO:
+    """Hold the checkpoint folder for as long as the returned file stays open.
+
+    Raises FolderLocked, naming the holder's process id.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    file = (folder / "LOCK").open("a+b")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().decode().strip() or "unknown"
+        file.close()
+        raise FolderLocked(f"{folder}: held by the learner with process id {holder}") from None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n".encode())
+    file.flush()
+    return file
+
+
+def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
+    """Thread. Consumes lines of the pipe, produces commands; waits for the daemon, and when the
+    pipe closes ends the process at once, in mid-step too: the daemon that ruled it is gone.
+    """
+    for line in source:
+        try:
+            commands.put(decode_command(line))
+        except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+            log.error("not a command: %r: %s", line[:200], problem)
+            os._exit(UNUSABLE)
+    os._exit(ORPHANED)
+
+
+def serve(settings: ChildSettings, commands: "queue.SimpleQueue[Command]", out: BinaryIO) -> None:
+    """Restore, say ready, then ask and obey for ever."""
+    # Late, since importing torch takes seconds in which the pipe may already close.
+    from .worker import Worker
+
+    def tell(report: Report) -> None:
+        out.write(encode_line(report))
+        out.flush()
+
+    worker = Worker(settings)
+    tell(Ready(sequence=worker.head.sequence, version=worker.head.version))
+    while True:
+        tell(Asking(sequence=worker.head.sequence))
+        tell(worker.run(commands.get(), tell))
+
+
+def main() -> int:
+    """Run the child; returns its exit code."""
+    parser = argparse.ArgumentParser(
+        prog="rlwd.learner.process.main", description="The learner's process"
+    )
+    parser.add_argument("--settings", type=Path, required=True, help="ChildSettings as JSON")
+    logging.basicConfig(level=logging.INFO, format="learner %(levelname)s %(message)s")
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C goes to the daemon, which ends us in order
+    # Whatever a library prints must not reach the pipe.
+    out = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    path: Path = parser.parse_args().settings
+    try:
+        settings = msgspec.json.decode(path.read_bytes(), type=ChildSettings)
+        held = lock_folder(Path(settings.folder))
+    except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
+        log.error("%s: %s", path, problem)
+        return UNUSABLE
+    if (epoch := read_epoch(Path(settings.folder))) > settings.lease_epoch:
+        log.error("EPOCH is %d, this learner's lease %d", epoch, settings.lease_epoch)
+        return OUTDATED
+    commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
+    threading.Thread(target=watch, args=(sys.stdin.buffer, commands), daemon=True).start()
+    os.nice(settings.learner.nice)
+    if settings.learner.threads:
+        os.environ["OMP_NUM_THREADS"] = str(settings.learner.threads)
+    from ..checkpoint.write import LeaseLost  # imports torch, so after the thread
+
+    try:
+        serve(settings, commands, out)
+    except LeaseLost as problem:
+        log.error("%s", problem)
+        return OUTDATED
+    except ValueError as problem:
+        log.error("%s", problem)
+        return UNUSABLE
+    finally:
+        held.close()
+    return 0
+
+
+def _end() -> None:
+    try:
+        code = main()
+    except Exception:
+        log.exception("the learner ends")
+        code = 1
+    logging.shutdown()
+    # Not sys.exit: the thread that waits for the pipe would abort the interpreter's own ending.
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    _end()

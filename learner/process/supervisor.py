@@ -1,0 +1,141 @@
+"""Child: the learner process as its supervisor sees it."""
+
+import contextlib
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO
+
+import msgspec
+import structlog
+
+from ..settings import ChildSettings
+from .protocol import Command, Report, decode_report, encode_line
+
+log = structlog.get_logger()
+
+BACKOFF_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
+"""Waits before starting a learner that died again and again; the last one repeats."""
+STEADY_SECONDS = 300.0
+"""A learner that lived for so long starts over with the first wait."""
+
+
+class LearnerChild:
+    """Keeps one learner process alive; it may be killed at any time.
+
+    One thread reads its lines (consumes: the child's stdout; waits for: a line; unblocked by: the
+    child's death; produces: reports in a queue). The caller owns everything else.
+    """
+
+    def __init__(self, settings: ChildSettings, folder: Path) -> None:
+        self.settings, self.folder = settings, folder
+        self.process: subprocess.Popen[bytes] | None = None
+        self.deaths, self.started_at = 0, 0.0
+        self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, where there is a process."""
+        return None if self.process is None else self.process.pid
+
+    def reap(self, now: float) -> bool:
+        """Notice a death; return True once for each."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        log.warning("learner_died", returncode=self.process.returncode, pid=self.process.pid)
+        self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self.process).close()
+        self.process = None
+        # Its last words go too: who asked and died cannot be told what to do.
+        self._reports = queue.SimpleQueue()
+        return True
+
+    def refuse(self, digests: Iterable[str]) -> None:
+        """Tell the next child which weights it may not start from."""
+        self.settings = msgspec.structs.replace(self.settings, quarantined=tuple(digests))
+
+    def ensure(self, now: float) -> None:
+        """Start the process where there is none and its wait is over."""
+        wait = BACKOFF_SECONDS[min(self.deaths, len(BACKOFF_SECONDS) - 1)]
+        if self.process is None and now - self.started_at >= wait:
+            self._start(now)
+
+    def send(self, command: Command) -> None:
+        """Give the child its next command; where it died, `reap` will say so."""
+        assert self.process is not None, "no learner to command"
+        pipe = _pipe(self.process)
+        try:
+            pipe.write(encode_line(command))
+            pipe.flush()
+        except BrokenPipeError:
+            log.warning("learner_gone", command=type(command).__name__)
+
+    def reports(self) -> list[Report]:
+        """Return what the child said since the last call."""
+        found: list[Report] = []
+        while True:
+            try:
+                found.append(self._reports.get_nowait())
+            except queue.Empty:
+                return found
+
+    def stop(self, seconds: float) -> bool:
+        """Close the pipe, which ends the child even in mid-step; False where it had to be killed."""
+        if self.process is None:
+            return True
+        with contextlib.suppress(BrokenPipeError):
+            _pipe(self.process).close()
+        try:
+            self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            return False
+        finally:
+            self.process = None
+        return True
+
+    def _start(self, now: float) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        settings = self.folder / "learner.json"
+        settings.write_bytes(msgspec.json.encode(self.settings))
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "rlwd.learner.process.main", "--settings", str(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, **self._threads()},
+        )
+        self.started_at = now
+        self._reports = queue.SimpleQueue()
+        threading.Thread(
+            target=self._read, args=(self.process, self._reports), name="learner-pipe", daemon=True
+        ).start()
+
+    def _threads(self) -> dict[str, str]:
+        count = self.settings.learner.threads
+        return {"OMP_NUM_THREADS": str(count)} if count else {}
+
+    @staticmethod
+    def _read(process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]") -> None:
+        assert process.stdout is not None, "learner without a pipe"
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    reports.put(decode_report(line))
+                except (msgspec.ValidationError, msgspec.DecodeError):
+                    log.warning("learner_said", line=line.decode(errors="replace").rstrip())
+
+
+def _pipe(process: "subprocess.Popen[bytes]") -> IO[bytes]:
+    assert process.stdin is not None, "learner without a pipe"
+    return process.stdin

@@ -1,0 +1,222 @@
+"""Worker: carries out the daemon's commands on a learner and its checkpoint folder."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from ..candidate import Manifest, SealedBatch
+from ..checkpoint.folder import (
+    lineage,
+    newest_valid,
+    problem_of,
+    read_manifests,
+    sequences,
+)
+from ..checkpoint.write import Checkpoints, Origin
+from ..settings import ChildSettings
+from ..train.packing import read_batch
+from ..train.state import Learner
+from ..train.update import BatchGivenUp, apply_batch
+from .protocol import (
+    Apply,
+    BatchFailed,
+    Checkpointed,
+    Command,
+    Progress,
+    Prune,
+    Pruned,
+    Rollback,
+    Skip,
+)
+
+log = logging.getLogger(__name__)
+
+
+class Worker:
+    """One learner at the head of its lineage; the caller holds the folder's lock."""
+
+    def __init__(self, settings: ChildSettings) -> None:
+        if settings.learner.threads:
+            torch.set_num_threads(settings.learner.threads)
+        self.settings, self.folder = settings, Path(settings.folder)
+        self.checkpoints = Checkpoints(
+            self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
+        )
+        self.learner = Learner(settings.learner)
+        self.head: Manifest = self._start()
+
+    def run(
+        self, command: Command, progress: Callable[[Progress], None]
+    ) -> Checkpointed | BatchFailed | Pruned:
+        """Carry out one command and say what is durable now.
+
+        Raises ValueError where a file or a checkpoint that the command names is not there, and
+        LeaseLost where a later lease rules.
+        """
+        if problem := problem_of(self.folder, self.head):
+            # What is learned from must be what a restart finds, by then with today's quarantine.
+            raise ValueError(f"the newest checkpoint is damaged: {problem}")
+        match command:
+            case Apply(path=path):
+                return self.apply(Path(path), progress)
+            case Skip(path=path, reason=reason):
+                return self.skip(Path(path), reason)
+            case Rollback(to_sequence=to_sequence):
+                return self.roll_back(to_sequence)
+            case Prune(sequences=sequences):
+                return self.prune(sequences)
+
+    def apply(
+        self, path: Path, progress: Callable[[Progress], None] = lambda _: None
+    ) -> Checkpointed | BatchFailed:
+        """Update with a sealed batch, unless the lineage knows it already."""
+        batch = read_batch(path)
+        if known := self._known(batch.batch_id):
+            return known
+        self._check_fits(path, batch)
+        started = time.monotonic()
+        try:
+            update = apply_batch(
+                self.learner,
+                batch,
+                lambda done, of: progress(Progress(batch_id=batch.batch_id, done=done, of=of)),
+            )
+        except BatchGivenUp as problem:
+            return self._give_up(batch.batch_id, batch, str(problem))
+        head = self._write(
+            Origin(
+                parent_sequence=self.head.sequence,
+                applied=(*self.head.applied, batch.batch_id),
+                skipped=self.head.skipped,
+                reverted=self.head.reverted,
+                batch_id=batch.batch_id,
+                batch=batch,
+                held_out=update.held_out,
+                probe=update.probe,
+                metrics=update.metrics,
+                seconds=time.monotonic() - started,
+            )
+        )
+        return Checkpointed(sequence=head.sequence, version=head.version)
+
+    def skip(self, path: Path, reason: str) -> Checkpointed | BatchFailed:
+        """Give a batch up without trying it, even where its file cannot be read."""
+        batch = None
+        with contextlib.suppress(ValueError):
+            batch = read_batch(path)
+        batch_id = batch.batch_id if batch else int(path.stem)
+        return self._known(batch_id) or self._give_up(batch_id, batch, reason)
+
+    def roll_back(self, to_sequence: int) -> Checkpointed:
+        """Take up an earlier checkpoint's state in a new checkpoint.
+
+        Batches applied since then become `reverted`. It writes one even where it stands there
+        already: the checkpoint is what shows that it came back. Where the target is damaged it goes
+        to the last whole one before.
+        """
+        if to_sequence not in sequences(self.folder):
+            raise ValueError(f"{self.folder}: there is no checkpoint {to_sequence}")
+        target = newest_valid(self.folder, self.settings.quarantined, up_to=to_sequence)
+        if target is None:
+            raise ValueError(f"{self.folder}: no checkpoint up to {to_sequence} is whole")
+        if target.sequence != to_sequence:
+            log.error("checkpoint %d is damaged, back to %d", to_sequence, target.sequence)
+        self.head = self._return_to(target, self.head)
+        return Checkpointed(sequence=self.head.sequence, version=self.head.version)
+
+    def prune(self, sequences: Sequence[int]) -> Pruned:
+        """Keep only the manifests of these checkpoints; raises ValueError for the newest."""
+        if self.head.sequence in sequences:
+            raise ValueError(f"checkpoint {self.head.sequence} is the newest, and is not pruned")
+        gone = self.checkpoints.prune(sequences)
+        log.info("checkpoints %s: only their manifests are kept", gone)
+        return Pruned(sequences=tuple(gone))
+
+    def _start(self) -> Manifest:
+        """Restore the newest valid checkpoint, or make the first one."""
+        self.checkpoints.sweep()
+        newest = newest_valid(self.folder)
+        if newest is None and sequences(self.folder):
+            raise ValueError(f"{self.folder}: it holds checkpoints, but every one is damaged")
+        if newest is None:
+            torch.manual_seed(self.settings.learner.seed)
+            return self._write(Origin(probe=self.learner.probe(), metrics={}))
+        good = newest_valid(self.folder, self.settings.quarantined)
+        if good is None:
+            raise ValueError(f"{self.folder}: every chain holds a quarantined version")
+        if good.sequence != newest.sequence:
+            log.warning("checkpoint %d is quarantined, back to %d", newest.sequence, good.sequence)
+            return self._return_to(good, newest)
+        self.checkpoints.load(self.learner, newest)
+        return newest
+
+    def _return_to(self, target: Manifest, head: Manifest) -> Manifest:
+        self.checkpoints.load(self.learner, target)
+        undone = {*head.applied} - {*target.applied}
+        return self._write(
+            Origin(
+                parent_sequence=target.sequence,
+                version=target.version,
+                applied=target.applied,
+                skipped=tuple(sorted({*head.skipped, *target.skipped})),
+                reverted=tuple(sorted({*head.reverted, *target.reverted, *undone})),
+                probe=target.probe,
+                metrics={},
+            )
+        )
+
+    def _give_up(self, batch_id: int, batch: SealedBatch | None, reason: str) -> BatchFailed:
+        log.warning("batch %d is given up: %s", batch_id, reason)
+        head = self._write(
+            Origin(
+                parent_sequence=self.head.sequence,
+                version=self.head.version,
+                applied=self.head.applied,
+                skipped=(*self.head.skipped, batch_id),
+                reverted=self.head.reverted,
+                batch_id=batch_id,
+                batch=batch,
+                probe=self.head.probe,
+                metrics={},
+            )
+        )
+        return BatchFailed(batch_id=batch_id, reason=reason, sequence=head.sequence)
+
+    def _known(self, batch_id: int) -> Checkpointed | BatchFailed | None:
+        """What to answer where the lineage decided on a batch already."""
+        made = self._made_by(batch_id) or self.head
+        if batch_id in self.head.applied:
+            return Checkpointed(sequence=made.sequence, version=made.version)
+        if batch_id in self.head.skipped:
+            return BatchFailed(batch_id=batch_id, reason="given up before", sequence=made.sequence)
+        if batch_id in self.head.reverted:
+            return BatchFailed(
+                batch_id=batch_id, reason="taken out by a rollback", sequence=self.head.sequence
+            )
+        return None
+
+    def _made_by(self, batch_id: int) -> Manifest | None:
+        known = {manifest.sequence: manifest for manifest in read_manifests(self.folder)}
+        made = (m for m in lineage(self.head, known) if m.batch_id == batch_id)
+        return next(made, None)
+
+    def _check_fits(self, path: Path, batch: SealedBatch) -> None:
+        if batch.policy != self.settings.policy:
+            raise ValueError(f"{path}: $.policy is {batch.policy}, not {self.settings.policy}")
+        if batch.parent_sequence != self.head.sequence:
+            # After a checkpoint was lost to corruption: the batch is applied all the same.
+            log.warning(
+                "batch %d was sealed on checkpoint %d and is applied to %d",
+                batch.batch_id,
+                batch.parent_sequence,
+                self.head.sequence,
+            )
+
+    def _write(self, origin: Origin) -> Manifest:
+        self.head = self.checkpoints.write(self.learner, origin, now=time.time())
+        log.info("checkpoint %d is durable: %s", self.head.sequence, self.head.version)
+        return self.head

@@ -1,0 +1,131 @@
+"""Batch: sealed episodes packed into rows, and only their completion tokens kept for the head.
+
+Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ..candidate import SealedBatch, SealedEpisode
+from ..settings import LearnerSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pack:
+    """Episodes in packed rows.
+
+    Two episodes, prompt (5, 6) completion (7, 8) and prompt (9) completion (4), in one row of 6:
+    ids 5 6 7 8 9 4, positions 0 1 2 3 0 1, rows 0 0 0, columns 1 2 4 (what predicts 7, 8 and 4),
+    targets 7 8 4, segments 0 0 1.
+    """
+
+    ids_BT: Tensor
+    """Token ids; the rest of a row is a sequence of its own that nothing looks at."""
+    positions_BT: Tensor
+    """Position within the episode: a restart begins the next one."""
+    rows_M: Tensor
+    """Row of the hidden state that predicts each completion token."""
+    columns_M: Tensor
+    """Column of it: one left of the token."""
+    targets_M: Tensor
+    """The completion tokens."""
+    segments_M: Tensor
+    """Which of the N episodes, in the order given, each token is of."""
+    behaviour_M: Tensor
+    """Log-probability of each token when it was drawn."""
+    temperature_M: Tensor
+    """At which it was drawn."""
+
+
+def read_batch(path: Path) -> SealedBatch:
+    """Read a sealed batch; raises ValueError, naming file and field, where it is not one."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=SealedBatch)
+    except (OSError, msgspec.ValidationError, msgspec.DecodeError) as problem:
+        raise ValueError(f"{path}: {problem}") from problem
+
+
+def episode_problem(
+    episode: SealedEpisode, settings: LearnerSettings, vocabulary: int
+) -> str | None:
+    """Say what makes an episode unfit to learn from, or None; the message names the field."""
+    tokens = (*episode.prompt_token_ids, *episode.completion_token_ids)
+    if not episode.prompt_token_ids or not episode.completion_token_ids:
+        return "prompt_token_ids and completion_token_ids: both need a token"
+    if len(episode.logprobs) != len(episode.completion_token_ids):
+        return f"logprobs: {len(episode.logprobs)} for {len(episode.completion_token_ids)} tokens"
+    if max(tokens) >= vocabulary:
+        return f"token id {max(tokens)}: the model knows {vocabulary}"
+    if not all(math.isfinite(value) for value in episode.logprobs):
+        return "logprobs: not finite"
+    if not episode.temperature >= settings.min_temperature:
+        return f"temperature: {episode.temperature} is below {settings.min_temperature}"
+    if not 0.0 <= episode.reward <= 1.0:
+        return f"reward: {episode.reward} is not in [0, 1]"
+    return None
+
+
+def check_batch(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) -> None:
+    """Raise ValueError, naming episode and field, where any episode is unfit."""
+    for name, episodes in (("episodes", batch.episodes), ("held_out", batch.held_out)):
+        for index, episode in enumerate(episodes):
+            if problem := episode_problem(episode, settings, vocabulary):
+                raise ValueError(f"$.{name}[{index}] ({episode.generation_id}): {problem}")
+
+
+def pack(episodes: Sequence[SealedEpisode], *, tokens: int, device: torch.device) -> Pack:
+    """Pack episodes into rows of at most `tokens`, first fit by falling length.
+
+    The last completion token is read by nobody, yet kept: it costs one position and spares a case.
+    Episodes keep their order in the completion tokens whatever row they fall into.
+    """
+    assert episodes, "nothing to pack"
+    lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
+    places, used = _first_fit(lengths, max(tokens, *lengths))
+    shape = (len(used), max(used))
+    ids_BT = torch.zeros(shape, dtype=torch.long)
+    # What is left of a row counts on from 0 as one more sequence.
+    positions_BT = torch.arange(shape[1]).repeat(shape[0], 1)
+    for row, end in enumerate(used):
+        positions_BT[row, end:] = torch.arange(shape[1] - end)
+    rows, columns, segments = list[int](), list[int](), list[int]()
+    for index, (episode, (row, start)) in enumerate(zip(episodes, places, strict=True)):
+        ids = (*episode.prompt_token_ids, *episode.completion_token_ids)
+        ids_BT[row, start : start + len(ids)] = torch.tensor(ids)
+        positions_BT[row, start : start + len(ids)] = torch.arange(len(ids))
+        first = start + len(episode.prompt_token_ids) - 1
+        count = len(episode.completion_token_ids)
+        rows += [row] * count
+        columns += range(first, first + count)
+        segments += [index] * count
+    return Pack(
+        ids_BT=ids_BT.to(device),
+        positions_BT=positions_BT.to(device),
+        rows_M=torch.tensor(rows, device=device),
+        columns_M=torch.tensor(columns, device=device),
+        targets_M=torch.tensor([t for e in episodes for t in e.completion_token_ids]).to(device),
+        segments_M=torch.tensor(segments, device=device),
+        behaviour_M=torch.tensor([v for e in episodes for v in e.logprobs]).to(device),
+        temperature_M=torch.tensor([e.temperature for e in episodes]).to(device)[
+            torch.tensor(segments, device=device)
+        ],
+    )
+
+
+def _first_fit(lengths: list[int], limit: int) -> tuple[list[tuple[int, int]], list[int]]:
+    """Row and start of each length, and how full each row is; longest first."""
+    places, used = [(0, 0)] * len(lengths), list[int]()
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        fits = (row for row, end in enumerate(used) if end + lengths[index] <= limit)
+        row = next(fits, len(used))
+        if row == len(used):
+            used.append(0)
+        places[index] = (row, used[row])
+        used[row] += lengths[index]
+    return places, used

@@ -1,0 +1,144 @@
+"""Policy: a frozen base model, a LoRA adapter on all its linear layers, and the anchor inside it.
+
+The anchor is the same model with the adapter switched off, so that it costs no second copy. The
+first version's adapter is zero (B = 0): it answers exactly as the base does.
+Legend: B rows, T packed tokens, M completion tokens, D hidden width, V vocabulary.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from ..candidate import ADAPTER_FILES
+from ..checkpoint.folder import files_digest
+from ..settings import LearnerSettings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+class Policy:
+    """What is trained, and what it is measured against."""
+
+    def __init__(self, model: Any, causal: Any, *, base_digest: str, settings: LearnerSettings):
+        self.model, self.causal = model, causal
+        self.base_digest = base_digest
+        """Digest of the base model's weights."""
+        self.settings = settings
+        self.trunk = getattr(causal, causal.base_model_prefix)
+        self.head_VD: Tensor = causal.get_output_embeddings().weight
+        """Frozen LM head."""
+
+    @property
+    def vocabulary(self) -> int:
+        """Tokens that the head knows."""
+        return len(self.head_VD)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head_VD.device
+
+    def trainable(self) -> dict[str, Tensor]:
+        """Return the adapter's parameters by name, in a fixed order."""
+        named = self.model.named_parameters()
+        return {name: parameter for name, parameter in named if parameter.requires_grad}
+
+    def hidden(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
+        """Return the final hidden states [B, T, D] of packed rows.
+
+        Each restart of the positions begins a sequence that sees nothing of the ones before it.
+        """
+        out = self.trunk(input_ids=ids_BT, position_ids=positions_BT, use_cache=False)
+        states: Tensor = out.last_hidden_state
+        return states
+
+    @contextlib.contextmanager
+    def as_anchor(self) -> Iterator[None]:
+        """Within, `hidden` is the anchor's and no graph is kept."""
+        with torch.no_grad(), self.model.disable_adapter():
+            yield
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter as PEFT and vLLM read it; equal weights give equal bytes."""
+        folder.mkdir(parents=True)
+        config, weights = (folder / name for name in ADAPTER_FILES)
+        config.write_text(json.dumps(self._adapter_config(), indent=2, sort_keys=True) + "\n")
+        state = get_peft_model_state_dict(self.model)
+        tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
+        save_file(tensors, weights, metadata={"format": "pt"})
+        weights.chmod(0o644)  # whoever serves may be another user
+
+    def load_adapter(self, folder: Path) -> None:
+        """Take up an adapter's weights; the bits are those that were saved.
+
+        Raises ValueError where a tensor is missing, unknown or of another shape.
+        """
+        path = folder / ADAPTER_FILES[1]
+        tensors, ours = load_file(path), get_peft_model_state_dict(self.model)
+        if tensors.keys() != ours.keys():
+            raise ValueError(f"{path}: {sorted(tensors.keys() ^ ours.keys())[:3]} do not match")
+        for name, tensor in tensors.items():
+            if tensor.shape != ours[name].shape:
+                raise ValueError(f"{path}: {name} is {tuple(tensor.shape)}")
+        set_peft_model_state_dict(self.model, tensors)
+
+    def _adapter_config(self) -> dict[str, Any]:
+        # Only what a reader needs, and nothing of this machine: the digest covers these bytes.
+        config = self.model.peft_config["default"]
+        return {
+            "base_model_name_or_path": Path(self.settings.model).name,
+            "bias": "none",
+            "fan_in_fan_out": False,
+            "inference_mode": True,
+            "lora_alpha": self.settings.lora_alpha,
+            "lora_dropout": 0.0,
+            "modules_to_save": None,
+            "peft_type": "LORA",
+            "r": config.r,
+            "target_modules": sorted(config.target_modules),
+            "task_type": "CAUSAL_LM",
+            "use_dora": False,
+            "use_rslora": False,
+        }
+
+
+def load_policy(settings: LearnerSettings) -> Policy:
+    """Load the base and give it a zero adapter.
+
+    Raises ValueError, naming `learner.model`, where the folder holds no model that can be trained.
+    """
+    folder = Path(settings.model)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not settings.model or not weights:
+        raise ValueError(f"learner.model: {settings.model!r} holds no .safetensors of a base model")
+    disable_progress_bar()
+    causal = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[settings.dtype])
+    head = causal.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        raise ValueError(f"learner.model: {folder} has no plain linear head")
+    if getattr(causal.config, "final_logit_softcapping", None) is not None:
+        raise ValueError(f"learner.model: {folder} caps its logits, which the head does not")
+    wanted = settings.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = get_peft_model(
+            causal,
+            LoraConfig(
+                r=settings.lora_rank,
+                lora_alpha=settings.lora_alpha,
+                target_modules="all-linear",
+                task_type="CAUSAL_LM",
+            ),
+        )
+    model.eval().to(device)  # no dropout anywhere: training and scoring see the same function
+    return Policy(model, causal, base_digest=files_digest(weights), settings=settings)

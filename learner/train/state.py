@@ -1,0 +1,137 @@
+"""Learner: the policy with all that must be kept with it for an exact resume."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...kernels.dispatch import HeadOutputs, logp_head
+from ..candidate import Probe, SealedEpisode
+from ..settings import LearnerSettings
+from .baseline import Tracker
+from .packing import Pack, pack
+from .policy import Policy, load_policy
+
+MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything that an update changes, copied."""
+
+    weights: dict[str, Tensor]
+    """Adapter parameters by name."""
+    moments: dict[str, Tensor]
+    """As `Learner.moments`."""
+    tracker: bytes
+    """As JSON."""
+
+
+class Learner:
+    """Policy, optimizer and tracked baselines, which change together or not at all."""
+
+    def __init__(self, settings: LearnerSettings) -> None:
+        self.settings = settings
+        self.policy: Policy = load_policy(settings)
+        self.tracker = Tracker(settings, {})
+        self.optimizer = torch.optim.AdamW(
+            self.policy.trainable().values(),
+            lr=settings.learning_rate,
+            betas=(settings.beta1, settings.beta2),
+            eps=settings.eps,
+            weight_decay=0.0,
+        )
+
+    def head(self, packed: Pack, *, anchor_MD: Tensor | None = None) -> HeadOutputs:
+        """Score a pack's completion tokens, a few rows at a time; gradients flow if enabled."""
+        return logp_head(
+            self.hidden(packed),
+            anchor_MD,
+            self.policy.head_VD,
+            packed.targets_M,
+            packed.temperature_M,
+        )
+
+    def hidden(self, packed: Pack) -> Tensor:
+        """Return the hidden states [M, D] that predict a pack's completion tokens."""
+        states_BTD = self.policy.hidden(packed.ids_BT, packed.positions_BT)
+        return states_BTD[packed.rows_M, packed.columns_M]
+
+    def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
+        """Split episodes into packs that fit one forward pass, with the indices in each."""
+        settings, groups = self.settings, list[list[int]]()
+        room = 0
+        for index, episode in enumerate(episodes):
+            length = len(episode.prompt_token_ids) + len(episode.completion_token_ids)
+            if not groups or length > room:
+                groups.append([])
+                room = settings.pack_tokens * settings.rows_per_forward
+            groups[-1].append(index)
+            room -= length
+        device = self.policy.device
+        return [
+            (group, pack([episodes[i] for i in group], tokens=settings.pack_tokens, device=device))
+            for group in groups
+        ]
+
+    def probe(self) -> Probe:
+        """Return a short sequence and what the weights say of it at temperature 1.
+
+        A fixed walk over the vocabulary and nobody's words: manifests outlive what people wrote.
+        """
+        length, vocabulary = self.settings.probe_tokens, self.policy.vocabulary
+        ids = tuple((7 * i + 1) % vocabulary for i in range(length))
+        asked = SealedEpisode(
+            generation_id="probe",
+            segment="",
+            version="",
+            age=0,
+            prompt_token_ids=ids[:1],
+            completion_token_ids=ids[1:],
+            logprobs=(0.0,) * (len(ids) - 1),
+            temperature=1.0,
+            reward=0.0,
+            reward_revision=0,
+        )
+        with torch.no_grad():
+            head = self.head(pack([asked], tokens=length, device=self.policy.device))
+        return Probe(token_ids=ids, logprobs=tuple(head.logp.tolist()))
+
+    def moments(self) -> dict[str, Tensor]:
+        """Return the optimizer's state, `name/exp_avg` and so on; empty before the first step."""
+        named = self.policy.trainable().items()
+        state: Any = self.optimizer.state
+        return {
+            f"{name}/{key}": state[parameter][key]
+            for name, parameter in named
+            if parameter in state
+            for key in MOMENTS
+        }
+
+    def load_moments(self, moments: dict[str, Tensor]) -> None:
+        """Take up an optimizer's state; none at all is the state before the first step."""
+        state: Any = self.optimizer.state
+        state.clear()
+        for name, parameter in self.policy.trainable().items():
+            if f"{name}/step" in moments:
+                state[parameter] = {key: moments[f"{name}/{key}"].clone() for key in MOMENTS}
+                for key in MOMENTS[:2]:
+                    state[parameter][key] = state[parameter][key].to(parameter.device)
+
+    def snapshot(self) -> Snapshot:
+        """Copy all that an update changes."""
+        return Snapshot(
+            weights={name: p.detach().clone() for name, p in self.policy.trainable().items()},
+            moments={name: tensor.clone() for name, tensor in self.moments().items()},
+            tracker=self.tracker.to_json(),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Undo everything since the snapshot."""
+        with torch.no_grad():
+            for name, parameter in self.policy.trainable().items():
+                parameter.copy_(snapshot.weights[name])
+        self.load_moments(snapshot.moments)
+        self.tracker = Tracker.from_json(snapshot.tracker, self.settings)

@@ -1,0 +1,201 @@
+"""Update: one sealed batch applied to the learner, all of it or nothing (CONTRACTS 18).
+
+Legend: M completion tokens of a pack, D hidden width.
+"""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..candidate import HeldOut, Probe, SealedBatch, SealedEpisode
+from .advantage import standardised
+from .held_out import held_out_evidence
+from .loss import means, swept_loss
+from .packing import Pack, check_batch
+from .score import score
+from .state import Learner
+
+
+class BatchGivenUp(Exception):
+    """A batch that cannot be applied; the learner is as it was before."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """What applying a batch brought."""
+
+    held_out: HeldOut | None
+    """Evidence for the gate."""
+    probe: Probe
+    """What a server of the new weights must answer."""
+    metrics: dict[str, float]
+    """Slash-grouped, all finite."""
+
+
+def apply_batch(
+    learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None] | None = None
+) -> Update:
+    """Go over the batch's episodes `passes` times and return the evidence.
+
+    `progress(done, of)` is called after each optimizer step. The order of episodes depends on seed
+    and batch id alone, so that applying a batch again to the same checkpoint gives the same bits.
+    Raises BatchGivenUp, with everything put back, where an episode is malformed or a loss or
+    gradient is not finite; it is found before the step that would have spread it.
+    """
+    before = learner.snapshot()
+    try:
+        check_batch(batch, learner.settings, learner.policy.vocabulary)
+        return _applied(learner, batch, progress or (lambda done, of: None))
+    except (ValueError, BatchGivenUp) as problem:
+        learner.restore(before)
+        raise BatchGivenUp(str(problem)) from problem
+
+
+def _applied(learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None]) -> Update:
+    settings = learner.settings
+    episodes = [e for e in batch.episodes if e.age <= settings.max_policy_age]
+    if not episodes:
+        raise BatchGivenUp(f"no episode of {len(batch.episodes)} is within max_policy_age")
+    tokens = [len(e.completion_token_ids) for e in episodes]
+    rewards, values = [e.reward for e in episodes], learner.tracker.observe(episodes)
+    advantages = standardised(rewards, values, tokens, floor=settings.advantage_floor)
+    old = score(learner, episodes, anchor=settings.kl_weight > 0.0)
+    metrics = {f"before/{name}": value for name, value in old.metrics.items()}
+    metrics |= _optimise(learner, batch.batch_id, episodes, advantages, old.anchor, progress)
+    new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
+    metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
+    metrics["drift"] = _record_drift(learner, episodes, old.logp, new.logp)
+    metrics |= _batch_metrics(batch, episodes, rewards, values)
+    held_out = _held_out(learner, batch.held_out)
+    if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
+        raise BatchGivenUp(f"not finite: {', '.join(odd)}")
+    return Update(held_out=held_out, probe=learner.probe(), metrics=metrics)
+
+
+def _optimise(
+    learner: Learner,
+    batch_id: int,
+    episodes: Sequence[SealedEpisode],
+    advantages: Sequence[float],
+    anchors: Sequence[Tensor],
+    progress: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Make all the optimizer steps and return means over them."""
+    settings, size = learner.settings, learner.settings.minibatch_episodes
+    shuffle = random.Random(f"{settings.seed}/{batch_id}")
+    order, steps = list(range(len(episodes))), settings.passes * -(-len(episodes) // size)
+    totals: dict[str, float] = defaultdict(float)
+    norms, done = list[float](), 0
+    for _ in range(settings.passes):
+        shuffle.shuffle(order)
+        for start in range(0, len(order), size):
+            chosen = order[start : start + size]
+            norms.append(_step(learner, chosen, episodes, advantages, anchors, totals))
+            done += 1
+            progress(done, steps)
+    return {
+        **means(totals),
+        "grad_norm": sum(norms) / len(norms),
+        "grad_norm/max": max(norms),
+        "steps": float(steps),
+    }
+
+
+def _step(
+    learner: Learner,
+    chosen: Sequence[int],
+    episodes: Sequence[SealedEpisode],
+    advantages: Sequence[float],
+    anchors: Sequence[Tensor],
+    totals: dict[str, float],
+) -> float:
+    """One optimizer step on the chosen episodes; returns the gradient's norm before the clip."""
+    settings = learner.settings
+    normaliser = float(sum(len(episodes[i].completion_token_ids) for i in chosen))
+    learner.optimizer.zero_grad()
+    for indices, packed in learner.packs([episodes[i] for i in chosen]):
+        ours = [chosen[i] for i in indices]
+        anchor_MD = torch.cat([anchors[i] for i in ours]) if anchors else None
+        loss = swept_loss(
+            learner.hidden(packed),
+            anchor_MD,
+            learner.policy.head_VD,
+            packed,
+            _per_token([advantages[i] for i in ours], packed),
+            normaliser=normaliser,
+            settings=settings,
+        )
+        if not torch.isfinite(loss.total):
+            raise BatchGivenUp("the loss is not finite")
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        for name, value in loss.sums.items():
+            totals[name] += value
+    parameters = list(learner.policy.trainable().values())
+    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
+    if not norm < float("inf"):
+        raise BatchGivenUp("the gradient is not finite")
+    for group in learner.optimizer.param_groups:
+        group["lr"] = settings.learning_rate * _warmth(learner)
+    learner.optimizer.step()
+    return norm
+
+
+def _warmth(learner: Learner) -> float:
+    """Share of the learning rate at this step of the policy's life."""
+    made = next((int(v) for name, v in learner.moments().items() if name.endswith("/step")), 0)
+    return min(1.0, (made + 1) / (learner.settings.warmup_steps + 1))
+
+
+def _per_token(values: Sequence[float], packed: Pack) -> Tensor:
+    return torch.tensor(values, device=packed.segments_M.device)[packed.segments_M]
+
+
+def _record_drift(
+    learner: Learner,
+    episodes: Sequence[SealedEpisode],
+    old: Sequence[Tensor],
+    new: Sequence[Tensor],
+) -> float:
+    """Tell the tracker how far each segment's answers moved; returns the mean over all tokens."""
+    moved: dict[str, list[Tensor]] = defaultdict(list)
+    for episode, was, now in zip(episodes, old, new, strict=True):
+        moved[episode.segment].append((now - was).abs())
+    by_segment = {name: float(torch.cat(parts).mean()) for name, parts in moved.items()}
+    overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
+    if not overall < float("inf"):
+        raise BatchGivenUp("the new weights' log-probabilities are not finite")
+    learner.tracker.moved(by_segment, overall)
+    return overall
+
+
+def _batch_metrics(
+    batch: SealedBatch,
+    episodes: Sequence[SealedEpisode],
+    rewards: Sequence[float],
+    values: Sequence[float],
+) -> dict[str, float]:
+    count = len(episodes)
+    return {
+        "reward/mean": sum(rewards) / count,
+        "baseline/mean": sum(values) / count,
+        "episodes/trained": float(count),
+        "episodes/too_old": float(len(batch.episodes) - count),
+        "age/mean": sum(episode.age for episode in episodes) / count,
+        "age/max": float(max(episode.age for episode in episodes)),
+        "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
+    }
+
+
+def _held_out(learner: Learner, episodes: Sequence[SealedEpisode]) -> HeldOut | None:
+    if not episodes:
+        return None
+    log_ratios = [
+        float(logp.sum()) - sum(episode.logprobs)
+        for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
+    ]
+    return held_out_evidence(log_ratios, [episode.reward for episode in episodes])

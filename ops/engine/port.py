@@ -1,0 +1,101 @@
+"""Engine: a server of the base model that takes adapters while it runs, and its proof.
+
+A name is loaded once and never with other weights; what a server really serves is what its
+log-probabilities say.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from ...learner.candidate import Candidate
+from .adapter_check import check_adapter
+
+__all__ = ["Engine", "Proof", "check_adapter", "prove"]
+
+
+class Engine(Protocol):
+    """What the daemon asks of a server. Loading is slow under load; no lock is held across it."""
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        ...
+
+    def load(self, name: str, path: Path) -> None:
+        """Return once the adapter answers by this name; already loaded from this path is success.
+
+        Raises ValueError where the server refuses it or has the name from another path,
+        ConnectionError or TimeoutError where the server is away.
+        """
+        ...
+
+    def unload(self, name: str) -> None:
+        """Return once the name is unknown; an unknown name is success."""
+        ...
+
+    def loaded(self) -> dict[str, str]:
+        """Return adapter name to path, as the server says; the base model is left out."""
+        ...
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        """Return the log-probability of each token but the first, at temperature 1.
+
+        Raises ValueError where the name is unknown or the answer is not finite.
+        """
+        ...
+
+    def healthy(self) -> bool:
+        """True where the server answers."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connections; the server runs on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """Whether one server serves a version's true bits."""
+
+    url: str
+    """The server."""
+    served: bool
+    """True where it does."""
+    difference: float | None
+    """Largest absolute difference of a log-probability; None where none was measured."""
+    reason: str
+    """Why not; empty where served."""
+
+
+def prove(engine: Engine, candidate: Candidate, tolerance: float) -> Proof:
+    """Ask a server for the candidate's probe and compare.
+
+    Measured against float32: 2.4e-6 on a float32 vLLM, about 5e-2 in bfloat16.
+    Raises ConnectionError or TimeoutError where the server is away.
+    """
+    wanted = candidate.path.absolute()
+    path = engine.loaded().get(candidate.version)
+    if path is None:
+        return _failed(engine, f"{candidate.version} is not loaded")
+    if Path(path) != wanted:
+        return _failed(engine, f"{candidate.version} is from {path}, not {wanted}")
+    probe = candidate.probe
+    try:
+        answered = engine.logprobs(candidate.version, probe.token_ids)
+    except ValueError as error:
+        return _failed(engine, str(error))
+    if len(answered) != len(probe.logprobs):
+        return _failed(engine, f"{len(answered)} log-probabilities, not {len(probe.logprobs)}")
+    worst = max((abs(a - b) for a, b in zip(answered, probe.logprobs, strict=True)), default=0.0)
+    if not all(map(math.isfinite, (*answered, *probe.logprobs))):
+        return _failed(engine, "log-probabilities that are not finite")
+    served = worst <= tolerance
+    reason = "" if served else f"log-probabilities are off by {worst:.2g}, over {tolerance:.2g}"
+    return Proof(url=engine.url, served=served, difference=worst, reason=reason)
+
+
+def _failed(engine: Engine, reason: str) -> Proof:
+    return Proof(url=engine.url, served=False, difference=None, reason=reason)

@@ -1,0 +1,125 @@
+"""Variant: which weights a request is served by, and the hash that decides it.
+
+Who gets what is our hash and not a flag provider's: flagd's own `fractional` changed twice in 2026
+and differs between languages, so an upgrade would reshuffle people in mid-experiment. The flag only
+compares numbers; `tests/ops/flags/test_assignment.py` pins this hash by golden vectors.
+"""
+
+import hashlib
+import hmac
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+BUCKETS = 10_000
+"""A bucket is one hundredth of a per cent of the users."""
+
+Bucket = Annotated[int, msgspec.Meta(ge=0, le=BUCKETS)]
+Digest = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+
+
+class Variant(StrEnum):
+    """What the flag returns for a request."""
+
+    CHAMPION = "champion"
+    """Everybody who is in no experiment."""
+    CANDIDATE = "candidate"
+    """The version on trial."""
+    CONTROL = "control"
+    """The champion's weights, for as many users as the candidate has, over the same time."""
+    ANCHOR = "anchor"
+    """A small share on frozen weights, so that slow drift of everything else is seen."""
+
+
+def hash_user(user: str, key: bytes) -> str:
+    """Return the name under which a user leaves the gateway.
+
+    HMAC-SHA256 of the UTF-8 bytes under `key`, cut to 128 bits: 32 hex digits. Whoever has no key
+    can neither turn it back nor try out names.
+    """
+    return hmac.digest(key, user.encode(), "sha256")[:16].hex()
+
+
+def bucket(salt: str, user_hash: str) -> int:
+    """Return 0 to 9,999, the same in every process, language and year.
+
+    The first 8 bytes, big-endian, of SHA-256 over `salt`, one NUL byte and `user_hash` in UTF-8,
+    modulo 10,000. Raises ValueError for a NUL in the salt, which would make two pairs one.
+    """
+    if "\0" in salt:
+        raise ValueError("salt: holds a NUL character")
+    digest = hashlib.sha256(f"{salt}\0{user_hash}".encode()).digest()
+    return int.from_bytes(digest[:8]) % BUCKETS
+
+
+class Shares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of the 10,000 buckets each variant has; the champion has the rest.
+
+    Candidate from the low end, anchor right above it, control from the high end: a growing
+    candidate keeps all the users that it had, and so does its control.
+
+    >>> [str(Shares(candidate=500, anchor=100).of(b)) for b in (0, 499, 500, 599, 600, 9499, 9500)]
+    ['candidate', 'candidate', 'anchor', 'anchor', 'champion', 'champion', 'control']
+
+    Raises ValueError where the shares do not fit in 10,000.
+    """
+
+    candidate: Bucket = 0
+    """Buckets of the candidate; the control has as many."""
+    anchor: Bucket = 0
+    """Buckets of the anchor."""
+
+    def __post_init__(self) -> None:
+        if min(self.candidate, self.anchor) < 0:
+            raise ValueError(f"shares: below 0: {self}")
+        if 2 * self.candidate + self.anchor > BUCKETS:
+            raise ValueError(
+                f"shares: candidate {self.candidate}, an equal control and anchor {self.anchor}"
+                f" are more than {BUCKETS} buckets"
+            )
+
+    def of(self, bucket: int) -> Variant:
+        """Return whose this bucket is; what the flag file's rules say, in Python."""
+        if 0 <= bucket < self.candidate:
+            return Variant.CANDIDATE
+        if self.candidate <= bucket < self.candidate + self.anchor:
+            return Variant.ANCHOR
+        if BUCKETS - self.candidate <= bucket < BUCKETS:
+            return Variant.CONTROL
+        return Variant.CHAMPION
+
+
+class ServedVersion(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The name and the bits of weights that an engine serves."""
+
+    version: Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+    """Name of the adapter, `policy@v000017-3fa9c2e1`."""
+    digest: Digest
+    """SHA-256 of its weights, hex."""
+
+    def __post_init__(self) -> None:
+        if not self.version.endswith("-" + self.digest[:8]):
+            raise ValueError(
+                f"version: {self.version} does not end in the digest's first 8 digits,"
+                f" {self.digest[:8]} (CONTRACTS 21)"
+            )
+
+
+class Assignment(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request is served by, and all that led there."""
+
+    variant: Variant
+    """What the flag returned."""
+    served: ServedVersion
+    """The weights to ask the engine for."""
+    fallbacks: tuple[ServedVersion, ...]
+    """Asked for in this order where the engine does not know `served`: the previous version, v0."""
+    salt: str
+    """Salt of the experiment."""
+    bucket: int
+    """0 to 9,999, from salt and user."""
+    generation: int
+    """Generation of the flag file that decided."""
+    reason: str
+    """The flag provider's own reason."""

@@ -1,0 +1,249 @@
+"""Flags: the flag file of one policy, which the store decides and this only projects (CONTRACTS 22).
+
+The file is flagd's format, so that any flagd provider, in any language, reads it unmodified. flagd
+itself accepts rules that name no variant and numbers that it then ignores (measured); here nothing
+is written that does not say exactly what its `FlagState` says.
+"""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+import orjson
+
+from .assignment import BUCKETS, ServedVersion, Shares, Variant
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class FlagState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a flag file says.
+
+    Raises ValueError for shares without a candidate, or a NUL in the salt.
+    """
+
+    policy: Text
+    """Name of the policy: the flag's key."""
+    generation: Annotated[int, msgspec.Meta(ge=1)]
+    """Grows with every file that is written, rollbacks too."""
+    salt: Text
+    """Of the experiment: kept for the whole ramp of one candidate, new for the next."""
+    champion: ServedVersion
+    """Serves everybody who is in no experiment, and the control."""
+    anchor: ServedVersion
+    """Frozen weights, v0: the anchor's, and every variant's last fallback."""
+    candidate: ServedVersion | None = None
+    """The version on trial; None between experiments."""
+    previous: ServedVersion | None = None
+    """The champion before this one: the champion's first fallback."""
+    shares: Shares = Shares()
+    """Who gets what."""
+
+    def __post_init__(self) -> None:
+        if self.candidate is None and self.shares.candidate:
+            raise ValueError(f"shares.candidate: {self.shares.candidate} buckets of no candidate")
+        if "\0" in self.salt:
+            raise ValueError("salt: holds a NUL character")
+
+
+class VariantValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Value of one variant: a gateway needs nothing else to choose and to fall back."""
+
+    version: Text
+    """Adapter to ask for."""
+    digest: Text
+    """Of its weights."""
+    previous: Text
+    """Adapter to ask for where the engine does not know `version`."""
+    previous_digest: Text
+    """Of its weights."""
+    anchor: Text
+    """v0, asked for last."""
+    anchor_digest: Text
+    """Of its weights."""
+
+
+class _Variants(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    champion: VariantValue
+    control: VariantValue
+    anchor: VariantValue
+    candidate: VariantValue | None = None
+
+
+class _Flag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    state: Literal["ENABLED"]
+    variants: _Variants
+    defaultVariant: Literal["champion"]
+    targeting: dict[str, Any]
+
+
+class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    generation: int
+    salt: str
+    policy: str
+    candidate_share: int
+    anchor_share: int
+
+
+class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    flags: dict[str, _Flag]
+    metadata: _Metadata
+    schema: str = msgspec.field(name="$schema")
+
+
+def to_document(state: FlagState) -> dict[str, Any]:
+    """Return the flagd document of a state."""
+    champion, anchor = state.champion, state.anchor
+    variants = {
+        "champion": _value(champion, state.previous or anchor, anchor),
+        "control": _value(champion, state.previous or anchor, anchor),
+        "anchor": _value(anchor, champion, anchor),
+    }
+    if state.candidate is not None:
+        variants["candidate"] = _value(state.candidate, champion, anchor)
+    return {
+        "$schema": "https://flagd.dev/schema/v0/flags.json",
+        "flags": {
+            state.policy: {
+                "state": "ENABLED",
+                "variants": variants,
+                "defaultVariant": "champion",
+                "targeting": _targeting(state.shares),
+            }
+        },
+        "metadata": {
+            "generation": state.generation,
+            "salt": state.salt,
+            "policy": state.policy,
+            "candidate_share": state.shares.candidate,
+            "anchor_share": state.shares.anchor,
+        },
+    }
+
+
+def _value(served: ServedVersion, previous: ServedVersion, anchor: ServedVersion) -> dict[str, str]:
+    return {
+        "version": served.version,
+        "digest": served.digest,
+        "previous": previous.version,
+        "previous_digest": previous.digest,
+        "anchor": anchor.version,
+        "anchor_digest": anchor.digest,
+    }
+
+
+def _targeting(shares: Shares) -> dict[str, Any]:
+    """Compare `bucket`, and nothing else; a context without one is nobody's but the champion's.
+
+    The default of -1 matters: JavaScript's `null < 500` is true.
+    """
+    number = {"var": ["bucket", -1]}
+    top = shares.candidate + shares.anchor
+    clauses: list[Any] = []
+    if shares.candidate:
+        clauses += [{"<=": [0, number, shares.candidate - 1]}, str(Variant.CANDIDATE)]
+    if shares.anchor:
+        clauses += [{"<=": [shares.candidate, number, top - 1]}, str(Variant.ANCHOR)]
+    if shares.candidate:
+        clauses += [{"<=": [BUCKETS - shares.candidate, number, BUCKETS - 1]}, str(Variant.CONTROL)]
+    return {"if": [*clauses, str(Variant.CHAMPION)]} if clauses else {}
+
+
+def to_state(document: object) -> FlagState:
+    """Return what a document says, after checking all of it.
+
+    Raises ValueError with the path at fault: unknown or missing variants, missing digests, numbers
+    that are not whole, shares that do not fit, rules that say anything but the shares.
+    """
+    try:
+        parsed = msgspec.convert(document, _Document)
+        policy = parsed.metadata.policy
+        if list(parsed.flags) != [policy]:
+            raise ValueError(f"$.flags: {list(parsed.flags)} where only {policy!r} belongs")
+        state = msgspec.convert(_plain(parsed.flags[policy].variants, parsed.metadata), FlagState)
+    except msgspec.ValidationError as problem:
+        raise ValueError(f"flag document: {problem}") from problem
+    expected = to_document(state)
+    for part in ("variants", "targeting"):
+        given = document["flags"][policy][part]  # type: ignore[index]
+        if given != expected["flags"][policy][part]:
+            raise ValueError(
+                f"flag document: $.flags.{policy}.{part} is not what its metadata and versions"
+                f" ask for: {orjson.dumps(expected['flags'][policy][part]).decode()}"
+            )
+    return state
+
+
+def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
+    champion, candidate = variants.champion, variants.candidate
+    anchor = {"version": champion.anchor, "digest": champion.anchor_digest}
+    previous = {"version": champion.previous, "digest": champion.previous_digest}
+    return {
+        "policy": metadata.policy,
+        "generation": metadata.generation,
+        "salt": metadata.salt,
+        "champion": {"version": champion.version, "digest": champion.digest},
+        "anchor": anchor,
+        "candidate": None
+        if candidate is None
+        else {"version": candidate.version, "digest": candidate.digest},
+        "previous": None if previous == anchor else previous,
+        "shares": {"candidate": metadata.candidate_share, "anchor": metadata.anchor_share},
+    }
+
+
+def read_flags(path: Path) -> FlagState | None:
+    """Return what the file says; None where there is no file.
+
+    Raises ValueError, naming the file, where it is not a flag file of ours.
+    """
+    try:
+        return to_state(orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return None
+    except ValueError as problem:
+        raise ValueError(f"{path}: {problem}") from problem
+
+
+def write_flags(path: Path, document: dict[str, Any]) -> FlagState:
+    """Replace the flag file atomically and durably, read it back, and return what it says now.
+
+    Always a new file with the present time: flagd's file mode never sees one whose time goes back
+    (measured), so an old file is never restored. Raises ValueError, and writes nothing, for a
+    document that `to_state` refuses or a generation that does not grow; RuntimeError where what is
+    read back is not what was written (two writers).
+    """
+    state = to_state(document)
+    present = read_flags(path)
+    if present is not None and state.generation <= present.generation:
+        raise ValueError(
+            f"{path}: generation {state.generation} would not grow: the file is at"
+            f" {present.generation}"
+        )
+    raw = orjson.dumps(document, option=orjson.OPT_INDENT_2)
+    _replace(path, raw)
+    if path.read_bytes() != raw:
+        raise RuntimeError(f"{path}: another writer replaced it; a flag file has one writer")
+    return state
+
+
+def _replace(path: Path, raw: bytes) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    aside = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(raw)
+            file.flush()
+            os.fchmod(file.fileno(), 0o644)
+            os.fsync(file.fileno())
+        aside.replace(path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

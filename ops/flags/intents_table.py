@@ -1,0 +1,53 @@
+"""Intents: what the flag file is to say; the store decides and the file only projects (CONTRACTS 22).
+
+Commit the intent, write the file, read it back, confirm.
+"""
+
+import msgspec
+
+from ...streams.state.transaction import Transaction
+from .flag_file import FlagState
+
+
+def intend(tx: Transaction, state: FlagState, now: float) -> None:
+    """Write down what the file is to say; its generation must be new."""
+    tx.execute(
+        "INSERT INTO flag_intents VALUES (?, ?, ?, ?, NULL)",
+        (state.policy, state.generation, msgspec.json.encode(state).decode(), now),
+    )
+
+
+def newest(tx: Transaction, policy: str) -> tuple[FlagState, bool] | None:
+    """Return the last intent and whether the file was confirmed to say it."""
+    row = tx.execute(
+        "SELECT record, confirmed_at FROM flag_intents WHERE policy = ?"
+        " ORDER BY generation DESC LIMIT 1",
+        (policy,),
+    ).fetchone()
+    if row is None:
+        return None
+    return msgspec.json.decode(row[0], type=FlagState), row[1] is not None
+
+
+def confirmed(tx: Transaction, policy: str) -> FlagState | None:
+    """Return the last intent that the file was confirmed to say."""
+    row = tx.execute(
+        "SELECT record FROM flag_intents WHERE policy = ? AND confirmed_at IS NOT NULL"
+        " ORDER BY generation DESC LIMIT 1",
+        (policy,),
+    ).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=FlagState)
+
+
+def confirm(tx: Transaction, policy: str, generation: int, now: float) -> None:
+    """Write down that the file was read back and says this generation.
+
+    Raises ValueError for a generation that was never intended.
+    """
+    changed = tx.execute(
+        "UPDATE flag_intents SET confirmed_at = COALESCE(confirmed_at, ?)"
+        " WHERE policy = ? AND generation = ?",
+        (now, policy, generation),
+    )
+    if changed.rowcount != 1:
+        raise ValueError(f"flag generation {generation} of {policy} was never intended")

@@ -1,0 +1,68 @@
+"""Projection: what the tables of a release say must be true of flag file and engines."""
+
+from ...learner.candidate import Candidate
+from ...streams.state.transaction import Transaction
+from ..flags import intents_table
+from ..flags.assignment import BUCKETS, ServedVersion, Shares
+from ..flags.flag_file import FlagState
+from . import candidates_table, champions_table, rollouts_table
+from .settings import RolloutSettings
+
+
+def should_be_loaded(
+    tx: Transaction, policy: str, settings: RolloutSettings, now: float
+) -> dict[str, Candidate]:
+    """Return all that every engine should hold, by version.
+
+    Champion, previous, anchor, the version of the rollout under way, and those that lost their
+    users a moment ago, for requests under way.
+    """
+    named = [
+        champions_table.champion(tx, policy),
+        champions_table.previous(tx, policy),
+        candidates_table.first(tx, policy),
+    ]
+    for rollout in rollouts_table.history(tx, policy, limit=8):
+        lingers = now < rollout.entered_at + settings.linger_seconds
+        if not rollout.ended or (lingers and rollout.has_served):
+            named.append(candidates_table.find(tx, policy, rollout.version))
+    return {candidate.version: candidate for candidate in named if candidate is not None}
+
+
+def flag_state(
+    tx: Transaction, policy: str, settings: RolloutSettings, generation: int
+) -> FlagState:
+    """Return what the flag file should say; v0 must be registered.
+
+    The salt is the candidate's version, so that each experiment draws its users anew; between
+    experiments it stays, so that the anchor keeps its users.
+    """
+    champion, anchor = champions_table.champion(tx, policy), candidates_table.first(tx, policy)
+    assert champion is not None, f"{policy}: v0 was never registered"
+    assert anchor is not None, f"{policy}: v0 was never registered"
+    rollout, newest = rollouts_table.current(tx, policy), intents_table.newest(tx, policy)
+    salt = champion.version if newest is None else newest[0].salt
+    candidate, share = None, 0.0
+    if rollout is not None and rollout.serving:
+        candidate = candidates_table.find(tx, policy, rollout.version)
+        salt, share = rollout.version, settings.steps[min(rollout.step, len(settings.steps) - 1)]
+    return FlagState(
+        policy=policy,
+        generation=generation,
+        salt=salt,
+        champion=_served(champion),
+        anchor=_served(anchor),
+        candidate=None if candidate is None else _served(candidate),
+        previous=_optional(champions_table.previous(tx, policy)),
+        shares=Shares(
+            candidate=round(share * BUCKETS), anchor=round(settings.anchor_share * BUCKETS)
+        ),
+    )
+
+
+def _served(candidate: Candidate) -> ServedVersion:
+    return ServedVersion(version=candidate.version, digest=candidate.digest)
+
+
+def _optional(candidate: Candidate | None) -> ServedVersion | None:
+    return None if candidate is None else _served(candidate)

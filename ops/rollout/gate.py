@@ -1,0 +1,134 @@
+"""Gate: what a candidate must show before it meets anybody."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+import msgspec
+
+from ...learner.candidate import Candidate
+from .verdict import Outcome, Verdict
+
+
+class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the gate asks for."""
+
+    margin: float = 0.05
+    """How much worse than what was served the held-out estimate may be, in reward."""
+    z: float = 1.64
+    """Standard errors of doubt in the candidate's favour: only clear loss fails (5 %, one-sided)."""
+    min_effective: float = 8.0
+    """Effective sample size below which the held-out estimate says nothing."""
+    require_held_out: bool = False
+    """Whether a candidate without a usable estimate waits for ever instead of going on."""
+    probe_tolerance: float = 0.05
+    """Largest difference of a probe's log-probability, per token, that is still the same bits."""
+    replicas: int = 1
+    """Fewest engine replicas that must serve it."""
+
+    def __post_init__(self) -> None:
+        if self.margin < 0 or self.z < 0 or self.probe_tolerance <= 0 or self.replicas < 1:
+            raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
+
+
+class Proof(Protocol):
+    """What one engine replica was seen to serve under the candidate's name."""
+
+    @property
+    def url(self) -> str:
+        """The replica."""
+
+    @property
+    def served(self) -> bool:
+        """Whether it answered the probe with the right bits."""
+
+    @property
+    def difference(self) -> float | None:
+        """Largest log-probability difference per token; None where it did not answer."""
+
+    @property
+    def reason(self) -> str:
+        """What went wrong; empty where it served."""
+
+
+def judge(
+    candidate: Candidate,
+    *,
+    adapter_problem: str | None,
+    proofs: Sequence[Proof],
+    settings: GateSettings,
+) -> Verdict:
+    """Return FAIL for wrong bits, non-finite numbers or clear loss on held-out episodes.
+
+    WAIT while a replica has not shown that it serves the candidate. Held-out evidence that is
+    missing or rests on too few episodes does not fail: the reason says so and the canary decides,
+    unless the settings require it (NODATA then). `adapter_problem` is what reading the adapter's
+    files found: wrong digest, NaN, wrong shape.
+    """
+    numbers = dict(_numbers(candidate, proofs))
+    guilty = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
+    held_out, outcome = _held_out(candidate, settings)
+    if outcome is Outcome.FAIL:
+        guilty.append(held_out)
+    if guilty:
+        return Verdict(outcome=Outcome.FAIL, reasons=tuple(guilty), numbers=numbers)
+    missing = [
+        f"{proof.url} does not serve it: {proof.reason}" for proof in proofs if not proof.served
+    ]
+    if len(proofs) < settings.replicas:
+        missing.append(f"{len(proofs)} replicas were probed of at least {settings.replicas}")
+    if missing:
+        return Verdict(outcome=Outcome.WAIT, reasons=tuple(missing), numbers=numbers)
+    return Verdict(outcome=outcome, reasons=(held_out,), numbers=numbers)
+
+
+def _broken(candidate: Candidate, adapter_problem: str | None) -> Iterator[str]:
+    if adapter_problem is not None:
+        yield f"adapter: {adapter_problem}"
+    if not candidate.version.endswith(f"-{candidate.digest[:8]}"):
+        yield f"its name {candidate.version} does not carry its digest {candidate.digest[:8]}"
+    for name, value in candidate.metrics.items():
+        if not math.isfinite(value):
+            yield f"metric {name} is {value}"
+    if any(not math.isfinite(value) for value in candidate.probe.logprobs):
+        yield "the probe's log-probabilities are not finite"
+
+
+def _wrong_bits(proofs: Sequence[Proof], settings: GateSettings) -> Iterator[str]:
+    for proof in proofs:
+        off = proof.difference
+        if off is not None and math.isfinite(off) and abs(off) > settings.probe_tolerance:
+            yield f"{proof.url} serves other bits: log-probability off by {off:.3g}"
+
+
+def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, Outcome]:
+    """Return what held-out episodes say, and what follows from it alone."""
+    absent = Outcome.NODATA if settings.require_held_out else Outcome.PASS
+    seen = candidate.held_out
+    if seen is None:
+        return "held-out: nothing was held out; the canary decides", absent
+    if not all(map(math.isfinite, (seen.behaviour, seen.estimate, seen.standard_error))):
+        return f"held-out: the estimate is not finite: {seen.estimate}", Outcome.FAIL
+    effective = seen.effective_sample_size
+    if not effective >= settings.min_effective:
+        return (
+            f"held-out: {effective:.1f} effective of {seen.count} episodes, below"
+            f" {settings.min_effective:g}; the canary decides"
+        ), absent
+    said = (
+        f"held-out: estimate {seen.estimate:.3f} +- {seen.standard_error:.3f} against"
+        f" {seen.behaviour:.3f} served, margin {settings.margin:g}"
+    )
+    best = seen.estimate + settings.z * seen.standard_error
+    return said, Outcome.FAIL if best < seen.behaviour - settings.margin else Outcome.PASS
+
+
+def _numbers(candidate: Candidate, proofs: Sequence[Proof]) -> Iterator[tuple[str, float]]:
+    yield "gate/replicas", float(sum(proof.served for proof in proofs))
+    seen = candidate.held_out
+    if seen is not None:
+        yield "gate/held_out_count", float(seen.count)
+        yield "gate/behaviour", seen.behaviour
+        yield "gate/estimate", seen.estimate
+        yield "gate/standard_error", seen.standard_error
+        yield "gate/effective_sample_size", seen.effective_sample_size

@@ -1,0 +1,129 @@
+"""Guardrail: measured bounds whose breach takes a candidate back, and what they are measured on."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from .sequential_tests import UserSums, harm, sample_ratio
+from .verdict import Outcome, Verdict
+
+
+class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Bounds on a candidate, watched at every look and in every stage."""
+
+    alpha_harm: float = 0.05
+    """Probability, over all looks, to accuse a candidate that is not worse."""
+    harm_users: int = 30
+    """Users per variant before rewards may accuse. From 10 on, 3 % false alarms were measured."""
+    harm_tolerance: float = 0.0
+    """How much worse, in reward, is still not harm."""
+    srm_alpha: float = 0.001
+    """Probability, over all looks, to call a right split of users wrong."""
+    srm_action: Literal["hold", "rollback"] = "hold"
+    """A wrong split means broken measurement, not a bad candidate: never promoted, never blamed."""
+    max_error_share: float = 0.02
+    """Share of failed requests that the candidate may have above the control."""
+    max_empty_share: float = 0.05
+    """Likewise for answers that are empty or cut short."""
+    min_bad: int = 5
+    """Failed requests, or empty answers, before either share may accuse."""
+
+    def __post_init__(self) -> None:
+        for name in ("alpha_harm", "srm_alpha"):
+            if not 0 < getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie between 0 and 1")
+        for name in ("harm_tolerance", "max_error_share", "max_empty_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
+        if self.harm_users < 2 or self.min_bad < 1:
+            raise ValueError("harm_users must be at least 2 and min_bad at least 1")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VariantObservation:
+    """What one variant did since the rollout's salt is in use."""
+
+    sums: UserSums = field(default_factory=UserSums)
+    """Over users with rewarded episodes, by the variant of their first exposure."""
+    exposed_users: int = 0
+    """Users really served by the variant, rewarded or not."""
+    requests: int = 0
+    """Requests served; while a promoted version bakes, all requests that it serves."""
+    errors: int = 0
+    """Requests that failed."""
+    empty: int = 0
+    """Answers that were empty or cut short."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What one look at a rollout sees. The control is of equal size and runs at the same time."""
+
+    candidate: VariantObservation = field(default_factory=VariantObservation)
+    """Users served the new version."""
+    control: VariantObservation = field(default_factory=VariantObservation)
+    """Users served the champion meanwhile."""
+
+
+def technical(seen: Observation, settings: GuardrailSettings) -> tuple[str, ...]:
+    """Return what breaks without any statistics: k bad of n, more than the control has."""
+    reasons = []
+    for what, ours, theirs, allowed in (
+        ("failed requests", seen.candidate.errors, seen.control.errors, settings.max_error_share),
+        ("empty answers", seen.candidate.empty, seen.control.empty, settings.max_empty_share),
+    ):
+        share = ours / max(1, seen.candidate.requests)
+        usual = theirs / max(1, seen.control.requests)
+        if ours >= settings.min_bad and share > usual + allowed:
+            reasons.append(
+                f"{what}: {ours} of {seen.candidate.requests} ({share:.1%}), the control has"
+                f" {usual:.1%}, allowed are {allowed:.1%} more"
+            )
+    return tuple(reasons)
+
+
+def split_e_value(seen: Observation) -> float:
+    """Return the e-value against candidate and control drawing users equally."""
+    return sample_ratio((seen.candidate.exposed_users, seen.control.exposed_users), (1.0, 1.0))
+
+
+def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_users: int) -> Verdict:
+    """Return FAIL on harm or breakage, NODATA where nobody was served, WAIT otherwise.
+
+    The harm test is one-sided and user-level; it and promotion are different tests.
+    """
+    if seen is None:
+        return Verdict(outcome=Outcome.NODATA, reasons=("nothing was observed",))
+    look = harm(
+        seen.candidate.sums,
+        seen.control.sums,
+        alpha=settings.alpha_harm,
+        planned_users=planned_users,
+        tolerance=settings.harm_tolerance,
+    )
+    numbers = {
+        "ab/diff": look.difference,
+        "ab/standard_error": look.standard_error,
+        "ab/harm_bound": look.high,
+        "ab/users_candidate": float(seen.candidate.sums.users),
+        "ab/users_control": float(seen.control.sums.users),
+        "ab/exposed_candidate": float(seen.candidate.exposed_users),
+        "ab/exposed_control": float(seen.control.exposed_users),
+        "ab/srm_e_value": split_e_value(seen),
+    }
+    numbers = {name: value for name, value in numbers.items() if abs(value) < float("inf")}
+    reasons = technical(seen, settings)
+    users = min(seen.candidate.sums.users, seen.control.sums.users)
+    if look.holds and users >= settings.harm_users:
+        worse = (
+            f"harm: reward {look.difference:+.3f} against the control, at most {look.high:+.3f}"
+            f" (alpha {settings.alpha_harm:g}), {users} users per variant or more"
+        )
+        reasons = (*reasons, worse)
+    if reasons:
+        return Verdict(outcome=Outcome.FAIL, reasons=reasons, numbers=numbers)
+    if not seen.candidate.exposed_users:
+        nobody = "nobody has been served the candidate yet"
+        return Verdict(outcome=Outcome.NODATA, reasons=(nobody,), numbers=numbers)
+    return Verdict(outcome=Outcome.WAIT, numbers=numbers)

@@ -1,0 +1,95 @@
+"""Rollouts: the table of releases under way and past, and of what the learner owes after them."""
+
+import msgspec
+
+from ...streams.state.transaction import Transaction
+from .record import Rollout
+
+
+class Return(msgspec.Struct, frozen=True, kw_only=True):
+    """What the learner owes after a version was refused for cause (CONTRACTS 19)."""
+
+    refused_version: str
+    """The version that must not be trained from."""
+    refused_sequence: int
+    """Its checkpoint."""
+    to_sequence: int
+    """The champion's checkpoint, to go back to."""
+    reason: str
+    """Why it was refused."""
+
+
+def current(tx: Transaction, policy: str) -> Rollout | None:
+    """Return the rollout that has not ended."""
+    row = tx.execute(
+        "SELECT record FROM rollouts WHERE policy = ? AND ended = 0", (policy,)
+    ).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Rollout)
+
+
+def find(tx: Transaction, policy: str, version: str) -> Rollout | None:
+    """Return a version's rollout."""
+    row = tx.execute(
+        "SELECT record FROM rollouts WHERE policy = ? AND version = ?", (policy, version)
+    ).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Rollout)
+
+
+def history(tx: Transaction, policy: str, limit: int = 1_000_000) -> list[Rollout]:
+    """Return the last rollouts, oldest first."""
+    rows = tx.execute(
+        "SELECT record FROM rollouts WHERE policy = ? ORDER BY number DESC LIMIT ?",
+        (policy, limit),
+    ).fetchall()
+    return [msgspec.json.decode(row[0], type=Rollout) for row in reversed(rows)]
+
+
+def save(tx: Transaction, policy: str, rollout: Rollout) -> None:
+    """Write a rollout down, a new one as the last."""
+    row = tx.execute(
+        "SELECT COALESCE(MAX(number), 0) FROM rollouts WHERE policy = ?", (policy,)
+    ).fetchone()
+    tx.execute(
+        "INSERT INTO rollouts VALUES (?, ?, ?, ?, ?) ON CONFLICT (policy, version)"
+        " DO UPDATE SET ended = excluded.ended, record = excluded.record",
+        (
+            *(policy, rollout.version, row[0] + 1, int(rollout.ended)),
+            msgspec.json.encode(rollout).decode(),
+        ),
+    )
+
+
+def ask_return(tx: Transaction, policy: str, owed: Return, now: float) -> None:
+    """Write down that the learner must go back."""
+    tx.execute(
+        "INSERT INTO learner_returns VALUES (?, ?, ?, ?, ?, ?, NULL)"
+        " ON CONFLICT (policy, refused_version) DO NOTHING",
+        (
+            *(policy, owed.refused_version, owed.refused_sequence, owed.to_sequence),
+            *(owed.reason, now),
+        ),
+    )
+
+
+def must_return(tx: Transaction, policy: str) -> Return | None:
+    """Return what is still owed; of several the one that goes back furthest."""
+    row = tx.execute(
+        "SELECT refused_version, refused_sequence, to_sequence, reason FROM learner_returns"
+        " WHERE policy = ? AND done_at IS NULL ORDER BY to_sequence, refused_sequence LIMIT 1",
+        (policy,),
+    ).fetchone()
+    if row is None:
+        return None
+    version, refused, target, reason = row
+    return Return(
+        refused_version=version, refused_sequence=refused, to_sequence=target, reason=reason
+    )
+
+
+def returned(tx: Transaction, policy: str, to: int, now: float) -> None:
+    """Write down that nothing is owed any more but what leads further back."""
+    tx.execute(
+        "UPDATE learner_returns SET done_at = ?"
+        " WHERE policy = ? AND done_at IS NULL AND to_sequence >= ?",
+        (now, policy, to),
+    )

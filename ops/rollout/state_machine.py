@@ -1,0 +1,211 @@
+"""Rollout: the staged release of a candidate, as a pure function of what was seen and the time.
+
+offered -> gated -> canary (step by step) -> promoted -> settled
+   |         |         |                        |
+   |         |         +-- harm or breakage ----+--> rolled_back   (digest quarantined)
+   +-- gate says FAIL ------------------------------> quarantined  (never served)
+   +---------+---------+-- out of time -------------> superseded   (by its child; not guilty)
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from .guardrail import Observation, guard, split_e_value
+from .record import Move, Rollout, Stage
+from .sequential_tests import noninferior
+from .settings import RolloutSettings
+from .verdict import Outcome, Verdict
+
+
+def begin(
+    version: str, digest: str, control: str, *, now: float, settings: RolloutSettings
+) -> Rollout:
+    """Return a rollout at its first stage."""
+    return Rollout(
+        version=version,
+        digest=digest,
+        control=control,
+        stage=Stage.OFFERED,
+        entered_at=now,
+        deadline=now + settings.gate_seconds,
+        verdict=Verdict(outcome=Outcome.WAIT, reasons=("not judged yet",)),
+        trail=(Move(stage=Stage.OFFERED, step=0, at=now, reason=f"against {control}"),),
+    )
+
+
+def gated(rollout: Rollout, verdict: Verdict, now: float, settings: RolloutSettings) -> Rollout:
+    """Return the rollout after the gate spoke; only an offered one listens."""
+    if rollout.stage is not Stage.OFFERED:
+        return rollout
+    rollout = msgspec.structs.replace(rollout, verdict=verdict)
+    if verdict.outcome is Outcome.PASS:
+        reason = verdict.reason or "the gate found nothing"
+        return _move(rollout, Stage.GATED, now, reason, deadline=now + settings.gate_seconds)
+    if verdict.outcome is Outcome.FAIL:
+        return _refuse(rollout, Stage.QUARANTINED, now, verdict.reason)
+    return _unless_late(rollout, now)
+
+
+def advance(
+    rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
+) -> Rollout:
+    """Return the rollout after one look: at most one move, none once it has ended.
+
+    Abort beats promotion, and promotion beats the deadline.
+    """
+    if rollout.ended:
+        return rollout
+    return _ADVANCES[rollout.stage](rollout, seen, now, settings)
+
+
+def taken_back(rollout: Rollout, reason: str, now: float) -> Rollout:
+    """Return the rollout as refused for cause, whatever its stage: a person says so."""
+    return _refuse(rollout, Stage.ROLLED_BACK, now, reason)
+
+
+def superseded(rollout: Rollout, reason: str, now: float) -> Rollout:
+    """Return the rollout as ended without guilt, unless it has ended already."""
+    return rollout if rollout.ended else _move(rollout, Stage.SUPERSEDED, now, reason)
+
+
+def _offered(
+    rollout: Rollout, _seen: Observation | None, now: float, _settings: RolloutSettings
+) -> Rollout:
+    return _unless_late(rollout, now)
+
+
+def _gated(
+    rollout: Rollout, _seen: Observation | None, now: float, settings: RolloutSettings
+) -> Rollout:
+    if now >= rollout.deadline:
+        return _unless_late(rollout, now)
+    deadline = now + settings.deadline_seconds
+    return _move(rollout, Stage.CANARY, now, _share(settings, 0), deadline=deadline)
+
+
+def _canary(
+    rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
+) -> Rollout:
+    verdict = guard(seen, settings.guardrail, planned_users=settings.planned_users)
+    broken = seen is not None and split_e_value(seen) >= 1 / settings.guardrail.srm_alpha
+    broken = broken or rollout.split_broken
+    rollout = msgspec.structs.replace(
+        rollout, verdict=verdict, looks=rollout.looks + 1, split_broken=broken
+    )
+    if verdict.outcome is Outcome.FAIL:
+        return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
+    if broken:
+        return _on_broken_split(rollout, now, settings)
+    if seen is None or now < rollout.entered_at + settings.step_seconds:
+        return _unless_late(rollout, now)
+    if rollout.step + 1 < len(settings.steps):
+        return _next_step(rollout, seen, now, settings)
+    return _last_step(rollout, seen, now, settings)
+
+
+def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
+    reason = (
+        "the users are not split equally between candidate and control:"
+        f" {rollout.verdict.numbers.get('ab/exposed_candidate', 0):.0f} against"
+        f" {rollout.verdict.numbers.get('ab/exposed_control', 0):.0f}"
+    )
+    if settings.guardrail.srm_action == "rollback":
+        return _move(rollout, Stage.ROLLED_BACK, now, reason)
+    verdict = msgspec.structs.replace(rollout.verdict, outcome=Outcome.WAIT, reasons=(reason,))
+    return _unless_late(msgspec.structs.replace(rollout, verdict=verdict), now)
+
+
+def _next_step(
+    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
+) -> Rollout:
+    if min(seen.candidate.exposed_users, seen.control.exposed_users) < settings.step_users:
+        return _unless_late(rollout, now)
+    reason = _share(settings, rollout.step + 1)
+    return _move(
+        rollout, Stage.CANARY, now, reason, step=rollout.step + 1, deadline=rollout.deadline
+    )
+
+
+def _last_step(
+    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
+) -> Rollout:
+    look = noninferior(
+        seen.candidate.sums,
+        seen.control.sums,
+        margin=settings.margin,
+        alpha=settings.alpha_promote,
+        planned_users=settings.planned_users,
+    )
+    users = min(seen.candidate.sums.users, seen.control.sums.users)
+    numbers = rollout.verdict.numbers
+    if look.low > float("-inf"):
+        numbers = {**numbers, "ab/promote_bound": look.low}
+    passed = look.holds and users >= settings.min_users
+    reason = (
+        f"reward {look.difference:+.3f} against the control, at least {look.low:+.3f}"
+        f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
+        " or more"
+    )
+    outcome = Outcome.PASS if passed else rollout.verdict.outcome
+    verdict = Verdict(outcome=outcome, reasons=(reason,), numbers=numbers)
+    rollout = msgspec.structs.replace(rollout, verdict=verdict)
+    if not passed:
+        return _unless_late(rollout, now)
+    return _move(rollout, Stage.PROMOTED, now, reason, deadline=now + settings.bake_seconds)
+
+
+def _promoted(
+    rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
+) -> Rollout:
+    if seen is not None:
+        verdict = guard(seen, settings.guardrail, planned_users=settings.planned_users)
+        rollout = msgspec.structs.replace(rollout, verdict=verdict, looks=rollout.looks + 1)
+        if verdict.outcome is Outcome.FAIL:
+            return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
+    if now < rollout.deadline:
+        return rollout
+    return _move(rollout, Stage.SETTLED, now, "no late evidence against it")
+
+
+_ADVANCES: dict[Stage, Callable[[Rollout, Observation | None, float, RolloutSettings], Rollout]] = {
+    Stage.OFFERED: _offered,
+    Stage.GATED: _gated,
+    Stage.CANARY: _canary,
+    Stage.PROMOTED: _promoted,
+}
+
+
+def _share(settings: RolloutSettings, step: int) -> str:
+    return f"{settings.steps[step]:.1%} of users, step {step + 1} of {len(settings.steps)}"
+
+
+def _unless_late(rollout: Rollout, now: float) -> Rollout:
+    if now < rollout.deadline:
+        return rollout
+    reason = f"out of time as {rollout.stage}: {rollout.verdict.reason or 'nothing was decided'}"
+    return _move(rollout, Stage.SUPERSEDED, now, reason)
+
+
+def _refuse(rollout: Rollout, stage: Stage, now: float, reason: str) -> Rollout:
+    return msgspec.structs.replace(_move(rollout, stage, now, reason), quarantine=True)
+
+
+def _move(
+    rollout: Rollout,
+    stage: Stage,
+    now: float,
+    reason: str,
+    *,
+    step: int = 0,
+    deadline: float = 0.0,
+) -> Rollout:
+    move = Move(stage=stage, step=step, at=now, reason=reason)
+    return msgspec.structs.replace(
+        rollout,
+        stage=stage,
+        step=step,
+        entered_at=now,
+        deadline=deadline,
+        trail=(*rollout.trail, move),
+    )

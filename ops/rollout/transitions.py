@@ -1,0 +1,60 @@
+"""Aftermath: what follows in the tables when a rollout moves."""
+
+from ...learner.candidate import Candidate
+from ...streams.state.transaction import Transaction
+from . import candidates_table, champions_table, rollouts_table
+from .record import Rollout, Stage
+from .rollouts_table import Return
+
+
+def keep(
+    tx: Transaction, policy: str, before: Rollout | None, after: Rollout, now: float
+) -> Rollout:
+    """Save a rollout, and all that follows from its having moved; return it."""
+    if after == before:
+        return after
+    rollouts_table.save(tx, policy, after)
+    if before is not None and after.stage is before.stage:
+        return after
+    reason = after.trail[-1].reason
+    if after.stage is Stage.PROMOTED:
+        champions_table.crown(tx, policy, after.version, reason, now)
+        candidates_table.close(tx, policy, after.version, after.stage, reason)
+    elif after.ended:
+        candidates_table.close(tx, policy, after.version, after.stage, reason)
+        if after.stage is not Stage.SETTLED:
+            _give_up(tx, policy, after, reason, now)
+    return after
+
+
+def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: float) -> None:
+    """Give the throne back where the version had it; where it is guilty, cut off its line."""
+    version = candidates_table.find(tx, policy, rollout.version)
+    if rollout.quarantine:
+        candidates_table.quarantine(tx, policy, version, reason, now)
+    champion = champions_table.champion(tx, policy)
+    if champion == version:
+        champion = champions_table.previous(tx, policy)
+        assert champion is not None, f"{rollout.version} reigned first"
+        champions_table.crown(tx, policy, champion.version, f"{rollout.version}: {reason}", now)
+    assert champion is not None, f"{policy}: v0 was never registered"
+    if not rollout.quarantine:
+        return
+    for child in candidates_table.waiting(tx, policy):
+        if child.sequence > version.sequence:
+            gone = f"made from {rollout.version}, which was refused"
+            candidates_table.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
+    owe_return(tx, policy, version, champion, reason, now)
+
+
+def owe_return(
+    tx: Transaction, policy: str, refused: Candidate, to: Candidate, reason: str, now: float
+) -> None:
+    """Write down that the learner, which stands on a refused version, must go back to another."""
+    owed = Return(
+        refused_version=refused.version,
+        refused_sequence=refused.sequence,
+        to_sequence=to.sequence,
+        reason=reason,
+    )
+    rollouts_table.ask_return(tx, policy, owed, now)

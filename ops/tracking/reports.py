@@ -1,0 +1,75 @@
+"""Reporting: what of the loop is shown in MLflow. A mirror: it never decides and never blocks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ...learner.candidate import Manifest
+from ...learner.checkpoint.folder import checkpoint_path
+from ...streams.state.sqlite import Store
+from ..rollout.controller import RolloutController
+from ..rollout.record import Rollout, Stage
+from .mirror import Mirror
+
+
+def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> None:
+    """Show a new version as a nested run with its adapter, lineage in the tags."""
+    if manifest.parent_sequence is not None and manifest.batch_id not in manifest.applied:
+        return
+    tags = {
+        "parent_sequence": str(manifest.parent_sequence),
+        "digest": manifest.digest,
+        "base_digest": manifest.base_digest,
+        "reward_spec": manifest.spec_version,
+        "batch": str(manifest.batch_id),
+        "batch_hash": manifest.batch_hash,
+        "offsets": ", ".join(f"{where}:{at}" for where, at in sorted(manifest.offsets.items())),
+    }
+    params = {
+        "episodes": str(len(manifest.episode_ids)),
+        "held_out": str(len(manifest.held_out_ids)),
+    }
+    mirror.candidate(
+        manifest.version,
+        tags,
+        params,
+        {**manifest.metrics, "learner/seconds": manifest.seconds},
+        checkpoint_path(checkpoints, manifest.sequence) / manifest.version,
+        manifest.created_at,
+    )
+    if manifest.parent_sequence is None:
+        mirror.outcome(manifest.version, "anchor", "the first version")
+
+
+def rollout_reporter(
+    mirror: Mirror, store: Store, controller: RolloutController
+) -> Callable[[Rollout], None]:
+    """Return what to call at each move of a rollout: it shows metrics, outcome and aliases."""
+
+    def report(rollout: Rollout) -> None:
+        at = rollout.trail[-1].at if rollout.trail else rollout.entered_at
+        mirror.metrics(rollout.version, rollout.looks, rollout.verdict.numbers, at)
+        if rollout.ended or rollout.stage is Stage.PROMOTED:
+            why = rollout.trail[-1].reason if rollout.trail else ""
+            mirror.outcome(rollout.version, str(rollout.stage), why)
+        with store.reading() as view:
+            previous = controller.previous(view)
+            aliases = {
+                "champion": controller.champion(view).version,
+                "challenger": None if rollout.ended else rollout.version,
+                "previous": None if previous is None else previous.version,
+                "anchor": controller.anchor(view).version,
+            }
+        if rollout.stage is Stage.PROMOTED:
+            aliases["challenger"] = None
+        mirror.alias(aliases)
+
+    return report
+
+
+def look_reporter(mirror: Mirror) -> Callable[[Rollout, float], None]:
+    """Return what to call at each look at people on trial: their numbers become a curve."""
+
+    def report(rollout: Rollout, now: float) -> None:
+        mirror.metrics(rollout.version, rollout.looks, rollout.verdict.numbers, now)
+
+    return report

@@ -1,0 +1,37 @@
+"""Scorer: the reward spec as the join asks for it."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from ..streams.events.episode import Episode
+from ..streams.join.episodes_table import Scored
+from .spec import Spec, Weighed
+
+_ENCODE = msgspec.json.Encoder().encode
+
+
+class Scorer:
+    """Turns episodes into rows: reward, parts as JSON, and from when they may be trained on."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def __call__(self, episode: Episode) -> Scored | None:
+        """Return what the episode is worth, or None while nothing decisive is known."""
+        weighed = self.spec.weigh(episode)
+        if weighed is None:
+            return None
+        value, parts = weighed
+        wait = self.spec.ready_seconds(episode.generation.segment)
+        return Scored(
+            value=value,
+            parts=encode_parts(parts),
+            spec_version=self.spec.version,
+            ready_at=episode.received_at + wait if wait else 0.0,
+        )
+
+
+def encode_parts(parts: Iterable[Weighed]) -> bytes:
+    """Write every part with its value and weight: `{"accepted": [1.0, 1.0], "kept": [null, 1.0]}`."""
+    return _ENCODE({name: (value, weight) for name, value, weight in parts})

@@ -1,0 +1,24 @@
+"""Tool ok: did the tools that the answer called work, as far as that was the answer's to decide?"""
+
+from ..streams.events.episode import Episode
+from ..streams.events.signals import ErrorClass, ToolResult
+
+BLAMES_POLICY: frozenset[ErrorClass] = frozenset({"invalid_arguments", "unexpected_environment"})
+"""What the policy wrote or should have known. An outage, a person's stop, a timeout and what nobody
+has classified are not its doing: they count neither way."""
+
+
+def tool_ok(episode: Episode) -> float | None:
+    """Return the share of tool calls that worked, among those that worked or failed by the policy.
+
+    None where no call is left to judge by. A call that the tool refused is never left out: a policy
+    whose broken calls were dropped has learnt to make them where it would fail (Composer's report).
+    """
+    results = [
+        one.feedback.signal
+        for one in episode.feedback
+        if isinstance(one.feedback.signal, ToolResult)
+    ]
+    worked = sum(result.error_class is None for result in results)
+    failed = sum(result.error_class in BLAMES_POLICY for result in results)
+    return worked / (worked + failed) if worked + failed else None

@@ -1,0 +1,240 @@
+"""Event: one record on a topic, a generation or feedback on one (CONTRACTS 1 to 3).
+
+The envelope is CloudEvents 1.0, structured mode, JSON. `type` carries the schema version, so a
+record of a version that this build does not know is refused by name and never half-read.
+
+    {"specversion": "1.0", "id": "s1.g1", "source": "/gateway/eu-1", "type": "rlwd.generation.v1",
+     "time": "2026-11-21T12:00:00Z", "receivedtime": "2026-11-21T12:00:01Z", "subject": "s1.g1",
+     "data": {"generation_id": "s1.g1", "session_id": "s1", ...}}
+"""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from operator import attrgetter
+from typing import Annotated, Literal
+
+import msgspec
+
+from .limits import as_reason, check_depth, check_names, check_time
+from .signals import Identifier, Signal
+
+TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+"""What an engine's vocabulary and a learner's tensor both can hold."""
+
+
+class MalformedEvent(ValueError):
+    """A record that is not an event; the message names the field at fault."""
+
+
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """How the tokens of a generation were drawn."""
+
+    temperature: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
+    """0 is greedy; the learner divides its logits by it."""
+    top_p: float = 1.0
+    """Nucleus mass kept; below 1 the generation is excluded from the ratio lanes."""
+    top_k: int = -1
+    """Tokens kept; -1 or 0 keeps all."""
+    min_p: float = 0.0
+    """Least probability kept, relative to the likeliest token's."""
+    max_tokens: int | None = None
+    """Longest answer asked for."""
+    constrained: bool = False
+    """True where penalties, logit bias or a grammar bent the distribution."""
+
+
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Tokens that a generation read and wrote."""
+
+    prompt_tokens: int = 0
+    """Tokens read."""
+    completion_tokens: int = 0
+    """Tokens written."""
+
+
+class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What was served to whom, by which bits (CONTRACTS 2).
+
+    >>> Generation(generation_id="s1.g1", session_id="s1", policy="policy", version="policy@v000000-0",
+    ...            prompt_token_ids=(5, 6), completion_token_ids=(7, 8), logprobs=(-0.1, -2.0))
+    Raises ValueError, with the field's path, where lengths differ or a log-probability is above 0.
+    """
+
+    generation_id: Identifier
+    """Names the generation; feedback needs only this."""
+    session_id: Identifier
+    """Key of the topic: a session's events stay in order."""
+    parent_id: str | None = None
+    """The generation that this one answers to, within the session."""
+    tenant: str = "default"
+    """Whose traffic this is."""
+    user_hash: str = ""
+    """Keyed hash of the user; the user id itself never leaves the gateway."""
+    consent: bool = True
+    """False: counted, never trained on."""
+    segment: str = "default"
+    """Kind of work; the learner's baseline is tracked per segment."""
+    policy: str = "policy"
+    """Name of the policy, the same over all versions."""
+    version: str = ""
+    """Served adapter, `policy@v000017-3fa9c2e1`; empty where unknown."""
+    digest: str = ""
+    """SHA-256 of the served adapter's weights, hex; empty where unknown."""
+    base_digest: str = ""
+    """Digest of the base model."""
+    tokenizer_digest: str = ""
+    """Digest of the tokenizer."""
+    engine: str = ""
+    """The replica that answered."""
+    harness: str = ""
+    """Version of the product around the model."""
+    salt: str = ""
+    """Salt of the experiment under which the bucket was drawn."""
+    bucket: int = -1
+    """0 to 9,999 from salt and user; -1 where no flag was asked."""
+    variant: str = ""
+    """champion, candidate, control or anchor; what the flag returned."""
+    flag_generation: int = -1
+    """Generation of the flag file that decided."""
+    reason: str = ""
+    """Why this variant: the provider's reason, or `fallback`."""
+    fallback: bool = False
+    """True where the flagged version was not loaded and another one answered."""
+    prompt_token_ids: tuple[TokenId, ...] | None = None
+    """What the model read; None where the product could not capture it."""
+    completion_token_ids: tuple[TokenId, ...] | None = None
+    """What the model wrote; None where the product could not capture it."""
+    logprobs: tuple[float, ...] | None = None
+    """Log-probability of each completion token when it was drawn."""
+    logprobs_mode: Literal["processed", "raw", ""] = "processed"
+    """Processed is after the temperature; raw is before."""
+    text: str = ""
+    """The answer as the person saw it. Shown and compared, never trained on."""
+    choice: int = 0
+    """Index among the answers to one request."""
+    sampling: Sampling = Sampling()
+    """How the tokens were drawn."""
+    finish_reason: str = ""
+    """stop, length, abort, or as the engine said."""
+    usage: Usage = Usage()
+    """Tokens read and written."""
+    latency_seconds: float = 0.0
+    """Request received to last byte sent."""
+    mixed_versions: bool = False
+    """True where weights changed inside the generation."""
+    captured: bool = True
+    """False: the gateway admitted the request and died before its end (CONTRACTS 6)."""
+
+    def __post_init__(self) -> None:
+        check_logprobs(self.completion_token_ids, self.logprobs)
+
+
+def check_logprobs(tokens: Sequence[int] | None, logprobs: Sequence[float] | None) -> None:
+    """Refuse log-probabilities that cannot belong to these tokens.
+
+    Raises ValueError naming `$.data.logprobs`.
+    """
+    if logprobs is None:
+        return
+    if tokens is None:
+        raise ValueError("$.data.logprobs: given without $.data.completion_token_ids")
+    if len(tokens) != len(logprobs):
+        raise ValueError(
+            f"$.data.logprobs: {len(logprobs)} values for {len(tokens)} completion_token_ids"
+        )
+    # Engines round; a value a hair above 0 is their arithmetic, more is a wrong number.
+    if logprobs and not (max(logprobs) <= 1e-4 and math.isfinite(sum(logprobs))):
+        raise ValueError("$.data.logprobs: every value must be finite and at most 0")
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One thing that somebody did about a generation (CONTRACTS 3)."""
+
+    feedback_id: Identifier
+    """The client's own id; sending it again changes nothing."""
+    generation_id: Identifier
+    """What the feedback is about."""
+    session_id: Identifier
+    """Key of the topic."""
+    signal: Signal
+    """What was done."""
+    tenant: str = "default"
+    """Whose traffic this is."""
+    actor: Literal["person", "agent", "system"] = "person"
+    """Who did it."""
+    replaces: str | None = None
+    """An earlier feedback_id that this one takes the place of."""
+
+
+class GenerationEvent(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="rlwd.generation.v1"
+):
+    """CloudEvents envelope of a generation."""
+
+    id: Identifier
+    """With `source`, the identity that de-duplication knows."""
+    source: Identifier
+    """Who wrote the record."""
+    specversion: Literal["1.0"]
+    """Version of CloudEvents."""
+    time: datetime
+    """When it happened."""
+    receivedtime: datetime
+    """When it was received by whoever wrote it to the log."""
+    data: Generation
+    """The generation."""
+
+
+class FeedbackEvent(
+    msgspec.Struct, frozen=True, kw_only=True, gc=False, tag_field="type", tag="rlwd.feedback.v1"
+):
+    """CloudEvents envelope of feedback."""
+
+    id: Identifier
+    """With `source`, the identity that de-duplication knows."""
+    source: Identifier
+    """Who wrote the record."""
+    specversion: Literal["1.0"]
+    """Version of CloudEvents."""
+    time: datetime
+    """When the person acted."""
+    receivedtime: datetime
+    """When it was received; horizons are measured on this clock alone."""
+    data: Feedback
+    """The feedback."""
+
+
+Event = GenerationEvent | FeedbackEvent
+
+_NAMES: dict[type, tuple[str, ...]] = {
+    GenerationEvent: ("generation_id", "segment", "user_hash", "salt", "variant", "version"),
+    FeedbackEvent: ("generation_id", "feedback_id"),
+}
+"""What becomes a column, and is named in queries and indexes."""
+_NAMED = {kind: attrgetter(*fields) for kind, fields in _NAMES.items()}
+_DECODER = msgspec.json.Decoder(Event)
+_ENCODER = msgspec.json.Encoder()
+
+
+def decode_event(raw: bytes) -> Event:
+    """Parse and check one record in a single pass.
+
+    Raises MalformedEvent, naming the path of the field; unknown fields are ignored here.
+    """
+    try:
+        check_depth(raw)
+        event: Event = _DECODER.decode(raw)
+        check_time("$.time", event.time)
+        check_time("$.receivedtime", event.receivedtime)
+        fields = _NAMES[type(event)]
+        check_names("$.data.", fields, _NAMED[type(event)](event.data))
+    # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
+    except ValueError as problem:
+        raise MalformedEvent(as_reason(problem)) from problem
+    return event
+
+
+def encode_event(event: Event) -> bytes:
+    """Write one record; `decode_event` gives it back."""
+    return _ENCODER.encode(event)

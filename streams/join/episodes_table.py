@@ -1,0 +1,255 @@
+"""Episodes: the table where a generation and its feedback meet, whichever comes first (CONTRACTS 16)."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..events.episode import Episode, Timed
+from ..events.event import Feedback, GenerationEvent
+from ..state.bulk import by_ids, insert_rows
+from ..state.transaction import Transaction
+from .contents import load_contents
+
+EPISODES = """
+CREATE TABLE event_keys (
+    policy TEXT NOT NULL, digest BLOB NOT NULL, PRIMARY KEY (policy, digest));
+CREATE TABLE episodes (
+    policy TEXT NOT NULL, generation_id TEXT NOT NULL,
+    stage TEXT NOT NULL, fate TEXT NOT NULL, due REAL NOT NULL,
+    received REAL, day INTEGER, segment TEXT, user_hash TEXT, salt TEXT, variant TEXT, version TEXT,
+    empty INTEGER NOT NULL DEFAULT 0, payload BLOB,
+    reward REAL, parts BLOB, spec_version TEXT, revision INTEGER NOT NULL DEFAULT 0,
+    topic TEXT, partition INTEGER, "offset" INTEGER,
+    scored_at REAL, batch_id INTEGER, trained_version TEXT, late INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (policy, generation_id));
+CREATE INDEX episodes_due ON episodes (policy, stage, due);
+CREATE INDEX episodes_salt ON episodes (policy, salt);
+CREATE INDEX episodes_batch ON episodes (policy, batch_id);
+CREATE TABLE feedback (
+    policy TEXT NOT NULL, generation_id TEXT NOT NULL, feedback_id TEXT NOT NULL,
+    kind TEXT NOT NULL, acted REAL NOT NULL, received REAL NOT NULL, payload BLOB NOT NULL,
+    topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+    dead INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (policy, generation_id, feedback_id))
+"""
+"""Stages of a row:
+
+orphan  feedback came, its generation has not
+open    nothing decisive came yet; censored when `due` has been read past
+scored  it has a reward and waits for `due` to be ready
+ready   may be sealed into a batch
+sealed  in a batch; from here on a revision counts as after training
+closed  its fate is final
+"""
+
+INDEXES = """
+DROP INDEX episodes_salt;
+CREATE INDEX episodes_salt ON episodes (policy, salt) WHERE salt IS NOT NULL;
+DROP INDEX episodes_batch;
+CREATE INDEX episodes_batch ON episodes (policy, batch_id) WHERE batch_id IS NOT NULL
+"""
+"""What was never set is in no index."""
+
+_GENERATION = msgspec.json.Decoder(GenerationEvent)
+_FEEDBACK = msgspec.json.Decoder(Feedback)
+_NEW = (
+    "INSERT INTO episodes (policy, generation_id, received, day, segment, user_hash, salt, variant,"
+    ' version, empty, topic, partition, "offset", content, stage, fate, due, reward, parts,'
+    " spec_version, revision, scored_at) VALUES "
+)
+_MEET = (
+    " ON CONFLICT (policy, generation_id) DO UPDATE SET received = excluded.received,"
+    " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
+    " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
+    " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
+    ' "offset" = excluded."offset", content = excluded.content, stage = excluded.stage,'
+    " fate = excluded.fate, due = excluded.due, reward = excluded.reward, parts = excluded.parts,"
+    " spec_version = excluded.spec_version, revision = excluded.revision,"
+    " scored_at = excluded.scored_at WHERE episodes.received IS NULL"
+)
+
+
+class Standing(NamedTuple):
+    """How one row stands."""
+
+    stage: str
+    """As above."""
+    fate: str
+    """As in `fate.py`."""
+    batch_id: int | None
+    """The batch that it was sealed into."""
+    received: float | None
+    """When its generation was received; None where it has not come."""
+    content: int | None
+    """Where its content is; None where it is not held."""
+
+
+class NewRow(NamedTuple):
+    """What is written of a new generation beside what its record says."""
+
+    stage: str
+    """As above."""
+    fate: str
+    """As in `fate.py`."""
+    due: float
+    """Until when it waits."""
+    reward: float | None
+    """What it is worth, where that is known."""
+    parts: bytes | None
+    """The reward's parts, JSON."""
+    spec_version: str | None
+    """Version of the reward spec."""
+    revision: int
+    """1 with a reward, else 0."""
+    scored_at: float | None
+    """When it was looked at."""
+
+
+WORTHLESS = NewRow("open", "waiting", 0.0, None, None, None, 0, None)
+"""Nothing is known of what it is worth."""
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an episode was worth when it was last looked at."""
+
+    value: float
+    """In [0, 1]."""
+    parts: bytes
+    """The named parts, JSON."""
+    spec_version: str
+    """Version of the reward spec."""
+    ready_at: float
+    """Receive time, epoch seconds, from which it may be trained on; 0 is at once."""
+
+
+def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, tuple[Timed, ...]]:
+    """Return what came about each generation, in the order received; nothing where nothing came.
+
+    Feedback that another one replaces is left out.
+    """
+    found = defaultdict[str, list[Timed]](list)
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT generation_id, payload, acted, received FROM feedback"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
+            " ORDER BY received, feedback_id",
+            (policy, *chunk),
+        )
+        for generation_id, payload, acted, received in rows.fetchall():
+            found[generation_id].append(
+                Timed(feedback=_FEEDBACK.decode(payload), acted_at=acted, received_at=received)
+            )
+    return {generation_id: without_replaced(timed) for generation_id, timed in found.items()}
+
+
+def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Return feedback on one generation as `feedback_of` does."""
+    if len(timed) == 1:
+        return without_replaced(timed)
+    return without_replaced(
+        sorted(timed, key=lambda one: (one.received_at, one.feedback.feedback_id))
+    )
+
+
+def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Leave out what another one takes the place of."""
+    replaced = {one.feedback.replaces for one in timed}
+    if replaced == {None}:
+        return tuple(timed)
+    return tuple([one for one in timed if one.feedback.feedback_id not in replaced])
+
+
+def load_episodes(
+    tx: Transaction,
+    policy: str,
+    ids: Sequence[str],
+    feedback: Mapping[str, tuple[Timed, ...]] | None = None,
+) -> list[Episode]:
+    """Return episodes whose generation is known and still held, in the order of `ids`.
+
+    `feedback` is what `feedback_of` returned for them, where it was asked already.
+    """
+    if feedback is None:
+        feedback = feedback_of(tx, policy, ids)
+    held = load_contents(tx, policy, ids)
+    return [
+        Episode(
+            generation=_GENERATION.decode(held[name][0]).data,
+            received_at=held[name][1],
+            feedback=feedback.get(name, ()),
+        )
+        for name in ids
+        if name in held
+    ]
+
+
+def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Standing]:
+    """Return how these rows stand; nothing where there is none."""
+    found: dict[str, Standing] = {}
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT generation_id, stage, fate, batch_id, received, content FROM episodes"
+            f" WHERE policy = ? AND generation_id IN ({marks})",
+            (policy, *chunk),
+        )
+        found.update((name, Standing(*row)) for name, *row in rows.fetchall())
+    return found
+
+
+def put_generations(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Write generations, each a new row, or onto the one that its feedback waits in."""
+    insert_rows(tx, _NEW, rows, _MEET)
+
+
+def put_scores(
+    tx: Transaction, policy: str, scores: Iterable[tuple[Episode, Scored, str, str]], now: float
+) -> None:
+    """Write rewards, with stage and fate, as next revisions of what is not sealed yet."""
+    tx.executemany(
+        "UPDATE episodes SET reward = ?, parts = ?, spec_version = ?, revision = revision + 1,"
+        " scored_at = ?, stage = ?, fate = ?, due = ?"
+        " WHERE policy = ? AND generation_id = ? AND batch_id IS NULL",
+        [
+            (
+                scored.value,
+                scored.parts,
+                scored.spec_version,
+                now,
+                stage,
+                fate,
+                scored.ready_at,
+                policy,
+                episode.id,
+            )
+            for episode, scored, stage, fate in scores
+        ],
+    )
+
+
+def count_late(tx: Transaction, policy: str, ids: Iterable[str]) -> None:
+    """Count feedback that came after its episode was sealed or closed; it moves nothing."""
+    tx.executemany(
+        "UPDATE episodes SET late = late + 1 WHERE policy = ? AND generation_id = ?",
+        [(policy, generation_id) for generation_id in ids],
+    )
+
+
+def close(tx: Transaction, policy: str, ids: Iterable[str], fate: str) -> None:
+    """Give episodes their final fate."""
+    tx.executemany(
+        "UPDATE episodes SET stage = 'closed', fate = ? WHERE policy = ? AND generation_id = ?",
+        # In one order, so that two transactions never wait for each other in a circle.
+        [(fate, policy, generation_id) for generation_id in sorted(ids)],
+    )
+
+
+def count_fates(tx: Transaction, policy: str) -> dict[str, int]:
+    """Return how many generations ended how; the values sum to the generations known."""
+    rows = tx.execute(
+        "SELECT fate, COUNT(*) FROM episodes WHERE policy = ? AND received IS NOT NULL"
+        " GROUP BY fate ORDER BY fate",
+        (policy,),
+    )
+    return dict(rows.fetchall())

@@ -1,0 +1,123 @@
+"""Erasure: what a person said and did is forgotten; that somebody did something is still counted.
+
+The keyed hash of an erased user stays in a list of its own, so that records which are read later, or
+again, bring nothing back. Everywhere else a name drawn by chance takes its place, and counts of
+users stay what they were.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..log.claim_check import file_of
+from ..state.bulk import by_ids
+from ..state.transaction import Transaction, hold_out, row_lock
+from . import fate
+from .contents import forget_contents, load_contents
+from .retention import forget_feedback
+
+ERASED = """
+CREATE TABLE erased (
+    policy TEXT NOT NULL, user_hash TEXT NOT NULL, alias TEXT NOT NULL, at REAL NOT NULL,
+    PRIMARY KEY (policy, user_hash))
+"""
+
+
+ERASING = 0x726C7765
+"""Key of the lock between erasing and polls: `rlwe`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erased:
+    """What an erasure found."""
+
+    generations: int
+    """Answers to this person."""
+    versions: tuple[str, ...]
+    """Versions that had learned from some of them."""
+    batches: tuple[int, ...]
+    """Batches that hold some of them."""
+
+
+def erase(
+    tx: Transaction, policy: str, user_hash: str, now: float, data: Path | None = None
+) -> Erased:
+    """Forget a person, by the keyed hash that the gateway gave them; erasing again is harmless.
+
+    What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
+    the ledger still closes. `data` is the folder of what was too large for the log.
+    """
+    # No poll may be under way: it would not know, and what it brings could not be seen here.
+    hold_out(tx, ERASING, alone=True)
+    alias = _alias(tx, policy, user_hash, now)
+    rows = tx.execute(
+        "SELECT generation_id, stage, batch_id, trained_version FROM episodes"
+        " WHERE policy = ? AND user_hash IN (?, ?) ORDER BY generation_id" + row_lock(tx),
+        (policy, user_hash, alias),
+    ).fetchall()
+    ids = [row[0] for row in rows]
+    if data is not None:
+        _delete_files(tx, policy, ids, data)
+    forget_contents(tx, policy, ids)
+    for generation_id in ids:
+        forget_feedback(tx, policy, generation_id)
+    tx.executemany(
+        "UPDATE episodes SET stage = 'closed', fate = ? WHERE policy = ? AND generation_id = ?",
+        [
+            (fate.ERASED, policy, name)
+            for name, stage, *_ in rows
+            if stage not in ("sealed", "closed")
+        ],
+    )
+    tx.execute(
+        "UPDATE episodes SET user_hash = ? WHERE policy = ? AND user_hash = ?",
+        (alias, policy, user_hash),
+    )
+    return Erased(
+        generations=len(ids),
+        versions=tuple(sorted({version for *_, version in rows if version is not None})),
+        batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),
+    )
+
+
+def erased_users(tx: Transaction, policy: str) -> dict[str, str]:
+    """Return the hash of every erased user, and the name that took its place."""
+    rows = tx.execute("SELECT user_hash, alias FROM erased WHERE policy = ?", (policy,)).fetchall()
+    return dict(rows)
+
+
+def forget_feedback_on(
+    tx: Transaction, policy: str, ids: Sequence[str], erased: Mapping[str, str]
+) -> None:
+    """Keep no word of feedback that came about answers to people who were erased."""
+    names = set(erased.values())
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            f"SELECT generation_id, user_hash FROM episodes WHERE policy = ?"
+            f" AND generation_id IN ({marks})",
+            (policy, *chunk),
+        ).fetchall()
+        for generation_id, user in rows:
+            if user in names:
+                forget_feedback(tx, policy, generation_id)
+
+
+def known_to_poll(tx: Transaction, policy: str) -> dict[str, str]:
+    """Return `erased_users`, and let nobody be erased until the poll's transaction ends."""
+    hold_out(tx, ERASING, alone=False)
+    return erased_users(tx, policy)
+
+
+def _alias(tx: Transaction, policy: str, user_hash: str, now: float) -> str:
+    tx.execute(
+        "INSERT INTO erased (policy, user_hash, alias, at) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (policy, user_hash) DO NOTHING",
+        (policy, user_hash, f"erased-{secrets.token_hex(12)}", now),
+    )
+    return erased_users(tx, policy)[user_hash]
+
+
+def _delete_files(tx: Transaction, policy: str, ids: list[str], data: Path) -> None:
+    for payload, _ in load_contents(tx, policy, ids).values():
+        file_of(data, payload).unlink(missing_ok=True)

@@ -1,0 +1,202 @@
+"""Ingest: poll, join and score, all of a poll in one transaction (CONTRACTS 9 to 16)."""
+
+import gc
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import structlog
+
+from ..log import claim_check
+from ..log.ports import EventSink, EventSource, OffsetOutOfRange, Partition, Record
+from ..state.crash_points import Instant, reach
+from ..state.sqlite import Store
+from . import dead_letters, joiner, offsets, retention
+from .joiner import Ingested, Joiner
+from .offsets import StaleOffset
+
+log = structlog.get_logger()
+
+FORWARD_SECONDS = 5.0
+POSTGRES = ("postgresql://", "postgres://")
+QUIET_POLLS = 5
+
+
+class Ingest:
+    """Owns the source's position: what the store holds, and nothing else."""
+
+    def __init__(self, store: Store, joiner: Joiner) -> None:
+        self.store, self.joiner = store, joiner
+        self.source: EventSource | None = None
+        self.delivered = 0
+        self.problem: str | None = None
+        self.away: str | None = None
+        """What keeps the database from being reached, while it does."""
+        self._gap: OffsetOutOfRange | None = None
+        self._known = False
+        self._untaken: dict[Partition, int] = {}
+
+    def resume(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
+        """Claim partitions for a source that was assigned them; return where to go on."""
+        with self.store.transaction() as tx:
+            return self.joiner.resume(tx, list(partitions))
+
+    def step(self, now: float, timeout_seconds: float, limit: int) -> Ingested:
+        """Take in one poll; where another process moved an offset, go back to what the store says.
+
+        Where the database is away, or too busy, what was polled is read again later.
+        """
+        with _without_collector():
+            return self._step(now, timeout_seconds, limit)
+
+    def _step(self, now: float, timeout_seconds: float, limit: int) -> Ingested:
+        assert self.source is not None, "ingest has no source"
+        try:
+            self._catch_up()
+            records = self.source.poll(timeout_seconds, limit)
+        except OffsetOutOfRange as gap:
+            # The partition stands still until an operator accepts the gap; the others go on.
+            log.error("offset_out_of_range", problem=str(gap))
+            self.problem, self._gap = str(gap), gap
+            return Ingested()
+        except (ConnectionError, TimeoutError) as problem:
+            self._wait(problem, timeout_seconds)
+            return Ingested()
+        try:
+            result = self._take(records, now)
+        except StaleOffset as problem:
+            log.warning("offset_stale", problem=str(problem))
+            self._untaken = _starts(records)
+            time.sleep(timeout_seconds)
+            return Ingested()
+        except (ConnectionError, TimeoutError) as problem:
+            self._untaken = _starts(records)
+            self._wait(problem, 0.0)
+            return Ingested()
+        reach(Instant.INGESTED)
+        moved = self.joiner.committed()
+        self.delivered += result.counts.delivered
+        self.away = None
+        if moved:
+            self.source.publish(moved)
+        return result
+
+    def _take(self, records: Sequence[Record], now: float) -> Ingested:
+        assert self.source is not None, "ingest has no source"
+        progress = self.source.progress()
+        with self.store.transaction() as tx:
+            result = self.joiner.ingest(tx, records, now)
+            offsets.mark_read_past(tx, self.joiner.policy, progress, now, self.joiner.owner)
+        return result
+
+    def _catch_up(self) -> None:
+        """Make all partitions known once, and go back to what was polled and not taken in."""
+        assert self.source is not None, "ingest has no source"
+        if not self._known:
+            with self.store.transaction() as tx:
+                offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
+            self._known = True
+        if self._gap is not None:
+            self._resume_after(self._gap)
+        if self._untaken:
+            with self.store.transaction() as tx:
+                stored = self.joiner.look_up(tx, list(self._untaken))
+            self.source.seek({**self._untaken, **stored})
+            self._untaken = {}
+
+    def _resume_after(self, gap: OffsetOutOfRange) -> None:
+        """Go on once an operator accepted the gap: the store then stands elsewhere."""
+        assert self.source is not None, "ingest has no source"
+        with self.store.reading() as view:
+            stands = offsets.load_offsets(view, self.joiner.policy).get(gap.partition, gap.wanted)
+        if stands != gap.wanted:
+            self.source.seek(self.resume([gap.partition]))
+            log.info("gap_accepted", partition=str(gap.partition), offset=stands)
+            self.problem = self._gap = None
+
+    def _wait(self, problem: Exception, seconds: float) -> None:
+        if self.away is None:
+            log.warning("database_away", problem=str(problem))
+        self.away = str(problem)
+        time.sleep(seconds)
+
+    def close_horizons(self, now: float) -> int:
+        """Close what every partition has been read past."""
+        with self.store.transaction() as tx:
+            return self.joiner.close_horizons(tx, now)
+
+    def expire(self, now: float, retention_days: float) -> int:
+        """Forget the content of what was received longer ago than that, files and all."""
+        before = now - retention_days * 86400.0
+        if self.joiner.data is not None:
+            claim_check.expire(self.joiner.data, before)
+        with self.store.transaction() as tx:
+            return retention.expire(tx, self.joiner.policy, before)
+
+    def forward_dead_letters(self, sink: EventSink, topic: str) -> int:
+        """Send dead letters to their topic; a crash in between sends them again."""
+        with self.store.reading() as view:
+            letters = dead_letters.unforwarded(view, self.joiner.policy)
+        if letters:
+            dead_letters.forward(sink, topic, letters, FORWARD_SECONDS)
+            reach(Instant.FORWARDED)
+            with self.store.transaction() as tx:
+                dead_letters.mark_forwarded(tx, self.joiner.policy, letters)
+        return len(letters)
+
+
+def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> None:
+    """Take in all there is now; returns once several polls in a row brought nothing.
+
+    Raises TimeoutError where the log hands out no partition in time.
+    """
+    assert ingest.source is not None, "nothing to read from"
+    idle, deadline = 0, time.monotonic() + assigned_within_seconds
+    while idle < QUIET_POLLS:
+        result = ingest.step(now=0.0, timeout_seconds=0.1, limit=2000)
+        progress = ingest.source.progress()
+        if not progress and time.monotonic() > deadline:
+            raise TimeoutError(f"no partition was assigned in {assigned_within_seconds:.0f} s")
+        drained = bool(progress) and all(at.drained for at in progress.values())
+        idle = idle + 1 if drained and not result.counts.delivered else 0
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Let Python look for circles between polls and not within one.
+
+    A poll makes some hundred thousand objects, none of them in a circle, and keeps next to none.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
+
+
+def _starts(records: Iterable[Record]) -> dict[Partition, int]:
+    """Return the offset of each partition's first record."""
+    starts: dict[Partition, int] = {}
+    for record in records:
+        starts.setdefault(record.partition, record.offset)
+    return starts
+
+
+def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
+    """Open the state database with the tables of the join and of whoever else brings some.
+
+    `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
+    answers there.
+    """
+    migrations = {"streams": joiner.MIGRATIONS, **(extra or {})}
+    if isinstance(where, str) and where.startswith(POSTGRES):
+        try:
+            # Here, because only who names a server needs its client.
+            from ..state.postgres import PostgresStore
+        except ModuleNotFoundError as missing:
+            raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
+        return PostgresStore(where, migrations)
+    return Store(Path(where), migrations)

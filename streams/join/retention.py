@@ -1,0 +1,65 @@
+"""Retention: what was said is forgotten after a while; that it was said is not (CONTRACTS 13)."""
+
+import msgspec
+
+from ..state.transaction import Transaction
+from . import dead_letters, fate
+from .contents import forget_contents
+
+KIND_BYTES = 64
+"""More than any feedback of which its kind alone is left, less than any that is whole."""
+AT_ONCE = 5_000
+"""Most episodes in one transaction, so that a backlog never holds the database."""
+
+
+def expire(tx: Transaction, policy: str, before: float) -> int:
+    """Forget the content of episodes received before then; return how many.
+
+    Keys, fates, rewards and counts stay, so a topic that is read again from zero still moves
+    nothing. What was still waiting is too old for anybody to learn from: it ends as
+    `excluded:expired`. A sealed batch is not touched.
+    """
+    ids = [
+        row[0]
+        for row in tx.execute(
+            "SELECT generation_id FROM episodes WHERE policy = ? AND received < ?"
+            " AND content IS NOT NULL AND stage <> 'sealed' ORDER BY received LIMIT ?",
+            (policy, before, AT_ONCE),
+        ).fetchall()
+    ]
+    tx.executemany(
+        "UPDATE episodes SET stage = 'closed', fate = ?"
+        " WHERE policy = ? AND generation_id = ? AND stage <> 'closed'",
+        [(fate.EXPIRED, policy, generation_id) for generation_id in ids],
+    )
+    forget_contents(tx, policy, ids)
+    # And what was said about answers that are not held: without consent, late, of nobody's.
+    said = tx.execute(
+        "SELECT DISTINCT f.generation_id FROM feedback f JOIN episodes e"
+        " ON e.policy = f.policy AND e.generation_id = f.generation_id"
+        " WHERE f.policy = ? AND f.received < ? AND LENGTH(f.payload) > ?"
+        " AND e.stage = 'closed' AND e.content IS NULL ORDER BY f.generation_id LIMIT ?",
+        (policy, before, KIND_BYTES, AT_ONCE),
+    ).fetchall()
+    for generation_id in dict.fromkeys([*ids, *(row[0] for row in said)]):
+        forget_feedback(tx, policy, generation_id)
+    dead_letters.forget(tx, policy, before)
+    return len(ids)
+
+
+def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
+    """Keep of each feedback its kind alone: texts and edits go, from dead letters too."""
+    rows = tx.execute(
+        'SELECT feedback_id, kind, topic, partition, "offset" FROM feedback'
+        " WHERE policy = ? AND generation_id = ?",
+        (policy, generation_id),
+    ).fetchall()
+    dead_letters.forget_values(tx, policy, [row[2:] for row in rows])
+    tx.executemany(
+        "UPDATE feedback SET payload = ?"
+        " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+        [
+            (msgspec.json.encode({"signal": {"kind": kind}}), policy, generation_id, feedback_id)
+            for feedback_id, kind, *_ in rows
+        ],
+    )

@@ -1,0 +1,88 @@
+"""Scoring: what episodes are worth, asked of the reward spec and written into their rows."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from ..events.episode import Episode, Timed
+from ..events.event import GenerationEvent
+from ..state.transaction import Transaction
+from . import episodes_table, fate
+from .episodes_table import NewRow, Scored
+from .intake import Arrival, Taken, write_generations
+
+Score = Callable[[Episode], Scored | None]
+"""What an episode is worth, or None while nothing decisive is known."""
+Horizon = Callable[[str], float]
+"""Seconds until an episode of a segment is given up without a decision."""
+
+
+class Scoring:
+    """Looks at one policy's episodes and writes what they are worth."""
+
+    def __init__(self, policy: str, score: Score, horizon: Horizon) -> None:
+        self.policy, self.score, self.horizon = policy, score, horizon
+
+    def write_new(
+        self,
+        tx: Transaction,
+        taken: Taken,
+        feedback: Mapping[str, tuple[Timed, ...]],
+        now: float,
+    ) -> None:
+        """Write new generations, with what those are worth on which feedback came."""
+        rows: list[tuple[Arrival, NewRow | None]] = []
+        for name, arrival in taken.generations.items():
+            said = feedback.get(name) if name in taken.known else taken.alone(name)
+            worth = None
+            if said is not None and arrival.fate == fate.WAITING:
+                assert isinstance(arrival.event, GenerationEvent)
+                found = Episode(
+                    generation=arrival.event.data, received_at=arrival.received, feedback=said
+                )
+                scored = self.score(found)
+                if scored is not None:
+                    stage, ends = _outcome(found, scored)
+                    worth = NewRow(
+                        *(stage, ends, scored.ready_at, scored.value, scored.parts),
+                        *(scored.spec_version, 1, now),
+                    )
+            rows.append((arrival, worth))
+        write_generations(tx, self.policy, rows)
+
+    def write(
+        self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
+    ) -> None:
+        """Write what these are worth now; with `due` they need not wait for it any longer."""
+        scores: list[tuple[Episode, Scored, str, str]] = []
+        undecided: list[Episode] = []
+        for episode in found:
+            scored = self.score(episode)
+            if scored is None:
+                undecided.append(episode)
+                continue
+            scores.append((episode, scored, *_outcome(episode, scored, due=due)))
+        episodes_table.put_scores(tx, self.policy, scores, now)
+        # What was decisive has been taken back: it waits again, and its horizon closes it.
+        self._reopen(tx, undecided)
+
+    def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
+        tx.executemany(
+            "UPDATE episodes SET stage = 'open', fate = ?, reward = NULL, parts = NULL, due = ?"
+            " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
+            [
+                (
+                    fate.WAITING,
+                    episode.received_at + self.horizon(episode.generation.segment),
+                    self.policy,
+                    episode.id,
+                )
+                for episode in undecided
+            ],
+        )
+
+
+def _outcome(episode: Episode, scored: Scored, *, due: bool = False) -> tuple[str, str]:
+    """Return stage and fate of an episode that is worth something."""
+    excluded = fate.exclusion_from_training(episode.generation)
+    if excluded is not None:
+        return "closed", excluded
+    return "ready" if due or not scored.ready_at else "scored", fate.WAITING

@@ -1,0 +1,247 @@
+"""KafkaSource and KafkaSink: the event log of many machines.
+
+Only the rooms `kafka*.py` import the client. Where its habits differ from what is promised here
+(read in kafka-python 3.0.12):
+
+- It calls the rebalance listener on its I/O thread, where nothing may block. So the listener only
+  pauses what is new; the thread that polls asks `Resume`, compares with the log and seeks.
+- A join that ends while nobody polls is thrown away. So a thread sees it through.
+- With a reset policy it moves an offset that is outside the log without a word. So there is none.
+- A failed producer forgets its records. So the sink keeps each one until it is acknowledged.
+"""
+
+import contextlib
+import time
+from collections.abc import Mapping, Sequence
+
+from kafka import TopicPartition
+from kafka import errors as failures
+from kafka.structs import OffsetAndMetadata
+
+from .kafka_end_offsets import Ends
+from .kafka_group import Listener, Membership, open_consumer
+from .kafka_settings import KafkaSettings, connecting, create_topics
+from .kafka_sink import KafkaSink
+from .ports import OffsetOutOfRange, Partition, Progress, Record, Resume
+
+__all__ = ["KafkaSettings", "KafkaSink", "KafkaSource", "create_topics"]
+
+SLICE_SECONDS = 0.2
+"""Longest wait before a poll looks whether partitions were assigned meanwhile."""
+PAUSE_SECONDS = 2.0
+"""A loop that did not poll for so long was busy, or stopped; far above what a fetch waits."""
+SHOW_SECONDS = 3.0
+"""As often as the client's heartbeat."""
+SHOW_NEWS_SECONDS = 0.5
+"""Time from a poll that was taken in until people may see it: a commit costs as much as 30 records."""
+
+
+class KafkaSource:
+    """Reads topics as a static member of a consumer group.
+
+    A partition whose offset from the store is outside the log raises OffsetOutOfRange once and then
+    stands still, while the others go on, until `seek` gives it an offset that the log holds. A
+    broker that is away makes `poll` return nothing. Not thread-safe; `Resume` is asked on the
+    thread that polls. Raises ConnectionError where no broker answers at first.
+    """
+
+    def __init__(self, settings: KafkaSettings, topics: Sequence[str], resume: Resume) -> None:
+        self._resume = resume
+        with connecting(settings):
+            self._consumer = open_consumer(settings)
+        self._listener, self._membership = Listener(self._consumer), Membership(self._consumer)
+        self._consumer.subscribe(topics=list(topics), listener=self._listener)
+        with connecting(settings):
+            # kafka-python 3.0.12 forgets the subscription's request for metadata where another one
+            # is under way, and would join as if the topics had no partitions.
+            self._partitions = [
+                Partition(topic=topic, index=index)
+                for topic in topics
+                for index in self._consumer.partitions_for_topic(topic) or ()
+            ]
+        self._unplaced: set[TopicPartition] = set()
+        self._placed: dict[TopicPartition, Partition] = {}
+        self._ends = Ends(self._consumer)
+        self._shown: dict[TopicPartition, OffsetAndMetadata] = {}
+        self._show_at = 0.0
+        self._lost: set[TopicPartition] = set()
+        self._unreported: list[OffsetOutOfRange] = []
+        self._looked_at = time.monotonic()
+        self._calm_at = 0.0
+
+    def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
+        """Return at most `limit` records, in order within each partition; wait if there are none.
+
+        Raises OffsetOutOfRange where the store's offset is outside the log, RuntimeError where
+        another process has taken this member's name.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            self._notice_pause()
+            if not self._membership.joining:
+                self._place()
+                self._ends.ask(self._placed)
+                self._show()
+            if self._unreported:
+                raise self._unreported.pop(0)
+            left = max(0.0, deadline - time.monotonic())
+            records = self._fetch(min(left, SLICE_SECONDS), limit)
+            if records or time.monotonic() >= deadline:
+                return records
+
+    def _notice_pause(self) -> None:
+        """After a time in which nothing ran here, trust no end until fetches have been answered."""
+        now, before = time.monotonic(), self._looked_at
+        if now - before > PAUSE_SECONDS:
+            self._calm_at = now + PAUSE_SECONDS
+        self._looked_at = now
+
+    def _fetch(self, seconds: float, limit: int) -> list[Record]:
+        try:
+            found = self._membership.poll(seconds, limit)
+        except failures.OffsetOutOfRangeError as problem:
+            self._find_lost(problem.args[0])
+            return []
+        except failures.LogTruncationError as problem:
+            self._find_lost(
+                {
+                    each: self._consumer.position(each, timeout_ms=0)
+                    for each in problem.divergent_offsets
+                }
+            )
+            return []
+        except failures.FencedInstanceIdError as problem:
+            raise RuntimeError(
+                "kafka: another process has joined with this group_instance_id; each member of"
+                " a group needs its own"
+            ) from problem
+        except (failures.RetriableError, failures.NoOffsetForPartitionError):
+            # The broker is away, or partitions come and go just now: both pass.
+            time.sleep(min(seconds, 0.1))
+            return []
+        return [
+            Record(
+                partition=self._placed[where],
+                offset=each.offset,
+                key=each.key,
+                # A tombstone has no value; it is no event, and the dead letter shall say so.
+                value=each.value or b"",
+            )
+            for where, records in found.items()
+            # What is not placed yet is paused and brings nothing; this only makes sure.
+            if where in self._placed
+            for each in records
+        ]
+
+    def _place(self) -> None:
+        """Seek partitions that are new here to where the store says, if the broker is there."""
+        while not self._listener.heard.empty():
+            assigned, partitions = self._listener.heard.get()
+            self._unplaced = (
+                self._unplaced | partitions if assigned else self._unplaced - partitions
+            )
+            for each in partitions:
+                self._placed.pop(each, None)
+                self._shown.pop(each, None)
+                self._lost.discard(each)
+            self._unreported = [
+                p for p in self._unreported if _client(p.partition) not in partitions
+            ]
+        if not self._unplaced:
+            return
+        names = {each: Partition(topic=each.topic, index=each.partition) for each in self._unplaced}
+        stored = self._resume(sorted(names.values()))
+        bounds = self._ends.bounds(names)
+        for each, (first, end) in bounds.items():
+            wanted = stored.get(names[each], first)
+            with contextlib.suppress(
+                ValueError, AssertionError, failures.IllegalStateError, KeyError
+            ):
+                # Any of these: it was revoked a moment ago, and the listener says so next time.
+                self._consumer.seek(each, wanted)
+                self._placed[each] = names[each]
+                self._note(each, wanted)
+                self._unplaced.discard(each)
+                if first <= wanted <= end:
+                    self._consumer.resume(each)
+                else:
+                    self._lose(each, wanted, first, end)
+
+    def _find_lost(self, wanted: Mapping[TopicPartition, int]) -> None:
+        for each, (first, end) in self._ends.bounds(wanted).items():
+            if each in self._placed and each not in self._lost:
+                self._consumer.pause(each)
+                self._lose(each, wanted[each], first, end)
+
+    def _lose(self, each: TopicPartition, wanted: int, first: int, end: int) -> None:
+        self._lost.add(each)
+        self._unreported.append(OffsetOutOfRange(self._placed[each], wanted, first, end))
+
+    def partitions(self) -> list[Partition]:
+        """Return the partitions that the topics had when this was made."""
+        return list(self._partitions)
+
+    def seek(self, offsets: Mapping[Partition, int]) -> None:
+        """Go on from these offsets; for partitions that are not assigned here, do nothing."""
+        for partition, offset in offsets.items():
+            each = _client(partition)
+            if each in self._placed and each in self._consumer.assignment():
+                self._unreported = [p for p in self._unreported if p.partition != partition]
+                self._lost.discard(each)
+                self._consumer.seek(each, offset)
+                self._consumer.resume(each)
+
+    def progress(self) -> Mapping[Partition, Progress]:
+        """Return how far each assigned partition has been read.
+
+        Without asking the broker: `poll` did. Nothing is said of a partition whose end was not heard
+        of lately, because the broker is slow or away; nor while the group is being joined, or
+        shortly after a pause of this process, when the ends are those from before it.
+        """
+        result: dict[Partition, Progress] = {}
+        if self._membership.joining or time.monotonic() < self._calm_at:
+            return result
+        assigned = self._consumer.assignment()
+        for each, partition in self._placed.items():
+            age = self._ends.age(each)
+            if each in assigned and age is not None:
+                position = self._ends.position(each)
+                if position is not None:
+                    result[partition] = Progress(
+                        position=position, end=self._ends.of(each), age_seconds=age
+                    )
+        return result
+
+    def publish(self, offsets: Mapping[Partition, int]) -> None:
+        """Show people how far the store is, as the group's committed offsets; never read back."""
+        for partition, offset in offsets.items():
+            self._note(_client(partition), offset)
+        self._show_at = min(self._show_at, time.monotonic() + SHOW_NEWS_SECONDS)
+        self._show()
+
+    def _note(self, each: TopicPartition, offset: int) -> None:
+        if each in self._placed:
+            self._shown[each] = OffsetAndMetadata(offset, "next offset in rlwd's store", -1)
+
+    def _show(self) -> None:
+        """Commit what is shown, now and then again.
+
+        Again, because only an answer to a commit makes kafka-python 3.0.12 tell a member that
+        another process took its name; without it such a member polls on, in a busy loop.
+        """
+        if self._shown and time.monotonic() >= self._show_at:
+            self._show_at = time.monotonic() + SHOW_SECONDS
+            with contextlib.suppress(failures.KafkaError):
+                self._consumer.commit_async(dict(self._shown))
+
+    def close(self) -> None:
+        """Stop reading; the group keeps the partitions for this member until its session ends."""
+        if self._shown and not self._membership.joining:
+            with contextlib.suppress(failures.KafkaError):
+                self._consumer.commit(dict(self._shown), timeout_ms=1000)
+        self._shown = {}
+        self._membership.close(5.0)
+
+
+def _client(partition: Partition) -> TopicPartition:
+    return TopicPartition(partition.topic, partition.index)

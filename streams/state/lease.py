@@ -1,0 +1,199 @@
+"""Lease: the control role is one; a second daemon refuses, naming the holder (CONTRACTS 23, 24).
+
+Renewing now and then tells others that the holder lives. It does not fence: a daemon that was paused
+past its lease wakes up in the middle of a turn. So each of its transactions holds the lease itself.
+"""
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .sqlite import Store
+from .transaction import Transaction, row_lock
+
+MIGRATIONS = (
+    """
+CREATE TABLE leases (
+    policy TEXT NOT NULL, role TEXT NOT NULL, epoch INTEGER NOT NULL,
+    host TEXT NOT NULL, pid INTEGER NOT NULL, started TEXT NOT NULL, seen REAL NOT NULL,
+    PRIMARY KEY (policy, role))
+""",
+)
+
+EXPIRES_SECONDS = 30.0
+"""A holder on another host that was not seen for so long has lost the lease."""
+
+
+class LeaseHeld(RuntimeError):
+    """Another daemon is in charge; the message names it."""
+
+
+class LeaseLost(RuntimeError):
+    """Another daemon took over while this one was silent; going on would be two in charge."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Proof of being the one in charge."""
+
+    policy: str
+    """Of which policy."""
+    epoch: int
+    """Grows with every taking; a learner of an older epoch may not publish."""
+
+
+def take_lease(store: Store, policy: str, now: float) -> Lease:
+    """Become the one in charge of a policy.
+
+    Raises LeaseHeld, naming host and process, where another daemon lives.
+    """
+    host, pid = socket.gethostname(), os.getpid()
+    with store.transaction() as tx:
+        # A row to lock, so that of two that start at once on a server the second sees the first.
+        tx.execute(
+            "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
+            " VALUES (?, 'control', 0, '', 0, '', 0) ON CONFLICT (policy, role) DO NOTHING",
+            (policy,),
+        )
+        row = tx.execute(
+            "SELECT epoch, host, pid, started, seen FROM leases"
+            " WHERE policy = ? AND role = 'control'" + row_lock(tx),
+            (policy,),
+        ).fetchone()
+        if _lives(row, host, now):
+            raise LeaseHeld(
+                f"policy {policy!r} is controlled by process {row[2]} on {row[1]} (epoch {row[0]},"
+                f" seen {now - row[4]:.0f} s ago): stop it first, or give this daemon another state"
+            )
+        epoch = 1 + row[0]
+        tx.execute(
+            "UPDATE leases SET epoch = ?, host = ?, pid = ?, started = ?, seen = ?"
+            " WHERE policy = ? AND role = 'control'",
+            (epoch, host, pid, _process_start(pid), now, policy),
+        )
+    return Lease(policy=policy, epoch=epoch)
+
+
+def hold_lease(tx: Transaction, lease: Lease) -> None:
+    """Keep everybody else from taking over until the transaction ends.
+
+    Raises LeaseLost, naming who is in charge now, where another daemon took over before.
+    """
+    row = tx.execute(
+        "SELECT epoch, host, pid FROM leases WHERE policy = ? AND role = 'control'" + row_lock(tx),
+        (lease.policy,),
+    ).fetchone()
+    if row is None or row[0] != lease.epoch:
+        epoch, host, pid = row or (0, "", 0)
+        heir = f"process {pid} on {host}" if pid else "nobody"
+        raise LeaseLost(
+            f"policy {lease.policy!r}: epoch {lease.epoch} is over: {heir} is in charge"
+            f" (epoch {epoch})"
+        )
+
+
+def keep_daemon_waiting(tx: Transaction, policy: str) -> None:
+    """Let no transaction of the daemon in control run beside this one; for an operator's command.
+
+    Without it, on a server, a look that the daemon began before could be written over what an
+    operator decides here.
+    """
+    tx.execute(
+        "SELECT 1 FROM leases WHERE policy = ? AND role = 'control'" + row_lock(tx), (policy,)
+    ).fetchone()
+
+
+def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
+    """Say that this daemon lives; raises LeaseLost where another one took over."""
+    hold_lease(tx, lease)
+    tx.execute(
+        "UPDATE leases SET seen = ? WHERE policy = ? AND role = 'control'", (now, lease.policy)
+    )
+
+
+def release_lease(store: Store, lease: Lease) -> None:
+    """Let the next daemon in at once; the epoch stays, so that it only grows."""
+    with store.transaction() as tx:
+        tx.execute(
+            "UPDATE leases SET seen = 0, pid = 0 WHERE policy = ? AND epoch = ?",
+            (lease.policy, lease.epoch),
+        )
+
+
+class LeasedStore(Store):
+    """The state database in the hands of the daemon in charge: no transaction outlives its lease.
+
+    Each one raises LeaseLost, before it did anything, once another daemon took over; and while one
+    is open nobody can.
+    """
+
+    def __init__(self, store: Store, lease: Lease) -> None:
+        self.name, self._store, self._lease = store.name, store, lease
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Yield a transaction that holds the lease, and commits or leaves no trace."""
+        with self._store.transaction() as tx:
+            hold_lease(tx, self._lease)
+            yield tx
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Yield a consistent view; it decides nothing, so it may be of any epoch."""
+        with self._store.reading() as view:
+            yield view
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._store.close()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who took a lease last."""
+
+    host: str
+    """Host of the process."""
+    pid: int
+    """Its number there; 0 where it let go."""
+    epoch: int
+    """Grows with every taking."""
+    seen: float
+    """Epoch seconds at which it last said that it lives; 0 where it let go."""
+    alive: bool
+    """Whether a daemon that starts now would be refused."""
+
+
+def read_holder(view: Transaction, policy: str, now: float) -> Holder | None:
+    """Return who is, or was last, in charge of a policy; None where nobody ever was."""
+    row = view.execute(
+        "SELECT epoch, host, pid, started, seen FROM leases WHERE policy = ? AND role = 'control'",
+        (policy,),
+    ).fetchone()
+    if row is None:
+        return None
+    epoch, host, pid, _, seen = row
+    alive = _lives(row, socket.gethostname(), now)
+    return Holder(host=host, pid=pid, epoch=epoch, seen=seen, alive=alive)
+
+
+def _lives(row: tuple[int, str, int, str, float], host: str, now: float) -> bool:
+    _, holder_host, pid, started, seen = row
+    if pid == 0:
+        return False
+    if holder_host == host:
+        # The same host can be asked; a pid that was given to another program started later.
+        return _process_start(pid) == started != ""
+    return now - seen < EXPIRES_SECONDS
+
+
+def _process_start(pid: int) -> str:
+    """Return when a process started, in clock ticks since boot, or nothing where it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]

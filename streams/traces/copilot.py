@@ -1,0 +1,107 @@
+"""Copilot telemetry to events: what programmers did with inline suggestions.
+
+Rows pair in the file's order, per person, since the recorders' clocks run backwards in places:
+
+    Shown, Replay, Accepted   -> a generation, accepted, and kept at each horizon measured
+    Shown, Rejected           -> a generation, rejected
+    Shown, Shown              -> the first is left undecided (it ends as censored:no_decision)
+    Rejected with none Shown  -> feedback whose generation never comes, dead-lettered as such
+
+A decision belongs to the latest suggestion shown, even where the editor cut its text meanwhile
+(3 of 653 in the study's rows), and ends it: another decision after it has none Shown.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+
+from ..events.event import Event, Generation, Usage
+from ..events.signals import Accepted, Kept, Rejected
+from .recorded import OnError, Recording, hashed, later, rows
+
+HORIZONS = (15, 30, 120, 300, 600)
+"""Seconds after the acceptance at which the code in place was compared."""
+
+
+class Measurements(msgspec.Struct, frozen=True):
+    """What the assistant measured; the rest of it is of no use here."""
+
+    numTokens: float | None = None
+
+
+class TelemetryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row as it was logged."""
+
+    user: str
+    time: datetime
+    state: Literal["Shown", "Replay", "Browsing", "Accepted", "Rejected"]
+    suggestion: str = ""
+    edit_distance_after: (
+        Annotated[list[float | None], msgspec.Meta(max_length=len(HORIZONS))] | None
+    ) = None
+    measurements: Measurements | None = None
+    task: str | None = None
+
+
+def read_copilot(
+    path: Path, *, policy: str = "copilot", on_error: OnError | None = None
+) -> Iterator[Event]:
+    """Yield the events of a telemetry file, in the order of receipt.
+
+    No token ids were recorded, so lanes that need them exclude these generations. Raises
+    MalformedRow, naming file and line, unless `on_error` takes it.
+    """
+    recording = Recording(source="/replay/copilot")
+    shown: dict[str, Generation] = {}
+    for name, row in rows(path, TelemetryRow, on_error):
+        received = recording.received(row.user, row.time)
+        if row.state == "Shown":
+            shown[row.user] = _generation(name, row, policy)
+            recording.generation(shown[row.user], row.time, received)
+        elif row.state in ("Accepted", "Rejected"):
+            # Where none was shown, this names a generation that never comes.
+            about = shown.pop(row.user, None) or _generation(name, row, policy)
+            signal = Accepted() if row.state == "Accepted" else Rejected()
+            recording.feedback(name, signal, about, row.time, received)
+            for horizon, fraction in kept(row):
+                signal_then = Kept(fraction=fraction, horizon_seconds=float(horizon))
+                recording.feedback(
+                    f"{name}.{horizon}",
+                    signal_then,
+                    about,
+                    later(row.time, horizon),
+                    later(received, horizon),
+                )
+    return recording.in_order()
+
+
+def kept(row: TelemetryRow) -> list[tuple[int, float]]:
+    """Return how much of an accepted suggestion was kept, by horizon, where it was measured.
+
+    1 minus the relative edit distance, clipped to [0, 1]; null and what is below 0 (the recorders
+    wrote -1) are not measured. A suggestion that was not accepted has nothing to keep.
+    """
+    if row.state != "Accepted":
+        return []
+    return [
+        (horizon, min(max(1.0 - distance, 0.0), 1.0))
+        for horizon, distance in zip(HORIZONS, row.edit_distance_after or (), strict=False)
+        if distance is not None and distance >= 0.0
+    ]
+
+
+def _generation(name: str, row: TelemetryRow, policy: str) -> Generation:
+    session = f"copilot-{row.user}"
+    tokens = row.measurements.numTokens if row.measurements else None
+    return Generation(
+        generation_id=f"{session}.{name}",
+        session_id=session,
+        user_hash=hashed(row.user),
+        segment=row.task or "default",
+        policy=policy,
+        text=row.suggestion,
+        usage=Usage(completion_tokens=int(tokens or 0)),
+    )

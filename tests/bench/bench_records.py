@@ -1,0 +1,78 @@
+"""Bench records: what the bench of ingest feeds to both sides."""
+
+import random
+from datetime import UTC, datetime
+
+from rlwd.streams.events.event import (
+    Feedback,
+    FeedbackEvent,
+    Generation,
+    GenerationEvent,
+    Sampling,
+    Usage,
+)
+from rlwd.streams.events.signals import Accepted, Edited, Rejected, Signal
+
+TOKENS = 40
+BEGAN = 1.79e9
+"""Receive time of the first record, epoch seconds."""
+
+
+def generation_event(number: int, prefix: str = "s") -> GenerationEvent:
+    """Return a generation as a gateway writes it."""
+    rng = random.Random(number)
+    session = f"{prefix}{number // 4:08x}"
+    name = f"{session}.{number:024x}"
+    data = Generation(
+        generation_id=name,
+        session_id=session,
+        user_hash=f"{rng.getrandbits(128):032x}",
+        version="policy@v000017-3fa9c2e1",
+        digest=f"{17:064x}",
+        engine="http://127.0.0.1:8000",
+        salt="bench",
+        bucket=rng.randrange(10_000),
+        variant="champion",
+        flag_generation=17,
+        reason="DEFAULT",
+        prompt_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS // 4)),
+        completion_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS)),
+        logprobs=tuple(round(-rng.expovariate(2.0), 5) for _ in range(TOKENS)),
+        text="The backup of last night is done.",
+        sampling=Sampling(max_tokens=256),
+        finish_reason="stop",
+        usage=Usage(prompt_tokens=TOKENS // 4, completion_tokens=TOKENS),
+        latency_seconds=0.8,
+    )
+    at = _at(number)
+    return GenerationEvent(
+        id=name, source="/gateway/bench", specversion="1.0", time=at, receivedtime=at, data=data
+    )
+
+
+def feedback_event(number: int) -> FeedbackEvent:
+    """Return what the person did: three in five accepted, the rest turned down or edited."""
+    session, name = f"s{number // 4:08x}", f"f{number:024x}"
+    data = Feedback(
+        feedback_id=name,
+        generation_id=f"{session}.{number:024x}",
+        session_id=session,
+        signal=SIGNALS[number % len(SIGNALS)],
+    )
+    at = _at(number + 200)
+    return FeedbackEvent(
+        id=name, source="/gateway/bench", specversion="1.0", time=at, receivedtime=at, data=data
+    )
+
+
+SIGNALS: tuple[Signal, ...] = (
+    Accepted(),
+    Rejected(),
+    Accepted(),
+    Edited(final_text="The backup of last night is done. " * 4),
+    Accepted(),
+)
+
+
+def _at(number: int) -> datetime:
+    return datetime.fromtimestamp(BEGAN + number / 100, UTC)

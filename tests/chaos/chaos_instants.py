@@ -1,0 +1,141 @@
+"""Chaos at instants: the daemon dies once at each place between two durable writes, one by one.
+
+At one of them the files of the version on offer are spoilt while the daemon is dead, and at two of
+them an operator's rollback is left half done: by the command, then by the daemon that finishes it.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from kafka_server import KafkaServer
+
+from rlwd.daemon.config import StreamSettings, load_config
+from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.demo.processes import DemoHouse
+from rlwd.daemon.wire import state_store
+from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink
+from rlwd.streams.state.crash_points import Instant
+
+CRASH_AT = "RLWD_CRASH_AT"
+INSTANT_SECONDS = 120.0
+HEALTHY_SECONDS = 90.0
+KILLED = 137
+
+Kills = Counter[str]
+
+
+async def run_instants(house: DemoHouse, broker: KafkaServer, crowd: Crowd, kills: Kills) -> None:
+    """End the daemon once at each instant while the crowd goes on, and let it finish what it left."""
+    crowding = asyncio.create_task(crowd.run())
+    try:
+        for instant in Instant:
+            if instant not in (Instant.TAKEN_BACK, Instant.RETURNED):
+                await asyncio.to_thread(_die_at, house, broker, instant, kills)
+        await asyncio.to_thread(_die_while_taking_back, house, kills)
+    finally:
+        crowd.stopping.set()
+    await asyncio.to_thread(recover, house, broker)
+    await crowding
+
+
+def _die_at(house: DemoHouse, broker: KafkaServer, instant: Instant, kills: Kills) -> None:
+    _restart(house, instant)
+    if instant is Instant.FORWARDED:
+        _poison(broker)
+    _await_death(house, instant, kills)
+    if instant is Instant.OFFERED:
+        _spoil_newest(house)
+    _bring_back(house, instant)
+
+
+def _die_while_taking_back(house: DemoHouse, kills: Kills) -> None:
+    """Take back what is under way: the command dies half-way, and so does who finishes it."""
+    _restart(house, Instant.RETURNED)
+    until(lambda: _take_back(house) == KILLED, INSTANT_SECONDS, "a version to take back")
+    kills[f"rollback at {Instant.TAKEN_BACK}"] += 1
+    _await_death(house, Instant.RETURNED, kills)
+    _bring_back(house, Instant.RETURNED)
+    until(lambda: _is_undone(house), HEALTHY_SECONDS, "the rollback's end")
+
+
+def _restart(house: DemoHouse, instant: Instant) -> None:
+    house.daemon.stop()
+    house.daemon.environment[CRASH_AT] = instant
+    house.daemon.spawn()
+
+
+def _await_death(house: DemoHouse, instant: Instant, kills: Kills) -> None:
+    until(lambda: not house.daemon.alive, INSTANT_SECONDS, f"instant {instant}")
+    kills[f"daemon at {instant}"] += 1
+
+
+def _bring_back(house: DemoHouse, instant: Instant) -> None:
+    house.daemon.environment.pop(CRASH_AT)
+    house.daemon.spawn()
+    until(house.daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
+
+
+def _take_back(house: DemoHouse) -> int:
+    """Run the operator's command, to die once the tables say so; return its exit status."""
+    command = [sys.executable, "-m", "rlwd.daemon", "rollback", "candidate"]
+    return subprocess.run(
+        [*command, "--reason", "chaos", "--config", str(house.config)],
+        env={**os.environ, CRASH_AT: Instant.TAKEN_BACK},
+        capture_output=True,
+        check=False,
+    ).returncode
+
+
+def _is_undone(house: DemoHouse) -> bool:
+    """Return whether the learner came back and the flag file says what the tables say."""
+    config = load_config(house.config)
+    controller = RolloutController(config.policy, config.rollout)
+    store = state_store(config)
+    with store.reading() as view:
+        undone = controller.must_return(view) is None and controller.flag_is_current(view)
+    store.close()
+    return undone
+
+
+def _spoil_newest(house: DemoHouse) -> None:
+    """Change one bit of the adapter on offer, as a bad disk does."""
+    checkpoints = load_config(house.config).state_path / "checkpoints"
+    newest = newest_valid(checkpoints)
+    assert newest is not None, "something was offered"
+    folder = checkpoint_path(checkpoints, newest.sequence) / newest.version
+    weights = folder / "adapter_model.safetensors"
+    raw = bytearray(weights.read_bytes())
+    raw[-1] ^= 1
+    weights.write_bytes(raw)
+
+
+def _poison(broker: KafkaServer) -> None:
+    """Write a record that is no event, so that there is a dead letter to forward."""
+    sink = KafkaSink(KafkaSettings(bootstrap_servers=(broker.bootstrap,)))
+    sink.send(StreamSettings().generations, "poison", b"no event")
+    sink.flush(30.0)
+    sink.close()
+
+
+def recover(house: DemoHouse, broker: KafkaServer) -> None:
+    """Start whatever is dead, and wait until all of it is well."""
+    for server in (broker, house.engine, house.daemon, house.gateway):
+        if not server.alive:
+            server.spawn()
+        until(server.healthy, server.start_seconds, server.name)
+
+
+def until(done: Callable[[], bool], seconds: float, what: str) -> None:
+    """Wait until something is the case; raises TimeoutError naming it."""
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.25)

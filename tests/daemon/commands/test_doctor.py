@@ -1,0 +1,138 @@
+"""`rlwd doctor`: one line for each dependency, and what to do about it; it changes nothing."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from daemon_by_hand import open_daemon_ledger
+
+from rlwd.daemon.commands.doctor import examine
+from rlwd.ops.servers.process import LOOPBACK, free_port
+
+
+@pytest.fixture
+def folder(tmp_path: Path, tiny_policy: Path) -> Path:
+    """A folder with a config that is right but for the engine, which is away."""
+    shutil.copytree(tiny_policy, tmp_path / "base")
+    (tmp_path / "rlwd.toml").write_text(
+        f'[learner]\nmodel = "base"\n[engine]\nurls = ["http://{LOOPBACK}:{free_port()}"]\n'
+        f"[gateway]\nport = {free_port()}\n[http]\nport = {free_port()}\n"
+    )
+    return tmp_path
+
+
+def lines_of(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    capsys.readouterr()
+    status = examine(folder / "rlwd.toml")
+    return status, capsys.readouterr().out.splitlines()
+
+
+def about(what: str, lines: list[str]) -> list[str]:
+    return [line for line in lines if line[6:].startswith(what)]
+
+
+def test_before_the_first_start(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An engine that is away fails; what `rlwd run` will make is only said; no file appears."""
+    before = sorted(folder.rglob("*"))
+    status, lines = lines_of(folder, capsys)
+    assert status == 1
+    assert [line for line in lines if line.startswith("FAIL")] == about("engine", lines)
+    assert about("engine", lines)[0].endswith("is not healthy -> start it: `rlwd engine`, or vLLM")
+    (flags,) = about("flags", lines)
+    assert flags.startswith("warn")
+    (daemon,) = about("daemon", lines)
+    assert daemon == "warn  daemon: was never started with this state -> `rlwd run`"
+    for what in (
+        "python",
+        "packages",
+        "config",
+        "gpu",
+        "state",
+        "disk",
+        "rewards",
+        "log",
+        "mlflow",
+    ):
+        assert [line[:2] for line in about(what, lines)] == ["ok"], what
+    assert lines[-1] == "something has to be done first"
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_config_that_cannot_be_read_ends_it(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a config nothing else can be looked at; the line names the key."""
+    (folder / "rlwd.toml").write_text('[learnr]\nmodel = "base"\n')
+    status, lines = lines_of(folder, capsys)
+    assert status == 1
+    assert "learnr: unknown key; did you mean learner?" in about("config", lines)[0]
+    assert not about("model", lines)
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        ("config.json", "config.json is missing"),
+        ("tokenizer_config.json", "tokenizer_config.json is missing"),
+        ("model.safetensors", "holds no .safetensors file"),
+        ("cut", "is cut off"),
+        ("folder", "is no folder"),
+    ],
+)
+def test_a_model_that_is_not_whole_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], damage: str, says: str
+) -> None:
+    """A missing file, and weights that were not copied to their end, are found without torch."""
+    weights = folder / "base" / "model.safetensors"
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "folder":
+        shutil.rmtree(folder / "base")
+    else:
+        (folder / "base" / damage).unlink()
+    status, lines = lines_of(folder, capsys)
+    found = about("model", lines)
+    assert status == 1
+    assert any(line.startswith("FAIL") and says in line for line in found)
+
+
+def test_a_model_of_several_files_must_have_them_all(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the index names has to be there."""
+    index = {"weight_map": {"a": "model.safetensors", "b": "model-00002.safetensors"}}
+    (folder / "base" / "model.safetensors.index.json").write_text(json.dumps(index))
+    _, lines = lines_of(folder, capsys)
+    assert "model-00002.safetensors is missing" in about("model", lines)[0]
+
+
+def test_flags_that_are_not_ours_fail(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A damaged flag file is named, because gateways live by it."""
+    (folder / "state").mkdir()
+    (folder / "state" / "flags.json").write_text('{"flags": {}}')
+    _, lines = lines_of(folder, capsys)
+    assert about("flags", lines)[0].startswith("FAIL")
+
+
+def test_what_is_away_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """No broker fails, no MLflow is a warning only, and a bad reward spec names its part."""
+    path = folder / "rlwd.toml"
+    text = path.read_text().replace("[learner]", 'reward_spec = "spec.toml"\n[learner]')
+    (folder / "spec.toml").write_text('name = "x"\n[parts]\naccept = 1\n')
+    path.write_text(
+        f'{text}\n[stream]\nkind = "kafka"\n'
+        f'[stream.kafka]\nbootstrap_servers = ["{LOOPBACK}:{free_port()}"]\n'
+        f'[mlflow]\ntracking_uri = "http://{LOOPBACK}:{free_port()}"\n'
+    )
+    _, lines = lines_of(folder, capsys)
+    assert "FAIL  log: kafka: nothing answers at" in about("log", lines)[0]
+    assert about("mlflow", lines)[0].startswith("warn")
+    assert "$.parts.accept: no such part" in about("rewards", lines)[0]
+
+
+def test_nobody_in_charge_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A state that a daemon left is told from one that never was."""
+    open_daemon_ledger(folder / "state" / "rlwd.db").store.close()
+    _, lines = lines_of(folder, capsys)
+    assert about("daemon", lines) == ["warn  daemon: nobody is in charge -> `rlwd run`"]

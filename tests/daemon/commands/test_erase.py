@@ -1,0 +1,78 @@
+"""`rlwd erase`: a person is forgotten, and who learned from them is named."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from daemon_by_hand import decide, open_daemon_ledger
+from ledger_by_hand import Ledger
+
+from rlwd.daemon.commands.erase import run_erase
+from rlwd.daemon.config import load_config
+from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.ops.flags.assignment import hash_user
+
+KEY = b"key"
+CONFIG = 'state = "."\n[learner]\nmodel = "base"\n[gateway]\nuser_key = "key"\n'
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """Two people's answers, sealed into one batch that is being applied."""
+    (tmp_path / "rlwd.toml").write_text(CONFIG)
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    for number in range(4):
+        user = hash_user("ann" if number % 2 else "bob", KEY)
+        decide(ledger, f"s.g{number}", 1.0, user_hash=user)
+    with ledger.store.transaction() as tx:
+        sealed = seal(
+            tx,
+            "policy",
+            BatchSettings(episodes=4, held_out=0.0),
+            parent_sequence=0,
+            max_policy_age=8,
+            age=lambda version: 0,
+            now=5.0,
+        )
+        assert sealed is not None
+        waiting = pending_batch(tx, "policy")
+        assert waiting is not None
+    write_batch(tmp_path / "batches", waiting[0], waiting[1])
+    return ledger
+
+
+def run(folder: Path, capsys: pytest.CaptureFixture[str], user: str) -> tuple[int, dict[str, Any]]:
+    status = run_erase(load_config(folder / "rlwd.toml"), user, hashed=False)
+    return status, orjson.loads(capsys.readouterr().out)
+
+
+def test_a_batch_that_is_being_applied_is_waited_for(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is named and the status says to come again; then its tokens go, from table and disk."""
+    status, report = run(tmp_path, capsys, "ann")
+    assert status == 1
+    assert (report["generations"], report["batches_waiting"]) == (2, [1])
+    assert report["learned"] == report["batches_forgotten"] == []
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE batches SET state = 'applied', sequence = 1")
+        tx.execute(
+            "UPDATE episodes SET stage = 'closed', fate = 'trained', trained_version = 'policy@v1'"
+        )
+    status, report = run(tmp_path, capsys, "ann")
+    assert status == 0
+    assert (report["learned"], report["batches_forgotten"]) == (["policy@v1"], [1])
+    assert ledger.ask("SELECT LENGTH(content) FROM batches") == (0,)
+    assert not batch_path(tmp_path / "batches", 1).exists()
+    assert ledger.fates() == {"trained": 4}
+
+
+def test_nobody_is_nobody(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody who was never served is remembered as erased, and nothing else happens."""
+    status, report = run(tmp_path, capsys, "carol")
+    assert (status, report["generations"], report["batches_waiting"]) == (0, 0, [])
+    assert ledger.ask("SELECT COUNT(*) FROM erased") == (1,)

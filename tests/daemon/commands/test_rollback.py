@@ -1,0 +1,126 @@
+"""An operator takes a version back: the tables first, then whoever lives makes the rest agree."""
+
+import time
+from pathlib import Path
+
+import pytest
+from daemon_by_hand import open_daemon_ledger
+from releases_by_hand import let_out, promote, register, version
+
+from rlwd.daemon.commands.rollback import run_rollback, take_back
+from rlwd.daemon.config import Config, load_config
+from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.streams.state.lease import take_lease
+from rlwd.streams.state.sqlite import Store
+
+
+class Deployment:
+    """A config and its tables, where v0 reigns."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "rlwd.toml"
+        path.write_text('state = "."\n[learner]\nmodel = "base"\n')
+        self.config: Config = load_config(path)
+        self.store: Store = open_daemon_ledger(folder / "rlwd.db").store
+        self.controller = RolloutController("policy", self.config.rollout)
+        self.versions = [version(number, folder) for number in range(3)]
+        register(self.store, self.controller, self.versions[0])
+
+    def let_out(self, number: int) -> None:
+        let_out(self.store, self.controller, self.versions[number])
+
+    def promote(self, number: int) -> None:
+        promote(self.store, self.controller, self.versions[number])
+
+    @property
+    def champion(self) -> str:
+        with self.store.reading() as view:
+            return self.controller.champion(view).version
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    """A deployment."""
+    return Deployment(tmp_path)
+
+
+def test_the_champion_is_taken_back_though_no_daemon_lives(deployment: Deployment) -> None:
+    """Users get the version before it from the next flag on, and the learner owes its return."""
+    deployment.promote(1)
+    done = take_back(deployment.config, deployment.store, "champion", "it shouts")
+    assert (done.version, done.champion) == (
+        deployment.versions[1].version,
+        deployment.versions[0].version,
+    )
+    assert done.flagged
+    flags = read_flags(deployment.config.flags_path)
+    assert flags is not None
+    assert flags.champion.version == deployment.champion == deployment.versions[0].version
+    with deployment.store.reading() as view:
+        owed = deployment.controller.must_return(view)
+        banned = deployment.controller.quarantined(view)
+    assert owed is not None
+    assert (owed.to_sequence, owed.reason) == (0, "it shouts")
+    assert set(banned) == {deployment.versions[1].digest}
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+def test_the_candidate_is_taken_back_and_the_champion_stays(
+    deployment: Deployment, by_name: bool
+) -> None:
+    """Named by its role or by its name, what is under way loses its users; nobody else does."""
+    deployment.let_out(1)
+    what = deployment.versions[1].version if by_name else "candidate"
+    done = take_back(deployment.config, deployment.store, what, "bad")
+    assert (done.version, done.champion) == (deployment.versions[1].version, deployment.champion)
+    flags = read_flags(deployment.config.flags_path)
+    assert flags is not None
+    assert flags.candidate is None
+
+
+def test_what_is_neither_is_refused_by_name(deployment: Deployment) -> None:
+    """The error says what reigns and what is under way, and nothing has moved."""
+    deployment.let_out(1)
+    names = rf"{deployment.versions[0].version} reigns, and {deployment.versions[1].version} is"
+    with pytest.raises(ValueError, match=names):
+        take_back(deployment.config, deployment.store, "policy@v000009-99999999", "typed wrong")
+    with pytest.raises(ValueError, match="there is nothing to roll back to"):
+        take_back(deployment.config, deployment.store, "champion", "no way back")
+    with deployment.store.reading() as view:
+        rollout = deployment.controller.current(view)
+    assert rollout is not None
+    assert not rollout.ended
+
+
+def test_before_v0_there_is_nothing_to_take_back(tmp_path: Path) -> None:
+    """A deployment that never served anything says so."""
+    path = tmp_path / "rlwd.toml"
+    path.write_text('state = "."\n[learner]\nmodel = "base"\n')
+    store = open_daemon_ledger(tmp_path / "rlwd.db").store
+    with pytest.raises(ValueError, match="the daemon has not made v0 yet"):
+        take_back(load_config(path), store, "champion", "why not")
+
+
+def test_a_living_daemon_writes_the_flags_and_is_named_while_it_does_not(
+    deployment: Deployment,
+) -> None:
+    """Two never write one file: the command waits for the daemon in charge, and says so."""
+    deployment.promote(1)
+    take_lease(deployment.store, "policy", time.time())
+    done = take_back(deployment.config, deployment.store, "champion", "bad", flag_seconds=0.3)
+    assert not done.flagged
+    assert "process" in done.by
+    assert read_flags(deployment.config.flags_path) is None
+    assert deployment.champion == deployment.versions[0].version
+
+
+def test_the_command_says_what_is_true_now(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Paged at night, one reads who reigns and which file says so."""
+    deployment.promote(1)
+    assert run_rollback(deployment.config, "champion", "it shouts") == 0
+    said = capsys.readouterr().out
+    assert f"{deployment.versions[0].version} reigns" in said
+    assert str(deployment.config.flags_path) in said

@@ -1,0 +1,95 @@
+"""`rlwd status`: what the state database says, whoever asks, and nothing is written."""
+
+import time
+from pathlib import Path
+
+import orjson
+import pytest
+from daemon_by_hand import decide, fill, open_daemon_ledger
+from ledger_by_hand import GENERATIONS, generation
+from rich.console import Console
+
+from rlwd.daemon.commands.status import print_status, status_document
+from rlwd.daemon.config import Config, load_config
+from rlwd.streams.state.lease import release_lease, take_lease
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A config with its state in a folder that is not there yet."""
+    path = tmp_path / "rlwd.toml"
+    path.write_text('[learner]\nmodel = "base"\n')
+    return load_config(path)
+
+
+def test_no_database_is_said_and_none_is_made(config: Config) -> None:
+    """Asking before the first start names the path, and leaves no file behind."""
+    with pytest.raises(ValueError, match=r"state/rlwd\.db: there is no state database"):
+        print_status(config, as_json=False)
+    assert not config.state_path.exists()
+
+
+def test_another_database_is_said(config: Config) -> None:
+    """A file without rlwd's tables gets a clear error."""
+    config.state_path.mkdir()
+    (config.state_path / "rlwd.db").touch()
+    with pytest.raises(ValueError, match=r"is not a state database of this rlwd"):
+        print_status(config, as_json=True)
+
+
+def test_it_reads_while_the_daemon_runs_and_after(
+    config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON holds records, fates, ready episodes and the lease, beside an open writer too."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 5)
+    ledger.take(b"junk", generation("open", 2000.0), partition=GENERATIONS)
+    held = take_lease(ledger.store, "policy", time.time())
+    with ledger.store.transaction():
+        print_status(config, as_json=True)
+    document = orjson.loads(capsys.readouterr().out)
+    assert document["records"]["generations/0"] == {
+        "delivered": 7,
+        "accepted": 6,
+        "duplicate": 0,
+        "dead_lettered": 1,
+    }
+    assert (document["fates"], document["generations"]) == ({"waiting": 6}, 6)
+    assert (document["ready"], document["lease"]["alive"]) == (5, True)
+    release_lease(ledger.store, held)
+    ledger.store.close()
+    print_status(config, as_json=True)
+    assert orjson.loads(capsys.readouterr().out)["lease"]["alive"] is False
+
+
+def test_shares_excluded_by_sampling_are_shown(config: Config) -> None:
+    """Greedy, cut and bent answers are shares of all generations (CONTRACTS 7)."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 6)
+    decide(ledger, "greedy", 2000.0, sampling={"temperature": 0.0})
+    decide(ledger, "cut", 2000.0, sampling={"top_p": 0.9})
+    assert status_document(config, 0.0)["excluded_by_sampling"] == {
+        "excluded:greedy": 0.125,
+        "excluded:cut_sampling": 0.125,
+        "excluded:constrained": 0.0,
+        "excluded:raw_logprobs": 0.0,
+    }
+
+
+def test_the_tables_say_the_same(config: Config) -> None:
+    """The page for people holds partitions, fates, shares and who is in charge."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 3)
+    decide(ledger, "greedy", 2000.0, sampling={"temperature": 0.0})
+    console = Console(width=120)
+    with console.capture() as captured:
+        print_status(config, as_json=False, console=console)
+    page = captured.get()
+    for words in (
+        "policy policy: no daemon was ever in charge",
+        "generations/0",
+        "excluded:greedy",
+        "25.0% (greedy 25.0%",
+        "ready episodes",
+    ):
+        assert words in page

@@ -1,0 +1,259 @@
+"""Several daemons in the ingest role: one group, one database, and every record counted once.
+
+Real processes on a real broker and a real PostgreSQL (CONTRACTS 12, 15, 16, 24).
+"""
+
+import contextlib
+import signal
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from kafka_server import KafkaServer
+from ledger_by_hand import feedback, generation
+from places_by_hand import new_schema
+
+from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.wire import build_ingest, event_sink, state_store
+from rlwd.ops.servers.process import LOOPBACK, Server, free_port
+from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
+from rlwd.streams.log.ports import Partition
+from rlwd.streams.state.sqlite import Store
+
+PARTITIONS = 4
+SESSION_SECONDS = 4.0
+
+
+def write_config(folder: Path, database: str, bootstrap: str) -> Path:
+    name = uuid.uuid4().hex[:8]
+    path = folder / "rlwd.toml"
+    path.write_text(f"""
+database = "{database}"
+[learner]
+model = "base"
+[stream]
+kind = "kafka"
+generations = "generations-{name}"
+feedback = "feedback-{name}"
+dead_letters = "deadletter-{name}"
+[stream.kafka]
+bootstrap_servers = ["{bootstrap}"]
+group_id = "group-{name}"
+session_timeout_seconds = {SESSION_SECONDS}
+""")
+    return path
+
+
+class Member(Server):
+    """One `rlwd run --role ingest`."""
+
+    def __init__(self, config: Path, name: str) -> None:
+        self.port = free_port()
+        command = [sys.executable, "-m", "rlwd.daemon", "run", "--config", str(config)]
+        super().__init__(
+            [*command, "--role", "ingest", "--member", name, "--port", str(self.port)],
+            name=name,
+            log=config.parent / f"{name}.log",
+            healthy=lambda: bool(self.ask("readyz").get("ready")),
+            start_seconds=60.0,
+        )
+
+    def ask(self, page: str) -> dict[str, Any]:
+        """Return one of its pages, or nothing while it does not answer."""
+        url = f"http://{LOOPBACK}:{self.port}/{page}"
+        with contextlib.suppress(httpx.HTTPError):
+            answer: dict[str, Any] = httpx.get(url, timeout=5.0, trust_env=False).json()
+            return answer
+        return {}
+
+    @property
+    def partitions(self) -> set[str]:
+        """What it reads."""
+        return set(self.ask("statusz").get("live", {}).get("partitions", ()))
+
+
+class Group:
+    """Members that share topics and a database, and what was sent to them."""
+
+    def __init__(self, config: Path) -> None:
+        self.path, self.config = config, load_config(config)
+        self.store = state_store(self.config)
+        self.sink = event_sink(self.config)
+        self.members: list[Member] = []
+        self.generations = self.feedback = self.repeats = self.junk = 0
+        self.seen: dict[Partition, int] = {}
+
+    def start(self, name: str) -> Member:
+        member = Member(self.path, name)
+        self.members.append(member)
+        member.start()
+        return member
+
+    def send(self, count: int) -> None:
+        """So many answers of as many sessions, each with feedback; some twice, some broken."""
+        now, stream = time.time(), self.config.stream
+        for number in range(self.generations, self.generations + count):
+            session, name = f"s{number}", f"s{number}.g"
+            answer = generation(name, now, session_id=session)
+            verdict = feedback(f"f{number}", name, Accepted() if number % 2 else Rejected(), now)
+            # The key of the feedback is another, so that it meets its generation across members.
+            self.sink.send(stream.feedback, f"t{number}", verdict)
+            self.sink.send(stream.generations, session, answer)
+            if number % 10 == 0:
+                self.sink.send(stream.generations, f"again{number}", answer)
+                self.sink.send(stream.feedback, f"junk{number}", b"junk")
+                self.repeats, self.junk = self.repeats + 1, self.junk + 1
+        self.generations += count
+        self.feedback += count
+        self.sink.flush(30.0)
+
+    @property
+    def sent(self) -> int:
+        """Records on the log."""
+        return self.generations + self.feedback + self.repeats + self.junk
+
+    @property
+    def delivered(self) -> int:
+        """Records counted, while no offset may ever go back."""
+        with self.store.reading() as view:
+            offsets = load_offsets(view, "policy")
+            counts = record_counts(view, "policy")
+        for partition, after in self.seen.items():
+            assert offsets[partition] >= after, f"{partition} went back"
+        self.seen = offsets
+        return sum(each.delivered for each in counts.values())
+
+    def wait(self, what: str, true: Callable[[], bool], seconds: float = 120.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not true():
+            assert time.monotonic() < deadline, f"{what}: {self.sent} sent, {self.delivered} taken"
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        for member in self.members:
+            member.signal(signal.SIGCONT)
+            member.stop(5.0)
+        self.sink.close()
+        self.store.close()
+
+
+@pytest.fixture
+def group(tmp_path: Path, postgres_url: str, kafka_server: KafkaServer) -> Iterator[Group]:
+    """Topics and a database of their own, and no member yet."""
+    config = write_config(tmp_path, new_schema(postgres_url), kafka_server.bootstrap)
+    stream = load_config(config).stream
+    topics = (stream.generations, stream.feedback, stream.dead_letters)
+    kafka_server.create_topics(topics, partitions=PARTITIONS)
+    made = Group(config)
+    yield made
+    made.close()
+
+
+@pytest.mark.kafka
+def test_a_killed_member_loses_and_doubles_nothing(group: Group) -> None:
+    """Its partitions move to the other, come back with it, and every record counts once."""
+    one, two = group.start("one"), group.start("two")
+    group.wait("shared", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    assert not one.partitions & two.partitions
+    group.send(200)
+    two.kill()
+    group.send(100)
+    group.wait("taken over", lambda: len(one.partitions) == 2 * PARTITIONS)
+    group.wait("read", lambda: group.delivered == group.sent)
+    two.start()
+    group.wait("shared again", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    group.send(100)
+    group.wait("read by both", lambda: group.delivered == group.sent)
+    stop_in_order(one, two)
+    assert_accounted_for(group)
+
+
+@pytest.mark.kafka
+def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
+    """Paused past its session and woken again, it moves nothing that the other has read."""
+    one, two = group.start("one"), group.start("two")
+    group.wait("shared", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    group.send(200)
+    two.signal(signal.SIGSTOP)
+    group.send(100)
+    group.wait("taken over", lambda: len(one.partitions) == 2 * PARTITIONS)
+    # Stopped inside a transaction it keeps its rows until the server ends it, 45 s at the longest.
+    group.wait("read by one", lambda: group.delivered == group.sent)
+    group.send(100)
+    two.signal(signal.SIGCONT)
+    group.send(100)
+    group.wait("read by both", lambda: group.delivered == group.sent)
+    group.wait("shared at last", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    stop_in_order(one, two)
+    assert_accounted_for(group)
+
+
+def stop_in_order(*members: Any) -> None:
+    for member in members:
+        member.stop()
+        assert member.process is not None
+        assert member.process.returncode == 0, member.tail()
+
+
+def assert_accounted_for(group: Group) -> None:
+    assert group.delivered == group.sent
+    with group.store.reading() as view:
+        found = audit(view, "policy", [])
+        counts = record_counts(view, "policy").values()
+        rewards = view.execute(
+            "SELECT reward, COUNT(*) FROM episodes WHERE stage = 'ready' GROUP BY reward"
+            " ORDER BY reward"
+        ).fetchall()
+    assert found.problems == ()
+    assert sum(each.accepted for each in counts) == group.generations + group.feedback
+    assert sum(each.duplicate for each in counts) == group.repeats
+    assert sum(each.dead_lettered for each in counts) == group.junk
+    assert rewards == [(0.0, group.generations // 2), (1.0, group.generations // 2)]
+
+
+@pytest.mark.kafka
+def test_what_nobody_reads_holds_the_watermark(group: Group) -> None:
+    """Before any partition is read all of them are known, so that no horizon closes early."""
+    built = build_ingest(group.config, member="alone", port=free_port())
+    ingest = built.ingest
+    try:
+        ingest.step(time.time(), 0.0, 100)
+        with group.store.reading() as view:
+            known = view.execute("SELECT COUNT(*), MAX(next) FROM offsets").fetchone()
+            assert (known, watermark(view, "policy")) == ((2 * PARTITIONS, -1), 0.0)
+        group.wait("read past", lambda: mark_after(built.ingest, group.store) > 0.0)
+        assert ingest.source is not None
+        assert {(at.position, at.end) for at in ingest.source.progress().values()} == {(0, 0)}
+    finally:
+        assert ingest.source is not None
+        ingest.source.close()
+        ingest.store.close()
+
+
+def mark_after(ingest: Any, store: Store) -> float:
+    ingest.step(time.time(), 0.1, 100)
+    with store.reading() as view:
+        return watermark(view, "policy")
+
+
+def test_without_a_server_or_a_broker_the_role_is_refused(tmp_path: Path) -> None:
+    """The ingest role says which key is missing for it, and leaves no state behind."""
+
+    def config(**more: str) -> Config:
+        keys = "".join(f'{key} = "{value}"\n' for key, value in more.items())
+        path = tmp_path / "rlwd.toml"
+        path.write_text(f'{keys}[learner]\nmodel = "base"\n')
+        return load_config(path)
+
+    with pytest.raises(ValueError, match=r"database: the ingest role needs a server"):
+        build_ingest(config())
+    with pytest.raises(ValueError, match=r"stream\.kind: .* needs kafka"):
+        build_ingest(config(database="postgresql://127.0.0.1:1/none"))
+    assert [path.name for path in tmp_path.iterdir()] == ["rlwd.toml"]

@@ -1,0 +1,233 @@
+"""The daemon's tables on a PostgreSQL server, while others write beside it (CONTRACTS 16, 17, 24)."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import psycopg
+import pytest
+from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
+from ledger_by_hand import Ledger, feedback, generation
+from manifests_by_hand import manifest, version_of
+from places_by_hand import new_schema
+
+from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.commands.audit_report import run_audit, run_explain
+from rlwd.daemon.commands.status import print_status
+from rlwd.daemon.config import Config, load_config
+from rlwd.learner.candidate import SealedBatch
+from rlwd.learner.ledger.checkpoints_table import record_checkpoints
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.streams.events.signals import Rejected
+from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.intake import Taken
+from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
+from rlwd.streams.log.ports import Record
+from rlwd.streams.state.lease import LeaseHeld, release_lease, take_lease
+from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.transaction import Transaction
+
+SETTINGS = BatchSettings(episodes=4, held_out=0.0)
+
+
+@pytest.fixture
+def url(postgres_url: str) -> str:
+    """An empty schema on the server."""
+    return new_schema(postgres_url)
+
+
+@pytest.fixture
+def open_ledger(url: str) -> Iterator[Callable[[], Ledger]]:
+    """Open the daemon's tables, as another process would; closed at the end."""
+    opened: list[Ledger] = []
+
+    def open_one() -> Ledger:
+        opened.append(open_daemon_ledger(url))
+        return opened[-1]
+
+    yield open_one
+    for ledger in opened:
+        ledger.store.close()
+
+
+def seal_now(ledger: Ledger) -> SealedBatch:
+    with ledger.store.transaction() as tx:
+        batch = seal(
+            tx,
+            "policy",
+            SETTINGS,
+            parent_sequence=0,
+            max_policy_age=8,
+            age=lambda version: 0,
+            now=2000.0,
+        )
+    assert batch is not None
+    return batch
+
+
+def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
+    """Begin work elsewhere; return the thread and where its result or error will be."""
+    results: list[Any] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as problem:  # noqa: BLE001 (handed to the test)
+            results.append(problem)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, results
+
+
+def wait_until_blocked(store: Store, count: int = 1) -> None:
+    """Return once so many wait for a lock; by then the other transactions are really under way."""
+    deadline = time.monotonic() + 20.0
+    blocked = 0
+    while blocked < count:
+        assert time.monotonic() < deadline, "nobody waits"
+        with store.reading() as view:
+            sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            blocked = view.execute(sql).fetchone()[0]
+
+
+def test_of_two_that_start_at_once_one_is_in_charge(open_ledger: Callable[[], Ledger]) -> None:
+    """The lease's row is locked before it is read, also where it is not there yet."""
+    make = (
+        "INSERT INTO leases (policy, role, epoch, host, pid, started, seen)"
+        " VALUES ('policy', 'control', 0, '', 0, '', 0)"
+    )
+    stores = [open_ledger().store for _ in range(3)]
+    for epoch, hold in ((1, make), (2, "SELECT 1 FROM leases FOR UPDATE")):
+        with suppress(KeyboardInterrupt), stores[2].transaction() as tx:
+            # Both begin while the row is held; then they go at the same moment.
+            tx.execute(hold)
+            both = [in_thread(partial(take_lease, store, "policy", 1.0)) for store in stores[:2]]
+            wait_until_blocked(stores[2], 2)
+            raise KeyboardInterrupt
+        for thread, _ in both:
+            thread.join(30.0)
+        found = [results[0] for _, results in both]
+        held = [one for one in found if not isinstance(one, LeaseHeld)]
+        assert [one.epoch for one in held] == [epoch]
+        release_lease(stores[0], held[0])
+
+
+def test_sealing_waits_for_a_poll_and_takes_what_it_changed(
+    open_ledger: Callable[[], Ledger],
+) -> None:
+    """A revision that is being written when a batch is sealed is the one that the batch holds."""
+    control, ingest = open_ledger(), open_ledger()
+    names = fill(ingest, 4)
+    revised = feedback("again", names[0], Rejected(), 1010.0)
+    record = Record(partition=FEEDBACK, offset=4, key=b"s", value=revised)
+    with ingest.store.transaction() as tx:
+        ingest.joiner.ingest(tx, [record], 0.0)
+        thread, results = in_thread(lambda: seal_now(control))
+        wait_until_blocked(ingest.store)
+    thread.join(30.0)
+    batch = results[0]
+    assert isinstance(batch, SealedBatch), batch
+    sealed = {one.generation_id: (one.reward, one.reward_revision) for one in batch.episodes}
+    assert sealed[names[0]] == (0.0, 2)
+    assert ingest.ask("SELECT SUM(late) FROM episodes") == (0,)
+
+
+def test_a_poll_waits_for_sealing_and_comes_too_late(open_ledger: Callable[[], Ledger]) -> None:
+    """Feedback that arrives while its episode is sealed counts as late, and moves no reward."""
+    control, ingest = open_ledger(), open_ledger()
+    names = fill(ingest, 4)
+    with control.store.transaction() as tx:
+        batch = seal(
+            tx, "policy", SETTINGS, parent_sequence=0, max_policy_age=8, age=lambda v: 0, now=2000.0
+        )
+        revised = feedback("again", names[0], Rejected(), 1010.0)
+        thread, results = in_thread(lambda: ingest.take(revised, partition=FEEDBACK))
+        wait_until_blocked(control.store)
+    thread.join(30.0)
+    assert batch is not None
+    assert results[0].late == 1
+    where = f"FROM episodes WHERE generation_id = '{names[0]}'"
+    assert ingest.ask(f"SELECT reward, revision, late, stage {where}") == (1.0, 1, 1, "sealed")
+
+
+def config_at(folder: Path, url: str) -> Config:
+    path = folder / "rlwd.toml"
+    path.write_text(f'database = "{url}"\n[learner]\nmodel = "base"\n')
+    return load_config(path)
+
+
+def test_audit_status_and_explain_read_a_server(
+    tmp_path: Path,
+    url: str,
+    open_ledger: Callable[[], Ledger],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A batch sealed, applied and served is told as from SQLite, and both identities close."""
+    monkeypatch.setenv("RLWD_TEST_DATABASE", url)
+    config = config_at(tmp_path, "$RLWD_TEST_DATABASE")
+    with pytest.raises(ValueError, match="there is no state database"):
+        print_status(config, as_json=True)
+    ledger = open_ledger()
+    names = fill(ledger, 4)
+    ledger.take(b"junk", generation("served", 3000.0, version=version_of(1)))
+    batch = seal_now(ledger)
+    made = msgspec.structs.replace(
+        manifest(1, 0), episode_ids=tuple(one.generation_id for one in batch.episodes)
+    )
+    with ledger.store.transaction() as tx:
+        record_checkpoints(tx, "policy", [manifest(0, None), made])
+    with ledger.store.reading() as view:
+        assert audit(view, "policy", [made]).problems == ()
+    print_status(config, as_json=True)
+    status = orjson.loads(capsys.readouterr().out)
+    assert (status["fates"], status["generations"]) == ({"trained": 4, "waiting": 1}, 5)
+    assert (status["batches"], status["late_feedback"]) == ({"applied": 1}, 0)
+    assert status["event_to_served_s"]["count"] == 4
+    run_explain(config, names[0])
+    story = orjson.loads(capsys.readouterr().out)
+    assert (story["fate"], story["trained_version"]) == ("trained", version_of(1))
+    assert run_audit(config, as_json=True) == 1, "there is no manifest in this folder"
+    assert "in no manifest" in orjson.loads(capsys.readouterr().out)["problems"][0]
+
+
+def test_a_database_that_goes_away_in_a_poll_loses_nothing(
+    tmp_path: Path, url: str, open_ledger: Callable[[], Ledger]
+) -> None:
+    """What was polled and not committed is read again once the server is back."""
+    ledger, log = open_ledger(), tmp_path / "log.db"
+    sink = EmbeddedSink(log)
+    for number in range(50):
+        sink.send("generations", f"s{number}", generation(f"g{number}", 1000.0))
+    sink.flush(10.0)
+    ingest = Ingest(ledger.store, ledger.joiner)
+    ingest.source = EmbeddedSource(log, ["generations"], ingest.resume)
+    assert ingest.step(1.0, 0.0, 10).counts.accepted == 10
+    real = ledger.joiner.settle
+
+    def broken(tx: Transaction, taken: Taken, now: float) -> int:
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks"
+                " WHERE relation = 'episodes'::regclass AND pid <> pg_backend_pid()"
+            )
+        return real(tx, taken, now)
+
+    ledger.joiner.settle = broken  # type: ignore[method-assign]
+    assert ingest.step(2.0, 0.0, 10).counts.delivered == 0
+    assert ingest.away is not None
+    ledger.joiner.settle = real  # type: ignore[method-assign]
+    for _ in range(10):
+        ingest.step(3.0, 0.0, 10)
+    assert ingest.away is None
+    assert ledger.ask("SELECT SUM(delivered), SUM(accepted) FROM offsets") == (50, 50)
+    assert ledger.fates() == {"waiting": 50}
+    ingest.source.close()
+    sink.close()

@@ -1,0 +1,239 @@
+"""The learner's side of the loop: what it is told, in which order, after which death."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from daemon_by_hand import fill, open_daemon_ledger
+from ledger_by_hand import Ledger
+from manifests_by_hand import manifest, rolled_back
+
+from rlwd.daemon.control import training as room
+from rlwd.daemon.control.training import Training
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.ledger.seal import BatchSettings
+from rlwd.learner.process.protocol import (
+    Apply,
+    Asking,
+    Command,
+    Prune,
+    Ready,
+    Report,
+    Rollback,
+    Skip,
+)
+from rlwd.learner.settings import DEMO, ChildSettings
+
+
+class ScriptedChild:
+    """A learner that says what the test tells it to, and remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.told: list[Command] = []
+        self.says: list[Report] = []
+        self.refused: set[str] = set()
+        self.starts, self.died, self.alive = 0, False, False
+        self.settings = ChildSettings(learner=DEMO, policy="policy", folder="", lease_epoch=1)
+
+    def reap(self, now: float) -> bool:
+        died, self.died = self.died, False
+        self.alive = self.alive and not died
+        return died
+
+    def ensure(self, now: float) -> None:
+        if not self.alive:
+            self.alive = True
+            self.starts += 1
+
+    def refuse(self, digests: Iterable[str]) -> None:
+        self.refused = set(digests)
+
+    def send(self, command: Command) -> None:
+        self.told.append(command)
+
+    def reports(self) -> list[Report]:
+        said, self.says = self.says, []
+        return said
+
+
+class Desk:
+    """Training with a scripted child, a real ledger, and manifests that the test writes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        self.child, self.manifests = ScriptedChild(), [manifest(0, None)]
+        self.undecided: int | None = 0
+        self.back_to: int | None = None
+        self.registered: list[int] = []
+        self.whole: set[int] = set()
+        self.training = Training(
+            self.ledger.store,
+            "policy",
+            BatchSettings(episodes=4, held_out=0.0),
+            self.child,  # type: ignore[arg-type]
+            batches=folder / "batches",
+            checkpoints=folder / "checkpoints",
+            register=lambda tx, made, now: self.registered.append(made.sequence),
+            kept=lambda tx, now: {0},
+            keep_newest=2,
+        )
+
+    def step(self, *says: Report) -> list[Command]:
+        """Let the child say something, turn once, and return what it was told."""
+        self.child.says.extend(says)
+        before = len(self.child.told)
+        self.training.step(100.0, lambda: self.undecided, lambda: self.back_to)
+        return self.child.told[before:]
+
+    def ask(self, sql: str) -> Any:
+        return self.ledger.ask(sql)
+
+
+@pytest.fixture
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk whose checkpoint folder is a list."""
+    made = Desk(tmp_path)
+
+    def read(folder: Path, *, after: int) -> list[Manifest]:
+        return [one for one in made.manifests if one.sequence > after]
+
+    monkeypatch.setattr(room, "read_manifests", read)
+    monkeypatch.setattr(room, "whole_checkpoints", lambda folder: sorted(made.whole))
+    monkeypatch.setattr(room, "newest_valid", lambda folder: made.manifests[-1])
+    return made
+
+
+def test_a_batch_is_sealed_only_when_the_learner_asks(desk: Desk) -> None:
+    """Ready episodes wait until the learner is idle; then it gets one batch, and no second one."""
+    fill(desk.ledger, 4)
+    assert desk.step(Ready(sequence=0, version="")) == []
+    assert desk.ask("SELECT COUNT(*) FROM batches") == (0,)
+    (command,) = desk.step(Asking(sequence=0))
+    assert isinstance(command, Apply)
+    assert Path(command.path).name == "000001.json"
+    fill(desk.ledger, 4, prefix="more")
+    assert desk.step() == []
+    assert desk.registered == [0]
+
+
+def test_the_learner_waits_for_a_decision(desk: Desk) -> None:
+    """While a version waits for its decision nothing is sealed; once it has one, the loop goes on."""
+    fill(desk.ledger, 4)
+    desk.undecided = 1
+    assert desk.step(Asking(sequence=0)) == []
+    assert desk.training.state == "waiting for the rollout"
+    desk.undecided = 0
+    assert [type(one) for one in desk.step()] == [Apply]
+
+
+def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
+    """A version that was superseded without guilt does not stop the learner ahead of the champion."""
+    desk.manifests.append(manifest(1, 0))
+    fill(desk.ledger, 4)
+    desk.undecided = 0  # Version 1 ran out of time; v0 still reigns.
+    (command,) = desk.step(Asking(sequence=1))
+    assert isinstance(command, Apply)
+    assert desk.ask("SELECT parent_sequence FROM batches") == (1,)
+
+
+def test_before_v0_nothing_is_sealed(desk: Desk) -> None:
+    """Without a champion there is nothing to be ahead of."""
+    fill(desk.ledger, 4)
+    desk.undecided = None
+    assert desk.step(Asking(sequence=0)) == []
+    assert desk.training.state == "waiting for episodes"
+
+
+def test_a_refusal_comes_before_any_batch(desk: Desk) -> None:
+    """What was refused for cause is left first; the batch follows once the learner is back."""
+    desk.manifests.append(manifest(1, 0))
+    fill(desk.ledger, 4)
+    desk.back_to = 0
+    assert desk.step(Asking(sequence=1)) == [Rollback(to_sequence=0)]
+    desk.manifests.append(rolled_back(2, 0, reverted=(1,)))
+    desk.back_to = None
+    assert [type(one) for one in desk.step(Asking(sequence=2))] == [Apply]
+    assert desk.ask("SELECT parent_sequence FROM batches") == (2,)
+
+
+def test_a_return_is_owed_whatever_the_disk_looks_like(desk: Desk) -> None:
+    """Where the refused checkpoint is lost the learner may still hold it, and is sent all the same."""
+    desk.back_to = 0
+    assert desk.step(Asking(sequence=1)) == [Rollback(to_sequence=0)]
+    desk.manifests.append(rolled_back(2, 0))
+    desk.back_to = None
+    assert desk.step(Asking(sequence=2)) == []
+
+
+def test_what_nothing_names_is_given_up(desk: Desk) -> None:
+    """The newest and the named stay whole; of the others weights, and the tokens of their batches, go."""
+    fill(desk.ledger, 4)
+    (command,) = desk.step(Asking(sequence=0))
+    assert isinstance(command, Apply)
+    desk.manifests.append(manifest(1, 0, batch_id=1))
+    desk.whole = {0, 1, 2}
+    assert desk.step(Asking(sequence=1)) == []
+    assert desk.ask("SELECT LENGTH(content) > 0 FROM batches") == (1,)
+    desk.manifests += [manifest(n, n - 1, applied=tuple(range(1, n + 1))) for n in (2, 3)]
+    desk.whole = {0, 1, 2, 3}
+    assert desk.step(Asking(sequence=3)) == [Prune(sequences=(1,))]
+    assert desk.ask("SELECT state, LENGTH(content) FROM batches") == ("applied", 0)
+    assert not Path(command.path).exists()
+    desk.whole = {0, 2, 3}
+    assert desk.step(Asking(sequence=3)) == []
+
+
+def test_a_learner_that_starts_knows_what_was_refused_meanwhile(desk: Desk) -> None:
+    """The list is read anew for each child: what was refused since the last one is on it."""
+    desk.step(Asking(sequence=0))
+    assert desk.child.refused == set()
+    with desk.ledger.store.transaction() as tx:
+        tx.execute("INSERT INTO quarantined VALUES ('policy', 'abc', 'v', 'bad', 1.0)")
+    desk.step()
+    assert desk.child.refused == set()
+    desk.child.died = True
+    desk.step()
+    assert desk.child.refused == {"abc"}
+
+
+def test_a_batch_survives_its_learner(desk: Desk) -> None:
+    """After a death the same batch is given again, byte for byte, until it was three times fatal."""
+    fill(desk.ledger, 4)
+    commands = desk.step(Asking(sequence=0))
+    contents = {Path(commands[0].path).read_bytes()}  # type: ignore[union-attr]
+    for _ in range(3):
+        desk.child.died = True
+        commands += desk.step(Asking(sequence=0))
+        contents.add(Path(commands[-1].path).read_bytes())  # type: ignore[union-attr]
+    assert [type(one) for one in commands] == [Apply, Apply, Apply, Skip]
+    assert isinstance(commands[-1], Skip)
+    assert commands[-1].reason == "the learner died 3 times on it"
+    assert len(contents) == 1
+    assert desk.child.starts == 4
+
+
+def test_a_death_while_idle_is_no_batchs_fault(desk: Desk) -> None:
+    """Only the batch at work is blamed."""
+    fill(desk.ledger, 4)
+    desk.undecided = 1
+    desk.step(Asking(sequence=0))
+    desk.child.died = True
+    desk.step()
+    desk.undecided = 0
+    desk.step(Asking(sequence=0))
+    assert desk.ask("SELECT deaths FROM batches") == (0,)
+
+
+def test_the_manifest_counts_and_not_the_message(desk: Desk) -> None:
+    """A checkpoint whose message died with the learner is found when the next one says ready."""
+    ids = tuple(fill(desk.ledger, 4))
+    desk.step(Asking(sequence=0))
+    desk.child.died = True
+    made = msgspec.structs.replace(manifest(1, 0), episode_ids=ids)
+    desk.manifests.append(made)
+    assert desk.step(Ready(sequence=1, version=made.version), Asking(sequence=1)) == []
+    assert desk.ledger.fates() == {"trained": 4}
+    assert desk.registered == [0, 1]
+    assert desk.ask("SELECT state FROM batches") == ("applied",)

@@ -1,0 +1,184 @@
+"""OFREP: the real openfeature-provider-ofrep client gets from the gateway what the gateway serves."""
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openfeature.contrib.provider.ofrep import OFREPProvider
+from openfeature.evaluation_context import EvaluationContext
+from openfeature.exception import (
+    FlagNotFoundError,
+    OpenFeatureError,
+    TargetingKeyMissingError,
+)
+
+from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
+from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
+from rlwd.ops.flags.evaluator import FlagEvaluator
+from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.streams.log.ports import EventSink
+
+
+def version(number: int) -> ServedVersion:
+    digest = hashlib.sha256(str(number).encode()).hexdigest()
+    return ServedVersion(version=f"policy@v{number:06d}-{digest[:8]}", digest=digest)
+
+
+def set_flags(path: Path, generation: int) -> dict[str, Any]:
+    state = FlagState(
+        policy="policy",
+        generation=generation,
+        salt="salt",
+        champion=version(1),
+        anchor=version(0),
+        candidate=version(2),
+        shares=Shares(candidate=3000, anchor=2000),
+    )
+    document = to_document(state)
+    write_flags(path, document)
+    return document
+
+
+def no_log() -> EventSink:
+    raise ConnectionError("no log here")
+
+
+@pytest.fixture
+def flags(tmp_path: Path) -> Path:
+    return tmp_path / "flags.json"
+
+
+@pytest.fixture
+def url(tmp_path: Path, flags: Path) -> Iterator[str]:
+    """A gateway on that flag file, without engine or log."""
+    settings = GatewaySettings(
+        port=0, flags=str(flags), spool=str(tmp_path / "spool"), user_key="key", token="secret"
+    )
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    serving = serve_gateway(settings, no_log)
+    yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(20)
+    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(20)
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def provider(url: str) -> Iterator[OFREPProvider]:
+    provider = OFREPProvider(url, headers_factory=lambda: {"Authorization": "Bearer secret"})
+    yield provider
+    provider.session.close()
+
+
+@pytest.fixture
+def client(url: str) -> Iterator[httpx.Client]:
+    headers = {"Authorization": "Bearer secret"}
+    with httpx.Client(base_url=f"{url}/ofrep/v1/evaluate/", headers=headers) as client:
+        yield client
+
+
+def test_the_real_client_gets_what_the_gateway_serves(provider: OFREPProvider, flags: Path) -> None:
+    """For each user variant, value and generation are those that requests are served by."""
+    variants = set_flags(flags, 1)["flags"]["policy"]["variants"]
+    evaluator = FlagEvaluator(flags)
+    seen = set()
+    for number in range(60):
+        details = provider.resolve_object_details("policy", {}, EvaluationContext(f"u{number}"))
+        assigned = evaluator.evaluate(hash_user(f"u{number}", b"key"), 0.0)
+        assert details.variant == assigned.variant
+        assert details.value == variants[assigned.variant]
+        assert details.reason == assigned.reason
+        assert details.flag_metadata == {
+            "policy": "policy",
+            "generation": 1,
+            "salt": "salt",
+            "bucket": assigned.bucket,
+        }
+        seen.add(details.variant)
+    assert seen == set(variants)
+
+
+def test_the_real_client_understands_our_errors(
+    provider: OFREPProvider, url: str, flags: Path
+) -> None:
+    """Unknown flag, no user, no flags yet, wrong token: each is its own OpenFeature error."""
+    someone = EvaluationContext("u1")
+    with pytest.raises(OpenFeatureError, match="No such file"):
+        provider.resolve_object_details("policy", {}, someone)
+    set_flags(flags, 1)
+    flags_seen = FlagEvaluator(flags)
+    flags_seen.refresh(0.0)
+    with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}) as client:
+        while client.get("/readyz").json()["flag_generation"] is None:
+            pass
+    with pytest.raises(FlagNotFoundError, match="there is only policy"):
+        provider.resolve_object_details("other", {}, someone)
+    with pytest.raises(TargetingKeyMissingError):
+        provider.resolve_object_details("policy", {}, EvaluationContext())
+    stranger = OFREPProvider(url)
+    with pytest.raises(OpenFeatureError) as problem:
+        stranger.resolve_object_details("policy", {}, someone)
+    assert problem.value.error_message == "unauthorized"
+    stranger.session.close()
+
+
+def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, flags: Path) -> None:
+    """A bucket in the context is not believed: only the user decides."""
+    set_flags(flags, 1)
+    answers = {
+        provider.resolve_object_details(
+            "policy", {}, EvaluationContext("u1", {"bucket": number})
+        ).variant
+        for number in range(0, 10_000, 1111)
+    }
+    assert len(answers) == 1
+
+
+def test_bulk_answers_304_until_something_changes(client: httpx.Client, flags: Path) -> None:
+    """The tag names the answer: the same user and flags give 304, a new generation a new answer."""
+    set_flags(flags, 1)
+    body = {"context": {"targetingKey": "u1"}}
+    first = client.post("flags", json=body)
+    single = client.post("flags/policy", json=body).json()
+    assert first.status_code == 200
+    assert first.json()["flags"] == [single]
+    known = {"If-None-Match": first.headers["ETag"]}
+    again = client.post("flags", json=body, headers=known)
+    assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["ETag"] == first.headers["ETag"]
+    set_flags(flags, 2)
+    for _ in range(1000):
+        after = client.post("flags", json=body, headers=known)
+        if after.status_code != 304:
+            break
+    assert after.status_code == 200
+    assert after.json()["metadata"]["generation"] == 2
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ("{", "PARSE_ERROR"),
+        ('{"context": 5}', "INVALID_CONTEXT"),
+        ('{"context": {"targetingKey": 5}}', "INVALID_CONTEXT"),
+        ('{"context": {}}', "TARGETING_KEY_MISSING"),
+        ("", "TARGETING_KEY_MISSING"),
+    ],
+)
+@pytest.mark.parametrize("path", ["flags", "flags/policy"])
+def test_a_bad_context_is_400_with_its_code(
+    path: str, body: str, code: str, client: httpx.Client, flags: Path
+) -> None:
+    """Every unusable context gets OpenFeature's word for what is wrong."""
+    set_flags(flags, 1)
+    response = client.post(path, content=body)
+    assert response.status_code == 400
+    assert response.json()["errorCode"] == code
+    assert response.json().get("key") == ("policy" if path == "flags/policy" else None)

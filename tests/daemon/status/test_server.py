@@ -1,0 +1,132 @@
+"""The daemon's pages, over real HTTP."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from rlwd.daemon.status.metrics import Metrics
+from rlwd.daemon.status.server import STUCK_SECONDS, HealthServer, Vitals
+from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.streams.join.joiner import Ingested
+from rlwd.streams.join.offsets import Counts
+
+Serve = Callable[..., tuple[httpx.Client, Vitals, Metrics]]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start health pages, and leave none behind."""
+    servers: list[HealthServer] = []
+    clients: list[httpx.Client] = []
+
+    def serve(token: str = "") -> tuple[httpx.Client, Vitals, Metrics]:
+        vitals, metrics, port = Vitals(), Metrics(), free_port()
+        status: Callable[[], dict[str, Any]] = lambda: {"fates": {"trained": 3}}
+        server = HealthServer(
+            vitals, metrics.registry, status, host=LOOPBACK, port=port, token=token
+        )
+        server.start()
+        servers.append(server)
+        clients.append(httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False))
+        return clients[-1], vitals, metrics
+
+    yield serve
+    for client in clients:
+        client.close()
+    for server in servers:
+        server.stop()
+
+
+def test_alive_while_the_loop_turns(serve: Serve) -> None:
+    """The loop that turned lately is alive; one that hangs for a minute is not."""
+    client, vitals, _ = serve()
+    assert client.get("/livez").status_code == 200
+    vitals.ticked_at = time.monotonic() - STUCK_SECONDS - 1.0
+    answer = client.get("/livez")
+    assert answer.status_code == 503
+    assert answer.json()["alive"] is False
+    assert answer.json()["last_tick_seconds"] > STUCK_SECONDS
+
+
+def test_ready_once_no_dependency_has_a_problem(serve: Serve) -> None:
+    """Each dependency may hold readiness up, says why, and lets go again."""
+    client, vitals, _ = serve()
+    vitals.report("engine", "away")
+    vitals.report("learner", "starting")
+    vitals.report("learner", None)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (
+        503,
+        {"ready": False, "problems": {"engine": "away"}},
+    )
+    vitals.report("engine", None)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"ready": True, "problems": {}})
+
+
+def test_metrics_are_prometheus(serve: Serve) -> None:
+    """Counters add up, gauges forget what is gone, and a version stands on one series alone."""
+    client, _, metrics = serve()
+    metrics.ingested(Ingested(counts=Counts(accepted=2, duplicate=1, dead_lettered=1), late=3))
+    metrics.ingested(Ingested(counts=Counts(accepted=5)))
+    metrics.fates({"waiting": 4})
+    metrics.fates({"trained": 4})
+    metrics.state(learner_up=True, champion="policy@v000001-0", pending=2, dropped=0)
+    metrics.state(learner_up=True, champion="policy@v000002-0", pending=2, dropped=0)
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=")
+    lines = answer.text.splitlines()
+    for line in (
+        'rlwd_records_total{outcome="accepted"} 7.0',
+        'rlwd_records_total{outcome="duplicate"} 1.0',
+        'rlwd_records_total{outcome="dead_lettered"} 1.0',
+        "rlwd_late_feedback_total 3.0",
+        'rlwd_generations{fate="trained"} 4.0',
+        "rlwd_learner_up 1.0",
+        'rlwd_champion_info{version="policy@v000002-0"} 1.0',
+        'rlwd_mlflow{what="pending"} 2.0',
+    ):
+        assert line in lines
+    assert sum("policy@v" in line for line in lines) == 1
+    assert not any('fate="waiting"' in line for line in lines)
+
+
+def test_status_is_what_is_stored_and_what_is_live(serve: Serve) -> None:
+    """The page joins the database's document with the facts of the moment."""
+    client, vitals, _ = serve()
+    vitals.live = {"learner": "asking"}
+    assert client.get("/statusz").json() == {
+        "fates": {"trained": 3},
+        "live": {"learner": "asking"},
+    }
+
+
+def test_a_token_guards_what_tells_something(serve: Serve) -> None:
+    """Metrics and status ask for the token where one is set; probes do not."""
+    client, _, _ = serve("secret")
+    paths = ("/livez", "/readyz", "/metrics", "/statusz")
+    wrong = {"Authorization": "Bearer wrong"}
+    assert [client.get(path).status_code for path in paths] == [200, 200, 401, 401]
+    assert [client.get(path, headers=wrong).status_code for path in paths] == [200, 200, 401, 401]
+    right = {"Authorization": "Bearer secret"}
+    assert [client.get(path, headers=right).status_code for path in paths] == [200] * 4
+
+
+def test_a_port_that_is_taken_is_an_error_at_start() -> None:
+    """Two daemons on one port: the second one says so instead of running without pages."""
+    port = free_port()
+
+    def server() -> HealthServer:
+        return HealthServer(Vitals(), Metrics().registry, dict, host=LOOPBACK, port=port)
+
+    first, second = server(), server()
+    first.start()
+    try:
+        with pytest.raises(OSError, match=str(port)):
+            second.start()
+    finally:
+        first.stop()
+        second.stop()

@@ -1,0 +1,182 @@
+"""Sealing: what goes into a batch is decided once, in one transaction, by name (CONTRACTS 17)."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from daemon_by_hand import FEEDBACK, decide, fill, open_daemon_ledger
+from ledger_by_hand import Ledger, feedback, generation
+from manifests_by_hand import version_of
+
+from rlwd.learner.candidate import SealedBatch, batch_hash
+from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.streams.events.signals import Rejected
+
+SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """An empty ledger with the daemon's tables."""
+    return open_daemon_ledger(tmp_path / "rlwd.db")
+
+
+def seal_now(ledger: Ledger, settings: BatchSettings = SETTINGS, **more: Any) -> SealedBatch | None:
+    given = {"parent_sequence": 0, "max_policy_age": 8, "age": lambda version: 0, "now": 2000.0}
+    with ledger.store.transaction() as tx:
+        return seal(tx, "policy", settings, **{**given, **more})
+
+
+def sealed_now(ledger: Ledger, settings: BatchSettings = SETTINGS, **more: Any) -> SealedBatch:
+    batch = seal_now(ledger, settings, **more)
+    assert batch is not None
+    return batch
+
+
+def by_number(version: str) -> int | None:
+    """Policy age with version 9 as the head; of version 5 it is not known."""
+    number = int(version.rpartition("@v")[2][:6])
+    return None if number == 5 else 9 - number
+
+
+def test_too_few_are_left_alone(ledger: Ledger) -> None:
+    """Below the fewest episodes nothing is sealed, and everybody goes on waiting."""
+    fill(ledger, 3)
+    assert seal_now(ledger) is None
+    assert ledger.fates() == {"waiting": 3}
+    fill(ledger, 1, prefix="late")
+    assert len(sealed_now(ledger).episodes) == 4
+
+
+def test_only_ready_episodes_are_sealed(ledger: Ledger) -> None:
+    """Undecided and tokenless ones stay out, and what is sealed is not sealed again."""
+    names = fill(ledger, 5)
+    ledger.take(generation("open", 1500.0))
+    decide(ledger, "tokenless", 1500.0, completion_token_ids=(), logprobs=())
+    assert [one.generation_id for one in sealed_now(ledger).episodes] == names
+    assert seal_now(ledger) is None
+
+
+def test_the_freshest_come_first(ledger: Ledger) -> None:
+    """By policy age, then in the order they were received; no more than the most."""
+    for name, number in (("a", 7), ("b", 9), ("c", 8), ("d", 9), ("e", 7)):
+        decide(ledger, name, 1000.0 + ord(name), version=version_of(number))
+    batch = sealed_now(ledger, BatchSettings(episodes=4, at_most=4, held_out=0.0), age=by_number)
+    assert [(one.generation_id, one.age) for one in batch.episodes] == [
+        ("b", 0),
+        ("d", 0),
+        ("c", 1),
+        ("a", 2),
+    ]
+    assert ledger.ask("SELECT stage FROM episodes WHERE generation_id = 'e'") == ("ready",)
+
+
+def test_what_is_too_old_is_excluded_by_name(ledger: Ledger) -> None:
+    """Older than the bound, or of unknown age: excluded when the batch is sealed, not trained on."""
+    for name, number in (("old", 2), ("edge", 6), ("unknown", 5), ("new", 9), ("next", 8)):
+        decide(ledger, name, 1000.0, version=version_of(number))
+    settings = BatchSettings(episodes=3, held_out=0.0)
+    batch = sealed_now(ledger, settings, age=by_number, max_policy_age=3)
+    assert [one.generation_id for one in batch.episodes] == ["new", "next", "edge"]
+    assert ledger.fates() == {"excluded:too_old": 2, "waiting": 3}
+
+
+def test_the_same_episodes_are_held_out_again(tmp_path: Path) -> None:
+    """Who is held out follows from the ids alone, so that a lost transaction decides the same."""
+    settings = BatchSettings(episodes=200, held_out=0.1)
+    batches = []
+    for number in range(2):
+        ledger = open_daemon_ledger(tmp_path / f"{number}.db")
+        names = fill(ledger, 200)
+        batches.append(sealed_now(ledger, settings))
+    assert batches[0] == batches[1]
+    held = {one.generation_id for one in batches[0].held_out}
+    assert 8 <= len(held) <= 34  # 20 expected; 4 standard deviations are 17
+    assert {one.generation_id for one in batches[0].episodes} == set(names) - held
+    assert ledger.fates() == {"excluded:held_out": len(held), "waiting": 200 - len(held)}
+
+
+def test_the_hash_is_of_the_content(ledger: Ledger) -> None:
+    """The database keeps the hash of the very bytes that the learner will read, field by field."""
+    fill(ledger, 4)
+    batch = sealed_now(ledger)
+    with ledger.store.transaction() as tx:
+        pending = pending_batch(tx, "policy")
+    assert pending is not None
+    number, content, deaths = pending
+    assert (number, deaths) == (1, 0)
+    read = msgspec.json.decode(content, type=SealedBatch)
+    assert read == batch
+    assert ledger.ask("SELECT hash FROM batches") == (batch_hash(read),)
+    changed = msgspec.structs.replace(batch.episodes[0], reward=0.25)
+    other = msgspec.structs.replace(batch, episodes=(changed, *batch.episodes[1:]))
+    assert batch_hash(other) != batch_hash(batch)
+
+
+def test_a_batch_holds_all_that_its_update_needs(ledger: Ledger) -> None:
+    """Tokens, log-probabilities, temperature, reward with its revision, and the offsets of then."""
+    for name in "abcd":
+        decide(ledger, name, 1000.0, segment="mail", sampling={"temperature": 0.7})
+    batch = sealed_now(ledger, parent_sequence=3, age=lambda version: 2)
+    one = batch.episodes[0]
+    assert (one.prompt_token_ids, one.completion_token_ids, one.logprobs) == ((1, 2), (3,), (-0.5,))
+    assert (one.segment, one.temperature, one.age) == ("mail", 0.7, 2)
+    assert (one.reward, one.reward_revision) == (1.0, 1)
+    assert (batch.parent_sequence, batch.batch_id) == (3, 1)
+    assert batch.spec_version.startswith("test@")
+    assert batch.offsets == {"generations/0": 4, "feedback/0": 4}
+
+
+def test_a_sealed_reward_is_frozen(ledger: Ledger) -> None:
+    """Feedback after sealing counts as late: the reward, its revision and the batch stay."""
+    names = fill(ledger, 4)
+    sealed_now(ledger)
+    before = ledger.ask("SELECT reward, revision, late FROM episodes ORDER BY generation_id")
+    again = feedback("again", names[0], Rejected(), 1010.0)
+    assert ledger.take(again, partition=FEEDBACK).late == 1
+    after = ledger.ask("SELECT reward, revision, late FROM episodes ORDER BY generation_id")
+    assert (before, after) == ((1.0, 1, 0), (1.0, 1, 1))
+
+
+def test_sealing_is_all_or_nothing(ledger: Ledger) -> None:
+    """A transaction that does not commit leaves no batch, and its number is given again."""
+    fill(ledger, 4)
+    with pytest.raises(RuntimeError, match="crash"), ledger.store.transaction() as tx:  # noqa: PT012
+        assert seal(
+            tx, "policy", SETTINGS, parent_sequence=0, max_policy_age=8, age=lambda v: 0, now=1.0
+        )
+        raise RuntimeError("crash")
+    assert ledger.ask("SELECT COUNT(*) FROM batches") == (0,)
+    assert ledger.ask("SELECT COUNT(*) FROM episodes WHERE stage = 'ready'") == (4,)
+    assert sealed_now(ledger).batch_id == 1
+    fill(ledger, 4, prefix="more", at=1500.0)
+    assert sealed_now(ledger).batch_id == 2
+
+
+def test_the_oldest_pending_batch_is_the_next(ledger: Ledger) -> None:
+    """Batches are applied in the order they were sealed, and deaths on one are its own."""
+    fill(ledger, 4)
+    sealed_now(ledger)
+    fill(ledger, 4, prefix="more", at=1500.0)
+    sealed_now(ledger)
+    with ledger.store.transaction() as tx:
+        count_death(tx, "policy", 1)
+        count_death(tx, "policy", 1)
+        pending = pending_batch(tx, "policy")
+        assert pending is not None
+        assert (pending[0], pending[2]) == (1, 2)
+        tx.execute("UPDATE batches SET state = 'applied' WHERE batch_id = 1")
+        after = pending_batch(tx, "policy")
+        assert after is not None
+        assert (after[0], after[2]) == (2, 0)
+
+
+def test_the_batch_file_is_whole(tmp_path: Path) -> None:
+    """Writing a batch again gives the same file, and leaves nothing aside."""
+    for content in (b"half", b"whole"):
+        path = write_batch(tmp_path / "batches", 12, content)
+    assert path.name == "000012.json"
+    assert path.read_bytes() == b"whole"
+    assert list(path.parent.iterdir()) == [path]

@@ -1,0 +1,193 @@
+"""The child as the daemon meets it: a real process, really killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rlwd.learner.candidate import SealedBatch
+from rlwd.learner.checkpoint.folder import read_manifests, sequences, write_epoch
+from rlwd.learner.process.protocol import (
+    Apply,
+    Asking,
+    BatchFailed,
+    Checkpointed,
+    Command,
+    Progress,
+    Ready,
+    Report,
+    Rollback,
+    Skip,
+    decode_report,
+    encode_line,
+)
+from rlwd.learner.process.worker import Worker
+from rlwd.learner.settings import ChildSettings
+
+MakeBatch = Callable[..., SealedBatch]
+Sealed = Callable[[SealedBatch], Path]
+
+
+class Child:
+    """A learner process and its pipe."""
+
+    def __init__(self, settings: ChildSettings, folder: Path) -> None:
+        file = folder / "child.json"
+        file.write_bytes(msgspec.json.encode(settings))
+        command = [sys.executable, "-m", "rlwd.learner.process.main", "--settings", str(file)]
+        self.log = folder / f"child-{time.monotonic_ns()}.log"
+        with self.log.open("wb") as log:
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            )
+
+    def hear(self) -> Report:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.end()
+        return decode_report(line)
+
+    def hear_until(self, kind: type[Any]) -> Any:
+        while not isinstance(report := self.hear(), kind):
+            pass
+        return report
+
+    def tell(self, command: Command) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(encode_line(command))
+        self.process.stdin.flush()
+
+    def end(self) -> str:
+        """Wait for the end and return what was logged."""
+        self.process.wait(timeout=60)
+        return self.log.read_text()
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[ChildSettings], Child]]:
+    """Start children, and leave none behind."""
+    children: list[Child] = []
+
+    def start(settings: ChildSettings) -> Child:
+        children.append(Child(settings, tmp_path))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.close()
+
+
+def test_a_conversation(
+    child_settings: ChildSettings,
+    start: Callable[[ChildSettings], Child],
+    make_batch: MakeBatch,
+    sealed: Sealed,
+) -> None:
+    """Ready once, then ask, obey, report; a second child is turned away; the closed pipe ends it."""
+    child = start(child_settings)
+    ready = child.hear()
+    assert isinstance(ready, Ready)
+    assert ready.sequence == 0
+    assert child.hear() == Asking(sequence=0)
+    second = start(child_settings)
+    log = second.end()
+    assert second.process.returncode == 2
+    assert f"held by the learner with process id {child.process.pid}" in log
+
+    child.tell(Apply(path=str(sealed(make_batch(1)))))
+    steps = [child.hear() for _ in range(6)]
+    assert steps == [Progress(batch_id=1, done=n, of=6) for n in range(1, 7)]
+    made = child.hear()
+    assert isinstance(made, Checkpointed)
+    assert (made.sequence, child.hear()) == (1, Asking(sequence=1))
+    child.tell(Apply(path=str(sealed(make_batch(1)))))
+    assert [child.hear(), child.hear()] == [made, Asking(sequence=1)]
+    child.tell(Skip(path=str(sealed(make_batch(2, parent=1))), reason="alert"))
+    assert child.hear() == BatchFailed(batch_id=2, reason="alert", sequence=2)
+    assert child.hear() == Asking(sequence=2)
+    child.tell(Rollback(to_sequence=0))
+    assert child.hear() == Checkpointed(sequence=3, version=ready.version)
+    assert child.hear() == Asking(sequence=3)
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    assert child.process.wait(timeout=30) == 3
+    assert [m.skipped for m in read_manifests(Path(child_settings.folder))][-1] == (2,)
+
+
+def test_killed_in_mid_batch(
+    child_settings: ChildSettings,
+    start: Callable[[ChildSettings], Child],
+    make_batch: MakeBatch,
+    sealed: Sealed,
+    tmp_path: Path,
+) -> None:
+    """Killed between two steps and started again, it makes the very bytes of one never killed."""
+    child = start(child_settings)
+    child.tell(Apply(path=str(sealed(make_batch(1)))))
+    child.hear_until(Checkpointed)
+    second = Apply(path=str(sealed(make_batch(2, parent=1))))
+    child.tell(second)
+    while child.hear_until(Progress).done < 3:
+        pass
+    os.kill(child.process.pid, signal.SIGKILL)
+    child.process.wait()
+    assert sequences(Path(child_settings.folder)) == [0, 1]
+
+    heir = start(child_settings)
+    assert heir.hear_until(Asking).sequence == 1
+    heir.tell(second)
+    assert heir.hear_until(Checkpointed).sequence == 2
+    heir_head = read_manifests(Path(child_settings.folder))[-1]
+
+    steady = Worker(msgspec.structs.replace(child_settings, folder=str(tmp_path / "steady")))
+    steady.apply(Path(sealed(make_batch(1))))
+    steady.apply(Path(second.path))
+    assert heir_head.files == steady.head.files
+    assert heir_head.digest == steady.head.digest
+
+
+def test_orphaned_in_mid_batch(
+    child_settings: ChildSettings,
+    start: Callable[[ChildSettings], Child],
+    make_batch: MakeBatch,
+    sealed: Sealed,
+) -> None:
+    """When the daemon's pipe closes the child ends within a step, not after the batch."""
+    long = msgspec.structs.replace(child_settings.learner, passes=10_000)
+    child = start(msgspec.structs.replace(child_settings, learner=long))
+    child.tell(Apply(path=str(sealed(make_batch(1)))))
+    child.hear_until(Progress)
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    assert child.process.wait(timeout=10) == 3
+    assert sequences(Path(child_settings.folder)) == [0]
+
+
+def test_outdated(
+    child_settings: ChildSettings, start: Callable[[ChildSettings], Child], tmp_path: Path
+) -> None:
+    """A child of an earlier lease ends with 4, and one with wrong settings with 2."""
+    write_epoch(Path(child_settings.folder), 9)
+    child = start(child_settings)
+    log = child.end()
+    assert child.process.returncode == 4
+    assert "EPOCH is 9, this learner's lease 3" in log
+    learner = msgspec.structs.replace(child_settings.learner, model=str(tmp_path))
+    wrong = start(msgspec.structs.replace(child_settings, learner=learner, lease_epoch=9))
+    log = wrong.end()
+    assert wrong.process.returncode == 2
+    assert "learner.model" in log

@@ -1,0 +1,158 @@
+"""One batch: all of it or nothing, the same twice, and bounded as the settings say."""
+
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import torch
+
+from rlwd.learner.candidate import SealedBatch
+from rlwd.learner.settings import LearnerSettings
+from rlwd.learner.train.score import score
+from rlwd.learner.train.state import Learner
+from rlwd.learner.train.update import BatchGivenUp, apply_batch
+
+MakeBatch = Callable[..., SealedBatch]
+
+
+def state_of(learner: Learner) -> tuple[dict[str, bytes], dict[str, bytes], bytes]:
+    """Every bit that an update may change."""
+    weights, moments = learner.policy.trainable(), learner.moments()
+    return (
+        {name: tensor.detach().numpy().tobytes() for name, tensor in weights.items()},
+        {name: tensor.numpy().tobytes() for name, tensor in moments.items()},
+        learner.tracker.to_json(),
+    )
+
+
+def test_same_batch_same_bits(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """Two learners from one seed are bitwise equal after two batches, and unlike before."""
+    one, other = Learner(settings), Learner(settings)
+    fresh = state_of(one)
+    for batch_id in (1, 2):
+        updates = [apply_batch(learner, make_batch(batch_id)) for learner in (one, other)]
+        assert updates[0] == updates[1]
+    assert state_of(one) == state_of(other)
+    assert all(was != now for was, now in zip(fresh, state_of(one), strict=True))
+
+
+def test_good_answers_gain(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """Answers above the baseline become likelier, answers below it do not, each on average."""
+    learner, batch = Learner(settings), make_batch(episodes=16)
+    was = score(learner, batch.episodes).logp
+    apply_batch(learner, batch)
+    now = score(learner, batch.episodes).logp
+    gain = [float((n - w).mean()) for n, w in zip(now, was, strict=True)]
+    good = [g for g, e in zip(gain, batch.episodes, strict=True) if e.reward == 1.0]
+    bad = [g for g, e in zip(gain, batch.episodes, strict=True) if e.reward == 0.0]
+    assert good
+    assert bad
+    assert sum(good) / len(good) > max(0.01, sum(bad) / len(bad))
+
+
+def test_not_finite_changes_nothing(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """A step that blows the weights up is found, and the whole batch is taken back."""
+    learner = Learner(settings)
+    apply_batch(learner, make_batch(1))
+    before = state_of(learner)
+    learner.settings = msgspec.structs.replace(settings, learning_rate=1e36)
+    with pytest.raises(BatchGivenUp, match="the loss is not finite"):
+        apply_batch(learner, make_batch(2))
+    assert state_of(learner) == before
+    learner.settings = settings
+    again = Learner(settings)
+    apply_batch(again, make_batch(1))
+    for one in (learner, again):
+        apply_batch(one, make_batch(3))
+    assert state_of(learner) == state_of(again)
+
+
+def test_not_finite_in_the_last_step(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """Where only the last step is bad no later loss shows it, so the new weights are looked at."""
+    single = msgspec.structs.replace(
+        settings, passes=1, minibatch_episodes=64, learning_rate=1e36, kl_weight=0.0
+    )
+    learner = Learner(single)
+    before = state_of(learner)
+    with pytest.raises(BatchGivenUp, match="not finite"):
+        apply_batch(learner, make_batch())
+    assert state_of(learner) == before
+
+
+def test_malformed_episode(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """A batch with one unfit episode is given up whole, by the field's name."""
+    learner = Learner(settings)
+    before = state_of(learner)
+    with pytest.raises(BatchGivenUp, match=r"\$.episodes\[0\] .*: logprobs: 1 for"):
+        apply_batch(learner, make_batch(logprobs=(-1.0,)))
+    assert state_of(learner) == before
+
+
+def test_old_episodes_are_left_out(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """An episode older than the bound changes nothing but its count."""
+    one, other = Learner(settings), Learner(settings)
+    batch = make_batch(age=9)
+    got = apply_batch(one, batch).metrics
+    without = msgspec.structs.replace(batch, episodes=batch.episodes[1:])
+    apply_batch(other, without)
+    assert state_of(one) == state_of(other)
+    assert (got["episodes/too_old"], got["episodes/trained"]) == (1.0, 11.0)
+    old = tuple(msgspec.structs.replace(e, age=9) for e in batch.episodes)
+    with pytest.raises(BatchGivenUp, match="no episode of 12 is within max_policy_age"):
+        apply_batch(one, msgspec.structs.replace(batch, episodes=old))
+
+
+def test_split_forward_passes(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """One optimizer step is the same whether its rows go through at once or one by one."""
+    whole = msgspec.structs.replace(settings, passes=1, minibatch_episodes=64, learning_rate=1e-4)
+    split = msgspec.structs.replace(whole, pack_tokens=16, rows_per_forward=1)
+    one, other = Learner(whole), Learner(split)
+    assert len(other.packs(make_batch().episodes)) > 4
+    first, second = apply_batch(one, make_batch()).metrics, apply_batch(other, make_batch()).metrics
+    assert first["grad_norm"] == pytest.approx(second["grad_norm"], rel=1e-4)
+    assert first["loss/policy"] == pytest.approx(second["loss/policy"], rel=1e-4, abs=1e-7)
+    for name, moment in one.moments().items():
+        torch.testing.assert_close(moment, other.moments()[name], rtol=1e-3, atol=1e-7)
+
+
+def test_first_step_warms_up(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """With nineteen steps of warm-up the first one is a twentieth as long."""
+    cold = msgspec.structs.replace(settings, passes=1, minibatch_episodes=64)
+    warm = msgspec.structs.replace(cold, warmup_steps=19)
+    moved = []
+    for given in (cold, warm):
+        learner = Learner(given)
+        was = learner.snapshot().weights
+        apply_batch(learner, make_batch())
+        now = learner.policy.trainable()
+        moved.append(max(float((now[n].detach() - was[n]).abs().max()) for n in was))
+    assert moved[0] == pytest.approx(20 * moved[1], rel=1e-3)
+
+
+def test_held_out_and_probe(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """Held-out episodes are estimated and never trained on; the probe is the new weights' word."""
+    one, other = Learner(settings), Learner(settings)
+    batch = make_batch(held_out=6)
+    update = apply_batch(one, batch)
+    apply_batch(other, msgspec.structs.replace(batch, held_out=()))
+    assert state_of(one) == state_of(other)
+    assert update.held_out is not None
+    assert update.held_out.count == 6
+    assert update.held_out.behaviour == sum(e.reward for e in batch.held_out) / 6
+    assert 0 < update.held_out.effective_sample_size <= 6
+    tokens = update.probe.token_ids
+    assert len(tokens) == settings.probe_tokens
+    # The same for every batch: nobody's words get into a manifest.
+    assert tokens == Learner(settings).probe().token_ids
+    with torch.no_grad():
+        logits = one.policy.causal(torch.tensor([tokens]), use_cache=False).logits[0]
+    wanted = logits.log_softmax(-1)[torch.arange(len(tokens) - 1), torch.tensor(tokens[1:])]
+    assert update.probe.logprobs == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+def test_without_an_anchor(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """With no weight on the KL it is neither computed nor in the way."""
+    free = msgspec.structs.replace(settings, kl_weight=0.0)
+    metrics = apply_batch(Learner(free), make_batch()).metrics
+    assert metrics["after/kl/anchor"] == 0.0
+    assert apply_batch(Learner(settings), make_batch()).metrics["after/kl/anchor"] > 0.0

@@ -1,0 +1,160 @@
+"""What the embedded engine does beyond the contract that it shares with vLLM."""
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+from rlwd.learner.candidate import Candidate
+from rlwd.ops.engine.adapter_check import CONFIG, WEIGHTS
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.engine.port import prove
+from rlwd.ops.servers.embedded_server import EngineServer
+from tests.ops.conftest import PROBE
+
+Versions = tuple[Candidate, Candidate]
+LONG = {"model": "base", "prompt": list(PROBE), "max_tokens": 1500, "ignore_eos": True}
+
+
+@pytest.fixture
+def engine(engine_server: EngineServer) -> Iterator[HttpEngine]:
+    """A client of the embedded engine."""
+    engine = HttpEngine(engine_server.url)
+    yield engine
+    engine.close()
+
+
+def metric(server: EngineServer, name: str) -> float:
+    """Return one series of the metrics page."""
+    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    return float(next(line.split()[1] for line in lines if line.startswith(f"rlwd_engine_{name} ")))
+
+
+def wait_until(what: str, true: Any) -> None:
+    """Return once the condition holds; fail after ten seconds."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("value", [np.nan, 3e38])
+def test_an_adapter_that_is_not_finite_is_refused(
+    engine: HttpEngine, versions: Versions, scratch_version: Path, value: float
+) -> None:
+    """Weights of NaN, or finite ones that overflow, never get a name, and others go on."""
+    tensors = {k: np.full_like(v, value) for k, v in load_file(scratch_version / WEIGHTS).items()}
+    save_file(tensors, scratch_version / WEIGHTS)
+    engine.load(versions[1].version, versions[1].path)
+    with pytest.raises(ValueError, match=r"was refused: 400 .*not finite"):
+        engine.load("broken", scratch_version)
+    assert "broken" not in engine.loaded()
+    assert prove(engine, versions[1], 1e-4).served
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"use_dora": True}, "not a plain LoRA adapter"),
+        ({"modules_to_save": ["lm_head"]}, "not a plain LoRA adapter"),
+        ({"bias": "all"}, "not a plain LoRA adapter"),
+    ],
+)
+def test_an_adapter_it_would_apply_wrongly_is_refused(
+    engine: HttpEngine, scratch_version: Path, change: dict[str, Any], complaint: str
+) -> None:
+    """What is more than plain LoRA gets status 400 instead of half of it."""
+    config = json.loads((scratch_version / CONFIG).read_text())
+    (scratch_version / CONFIG).write_text(json.dumps({**config, **change}))
+    with pytest.raises(ValueError, match=f"400 .*{complaint}"):
+        engine.load("odd", scratch_version)
+
+
+def test_an_adapter_of_another_model_is_refused(engine: HttpEngine, scratch_version: Path) -> None:
+    """A module of the wrong size is named."""
+    tensors = load_file(scratch_version / WEIGHTS)
+    name = next(name for name in tensors if name.endswith("q_proj.lora_A.weight"))
+    tensors[name] = np.zeros((8, 7), dtype=np.float32)
+    save_file(tensors, scratch_version / WEIGHTS)
+    with pytest.raises(
+        ValueError, match=r"400 .*q_proj is \(128, 7\), the model's is \(128, 128\)"
+    ):
+        engine.load("other", scratch_version)
+
+
+def test_a_file_that_is_cut_off_is_refused(engine: HttpEngine, scratch_version: Path) -> None:
+    """The server says which file, and goes on."""
+    (scratch_version / WEIGHTS).write_bytes((scratch_version / WEIGHTS).read_bytes()[:-100])
+    with pytest.raises(ValueError, match=f"400 .*{WEIGHTS}"):
+        engine.load("cut", scratch_version)
+    assert engine.healthy()
+
+
+def test_a_folder_may_go_once_it_is_loaded(
+    engine: HttpEngine, versions: Versions, scratch_version: Path
+) -> None:
+    """Files are read once: rubbish in them later changes nothing."""
+    engine.load("copy", scratch_version)
+    before = engine.logprobs("copy", PROBE)
+    (scratch_version / WEIGHTS).write_bytes(b"rubbish")
+    assert engine.logprobs("copy", PROBE) == before
+    engine.unload("copy")
+
+
+@pytest.mark.parametrize(
+    "field",
+    [{"n": 2}, {"logit_bias": {"5": 1}}, {"presence_penalty": 1}, {"min_p": 0.1}, {"echo": True}],
+    ids=lambda field: next(iter(field)),
+)
+def test_what_it_does_not_do_is_refused_by_name(
+    engine_server: EngineServer, field: dict[str, Any]
+) -> None:
+    """A request is answered as asked or not at all."""
+    body = {"model": "base", "prompt": "x", "max_tokens": 1, **field}
+    answer = httpx.post(f"{engine_server.url}/v1/completions", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == next(iter(field))
+
+
+def test_a_client_that_goes_away_ends_its_row(engine_server: EngineServer) -> None:
+    """Streaming or not, nobody's tokens are made for nobody."""
+    body = {**LONG, "stream": True}
+    with httpx.stream("POST", f"{engine_server.url}/v1/completions", json=body) as answer:
+        lines = answer.iter_lines()
+        next(lines)
+        assert metric(engine_server, "requests_running") == 1
+    wait_until("the row ended", lambda: metric(engine_server, "requests_running") == 0)
+    before = metric(engine_server, "generation_tokens_total")
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{engine_server.url}/v1/completions", json=LONG, timeout=0.2)
+    wait_until("the row ended", lambda: metric(engine_server, "requests_running") == 0)
+    assert metric(engine_server, "generation_tokens_total") - before < 1500
+
+
+def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
+    """A short answer under way is finished first, the exit status is 0."""
+    server = EngineServer(tiny_policy, tmp_path)
+    server.start()
+    statuses: list[int] = []
+    body = {**LONG, "max_tokens": 100}
+
+    def ask() -> None:
+        statuses.append(httpx.post(f"{server.url}/v1/completions", json=body).status_code)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    wait_until("it runs", lambda: metric(server, "requests_running") == 1)
+    assert server.process is not None
+    os.kill(server.process.pid, signal.SIGTERM)
+    assert server.process.wait(20) == 0
+    asking.join()
+    assert statuses == [200]

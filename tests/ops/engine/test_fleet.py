@@ -1,0 +1,103 @@
+"""The fleet: what is asked of engines keeps nobody waiting, and what they hold is known."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from releases_by_hand import version
+
+from rlwd.ops.engine import fleet as rooms
+from rlwd.ops.engine.fleet import Fleet
+
+
+class HangingEngine:
+    """An engine that answers once it is let go."""
+
+    def __init__(self) -> None:
+        self.url, self.go = "hanging", threading.Event()
+        self.held: dict[str, str] = {}
+
+    def loaded(self) -> dict[str, str]:
+        self.go.wait(30.0)
+        return dict(self.held)
+
+    def load(self, name: str, path: Path) -> None:
+        self.held[name] = str(path)
+
+    def unload(self, name: str) -> None:
+        del self.held[name]
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        return (-1.0,) * (len(token_ids) - 1)
+
+    def healthy(self) -> bool:
+        return self.go.is_set()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+def until(true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_engine_that_hangs_keeps_nobody_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions return at once; that it hangs is a problem by name; its answer counts when it comes."""
+    monkeypatch.setattr(rooms, "HANGS_SECONDS", 0.05)
+    engine, one = HangingEngine(), version(1, tmp_path)
+    fleet = Fleet([engine], "policy", tolerance=0.05)
+    wanted = {one.version: one}
+    fleet.fill(wanted)
+    assert not fleet.has(wanted)
+    assert fleet.prove(wanted, one) is None
+    until(lambda: "has not answered" in (fleet.problem or ""))
+    engine.go.set()
+    until(lambda: fleet.has(wanted))
+    assert fleet.problem is None
+    assert set(engine.held) == {one.version}
+
+
+def test_proofs_are_of_the_version_that_was_asked_for_and_used_once(tmp_path: Path) -> None:
+    """What an engine served a moment ago is no proof of another version, nor of the same one later."""
+    engine = HangingEngine()
+    engine.go.set()
+    one, two = version(1, tmp_path), version(2, tmp_path)
+    fleet, wanted = Fleet([engine], "policy", tolerance=0.05), {one.version: one, two.version: two}
+    proofs: list[object] = []
+
+    def ask() -> bool:
+        found = fleet.prove(wanted, one)
+        proofs.extend(found or ())
+        return found is not None
+
+    until(ask)
+    (proof,) = proofs
+    assert getattr(proof, "served", False)
+    engine.go.clear()
+    assert fleet.prove(wanted, two) is None
+    assert fleet.prove(wanted, one) is None
+    engine.go.set()
+
+
+def test_what_is_no_fault_of_an_engine_ends_the_process(tmp_path: Path) -> None:
+    """A mistake of ours on the thread is raised again on the loop's, and not lost with the thread."""
+
+    class BrokenEngine(HangingEngine):
+        def loaded(self) -> dict[str, str]:
+            raise AssertionError("ours")
+
+    fleet = Fleet([BrokenEngine()], "policy", tolerance=0.05)
+
+    def asked() -> bool:
+        fleet.fill({})
+        return False
+
+    with pytest.raises(AssertionError, match="ours"):
+        until(asked)

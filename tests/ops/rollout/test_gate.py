@@ -1,0 +1,146 @@
+"""What a candidate must show before it meets anybody."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from rlwd.learner.candidate import Candidate, HeldOut, Probe
+from rlwd.ops.rollout.gate import GateSettings, judge
+from rlwd.ops.rollout.verdict import Outcome
+
+NAN = float("nan")
+URL = "http://127.0.0.1:1"
+
+
+@dataclass
+class Shown:
+    """One replica's answer."""
+
+    url: str = URL
+    served: bool = True
+    difference: float | None = 0.001
+    reason: str = ""
+
+
+def candidate(**changes: Any) -> Candidate:
+    whole = Candidate(
+        version="tiny@v000003-abcdef01",
+        sequence=3,
+        digest="abcdef01" * 8,
+        path=Path("nowhere"),
+        probe=Probe(token_ids=(1, 2), logprobs=(-0.5,)),
+        held_out=HeldOut(
+            count=40, behaviour=0.5, estimate=0.52, standard_error=0.05, effective_sample_size=30.0
+        ),
+        metrics={"loss/policy": 0.1},
+    )
+    return msgspec.structs.replace(whole, **changes)
+
+
+def held_out(estimate: float, error: float = 0.05, effective: float = 30.0) -> Candidate:
+    return candidate(
+        held_out=HeldOut(
+            count=40,
+            behaviour=0.5,
+            estimate=estimate,
+            standard_error=error,
+            effective_sample_size=effective,
+        )
+    )
+
+
+def asked(
+    who: Candidate | None = None,
+    proofs: Sequence[Shown] = (Shown(),),
+    problem: str | None = None,
+    **settings: Any,
+) -> tuple[Outcome, str]:
+    verdict = judge(
+        who or candidate(),
+        adapter_problem=problem,
+        proofs=proofs,
+        settings=GateSettings(**settings),
+    )
+    return verdict.outcome, verdict.reason
+
+
+def test_a_sound_candidate_passes_and_says_on_what_evidence() -> None:
+    """The verdict carries the held-out numbers."""
+    verdict = judge(candidate(), adapter_problem=None, proofs=[Shown()], settings=GateSettings())
+    assert verdict.outcome is Outcome.PASS
+    assert verdict.numbers["gate/estimate"] == 0.52
+    assert verdict.numbers["gate/replicas"] == 1
+    assert "0.520" in verdict.reason
+
+
+CASES: list[tuple[str, Callable[[], tuple[Outcome, str]], Outcome, str]] = [
+    ("adapter", lambda: asked(problem="NaN in q_proj"), Outcome.FAIL, "NaN in q_proj"),
+    ("digest", lambda: asked(candidate(digest="0" * 64)), Outcome.FAIL, "does not carry"),
+    ("metric", lambda: asked(candidate(metrics={"grad_norm": NAN})), Outcome.FAIL, "grad_norm"),
+    (
+        "probe",
+        lambda: asked(candidate(probe=Probe(token_ids=(1, 2), logprobs=(NAN,)))),
+        Outcome.FAIL,
+        "probe",
+    ),
+    (
+        "wrong bits",
+        lambda: asked(proofs=[Shown(), Shown(served=False, difference=0.8, reason="off")]),
+        Outcome.FAIL,
+        "other bits",
+    ),
+    (
+        "not loaded",
+        lambda: asked(proofs=[Shown(), Shown(served=False, difference=None, reason="no answer")]),
+        Outcome.WAIT,
+        "no answer",
+    ),
+    ("no replica", lambda: asked(proofs=[]), Outcome.WAIT, "0 replicas"),
+    ("too few replicas", lambda: asked(replicas=2), Outcome.WAIT, "1 replicas"),
+    ("clear loss", lambda: asked(held_out(0.30)), Outcome.FAIL, "0.300"),
+    ("loss within doubt", lambda: asked(held_out(0.40)), Outcome.PASS, "0.400"),
+    ("loss of few", lambda: asked(held_out(0.1, effective=3.0)), Outcome.PASS, "canary decides"),
+    (
+        "loss of few, required",
+        lambda: asked(held_out(0.1, effective=3.0), require_held_out=True),
+        Outcome.NODATA,
+        "3.0 effective",
+    ),
+    ("nothing held out", lambda: asked(candidate(held_out=None)), Outcome.PASS, "nothing was held"),
+    (
+        "nothing held out, required",
+        lambda: asked(candidate(held_out=None), require_held_out=True),
+        Outcome.NODATA,
+        "nothing was held",
+    ),
+    ("estimate nan", lambda: asked(held_out(NAN)), Outcome.FAIL, "not finite"),
+]
+
+
+@pytest.mark.parametrize(
+    ("ask", "outcome", "reason"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
+)
+def test_each_flaw_gets_its_answer_and_its_reason(
+    ask: Callable[[], tuple[Outcome, str]], outcome: Outcome, reason: str
+) -> None:
+    """Wrong bits and clear loss fail, what is not there yet waits, thin evidence passes on."""
+    got, said = ask()
+    assert got is outcome
+    assert reason in said
+
+
+def test_all_flaws_are_named_at_once() -> None:
+    """Whoever reads the verdict need not repair one flaw to hear of the next."""
+    _, said = asked(candidate(metrics={"kl": NAN}), problem="wrong shape", proofs=[])
+    assert "wrong shape" in said
+    assert "kl" in said
+
+
+def test_settings_out_of_range_are_refused() -> None:
+    """A negative margin would fail every candidate in silence."""
+    with pytest.raises(ValueError, match="margin"):
+        GateSettings(margin=-0.1)

@@ -1,0 +1,224 @@
+"""What a release does while an engine is away: nobody new is let out, and a rollback is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from daemon_by_hand import open_daemon_ledger
+from ledger_by_hand import Ledger
+from releases_by_hand import at_once, let_out, promote, register, spoil, version
+
+from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.flags.flag_file import FlagState, read_flags
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.gate import GateSettings
+from rlwd.ops.rollout.record import Stage
+from rlwd.ops.rollout.release import Release
+from rlwd.ops.rollout.settings import RolloutSettings
+
+SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
+
+
+class ScriptedEngine:
+    """An engine that holds what it was given, and is away when told so."""
+
+    def __init__(self, url: str) -> None:
+        self.url, self.away = url, False
+        self.held: dict[str, str] = {}
+
+    def loaded(self) -> dict[str, str]:
+        if self.away:
+            raise ConnectionError(f"{self.url}: away")
+        return dict(self.held)
+
+    def load(self, name: str, path: Path) -> None:
+        self.held[name] = str(path)
+
+    def unload(self, name: str) -> None:
+        del self.held[name]
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        raise ConnectionError(f"{self.url}: away")
+
+    def healthy(self) -> bool:
+        return not self.away
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class House:
+    """A release with two scripted engines, v0 in charge."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        self.controller = RolloutController("policy", SETTINGS)
+        self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
+        self.release = Release(
+            self.ledger.store,
+            "policy",
+            self.controller,
+            Fleet(list(self.engines), "policy", tolerance=0.05, submit=at_once),
+            GateSettings(),
+            flags=folder / "flags.json",
+            checkpoints=folder,
+            look_seconds=0.0,
+        )
+        self.v0, self.v1 = version(0, folder), version(1, folder)
+        register(self.ledger.store, self.controller, self.v0)
+
+    def let_out(self) -> None:
+        """Bring version 1 to its users."""
+        let_out(self.ledger.store, self.controller, self.v1)
+        self.release.step(2.0)
+
+    @property
+    def flags(self) -> FlagState | None:
+        """What gateways are told."""
+        return read_flags(self.folder / "flags.json")
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """A house."""
+    return House(tmp_path)
+
+
+def test_flags_wait_for_every_engine(house: House) -> None:
+    """Nothing is named before each replica has it; then the file appears, and no problem is left."""
+    house.engines[1].away = True
+    house.release.step(1.0)
+    assert house.flags is None
+    assert house.release.fleet.problem == "two: away"
+    house.engines[1].away = False
+    house.release.step(2.0)
+    assert house.flags is not None
+    assert house.flags.champion.version == house.v0.version
+    assert house.release.fleet.problem is None
+
+
+def test_a_new_version_waits_for_every_engine(house: House) -> None:
+    """While a replica is away nobody is sent to what it never had."""
+    house.release.step(0.0)
+    house.engines[1].away = True
+    house.let_out()
+    assert house.flags is not None
+    assert house.flags.candidate is None
+    house.engines[1].away = False
+    house.release.step(3.0)
+    assert house.flags is not None
+    assert house.flags.candidate is not None
+
+
+def test_a_rollback_waits_for_nobody(house: House) -> None:
+    """A version that is taken back loses its users at once, even while a replica is away."""
+    house.release.step(0.0)
+    house.let_out()
+    assert house.flags is not None
+    assert house.flags.candidate is not None
+    house.engines[1].away = True
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.0)
+    house.release.step(4.0)
+    assert house.flags is not None
+    assert house.flags.candidate is None
+    assert house.release.owes_return() == 0
+
+
+def test_what_an_operator_takes_back_is_told(house: House) -> None:
+    """MLflow hears of a move that another process made, once."""
+    told: list[str] = []
+    house.release.moved = lambda rollout: told.append(f"{rollout.version} {rollout.stage}")
+    house.release.step(0.0)
+    house.let_out()
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.0)
+    house.release.step(4.0)
+    house.release.step(5.0)
+    assert told == [f"{house.v1.version} canary", f"{house.v1.version} rolled_back"]
+
+
+def test_every_look_at_people_on_trial_is_told(house: House) -> None:
+    """MLflow gets a point of the curve for each look, and none while nobody is on the candidate."""
+    looks: list[tuple[int, float]] = []
+    house.release.looked = lambda rollout, now: looks.append((rollout.looks, now))
+    house.release.step(0.0)
+    house.let_out()
+    house.release.step(3.0)
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.5)
+    house.release.step(4.0)
+    assert looks == [(1, 2.0), (2, 3.0)]
+
+
+def test_damaged_files_are_no_fault_of_the_weights(house: House) -> None:
+    """A version whose files were spoilt is never loaded, and its digest may be offered again."""
+    house.release.step(0.0)
+    register(house.ledger.store, house.controller, house.v1)
+    spoil(house.v1.path)
+    house.release.step(1.0)
+    with house.ledger.store.reading() as view:
+        (rollout,) = house.controller.history(view)
+        assert house.controller.quarantined(view) == {}
+        assert house.controller.must_return(view) is None
+    assert rollout.stage is Stage.SUPERSEDED
+    assert "its files are damaged" in rollout.trail[-1].reason
+    assert house.v1.version not in house.engines[0].held
+    register(house.ledger.store, house.controller, version(2, house.folder, bits=1))
+    assert house.release.undecided() == 1
+
+
+def test_rolling_the_champion_back_waits_for_nobody_either(house: House) -> None:
+    """Nor for the version further back, which no engine holds any more while one is away."""
+    house.release.step(0.0)
+    store, folder = house.ledger.store, house.folder
+    for number, made in enumerate((house.v1, version(2, folder), version(3, folder)), start=1):
+        promote(store, house.controller, made)
+        house.release.step(100.0 * number)
+    house.release.step(900.0)
+    held = set(house.engines[0].held)
+    assert len(held) == 3
+    house.engines[1].away = True
+    with store.transaction() as tx:
+        back = house.controller.rollback(tx, "it shouts", 901.0)
+        wanted = house.controller.should_be_loaded(tx, 901.0)
+    assert not wanted.keys() <= held
+    house.release.step(902.0)
+    assert house.flags is not None
+    assert house.flags.champion.version == back.version
+
+
+def test_an_engine_that_comes_back_empty_is_filled_with_sound_files_alone(house: House) -> None:
+    """Files that were spoilt since are not loaded again and are named; the others are."""
+    house.release.step(0.0)
+    house.let_out()
+    spoil(house.v1.path)
+    house.engines[0].held = {}
+    house.release.reconcile(5.0)
+    assert set(house.engines[0].held) == {house.v0.version}
+    assert house.release.fleet.problem is not None
+    assert house.v1.version in house.release.fleet.problem
+
+
+def test_an_engine_that_comes_back_empty_is_filled(house: House) -> None:
+    """What should be loaded is loaded again, and what nobody names any more is let go."""
+    house.release.step(0.0)
+    house.let_out()
+    house.engines[0].held = {"policy@v000009-99999999": "old", "other": "not ours"}
+    house.release.reconcile(5.0)
+    assert set(house.engines[0].held) == {house.v0.version, house.v1.version, "other"}
+
+
+def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
+    house: House,
+) -> None:
+    """The daemon lives on, and the version goes on waiting until its time is over."""
+    house.release.step(0.0)
+    register(house.ledger.store, house.controller, house.v1)
+    house.release.step(1.0)
+    assert house.release.undecided() == 1
+    with house.ledger.store.reading() as view:
+        rollout = house.controller.current(view)
+    assert rollout is not None
+    assert rollout.stage is Stage.OFFERED

@@ -1,0 +1,251 @@
+"""The staged release, as a table: stage and what is seen lead to stage and reason.
+
+Locked here: every stage has a deadline and running out of time is not guilt; abort beats
+promotion, promotion beats the deadline; guardrails watch the bake too; a wrong split never
+promotes and never blames; and with 100 users a variant the good pass and the harmful go.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from rlwd.ops.rollout.guardrail import (
+    GuardrailSettings,
+    Observation,
+    VariantObservation,
+)
+from rlwd.ops.rollout.record import Rollout, Stage
+from rlwd.ops.rollout.sequential_tests import UserSums
+from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.rollout.state_machine import (
+    advance,
+    begin,
+    gated,
+    superseded,
+    taken_back,
+)
+from rlwd.ops.rollout.verdict import Outcome, Verdict
+
+SETTINGS = RolloutSettings(
+    steps=(0.05, 0.49),
+    step_users=20,
+    step_seconds=10,
+    margin=0.10,
+    planned_users=200,
+    gate_seconds=60,
+    deadline_seconds=600,
+    bake_seconds=100,
+)
+DEMO = msgspec.structs.replace(SETTINGS, steps=(0.49,), step_seconds=0.0)
+
+
+def variant(
+    mean: float, users: int, exposed: int | None = None, **broken: int
+) -> VariantObservation:
+    """Users who gave one reward each, 0 or 1, and average to `mean`."""
+    ones = round(mean * users)
+    rows = [(str(user), float(user < ones), 1.0) for user in range(users)]
+    exposed = users if exposed is None else exposed
+    defaults = {"requests": exposed}
+    return VariantObservation(
+        sums=UserSums.of(rows), exposed_users=exposed, **{**defaults, **broken}
+    )
+
+
+def seen(ours: VariantObservation, theirs: VariantObservation) -> Observation:
+    return Observation(candidate=ours, control=theirs)
+
+
+GOOD = seen(variant(0.7, 400), variant(0.5, 400))
+EVEN_FEW = seen(variant(0.5, 50), variant(0.5, 50))
+GOOD_FEW = seen(variant(0.95, 90), variant(0.3, 90))
+HARMFUL = seen(variant(0.2, 60), variant(0.6, 60))
+WORSE_BUT_FEW = seen(variant(0.0, 12), variant(1.0, 12))
+FAILING = seen(variant(0.9, 5, 40, errors=6), variant(0.5, 5, 40))
+EMPTY = seen(variant(0.9, 5, 40, empty=8), variant(0.5, 5, 40, empty=2))
+ALL_EMPTY = seen(variant(0.5, 50, empty=8), variant(0.5, 50, empty=8))
+SKEWED = seen(variant(0.7, 400, 900), variant(0.5, 400, 500))
+NOBODY = Observation()
+
+
+def at(stage: Stage, step: int = 0, *, settings: RolloutSettings = SETTINGS) -> Rollout:
+    """A rollout that entered its stage at time 0."""
+    whole = begin("tiny@v000001-11111111", "1" * 64, "tiny@v000000-0", now=0.0, settings=settings)
+    spans = {Stage.OFFERED: 60.0, Stage.GATED: 60.0, Stage.CANARY: 600.0, Stage.PROMOTED: 100.0}
+    return msgspec.structs.replace(
+        whole, stage=stage, step=step, entered_at=0.0, deadline=spans.get(stage, 0.0)
+    )
+
+
+TABLE: list[tuple[Stage, int, Observation | None, float, Stage, int, str]] = [
+    (Stage.OFFERED, 0, None, 59, Stage.OFFERED, 0, "against"),
+    (Stage.OFFERED, 0, None, 60, Stage.SUPERSEDED, 0, "out of time as offered"),
+    (Stage.GATED, 0, None, 1, Stage.CANARY, 0, "5.0% of users, step 1 of 2"),
+    (Stage.GATED, 0, None, 60, Stage.SUPERSEDED, 0, "out of time as gated"),
+    (Stage.CANARY, 0, None, 1, Stage.CANARY, 0, "against"),
+    (Stage.CANARY, 0, None, 600, Stage.SUPERSEDED, 0, "nothing was observed"),
+    (Stage.CANARY, 0, NOBODY, 300, Stage.CANARY, 0, "against"),
+    (Stage.CANARY, 0, NOBODY, 600, Stage.SUPERSEDED, 0, "nobody has been served"),
+    (Stage.CANARY, 0, EVEN_FEW, 9, Stage.CANARY, 0, "against"),
+    (Stage.CANARY, 0, WORSE_BUT_FEW, 10, Stage.CANARY, 0, "against"),
+    (Stage.CANARY, 0, EVEN_FEW, 10, Stage.CANARY, 1, "49.0% of users, step 2 of 2"),
+    (Stage.CANARY, 0, GOOD, 10, Stage.CANARY, 1, "49.0% of users"),
+    (Stage.CANARY, 0, HARMFUL, 1, Stage.ROLLED_BACK, 0, "harm: reward -0.400"),
+    (Stage.CANARY, 0, FAILING, 1, Stage.ROLLED_BACK, 0, "failed requests: 6 of 40"),
+    (Stage.CANARY, 0, EMPTY, 1, Stage.ROLLED_BACK, 0, "empty answers: 8 of 40"),
+    (Stage.CANARY, 0, ALL_EMPTY, 10, Stage.CANARY, 1, "step 2 of 2"),
+    (Stage.CANARY, 1, GOOD, 9, Stage.CANARY, 1, "against"),
+    (Stage.CANARY, 1, GOOD_FEW, 10, Stage.CANARY, 1, "against"),
+    (Stage.CANARY, 1, EVEN_FEW, 10, Stage.CANARY, 1, "against"),
+    (Stage.CANARY, 1, EVEN_FEW, 600, Stage.SUPERSEDED, 0, "out of time as canary"),
+    (Stage.CANARY, 1, GOOD, 10, Stage.PROMOTED, 0, "at least"),
+    (Stage.CANARY, 1, GOOD, 600, Stage.PROMOTED, 0, "at least"),
+    (Stage.CANARY, 1, HARMFUL, 600, Stage.ROLLED_BACK, 0, "harm"),
+    (Stage.CANARY, 1, SKEWED, 10, Stage.CANARY, 1, "against"),
+    (Stage.CANARY, 1, SKEWED, 600, Stage.SUPERSEDED, 0, "900 against 500"),
+    (Stage.PROMOTED, 0, GOOD, 99, Stage.PROMOTED, 0, "against"),
+    (Stage.PROMOTED, 0, None, 100, Stage.SETTLED, 0, "no late evidence"),
+    (Stage.PROMOTED, 0, HARMFUL, 99, Stage.ROLLED_BACK, 0, "harm"),
+    (Stage.PROMOTED, 0, FAILING, 100, Stage.ROLLED_BACK, 0, "failed requests"),
+    (Stage.SETTLED, 0, HARMFUL, 1e9, Stage.SETTLED, 0, "against"),
+    (Stage.ROLLED_BACK, 0, GOOD, 1e9, Stage.ROLLED_BACK, 0, "against"),
+    (Stage.SUPERSEDED, 0, GOOD, 1e9, Stage.SUPERSEDED, 0, "against"),
+    (Stage.QUARANTINED, 0, GOOD, 1e9, Stage.QUARANTINED, 0, "against"),
+]
+
+
+@pytest.mark.parametrize(("stage", "step", "look", "now", "then", "next_step", "reason"), TABLE)
+def test_the_table_of_moves(
+    stage: Stage,
+    step: int,
+    look: Observation | None,
+    now: float,
+    then: Stage,
+    next_step: int,
+    reason: str,
+) -> None:
+    """One look moves a rollout at most once, and the trail says why."""
+    after = advance(at(stage, step), look, now, SETTINGS)
+    assert (after.stage, after.step) == (then, next_step)
+    assert reason in after.trail[-1].reason
+    assert len(after.trail) - 1 == ((stage, step) != (then, next_step))
+
+
+def test_only_harm_and_breakage_are_guilt() -> None:
+    """What was refused for cause is quarantined; what ran out of time or of users is not."""
+    guilty = [advance(at(Stage.CANARY, 1), look, 1.0, SETTINGS) for look in (HARMFUL, FAILING)]
+    assert all(rollout.quarantine for rollout in guilty)
+    late = [advance(at(Stage.CANARY, 1), look, 600.0, SETTINGS) for look in (EVEN_FEW, SKEWED)]
+    assert not any(rollout.quarantine for rollout in late)
+
+
+def test_a_split_once_broken_stays_broken() -> None:
+    """Later users cannot heal a measurement that was found wrong."""
+    once = advance(at(Stage.CANARY, 1), SKEWED, 5.0, SETTINGS)
+    assert once.split_broken
+    assert once.verdict.outcome is Outcome.WAIT
+    assert advance(once, GOOD, 20.0, SETTINGS).stage is Stage.CANARY
+
+
+def test_a_broken_split_can_be_made_to_roll_back() -> None:
+    """Even then the candidate is not blamed."""
+    settings = msgspec.structs.replace(SETTINGS, guardrail=GuardrailSettings(srm_action="rollback"))
+    after = advance(at(Stage.CANARY, 1), SKEWED, 5.0, settings)
+    assert after.stage is Stage.ROLLED_BACK
+    assert not after.quarantine
+
+
+@pytest.mark.parametrize(
+    ("outcome", "now", "stage"),
+    [
+        (Outcome.PASS, 10, Stage.GATED),
+        (Outcome.FAIL, 10, Stage.QUARANTINED),
+        (Outcome.WAIT, 10, Stage.OFFERED),
+        (Outcome.NODATA, 59, Stage.OFFERED),
+        (Outcome.WAIT, 60, Stage.SUPERSEDED),
+    ],
+)
+def test_what_follows_from_the_gates_answers(outcome: Outcome, now: float, stage: Stage) -> None:
+    """PASS goes on, FAIL is guilt, and waiting ends at the deadline."""
+    verdict = Verdict(outcome=outcome, reasons=("because",))
+    after = gated(at(Stage.OFFERED), verdict, now, SETTINGS)
+    assert after.stage is stage
+    assert after.quarantine == (stage is Stage.QUARANTINED)
+    assert after.verdict == verdict
+
+
+def test_the_gate_is_heard_once() -> None:
+    """A late verdict does not move a rollout that went on."""
+    verdict = Verdict(outcome=Outcome.FAIL)
+    assert gated(at(Stage.CANARY), verdict, 1.0, SETTINGS) == at(Stage.CANARY)
+
+
+def test_a_person_may_take_back_at_any_stage() -> None:
+    """By hand a rollout is refused wherever it is, and ended without guilt only if it runs."""
+    for stage in Stage:
+        assert taken_back(at(stage), "I saw it", 5.0).quarantine
+    assert superseded(at(Stage.CANARY), "parent", 5.0).stage is Stage.SUPERSEDED
+    assert superseded(at(Stage.SETTLED), "parent", 5.0).stage is Stage.SETTLED
+
+
+def crowd(difference: float, seed: int) -> Iterator[Observation]:
+    """Looks at two variants that gain five users each; reward sd about 0.45 per user."""
+    generator = np.random.default_rng(seed)
+    ours = generator.binomial(1, 0.5 + difference, 2000)
+    theirs = generator.binomial(1, 0.5, 2000)
+    for users in range(5, 2001, 5):
+        yield seen(
+            variant(float(np.mean(ours[:users])), users),
+            variant(float(np.mean(theirs[:users])), users),
+        )
+
+
+def decided(difference: float, seed: int) -> tuple[Stage, int]:
+    """Stage in which the canary ends, and users per variant by then."""
+    rollout = at(Stage.CANARY, settings=DEMO)
+    for now, look in enumerate(crowd(difference, seed)):
+        rollout = advance(rollout, look, float(now), DEMO)
+        if rollout.stage is not Stage.CANARY:
+            return rollout.stage, look.control.sums.users
+    return rollout.stage, 2000
+
+
+@pytest.mark.parametrize(
+    ("difference", "stage", "least"),
+    [(0.1, Stage.PROMOTED, 19), (0.0, Stage.PROMOTED, 17), (-0.25, Stage.ROLLED_BACK, 19)],
+)
+def test_the_good_are_promoted_and_the_harmful_taken_back(
+    difference: float, stage: Stage, least: int
+) -> None:
+    """Twenty crowds each at margin 0.10; no promotion rests on fewer than 100 users a variant."""
+    ends = [decided(difference, seed) for seed in range(20)]
+    assert sum(end is stage for end, _ in ends) >= least
+    assert all(users >= 100 for end, users in ends if end is Stage.PROMOTED)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"steps": ()}, "steps"),
+        ({"steps": (0.2, 0.1)}, "steps"),
+        ({"steps": (0.0, 0.1)}, "steps"),
+        ({"steps": (0.5,)}, "anchor_share"),
+        ({"margin": 0.0}, "margin"),
+        ({"alpha_promote": 1.0}, "alpha_promote"),
+        ({"min_users": 1}, "min_users"),
+        ({"bake_seconds": -1.0}, "bake_"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any], named: str) -> None:
+    """The error names the field."""
+    with pytest.raises(ValueError, match=named):
+        RolloutSettings(**wrong)
+
+
+def test_guardrail_settings_that_cannot_be_meant_are_refused() -> None:
+    """An alpha of 0 would never accuse anybody."""
+    with pytest.raises(ValueError, match="alpha_harm"):
+        GuardrailSettings(alpha_harm=0.0)

@@ -1,0 +1,89 @@
+"""Exposure: who was really served which variant of one experiment, and what came of it."""
+
+from typing import Any
+
+from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
+
+from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.streams.join.exposure import VariantTally, exposures, user_sums
+
+SALT = "policy@v000001-00000000"
+
+
+def serve(
+    ledger: Ledger, name: str, user: str, variant: str, taken: bool | None, **more: Any
+) -> None:
+    """Let a user be served, and decide where `taken` says how."""
+    given = {"salt": SALT, "user_hash": user, "variant": variant, **more}
+    ledger.take(generation(name, 10.0, **given))
+    if taken is not None:
+        signal = Accepted() if taken else Rejected()
+        ledger.take(feedback(f"{name}.f", name, signal, 11.0), partition=FEEDBACK)
+
+
+def sums(ledger: Ledger, salt: str = SALT) -> dict[str, list[tuple[str, float, int]]]:
+    with ledger.store.reading() as view:
+        return {v: sorted(rows) for v, rows in user_sums(view, "policy", salt).items()}
+
+
+def tallies(ledger: Ledger, salt: str = SALT) -> dict[str, VariantTally]:
+    with ledger.store.reading() as view:
+        return exposures(view, "policy", salt)
+
+
+def test_rewards_add_up_by_user(ledger: Ledger) -> None:
+    """A user's rewarded answers become one sum and count, in the variant that served them."""
+    serve(ledger, "1", "ann", "candidate", True)
+    serve(ledger, "2", "ann", "candidate", False)
+    serve(ledger, "3", "ann", "candidate", True)
+    serve(ledger, "4", "bob", "candidate", False)
+    serve(ledger, "5", "cat", "control", True)
+    assert sums(ledger) == {
+        "candidate": [("ann", 2.0, 3), ("bob", 0.0, 1)],
+        "control": [("cat", 1.0, 1)],
+    }
+
+
+def test_an_undecided_answer_is_an_exposure_and_no_zero(ledger: Ledger) -> None:
+    """Whoever was served counts as exposed; a reward counts only once it is known."""
+    serve(ledger, "1", "ann", "candidate", None)
+    serve(ledger, "2", "ann", "candidate", None)
+    serve(ledger, "3", "bob", "candidate", True)
+    assert sums(ledger) == {"candidate": [("bob", 1.0, 1)]}
+    assert tallies(ledger) == {"candidate": VariantTally(users=2, requests=3, empty=0)}
+    late = feedback("late", "1", Accepted(), 90.0)
+    ledger.take(late, partition=FEEDBACK)
+    assert sums(ledger) == {"candidate": [("ann", 1.0, 1), ("bob", 1.0, 1)]}
+
+
+def test_empty_answers_are_counted(ledger: Ledger) -> None:
+    """An answer without a token is a request that came to nothing."""
+    serve(ledger, "1", "ann", "candidate", None, completion_token_ids=(), logprobs=())
+    serve(ledger, "2", "bob", "candidate", None)
+    assert tallies(ledger)["candidate"] == VariantTally(users=2, requests=2, empty=1)
+
+
+def test_another_experiment_is_another_count(ledger: Ledger) -> None:
+    """What happened under another salt says nothing here."""
+    serve(ledger, "1", "ann", "candidate", True, salt="policy@v000002-00000000")
+    assert (sums(ledger), tallies(ledger)) == ({}, {})
+
+
+def test_who_got_other_weights_is_in_no_variant(ledger: Ledger) -> None:
+    """A fallback speaks neither for the candidate nor for the control."""
+    serve(ledger, "1", "ann", "candidate", True, fallback=True)
+    assert set(sums(ledger)) == {"fallback"}
+    assert "candidate" not in tallies(ledger)
+
+
+def test_nobody_is_no_user(ledger: Ledger) -> None:
+    """Traffic without a user is served, but compared with nothing."""
+    serve(ledger, "1", "", "candidate", True)
+    assert (sums(ledger), tallies(ledger)) == ({}, {})
+
+
+def test_an_answer_that_may_not_be_trained_on_still_tells(ledger: Ledger) -> None:
+    """Greedy answers are no lesson for the learner, but evidence on the version that gave them."""
+    serve(ledger, "1", "ann", "candidate", True, sampling={"temperature": 0.0})
+    assert sums(ledger) == {"candidate": [("ann", 1.0, 1)]}
+    assert ledger.fates() == {"excluded:greedy": 1}
