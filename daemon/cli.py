@@ -126,7 +126,7 @@ def accept_gap(
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Give up records that the log has lost, so that their partition goes on; the audit counts them."""
-    from .commands.audit_report import run_accept_gap
+    from .commands.accept_gap import run_accept_gap
     from .config import load_config
 
     run_accept_gap(load_config(config), partition, offset)
@@ -163,7 +163,7 @@ def erase(
 @app.command()
 def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
     """Tell one generation's whole story, as JSON."""
-    from .commands.audit_report import run_explain
+    from .commands.explain import run_explain
     from .config import load_config
 
     run_explain(load_config(config), generation_id)

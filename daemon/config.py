@@ -13,8 +13,8 @@ from ..learner.settings import LearnerSettings
 from ..ops.rollout.gate import GateSettings
 from ..ops.rollout.settings import RolloutSettings
 from ..ops.tracking.mirror import MirrorSettings
-from ..streams.join.ingest import POSTGRES
 from ..streams.log.kafka_source import KafkaSettings
+from ..streams.open import POSTGRES
 from .gateway.app import GatewaySettings
 
 

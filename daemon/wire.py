@@ -6,13 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from ..learner.checkpoint.folder import write_epoch
+from ..learner.checkpoint.epoch import write_epoch
 from ..learner.ledger import checkpoints_table, seal
 from ..learner.process.supervisor import LearnerChild
 from ..learner.settings import ChildSettings
-from ..ops.engine.fleet import Fleet, named_in
+from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
+from ..ops.flags.flag_file import named_in
 from ..ops.rollout import candidates_table
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.release import Release
@@ -20,12 +21,13 @@ from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import look_reporter, rollout_reporter
 from ..rewards.scorer import Scorer
 from ..rewards.spec import Spec, load_spec
-from ..streams.join.ingest import Ingest, open_store
+from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
 from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ..streams.log.kafka_source import KafkaSink, KafkaSource
 from ..streams.log.oversize_sink import ParkingSink
 from ..streams.log.ports import EventSink, EventSource, Resume
+from ..streams.open import open_store
 from ..streams.state import lease
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.sqlite import Store

@@ -4,65 +4,11 @@ Here are also the records that cross between daemon and learner: the sealed batc
 the manifest that comes out. They travel as JSON files, so that either side may die at any instant.
 """
 
-import hashlib
 from pathlib import Path
-from typing import Annotated
 
 import msgspec
 
-Token = Annotated[int, msgspec.Meta(ge=0)]
-
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
-"""The files of a version's folder, in order of name."""
-
-
-class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
-    """All that the update needs of one episode."""
-
-    generation_id: str
-    """Whose fate this decides."""
-    segment: str
-    """Key of the tracked baseline."""
-    version: str
-    """Version that served it."""
-    age: int
-    """Policy age when sealed: versions along the lineage from serving to the parent."""
-    prompt_token_ids: tuple[Token, ...]
-    """What the model read."""
-    completion_token_ids: tuple[Token, ...]
-    """What the model wrote."""
-    logprobs: tuple[float, ...]
-    """Behaviour log-probability of each completion token, processed."""
-    temperature: float
-    """The learner divides its logits by it."""
-    reward: float
-    """In [0, 1]."""
-    reward_revision: int
-    """Which revision of the episode's reward this is."""
-
-
-class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):
-    """The unit of exactly-once (CONTRACTS 17, 18): immutable from sealing on."""
-
-    batch_id: int
-    """Grows by one with each batch of the policy."""
-    policy: str
-    """Name of the policy."""
-    parent_sequence: int
-    """Sequence number of the checkpoint that the update starts from."""
-    spec_version: str
-    """Version of the reward spec."""
-    episodes: tuple[SealedEpisode, ...]
-    """Trained on, in this order."""
-    held_out: tuple[SealedEpisode, ...]
-    """Never trained on: evidence for the gate."""
-    offsets: dict[str, int]
-    """`topic/partition` to next offset when sealed; lineage for people."""
-
-
-def batch_hash(batch: SealedBatch) -> str:
-    """SHA-256 of the batch, hex; goes into the manifest."""
-    return hashlib.sha256(msgspec.json.encode(batch, order="sorted")).hexdigest()
+from .sealed import Token
 
 
 class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,16 +118,3 @@ def sequence_of(version: str) -> int:
     if not dash or not number.isdigit():
         raise ValueError(f"{version!r} is not a version such as policy@v000017-3fa9c2e1")
     return int(number)
-
-
-def adapter_digest(folder: Path) -> str:
-    """SHA-256, hex, of a version: over its two adapter files, wherever the folder lies.
-
-    Hashed are lines of file name, space, SHA-256 hex of the file, newline, in order of name.
-    Raises OSError where a file is missing.
-    """
-    lines = []
-    for name in ADAPTER_FILES:
-        with (folder / name).open("rb") as file:
-            lines.append(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n")
-    return hashlib.sha256("".join(lines).encode()).hexdigest()

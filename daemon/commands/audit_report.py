@@ -7,12 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ...learner.checkpoint.folder import read_manifests
-from ...streams.join.offsets import accept_gap
-from ...streams.log.ports import Partition
 from ..config import Config
 from ..wire import existing_store
 from .audit import Audit, audit
-from .explain import explain
 
 
 def run_audit(config: Config, *, as_json: bool) -> int:
@@ -31,27 +28,6 @@ def run_audit(config: Config, *, as_json: bool) -> int:
     else:
         _print(Console(), found)
     return 0 if found.closes else 1
-
-
-def run_accept_gap(config: Config, partition: str, offset: int) -> None:
-    """Give up the offsets that a log has lost; raises ValueError for what is no `topic/index`."""
-    topic, _, index = partition.rpartition("/")
-    if not topic or not index.isdecimal():
-        raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
-    store = existing_store(config)
-    with store.transaction() as tx:
-        given_up = accept_gap(tx, config.policy, Partition(topic=topic, index=int(index)), offset)
-    store.close()
-    print(f"{partition} goes on at {offset}; {given_up} offsets are given up and counted")
-
-
-def run_explain(config: Config, generation_id: str) -> None:
-    """Print one generation's story."""
-    store = existing_store(config)
-    with store.reading() as view:
-        story = explain(view, config.policy, generation_id)
-    store.close()
-    print(orjson.dumps(story, option=orjson.OPT_INDENT_2).decode())
 
 
 def _print(console: Console, found: Audit) -> None:

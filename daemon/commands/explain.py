@@ -7,6 +7,8 @@ import orjson
 
 from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
+from ..config import Config
+from ..wire import existing_store
 
 
 def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any]:
@@ -122,3 +124,12 @@ def _time(at: float | None) -> str | None:
     return (
         None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
     )
+
+
+def run_explain(config: Config, generation_id: str) -> None:
+    """Print one generation's story."""
+    store = existing_store(config)
+    with store.reading() as view:
+        story = explain(view, config.policy, generation_id)
+    store.close()
+    print(orjson.dumps(story, option=orjson.OPT_INDENT_2).decode())

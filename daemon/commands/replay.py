@@ -17,10 +17,12 @@ from rich.console import Console
 from ...rewards.scorer import Scorer
 from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
 from ...streams.join import episodes_table, offsets
-from ...streams.join.ingest import Ingest, open_store, read_to_end
+from ...streams.join.ingest import Ingest
 from ...streams.join.joiner import Joiner
+from ...streams.join.read_to_end import read_to_end
 from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ...streams.log.ports import EventSink
+from ...streams.open import open_store
 from ...streams.state.sqlite import Store
 from ...streams.state.transaction import Transaction
 from ...streams.traces.formats import read_chat, read_copilot, read_events

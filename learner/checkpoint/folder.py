@@ -10,33 +10,17 @@ written, with weights in it, is `checkpoint.py`'s.
 """
 
 import contextlib
-import fcntl
 import hashlib
-import os
-import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import msgspec
 
-from ..candidate import Candidate, Manifest, adapter_digest
+from ..candidate import Candidate, Manifest
+from ..digests import adapter_digest, file_digest
 
 MANIFEST_FILES = ("manifest.json", "manifest.sha256")
 """What is kept of a checkpoint for ever."""
-EPOCH_SECONDS = 20.0
-"""Longest wait for who publishes a checkpoint: a rename takes milliseconds."""
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, hex, read in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def files_digest(paths: Iterable[Path]) -> str:
-    """SHA-256, hex, over the lines `name digest` of the files, by name."""
-    lines = (f"{path.name} {file_digest(path)}\n" for path in sorted(paths, key=lambda p: p.name))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def checkpoint_path(folder: Path, sequence: int) -> Path:
@@ -152,54 +136,3 @@ def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
         held_out=manifest.held_out,
         metrics=manifest.metrics,
     )
-
-
-@contextlib.contextmanager
-def epoch_lock(folder: Path) -> Iterator[None]:
-    """Hold off every other reader and writer of the lease epoch.
-
-    Raises TimeoutError where another process holds it for long: a learner that was stopped there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + EPOCH_SECONDS
-    with (folder / "EPOCH.lock").open("ab") as lock:
-        while True:
-            with contextlib.suppress(BlockingIOError):
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            if time.monotonic() > deadline:
-                raise TimeoutError(
-                    f"{lock.name}: held for over {EPOCH_SECONDS:.0f} s; is a learner stopped?"
-                )
-            time.sleep(0.02)
-        yield
-
-
-def read_epoch(folder: Path) -> int:
-    """Return the largest lease epoch handed out, 0 where there was none."""
-    path = folder / "EPOCH"
-    return int(path.read_text()) if path.exists() else 0
-
-
-def write_epoch(folder: Path, epoch: int) -> None:
-    """Make `epoch` the one that may write checkpoints; durable when it returns.
-
-    Raises ValueError where a larger one was handed out already.
-    """
-    with epoch_lock(folder):
-        if epoch < read_epoch(folder):
-            raise ValueError(f"{folder / 'EPOCH'}: {read_epoch(folder)} is above {epoch}")
-        aside = folder / "EPOCH.new"
-        aside.write_text(f"{epoch}\n")
-        fsync(aside)
-        aside.rename(folder / "EPOCH")
-        fsync(folder)
-
-
-def fsync(path: Path) -> None:
-    """Force a file's bytes, or a folder's names, to the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

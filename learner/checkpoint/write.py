@@ -15,26 +15,14 @@ import msgspec
 import torch
 from safetensors.torch import load_file, save_file
 
-from ..candidate import (
-    HeldOut,
-    Manifest,
-    Probe,
-    SealedBatch,
-    adapter_digest,
-    batch_hash,
-    version_name,
-)
+from ...streams.state.durable import fsync
+from ..candidate import HeldOut, Manifest, Probe, version_name
+from ..digests import adapter_digest, file_digest
+from ..sealed import SealedBatch, batch_hash
 from ..train.baseline import Tracker
 from ..train.state import Learner
-from .folder import (
-    checkpoint_path,
-    epoch_lock,
-    file_digest,
-    fsync,
-    read_epoch,
-    sequences,
-    state_of,
-)
+from .epoch import epoch_lock, read_epoch
+from .folder import checkpoint_path, sequences, state_of
 
 
 class LeaseLost(RuntimeError):

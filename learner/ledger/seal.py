@@ -8,7 +8,7 @@ import msgspec
 
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
-from ..candidate import SealedBatch, SealedEpisode, batch_hash
+from ..sealed import SealedBatch, SealedEpisode, batch_hash
 
 MIGRATIONS = (
     """

@@ -21,7 +21,7 @@ from typing import BinaryIO
 
 import msgspec
 
-from ..checkpoint.folder import read_epoch
+from ..checkpoint.epoch import read_epoch
 from ..settings import ChildSettings
 from .protocol import Asking, Command, Ready, Report, decode_command, encode_line
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..candidate import Manifest, SealedBatch
+from ..candidate import Manifest
 from ..checkpoint.folder import (
     lineage,
     newest_valid,
@@ -17,6 +17,7 @@ from ..checkpoint.folder import (
     sequences,
 )
 from ..checkpoint.write import Checkpoints, Origin
+from ..sealed import SealedBatch
 from ..settings import ChildSettings
 from ..train.packing import read_batch
 from ..train.state import Learner

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from ..candidate import SealedEpisode, sequence_of
+from ..candidate import sequence_of
+from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 
 

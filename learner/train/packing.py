@@ -12,7 +12,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from ..candidate import SealedBatch, SealedEpisode
+from ..sealed import SealedBatch, SealedEpisode
 from ..settings import LearnerSettings
 
 

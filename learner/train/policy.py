@@ -18,8 +18,7 @@ from torch import Tensor
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
-from ..candidate import ADAPTER_FILES
-from ..checkpoint.folder import files_digest
+from ..digests import ADAPTER_FILES, files_digest
 from ..settings import LearnerSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}

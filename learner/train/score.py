@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ...kernels.dispatch import log_ratios
-from ..candidate import SealedEpisode
+from ..sealed import SealedEpisode
 from .loss import means, ratio_sums
 from .state import Learner
 

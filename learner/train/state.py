@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from ...kernels.dispatch import HeadOutputs, logp_head
-from ..candidate import Probe, SealedEpisode
+from ..candidate import Probe
+from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .baseline import Tracker
 from .packing import Pack, pack

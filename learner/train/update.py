@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..candidate import HeldOut, Probe, SealedBatch, SealedEpisode
+from ..candidate import HeldOut, Probe
+from ..sealed import SealedBatch, SealedEpisode
 from .advantage import standardised
 from .held_out import held_out_evidence
 from .loss import means, swept_loss

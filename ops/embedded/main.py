@@ -11,7 +11,6 @@ from typing import Any
 
 from aiohttp import web
 
-from ..servers.process import LOOPBACK
 from .app import EngineApp
 from .decoder import Decoder
 
@@ -27,7 +26,7 @@ class EmbeddedSettings:
     """Hugging Face folder."""
     port: int
     """Where it listens."""
-    host: str = LOOPBACK
+    host: str = "127.0.0.1"
     """Address it listens on."""
     threads: int = 1
     """Threads of one matrix product."""
@@ -72,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="rlwd engine", description=__doc__)
     parser.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--host", default=LOOPBACK)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-rows", type=int, default=64)
     parser.add_argument("--device", default="cpu")

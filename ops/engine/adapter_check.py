@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ...learner.candidate import ADAPTER_FILES, adapter_digest
+from ...learner.digests import ADAPTER_FILES, adapter_digest
 
 CONFIG, WEIGHTS = ADAPTER_FILES
 HALVES = (".lora_A.weight", ".lora_B.weight")

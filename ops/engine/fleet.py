@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import structlog
 
 from ...learner.candidate import Candidate
-from ..flags.flag_file import FlagState
 from .adapter_check import check_adapter
 from .port import Engine, Proof, prove
 
@@ -38,14 +37,6 @@ class Answered:
     """Whose bits were probed; empty where none were."""
     proofs: tuple[Proof, ...] = ()
     """What each engine serves under that version's name."""
-
-
-def named_in(flags: FlagState | None) -> set[str]:
-    """Return the versions that a flag file sends people to."""
-    if flags is None:
-        return set()
-    served = (flags.champion, flags.anchor, flags.candidate)
-    return {one.version for one in served if one is not None}
 
 
 Asked = Callable[[], Answered]

@@ -247,3 +247,11 @@ def _replace(path: Path, raw: bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def named_in(flags: FlagState | None) -> set[str]:
+    """Return the versions that a flag file sends people to."""
+    if flags is None:
+        return set()
+    served = (flags.champion, flags.anchor, flags.candidate)
+    return {one.version for one in served if one is not None}

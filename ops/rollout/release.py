@@ -17,8 +17,9 @@ from ...streams.state.crash_points import Instant, reach
 from ...streams.state.sqlite import Store
 from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter, check_adapter
-from ..engine.fleet import Fleet, named_in
+from ..engine.fleet import Fleet
 from ..engine.port import Proof
+from ..flags.flag_file import named_in
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
 from .gate import GateSettings, judge

@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import structlog
 
@@ -12,15 +11,13 @@ from ..log import claim_check
 from ..log.ports import EventSink, EventSource, OffsetOutOfRange, Partition, Record
 from ..state.crash_points import Instant, reach
 from ..state.sqlite import Store
-from . import dead_letters, joiner, offsets, retention
+from . import dead_letters, offsets, retention
 from .joiner import Ingested, Joiner
 from .offsets import StaleOffset
 
 log = structlog.get_logger()
 
 FORWARD_SECONDS = 5.0
-POSTGRES = ("postgresql://", "postgres://")
-QUIET_POLLS = 5
 
 
 class Ingest:
@@ -146,22 +143,6 @@ class Ingest:
         return len(letters)
 
 
-def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> None:
-    """Take in all there is now; returns once several polls in a row brought nothing.
-
-    Raises TimeoutError where the log hands out no partition in time.
-    """
-    assert ingest.source is not None, "nothing to read from"
-    idle, deadline = 0, time.monotonic() + assigned_within_seconds
-    while idle < QUIET_POLLS:
-        result = ingest.step(now=0.0, timeout_seconds=0.1, limit=2000)
-        progress = ingest.source.progress()
-        if not progress and time.monotonic() > deadline:
-            raise TimeoutError(f"no partition was assigned in {assigned_within_seconds:.0f} s")
-        drained = bool(progress) and all(at.drained for at in progress.values())
-        idle = idle + 1 if drained and not result.counts.delivered else 0
-
-
 @contextmanager
 def _without_collector() -> Iterator[None]:
     """Let Python look for circles between polls and not within one.
@@ -183,20 +164,3 @@ def _starts(records: Iterable[Record]) -> dict[Partition, int]:
     for record in records:
         starts.setdefault(record.partition, record.offset)
     return starts
-
-
-def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
-    """Open the state database with the tables of the join and of whoever else brings some.
-
-    `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
-    answers there.
-    """
-    migrations = {"streams": joiner.MIGRATIONS, **(extra or {})}
-    if isinstance(where, str) and where.startswith(POSTGRES):
-        try:
-            # Here, because only who names a server needs its client.
-            from ..state.postgres import PostgresStore
-        except ModuleNotFoundError as missing:
-            raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
-        return PostgresStore(where, migrations)
-    return Store(Path(where), migrations)

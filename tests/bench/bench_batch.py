@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from rlwd.learner.candidate import SealedBatch, SealedEpisode
+from rlwd.learner.sealed import SealedBatch, SealedEpisode
 
 CPU_MODEL = {"vocab_size": 32768, "hidden_size": 256, "intermediate_size": 768,
              "num_hidden_layers": 4, "num_attention_heads": 4, "num_key_value_heads": 2,

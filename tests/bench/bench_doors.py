@@ -7,7 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rlwd.learner.candidate import adapter_digest, version_name
+from rlwd.learner.candidate import version_name
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion
 from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
 from rlwd.ops.servers.embedded_server import EngineServer

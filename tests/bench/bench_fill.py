@@ -6,9 +6,9 @@ from pathlib import Path
 from bench_records import BEGAN, generation_event
 
 from rlwd.streams.events.event import encode_event
-from rlwd.streams.join.ingest import open_store
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.ports import Partition, Record
+from rlwd.streams.open import open_store
 from rlwd.streams.state.transaction import Transaction
 
 SLIM_FROM = 10_000_000

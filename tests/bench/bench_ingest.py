@@ -25,9 +25,10 @@ from kafka_server import KafkaServer
 from rlwd.daemon.wire import reward_spec
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.event import encode_event
-from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
+from rlwd.streams.open import open_store
 
 TOPICS = ("bench.generations", "bench.feedback")
 PARTITIONS = 4

@@ -20,7 +20,8 @@ from bench_doors import gateway, make_policy, real_engine
 from bench_gateway import Door, ask
 from bench_table import Line
 
-from rlwd.learner.candidate import adapter_digest, version_name
+from rlwd.learner.candidate import version_name
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.assignment import ServedVersion
 from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags

@@ -24,7 +24,7 @@ from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
-from rlwd.learner.candidate import SealedEpisode
+from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.advantage import standardised
 from rlwd.learner.train.baseline import Tracker

@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from rlwd.kernels.dispatch import HeadOutputs, TokenObjective, token_weights
-from rlwd.learner.candidate import SealedBatch
+from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train import loss, update
 from rlwd.learner.train import state as learner_room

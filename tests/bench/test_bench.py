@@ -28,8 +28,8 @@ from rlwd.daemon.wire import reward_spec
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.event import decode_event, encode_event
 from rlwd.streams.join.episodes_table import load_episodes
-from rlwd.streams.join.ingest import open_store
 from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.open import open_store
 
 REPORT = {
     "event_to_served_s": {"p50": 8.25, "p95": 14.0, "parts": {"learning": 3.5, "new_part": 1.0}}

@@ -14,8 +14,10 @@ from rlwd.daemon.wire import joiner, reward_spec, state_store
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.join import episodes_table
-from rlwd.streams.join.ingest import Ingest, open_store, read_to_end
+from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.read_to_end import read_to_end
 from rlwd.streams.log.kafka_source import KafkaSource
+from rlwd.streams.open import open_store
 from rlwd.streams.state.sqlite import Store
 from rlwd.streams.state.transaction import Transaction
 

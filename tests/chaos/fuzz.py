@@ -30,9 +30,10 @@ from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.wire import reward_spec
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.rewards.scorer import Scorer
-from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource
+from rlwd.streams.open import open_store
 from rlwd.streams.state import lease
 from rlwd.streams.state.sqlite import Store
 

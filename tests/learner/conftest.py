@@ -8,7 +8,7 @@ import msgspec
 import pytest
 import torch
 
-from rlwd.learner.candidate import SealedBatch, SealedEpisode
+from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import DEMO, ChildSettings, LearnerSettings
 
 UNIFORM = -5.5607  # log(1/260): what the untrained policy says of nearly any token

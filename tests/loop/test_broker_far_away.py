@@ -21,9 +21,10 @@ from rlwd.daemon.status.server import HealthServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
-from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
+from rlwd.streams.open import open_store
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 

@@ -12,8 +12,8 @@ from loop_house import LoopHouse
 from mlflow import MlflowClient
 
 from rlwd.daemon.commands.doctor import examine
-from rlwd.learner.candidate import SealedBatch
 from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.servers.mlflow_server import MlflowServer

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from rlwd.learner.candidate import Candidate, Probe, adapter_digest, version_name
+from rlwd.learner.candidate import Candidate, Probe, version_name
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.servers.embedded_server import EngineServer
 
 PROBE = tuple(range(60, 100))

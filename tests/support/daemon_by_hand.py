@@ -8,8 +8,8 @@ from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.ops.rollout import candidates_table
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
-from rlwd.streams.join.ingest import open_store
 from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.open import open_store
 from rlwd.streams.state import lease
 
 

@@ -16,9 +16,9 @@ from rlwd.streams.events.event import (
 )
 from rlwd.streams.events.signals import Signal
 from rlwd.streams.join.episodes_table import count_fates
-from rlwd.streams.join.ingest import open_store
 from rlwd.streams.join.joiner import Ingested, Joiner
 from rlwd.streams.log.ports import Partition, Record
+from rlwd.streams.open import open_store
 from rlwd.streams.state.sqlite import Store
 
 SPEC = Spec(

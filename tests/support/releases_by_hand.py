@@ -9,7 +9,8 @@ import msgspec
 import numpy as np
 from safetensors.numpy import save_file
 
-from rlwd.learner.candidate import Candidate, Probe, adapter_digest, version_name
+from rlwd.learner.candidate import Candidate, Probe, version_name
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.fleet import Answered
 from rlwd.ops.rollout import transitions
 from rlwd.ops.rollout.controller import RolloutController

@@ -24,9 +24,10 @@ from rlwd.daemon.commands.replay import (
 )
 from rlwd.daemon.wire import reward_spec
 from rlwd.rewards.scorer import Scorer
-from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
+from rlwd.streams.open import open_store
 
 HORIZONS = ("15", "30", "120", "300", "600")
 

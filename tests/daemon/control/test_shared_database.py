@@ -18,12 +18,13 @@ from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
 
 from rlwd.daemon.commands.audit import audit
-from rlwd.daemon.commands.audit_report import run_audit, run_explain
+from rlwd.daemon.commands.audit_report import run_audit
+from rlwd.daemon.commands.explain import run_explain
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config, load_config
-from rlwd.learner.candidate import SealedBatch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.sealed import SealedBatch
 from rlwd.streams.events.signals import Rejected
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.intake import Taken

@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
-from rlwd.learner.candidate import adapter_digest, version_name
+from rlwd.learner.candidate import version_name
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
 from rlwd.ops.servers.embedded_server import EngineServer

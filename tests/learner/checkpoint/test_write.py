@@ -10,22 +10,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from rlwd.learner.candidate import SealedBatch, batch_hash
-from rlwd.learner.checkpoint import folder as room
+from rlwd.learner.checkpoint import epoch
+from rlwd.learner.checkpoint.epoch import read_epoch, write_epoch
 from rlwd.learner.checkpoint.folder import (
     MANIFEST_FILES,
     candidate_of,
     newest_valid,
     problem_of,
-    read_epoch,
     read_manifest,
     read_manifests,
     sequences,
-    write_epoch,
 )
 from rlwd.learner.checkpoint.write import LeaseLost
 from rlwd.learner.process.protocol import Apply, BatchFailed, Checkpointed, Prune, Pruned
 from rlwd.learner.process.worker import Worker
+from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.learner.settings import ChildSettings
 
 MakeBatch = Callable[..., SealedBatch]
@@ -298,11 +297,11 @@ def test_a_held_epoch_is_waited_for_and_named(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who stopped while it held the epoch keeps nobody waiting for ever: the file is named."""
-    monkeypatch.setattr(room, "EPOCH_SECONDS", 0.1)
+    monkeypatch.setattr(epoch, "EPOCH_SECONDS", 0.1)
     with (
-        room.epoch_lock(folder),
+        epoch.epoch_lock(folder),
         pytest.raises(TimeoutError, match=r"EPOCH\.lock: held for over"),
-        room.epoch_lock(folder),
+        epoch.epoch_lock(folder),
     ):
         raise AssertionError("two hold it")
     write_epoch(folder, 3)

@@ -9,10 +9,11 @@ from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back, skipping, version_of
 
 from rlwd.daemon.commands.audit import audit
-from rlwd.learner.candidate import Manifest, SealedBatch
+from rlwd.learner.candidate import Manifest
 from rlwd.learner.ledger.batches_table import forget_batches
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.sealed import SealedBatch
 
 V0 = manifest(0, None)
 

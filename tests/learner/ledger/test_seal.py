@@ -9,9 +9,9 @@ from daemon_by_hand import FEEDBACK, decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import version_of
 
-from rlwd.learner.candidate import SealedBatch, batch_hash
 from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
 from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.streams.events.signals import Rejected
 
 SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)

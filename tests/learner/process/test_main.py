@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from rlwd.learner.candidate import SealedBatch
-from rlwd.learner.checkpoint.folder import read_manifests, sequences, write_epoch
+from rlwd.learner.checkpoint.epoch import write_epoch
+from rlwd.learner.checkpoint.folder import read_manifests, sequences
 from rlwd.learner.process.protocol import (
     Apply,
     Asking,
@@ -29,6 +29,7 @@ from rlwd.learner.process.protocol import (
     encode_line,
 )
 from rlwd.learner.process.worker import Worker
+from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import ChildSettings
 
 MakeBatch = Callable[..., SealedBatch]

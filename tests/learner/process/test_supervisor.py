@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rlwd.learner.checkpoint.folder import write_epoch
+from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.process.protocol import Asking
 from rlwd.learner.process.supervisor import LearnerChild
 from rlwd.learner.settings import DEMO, ChildSettings

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.learner.candidate import SealedEpisode
+from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import DEMO
 from rlwd.learner.train.advantage import standardised
 from rlwd.learner.train.baseline import Tracker

@@ -10,8 +10,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from rlwd.learner.candidate import SealedBatch, SealedEpisode
 from rlwd.learner.process.worker import Worker
+from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import DEMO, ChildSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 

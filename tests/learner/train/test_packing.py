@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import torch
 
-from rlwd.learner.candidate import SealedBatch, SealedEpisode
+from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.packing import check_batch, pack
 from rlwd.learner.train.policy import load_policy

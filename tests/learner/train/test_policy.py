@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModelForCausalLM
 
-from rlwd.learner.candidate import adapter_digest
+from rlwd.learner.digests import adapter_digest
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.policy import Policy, load_policy
 

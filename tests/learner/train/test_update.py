@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import torch
 
-from rlwd.learner.candidate import SealedBatch
+from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner

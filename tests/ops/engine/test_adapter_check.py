@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from rlwd.learner.candidate import Candidate, adapter_digest
+from rlwd.learner.candidate import Candidate
+from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.adapter_check import CONFIG, WEIGHTS, check_adapter
 
 Q_PROJ = "base_model.model.model.layers.0.self_attn.q_proj"

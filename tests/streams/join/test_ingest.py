@@ -9,11 +9,12 @@ import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger, generation
 
-from rlwd.streams.join.ingest import Ingest, open_store
+from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.intake import Taken
 from rlwd.streams.join.offsets import Tally, advance_offset, load_offsets, watermark
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
+from rlwd.streams.open import open_store
 from rlwd.streams.state.transaction import Transaction
 
 TOPICS = ("generations", "feedback")

@@ -13,7 +13,7 @@ import pytest
 from lone_daemon import BATCH, Workshop
 from places_by_hand import new_schema
 
-from rlwd.streams.join.ingest import open_store as open_place
+from rlwd.streams.open import open_store as open_place
 from rlwd.streams.state import lease
 from rlwd.streams.state.lease import (
     LeasedStore,

@@ -1,0 +1,18 @@
+"""`rlwd accept-gap`: goes on where a log has lost records."""
+
+from ...streams.join.offsets import accept_gap
+from ...streams.log.ports import Partition
+from ..config import Config
+from ..wire import existing_store
+
+
+def run_accept_gap(config: Config, partition: str, offset: int) -> None:
+    """Give up the offsets that a log has lost; raises ValueError for what is no `topic/index`."""
+    topic, _, index = partition.rpartition("/")
+    if not topic or not index.isdecimal():
+        raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
+    store = existing_store(config)
+    with store.transaction() as tx:
+        given_up = accept_gap(tx, config.policy, Partition(topic=topic, index=int(index)), offset)
+    store.close()
+    print(f"{partition} goes on at {offset}; {given_up} offsets are given up and counted")

@@ -1,0 +1,57 @@
+"""Sealed batch: all that one update depends on; it travels to the learner as a JSON file."""
+
+import hashlib
+from typing import Annotated
+
+import msgspec
+
+Token = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
+    """All that the update needs of one episode."""
+
+    generation_id: str
+    """Whose fate this decides."""
+    segment: str
+    """Key of the tracked baseline."""
+    version: str
+    """Version that served it."""
+    age: int
+    """Policy age when sealed: versions along the lineage from serving to the parent."""
+    prompt_token_ids: tuple[Token, ...]
+    """What the model read."""
+    completion_token_ids: tuple[Token, ...]
+    """What the model wrote."""
+    logprobs: tuple[float, ...]
+    """Behaviour log-probability of each completion token, processed."""
+    temperature: float
+    """The learner divides its logits by it."""
+    reward: float
+    """In [0, 1]."""
+    reward_revision: int
+    """Which revision of the episode's reward this is."""
+
+
+class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):
+    """The unit of exactly-once (CONTRACTS 17, 18): immutable from sealing on."""
+
+    batch_id: int
+    """Grows by one with each batch of the policy."""
+    policy: str
+    """Name of the policy."""
+    parent_sequence: int
+    """Sequence number of the checkpoint that the update starts from."""
+    spec_version: str
+    """Version of the reward spec."""
+    episodes: tuple[SealedEpisode, ...]
+    """Trained on, in this order."""
+    held_out: tuple[SealedEpisode, ...]
+    """Never trained on: evidence for the gate."""
+    offsets: dict[str, int]
+    """`topic/partition` to next offset when sealed; lineage for people."""
+
+
+def batch_hash(batch: SealedBatch) -> str:
+    """SHA-256 of the batch, hex; goes into the manifest."""
+    return hashlib.sha256(msgspec.json.encode(batch, order="sorted")).hexdigest()

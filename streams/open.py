@@ -1,0 +1,26 @@
+"""Opens the state database."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from .join import joiner
+from .state.sqlite import Store
+
+POSTGRES = ("postgresql://", "postgres://")
+
+
+def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
+    """Open the state database with the tables of the join and of whoever else brings some.
+
+    `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
+    answers there.
+    """
+    migrations = {"streams": joiner.MIGRATIONS, **(extra or {})}
+    if isinstance(where, str) and where.startswith(POSTGRES):
+        try:
+            # Here, because only who names a server needs its client.
+            from .state.postgres import PostgresStore
+        except ModuleNotFoundError as missing:
+            raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
+        return PostgresStore(where, migrations)
+    return Store(Path(where), migrations)
