@@ -10,8 +10,8 @@ import msgspec
 
 from ..learner.ledger.seal import BatchSettings
 from ..learner.settings import LearnerSettings
-from ..ops.rollout.gate import GateSettings
 from ..ops.rollout.settings import RolloutSettings
+from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
 from ..streams.log.kafka_source import KafkaSettings
 from ..streams.open import POSTGRES

@@ -1,7 +1,7 @@
-"""The shape of the house: imports follow the data, folders stay flat, all of it ships.
+"""The shape of the house: imports run one way, groups are small and one level deep, all of it ships.
 
-Events become episodes, rewards, candidates, rollouts: streams > rewards > learner > ops. A folder
-may import only the nouns of the folders before it; daemon/ wires the rest together.
+Events become episodes, rewards, candidates, rollouts: streams > rewards > learner > ops > daemon.
+A folder imports only folders before it, and a group only what stands before it in `ORDER`.
 """
 
 import ast
@@ -13,148 +13,260 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-STREAMS = {
-    *("streams.bounds", "streams.signals", "streams.event"),
-    *("streams.episode", "streams.transaction", "streams.source"),
-}
-NOUNS = STREAMS | {"rewards.reward", "learner.candidate"}
-MAY_IMPORT = {
-    "streams": set[str](),
-    "kernels": set[str](),
-    "rewards": STREAMS,
-    "learner": STREAMS | {"rewards.reward", "kernels"},
-    "ops": NOUNS,
-    "daemon": {"streams", "rewards", "learner", "ops"},
-}
-NOUNS_MAY_USE = {*sys.stdlib_module_names, "msgspec"}
+FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
+ORDER: tuple[tuple[str, ...], ...] = (
+    ("kernels",),
+    ("streams/events", "streams/state"),
+    ("streams/log",),
+    ("streams/join",),
+    ("streams/schemas", "streams/traces", "streams/open"),
+    ("rewards",),
+    ("learner/digests", "learner/settings"),
+    ("learner/sealed",),
+    ("learner/candidate",),
+    ("learner/ledger", "learner/train", "learner/tiny"),
+    ("learner/checkpoint",),
+    ("learner/process",),
+    ("ops/flags", "ops/servers", "ops/embedded"),
+    ("ops/engine", "ops/statistics"),
+    ("ops/rollout",),
+    ("ops/tracking",),
+    ("daemon/logs", "daemon/spool", "daemon/status"),
+    ("daemon/gateway",),
+    ("daemon/config",),
+    ("daemon/control",),
+    ("daemon/wire",),
+    ("daemon/commands", "daemon/demo"),
+    ("daemon/cli",),
+    ("daemon/__main__",),
+)
+"""Lower first. What stands on one line does not import its neighbours; kernels is the learner's alone."""
+LEVEL = {unit: level for level, units in enumerate(ORDER) for unit in units}
 BANNED = {"utils", "util", "common", "base", "helpers", "helper", "misc", "types"}
+GROUP_FILES = (2, 16)
 FILE_LINES = 260
 FUNCTION_LINES = 50
 KERNEL_LINES, KERNEL_FUNCTION_LINES = 320, 110
-"""The aim is 200 and 40; beyond these two a room or a function does more than one thing. A kernel may be longer."""
+"""The aim is 200 and 40; beyond these a file or a function does more than one thing. A kernel may be longer."""
 
 
-def rooms() -> list[Path]:
-    return [path for folder in MAY_IMPORT for path in sorted((ROOT / folder).glob("*.py"))]
+def source_files(root: Path = ROOT) -> list[Path]:
+    return [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield what a room imports; from `..rewards.reward` it is `rlwd.rewards.reward`."""
+def unit_of(module: str) -> str:
+    """Return the group that a dotted module stands in, or the file where it stands in none.
+
+    >>> unit_of("rlwd.streams.join.joiner"), unit_of("rlwd.daemon.wire"), unit_of("rlwd.kernels.sweep")
+    ('streams/join', 'daemon/wire', 'kernels')
+    """
+    parts = module.split(".")[1:]
+    for unit in ("/".join(parts[:2]), parts[0]):
+        if unit in LEVEL:
+            return unit
+    return "/".join(parts[:2])
+
+
+def imports(path: Path, root: Path) -> Iterator[str]:
+    """Yield the modules of ours that a file imports, as absolute names, wherever the import stands."""
+    package = ["rlwd", *path.relative_to(root).parts[:-1]]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            yield node.module or ""
-        elif isinstance(node, ast.ImportFrom) and node.level == 1:
-            yield from (f"{path.parent.name}.{name}" for name in targets(node))
+            yield from (alias.name for alias in node.names if alias.name.startswith("rlwd."))
         elif isinstance(node, ast.ImportFrom):
-            yield from (f"rlwd.{name}" for name in targets(node))
+            above = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            if module == "rlwd" or module.startswith("rlwd."):
+                yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def targets(node: ast.ImportFrom) -> list[str]:
-    """Return the rooms that a relative import reaches: `from ..ops import gate` is `ops.gate`."""
-    deep = node.module is not None and (node.level == 1 or "." in node.module)
-    prefix = node.module or ""
-    if deep:
-        return [prefix]
-    return [f"{prefix}.{alias.name}".lstrip(".") for alias in node.names]
-
-
-def wrong_imports(path: Path, allowed: set[str]) -> list[str]:
+def wrong_imports(path: Path, root: Path = ROOT) -> list[str]:
+    me = unit_of(".".join(["rlwd", *path.relative_to(root).with_suffix("").parts]))
     return [
-        f"{path.parent.name}/{path.name} imports {module}"
-        for top, _, module in (name.partition(".") for name in imports(path))
-        if top == "rlwd" and not {module, module.partition(".")[0]} & allowed
+        f"{path.relative_to(root)} imports {module}"
+        for module in imports(path, root)
+        if (target := unit_of(module)) != me and not may_import(me, target)
     ]
 
 
-@pytest.mark.parametrize("folder", MAY_IMPORT)
-def test_imports_follow_the_data(folder: str) -> None:
-    """Only daemon/ may reach behaviour in another folder, and never against the flow."""
-    paths = sorted((ROOT / folder).glob("*.py"))
+def may_import(unit: str, target: str) -> bool:
+    if target == "kernels":
+        return unit.startswith("learner/")
+    return unit in LEVEL and target in LEVEL and LEVEL[target] < LEVEL[unit]
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_imports_run_one_way(folder: str) -> None:
+    """No folder and no group imports what stands beside it or after it."""
+    paths = sorted((ROOT / folder).rglob("*.py"))
     assert paths
-    assert [line for path in paths for line in wrong_imports(path, MAY_IMPORT[folder])] == []
+    assert [line for path in paths for line in wrong_imports(path)] == []
 
 
 @pytest.mark.parametrize(
-    ("text", "wrong"),
+    ("file", "text", "wrong"),
     [
-        ("from ..streams.episode import Episode", 0),
-        ("from ..streams import store", 1),
-        ("from ..streams.store import Store", 1),
-        ("from ..learner.candidate import Candidate", 1),
-        ("import rlwd.daemon.control.loop", 1),
-        ("from .spec import Spec", 0),
-        ("def late():\n    from ..ops.gate import judge", 1),
+        ("rewards/part.py", "from ..streams.events.episode import Episode", 0),
+        ("rewards/part.py", "from .spec import Spec", 0),
+        ("rewards/part.py", "from ..learner.candidate import Candidate", 1),
+        ("rewards/part.py", "import rlwd.daemon.control.loop", 1),
+        ("rewards/part.py", "def late():\n    from ..ops.statistics.gate import judge", 1),
+        ("rewards/part.py", "from ..kernels.sweep import Sweep", 1),
+        ("learner/train/loss.py", "from ...kernels.sweep import Sweep", 0),
+        ("streams/log/sink.py", "from ..events.event import Event", 0),
+        ("streams/log/sink.py", "from ..join import joiner", 1),
+        ("streams/join/dedup.py", "from .joiner import Joiner", 0),
+        ("streams/traces/chat.py", "from ..schemas.schema import SCHEMAS", 1),
+        ("streams/traces/chat.py", "from ..unheard.of import it", 1),
+        ("ops/rollout/gate.py", "from ...daemon.config import Config", 1),
+        ("daemon/demo/run.py", "from ..commands.audit import audit", 1),
+        ("daemon/demo/run.py", "from ..wire import state_store", 0),
     ],
 )
-def test_the_rule_finds_what_breaks_it(tmp_path: Path, text: str, wrong: int) -> None:
-    """A planted import in rewards/ is found, in any spelling and depth."""
-    path = tmp_path / "room.py"
+def test_the_rule_finds_what_breaks_it(tmp_path: Path, file: str, text: str, wrong: int) -> None:
+    """A planted import against the order of folders or of groups is found, in any spelling and depth."""
+    path = tmp_path / file
+    path.parent.mkdir(parents=True)
     path.write_text(text)
-    assert len(wrong_imports(path, MAY_IMPORT["rewards"])) == wrong
+    assert len(wrong_imports(path, tmp_path)) == wrong
 
 
-@pytest.mark.parametrize("noun", sorted(NOUNS))
-def test_a_noun_needs_hardly_anything(noun: str) -> None:
-    """A guardrail or a replay tool can name an Episode without importing torch."""
-    path = ROOT / f"{noun.replace('.', '/')}.py"
+def circles(root: Path) -> list[str]:
+    """Return the files that reach themselves through what they import at the top level of a group."""
+    names = {
+        ".".join(["rlwd", *p.relative_to(root).with_suffix("").parts]): p
+        for p in source_files(root)
+    }
+    reach = {
+        name: {found for found in (longest(one, names) for one in imports(path, root)) if found}
+        for name, path in names.items()
+    }
+    while True:
+        grown = {name: seen.union(*(reach[one] for one in seen)) for name, seen in reach.items()}
+        if grown == reach:
+            return sorted(name for name, seen in reach.items() if name in seen)
+        reach = grown
+
+
+def longest(module: str, names: dict[str, Path]) -> str | None:
+    """Return the file that an imported name stands in."""
+    return next((one for one in (module, module.rpartition(".")[0]) if one in names), None)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    """Inside a group, too, there is no circle."""
+    assert circles(ROOT) == []
+
+
+def test_a_circle_is_found(tmp_path: Path) -> None:
+    """Two planted files that import each other are both named."""
+    folder = tmp_path / "streams" / "log"
+    folder.mkdir(parents=True)
+    (folder / "a.py").write_text("from .b import one")
+    (folder / "b.py").write_text("def late():\n    from . import a")
+    assert circles(tmp_path) == ["rlwd.streams.log.a", "rlwd.streams.log.b"]
+
+
+def groups(root: Path = ROOT) -> list[Path]:
+    return sorted(
+        path
+        for folder in FOLDERS
+        for path in (root / folder).iterdir()
+        if path.is_dir() and any(path.rglob("*.py"))
+    )
+
+
+def wrong_groups(root: Path = ROOT) -> list[str]:
+    least, most = GROUP_FILES
     wrong = [
-        module
-        for module in imports(path)
-        if module.partition(".")[0] not in NOUNS_MAY_USE
-        and module.removeprefix("rlwd.") not in NOUNS
+        f"{group.relative_to(root)} holds {count} files"
+        for group in groups(root)
+        if not least
+        <= (count := sum(p.suffix == ".py" or p.suffix == ".json" for p in group.iterdir()))
+        <= most
     ]
-    assert wrong == []
+    deep = [p for folder in FOLDERS for p in (root / folder).glob("*/*/**/*.py")]
+    inits = [p for folder in FOLDERS for p in (root / folder).rglob("__init__.py")]
+    return wrong + [f"{path.relative_to(root)} may not stand there" for path in deep + inits]
 
 
-def test_folders_are_flat_and_have_no_init() -> None:
-    """An __init__.py would let kernels/ hide Hugging Face's kernels from transformers."""
-    nested = [path for folder in MAY_IMPORT for path in (ROOT / folder).glob("*/*.py")]
-    inits = [path for folder in MAY_IMPORT for path in (ROOT / folder).glob("__init__.py")]
-    inits += list((ROOT / "tests").rglob("__init__.py"))
-    assert nested + inits == []
+def test_groups_are_small_and_one_level_deep() -> None:
+    """A group has 2 to 16 files and no groups inside; an __init__.py would hide Hugging Face's kernels."""
+    assert wrong_groups() == []
+    assert list((ROOT / "tests").rglob("__init__.py")) == []
     assert (ROOT / "__init__.py").exists(), "the root is the package"
 
 
+def test_a_wrong_group_is_found(tmp_path: Path) -> None:
+    """A group of one, one of seventeen, one inside another and an __init__.py are each named."""
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir()
+    planted = ["streams/lone/only.py", "ops/deep/in/side.py", "ops/deep/a.py", "ops/deep/b.py"]
+    planted += [f"daemon/crowd/f{number}.py" for number in range(17)]
+    planted += ["kernels/__init__.py"]
+    for name in planted:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("")
+    assert wrong_groups(tmp_path) == [
+        "daemon/crowd holds 17 files",
+        "streams/lone holds 1 files",
+        "ops/deep/in/side.py may not stand there",
+        "kernels/__init__.py may not stand there",
+    ]
+
+
+def test_every_group_has_its_place() -> None:
+    """A new group or file at the top of a folder is put into the order, and none is left over."""
+    units = {
+        unit_of(".".join(["rlwd", *p.relative_to(ROOT).with_suffix("").parts]))
+        for p in source_files()
+    }
+    assert units == set(LEVEL)
+
+
 def test_no_name_takes_anothers_place() -> None:
-    """No room is named like a module of the standard library, nor after nothing in particular."""
-    taken = [path for path in rooms() if path.stem in sys.stdlib_module_names | BANNED]
+    """No file is named like a module of the standard library, nor after nothing in particular."""
+    taken = [path for path in source_files() if path.stem in sys.stdlib_module_names | BANNED]
     assert taken == []
 
 
 def test_tests_mirror_the_folders() -> None:
-    """Who looks for a room's tests finds them under its folder's name."""
-    folders = {path.parent.name for path in (ROOT / "tests").glob("*/test_*.py")}
-    assert folders == {*MAY_IMPORT, "loop"}
+    """Who looks for a file's tests finds them under its group's name."""
+    known = {str(group.relative_to(ROOT)) for group in groups()} | set(FOLDERS)
+    apart = {"", "loop", "bench", "chaos", "support", "examples", "docs", "upgrades"}
+    folders = {
+        str(p.parent.relative_to(ROOT / "tests")) for p in (ROOT / "tests").rglob("test_*.py")
+    }
+    assert {folder for folder in folders if folder != "."} <= known | apart
 
 
-def test_every_folder_ships() -> None:
-    """A folder missing from setup.cfg works in an editable install and is absent in production."""
+def test_every_group_ships() -> None:
+    """A group missing from setup.cfg works in an editable install and is absent in production."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
-    packages = set(config["options"]["packages"].split())
-    assert packages == {"rlwd", *(f"rlwd.{folder}" for folder in MAY_IMPORT)}
+    names = [*FOLDERS, *(str(group.relative_to(ROOT)) for group in groups())]
+    wanted = {"rlwd": ".", **{f"rlwd.{name.replace('/', '.')}": name for name in names}}
+    assert set(config["options"]["packages"].split()) == set(wanted)
     mapped = dict(
         line.replace(" ", "").split("=")
         for line in config["options"]["package_dir"].strip().splitlines()
     )
-    assert mapped == {"rlwd": ".", **{f"rlwd.{folder}": folder for folder in MAY_IMPORT}}
+    assert mapped == wanted
 
 
 def test_typing_links_reach_the_folders() -> None:
     """mypy finds `rlwd` through .typing/; a broken link makes it check nothing and pass."""
-    links = {folder: ROOT / ".typing" / "rlwd" / folder for folder in MAY_IMPORT}
+    links = {folder: ROOT / ".typing" / "rlwd" / folder for folder in FOLDERS}
     assert {folder: link.resolve() for folder, link in links.items()} == {
-        folder: ROOT / folder for folder in MAY_IMPORT
+        folder: ROOT / folder for folder in FOLDERS
     }
 
 
-def test_rooms_are_small() -> None:
-    """A file that is too long is two rooms."""
+def test_files_are_small() -> None:
+    """A file that is too long is two."""
     long = {
-        f"{path.parent.name}/{path.name}": lines
-        for path in rooms()
+        str(path.relative_to(ROOT)): lines
+        for path in source_files()
         if (lines := len(path.read_text().splitlines()))
         > (KERNEL_LINES if path.parent.name == "kernels" else FILE_LINES)
     }
@@ -164,8 +276,8 @@ def test_rooms_are_small() -> None:
 def test_functions_are_small() -> None:
     """A function that is too long does more than its name says."""
     long = {
-        f"{path.parent.name}/{path.name}:{node.name}": length
-        for path in rooms()
+        f"{path.relative_to(ROOT)}:{node.name}": length
+        for path in source_files()
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1)
@@ -174,8 +286,18 @@ def test_functions_are_small() -> None:
     assert long == {}
 
 
-@pytest.mark.parametrize("path", rooms(), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_a_room_says_what_it_is(path: Path) -> None:
+def test_a_class_name_is_used_once() -> None:
+    """One name, one thing: no two files define a public class of the same name."""
+    places: dict[str, list[str]] = {}
+    for path in source_files():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+
+
+@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_says_what_it_is(path: Path) -> None:
     """Every file begins with a docstring whose first line stands alone."""
     docstring = ast.get_docstring(ast.parse(path.read_text()))
     assert docstring

@@ -14,15 +14,15 @@ from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.log.ports import EventSink
+from ..spool.forwarder import Forwarder
+from ..spool.spool import Spool
 from .completions import CHAT, PLAIN, generate
 from .context import JSON, PARTS, GatewayParts, refusal
 from .engine_pool import Upstream, open_session
 from .feedback import feedback
-from .forwarder import Forwarder
 from .metrics import Meters
 from .ofrep import evaluate_all, evaluate_one
 from .settings import GatewaySettings
-from .spool import Spool
 
 __all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
 

@@ -10,11 +10,11 @@ from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
+from ..spool.forwarder import Forwarder
+from ..spool.spool import Kind, Spool
 from .engine_pool import Upstream
-from .forwarder import Forwarder
 from .metrics import Meters
 from .settings import GatewaySettings
-from .spool import Kind, Spool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

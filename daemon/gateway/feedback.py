@@ -10,9 +10,9 @@ from aiohttp import web
 from ...streams.events.event import Feedback, FeedbackEvent
 from ...streams.events.limits import check_name, check_time
 from ...streams.events.signals import Identifier, Signal
+from ..spool.spool import Kind
 from .context import JSON, PARTS, GatewayParts, at, refusal
 from .identity import plain, session_of
-from .spool import Kind
 
 LIMIT = 1000
 """Most that one post may hold."""

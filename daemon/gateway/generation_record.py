@@ -7,12 +7,12 @@ from typing import Any
 
 from ...ops.flags.assignment import Assignment
 from ...streams.events.event import Generation, GenerationEvent
+from ..spool.spool import Kind
 from .context import GatewayParts, at
 from .engine_pool import Answer
 from .engine_request import Ask
 from .identity import Identity
 from .response_capture import Capture
-from .spool import Kind
 
 log = logging.getLogger(__name__)
 

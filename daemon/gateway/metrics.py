@@ -3,8 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ...ops.flags.evaluator import FlagEvaluator
-from .forwarder import Forwarder
-from .spool import Spool
+from ..spool.forwarder import Forwarder
+from ..spool.spool import Spool
 
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)

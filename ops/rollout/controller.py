@@ -8,19 +8,19 @@ from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.flag_file import FlagState
+from ..statistics.guardrail import Observation
+from ..statistics.verdict import Verdict
 from . import (
     candidates_table,
     champions_table,
     desired_state,
     rollouts_table,
 )
-from .guardrail import Observation
 from .record import Rollout, Stage
 from .rollouts_table import Return
 from .settings import RolloutSettings
 from .state_machine import advance, begin, gated, superseded, taken_back
 from .transitions import keep, owe_return
-from .verdict import Verdict
 
 REIGNS_KEPT = 8
 """So many rollbacks one after another find weights to go back to; then comes v0."""

@@ -4,7 +4,7 @@ import enum
 
 import msgspec
 
-from .verdict import Verdict
+from ..statistics.verdict import Verdict
 
 
 class Stage(enum.StrEnum):

@@ -20,13 +20,13 @@ from ..engine.adapter_check import DamagedAdapter, check_adapter
 from ..engine.fleet import Fleet
 from ..engine.port import Proof
 from ..flags.flag_file import named_in
+from ..statistics.gate import GateSettings, judge
+from ..statistics.guardrail import Observation, VariantObservation
+from ..statistics.sequential_tests import UserSums
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
-from .gate import GateSettings, judge
-from .guardrail import Observation, VariantObservation
 from .publish_flags import project
 from .record import Rollout, Stage
-from .sequential_tests import UserSums
 
 log = structlog.get_logger()
 

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from .guardrail import GuardrailSettings
+from ..statistics.guardrail import GuardrailSettings
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

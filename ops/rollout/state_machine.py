@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from .guardrail import Observation, guard, split_e_value
+from ..statistics.guardrail import Observation, guard, split_e_value
+from ..statistics.sequential_tests import noninferior
+from ..statistics.verdict import Outcome, Verdict
 from .record import Move, Rollout, Stage
-from .sequential_tests import noninferior
 from .settings import RolloutSettings
-from .verdict import Outcome, Verdict
 
 
 def begin(

@@ -23,11 +23,11 @@ from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.gate import GateSettings
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.statistics.gate import GateSettings
 
 POLICY = "policy"
 

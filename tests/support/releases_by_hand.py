@@ -15,7 +15,7 @@ from rlwd.ops.engine.fleet import Answered
 from rlwd.ops.rollout import transitions
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Move, Stage
-from rlwd.ops.rollout.verdict import Outcome, Verdict
+from rlwd.ops.statistics.verdict import Outcome, Verdict
 from rlwd.streams.state.sqlite import Store
 
 

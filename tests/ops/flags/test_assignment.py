@@ -4,14 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.ops.flags.assignment import (
-    BUCKETS,
-    ServedVersion,
-    Shares,
-    Variant,
-    bucket,
-    hash_user,
-)
+from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, bucket, hash_user
 
 
 @pytest.mark.parametrize(

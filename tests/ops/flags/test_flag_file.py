@@ -15,22 +15,9 @@ from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 
-from rlwd.ops.flags.assignment import (
-    BUCKETS,
-    ServedVersion,
-    Shares,
-    Variant,
-    bucket,
-    hash_user,
-)
+from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, bucket, hash_user
 from rlwd.ops.flags.evaluator import FlagEvaluator, FlagsUnavailable
-from rlwd.ops.flags.flag_file import (
-    FlagState,
-    read_flags,
-    to_document,
-    to_state,
-    write_flags,
-)
+from rlwd.ops.flags.flag_file import FlagState, read_flags, to_document, to_state, write_flags
 
 
 def version(number: int) -> ServedVersion:

@@ -17,11 +17,11 @@ from places_by_hand import new_schema
 from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.ops.rollout import candidates_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.guardrail import Observation, VariantObservation
 from rlwd.ops.rollout.record import ENDED, Stage
-from rlwd.ops.rollout.sequential_tests import UserSums
 from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.rollout.verdict import Outcome, Verdict
+from rlwd.ops.statistics.guardrail import Observation, VariantObservation
+from rlwd.ops.statistics.sequential_tests import UserSums
+from rlwd.ops.statistics.verdict import Outcome, Verdict
 from rlwd.streams.state.postgres import PostgresStore
 from rlwd.streams.state.sqlite import Store
 from rlwd.streams.state.transaction import Transaction

@@ -11,10 +11,10 @@ from releases_by_hand import at_once, let_out, promote, register, spoil, version
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.flags.flag_file import FlagState, read_flags
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.gate import GateSettings
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.statistics.gate import GateSettings
 
 SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
 

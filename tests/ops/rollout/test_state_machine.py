@@ -12,22 +12,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from rlwd.ops.rollout.guardrail import (
-    GuardrailSettings,
-    Observation,
-    VariantObservation,
-)
 from rlwd.ops.rollout.record import Rollout, Stage
-from rlwd.ops.rollout.sequential_tests import UserSums
 from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.rollout.state_machine import (
-    advance,
-    begin,
-    gated,
-    superseded,
-    taken_back,
-)
-from rlwd.ops.rollout.verdict import Outcome, Verdict
+from rlwd.ops.rollout.state_machine import advance, begin, gated, superseded, taken_back
+from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation, VariantObservation
+from rlwd.ops.statistics.sequential_tests import UserSums
+from rlwd.ops.statistics.verdict import Outcome, Verdict
 
 SETTINGS = RolloutSettings(
     steps=(0.05, 0.49),

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from kafka_server import KafkaServer
 
-from rlwd.daemon.gateway.forwarder import Forwarder
-from rlwd.daemon.gateway.spool import Kind, Spool, SpoolBusy
+from rlwd.daemon.spool.forwarder import Forwarder
+from rlwd.daemon.spool.spool import Kind, Spool, SpoolBusy
 from rlwd.streams.events.event import (
     Feedback,
     FeedbackEvent,
@@ -357,7 +357,7 @@ def test_feedback_too_large_for_the_log_is_buried(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from rlwd.daemon.gateway.spool import Kind, Spool
+from rlwd.daemon.spool.spool import Kind, Spool
 spool = Spool(Path(sys.argv[1]), 1 << 26)
 number = 0
 while True:

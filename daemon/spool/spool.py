@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from .spool_folder import SpoolBusy, SpoolFolder
-from .spool_record import Entry, Kind, read_segment
+from .folder import SpoolBusy, SpoolFolder
+from .record import Entry, Kind, read_segment
 
 __all__ = ["Entry", "Kind", "Spool", "SpoolBusy"]
 

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from rlwd.learner.candidate import Candidate, HeldOut, Probe
-from rlwd.ops.rollout.gate import GateSettings, judge
-from rlwd.ops.rollout.verdict import Outcome
+from rlwd.ops.statistics.gate import GateSettings, judge
+from rlwd.ops.statistics.verdict import Outcome
 
 NAN = float("nan")
 URL = "http://127.0.0.1:1"

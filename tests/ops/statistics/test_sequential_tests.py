@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.ops.rollout.sequential_tests import (
+from rlwd.ops.statistics.sequential_tests import (
     UserSums,
     compare,
     harm,
