@@ -8,8 +8,8 @@ import msgspec
 
 from ..learner.checkpoint.epoch import write_epoch
 from ..learner.ledger import checkpoints_table, seal
-from ..learner.process.supervisor import LearnerChild
-from ..learner.settings import ChildSettings
+from ..learner.process.supervisor import LearnerSupervisor
+from ..learner.settings import LearnerProcessSettings
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
@@ -25,20 +25,20 @@ from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
 from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ..streams.log.kafka_source import KafkaSink, KafkaSource
-from ..streams.log.oversize_sink import ParkingSink
+from ..streams.log.oversize_sink import OversizeSink
 from ..streams.log.ports import EventSink, EventSource, Resume
 from ..streams.open import open_store
 from ..streams.state import lease
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.sqlite import Store
 from .config import Config
-from .control.ingest_loop import IngestDaemon
+from .control.ingest_loop import IngestLoop
 from .control.lifecycle import SteadyClock
 from .control.loop import Daemon
-from .control.timers import Jobs
+from .control.timers import Timers
 from .control.training import Training
 from .status.metrics import Metrics
-from .status.server import HealthServer, Vitals
+from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
 
 DEFAULT_SPEC = Path(__file__).parents[1] / "rewards" / "default.toml"
@@ -83,7 +83,7 @@ def event_sink(config: Config) -> EventSink:
         sink = KafkaSink(config.stream.kafka)
     else:
         sink = EmbeddedSink(config.log_path)
-    return ParkingSink(sink, config.data_path) if config.data_path else sink
+    return OversizeSink(sink, config.data_path) if config.data_path else sink
 
 
 def joiner(config: Config) -> Joiner:
@@ -113,7 +113,7 @@ def build_daemon(config: Config) -> Daemon:
     release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     vitals, metrics = Vitals(problems={"learner": "starting", "engine": "not asked yet"}), Metrics()
-    health = HealthServer(
+    health = StatusServer(
         vitals,
         metrics.registry,
         lambda: read_status(store, config.policy),
@@ -131,7 +131,7 @@ def build_daemon(config: Config) -> Daemon:
         sink=event_sink(config),
         dead_letter_topic=config.stream.dead_letters,
         mirror=mirror,
-        jobs=Jobs(),
+        jobs=Timers(),
         health=health,
         vitals=vitals,
         metrics=metrics,
@@ -143,7 +143,7 @@ def build_daemon(config: Config) -> Daemon:
     )
 
 
-def build_ingest(config: Config, *, member: str = "", port: int | None = None) -> IngestDaemon:
+def build_ingest(config: Config, *, member: str = "", port: int | None = None) -> IngestLoop:
     """Build a daemon in the ingest role.
 
     `member` is its name in the consumer group and `port` that of its health page, where the config
@@ -168,11 +168,11 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
     store = state_store(config)
     ingest = _ingest(config, store)
     vitals, metrics = Vitals(problems={"log": "not polled yet"}), Metrics()
-    return IngestDaemon(
+    return IngestLoop(
         store=store,
         policy=config.policy,
         ingest=ingest,
-        health=HealthServer(
+        health=StatusServer(
             vitals,
             metrics.registry,
             lambda: read_status(store, config.policy),
@@ -222,7 +222,7 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
 def _training(
     config: Config, store: Store, checkpoints: Path, epoch: int, release: Release
 ) -> Training:
-    settings = ChildSettings(
+    settings = LearnerProcessSettings(
         learner=config.learner,
         policy=config.policy,
         folder=str(checkpoints),
@@ -232,7 +232,7 @@ def _training(
         store,
         config.policy,
         config.batch,
-        LearnerChild(settings, config.state_path),
+        LearnerSupervisor(settings, config.state_path),
         batches=config.state_path / "batches",
         checkpoints=checkpoints,
         register=release.register,

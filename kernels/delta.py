@@ -41,7 +41,7 @@ class Patch:
     """Digest of what it becomes."""
 
 
-class Snapshot:
+class WeightSnapshot:
     """The weights as every receiver holds them, on the device where they are trained.
 
     `changes` compares and leaves the snapshot as it is; `advance` takes the patches up, and is to be

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from . import segment
 from .choice import chosen_kernels
-from .gradient import Chosen, PackedLoss, Summed
+from .gradient import PackedLoss, RowSums, Summed
 from .objective import (
     LOG_RATIO_LIMIT,
     Dpo,
@@ -22,11 +22,10 @@ from .objective import (
 )
 from .reference import HeadOutputs, Reference
 from .segment import Packed, SegmentLoss
-from .sweep import Apart, Coefficients, Head, HeadKernel, Weighed
+from .sweep import Coefficients, Head, HeadKernel, SeparateForm, WeightedForm
 
 __all__ = [
     "LOG_RATIO_LIMIT",
-    "Apart",
     "Coefficients",
     "Dpo",
     "HeadOutputs",
@@ -34,8 +33,9 @@ __all__ = [
     "Packed",
     "PolicyGradient",
     "SegmentLoss",
+    "SeparateForm",
     "TokenObjective",
-    "Weighed",
+    "WeightedForm",
     "chosen_kernels",
     "kept",
     "log_ratios",
@@ -74,7 +74,7 @@ def logp_head(
     learns = torch.is_grad_enabled() and (hidden.requires_grad or train_head)
     # Under a frozen head autograd must not see the weight, which may still ask for a gradient.
     weight = weight_VD if train_head else weight_VD.detach()
-    outputs = Chosen.apply(hidden, weight, head, learns, train_head)  # type: ignore[no-untyped-call]
+    outputs = RowSums.apply(hidden, weight, head, learns, train_head)  # type: ignore[no-untyped-call]
     if rows_M is None:
         return HeadOutputs(*outputs)
     scattered = (out.new_zeros(len(targets_M)).index_put((rows_M,), out) for out in outputs)
@@ -109,7 +109,7 @@ def token_loss(
     head = _head(kernel, hidden, anchor, weight_VD, targets, temperature, chunk_tokens)
     learns = torch.is_grad_enabled() and (hidden.requires_grad or train_head)
     weight = weight_VD if train_head else weight_VD.detach()
-    form = Weighed(objective, behaviour.detach(), advantages.detach())
+    form = WeightedForm(objective, behaviour.detach(), advantages.detach())
     total, made = Summed.apply(  # type: ignore[no-untyped-call]
         hidden, weight, head, form, learns, train_head
     )

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .objective import Dpo, Objective, PolicyGradient, token_weights
 from .segment import Packed, SegmentLoss, segments
-from .sweep import Apart, Coefficients, Head, Weighed
+from .sweep import Coefficients, Head, SeparateForm, WeightedForm
 
 
-class Chosen(torch.autograd.Function):
+class RowSums(torch.autograd.Function):
     """logp, lse, entropy, KL and the anchor's lse [M] of each row, for any loss on them.
 
     A loss on logp and KL alone is a row scaling in backward. One that also pulls on the entropy or
@@ -26,7 +26,7 @@ class Chosen(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         """Sweep once, leaving the gradients of logp and KL."""
         ctx.set_materialize_grads(False)
-        out = head.swept(Apart() if learns and not train_head else None)
+        out = head.swept(SeparateForm() if learns and not train_head else None)
         ctx.head, ctx.train_head = head, train_head
         ctx.save_for_backward(out.first_MD, out.second_MD)
         outputs = out.statistics[:5].unbind()
@@ -59,7 +59,7 @@ class Summed(torch.autograd.Function):
         hidden_MD: Tensor,
         weight_VD: Tensor,
         head: Head,
-        form: Weighed,
+        form: WeightedForm,
         learns: bool,
         train_head: bool,
     ) -> tuple[Tensor, Tensor]:

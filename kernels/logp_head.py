@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .objective import LOG_RATIO_LIMIT
 from .ratio import token_weight
-from .sweep import STATISTICS, Apart, ChunkRows, Coefficients, Form, Weighed
+from .sweep import STATISTICS, ChunkRows, Coefficients, Form, SeparateForm, WeightedForm
 
 # Compiled for sm_90 with an anchor: 80 registers, so three programs to a multiprocessor. 4,096 columns
 # on 16 warps take 82, and one fits; 8,192 spill (tests/kernels/test_compiled.py holds this).
@@ -240,8 +240,8 @@ class TritonHead:
         made = z_CV.new_zeros(len(STATISTICS), count)
         y_CV = z_CV if anchor_z_CV is None else anchor_z_CV
         first_CV = z_CV if form is None else _gradient(z_CV, dtype)
-        second_CV = _gradient(y_CV, dtype) if isinstance(form, Apart) else first_CV
-        weighed = form if isinstance(form, Weighed) else None
+        second_CV = _gradient(y_CV, dtype) if isinstance(form, SeparateForm) else first_CV
+        weighed = form if isinstance(form, WeightedForm) else None
         objective = None if weighed is None else weighed.objective
         given = form if isinstance(form, Coefficients) else (made[0],) * 4
         head_rows[(count,)](
@@ -262,7 +262,7 @@ class TritonHead:
         )  # fmt: skip
         if form is None:
             return ChunkRows(made, None, None)
-        apart = isinstance(form, Apart) and anchor_z_CV is not None
+        apart = isinstance(form, SeparateForm) and anchor_z_CV is not None
         return ChunkRows(made, first_CV, second_CV if apart else None)
 
 
@@ -270,9 +270,9 @@ def _code(form: Form) -> int:
     match form:
         case None:
             return 0
-        case Apart():
+        case SeparateForm():
             return 1
-        case Weighed():
+        case WeightedForm():
             return 2
     return 3
 

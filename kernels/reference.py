@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .objective import token_weights
-from .sweep import STATISTICS, Apart, ChunkRows, Coefficients, Form, Weighed
+from .sweep import STATISTICS, ChunkRows, Coefficients, Form, SeparateForm, WeightedForm
 
 # A chunk's matrix of float32 logits is held to about 64 MiB, and there are six. With fewer rows the
 # GEMMs are slow: 512 tokens of D 512, V 32,768 took 1.0 s of processor time in chunks of 512, 1.3 in
@@ -90,7 +90,7 @@ class Reference:
             entropy_C.copy_(-torch.linalg.vecdot(p_CV, logp_CV.masked_fill_(gone_CV, 0.0)))
             if apart_CV is not None:
                 kl_C.copy_(torch.linalg.vecdot(p_CV, apart_CV.masked_fill_(gone_CV, 0.0)))
-        if isinstance(form, Weighed):
+        if isinstance(form, WeightedForm):
             weight_C.copy_(token_weights(logp_C, form.behaviour, form.advantages, form.objective))
         first_CV, second_CV = _gradients(p_CV, logp_CV, apart_CV, made, at_C1, heat_C1, form)
         grads = (None if grad is None else grad.to(dtype) for grad in (first_CV, second_CV))
@@ -119,12 +119,12 @@ def _gradients(
     if form is None:
         return None, None
     _, _, entropy_C1, kl_C1, _, weight_C1 = made[:, :, None].unbind()
-    if isinstance(form, Apart):
+    if isinstance(form, SeparateForm):
         scaled_CV = p_CV.div_(heat_C1)
         second_CV = None if apart_CV is None else apart_CV.sub_(kl_C1).mul_(scaled_CV)
         first_CV = scaled_CV.neg_()
         return first_CV.scatter_add_(1, at_C1, 1.0 / heat_C1), second_CV
-    if isinstance(form, Weighed):
+    if isinstance(form, WeightedForm):
         pull_C1, b_C1 = -weight_C1 / heat_C1, None
         a_C1, c_C1 = -pull_C1, form.objective.kl_weight / heat_C1
     else:

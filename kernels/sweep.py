@@ -28,7 +28,7 @@ class Coefficients(NamedTuple):
     kl: Tensor
 
 
-class Weighed(NamedTuple):
+class WeightedForm(NamedTuple):
     """A token-level objective, from which a row's coefficients follow once its logp is known."""
 
     objective: TokenObjective
@@ -36,11 +36,11 @@ class Weighed(NamedTuple):
     advantages: Tensor
 
 
-class Apart(NamedTuple):
+class SeparateForm(NamedTuple):
     """Ask for the gradients of logp and of the KL, each in a matrix of its own."""
 
 
-Form = Coefficients | Weighed | Apart | None
+Form = Coefficients | WeightedForm | SeparateForm | None
 """Which gradients to the logits a chunk leaves behind; None: none."""
 
 
@@ -111,7 +111,7 @@ class Head:
         hidden_MD, anchor_MD, kernel = self.hidden_MD, self.anchor_MD, self.kernel
         weight_VD = kernel.weight(self.weight_VD)
         compute = torch.promote_types(hidden_MD.dtype, torch.float32)
-        grads = (form is not None, isinstance(form, Apart) and anchor_MD is not None)
+        grads = (form is not None, isinstance(form, SeparateForm) and anchor_MD is not None)
         first_MD, second_MD = (torch.zeros_like(hidden_MD) if wanted else None for wanted in grads)
         out = Swept(
             statistics=hidden_MD.new_zeros(len(STATISTICS), len(hidden_MD), dtype=compute),
@@ -149,6 +149,6 @@ def _cut(form: Form, rows: slice) -> Form:
     match form:
         case Coefficients():
             return Coefficients(*(values[rows] for values in form))
-        case Weighed():
-            return Weighed(form.objective, form.behaviour[rows], form.advantages[rows])
+        case WeightedForm():
+            return WeightedForm(form.objective, form.behaviour[rows], form.advantages[rows])
     return form

@@ -102,7 +102,7 @@ DEMO = LearnerSettings(
 """Profile of the demo's tiny policy; `model` is still to be set."""
 
 
-class ChildSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class LearnerProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the daemon tells a learner child at its start, as a JSON file."""
 
     learner: LearnerSettings

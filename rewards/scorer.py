@@ -6,7 +6,7 @@ import msgspec
 
 from ..streams.events.episode import Episode
 from ..streams.join.episodes_table import Scored
-from .spec import Spec, Weighed
+from .spec import Spec, WeighedPart
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -32,6 +32,6 @@ class Scorer:
         )
 
 
-def encode_parts(parts: Iterable[Weighed]) -> bytes:
+def encode_parts(parts: Iterable[WeighedPart]) -> bytes:
     """Write every part with its value and weight: `{"accepted": [1.0, 1.0], "kept": [null, 1.0]}`."""
     return _ENCODE({name: (value, weight) for name, value, weight in parts})

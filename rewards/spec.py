@@ -38,7 +38,7 @@ from .reward import Part, Reward
 from .tool_ok import tool_ok
 
 PartValue = Callable[[Episode], float | None]
-Weighed = tuple[str, float | None, float]
+WeighedPart = tuple[str, float | None, float]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 Weight = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -113,7 +113,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             spec_version=self.version,
         )
 
-    def weigh(self, episode: Episode) -> tuple[float, list[Weighed]] | None:
+    def weigh(self, episode: Episode) -> tuple[float, list[WeighedPart]] | None:
         """Return the value of `reward` and its parts, each as name, value and weight."""
         counted = self._within_horizons(episode)
         if not [one for one in counted.feedback if isinstance(one.feedback.signal, self._deciding)]:

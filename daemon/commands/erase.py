@@ -15,13 +15,13 @@ from ...learner.ledger.batches_table import batch_path, forget_batches, still_se
 from ...learner.ledger.lineage import Lineage
 from ...ops.flags.assignment import hash_user
 from ...ops.rollout import champions_table
-from ...streams.join.erasure import Erased, erase
+from ...streams.join.erasure import ErasureCounts, erase
 from ...streams.state.sqlite import Store
 from ..config import Config
 from ..wire import existing_store
 
 
-class Erasure(msgspec.Struct, frozen=True, kw_only=True):
+class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     """What is reported of an erasure."""
 
     generations: int
@@ -36,7 +36,7 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True):
     """Batches that are being applied: erase again once they are done."""
 
 
-def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Erasure:
+def erase_person(config: Config, store: Store, user_hash: str, now: float) -> ErasureReport:
     """Forget a person in the state database, the batch files and the data folder."""
     with store.transaction() as tx:
         found = erase(tx, config.policy, user_hash, now, config.data_path)
@@ -46,7 +46,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
     # Not only what was forgotten now: a crash may have come between table and file before.
     for batch_id in set(found.batches) - set(waiting):
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
-    return Erasure(
+    return ErasureReport(
         generations=found.generations,
         learned=found.versions,
         served_descends_from=_in_line(
@@ -72,7 +72,7 @@ def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     return 1 if done.batches_waiting else 0
 
 
-def _in_line(config: Config, found: Erased, champion: int | None) -> tuple[str, ...]:
+def _in_line(config: Config, found: ErasureCounts, champion: int | None) -> tuple[str, ...]:
     lineage = Lineage(read_manifests(config.state_path / "checkpoints"))
     line = {each.version for each in lineage.chain(champion)}
     return tuple(version for version in found.versions if version in line)

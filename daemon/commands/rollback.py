@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from ...ops.rollout import champions_table
 from ...ops.rollout.controller import RolloutController
 from ...ops.rollout.publish_flags import project
-from ...streams.state.crash_points import Instant, reach
+from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.lease import keep_daemon_waiting, read_holder
 from ...streams.state.sqlite import Store
 from ...streams.state.transaction import Transaction
@@ -24,7 +24,7 @@ FLAG_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TakenBack:
+class RollbackReport:
     """What an operator did."""
 
     version: str
@@ -39,7 +39,7 @@ class TakenBack:
 
 def take_back(
     config: Config, store: Store, what: str, reason: str, *, flag_seconds: float = FLAG_SECONDS
-) -> TakenBack:
+) -> RollbackReport:
     """Take back a version by name, or the `champion`, or the `candidate`.
 
     Raises ValueError, naming what reigns and what is under way, for anything else, and where v0
@@ -54,9 +54,9 @@ def take_back(
         else:
             controller.refuse(tx, reason, time.time())
         champion = controller.champion(tx)
-    reach(Instant.TAKEN_BACK)
+    crash_here(CrashPoint.TAKEN_BACK)
     flagged, by = _flag(config, store, controller, flag_seconds)
-    return TakenBack(version=version, champion=champion.version, flagged=flagged, by=by)
+    return RollbackReport(version=version, champion=champion.version, flagged=flagged, by=by)
 
 
 def run_rollback(config: Config, what: str, reason: str) -> int:

@@ -14,16 +14,16 @@ from ...streams.join.episodes_table import count_fates
 from ...streams.join.ingest import Ingest
 from ...streams.state.sqlite import Store
 from ..status.metrics import Metrics
-from ..status.server import HealthServer, Vitals
+from ..status.server import StatusServer, Vitals
 from .lifecycle import Lifecycle, notify
-from .timers import PERIODS, Intent, Jobs
+from .timers import PERIODS, Intent, Timers
 
 log = structlog.get_logger()
 
 JOBS = (Intent.CLOSE_HORIZONS, Intent.MEASURE)
 
 
-class IngestDaemon:
+class IngestLoop:
     """One member of the group. One thread owns all of its state; timers only ask.
 
     Consumes: records; waits for: records; unblocked by: records, the poll's time limit, a signal;
@@ -36,7 +36,7 @@ class IngestDaemon:
         store: Store,
         policy: str,
         ingest: Ingest,
-        health: HealthServer,
+        health: StatusServer,
         vitals: Vitals,
         metrics: Metrics,
         poll_seconds: float,
@@ -46,7 +46,7 @@ class IngestDaemon:
         self.store, self.policy, self.ingest = store, policy, ingest
         self.health, self.vitals, self.metrics = health, vitals, metrics
         self.poll_seconds, self.poll_records, self.clock = poll_seconds, poll_records, clock
-        self.jobs = Jobs({intent: PERIODS[intent] for intent in JOBS})
+        self.jobs = Timers({intent: PERIODS[intent] for intent in JOBS})
         self.lifecycle = Lifecycle()
         self._ready = False
 

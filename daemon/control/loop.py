@@ -15,9 +15,9 @@ from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.sqlite import Store
 from ..status.metrics import Metrics
-from ..status.server import HealthServer, Vitals
+from ..status.server import StatusServer, Vitals
 from .lifecycle import Deadline, Lifecycle, notify
-from .timers import Intent, Jobs
+from .timers import Intent, Timers
 from .training import Training
 
 log = structlog.get_logger()
@@ -44,8 +44,8 @@ class Daemon:
         sink: EventSink,
         dead_letter_topic: str,
         mirror: Mirror,
-        jobs: Jobs,
-        health: HealthServer,
+        jobs: Timers,
+        health: StatusServer,
         vitals: Vitals,
         metrics: Metrics,
         poll_seconds: float,

@@ -35,7 +35,7 @@ PERIODS: Mapping[Intent, float] = {
 """Seconds between two of a kind."""
 
 
-class Jobs:
+class Timers:
     """A scheduler in memory, rebuilt from the configuration at each start.
 
     One job at most waits for each intent: a loop that is behind does the work once and not for

@@ -23,15 +23,15 @@ from ...learner.process.protocol import (
     Asking,
     BatchFailed,
     Command,
+    LearnerReady,
     Prune,
-    Ready,
     Report,
-    Rollback,
+    RollBackTo,
     Skip,
 )
-from ...learner.process.supervisor import LearnerChild
+from ...learner.process.supervisor import LearnerSupervisor
 from ...ops.rollout import candidates_table
-from ...streams.state.crash_points import Instant, reach
+from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.sqlite import Store
 from ...streams.state.transaction import Transaction
 
@@ -55,7 +55,7 @@ class Training:
         store: Store,
         policy: str,
         settings: BatchSettings,
-        child: LearnerChild,
+        child: LearnerSupervisor,
         *,
         batches: Path,
         checkpoints: Path,
@@ -116,10 +116,10 @@ class Training:
         match report:
             case Asking():
                 self._asking, self._working_on, self.state = True, None, "asking"
-            case protocol.Progress(done=done, of=of):
+            case protocol.StepsDone(done=done, of=of):
                 self.state = f"step {done} of {of}"
                 return
-            case Ready(version=version):
+            case LearnerReady(version=version):
                 log.info("learner_ready", version=version)
             case BatchFailed(batch_id=batch_id, reason=reason):
                 log.error("batch_failed", batch_id=batch_id, reason=reason)
@@ -134,7 +134,7 @@ class Training:
         newest = newest_valid(self.checkpoints)
         self.head = newest.sequence if newest else None
         if newest is not None and newest.parent_sequence is not None:
-            reach(Instant.RETURNED if newest.batch_id is None else Instant.APPLIED)
+            crash_here(CrashPoint.RETURNED if newest.batch_id is None else CrashPoint.APPLIED)
         with self.store.transaction() as tx:
             finished = record_checkpoints(tx, self.policy, manifests)
             lost = reopen_lost(tx, self.policy, newest) if newest else []
@@ -150,7 +150,7 @@ class Training:
     def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
         assert self.head is not None, "a learner that asks has a checkpoint"
         if back_to is not None:
-            return Rollback(to_sequence=back_to)
+            return RollBackTo(to_sequence=back_to)
         if self._prune_due and (gone := self._give_up_checkpoints(now)):
             return Prune(sequences=tuple(gone))
         with self.store.transaction() as tx:
@@ -176,7 +176,7 @@ class Training:
             self.state = "waiting for episodes"
             return None
         batch_id, content, deaths = waiting
-        reach(Instant.SEALED)
+        crash_here(CrashPoint.SEALED)
         path = write_batch(self.batches, batch_id, content)
         self._working_on, self.state = batch_id, "learning"
         if deaths >= DEATHS_ALLOWED:

@@ -21,7 +21,7 @@ RETRY_SECONDS = (0.2, 1.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class CrowdAnswer:
     """One answered request, as the crowd saw it."""
 
     at: float
@@ -37,7 +37,7 @@ class Answer:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class CrowdResults:
     """What the crowd has seen so far."""
 
     sent: int = 0
@@ -50,7 +50,7 @@ class Tally:
     """Generation ids of the answers that people got."""
     acknowledged: list[str] = field(default_factory=list)
     """Feedback ids that were answered with 202."""
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[CrowdAnswer] = field(default_factory=list)
     """In the order of their arrival."""
     recent: deque[bool] = field(default_factory=lambda: deque(maxlen=400))
     """Whether the latest answers were accepted."""
@@ -80,7 +80,7 @@ class Crowd:
         rate: float,
     ) -> None:
         self.url, self.wants, self.seed, self.users = url, wants, seed, users
-        self.at_once, self.rate, self.tally = at_once, rate, Tally()
+        self.at_once, self.rate, self.tally = at_once, rate, CrowdResults()
         self.stopping = asyncio.Event()
         self._visits = 0
         self._started = self._next = time.monotonic()
@@ -137,7 +137,7 @@ class Crowd:
         now = time.monotonic()
         self.tally.recent.append(reaction.taken)
         self.tally.answers.append(
-            Answer(
+            CrowdAnswer(
                 at=now - self._started,
                 version=response.headers.get("X-Rlwd-Version", ""),
                 variant=response.headers.get("X-Rlwd-Variant", ""),

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .crowd import Answer
+from .crowd import CrowdAnswer
 
 WINDOW = 200
 """Answers to each point of the curve."""
 
 
-def champion_changes(answers: Sequence[Answer]) -> list[tuple[int, str]]:
+def champion_changes(answers: Sequence[CrowdAnswer]) -> list[tuple[int, str]]:
     """Return where the champion's version changed: index of the first answer, and the version."""
     changes: list[tuple[int, str]] = []
     for index, answer in enumerate(answers):
@@ -30,7 +30,7 @@ def rolling(values: Sequence[bool], window: int = WINDOW) -> list[float]:
     return means
 
 
-def draw_curve(answers: Sequence[Answer], path: Path) -> None:
+def draw_curve(answers: Sequence[CrowdAnswer], path: Path) -> None:
     """Write the learning curve as a PNG: all answers, and the candidates' apart."""
     import matplotlib
 

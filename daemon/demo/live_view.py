@@ -12,9 +12,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .crowd import Tally
+from .crowd import CrowdResults
 from .curve import rolling
-from .processes import DemoHouse
+from .processes import DemoProcesses
 
 BARS = " ▁▂▃▄▅▆▇█"
 PLAIN_EVERY_SECONDS = 10.0
@@ -31,10 +31,10 @@ class Phase(StrEnum):
     DONE = "done"
 
 
-class DemoView:
+class LiveView:
     """Shows accept rate, versions, variants and lag while the demo runs."""
 
-    def __init__(self, console: Console, house: DemoHouse) -> None:
+    def __init__(self, console: Console, house: DemoProcesses) -> None:
         self.console, self.house = console, house
         self.phase, self.began = Phase.PRETRAINING, time.monotonic()
         self._said = 0.0
@@ -69,7 +69,7 @@ class DemoView:
         self._body = ProgressBar(total=of, completed=done, width=WIDTH)
         self._draw()
 
-    def show(self, tally: Tally, live: dict[str, Any]) -> None:
+    def show(self, tally: CrowdResults, live: dict[str, Any]) -> None:
         """Show the loop as it is now."""
         self._body = Group(self._facts(tally, live), Text(sparkline(tally)), self._table(live))
         self._draw()
@@ -83,7 +83,7 @@ class DemoView:
                 highlight=False,
             )
 
-    def _facts(self, tally: Tally, live: dict[str, Any]) -> Table:
+    def _facts(self, tally: CrowdResults, live: dict[str, Any]) -> Table:
         now = live.get("live", {})
         facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         lag = max(0, len(tally.answers) - live.get("generations", 0))
@@ -125,7 +125,7 @@ class DemoView:
         return f"{time.monotonic() - self.began:.0f} s"
 
 
-def sparkline(tally: Tally, width: int = WIDTH) -> str:
+def sparkline(tally: CrowdResults, width: int = WIDTH) -> str:
     """Return the accept rate over all answers as one line of bars."""
     curve = rolling([answer.taken for answer in tally.answers])
     if not curve:
@@ -134,7 +134,7 @@ def sparkline(tally: Tally, width: int = WIDTH) -> str:
     return "".join(BARS[round(point * (len(BARS) - 1))] for point in points)
 
 
-def _recent(tally: Tally) -> float:
+def _recent(tally: CrowdResults) -> float:
     return sum(tally.recent) / max(1, len(tally.recent))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import orjson
 
-from ...ops.servers.embedded_server import EngineServer
+from ...ops.servers.embedded_server import EmbeddedServer
 from ...ops.servers.mlflow_server import MlflowServer
 from ...ops.servers.process import LOOPBACK, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
@@ -122,7 +122,7 @@ rated = 0.5
 """
 
 
-class DemoHouse:
+class DemoProcesses:
     """Engine, MLflow, daemon and gateway as processes of their own, all in one folder."""
 
     def __init__(
@@ -151,9 +151,9 @@ class DemoHouse:
         self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
 
     @cached_property
-    def engine(self) -> EngineServer | VllmServer:
+    def engine(self) -> EmbeddedServer | VllmServer:
         """The engine; vLLM's options are read off the policy, which must be there by then."""
-        kind = VllmServer if self.vllm else EngineServer
+        kind = VllmServer if self.vllm else EmbeddedServer
         return kind(self.model, self.folder, port=self.engine_port)
 
     def write_config(self) -> None:

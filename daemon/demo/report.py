@@ -11,12 +11,12 @@ from ...ops.rollout.rollouts_table import history
 from ...streams.join.episodes_table import count_fates
 from ...streams.state.sqlite import Store
 from ..status.snapshot import event_to_served
-from .crowd import Tally
-from .processes import DemoHouse
+from .crowd import CrowdResults
+from .processes import DemoProcesses
 
 
 def build_report(
-    store: Store, policy: str, tally: Tally, *, wall: float, seed: int
+    store: Store, policy: str, tally: CrowdResults, *, wall: float, seed: int
 ) -> dict[str, Any]:
     """Return what the crowd saw and what the ledger says, as one document."""
     with store.reading() as view:
@@ -54,7 +54,7 @@ def _was_promoted(rollout: Rollout) -> bool:
 
 
 def print_end(
-    console: Console, report: dict[str, Any], house: DemoHouse, *, picture: Path, target: Path
+    console: Console, report: dict[str, Any], house: DemoProcesses, *, picture: Path, target: Path
 ) -> None:
     """Say what was learned, and where to look."""
     rate, versions = report["accept_rate"], report["versions"]

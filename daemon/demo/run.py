@@ -16,8 +16,8 @@ from ..config import load_config
 from ..wire import state_store
 from .crowd import Crowd
 from .curve import draw_curve
-from .live_view import DemoView, Phase
-from .processes import DemoHouse
+from .live_view import LiveView, Phase
+from .processes import DemoProcesses
 from .report import build_report, print_end
 from .task import hidden_preference
 
@@ -59,11 +59,11 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
     folder = _fresh(options.folder)
-    house = DemoHouse(folder, seed=options.seed, kafka=options.kafka, vllm=options.vllm)
+    house = DemoProcesses(folder, seed=options.seed, kafka=options.kafka, vllm=options.vllm)
     house.write_config()
     house.mlflow.spawn()
     try:
-        with DemoView(console, house) as view:
+        with LiveView(console, house) as view:
             _pretrain(house, view)
             view.enter(Phase.STARTING)
             with house.running():
@@ -95,7 +95,7 @@ def _fresh(folder: Path) -> Path:
     return chosen
 
 
-def _pretrain(house: DemoHouse, view: DemoView) -> None:
+def _pretrain(house: DemoProcesses, view: LiveView) -> None:
     view.enter(Phase.PRETRAINING)
     process = house.make_policy()
     assert process.stdout is not None, "pre-training without a pipe"
@@ -107,7 +107,7 @@ def _pretrain(house: DemoHouse, view: DemoView) -> None:
         raise RuntimeError(f"pre-training ended with {process.returncode}")
 
 
-async def _serve(crowd: Crowd, house: DemoHouse, view: DemoView, options: DemoOptions) -> None:
+async def _serve(crowd: Crowd, house: DemoProcesses, view: LiveView, options: DemoOptions) -> None:
     crowding = asyncio.create_task(crowd.run())
     deadline = time.monotonic() + options.seconds
     while not crowding.done():
@@ -130,7 +130,7 @@ def _versions(live: dict[str, Any]) -> list[dict[str, Any]]:
     return versions
 
 
-def _settle(house: DemoHouse, crowd: Crowd) -> None:
+def _settle(house: DemoProcesses, crowd: Crowd) -> None:
     """Wait until every answer that the crowd got is in the ledger."""
     _until(lambda: house.live().get("generations", 0) >= len(crowd.tally.answers), SETTLE_SECONDS)
 
@@ -142,7 +142,7 @@ def _until(done: Callable[[], bool], seconds: float) -> None:
 
 
 def _finish(
-    console: Console, house: DemoHouse, crowd: Crowd, options: DemoOptions, wall: float
+    console: Console, house: DemoProcesses, crowd: Crowd, options: DemoOptions, wall: float
 ) -> int:
     config = load_config(house.config)
     store = state_store(config)

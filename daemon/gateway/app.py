@@ -17,10 +17,10 @@ from ...streams.log.ports import EventSink
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 from .completions import CHAT, PLAIN, generate
-from .context import JSON, PARTS, GatewayParts, refusal
-from .engine_pool import Upstream, open_session
+from .context import CONTEXT, JSON, GatewayContext, refusal
+from .engine_pool import EnginePool, open_session
 from .feedback import feedback
-from .metrics import Meters
+from .metrics import GatewayMetrics
 from .ofrep import evaluate_all, evaluate_one
 from .settings import GatewaySettings
 
@@ -48,7 +48,7 @@ def build_app(
     app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
-        parts = app[PARTS] = _parts(settings, sink_factory, clock)
+        parts = app[CONTEXT] = _parts(settings, sink_factory, clock)
         parts.forwarder.start()
         yield
         await parts.upstream.session.close()
@@ -73,21 +73,21 @@ def build_app(
 
 def _parts(
     settings: GatewaySettings, sink_factory: Callable[[], EventSink], clock: Callable[[], float]
-) -> GatewayParts:
+) -> GatewayContext:
     """Open spool, flags, engines and meters."""
     spool = Spool(Path(settings.spool), settings.spool_max_bytes)
-    parts = GatewayParts(
+    parts = GatewayContext(
         settings=settings,
         flags=FlagEvaluator(Path(settings.flags)),
         spool=spool,
         forwarder=Forwarder(spool, sink_factory),
-        upstream=Upstream(
+        upstream=EnginePool(
             open_session(settings.request_seconds),
             settings.engines,
             settings.engine_token,
             settings.empty_engine_seconds,
         ),
-        meters=Meters(),
+        meters=GatewayMetrics(),
         clock=clock,
     )
     parts.meters.watch(parts.flags, parts.spool, parts.forwarder)
@@ -97,7 +97,7 @@ def _parts(
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask for the token, turn aiohttp's own refusals into OpenAI's shape, count answers."""
-    parts = request.app[PARTS]
+    parts = request.app[CONTEXT]
     token, given = parts.settings.token, request.headers.get("Authorization", "")
     if (
         token
@@ -118,7 +118,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 async def models(request: web.Request) -> web.Response:
     """Handle `/v1/models`: the public name, and no version."""
-    name = request.app[PARTS].settings.model
+    name = request.app[CONTEXT].settings.model
     entry = {"id": name, "object": "model", "created": 0, "owned_by": "rlwd"}
     body = orjson.dumps({"object": "list", "data": [entry]})
     return web.Response(body=body, content_type=JSON)
@@ -131,7 +131,7 @@ async def livez(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Handle `/readyz`: 200 where a request would be served, else 503 with the reasons."""
-    parts, now = request.app[PARTS], time.monotonic()
+    parts, now = request.app[CONTEXT], time.monotonic()
     parts.flags.refresh(now)
     reasons = []
     if not parts.flags.ready:
@@ -152,7 +152,7 @@ async def readyz(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Handle `/metrics`."""
     return web.Response(
-        body=request.app[PARTS].meters.page(),
+        body=request.app[CONTEXT].meters.page(),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 

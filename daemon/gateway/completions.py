@@ -9,10 +9,10 @@ import orjson
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagsUnavailable
-from .context import JSON, PARTS, error_body, refusal
+from .context import CONTEXT, JSON, error_body, refusal
 from .engine_pool import EngineAway
 from .engine_request import UnknownModel, read_ask
-from .generation_record import Account
+from .generation_record import GenerationRecord
 from .identity import identify, new_generation_id
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
 
     The version is chosen once, by the flag; a record is on disk before the first byte goes out.
     """
-    parts, settings = request.app[PARTS], request.app[PARTS].settings
+    parts, settings = request.app[CONTEXT], request.app[CONTEXT].settings
     received, started = parts.clock(), time.perf_counter()
     try:
         body = orjson.loads(await request.read())
@@ -48,7 +48,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
         return refusal(503, f"no flags yet: {problem}", "service_unavailable")
     if who.anonymous:
         parts.meters.anonymous.inc()
-    account = Account(
+    account = GenerationRecord(
         parts=parts,
         who=who,
         ask=ask,
@@ -60,7 +60,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
     return await _serve(account, request)
 
 
-async def _serve(account: Account, request: web.Request) -> web.StreamResponse:
+async def _serve(account: GenerationRecord, request: web.Request) -> web.StreamResponse:
     """Ask the engine and pass its answer on."""
     parts, ask = account.parts, account.ask
     parts.meters.before.observe(time.perf_counter() - account.started)
@@ -97,7 +97,7 @@ async def _pass_error(response: aiohttp.ClientResponse) -> web.Response:
     return refusal(response.status, text or response.reason or "", "engine_error")
 
 
-async def _whole(account: Account, response: aiohttp.ClientResponse) -> web.Response:
+async def _whole(account: GenerationRecord, response: aiohttp.ClientResponse) -> web.Response:
     piece = orjson.loads(await response.read())
     account.capture.take(piece)
     account.end(account.capture.finish_reason)
@@ -105,7 +105,7 @@ async def _whole(account: Account, response: aiohttp.ClientResponse) -> web.Resp
 
 
 async def _stream(
-    account: Account, request: web.Request, response: aiohttp.ClientResponse
+    account: GenerationRecord, request: web.Request, response: aiohttp.ClientResponse
 ) -> web.StreamResponse:
     account.admit()
     out = web.StreamResponse(headers=_headers(account))
@@ -130,7 +130,7 @@ async def _stream(
 
 
 async def _relay(
-    account: Account, response: aiohttp.ClientResponse, out: web.StreamResponse
+    account: GenerationRecord, response: aiohttp.ClientResponse, out: web.StreamResponse
 ) -> str:
     """Pass chunks on as they come; return how the answer ended.
 
@@ -152,7 +152,7 @@ async def _relay(
             await out.write(passed)
 
 
-def _headers(account: Account) -> dict[str, str]:
+def _headers(account: GenerationRecord) -> dict[str, str]:
     assert account.answer is not None
     return {
         "X-Rlwd-Version": account.answer.served.version,

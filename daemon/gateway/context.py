@@ -12,13 +12,13 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Kind, Spool
-from .engine_pool import Upstream
-from .metrics import Meters
+from .engine_pool import EnginePool
+from .metrics import GatewayMetrics
 from .settings import GatewaySettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayParts:
+class GatewayContext:
     """What the handlers share."""
 
     settings: GatewaySettings
@@ -29,9 +29,9 @@ class GatewayParts:
     """What was seen."""
     forwarder: Forwarder
     """Carries it to the log."""
-    upstream: Upstream
+    upstream: EnginePool
     """The engines."""
-    meters: Meters
+    meters: GatewayMetrics
     """What is counted."""
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
@@ -49,7 +49,7 @@ class GatewayParts:
             raise
 
 
-PARTS: web.AppKey[GatewayParts] = web.AppKey("parts", GatewayParts)
+CONTEXT: web.AppKey[GatewayContext] = web.AppKey("parts", GatewayContext)
 
 
 def at(seconds: float) -> datetime:

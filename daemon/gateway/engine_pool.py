@@ -19,7 +19,7 @@ class EngineAway(ConnectionError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class EngineResponse:
     """An engine's response, its body not read yet."""
 
     response: aiohttp.ClientResponse
@@ -32,7 +32,7 @@ class Answer:
     """Which replica."""
 
 
-class Upstream:
+class EnginePool:
     """Asks engines over kept-alive connections.
 
     A session keeps to one replica, where its prefix cache is; a replica that takes no connection is
@@ -55,7 +55,7 @@ class Upstream:
 
     async def ask(
         self, path: str, body: dict[str, Any], assignment: Assignment, key: str
-    ) -> Answer:
+    ) -> EngineResponse:
         """Ask for the assigned version; where the engine has it not, for its fallbacks.
 
         An engine that came back empty has none of them for a moment: the request waits for the
@@ -73,12 +73,12 @@ class Upstream:
 
     async def _ask_once(
         self, path: str, body: dict[str, Any], assignment: Assignment, key: str
-    ) -> Answer | None:
+    ) -> EngineResponse | None:
         for served in (assignment.served, *assignment.fallbacks):
             raw = orjson.dumps({**body, "model": served.version})
             engine, response = await self._post(path, raw, key)
             if response.status != 404:
-                return Answer(
+                return EngineResponse(
                     response=response,
                     served=served,
                     fallback=served is not assignment.served,

@@ -38,7 +38,7 @@ class UnknownModel(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
+class EngineRequest:
     """What a client wants, and the engine's body but for `model` and `request_id`."""
 
     chat: bool
@@ -55,7 +55,7 @@ class Ask:
     """What the engine is asked."""
 
 
-def read_ask(body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool) -> Ask:
+def read_ask(body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool) -> EngineRequest:
     """Read a request and make the engine's out of it.
 
     Raises UnknownModel, or ValueError naming the field, for what one generation cannot be.
@@ -78,7 +78,7 @@ def read_ask(body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool) 
     if not wants_logprobs:
         asked |= {"logprobs": True, "top_logprobs": 0} if chat else {"logprobs": 0}
     asked["return_token_ids"] = True
-    return Ask(
+    return EngineRequest(
         chat=chat,
         stream=body.get("stream") is True,
         wants_logprobs=wants_logprobs,

@@ -11,7 +11,7 @@ from ...streams.events.event import Feedback, FeedbackEvent
 from ...streams.events.limits import check_name, check_time
 from ...streams.events.signals import Identifier, Signal
 from ..spool.spool import Kind
-from .context import JSON, PARTS, GatewayParts, at, refusal
+from .context import CONTEXT, JSON, GatewayContext, at, refusal
 from .identity import plain, session_of
 
 LIMIT = 1000
@@ -45,7 +45,7 @@ async def feedback(request: web.Request) -> web.Response:
     One object is answered by its own status. A list is answered by 202 where all were taken, else
     by 207, with each one's status in `results`.
     """
-    parts = request.app[PARTS]
+    parts = request.app[CONTEXT]
     try:
         posted = orjson.loads(await request.read())
     except orjson.JSONDecodeError as problem:
@@ -61,7 +61,7 @@ async def feedback(request: web.Request) -> web.Response:
     return web.Response(status=status, body=orjson.dumps({"results": results}), content_type=JSON)
 
 
-def take(parts: GatewayParts, posted: object, tenant: str, now: float) -> dict[str, Any]:
+def take(parts: GatewayContext, posted: object, tenant: str, now: float) -> dict[str, Any]:
     """Check one feedback and spool it; return its id and status, and its error if there is one."""
     name = posted.get("feedback_id") if isinstance(posted, dict) else None
     result: dict[str, Any] = {"feedback_id": name if isinstance(name, str) else None}

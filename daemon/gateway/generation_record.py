@@ -8,24 +8,24 @@ from typing import Any
 from ...ops.flags.assignment import Assignment
 from ...streams.events.event import Generation, GenerationEvent
 from ..spool.spool import Kind
-from .context import GatewayParts, at
-from .engine_pool import Answer
-from .engine_request import Ask
+from .context import GatewayContext, at
+from .engine_pool import EngineResponse
+from .engine_request import EngineRequest
 from .identity import Identity
-from .response_capture import Capture
+from .response_capture import ResponseCapture
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(kw_only=True)
-class Account:
+class GenerationRecord:
     """One generation, from its request to its event."""
 
-    parts: GatewayParts
+    parts: GatewayContext
     """What the handlers share."""
     who: Identity
     """Who asks."""
-    ask: Ask
+    ask: EngineRequest
     """For what."""
     assignment: Assignment
     """By what it is to be served."""
@@ -35,11 +35,11 @@ class Account:
     """Epoch seconds when it came."""
     started: float
     """The same on the clock that measures."""
-    answer: Answer | None = None
+    answer: EngineResponse | None = None
     """The engine's, once there is one."""
 
     def __post_init__(self) -> None:
-        self.capture = Capture(self.ask, self.generation_id, self.parts.settings.model)
+        self.capture = ResponseCapture(self.ask, self.generation_id, self.parts.settings.model)
 
     def admit(self) -> None:
         """Put on disk that this generation is about to be seen; before its first byte goes out."""

@@ -10,7 +10,7 @@ _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class Meters:
+class GatewayMetrics:
     """One registry per gateway, so that several may live in one process."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from aiohttp import web
 from ...ops.flags.assignment import hash_user
 from ...ops.flags.evaluator import FlagsUnavailable
 from ...ops.flags.flag_file import to_document
-from .context import JSON, PARTS, GatewayParts
+from .context import CONTEXT, JSON, GatewayContext
 
 
 class ContextError(ValueError):
@@ -32,7 +32,7 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
 
 async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
-    parts, key = request.app[PARTS], request.match_info["key"]
+    parts, key = request.app[CONTEXT], request.match_info["key"]
     try:
         found = _evaluate(parts, _user(await request.read()))
     except ContextError as problem:
@@ -46,7 +46,7 @@ async def evaluate_one(request: web.Request) -> web.Response:
 
 async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
-    parts = request.app[PARTS]
+    parts = request.app[CONTEXT]
     try:
         found = _evaluate(parts, _user(await request.read()))
     except ContextError as problem:
@@ -76,7 +76,7 @@ def _user(raw: bytes) -> str:
     return user
 
 
-def _evaluate(parts: GatewayParts, user: str) -> dict[str, Any]:
+def _evaluate(parts: GatewayContext, user: str) -> dict[str, Any]:
     user_hash = hash_user(user, parts.settings.user_key.encode())
     assigned = parts.flags.evaluate(user_hash, time.monotonic())
     state = parts.flags.state

@@ -7,19 +7,19 @@ from typing import Any
 import orjson
 
 from ...streams.events.event import Usage, check_logprobs
-from .engine_request import Ask
+from .engine_request import EngineRequest
 
 log = logging.getLogger(__name__)
 
 
-class Capture:
+class ResponseCapture:
     """Gathers one answer out of its JSON pieces, and rewrites each for the client.
 
     Pieces are one whole answer, or the chunks of a stream. The client sees the generation id, the
     public model name, and log-probabilities and token ids only where it asked for them.
     """
 
-    def __init__(self, ask: Ask, generation_id: str, model: str) -> None:
+    def __init__(self, ask: EngineRequest, generation_id: str, model: str) -> None:
         self.ask, self.generation_id, self.model = ask, generation_id, model
         self.prompt_token_ids: list[int] | None = None
         self.token_ids: list[int] | None = None

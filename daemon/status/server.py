@@ -36,7 +36,7 @@ class Vitals:
             self.problems[dependency] = problem
 
 
-class HealthServer:
+class StatusServer:
     """A small HTTP server in a thread.
 
     Consumes: requests; waits for: a request; unblocked by: `stop`; produces: answers. It never

@@ -25,7 +25,7 @@ from .epoch import epoch_lock, read_epoch
 from .folder import checkpoint_path, sequences, state_of
 
 
-class LeaseLost(RuntimeError):
+class StaleEpoch(RuntimeError):
     """A daemon with a later lease rules this folder; this learner may write nothing more."""
 
 
@@ -71,7 +71,7 @@ class Checkpoints:
     def write(self, learner: Learner, origin: Origin, *, now: float) -> Manifest:
         """Make the learner's state durable as the next checkpoint and return its manifest.
 
-        Raises LeaseLost, leaving nothing behind, where EPOCH names a later lease than ours.
+        Raises StaleEpoch, leaving nothing behind, where EPOCH names a later lease than ours.
         """
         numbers = sequences(self.folder)
         sequence = numbers[-1] + 1 if numbers else 0
@@ -171,7 +171,7 @@ class Checkpoints:
             epoch = read_epoch(self.folder)
             if epoch > self.lease_epoch:
                 shutil.rmtree(aside)
-                raise LeaseLost(
+                raise StaleEpoch(
                     f"{self.folder / 'EPOCH'} is {epoch}, this learner's lease {self.lease_epoch}"
                 )
             os.rename(aside, place)

@@ -39,7 +39,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ready:
+class ReadyEpisode:
     """One row that may be sealed."""
 
     generation_id: str
@@ -88,7 +88,7 @@ def seal(
     return batch
 
 
-def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[Ready]:
+def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[ReadyEpisode]:
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision, received FROM episodes"
         " WHERE policy = ? AND stage = 'ready' ORDER BY generation_id" + row_lock(tx),
@@ -102,7 +102,7 @@ def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[
             old.append(generation_id)
         else:
             fresh.append(
-                Ready(
+                ReadyEpisode(
                     generation_id=generation_id,
                     version=version,
                     reward=reward,
@@ -120,7 +120,9 @@ def _is_held_out(generation_id: str, share: float) -> bool:
     return draw < share * 2**32
 
 
-def _sealed(tx: Transaction, policy: str, rows: Sequence[Ready]) -> tuple[SealedEpisode, ...]:
+def _sealed(
+    tx: Transaction, policy: str, rows: Sequence[ReadyEpisode]
+) -> tuple[SealedEpisode, ...]:
     known = {
         episode.id: episode.generation
         for episode in episodes_table.load_episodes(tx, policy, [row.generation_id for row in rows])

@@ -2,7 +2,7 @@
 
     python -m rlwd.learner.process.main --settings FILE
 
-FILE is a `ChildSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to stderr.
+FILE is a `LearnerProcessSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to stderr.
 It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable or
 another learner holds the folder, 3 where the daemon's pipe closed, 4 where a later lease rules,
 1 on anything unforeseen, with the traceback in the log.
@@ -22,8 +22,8 @@ from typing import BinaryIO
 import msgspec
 
 from ..checkpoint.epoch import read_epoch
-from ..settings import ChildSettings
-from .protocol import Asking, Command, Ready, Report, decode_command, encode_line
+from ..settings import LearnerProcessSettings
+from .protocol import Asking, Command, LearnerReady, Report, decode_command, encode_line
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 
@@ -67,7 +67,9 @@ def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
     os._exit(ORPHANED)
 
 
-def serve(settings: ChildSettings, commands: "queue.SimpleQueue[Command]", out: BinaryIO) -> None:
+def serve(
+    settings: LearnerProcessSettings, commands: "queue.SimpleQueue[Command]", out: BinaryIO
+) -> None:
     """Restore, say ready, then ask and obey for ever."""
     # Late, since importing torch takes seconds in which the pipe may already close.
     from .worker import Worker
@@ -77,7 +79,7 @@ def serve(settings: ChildSettings, commands: "queue.SimpleQueue[Command]", out: 
         out.flush()
 
     worker = Worker(settings)
-    tell(Ready(sequence=worker.head.sequence, version=worker.head.version))
+    tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))
     while True:
         tell(Asking(sequence=worker.head.sequence))
         tell(worker.run(commands.get(), tell))
@@ -98,7 +100,7 @@ def main() -> int:
     os.dup2(2, 1)
     path: Path = parser.parse_args().settings
     try:
-        settings = msgspec.json.decode(path.read_bytes(), type=ChildSettings)
+        settings = msgspec.json.decode(path.read_bytes(), type=LearnerProcessSettings)
         held = lock_folder(Path(settings.folder))
     except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
         log.error("%s: %s", path, problem)
@@ -111,11 +113,11 @@ def main() -> int:
     os.nice(settings.learner.nice)
     if settings.learner.threads:
         os.environ["OMP_NUM_THREADS"] = str(settings.learner.threads)
-    from ..checkpoint.write import LeaseLost  # imports torch, so after the thread
+    from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
 
     try:
         serve(settings, commands, out)
-    except LeaseLost as problem:
+    except StaleEpoch as problem:
         log.error("%s", problem)
         return OUTDATED
     except ValueError as problem:

@@ -23,7 +23,7 @@ class Skip(msgspec.Struct, frozen=True, kw_only=True, tag="skip", tag_field="kin
     """Why, for people."""
 
 
-class Rollback(msgspec.Struct, frozen=True, kw_only=True, tag="rollback", tag_field="kind"):
+class RollBackTo(msgspec.Struct, frozen=True, kw_only=True, tag="rollback", tag_field="kind"):
     """Daemon to child: go back to the bits of a checkpoint, in a new one."""
 
     to_sequence: int
@@ -37,10 +37,10 @@ class Prune(msgspec.Struct, frozen=True, kw_only=True, tag="prune", tag_field="k
     """Numbers of the checkpoints."""
 
 
-Command = Apply | Skip | Rollback | Prune
+Command = Apply | Skip | RollBackTo | Prune
 
 
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="kind"):
+class LearnerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="kind"):
     """Child to daemon, once: a checkpoint is restored or made."""
 
     sequence: int
@@ -56,7 +56,7 @@ class Asking(msgspec.Struct, frozen=True, kw_only=True, tag="asking", tag_field=
     """Of the newest checkpoint: the parent of the next batch."""
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="kind"):
+class StepsDone(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_field="kind"):
     """Child to daemon: optimizer steps made within the batch."""
 
     batch_id: int
@@ -94,7 +94,7 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True, tag="pruned", tag_field=
     """Numbers of the checkpoints."""
 
 
-Report = Ready | Asking | Progress | Checkpointed | BatchFailed | Pruned
+Report = LearnerReady | Asking | StepsDone | Checkpointed | BatchFailed | Pruned
 
 _COMMANDS = msgspec.json.Decoder(Command)
 _REPORTS = msgspec.json.Decoder(Report)

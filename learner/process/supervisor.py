@@ -13,7 +13,7 @@ from typing import IO
 import msgspec
 import structlog
 
-from ..settings import ChildSettings
+from ..settings import LearnerProcessSettings
 from .protocol import Command, Report, decode_report, encode_line
 
 log = structlog.get_logger()
@@ -24,14 +24,14 @@ STEADY_SECONDS = 300.0
 """A learner that lived for so long starts over with the first wait."""
 
 
-class LearnerChild:
+class LearnerSupervisor:
     """Keeps one learner process alive; it may be killed at any time.
 
     One thread reads its lines (consumes: the child's stdout; waits for: a line; unblocked by: the
     child's death; produces: reports in a queue). The caller owns everything else.
     """
 
-    def __init__(self, settings: ChildSettings, folder: Path) -> None:
+    def __init__(self, settings: LearnerProcessSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths, self.started_at = 0, 0.0

@@ -18,7 +18,7 @@ from ..checkpoint.folder import (
 )
 from ..checkpoint.write import Checkpoints, Origin
 from ..sealed import SealedBatch
-from ..settings import ChildSettings
+from ..settings import LearnerProcessSettings
 from ..train.packing import read_batch
 from ..train.state import Learner
 from ..train.update import BatchGivenUp, apply_batch
@@ -27,11 +27,11 @@ from .protocol import (
     BatchFailed,
     Checkpointed,
     Command,
-    Progress,
     Prune,
     Pruned,
-    Rollback,
+    RollBackTo,
     Skip,
+    StepsDone,
 )
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 class Worker:
     """One learner at the head of its lineage; the caller holds the folder's lock."""
 
-    def __init__(self, settings: ChildSettings) -> None:
+    def __init__(self, settings: LearnerProcessSettings) -> None:
         if settings.learner.threads:
             torch.set_num_threads(settings.learner.threads)
         self.settings, self.folder = settings, Path(settings.folder)
@@ -51,7 +51,7 @@ class Worker:
         self.head: Manifest = self._start()
 
     def run(
-        self, command: Command, progress: Callable[[Progress], None]
+        self, command: Command, progress: Callable[[StepsDone], None]
     ) -> Checkpointed | BatchFailed | Pruned:
         """Carry out one command and say what is durable now.
 
@@ -66,13 +66,13 @@ class Worker:
                 return self.apply(Path(path), progress)
             case Skip(path=path, reason=reason):
                 return self.skip(Path(path), reason)
-            case Rollback(to_sequence=to_sequence):
+            case RollBackTo(to_sequence=to_sequence):
                 return self.roll_back(to_sequence)
             case Prune(sequences=sequences):
                 return self.prune(sequences)
 
     def apply(
-        self, path: Path, progress: Callable[[Progress], None] = lambda _: None
+        self, path: Path, progress: Callable[[StepsDone], None] = lambda _: None
     ) -> Checkpointed | BatchFailed:
         """Update with a sealed batch, unless the lineage knows it already."""
         batch = read_batch(path)
@@ -84,7 +84,7 @@ class Worker:
             update = apply_batch(
                 self.learner,
                 batch,
-                lambda done, of: progress(Progress(batch_id=batch.batch_id, done=done, of=of)),
+                lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
             )
         except BatchGivenUp as problem:
             return self._give_up(batch.batch_id, batch, str(problem))

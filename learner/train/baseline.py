@@ -18,7 +18,7 @@ from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 
 
-class Evidence(msgspec.Struct, kw_only=True):
+class SegmentCounts(msgspec.Struct, kw_only=True):
     """What is known of one segment."""
 
     alpha: float
@@ -43,7 +43,7 @@ class Tracker:
     """
 
     settings: LearnerSettings
-    segments: dict[str, Evidence]
+    segments: dict[str, SegmentCounts]
 
     def value(self, segment: str) -> float:
         """Return the expected reward of a segment."""
@@ -83,11 +83,11 @@ class Tracker:
     @classmethod
     def from_json(cls, raw: bytes, settings: LearnerSettings) -> "Tracker":
         """Read a tracker."""
-        return cls(settings, msgspec.json.decode(raw, type=dict[str, Evidence]))
+        return cls(settings, msgspec.json.decode(raw, type=dict[str, SegmentCounts]))
 
-    def _evidence(self, segment: str) -> Evidence:
+    def _evidence(self, segment: str) -> SegmentCounts:
         half = self.settings.prior_count / 2
-        return self.segments.get(segment) or Evidence(alpha=half, beta=half)
+        return self.segments.get(segment) or SegmentCounts(alpha=half, beta=half)
 
 
 def _age(episode: SealedEpisode) -> tuple[int, int]:

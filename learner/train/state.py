@@ -19,7 +19,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class LearnerSnapshot:
     """Everything that an update changes, copied."""
 
     weights: dict[str, Tensor]
@@ -121,15 +121,15 @@ class Learner:
                 for key in MOMENTS[:2]:
                     state[parameter][key] = state[parameter][key].to(parameter.device)
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> LearnerSnapshot:
         """Copy all that an update changes."""
-        return Snapshot(
+        return LearnerSnapshot(
             weights={name: p.detach().clone() for name, p in self.policy.trainable().items()},
             moments={name: tensor.clone() for name, tensor in self.moments().items()},
             tracker=self.tracker.to_json(),
         )
 
-    def restore(self, snapshot: Snapshot) -> None:
+    def restore(self, snapshot: LearnerSnapshot) -> None:
         """Undo everything since the snapshot."""
         with torch.no_grad():
             for name, parameter in self.policy.trainable().items():

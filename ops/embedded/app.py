@@ -17,7 +17,7 @@ from transformers import AutoTokenizer
 
 from .completion import Vocabulary
 from .decoder import Decoder
-from .openai_api import Limits, Refused, read
+from .openai_api import Limits, RequestRefused, read
 from .replies import BASE, Replies, flat_messages
 
 VERSION = "rlwd-embedded"
@@ -67,7 +67,9 @@ class EngineApp:
         if isinstance(prompt, str):
             prompt = self.tokenizer(prompt)["input_ids"]
         if not isinstance(prompt, list):
-            raise Refused(400, "prompt must be a text or a list of token ids", param="prompt")
+            raise RequestRefused(
+                400, "prompt must be a text or a list of token ids", param="prompt"
+            )
         return await self.replies.reply(request, read(body, False, prompt, self.limits))
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
@@ -75,15 +77,15 @@ class EngineApp:
         body = await read_json(request)
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
-            raise Refused(400, "messages must be a list, not empty", param="messages")
+            raise RequestRefused(400, "messages must be a list, not empty", param="messages")
         if self.tokenizer.chat_template is None:
-            raise Refused(400, f"{self.model.name} has no chat template")
+            raise RequestRefused(400, f"{self.model.name} has no chat template")
         try:
             text = self.tokenizer.apply_chat_template(
                 flat_messages(messages), add_generation_prompt=True, tokenize=False
             )
         except TemplateError as error:
-            raise Refused(400, f"messages: {error}", param="messages") from error
+            raise RequestRefused(400, f"messages: {error}", param="messages") from error
         prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return await self.replies.reply(request, read(body, True, prompt, self.limits))
 
@@ -93,19 +95,19 @@ class EngineApp:
         name, path = required(body, "lora_name"), Path(required(body, "lora_path"))
         if name == BASE:
             message = f"The lora adapter '{name}' conflicts with a served base model."
-            raise Refused(400, message, "InvalidUserInput")
+            raise RequestRefused(400, message, "InvalidUserInput")
         if name in self.decoder.bank.adapters:
             message = f"The lora adapter '{name}' has already been loaded."
-            raise Refused(400, message, "InvalidUserInput")
+            raise RequestRefused(400, message, "InvalidUserInput")
         if not (path / "adapter_config.json").is_file():
             message = f"Loading lora {name} failed: No adapter found for {path}"
-            raise Refused(404, message, "NotFoundError")
+            raise RequestRefused(404, message, "NotFoundError")
         try:
             await asyncio.wrap_future(
                 self.decoder.call(lambda: self.decoder.causal.load(name, path))
             )
         except (ValueError, OSError, KeyError) as error:
-            raise Refused(400, f"Loading lora {name} failed: {error}") from error
+            raise RequestRefused(400, f"Loading lora {name} failed: {error}") from error
         return web.Response(text=f"Success: LoRA adapter '{name}' added successfully.")
 
     async def unload(self, request: web.Request) -> web.Response:
@@ -115,7 +117,7 @@ class EngineApp:
             await asyncio.wrap_future(self.decoder.call(lambda: self.decoder.bank.unload(name)))
         except KeyError:
             message = f"The lora adapter '{name}' cannot be found."
-            raise Refused(404, message, "NotFoundError") from None
+            raise RequestRefused(404, message, "NotFoundError") from None
         return web.Response(text=f"Success: LoRA adapter '{name}' removed successfully.")
 
     async def models(self, _: web.Request) -> web.Response:
@@ -158,7 +160,7 @@ async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn a refusal into OpenAI's error object."""
     try:
         return await handler(request)
-    except Refused as refusal:
+    except RequestRefused as refusal:
         return json_response(refusal.body(), refusal.status)
 
 
@@ -172,9 +174,9 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     try:
         body = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
-        raise Refused(400, f"JSON decode error: {error}", "Bad Request", "body") from error
+        raise RequestRefused(400, f"JSON decode error: {error}", "Bad Request", "body") from error
     if not isinstance(body, dict):
-        raise Refused(400, "the body must be a JSON object", "Bad Request", "body")
+        raise RequestRefused(400, "the body must be a JSON object", "Bad Request", "body")
     return body
 
 
@@ -182,5 +184,5 @@ def required(body: dict[str, Any], name: str) -> str:
     """Return a text field; Refused, status 400, where it is not there."""
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise Refused(400, f"{name}: Field required", "Bad Request", f"body.{name}")
+        raise RequestRefused(400, f"{name}: Field required", "Bad Request", f"body.{name}")
     return value

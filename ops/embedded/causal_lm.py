@@ -13,7 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
 
 from .adapter_bank import AdapterBank
 from .kv_batch import Batch, Row
-from .request import Scored
+from .request import PromptLogprob
 
 KNOWN_LAYERS = {"full_attention", "sliding_attention", "chunked_attention"}
 """Layers that keep keys and values and nothing else."""
@@ -87,7 +87,7 @@ class CausalModel:
         return logits_BTV
 
 
-def prompt_scores(row: Row, logits_TV: Tensor) -> tuple[Scored, ...]:
+def prompt_scores(row: Row, logits_TV: Tensor) -> tuple[PromptLogprob, ...]:
     """Return what the row's policy thinks of its prompt's tokens, where the request asks for it."""
     prompt = row.request.prompt
     if not row.request.sampling.score_prompt or len(prompt) < 2:
@@ -97,7 +97,7 @@ def prompt_scores(row: Row, logits_TV: Tensor) -> tuple[Scored, ...]:
     chosen_T1 = logprobs_TV.gather(1, ids_T1)
     ranks_T = (logprobs_TV > chosen_T1).sum(-1) + 1
     told = zip(prompt[1:], chosen_T1[:, 0].tolist(), ranks_T.tolist(), strict=True)
-    return tuple(Scored(id=one, logprob=value, rank=rank) for one, value, rank in told)
+    return tuple(PromptLogprob(id=one, logprob=value, rank=rank) for one, value, rank in told)
 
 
 def _load_model(folder: Path, device: torch.device) -> Any:

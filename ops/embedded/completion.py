@@ -4,8 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from .openai_api import Asked
-from .request import Emission, Scored
+from .openai_api import ParsedRequest
+from .request import Emission, PromptLogprob
 from .sampling import Token
 
 CHUNK = "chat.completion.chunk"
@@ -35,15 +35,17 @@ class Vocabulary:
         return self._single[token]
 
 
-class Answer:
+class Completion:
     """Tokens so far, and how much of their text may be told."""
 
-    def __init__(self, asked: Asked, identity: str, model: str, vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, asked: ParsedRequest, identity: str, model: str, vocabulary: Vocabulary
+    ) -> None:
         self.asked, self.model, self.vocabulary = asked, model, vocabulary
         self.id = f"{'chatcmpl' if asked.chat else 'cmpl'}-{identity}"
         self.created = int(time.time())
         self.tokens: list[Token] = []
-        self.scored: tuple[Scored, ...] = ()
+        self.scored: tuple[PromptLogprob, ...] = ()
         self.text = ""
         self.finish: str | None = None
         self.stop_reason: str | None = None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .causal_lm import CausalModel, prompt_scores
 from .kv_batch import Batch, Row
-from .request import Emission, Request, Scored
+from .request import Emission, PromptLogprob, Request
 from .sampling import draw, drawing
 
 Result = TypeVar("Result")
@@ -182,7 +182,7 @@ class Decoder:
                 row.request.emit(Emission(finish="abort"))
 
     def _settle(
-        self, batch: Batch, logits_BV: Tensor, scores: Sequence[tuple[Scored, ...]]
+        self, batch: Batch, logits_BV: Tensor, scores: Sequence[tuple[PromptLogprob, ...]]
     ) -> None:
         """Draw a token a row, tell the requests, and drop the rows that ended."""
         finite = logits_BV.isfinite().all(-1).tolist()

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .sampling import Sampling
+from .sampling import SamplingParams
 
 UNSUPPORTED = {
     "n": 1,
@@ -32,7 +32,7 @@ UNSUPPORTED = {
 MOST_TOP_LOGPROBS = 20
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A request that gets an error answer."""
 
     def __init__(
@@ -60,7 +60,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ParsedRequest:
     """One request, read."""
 
     chat: bool
@@ -69,7 +69,7 @@ class Asked:
     """Name of an adapter or of the base; None is the base."""
     prompt: tuple[int, ...]
     """What the model reads."""
-    sampling: Sampling
+    sampling: SamplingParams
     """How to draw."""
     stops: tuple[str, ...]
     """Texts that end the answer and are left out of it."""
@@ -91,7 +91,7 @@ def number(
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise Refused(400, f"{name} must be from {low} to {high}, got {value!r}", param=name)
+        raise RequestRefused(400, f"{name} must be from {low} to {high}, got {value!r}", param=name)
     return value
 
 
@@ -101,34 +101,38 @@ def whole(
     """Return a whole number in [low, high]; Refused naming the field otherwise."""
     value = number(body, name, default, low, high)
     if value != int(value):
-        raise Refused(400, f"{name} must be a whole number, got {value!r}", param=name)
+        raise RequestRefused(400, f"{name} must be a whole number, got {value!r}", param=name)
     return int(value)
 
 
-def read(body: Mapping[str, Any], chat: bool, prompt: Sequence[int], limits: Limits) -> Asked:
+def read(
+    body: Mapping[str, Any], chat: bool, prompt: Sequence[int], limits: Limits
+) -> ParsedRequest:
     """Return the request; `prompt` is its text or messages as token ids.
 
-    Raises Refused, status 400, for all that is wrong or not done here.
+    Raises RequestRefused, status 400, for all that is wrong or not done here.
     """
     for name, harmless in UNSUPPORTED.items():
         if body.get(name) not in (None, harmless):
-            raise Refused(400, f"the embedded engine does not do {name}", param=name)
+            raise RequestRefused(400, f"the embedded engine does not do {name}", param=name)
     if (body.get("response_format") or {"type": "text"}) != {"type": "text"}:
-        raise Refused(400, "the embedded engine has no grammars", param="response_format")
+        raise RequestRefused(400, "the embedded engine has no grammars", param="response_format")
     check_prompt(prompt, limits)
     alternatives = _alternatives(body, chat)
     model = body.get("model")
     if model is not None and not isinstance(model, str):
-        raise Refused(400, f"model must be a string, got {model!r}", param="model")
+        raise RequestRefused(400, f"model must be a string, got {model!r}", param="model")
     stream = bool(body.get("stream"))
     scored = body.get("prompt_logprobs") is not None
     if scored and (stream or whole(body, "prompt_logprobs", 0, 0) > 0):
-        raise Refused(400, "prompt_logprobs must be 0, without stream", param="prompt_logprobs")
-    return Asked(
+        raise RequestRefused(
+            400, "prompt_logprobs must be 0, without stream", param="prompt_logprobs"
+        )
+    return ParsedRequest(
         chat=chat,
         model=model,
         prompt=tuple(prompt),
-        sampling=Sampling(
+        sampling=SamplingParams(
             max_tokens=_max_tokens(body, chat, len(prompt), limits),
             temperature=number(body, "temperature", 1.0, 0.0),
             top_p=number(body, "top_p", 1.0, 1e-9, 1.0),
@@ -149,16 +153,16 @@ def read(body: Mapping[str, Any], chat: bool, prompt: Sequence[int], limits: Lim
 def check_prompt(prompt: Sequence[int], limits: Limits) -> None:
     """Raise Refused where the prompt is empty, too long, or not of the vocabulary."""
     if not prompt:
-        raise Refused(400, "You must pass at least one prompt", param="prompt")
+        raise RequestRefused(400, "You must pass at least one prompt", param="prompt")
     for token in prompt:
         if isinstance(token, bool) or not isinstance(token, int):
-            raise Refused(400, f"prompt must hold token ids, got {token!r}", param="prompt")
+            raise RequestRefused(400, f"prompt must hold token ids, got {token!r}", param="prompt")
         if not 0 <= token < limits.vocabulary:
-            raise Refused(400, f"Token id {token} is out of vocabulary", param="prompt")
+            raise RequestRefused(400, f"Token id {token} is out of vocabulary", param="prompt")
     if len(prompt) >= limits.max_length:
         longest = f"This model's maximum context length is {limits.max_length} tokens."
         message = f"{longest} However, your request has {len(prompt)} input tokens."
-        raise Refused(400, message, param="prompt")
+        raise RequestRefused(400, message, param="prompt")
 
 
 def _max_tokens(body: Mapping[str, Any], chat: bool, used: int, limits: Limits) -> int:
@@ -166,7 +170,7 @@ def _max_tokens(body: Mapping[str, Any], chat: bool, used: int, limits: Limits) 
     name = "max_completion_tokens" if body.get("max_completion_tokens") else "max_tokens"
     asked = whole(body, name, left if chat else min(16, left), 1)
     if asked > left:
-        raise Refused(
+        raise RequestRefused(
             400,
             f"{name}={asked} cannot be greater than the {left} tokens that {limits.max_length}"
             f" leave beside a prompt of {used}. Please request fewer output tokens.",
@@ -181,7 +185,7 @@ def _alternatives(body: Mapping[str, Any], chat: bool) -> int | None:
         return None if asked is None else whole(body, "logprobs", 0, 0, MOST_TOP_LOGPROBS)
     asked = whole(body, "top_logprobs", 0, 0, MOST_TOP_LOGPROBS)
     if asked and not body.get("logprobs"):
-        raise Refused(400, "top_logprobs needs logprobs", param="top_logprobs")
+        raise RequestRefused(400, "top_logprobs needs logprobs", param="top_logprobs")
     return asked if body.get("logprobs") else None
 
 
@@ -189,7 +193,7 @@ def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
     stop = body.get("stop") or ()
     stops = (stop,) if isinstance(stop, str) else tuple(stop)
     if not all(isinstance(one, str) and one for one in stops):
-        raise Refused(400, "stop must hold texts that are not empty", param="stop")
+        raise RequestRefused(400, "stop must hold texts that are not empty", param="stop")
     return stops
 
 

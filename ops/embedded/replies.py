@@ -10,9 +10,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from .completion import Answer, Vocabulary
+from .completion import Completion, Vocabulary
 from .decoder import Decoder
-from .openai_api import Asked, Refused
+from .openai_api import ParsedRequest, RequestRefused
 from .request import Emission, Request
 
 BASE = "base"
@@ -53,16 +53,16 @@ class Replies:
         self.finished: Counter[str] = Counter()
         self.tokens_made = 0
 
-    async def reply(self, request: web.Request, asked: Asked) -> web.StreamResponse:
+    async def reply(self, request: web.Request, asked: ParsedRequest) -> web.StreamResponse:
         """Make an answer; a client that goes away ends its row.
 
-        Raises Refused, also where the policy's log-probabilities are not finite.
+        Raises RequestRefused, also where the policy's log-probabilities are not finite.
         """
         name = asked.model or BASE
         if name != BASE and name not in self.decoder.bank.adapters:
             raise _unknown(name)
         identity = request.headers.get("X-Request-Id") or uuid.uuid4().hex
-        answer = Answer(asked, identity, name, self.vocabulary)
+        answer = Completion(asked, identity, name, self.vocabulary)
         mailbox = Mailbox(eager=asked.stream or bool(asked.stops))
         row = Request(
             prompt=asked.prompt,
@@ -84,7 +84,7 @@ class Replies:
             self.finished[answer.finish or "abort"] += 1
 
     async def _stream(
-        self, request: web.Request, answer: Answer, mailbox: Mailbox
+        self, request: web.Request, answer: Completion, mailbox: Mailbox
     ) -> web.StreamResponse:
         """Send server-sent events; what fails before the first token is a plain error answer."""
         emission = await mailbox.get()
@@ -100,7 +100,7 @@ class Replies:
             text = answer.take(emission)
             try:
                 check(answer)
-            except Refused as refusal:
+            except RequestRefused as refusal:
                 await _send(response, refusal.body())
                 break
             await _send(response, answer.chunk(text, emission.tokens, first=False))
@@ -115,38 +115,38 @@ async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
     await response.write(b"data: " + orjson.dumps(event) + b"\n\n")
 
 
-def check(answer: Answer) -> None:
+def check(answer: Completion) -> None:
     """Raise Refused where the answer ended by a fault."""
     if answer.finish == "missing":
         raise _unknown(answer.model)
     if answer.finish == "nonfinite":
         message = f"The log-probabilities of {answer.model} are not finite."
-        raise Refused(500, message, "InternalServerError")
+        raise RequestRefused(500, message, "InternalServerError")
     if answer.finish == "abort":
-        raise Refused(503, "The engine is stopping.", "ServiceUnavailableError")
+        raise RequestRefused(503, "The engine is stopping.", "ServiceUnavailableError")
 
 
-def _unknown(name: str) -> Refused:
+def _unknown(name: str) -> RequestRefused:
     message = f"The model `{name}` does not exist. Valid aliases: {BASE}."
-    return Refused(404, message, "NotFoundError", "model")
+    return RequestRefused(404, message, "NotFoundError", "model")
 
 
 def flat_messages(messages: Sequence[Any]) -> list[dict[str, str]]:
     """Return messages with their text parts joined, as chat templates want them.
 
-    Raises Refused where a message has no role or something other than text.
+    Raises RequestRefused where a message has no role or something other than text.
     """
     flat = []
     for index, message in enumerate(messages):
         where = f"messages[{index}]"
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise Refused(400, f"{where}: a message is an object with a role", param=where)
+            raise RequestRefused(400, f"{where}: a message is an object with a role", param=where)
         content = message.get("content") or ""
         if isinstance(content, list):
             if not all(isinstance(part, dict) and "text" in part for part in content):
-                raise Refused(400, f"{where}.content: only text is understood", param=where)
+                raise RequestRefused(400, f"{where}.content: only text is understood", param=where)
             content = "".join(str(part["text"]) for part in content)
         if not isinstance(content, str):
-            raise Refused(400, f"{where}.content: only text is understood", param=where)
+            raise RequestRefused(400, f"{where}.content: only text is understood", param=where)
         flat.append({"role": message["role"], "content": content})
     return flat

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .sampling import Sampling, Token
+from .sampling import SamplingParams, Token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class PromptLogprob:
     """What the policy thinks of one token of a prompt, at temperature 1."""
 
     id: int
@@ -24,7 +24,7 @@ class Emission:
 
     tokens: tuple[Token, ...] = ()
     """New tokens; none where the request ended without one."""
-    prompt: tuple[Scored, ...] = ()
+    prompt: tuple[PromptLogprob, ...] = ()
     """The prompt's tokens but the first, with the first emission, where asked for."""
     finish: str | None = None
     """None while it goes on; then `stop` or `length`, or what went wrong: `abort`, `missing` (no
@@ -37,7 +37,7 @@ class Request:
 
     prompt: tuple[int, ...]
     """At least one token."""
-    sampling: Sampling
+    sampling: SamplingParams
     """How to draw."""
     adapter: str | None
     """Name of the adapter; None is the base model."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sampling:
+class SamplingParams:
     """What one request asks of the draw."""
 
     max_tokens: int
@@ -46,13 +46,13 @@ class Token:
 class Drawing:
     """One row of a batch: what is asked, and the row's own randomness."""
 
-    sampling: Sampling
+    sampling: SamplingParams
     """What the request asks."""
     chance: random.Random = field(default_factory=random.Random)
     """Seeded where the request has a seed."""
 
 
-def drawing(sampling: Sampling) -> Drawing:
+def drawing(sampling: SamplingParams) -> Drawing:
     """Return the row of a request that starts."""
     return Drawing(sampling=sampling, chance=random.Random(sampling.seed))
 
@@ -76,7 +76,7 @@ def draw(logits_BV: Tensor, rows: Sequence[Drawing]) -> list[Token]:
     return _tokens(logprobs_BV, drawn_B1, [row.sampling.top_logprobs for row in rows])
 
 
-def processed(logits_BV: Tensor, samplings: Sequence[Sampling]) -> Tensor:
+def processed(logits_BV: Tensor, samplings: Sequence[SamplingParams]) -> Tensor:
     """Return log-probabilities after each row's temperature, top-k and top-p (cut tokens: -inf).
 
     A greedy row keeps temperature 1, as vLLM does.
@@ -91,7 +91,7 @@ def processed(logits_BV: Tensor, samplings: Sequence[Sampling]) -> Tensor:
     return logits_BV.log_softmax(-1)
 
 
-def _cut(logits_V: Tensor, sampling: Sampling) -> Tensor:
+def _cut(logits_V: Tensor, sampling: SamplingParams) -> Tensor:
     """Return the logits with -inf where top-k, then top-p, drop the token."""
     sorted_V, order_V = logits_V.sort(descending=True, stable=True)
     if sampling.top_k:

@@ -26,7 +26,7 @@ Wanted = Mapping[str, Candidate]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class FleetAnswers:
     """What came of asking all engines once."""
 
     held: frozenset[str] = frozenset()
@@ -39,8 +39,8 @@ class Answered:
     """What each engine serves under that version's name."""
 
 
-Asked = Callable[[], Answered]
-Submit = Callable[[Asked], "Future[Answered]"]
+Asked = Callable[[], FleetAnswers]
+Submit = Callable[[Asked], "Future[FleetAnswers]"]
 
 
 class Fleet:
@@ -60,9 +60,9 @@ class Fleet:
         self.held = frozenset(held)
         self._submit = submit or _in_thread
         self._problem: str | None = "nothing was loaded yet"
-        self._job: Future[Answered] | None = None
+        self._job: Future[FleetAnswers] | None = None
         self._asked_at = 0.0
-        self._proofs: Answered | None = None
+        self._proofs: FleetAnswers | None = None
 
     @property
     def problem(self) -> str | None:
@@ -114,17 +114,17 @@ class Fleet:
             self.held = answered.held
             self._proofs = answered if answered.version else None
 
-    def _ask(self, wanted: Wanted, candidate: Candidate | None) -> Answered:
+    def _ask(self, wanted: Wanted, candidate: Candidate | None) -> FleetAnswers:
         try:
             problems = [self._fill_one(engine, wanted) for engine in self.engines]
             if problem := next(filter(None, problems), None):
-                return Answered(problem=problem)
+                return FleetAnswers(problem=problem)
             if candidate is None:
-                return Answered(held=frozenset(wanted))
+                return FleetAnswers(held=frozenset(wanted))
             proofs = tuple(prove(one, candidate, self.tolerance) for one in self.engines)
         except (ConnectionError, TimeoutError, ValueError) as problem:
-            return Answered(problem=str(problem))
-        return Answered(held=frozenset(wanted), version=candidate.version, proofs=proofs)
+            return FleetAnswers(problem=str(problem))
+        return FleetAnswers(held=frozenset(wanted), version=candidate.version, proofs=proofs)
 
     def _fill_one(self, engine: Engine, wanted: Wanted) -> str | None:
         """Load and unload; return what could not be loaded because its files are not sound."""
@@ -146,8 +146,8 @@ class Fleet:
         return unsound
 
 
-def _in_thread(work: Asked) -> "Future[Answered]":
-    future: Future[Answered] = Future()
+def _in_thread(work: Asked) -> "Future[FleetAnswers]":
+    future: Future[FleetAnswers] = Future()
 
     def run() -> None:
         try:

@@ -5,7 +5,7 @@ from ...streams.state.transaction import Transaction
 from . import candidates_table
 
 
-def crown(tx: Transaction, policy: str, version: str, reason: str, now: float) -> None:
+def set_champion(tx: Transaction, policy: str, version: str, reason: str, now: float) -> None:
     """Make a registered version the champion."""
     row = tx.execute(
         "SELECT COALESCE(MAX(number), 0) FROM reigns WHERE policy = ?", (policy,)

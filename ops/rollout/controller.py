@@ -17,7 +17,7 @@ from . import (
     rollouts_table,
 )
 from .record import Rollout, Stage
-from .rollouts_table import Return
+from .rollouts_table import LearnerReturn
 from .settings import RolloutSettings
 from .state_machine import advance, begin, gated, superseded, taken_back
 from .transitions import keep, owe_return
@@ -49,7 +49,9 @@ class RolloutController:
         if not candidates_table.add(tx, self.policy, candidate, now):
             return False
         if champion is None:
-            champions_table.crown(tx, self.policy, candidate.version, "the first version", now)
+            champions_table.set_champion(
+                tx, self.policy, candidate.version, "the first version", now
+            )
             candidates_table.close(
                 tx, self.policy, candidate.version, "anchor", "the first version"
             )
@@ -157,7 +159,7 @@ class RolloutController:
         keep(tx, self.policy, before, taken_back(before, reason, now), now)
         return self.champion(tx)
 
-    def must_return(self, tx: Transaction) -> Return | None:
+    def must_return(self, tx: Transaction) -> LearnerReturn | None:
         """Return what the learner still owes; it persists until `returned`."""
         return rollouts_table.must_return(tx, self.policy)
 

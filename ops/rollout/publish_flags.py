@@ -7,7 +7,7 @@ again under the next generation.
 
 from pathlib import Path
 
-from ...streams.state.crash_points import Instant, reach
+from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.sqlite import Store
 from ..flags.flag_file import FlagState, read_flags, to_document, write_flags
 from .controller import RolloutController
@@ -26,10 +26,10 @@ def project(
             return None
         on_disk = read_flags(path)
         intent = controller.intend(tx, on_disk.generation if on_disk else 0, now)
-    reach(Instant.INTENDED)
+    crash_here(CrashPoint.INTENDED)
     with store.transaction() as tx:
         # Inside, because a daemon's transaction holds its lease: one that lost it writes no file.
         write_flags(path, to_document(intent))
-        reach(Instant.FLAGGED)
+        crash_here(CrashPoint.FLAGGED)
         controller.confirm(tx, intent.generation, now)
     return intent

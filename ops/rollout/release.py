@@ -13,7 +13,7 @@ import structlog
 from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
 from ...streams.join.exposure import VariantTally, exposures, user_sums
-from ...streams.state.crash_points import Instant, reach
+from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.sqlite import Store
 from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter, check_adapter
@@ -126,7 +126,7 @@ class Release:
             if rollout is None or rollout.stage is not Stage.OFFERED:
                 return
             candidate = candidates_table.find(tx, self.policy, rollout.version)
-        reach(Instant.OFFERED)
+        crash_here(CrashPoint.OFFERED)
         self._tell(rollout)
         self._judge(candidate, now)
 

@@ -6,7 +6,7 @@ from ...streams.state.transaction import Transaction
 from .record import Rollout
 
 
-class Return(msgspec.Struct, frozen=True, kw_only=True):
+class LearnerReturn(msgspec.Struct, frozen=True, kw_only=True):
     """What the learner owes after a version was refused for cause (CONTRACTS 19)."""
 
     refused_version: str
@@ -59,7 +59,7 @@ def save(tx: Transaction, policy: str, rollout: Rollout) -> None:
     )
 
 
-def ask_return(tx: Transaction, policy: str, owed: Return, now: float) -> None:
+def ask_return(tx: Transaction, policy: str, owed: LearnerReturn, now: float) -> None:
     """Write down that the learner must go back."""
     tx.execute(
         "INSERT INTO learner_returns VALUES (?, ?, ?, ?, ?, ?, NULL)"
@@ -71,7 +71,7 @@ def ask_return(tx: Transaction, policy: str, owed: Return, now: float) -> None:
     )
 
 
-def must_return(tx: Transaction, policy: str) -> Return | None:
+def must_return(tx: Transaction, policy: str) -> LearnerReturn | None:
     """Return what is still owed; of several the one that goes back furthest."""
     row = tx.execute(
         "SELECT refused_version, refused_sequence, to_sequence, reason FROM learner_returns"
@@ -81,7 +81,7 @@ def must_return(tx: Transaction, policy: str) -> Return | None:
     if row is None:
         return None
     version, refused, target, reason = row
-    return Return(
+    return LearnerReturn(
         refused_version=version, refused_sequence=refused, to_sequence=target, reason=reason
     )
 

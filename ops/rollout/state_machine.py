@@ -13,7 +13,7 @@ import msgspec
 
 from ..statistics.guardrail import Observation, guard, split_e_value
 from ..statistics.sequential_tests import noninferior
-from ..statistics.verdict import Outcome, Verdict
+from ..statistics.verdict import Verdict, VerdictKind
 from .record import Move, Rollout, Stage
 from .settings import RolloutSettings
 
@@ -29,7 +29,7 @@ def begin(
         stage=Stage.OFFERED,
         entered_at=now,
         deadline=now + settings.gate_seconds,
-        verdict=Verdict(outcome=Outcome.WAIT, reasons=("not judged yet",)),
+        verdict=Verdict(outcome=VerdictKind.WAIT, reasons=("not judged yet",)),
         trail=(Move(stage=Stage.OFFERED, step=0, at=now, reason=f"against {control}"),),
     )
 
@@ -39,10 +39,10 @@ def gated(rollout: Rollout, verdict: Verdict, now: float, settings: RolloutSetti
     if rollout.stage is not Stage.OFFERED:
         return rollout
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
-    if verdict.outcome is Outcome.PASS:
+    if verdict.outcome is VerdictKind.PASS:
         reason = verdict.reason or "the gate found nothing"
         return _move(rollout, Stage.GATED, now, reason, deadline=now + settings.gate_seconds)
-    if verdict.outcome is Outcome.FAIL:
+    if verdict.outcome is VerdictKind.FAIL:
         return _refuse(rollout, Stage.QUARANTINED, now, verdict.reason)
     return _unless_late(rollout, now)
 
@@ -93,7 +93,7 @@ def _canary(
     rollout = msgspec.structs.replace(
         rollout, verdict=verdict, looks=rollout.looks + 1, split_broken=broken
     )
-    if verdict.outcome is Outcome.FAIL:
+    if verdict.outcome is VerdictKind.FAIL:
         return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
     if broken:
         return _on_broken_split(rollout, now, settings)
@@ -112,7 +112,7 @@ def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) ->
     )
     if settings.guardrail.srm_action == "rollback":
         return _move(rollout, Stage.ROLLED_BACK, now, reason)
-    verdict = msgspec.structs.replace(rollout.verdict, outcome=Outcome.WAIT, reasons=(reason,))
+    verdict = msgspec.structs.replace(rollout.verdict, outcome=VerdictKind.WAIT, reasons=(reason,))
     return _unless_late(msgspec.structs.replace(rollout, verdict=verdict), now)
 
 
@@ -147,7 +147,7 @@ def _last_step(
         f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
         " or more"
     )
-    outcome = Outcome.PASS if passed else rollout.verdict.outcome
+    outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
     verdict = Verdict(outcome=outcome, reasons=(reason,), numbers=numbers)
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
     if not passed:
@@ -161,7 +161,7 @@ def _promoted(
     if seen is not None:
         verdict = guard(seen, settings.guardrail, planned_users=settings.planned_users)
         rollout = msgspec.structs.replace(rollout, verdict=verdict, looks=rollout.looks + 1)
-        if verdict.outcome is Outcome.FAIL:
+        if verdict.outcome is VerdictKind.FAIL:
             return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
     if now < rollout.deadline:
         return rollout

@@ -4,7 +4,7 @@ from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from . import candidates_table, champions_table, rollouts_table
 from .record import Rollout, Stage
-from .rollouts_table import Return
+from .rollouts_table import LearnerReturn
 
 
 def keep(
@@ -18,7 +18,7 @@ def keep(
         return after
     reason = after.trail[-1].reason
     if after.stage is Stage.PROMOTED:
-        champions_table.crown(tx, policy, after.version, reason, now)
+        champions_table.set_champion(tx, policy, after.version, reason, now)
         candidates_table.close(tx, policy, after.version, after.stage, reason)
     elif after.ended:
         candidates_table.close(tx, policy, after.version, after.stage, reason)
@@ -36,7 +36,9 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
     if champion == version:
         champion = champions_table.previous(tx, policy)
         assert champion is not None, f"{rollout.version} reigned first"
-        champions_table.crown(tx, policy, champion.version, f"{rollout.version}: {reason}", now)
+        champions_table.set_champion(
+            tx, policy, champion.version, f"{rollout.version}: {reason}", now
+        )
     assert champion is not None, f"{policy}: v0 was never registered"
     if not rollout.quarantine:
         return
@@ -51,7 +53,7 @@ def owe_return(
     tx: Transaction, policy: str, refused: Candidate, to: Candidate, reason: str, now: float
 ) -> None:
     """Write down that the learner, which stands on a refused version, must go back to another."""
-    owed = Return(
+    owed = LearnerReturn(
         refused_version=refused.version,
         refused_sequence=refused.sequence,
         to_sequence=to.sequence,

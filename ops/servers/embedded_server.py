@@ -6,7 +6,7 @@ from pathlib import Path
 from .process import LOOPBACK, Server, answers, free_port
 
 
-class EngineServer(Server):
+class EmbeddedServer(Server):
     """`python -m rlwd.ops.embedded.main`, its log in `folder`; ready in about 6 s."""
 
     def __init__(

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Protocol
 
 import msgspec
 
 from ...learner.candidate import Candidate
-from .verdict import Outcome, Verdict
+from ..engine.port import Proof
+from .verdict import Verdict, VerdictKind
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -31,26 +31,6 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
 
 
-class Proof(Protocol):
-    """What one engine replica was seen to serve under the candidate's name."""
-
-    @property
-    def url(self) -> str:
-        """The replica."""
-
-    @property
-    def served(self) -> bool:
-        """Whether it answered the probe with the right bits."""
-
-    @property
-    def difference(self) -> float | None:
-        """Largest log-probability difference per token; None where it did not answer."""
-
-    @property
-    def reason(self) -> str:
-        """What went wrong; empty where it served."""
-
-
 def judge(
     candidate: Candidate,
     *,
@@ -68,17 +48,17 @@ def judge(
     numbers = dict(_numbers(candidate, proofs))
     guilty = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
     held_out, outcome = _held_out(candidate, settings)
-    if outcome is Outcome.FAIL:
+    if outcome is VerdictKind.FAIL:
         guilty.append(held_out)
     if guilty:
-        return Verdict(outcome=Outcome.FAIL, reasons=tuple(guilty), numbers=numbers)
+        return Verdict(outcome=VerdictKind.FAIL, reasons=tuple(guilty), numbers=numbers)
     missing = [
         f"{proof.url} does not serve it: {proof.reason}" for proof in proofs if not proof.served
     ]
     if len(proofs) < settings.replicas:
         missing.append(f"{len(proofs)} replicas were probed of at least {settings.replicas}")
     if missing:
-        return Verdict(outcome=Outcome.WAIT, reasons=tuple(missing), numbers=numbers)
+        return Verdict(outcome=VerdictKind.WAIT, reasons=tuple(missing), numbers=numbers)
     return Verdict(outcome=outcome, reasons=(held_out,), numbers=numbers)
 
 
@@ -101,14 +81,14 @@ def _wrong_bits(proofs: Sequence[Proof], settings: GateSettings) -> Iterator[str
             yield f"{proof.url} serves other bits: log-probability off by {off:.3g}"
 
 
-def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, Outcome]:
+def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, VerdictKind]:
     """Return what held-out episodes say, and what follows from it alone."""
-    absent = Outcome.NODATA if settings.require_held_out else Outcome.PASS
+    absent = VerdictKind.NODATA if settings.require_held_out else VerdictKind.PASS
     seen = candidate.held_out
     if seen is None:
         return "held-out: nothing was held out; the canary decides", absent
     if not all(map(math.isfinite, (seen.behaviour, seen.estimate, seen.standard_error))):
-        return f"held-out: the estimate is not finite: {seen.estimate}", Outcome.FAIL
+        return f"held-out: the estimate is not finite: {seen.estimate}", VerdictKind.FAIL
     effective = seen.effective_sample_size
     if not effective >= settings.min_effective:
         return (
@@ -120,7 +100,7 @@ def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, Outcom
         f" {seen.behaviour:.3f} served, margin {settings.margin:g}"
     )
     best = seen.estimate + settings.z * seen.standard_error
-    return said, Outcome.FAIL if best < seen.behaviour - settings.margin else Outcome.PASS
+    return said, VerdictKind.FAIL if best < seen.behaviour - settings.margin else VerdictKind.PASS
 
 
 def _numbers(candidate: Candidate, proofs: Sequence[Proof]) -> Iterator[tuple[str, float]]:

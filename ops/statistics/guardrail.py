@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from .sequential_tests import UserSums, harm, sample_ratio
-from .verdict import Outcome, Verdict
+from .verdict import Verdict, VerdictKind
 
 
 class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +94,7 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
     The harm test is one-sided and user-level; it and promotion are different tests.
     """
     if seen is None:
-        return Verdict(outcome=Outcome.NODATA, reasons=("nothing was observed",))
+        return Verdict(outcome=VerdictKind.NODATA, reasons=("nothing was observed",))
     look = harm(
         seen.candidate.sums,
         seen.control.sums,
@@ -122,8 +122,8 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
         )
         reasons = (*reasons, worse)
     if reasons:
-        return Verdict(outcome=Outcome.FAIL, reasons=reasons, numbers=numbers)
+        return Verdict(outcome=VerdictKind.FAIL, reasons=reasons, numbers=numbers)
     if not seen.candidate.exposed_users:
         nobody = "nobody has been served the candidate yet"
-        return Verdict(outcome=Outcome.NODATA, reasons=(nobody,), numbers=numbers)
-    return Verdict(outcome=Outcome.WAIT, numbers=numbers)
+        return Verdict(outcome=VerdictKind.NODATA, reasons=(nobody,), numbers=numbers)
+    return Verdict(outcome=VerdictKind.WAIT, numbers=numbers)

@@ -5,7 +5,7 @@ import enum
 import msgspec
 
 
-class Outcome(enum.StrEnum):
+class VerdictKind(enum.StrEnum):
     """The four answers. None of them is silence: each has an action and a deadline."""
 
     PASS = "PASS"
@@ -21,7 +21,7 @@ class Outcome(enum.StrEnum):
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """An answer that says why."""
 
-    outcome: Outcome
+    outcome: VerdictKind
     """What follows."""
     reasons: tuple[str, ...] = ()
     """Plain sentences, the weightiest first."""

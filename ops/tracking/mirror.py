@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from .outbox import AliasEntry, CandidateEntry, OutcomeEntry, Spool
+from .outbox import AliasEntry, CandidateEntry, Outbox, OutcomeEntry
 
 if TYPE_CHECKING:
-    from .mlflow_client import Registry
+    from .mlflow_client import ModelRegistry
 
 log = structlog.get_logger()
 
@@ -75,11 +75,11 @@ class Mirror:
         """Operations that the server understood and declined; logged, then let go."""
         self.sent = 0
         """Metric points written."""
-        self._spool = Spool(folder / "mlflow_spool.jsonl") if self.enabled else None
+        self._spool = Outbox(folder / "mlflow_spool.jsonl") if self.enabled else None
         self._points: deque[_Point] = deque()
         self._lock = threading.Lock()
         self._wake, self._closing = threading.Event(), False
-        self._registry: Registry | None = None
+        self._registry: ModelRegistry | None = None
         self._thread: threading.Thread | None = None
 
     @property
@@ -184,7 +184,7 @@ class Mirror:
             if closing:
                 return
 
-    def _connected(self) -> "Registry":
+    def _connected(self) -> "ModelRegistry":
         if self._registry is None:
             retries, seconds = self.settings.request_retries, self.settings.request_seconds
             os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
@@ -193,10 +193,10 @@ class Mirror:
             os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
             # It prints a line for every run that ends; standard output is not ours to litter.
             os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-            from .mlflow_client import Registry  # 1.2 to 3.4 s, so not at start
+            from .mlflow_client import ModelRegistry  # 1.2 to 3.4 s, so not at start
 
             experiment = self.settings.experiment or f"rlwd/{self.policy}"
-            self._registry = Registry(self.settings.tracking_uri, self.policy, experiment)
+            self._registry = ModelRegistry(self.settings.tracking_uri, self.policy, experiment)
             self._registry.open(self.life, time.time())
         return self._registry
 
@@ -220,7 +220,7 @@ class Mirror:
         with self._lock:
             return [self._points.popleft() for _ in range(min(BATCH, len(self._points)))]
 
-    def _write(self, registry: "Registry", points: list[_Point]) -> None:
+    def _write(self, registry: "ModelRegistry", points: list[_Point]) -> None:
         """Write points run by run, and take out of the list what was written."""
         for key in dict.fromkeys(point[0] for point in points):
             own = [point for point in points if point[0] == key]
@@ -230,7 +230,7 @@ class Mirror:
             self.sent += len(own)
             points[:] = [point for point in points if point[0] != key]
 
-    def _insist(self, registry: "Registry", operation: Callable[[], None]) -> None:
+    def _insist(self, registry: "ModelRegistry", operation: Callable[[], None]) -> None:
         """Do it; where the server declines, look everything up anew, do it once more, let it go."""
         from .mlflow_client import refused
 

@@ -44,7 +44,7 @@ def refused(error: Exception) -> bool:
     return status in (400, 404, 405, 409, 413, 422)
 
 
-class Registry:
+class ModelRegistry:
     """One policy's experiment and registered model. Used by one thread; blocks while it asks."""
 
     def __init__(self, tracking_uri: str, policy: str, experiment: str) -> None:

@@ -69,7 +69,7 @@ class _Line(msgspec.Struct, kw_only=True, omit_defaults=True):
 _LINE = msgspec.json.Decoder(_Line)
 
 
-class Spool:
+class Outbox:
     """Entries in order; each is appended before `append` returns and goes when `done` is told.
 
     A torn last line, from a kill in mid-write, is the one thing a kill may lose. Replaying an entry

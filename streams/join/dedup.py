@@ -32,7 +32,7 @@ def key_of(source: str, name: str) -> bytes:
     return hashlib.blake2b(f"{source}\0{name}".encode(), digest_size=16).digest()
 
 
-class Keys:
+class EventKeys:
     """The keys of one policy's events.
 
     What is known by heart is only what was committed: `committed` says that the transaction of the

@@ -71,7 +71,7 @@ _MEET = (
 )
 
 
-class Standing(NamedTuple):
+class EpisodeRow(NamedTuple):
     """How one row stands."""
 
     stage: str
@@ -185,16 +185,16 @@ def load_episodes(
     ]
 
 
-def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Standing]:
+def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, EpisodeRow]:
     """Return how these rows stand; nothing where there is none."""
-    found: dict[str, Standing] = {}
+    found: dict[str, EpisodeRow] = {}
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             "SELECT generation_id, stage, fate, batch_id, received, content FROM episodes"
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
         )
-        found.update((name, Standing(*row)) for name, *row in rows.fetchall())
+        found.update((name, EpisodeRow(*row)) for name, *row in rows.fetchall())
     return found
 
 

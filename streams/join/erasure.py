@@ -29,7 +29,7 @@ ERASING = 0x726C7765
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Erased:
+class ErasureCounts:
     """What an erasure found."""
 
     generations: int
@@ -42,7 +42,7 @@ class Erased:
 
 def erase(
     tx: Transaction, policy: str, user_hash: str, now: float, data: Path | None = None
-) -> Erased:
+) -> ErasureCounts:
     """Forget a person, by the keyed hash that the gateway gave them; erasing again is harmless.
 
     What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
@@ -74,7 +74,7 @@ def erase(
         "UPDATE episodes SET user_hash = ? WHERE policy = ? AND user_hash = ?",
         (alias, policy, user_hash),
     )
-    return Erased(
+    return ErasureCounts(
         generations=len(ids),
         versions=tuple(sorted({version for *_, version in rows if version is not None})),
         batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),

@@ -9,7 +9,7 @@ import structlog
 
 from ..log import claim_check
 from ..log.ports import EventSink, EventSource, OffsetOutOfRange, Partition, Record
-from ..state.crash_points import Instant, reach
+from ..state.crash_points import CrashPoint, crash_here
 from ..state.sqlite import Store
 from . import dead_letters, offsets, retention
 from .joiner import Ingested, Joiner
@@ -71,7 +71,7 @@ class Ingest:
             self._untaken = _starts(records)
             self._wait(problem, 0.0)
             return Ingested()
-        reach(Instant.INGESTED)
+        crash_here(CrashPoint.INGESTED)
         moved = self.joiner.committed()
         self.delivered += result.counts.delivered
         self.away = None
@@ -137,7 +137,7 @@ class Ingest:
             letters = dead_letters.unforwarded(view, self.joiner.policy)
         if letters:
             dead_letters.forward(sink, topic, letters, FORWARD_SECONDS)
-            reach(Instant.FORWARDED)
+            crash_here(CrashPoint.FORWARDED)
             with self.store.transaction() as tx:
                 dead_letters.mark_forwarded(tx, self.joiner.policy, letters)
         return len(letters)

@@ -18,11 +18,11 @@ from ..log.ports import Record
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from .contents import put_contents
-from .dedup import Keys, key_of
+from .dedup import EventKeys, key_of
 from .episodes_table import (
     WORTHLESS,
+    EpisodeRow,
     NewRow,
-    Standing,
     order_feedback,
     put_generations,
     standings,
@@ -50,14 +50,14 @@ class Arrival(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
+class NewArrivals:
     """What of one poll was new."""
 
     generations: Mapping[str, Arrival]
     """New generations by id; nothing of them is written yet."""
     feedback: Mapping[str, Sequence[Arrival]]
     """New feedback by generation, written."""
-    known: Mapping[str, Standing]
+    known: Mapping[str, EpisodeRow]
     """Rows there were already, of all that is named above."""
 
     @property
@@ -86,7 +86,7 @@ class Taken:
         )
 
 
-def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: Keys) -> Taken:
+def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: EventKeys) -> NewArrivals:
     """Take in one poll's feedback, and find the generations that are new."""
     first: dict[bytes, Arrival] = {}
     for arrival in arrivals:
@@ -118,7 +118,7 @@ def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: Keys) 
             if name not in known and name not in generations
         },
     )
-    return Taken(generations=generations, feedback=feedback, known=known)
+    return NewArrivals(generations=generations, feedback=feedback, known=known)
 
 
 def write_generations(
@@ -190,7 +190,7 @@ def _put_feedback(
     tx: Transaction,
     policy: str,
     came: Mapping[tuple[str, str], Arrival],
-    known: Mapping[str, Standing],
+    known: Mapping[str, EpisodeRow],
 ) -> list[tuple[str, str]]:
     """Take in feedback; return generation id and feedback id of what is new."""
     head = (

@@ -29,8 +29,8 @@ from . import (
     offsets,
 )
 from .dead_letters import DeadLetter
-from .intake import Arrival, Taken, take
-from .offsets import Counts, Tally
+from .intake import Arrival, NewArrivals, take
+from .offsets import Counts, PollCounts
 from .scoring import Horizon, Score, Scoring
 
 MIGRATIONS = (
@@ -72,7 +72,7 @@ class Joiner:
         self.policy, self.horizon, self.data = policy, horizon, data
         self._scoring = Scoring(policy, score, horizon)
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._keys = dedup.Keys(policy)
+        self._keys = dedup.EventKeys(policy)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 
@@ -101,10 +101,10 @@ class Joiner:
 
         Raises StaleOffset, and the transaction leaves no trace, where another process moved one.
         """
-        result, arrivals, tallies = Ingested(), list[Arrival](), dict[Partition, Tally]()
+        result, arrivals, tallies = Ingested(), list[Arrival](), dict[Partition, PollCounts]()
         erased = erasure.known_to_poll(tx, self.policy)
         for partition, batch in _by_partition(records).items():
-            tally = tallies[partition] = Tally(
+            tally = tallies[partition] = PollCounts(
                 start=self._positions.get(partition, batch[0].offset),
                 end=batch[-1].offset + 1,
                 delivered=len(batch),
@@ -137,7 +137,7 @@ class Joiner:
         self._keys.committed()
         return self._moved
 
-    def settle(self, tx: Transaction, taken: Taken, now: float) -> int:
+    def settle(self, tx: Transaction, taken: NewArrivals, now: float) -> int:
         """Look at what all is worth that a poll touched; return how many it came too late for."""
         movable: list[str] = []
         late: list[str] = []
@@ -187,7 +187,7 @@ class Joiner:
         return len(rows)
 
     def _decode(
-        self, tx: Transaction, batch: Sequence[Record], tally: Tally, now: float
+        self, tx: Transaction, batch: Sequence[Record], tally: PollCounts, now: float
     ) -> list[Arrival]:
         arrivals: list[Arrival] = []
         wait = self.horizon("default")
@@ -215,7 +215,12 @@ class Joiner:
         return decode_event(value), record
 
     def _refuse(
-        self, tx: Transaction, record: Record, problem: MalformedEvent, tally: Tally, now: float
+        self,
+        tx: Transaction,
+        record: Record,
+        problem: MalformedEvent,
+        tally: PollCounts,
+        now: float,
     ) -> None:
         if isinstance(problem, DataMissing) and self._keys.known(
             tx, dedup.key_of(problem.source, problem.id)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ..log.ports import Partition, Progress
+from ..log.ports import Partition, ReadPosition
 from ..state.transaction import Transaction
 
 OFFSETS = """
@@ -55,7 +55,7 @@ class Counts:
 
 
 @dataclass(slots=True, kw_only=True)
-class Tally:
+class PollCounts:
     """What one poll brought of one partition."""
 
     start: int
@@ -141,7 +141,7 @@ def claim_partitions(
 
 
 def advance_offset(
-    tx: Transaction, policy: str, partition: Partition, tally: Tally, owner: str
+    tx: Transaction, policy: str, partition: Partition, tally: PollCounts, owner: str
 ) -> None:
     """Move one partition over what a poll brought of it.
 
@@ -183,7 +183,7 @@ def count_buried(tx: Transaction, policy: str, partition: Partition, count: int)
 
 
 def mark_read_past(
-    tx: Transaction, policy: str, progress: Mapping[Partition, Progress], now: float, owner: str
+    tx: Transaction, policy: str, progress: Mapping[Partition, ReadPosition], now: float, owner: str
 ) -> None:
     """Remember that drained partitions hold nothing received before `now`, when their end was asked.
 

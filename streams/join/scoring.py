@@ -7,7 +7,7 @@ from ..events.event import GenerationEvent
 from ..state.transaction import Transaction
 from . import episodes_table, fate
 from .episodes_table import NewRow, Scored
-from .intake import Arrival, Taken, write_generations
+from .intake import Arrival, NewArrivals, write_generations
 
 Score = Callable[[Episode], Scored | None]
 """What an episode is worth, or None while nothing decisive is known."""
@@ -24,7 +24,7 @@ class Scoring:
     def write_new(
         self,
         tx: Transaction,
-        taken: Taken,
+        taken: NewArrivals,
         feedback: Mapping[str, tuple[Timed, ...]],
         now: float,
     ) -> None:

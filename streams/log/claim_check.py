@@ -20,7 +20,7 @@ _NAME = re.compile(r"[0-9a-f]{64}\.json")
 _MARK = b'"dataref"'
 
 
-class Reference(msgspec.Struct, frozen=True, kw_only=True):
+class DataReference(msgspec.Struct, frozen=True, kw_only=True):
     """An event whose data is elsewhere."""
 
     specversion: Literal["1.0"]
@@ -44,7 +44,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 class DataMissing(MalformedEvent):
     """The file is not there: never written, or expired after it was read."""
 
-    def __init__(self, reference: Reference) -> None:
+    def __init__(self, reference: DataReference) -> None:
         super().__init__(f"$.dataref: {reference.dataref} is not in the data folder")
         self.source, self.id = reference.source, reference.id
 
@@ -85,7 +85,7 @@ def resolve(raw: bytes, folder: Path | None) -> bytes:
     if _MARK not in raw:
         return raw
     try:
-        reference = msgspec.json.decode(raw, type=Reference)
+        reference = msgspec.json.decode(raw, type=DataReference)
     except (msgspec.ValidationError, msgspec.DecodeError):
         return raw
     if folder is None:

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .log_file import DEFAULT_PARTITIONS, EmbeddedLog, Lane
-from .ports import OffsetOutOfRange, Partition, Progress, Record, Resume
+from .log_file import DEFAULT_PARTITIONS, EmbeddedLog, PartitionTail
+from .ports import OffsetOutOfRange, Partition, ReadPosition, Record, Resume
 
 __all__ = ["EmbeddedLog", "EmbeddedSink", "EmbeddedSource"]
 
@@ -112,7 +112,7 @@ class EmbeddedSource:
         for topic in self._topics:
             self._log.create_topic(topic, partitions)
         self._positions: dict[Partition, int] = {}
-        self._lanes: dict[Partition, Lane] = {}
+        self._lanes: dict[Partition, PartitionTail] = {}
         self._lost: dict[Partition, OffsetOutOfRange] = {}
         self._unreported: list[OffsetOutOfRange] = []
         self._turn = 0
@@ -186,10 +186,10 @@ class EmbeddedSource:
                 self._lost.pop(partition, None)
                 self._unreported = [p for p in self._unreported if p.partition != partition]
 
-    def progress(self) -> Mapping[Partition, Progress]:
+    def progress(self) -> Mapping[Partition, ReadPosition]:
         """Return how far each partition has been read; the ends are asked for now."""
         return {
-            lane.partition: Progress(position=self._positions[lane.partition], end=lane.end)
+            lane.partition: ReadPosition(position=self._positions[lane.partition], end=lane.end)
             for lane in self._log.lanes(self._topics)
             if lane.partition in self._positions
         }

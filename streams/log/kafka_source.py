@@ -22,7 +22,7 @@ from .kafka_end_offsets import Ends
 from .kafka_group import Listener, Membership, open_consumer
 from .kafka_settings import KafkaSettings, connecting, create_topics
 from .kafka_sink import KafkaSink
-from .ports import OffsetOutOfRange, Partition, Progress, Record, Resume
+from .ports import OffsetOutOfRange, Partition, ReadPosition, Record, Resume
 
 __all__ = ["KafkaSettings", "KafkaSink", "KafkaSource", "create_topics"]
 
@@ -191,14 +191,14 @@ class KafkaSource:
                 self._consumer.seek(each, offset)
                 self._consumer.resume(each)
 
-    def progress(self) -> Mapping[Partition, Progress]:
+    def progress(self) -> Mapping[Partition, ReadPosition]:
         """Return how far each assigned partition has been read.
 
         Without asking the broker: `poll` did. Nothing is said of a partition whose end was not heard
         of lately, because the broker is slow or away; nor while the group is being joined, or
         shortly after a pause of this process, when the ends are those from before it.
         """
-        result: dict[Partition, Progress] = {}
+        result: dict[Partition, ReadPosition] = {}
         if self._membership.joining or time.monotonic() < self._calm_at:
             return result
         assigned = self._consumer.assignment()
@@ -207,7 +207,7 @@ class KafkaSource:
             if each in assigned and age is not None:
                 position = self._ends.position(each)
                 if position is not None:
-                    result[partition] = Progress(
+                    result[partition] = ReadPosition(
                         position=position, end=self._ends.of(each), age_seconds=age
                     )
         return result

@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS record (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lane:
+class PartitionTail:
     """One partition as it stands in the file."""
 
     id: int
@@ -107,7 +107,7 @@ class EmbeddedLog:
                     [(topic, number) for number in range(partitions)],
                 )
 
-    def lanes(self, topics: Sequence[str]) -> list[Lane]:
+    def lanes(self, topics: Sequence[str]) -> list[PartitionTail]:
         """Return the partitions of topics, by topic and number."""
         marks = ",".join("?" * len(topics))
         rows = self.database.execute(
@@ -116,7 +116,9 @@ class EmbeddedLog:
             tuple(topics),
         ).fetchall()
         return [
-            Lane(id=lane, partition=Partition(topic=topic, index=number), first=first, end=end)
+            PartitionTail(
+                id=lane, partition=Partition(topic=topic, index=number), first=first, end=end
+            )
             for lane, topic, number, first, end in rows
         ]
 
@@ -128,7 +130,7 @@ class EmbeddedLog:
             self.create_topic(topic, partitions)
         with self.database:
             self.database.execute("BEGIN IMMEDIATE")
-            of_topic: dict[str, list[Lane]] = {topic: [] for topic in topics}
+            of_topic: dict[str, list[PartitionTail]] = {topic: [] for topic in topics}
             ends: dict[int, int] = {}
             for lane in self.lanes(topics):
                 of_topic[lane.partition.topic].append(lane)
@@ -145,7 +147,7 @@ class EmbeddedLog:
                 [(end, id) for id, end in ends.items()],
             )
 
-    def read(self, lane: Lane, offset: int, limit: int) -> list[Record]:
+    def read(self, lane: PartitionTail, offset: int, limit: int) -> list[Record]:
         """Return at most `limit` records of a lane from an offset on."""
         base = lane.id << OFFSET_BITS
         rows = self.database.execute(

@@ -6,7 +6,7 @@ from .claim_check import park
 from .ports import EventSink
 
 
-class ParkingSink:
+class OversizeSink:
     """Sends records on; one over the sink's limit goes to the folder, and its reference is sent.
 
     Feedback and generations alike keep all they say. What the broker refuses after all, by a limit

@@ -31,7 +31,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class ReadPosition:
     """How far one partition has been read."""
 
     position: int
@@ -88,7 +88,7 @@ class EventSource(Protocol):
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         ...
 
-    def progress(self) -> Mapping[Partition, Progress]:
+    def progress(self) -> Mapping[Partition, ReadPosition]:
         """Return how far each assigned partition has been read."""
         ...
 

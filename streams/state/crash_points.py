@@ -9,7 +9,7 @@ import os
 from enum import StrEnum
 
 
-class Instant(StrEnum):
+class CrashPoint(StrEnum):
     """Where a process may be killed on purpose."""
 
     INGESTED = "ingested"
@@ -33,11 +33,11 @@ class Instant(StrEnum):
 
 
 _WANTED = os.environ.get("RLWD_CRASH_AT", "")
-if _WANTED and _WANTED not in tuple(Instant):
-    raise ValueError(f"RLWD_CRASH_AT: {_WANTED!r} is none of {', '.join(Instant)}")
+if _WANTED and _WANTED not in tuple(CrashPoint):
+    raise ValueError(f"RLWD_CRASH_AT: {_WANTED!r} is none of {', '.join(CrashPoint)}")
 
 
-def reach(instant: Instant) -> None:
+def crash_here(instant: CrashPoint) -> None:
     """Say that an instant has come; die here where that is wanted."""
     if instant == _WANTED:
         os._exit(137)

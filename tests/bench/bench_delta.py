@@ -16,7 +16,7 @@ import bench_meter
 import torch
 from torch import Tensor
 
-from rlwd.kernels.delta import Snapshot, apply_patches
+from rlwd.kernels.delta import WeightSnapshot, apply_patches
 from rlwd.kernels.digest import bits_of, digest
 
 SHEET = Path(__file__).parent / "results" / "delta.csv"
@@ -37,7 +37,7 @@ def stepped(shape: tuple[int, int]) -> tuple[Tensor, Tensor]:
 def measured(shape: tuple[int, int], repeats: int) -> list[dict[str, Any]]:
     """Return a row for each part of either way; the first call of each is not counted."""
     before, after = stepped(shape)
-    snapshot, served = Snapshot({"w": before}), {"w": before.clone()}
+    snapshot, served = WeightSnapshot({"w": before}), {"w": before.clone()}
     patches = snapshot.changes({"w": after})
     (patch,) = patches
     sparse = sum(each.numel() * each.element_size() for each in (patch.indices, patch.values))

@@ -11,7 +11,7 @@ from rlwd.learner.candidate import version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion
 from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 from rlwd.ops.servers.vllm_server import VllmServer
 
@@ -51,13 +51,13 @@ def make_policy(folder: Path, say: Callable[[str], None]) -> tuple[Path, ServedV
 
 
 @contextlib.contextmanager
-def real_engine(model: Path, folder: Path) -> Iterator[tuple[VllmServer | EngineServer, str]]:
+def real_engine(model: Path, folder: Path) -> Iterator[tuple[VllmServer | EmbeddedServer, str]]:
     """Run vLLM where it is installed, else the embedded engine; yield it and its name."""
     if importlib.util.find_spec("vllm") is not None:
         with VllmServer(model, folder) as vllm:
             yield vllm, "vLLM"
     else:
-        with EngineServer(model, folder) as engine:
+        with EmbeddedServer(model, folder) as engine:
             yield engine, "the embedded engine (no vLLM here)"
 
 

@@ -30,7 +30,7 @@ from kafka_server import KafkaServer
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
-from rlwd.daemon.demo.processes import DemoHouse
+from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.demo.task import hidden_preference
 from rlwd.ops.servers.process import Server
 
@@ -60,7 +60,7 @@ class Chaos:
 
     def __init__(
         self,
-        house: DemoHouse,
+        house: DemoProcesses,
         broker: KafkaServer,
         *,
         kills: int,
@@ -127,7 +127,7 @@ def run_chaos(
 ) -> dict[str, Any]:
     """Run the whole of it in an empty folder; return the report. `problems` is empty on success."""
     with KafkaServer(folder / "kafka") as broker:
-        house = DemoHouse(
+        house = DemoProcesses(
             folder,
             seed=seed,
             kafka=broker.bootstrap,
@@ -157,7 +157,7 @@ def run_chaos(
         return prove(load_config(house.config), crowd.tally, chaos.toll.kills)
 
 
-def _drain(house: DemoHouse, crowd: Crowd) -> None:
+def _drain(house: DemoProcesses, crowd: Crowd) -> None:
     """Wait until the ledger has all that the crowd was told it has."""
 
     def settled() -> bool:

@@ -16,12 +16,12 @@ from kafka_server import KafkaServer
 
 from rlwd.daemon.config import StreamSettings, load_config
 from rlwd.daemon.demo.crowd import Crowd
-from rlwd.daemon.demo.processes import DemoHouse
+from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.wire import state_store
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink
-from rlwd.streams.state.crash_points import Instant
+from rlwd.streams.state.crash_points import CrashPoint
 
 CRASH_AT = "RLWD_CRASH_AT"
 INSTANT_SECONDS = 120.0
@@ -31,12 +31,14 @@ KILLED = 137
 Kills = Counter[str]
 
 
-async def run_instants(house: DemoHouse, broker: KafkaServer, crowd: Crowd, kills: Kills) -> None:
+async def run_instants(
+    house: DemoProcesses, broker: KafkaServer, crowd: Crowd, kills: Kills
+) -> None:
     """End the daemon once at each instant while the crowd goes on, and let it finish what it left."""
     crowding = asyncio.create_task(crowd.run())
     try:
-        for instant in Instant:
-            if instant not in (Instant.TAKEN_BACK, Instant.RETURNED):
+        for instant in CrashPoint:
+            if instant not in (CrashPoint.TAKEN_BACK, CrashPoint.RETURNED):
                 await asyncio.to_thread(_die_at, house, broker, instant, kills)
         await asyncio.to_thread(_die_while_taking_back, house, kills)
     finally:
@@ -45,55 +47,55 @@ async def run_instants(house: DemoHouse, broker: KafkaServer, crowd: Crowd, kill
     await crowding
 
 
-def _die_at(house: DemoHouse, broker: KafkaServer, instant: Instant, kills: Kills) -> None:
+def _die_at(house: DemoProcesses, broker: KafkaServer, instant: CrashPoint, kills: Kills) -> None:
     _restart(house, instant)
-    if instant is Instant.FORWARDED:
+    if instant is CrashPoint.FORWARDED:
         _poison(broker)
     _await_death(house, instant, kills)
-    if instant is Instant.OFFERED:
+    if instant is CrashPoint.OFFERED:
         _spoil_newest(house)
     _bring_back(house, instant)
 
 
-def _die_while_taking_back(house: DemoHouse, kills: Kills) -> None:
+def _die_while_taking_back(house: DemoProcesses, kills: Kills) -> None:
     """Take back what is under way: the command dies half-way, and so does who finishes it."""
-    _restart(house, Instant.RETURNED)
+    _restart(house, CrashPoint.RETURNED)
     until(lambda: _take_back(house) == KILLED, INSTANT_SECONDS, "a version to take back")
-    kills[f"rollback at {Instant.TAKEN_BACK}"] += 1
-    _await_death(house, Instant.RETURNED, kills)
-    _bring_back(house, Instant.RETURNED)
+    kills[f"rollback at {CrashPoint.TAKEN_BACK}"] += 1
+    _await_death(house, CrashPoint.RETURNED, kills)
+    _bring_back(house, CrashPoint.RETURNED)
     until(lambda: _is_undone(house), HEALTHY_SECONDS, "the rollback's end")
 
 
-def _restart(house: DemoHouse, instant: Instant) -> None:
+def _restart(house: DemoProcesses, instant: CrashPoint) -> None:
     house.daemon.stop()
     house.daemon.environment[CRASH_AT] = instant
     house.daemon.spawn()
 
 
-def _await_death(house: DemoHouse, instant: Instant, kills: Kills) -> None:
+def _await_death(house: DemoProcesses, instant: CrashPoint, kills: Kills) -> None:
     until(lambda: not house.daemon.alive, INSTANT_SECONDS, f"instant {instant}")
     kills[f"daemon at {instant}"] += 1
 
 
-def _bring_back(house: DemoHouse, instant: Instant) -> None:
+def _bring_back(house: DemoProcesses, instant: CrashPoint) -> None:
     house.daemon.environment.pop(CRASH_AT)
     house.daemon.spawn()
     until(house.daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
 
 
-def _take_back(house: DemoHouse) -> int:
+def _take_back(house: DemoProcesses) -> int:
     """Run the operator's command, to die once the tables say so; return its exit status."""
     command = [sys.executable, "-m", "rlwd.daemon", "rollback", "candidate"]
     return subprocess.run(
         [*command, "--reason", "chaos", "--config", str(house.config)],
-        env={**os.environ, CRASH_AT: Instant.TAKEN_BACK},
+        env={**os.environ, CRASH_AT: CrashPoint.TAKEN_BACK},
         capture_output=True,
         check=False,
     ).returncode
 
 
-def _is_undone(house: DemoHouse) -> bool:
+def _is_undone(house: DemoProcesses) -> bool:
     """Return whether the learner came back and the flag file says what the tables say."""
     config = load_config(house.config)
     controller = RolloutController(config.policy, config.rollout)
@@ -104,7 +106,7 @@ def _is_undone(house: DemoHouse) -> bool:
     return undone
 
 
-def _spoil_newest(house: DemoHouse) -> None:
+def _spoil_newest(house: DemoProcesses) -> None:
     """Change one bit of the adapter on offer, as a bad disk does."""
     checkpoints = load_config(house.config).state_path / "checkpoints"
     newest = newest_valid(checkpoints)
@@ -124,7 +126,7 @@ def _poison(broker: KafkaServer) -> None:
     sink.close()
 
 
-def recover(house: DemoHouse, broker: KafkaServer) -> None:
+def recover(house: DemoProcesses, broker: KafkaServer) -> None:
     """Start whatever is dead, and wait until all of it is well."""
     for server in (broker, house.engine, house.daemon, house.gateway):
         if not server.alive:

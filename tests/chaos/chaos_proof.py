@@ -9,7 +9,7 @@ import msgspec
 
 from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.config import Config
-from rlwd.daemon.demo.crowd import Tally
+from rlwd.daemon.demo.crowd import CrowdResults
 from rlwd.daemon.wire import joiner, reward_spec, state_store
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.rewards.scorer import Scorer
@@ -25,7 +25,7 @@ Rewards = dict[str, float | None]
 CHUNK = 500
 
 
-def missing_from_ledger(view: Transaction, policy: str, tally: Tally) -> list[str]:
+def missing_from_ledger(view: Transaction, policy: str, tally: CrowdResults) -> list[str]:
     """Return what people got or were promised, and the ledger does not have."""
     generations = {
         row[0]
@@ -90,7 +90,7 @@ def replayed_rewards(config: Config) -> Rewards:
     return found
 
 
-def prove(config: Config, tally: Tally, kills: Mapping[str, int]) -> dict[str, Any]:
+def prove(config: Config, tally: CrowdResults, kills: Mapping[str, int]) -> dict[str, Any]:
     """Return what was done and what is wrong; `problems` is empty where all of it holds."""
     store = state_store(config)
     manifests = read_manifests(config.state_path / "checkpoints")

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from chaos import run_chaos
 
-from rlwd.streams.state.crash_points import Instant
+from rlwd.streams.state.crash_points import CrashPoint
 
 
 @pytest.mark.kafka
@@ -29,5 +29,5 @@ def test_dying_between_two_durable_writes_loses_nothing(tmp_path: Path) -> None:
     """
     report = run_chaos(tmp_path, kills=0, seed=2, rate=15.0, instants=True)
     assert report["problems"] == []
-    assert sum(report["kills"].values()) == len(Instant)
+    assert sum(report["kills"].values()) == len(CrashPoint)
     assert report["checkpoints"] > 1

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rlwd.kernels.delta import Patch, Snapshot, apply_patches, changed, update_info
+from rlwd.kernels.delta import Patch, WeightSnapshot, apply_patches, changed, update_info
 from rlwd.kernels.digest import digest
 
 INTERPRETED = os.environ.get("RLWD_KERNELS") == "interpret"
@@ -47,7 +47,7 @@ def test_worked_example() -> None:
     before, after = (
         {"w": torch.tensor(v, dtype=torch.bfloat16)} for v in ((1, 2, 3), (1.0, 5.0, 3.0))
     )
-    (patch,) = Snapshot(before).changes(after)
+    (patch,) = WeightSnapshot(before).changes(after)
     assert (patch.indices.tolist(), patch.values.tolist()) == ([1], [5.0])
     assert (patch.indices.dtype, patch.values.dtype) == (torch.int32, torch.bfloat16)
     assert patch.full_shape == (3,)
@@ -57,7 +57,7 @@ def test_worked_example() -> None:
 def test_chain_is_byte_equal(rate: float) -> None:
     """Five updates on, a receiver that saw only patches holds the trainer's bytes and digests."""
     trained = weights()
-    snapshot, served = Snapshot(trained), {name: w.clone() for name, w in trained.items()}
+    snapshot, served = WeightSnapshot(trained), {name: w.clone() for name, w in trained.items()}
     counts = []
     for step in range(5):
         trained = stepped(trained, 10 + step, rate)
@@ -73,7 +73,7 @@ def test_chain_is_byte_equal(rate: float) -> None:
 
 def test_snapshot_waits() -> None:
     """Until it is advanced the snapshot stays, so that a lost patch is in the next one."""
-    first, snapshot = weights(), Snapshot(weights())
+    first, snapshot = weights(), WeightSnapshot(weights())
     second = stepped(first, 1, 1e-3)
     third = stepped(second, 2, 1e-3)
     snapshot.changes(second)
@@ -86,7 +86,7 @@ def test_transposed_weight() -> None:
     before = {"w": torch.arange(6.0).bfloat16().reshape(2, 3).T}
     after = {"w": before["w"].clone()}
     after["w"][0, 1] = 9.0
-    snapshot = Snapshot(before)
+    snapshot = WeightSnapshot(before)
     (patch,) = snapshot.changes(after)
     assert patch.indices.tolist() == [1]
     snapshot.advance([patch])
@@ -103,7 +103,7 @@ def test_bits_not_values() -> None:
 
 def test_applying_twice() -> None:
     """Values are absolute: to write them again changes nothing, and the base check notices."""
-    before, snapshot = weights(), Snapshot(weights())
+    before, snapshot = weights(), WeightSnapshot(weights())
     patches = snapshot.changes(stepped(before, 1, 1e-2))
     apply_patches(before, patches)
     with pytest.raises(ValueError, match=r"up: the patch is for 0x[0-9a-f]+, not 0x"):
@@ -113,7 +113,7 @@ def test_applying_twice() -> None:
 def test_wrong_base_writes_nothing() -> None:
     """A patch for other weights is refused, and so are those that came before it in the list."""
     trained = stepped(weights(), 1, 1e-2)
-    patches = Snapshot(weights()).changes(trained)
+    patches = WeightSnapshot(weights()).changes(trained)
     served = weights()
     served["norm"][3] = 1.0
     before = {name: w.clone() for name, w in served.items()}
@@ -130,7 +130,7 @@ def damaged(patch: Patch, **changes: object) -> Patch:
 
 def test_refused() -> None:
     """A flipped bit, an index outside, an unknown name, a shape, a dtype and a NaN, by name."""
-    (patch, _) = Snapshot(weights()).changes(stepped(weights(), 1, 1e-2))
+    (patch, _) = WeightSnapshot(weights()).changes(stepped(weights(), 1, 1e-2))
     values = patch.values.clone()
     values[0] += 1
     outside = patch.indices.clone()
@@ -144,7 +144,7 @@ def test_refused() -> None:
     ):
         with pytest.raises(ValueError, match=problem):
             apply_patches(weights(), [bad])
-    snapshot = Snapshot(weights())
+    snapshot = WeightSnapshot(weights())
     after = weights()
     after["norm"][0] = float("nan")
     with pytest.raises(ValueError, match="norm: a changed value is NaN"):
@@ -154,7 +154,7 @@ def test_refused() -> None:
     with pytest.raises(ValueError, match=r"up: torch\.float32"):
         snapshot.changes({**weights(), "up": weights()["up"].float()})
     with pytest.raises(ValueError, match=r"ids: torch\.int64 of 3"):
-        Snapshot({"ids": torch.zeros(3, dtype=torch.int64)})
+        WeightSnapshot({"ids": torch.zeros(3, dtype=torch.int64)})
 
 
 @settings(max_examples=10 if INTERPRETED else 80, deadline=None)
@@ -214,7 +214,7 @@ def test_vllm_takes_it() -> None:
             return {name for name, _ in given_to}
 
     model, trained = Model(), stepped(weights(), 1, 1e-3)
-    patches = Snapshot(weights()).changes(trained)
+    patches = WeightSnapshot(weights()).changes(trained)
     for patch in patches:
         engine.SparseNCCLTrainerWeightTransferEngine._validate_patch(patch)
     info = engine.SparseNCCLWeightTransferUpdateInfo(**update_info(patches))

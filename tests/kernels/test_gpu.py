@@ -8,7 +8,7 @@ import pytest
 import torch
 from heads_by_hand import OBJECTIVE, Given, draw, off_policy, plain, plain_loss
 
-from rlwd.kernels.delta import Snapshot, apply_patches
+from rlwd.kernels.delta import WeightSnapshot, apply_patches
 from rlwd.kernels.digest import digest
 from rlwd.kernels.dispatch import (
     Dpo,
@@ -185,7 +185,7 @@ def test_delta() -> None:
     """Patches made on the GPU rebuild every byte there and on the CPU, under one digest."""
     before = {"w": torch.randn(4097, 1031, device="cuda").mul_(0.02).bfloat16()}
     after = {"w": (before["w"].float() + 1e-4 * torch.randn_like(before["w"])).bfloat16()}
-    patches = Snapshot(before).changes(after)
+    patches = WeightSnapshot(before).changes(after)
     served = {"w": before["w"].clone()}
     apply_patches(served, patches)
     assert torch.equal(served["w"].view(torch.int16), after["w"].view(torch.int16))

@@ -267,8 +267,8 @@ def test_forbidden_tokens() -> None:
     z[:, gone] = y[:, gone] = float("-inf")
     ones = torch.ones(4, dtype=torch.float64)
     forms = (
-        dispatch.Apart(),
-        dispatch.Weighed(OBJECTIVE, behaviour, advantages),
+        dispatch.SeparateForm(),
+        dispatch.WeightedForm(OBJECTIVE, behaviour, advantages),
         dispatch.Coefficients(ones, ones / 2, ones / 3, ones / 4),
     )
     for form in forms:

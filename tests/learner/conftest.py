@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, ChildSettings, LearnerSettings
+from rlwd.learner.settings import DEMO, LearnerProcessSettings, LearnerSettings
 
 UNIFORM = -5.5607  # log(1/260): what the untrained policy says of nearly any token
 
@@ -95,9 +95,9 @@ def make_batch(make_episode: Callable[..., SealedEpisode]) -> Callable[..., Seal
 
 
 @pytest.fixture
-def child_settings(settings: LearnerSettings, tmp_path: Path) -> ChildSettings:
+def child_settings(settings: LearnerSettings, tmp_path: Path) -> LearnerProcessSettings:
     """Settings of a child on an empty checkpoint folder."""
-    return ChildSettings(
+    return LearnerProcessSettings(
         learner=settings, policy="policy", folder=str(tmp_path / "checkpoints"), lease_epoch=3
     )
 

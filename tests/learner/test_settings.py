@@ -6,7 +6,7 @@ import sys
 import msgspec
 import pytest
 
-from rlwd.learner.settings import DEMO, ChildSettings, LearnerSettings
+from rlwd.learner.settings import DEMO, LearnerProcessSettings, LearnerSettings
 
 TORCH_FREE = ("settings", "protocol", "manifest", "candidate")
 
@@ -23,8 +23,8 @@ def test_no_torch() -> None:
 
 def test_survives_json() -> None:
     """What the daemon writes for its child is what the child reads."""
-    asked = ChildSettings(learner=DEMO, policy="policy", folder="/x", lease_epoch=2)
-    assert msgspec.json.decode(msgspec.json.encode(asked), type=ChildSettings) == asked
+    asked = LearnerProcessSettings(learner=DEMO, policy="policy", folder="/x", lease_epoch=2)
+    assert msgspec.json.decode(msgspec.json.encode(asked), type=LearnerProcessSettings) == asked
 
 
 @pytest.mark.parametrize(

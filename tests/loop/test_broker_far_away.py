@@ -14,10 +14,10 @@ from kafka_server import KafkaServer
 from ledger_by_hand import SPEC, Ledger, feedback, generation
 from slow_wire import SlowWire
 
-from rlwd.daemon.control.ingest_loop import IngestDaemon
+from rlwd.daemon.control.ingest_loop import IngestLoop
 from rlwd.daemon.control.timers import Intent
 from rlwd.daemon.status.metrics import Metrics
-from rlwd.daemon.status.server import HealthServer, Vitals
+from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
@@ -71,11 +71,11 @@ class Reader:
         self.source = KafkaSource(settings, self.topics, self.ingest.resume)
         self.ingest.source = self.source
         vitals, metrics = Vitals(), Metrics()
-        self.daemon = IngestDaemon(
+        self.daemon = IngestLoop(
             store=self.ledger.store,
             policy="policy",
             ingest=self.ingest,
-            health=HealthServer(vitals, metrics.registry, dict, host=LOOPBACK, port=free_port()),
+            health=StatusServer(vitals, metrics.registry, dict, host=LOOPBACK, port=free_port()),
             vitals=vitals,
             metrics=metrics,
             poll_seconds=0.1,

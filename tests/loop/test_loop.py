@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from loop_house import LoopHouse
+from loop_house import LoopProcesses
 from mlflow import MlflowClient
 
 from rlwd.daemon.commands.doctor import examine
@@ -23,7 +23,7 @@ from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import FlagState, read_flags
 from rlwd.ops.rollout.record import Stage
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
 
@@ -31,22 +31,22 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def house(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopHouse]:
+def house(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopProcesses]:
     """A house that runs, in which one version was promoted and serves everybody."""
     folder = tmp_path_factory.mktemp("loop")
-    with EngineServer(styled_policy, folder) as engine:
+    with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
-        house = LoopHouse(folder, styled_policy, engine=engine, mlflow=away)
+        house = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away)
         with house.settled_in():
             yield house
 
 
-def manifests(house: LoopHouse) -> dict[str, Manifest]:
+def manifests(house: LoopProcesses) -> dict[str, Manifest]:
     folder = house.config.state_path / "checkpoints"
     return {one.version: one for one in read_manifests(folder) if one.batch_id in one.applied}
 
 
-def learner_pid(house: LoopHouse) -> int | None:
+def learner_pid(house: LoopProcesses) -> int | None:
     """Return the learner's process id: the daemon's only child."""
     assert house.daemon.process is not None
     pid = house.daemon.process.pid
@@ -69,7 +69,7 @@ def total(fates: dict[str, int]) -> int:
     return sum(fates.values())
 
 
-def test_the_weights_that_serve_have_changed(house: LoopHouse) -> None:
+def test_the_weights_that_serve_have_changed(house: LoopProcesses) -> None:
     """The engine says of the champion what its manifest says, and not what it says of v0."""
     flags = read_flags(house.config.flags_path)
     assert flags is not None
@@ -84,7 +84,7 @@ def test_the_weights_that_serve_have_changed(house: LoopHouse) -> None:
     assert max(abs(a - b) for a, b in zip(served, first, strict=True)) > 1e-2
 
 
-def test_every_generation_has_one_fate(house: LoopHouse) -> None:
+def test_every_generation_has_one_fate(house: LoopProcesses) -> None:
     """Fates add up to the generations, records to what was delivered, and nobody is lost."""
     status = house.status()
     assert total(status["fates"]) == status["generations"] > 0
@@ -97,7 +97,7 @@ def test_every_generation_has_one_fate(house: LoopHouse) -> None:
     assert served == (status["generations"],)
 
 
-def test_what_a_batch_trained_is_in_its_manifest(house: LoopHouse) -> None:
+def test_what_a_batch_trained_is_in_its_manifest(house: LoopProcesses) -> None:
     """Each trained episode names the version whose manifest names it."""
     rows = house.ask("SELECT generation_id, trained_version FROM episodes WHERE fate = 'trained'")
     made = {
@@ -108,7 +108,7 @@ def test_what_a_batch_trained_is_in_its_manifest(house: LoopHouse) -> None:
     assert set(rows) == made
 
 
-def test_nobody_was_sent_to_an_unproven_version(house: LoopHouse) -> None:
+def test_nobody_was_sent_to_an_unproven_version(house: LoopProcesses) -> None:
     """Whatever a flag file ever named had passed the gate before, and nothing else ever served."""
     rollouts = house.rollouts()
     named: set[str] = set()
@@ -129,7 +129,7 @@ def test_nobody_was_sent_to_an_unproven_version(house: LoopHouse) -> None:
 
 
 def test_doctor_and_status_find_it_well(
-    house: LoopHouse, capsys: pytest.CaptureFixture[str]
+    house: LoopProcesses, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The commands for people agree with a running house: nothing fails, one daemon is in charge."""
     assert examine(house.path) == 0
@@ -144,7 +144,7 @@ def test_doctor_and_status_find_it_well(
     assert "settled" in page
 
 
-def test_event_to_served_is_measured(house: LoopHouse) -> None:
+def test_event_to_served_is_measured(house: LoopProcesses) -> None:
     """From a person's feedback to the first answer of the version it helped to make: seconds."""
     served = house.status()["event_to_served_s"]
     assert served["count"] > 0
@@ -152,7 +152,7 @@ def test_event_to_served_is_measured(house: LoopHouse) -> None:
     assert served["parts"].keys() == {"waiting_for_batch", "learning", "gate_and_first_answer"}
 
 
-def test_it_stops_in_order_and_goes_on(house: LoopHouse) -> None:
+def test_it_stops_in_order_and_goes_on(house: LoopProcesses) -> None:
     """SIGTERM ends daemon and learner within the deadline; the next life changes nothing but learns."""
     before, learner = house.status(), learner_pid(house)
     assert house.daemon.process is not None
@@ -181,7 +181,7 @@ def test_it_stops_in_order_and_goes_on(house: LoopHouse) -> None:
     assert house.applied()[: len(applied)] == applied
 
 
-def test_a_killed_learner_applies_its_batch_again_and_once(house: LoopHouse) -> None:
+def test_a_killed_learner_applies_its_batch_again_and_once(house: LoopProcesses) -> None:
     """Killed in mid-batch, the learner comes back and applies that very batch, once."""
     known = {row[0] for row in house.ask("SELECT batch_id FROM batches")}
     killed: list[int] = []
@@ -213,7 +213,7 @@ def test_a_killed_learner_applies_its_batch_again_and_once(house: LoopHouse) -> 
     test_every_generation_has_one_fate(house)
 
 
-def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopHouse) -> None:
+def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopProcesses) -> None:
     """Killed amid the crowd's feedback, the next daemon takes over at once and all is counted once."""
     before, learner = house.status(), learner_pid(house)
     assert house.daemon.process is not None
@@ -243,7 +243,7 @@ def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopHouse) -> None:
 
 
 @pytest.mark.mlflow
-def test_mlflow_hears_at_last_what_it_missed(house: LoopHouse, tmp_path: Path) -> None:
+def test_mlflow_hears_at_last_what_it_missed(house: LoopProcesses, tmp_path: Path) -> None:
     """Away for the whole run, it is told of every version, its adapter and outcome, by the next life."""
     spool = house.config.state_path / "mlflow_spool.jsonl"
     assert spool.read_bytes()

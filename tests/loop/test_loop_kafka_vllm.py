@@ -8,7 +8,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka_server import KafkaServer
-from loop_house import LoopHouse
+from loop_house import LoopProcesses
 from mlflow import MlflowClient
 
 from rlwd.daemon.commands.doctor import examine
@@ -36,11 +36,11 @@ def house(
     mlflow_server: MlflowServer,
     tiny_policy: Path,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[LoopHouse]:
+) -> Iterator[LoopProcesses]:
     """A house on the real servers, in which one version was promoted and serves everybody."""
     topics = [f"{POLICY}.{name}" for name in ("generations", "feedback", "deadletter")]
     kafka_server.create_topics(topics, partitions=2)
-    house = LoopHouse(
+    house = LoopProcesses(
         tmp_path_factory.mktemp("loop"),
         tiny_policy,
         policy=POLICY,
@@ -52,7 +52,7 @@ def house(
         yield house
 
 
-def test_vllm_serves_the_weights_that_were_learned(house: LoopHouse) -> None:
+def test_vllm_serves_the_weights_that_were_learned(house: LoopProcesses) -> None:
     """vLLM says of the champion what the learner says of it, and not what it says of v0."""
     flags = read_flags(house.config.flags_path)
     assert flags is not None
@@ -67,7 +67,7 @@ def test_vllm_serves_the_weights_that_were_learned(house: LoopHouse) -> None:
     assert max(abs(a - b) for a, b in zip(served, first, strict=True)) > 1e-3
 
 
-def test_what_the_engine_logged_is_what_the_learner_reckons(house: LoopHouse) -> None:
+def test_what_the_engine_logged_is_what_the_learner_reckons(house: LoopProcesses) -> None:
     """Before the first step the learner gives vLLM's own tokens the log-probabilities it logged."""
     (row,) = house.ask("SELECT content FROM batches WHERE batch_id = 1")
     batch = msgspec.json.decode(row[0], type=SealedBatch)
@@ -84,7 +84,7 @@ def test_what_the_engine_logged_is_what_the_learner_reckons(house: LoopHouse) ->
     assert first.metrics["before/mismatch/k3"] < 1e-8
 
 
-def test_kafka_delivered_everything_once(house: LoopHouse, kafka_server: KafkaServer) -> None:
+def test_kafka_delivered_everything_once(house: LoopProcesses, kafka_server: KafkaServer) -> None:
     """What the topics hold is what the ledger counts, fates add up, and people see the offsets."""
     status = house.status()
     assert sum(status["fates"].values()) == status["generations"] > 0
@@ -107,7 +107,7 @@ def test_kafka_delivered_everything_once(house: LoopHouse, kafka_server: KafkaSe
         admin.close()
 
 
-def test_mlflow_knows_the_champion(house: LoopHouse, mlflow_server: MlflowServer) -> None:
+def test_mlflow_knows_the_champion(house: LoopProcesses, mlflow_server: MlflowServer) -> None:
     """Each version is a registered one with its adapter, and the alias names who serves."""
     client = MlflowClient(mlflow_server.url)
     flags = read_flags(house.config.flags_path)
@@ -133,7 +133,7 @@ def test_mlflow_knows_the_champion(house: LoopHouse, mlflow_server: MlflowServer
     assert files == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
 
 
-def test_doctor_finds_it_well(house: LoopHouse, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_it_well(house: LoopProcesses, capsys: pytest.CaptureFixture[str]) -> None:
     """With everything up every line is ok."""
     assert examine(house.path) == 0
     lines = capsys.readouterr().out.splitlines()

@@ -13,14 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from kafka_server import KafkaServer
-from loop_house import LoopHouse
+from loop_house import LoopProcesses
 from places_by_hand import new_schema
 
 from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.checkpoint.folder import read_manifests
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import Server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -35,13 +35,13 @@ def house(
     kafka_server: KafkaServer,
     postgres_url: str,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[LoopHouse]:
+) -> Iterator[LoopProcesses]:
     """A house on both servers, in which one version was promoted and serves everybody."""
     folder = tmp_path_factory.mktemp("postgres-loop")
     topics = [f"{POLICY}.{name}" for name in ("generations", "feedback", "deadletter")]
     kafka_server.create_topics(topics, partitions=PARTITIONS)
-    with EngineServer(styled_policy, folder) as engine:
-        house = LoopHouse(
+    with EmbeddedServer(styled_policy, folder) as engine:
+        house = LoopProcesses(
             folder,
             styled_policy,
             policy=POLICY,
@@ -54,7 +54,7 @@ def house(
             yield house
 
 
-def assert_it_adds_up(house: LoopHouse, answers: int) -> None:
+def assert_it_adds_up(house: LoopProcesses, answers: int) -> None:
     """Records and generations are all accounted for, and no batch was applied twice."""
     house.settle(answers)
     manifests = read_manifests(house.config.state_path / "checkpoints")
@@ -69,7 +69,7 @@ def assert_it_adds_up(house: LoopHouse, answers: int) -> None:
     assert len(house.applied()) == len(set(house.applied()))
 
 
-def test_a_version_learned_from_a_shared_database_serves(house: LoopHouse) -> None:
+def test_a_version_learned_from_a_shared_database_serves(house: LoopProcesses) -> None:
     """The loop turns on PostgreSQL as it does on SQLite, and its books close."""
     status = house.status()
     assert house.promoted()
@@ -86,7 +86,9 @@ def partitions_of(member: Server) -> list[str]:
         return []
 
 
-def test_partitions_that_move_while_a_batch_trains_change_nothing_of_it(house: LoopHouse) -> None:
+def test_partitions_that_move_while_a_batch_trains_change_nothing_of_it(
+    house: LoopProcesses,
+) -> None:
     """A second member joins and leaves in mid-batch; the batch is applied once, as it was sealed."""
     before, known = house.status()["generations"], set(house.applied())
     member, held = house.member("guest"), dict[int, str]()
@@ -119,7 +121,9 @@ def test_partitions_that_move_while_a_batch_trains_change_nothing_of_it(house: L
     assert member.process.returncode == 0
 
 
-def test_a_database_that_is_restarted_stops_nobody(house: LoopHouse, postgres_server: Any) -> None:
+def test_a_database_that_is_restarted_stops_nobody(
+    house: LoopProcesses, postgres_server: Any
+) -> None:
     """While it is away people get answers and the daemon waits; back, it goes on in the same life."""
     before, applied = house.status(), len(house.applied())
     epoch, served = before["lease"]["epoch"], [0, 0]

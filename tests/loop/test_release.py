@@ -18,7 +18,7 @@ from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_los
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.learner.process.protocol import Apply
 from rlwd.learner.process.worker import Worker
-from rlwd.learner.settings import DEMO, ChildSettings
+from rlwd.learner.settings import DEMO, LearnerProcessSettings
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
@@ -26,7 +26,7 @@ from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.statistics.gate import GateSettings
 
 POLICY = "policy"
@@ -39,14 +39,14 @@ class Shop:
     ledger: Ledger
     folder: Path
     model: Path
-    server: EngineServer
+    server: EmbeddedServer
     release: Release
 
     def worker(self) -> Worker:
         """Start a learner, as after a death of the last one."""
         learner = msgspec.structs.replace(DEMO, model=str(self.model), passes=1, threads=1)
         return Worker(
-            ChildSettings(
+            LearnerProcessSettings(
                 learner=learner, policy=POLICY, folder=str(self.checkpoints), lease_epoch=0
             )
         )
@@ -95,7 +95,7 @@ def shop(tmp_path: Path, tiny_policy: Path) -> Iterator[Shop]:
     """Everything in place, nothing learned yet; the engine is for the test to start."""
     ledger = open_daemon_ledger(tmp_path / "rlwd.db")
     fill(ledger, 16)
-    server = EngineServer(tiny_policy, tmp_path)
+    server = EmbeddedServer(tiny_policy, tmp_path)
     release = Release(
         ledger.store,
         POLICY,

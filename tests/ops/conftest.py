@@ -9,7 +9,7 @@ import pytest
 
 from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.learner.digests import adapter_digest
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 
 PROBE = tuple(range(60, 100))
 
@@ -17,9 +17,9 @@ PROBE = tuple(range(60, 100))
 @pytest.fixture(scope="session")
 def engine_server(
     tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[EngineServer]:
+) -> Iterator[EmbeddedServer]:
     """One embedded engine on the tiny policy."""
-    with EngineServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
+    with EmbeddedServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
         yield server
 
 

@@ -17,7 +17,7 @@ from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.rollout.record import Rollout
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 from rlwd.ops.servers.vllm_server import VllmServer
 
@@ -105,7 +105,7 @@ rated = 0.5
 """
 
 
-class LoopHouse:
+class LoopProcesses:
     """Engine, daemon and gateway as processes of their own, all in one folder."""
 
     def __init__(
@@ -113,7 +113,7 @@ class LoopHouse:
         folder: Path,
         model: Path,
         *,
-        engine: EngineServer | VllmServer,
+        engine: EmbeddedServer | VllmServer,
         mlflow: str,
         policy: str = "policy",
         kafka: str = "",
@@ -163,7 +163,7 @@ class LoopHouse:
         self.gateway.wait()
 
     @contextmanager
-    def settled_in(self, seconds: float = 150.0) -> Iterator["LoopHouse"]:
+    def settled_in(self, seconds: float = 150.0) -> Iterator["LoopProcesses"]:
         """Run the house in the block, once one version was promoted and serves everybody."""
         try:
             self.start()

@@ -11,11 +11,11 @@ from safetensors.numpy import save_file
 
 from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.learner.digests import adapter_digest
-from rlwd.ops.engine.fleet import Answered
+from rlwd.ops.engine.fleet import FleetAnswers
 from rlwd.ops.rollout import transitions
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Move, Stage
-from rlwd.ops.statistics.verdict import Outcome, Verdict
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.sqlite import Store
 
 
@@ -44,9 +44,9 @@ def version(number: int, folder: Path, *, bits: int | None = None) -> Candidate:
     )
 
 
-def at_once(asked: Callable[[], Answered]) -> "Future[Answered]":
+def at_once(asked: Callable[[], FleetAnswers]) -> "Future[FleetAnswers]":
     """Ask the engines before returning, so that a test sees what came of it."""
-    future: Future[Answered] = Future()
+    future: Future[FleetAnswers] = Future()
     future.set_result(asked())
     return future
 
@@ -70,7 +70,7 @@ def let_out(store: Store, controller: RolloutController, candidate: Candidate) -
     register(store, controller, candidate)
     with store.transaction() as tx:
         controller.offer(tx, candidate, None, 1.0)
-        controller.offer(tx, candidate, Verdict(outcome=Outcome.PASS), 1.0)
+        controller.offer(tx, candidate, Verdict(outcome=VerdictKind.PASS), 1.0)
         controller.observe(tx, None, 1.0)
 
 

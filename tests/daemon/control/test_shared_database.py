@@ -27,7 +27,7 @@ from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.streams.events.signals import Rejected
 from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.intake import Taken
+from rlwd.streams.join.intake import NewArrivals
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Record
 from rlwd.streams.state.lease import LeaseHeld, release_lease, take_lease
@@ -213,7 +213,7 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     assert ingest.step(1.0, 0.0, 10).counts.accepted == 10
     real = ledger.joiner.settle
 
-    def broken(tx: Transaction, taken: Taken, now: float) -> int:
+    def broken(tx: Transaction, taken: NewArrivals, now: float) -> int:
         with psycopg.connect(url, autocommit=True) as admin:
             admin.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks"

@@ -3,12 +3,12 @@
 import threading
 import time
 
-from rlwd.daemon.control.timers import PERIODS, Intent, Jobs
+from rlwd.daemon.control.timers import PERIODS, Intent, Timers
 
 
 def test_what_was_asked_twice_is_done_once() -> None:
     """A loop that is behind finds each intent once, in the order they were first asked for."""
-    jobs = Jobs({})
+    jobs = Timers({})
     for intent in (Intent.MEASURE, Intent.MIRROR, Intent.MEASURE, Intent.MEASURE):
         jobs.ask(intent)
     assert list(jobs.drain()) == [Intent.MEASURE, Intent.MIRROR]
@@ -17,7 +17,7 @@ def test_what_was_asked_twice_is_done_once() -> None:
 
 def test_any_thread_may_ask() -> None:
     """What many threads ask for at once is neither lost nor doubled."""
-    jobs = Jobs({})
+    jobs = Timers({})
     threads = [threading.Thread(target=jobs.ask, args=(intent,)) for intent in Intent for _ in "ab"]
     for thread in threads:
         thread.start()
@@ -28,7 +28,7 @@ def test_any_thread_may_ask() -> None:
 
 def test_the_scheduler_asks_again_and_again_until_stopped() -> None:
     """A real scheduler asks at its period, and is silent after the stop."""
-    jobs = Jobs({Intent.CLOSE_HORIZONS: 0.02})
+    jobs = Timers({Intent.CLOSE_HORIZONS: 0.02})
     jobs.start()
     deadline, heard = time.monotonic() + 10.0, 0
     while heard < 3 and time.monotonic() < deadline:

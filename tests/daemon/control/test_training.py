@@ -18,13 +18,13 @@ from rlwd.learner.process.protocol import (
     Apply,
     Asking,
     Command,
+    LearnerReady,
     Prune,
-    Ready,
     Report,
-    Rollback,
+    RollBackTo,
     Skip,
 )
-from rlwd.learner.settings import DEMO, ChildSettings
+from rlwd.learner.settings import DEMO, LearnerProcessSettings
 
 
 class ScriptedChild:
@@ -35,7 +35,9 @@ class ScriptedChild:
         self.says: list[Report] = []
         self.refused: set[str] = set()
         self.starts, self.died, self.alive = 0, False, False
-        self.settings = ChildSettings(learner=DEMO, policy="policy", folder="", lease_epoch=1)
+        self.settings = LearnerProcessSettings(
+            learner=DEMO, policy="policy", folder="", lease_epoch=1
+        )
 
     def reap(self, now: float) -> bool:
         died, self.died = self.died, False
@@ -108,7 +110,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
 def test_a_batch_is_sealed_only_when_the_learner_asks(desk: Desk) -> None:
     """Ready episodes wait until the learner is idle; then it gets one batch, and no second one."""
     fill(desk.ledger, 4)
-    assert desk.step(Ready(sequence=0, version="")) == []
+    assert desk.step(LearnerReady(sequence=0, version="")) == []
     assert desk.ask("SELECT COUNT(*) FROM batches") == (0,)
     (command,) = desk.step(Asking(sequence=0))
     assert isinstance(command, Apply)
@@ -151,7 +153,7 @@ def test_a_refusal_comes_before_any_batch(desk: Desk) -> None:
     desk.manifests.append(manifest(1, 0))
     fill(desk.ledger, 4)
     desk.back_to = 0
-    assert desk.step(Asking(sequence=1)) == [Rollback(to_sequence=0)]
+    assert desk.step(Asking(sequence=1)) == [RollBackTo(to_sequence=0)]
     desk.manifests.append(rolled_back(2, 0, reverted=(1,)))
     desk.back_to = None
     assert [type(one) for one in desk.step(Asking(sequence=2))] == [Apply]
@@ -161,7 +163,7 @@ def test_a_refusal_comes_before_any_batch(desk: Desk) -> None:
 def test_a_return_is_owed_whatever_the_disk_looks_like(desk: Desk) -> None:
     """Where the refused checkpoint is lost the learner may still hold it, and is sent all the same."""
     desk.back_to = 0
-    assert desk.step(Asking(sequence=1)) == [Rollback(to_sequence=0)]
+    assert desk.step(Asking(sequence=1)) == [RollBackTo(to_sequence=0)]
     desk.manifests.append(rolled_back(2, 0))
     desk.back_to = None
     assert desk.step(Asking(sequence=2)) == []
@@ -233,7 +235,7 @@ def test_the_manifest_counts_and_not_the_message(desk: Desk) -> None:
     desk.child.died = True
     made = msgspec.structs.replace(manifest(1, 0), episode_ids=ids)
     desk.manifests.append(made)
-    assert desk.step(Ready(sequence=1, version=made.version), Asking(sequence=1)) == []
+    assert desk.step(LearnerReady(sequence=1, version=made.version), Asking(sequence=1)) == []
     assert desk.ledger.fates() == {"trained": 4}
     assert desk.registered == [0, 1]
     assert desk.ask("SELECT state FROM batches") == ("applied",)

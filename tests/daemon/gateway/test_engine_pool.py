@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from rlwd.daemon.gateway.engine_pool import EngineAway, Upstream
+from rlwd.daemon.gateway.engine_pool import EngineAway, EnginePool
 from rlwd.ops.flags.assignment import Assignment, ServedVersion, Variant
 
 V1 = ServedVersion(version="policy@v000001-" + "a" * 8, digest="a" * 64)
@@ -36,7 +36,9 @@ class FakeEmptyEngine:
 
 
 @asynccontextmanager
-async def upstream_of(engine: FakeEmptyEngine, *, empty_seconds: float) -> AsyncIterator[Upstream]:
+async def upstream_of(
+    engine: FakeEmptyEngine, *, empty_seconds: float
+) -> AsyncIterator[EnginePool]:
     app = web.Application()
     app.router.add_post("/v1/completions", engine.answer)
     runner = web.AppRunner(app)
@@ -45,7 +47,7 @@ async def upstream_of(engine: FakeEmptyEngine, *, empty_seconds: float) -> Async
     await site.start()
     port = runner.addresses[0][1]
     async with aiohttp.ClientSession() as session:
-        yield Upstream(session, (f"http://127.0.0.1:{port}",), empty_seconds=empty_seconds)
+        yield EnginePool(session, (f"http://127.0.0.1:{port}",), empty_seconds=empty_seconds)
     await runner.cleanup()
 
 

@@ -15,7 +15,7 @@ from rlwd.learner.candidate import version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.streams.events.event import Generation, GenerationEvent, decode_event
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
@@ -134,7 +134,7 @@ def engine(
         load(url, adapters)
         yield url
         return
-    with EngineServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
+    with EmbeddedServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
         load(server.url, adapters)
         yield server.url
 

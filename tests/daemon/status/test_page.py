@@ -10,7 +10,7 @@ from ledger_by_hand import Ledger
 from releases_by_hand import let_out, promote, register, version
 
 from rlwd.daemon.status.metrics import Metrics
-from rlwd.daemon.status.server import HealthServer, Vitals
+from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.daemon.status.snapshot import read_status
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.settings import RolloutSettings
@@ -27,7 +27,7 @@ def ledger(tmp_path: Path) -> Ledger:
 def page(ledger: Ledger) -> Iterator[tuple[str, Vitals]]:
     """The page's address, and what the loop may say on it."""
     vitals, port = Vitals(), free_port()
-    server = HealthServer(
+    server = StatusServer(
         vitals,
         Metrics().registry,
         lambda: read_status(ledger.store, "policy"),

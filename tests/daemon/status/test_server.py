@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from rlwd.daemon.status.metrics import Metrics
-from rlwd.daemon.status.server import STUCK_SECONDS, HealthServer, Vitals
+from rlwd.daemon.status.server import STUCK_SECONDS, StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.streams.join.joiner import Ingested
 from rlwd.streams.join.offsets import Counts
@@ -19,13 +19,13 @@ Serve = Callable[..., tuple[httpx.Client, Vitals, Metrics]]
 @pytest.fixture
 def serve() -> Iterator[Serve]:
     """Start health pages, and leave none behind."""
-    servers: list[HealthServer] = []
+    servers: list[StatusServer] = []
     clients: list[httpx.Client] = []
 
     def serve(token: str = "") -> tuple[httpx.Client, Vitals, Metrics]:
         vitals, metrics, port = Vitals(), Metrics(), free_port()
         status: Callable[[], dict[str, Any]] = lambda: {"fates": {"trained": 3}}
-        server = HealthServer(
+        server = StatusServer(
             vitals, metrics.registry, status, host=LOOPBACK, port=port, token=token
         )
         server.start()
@@ -119,8 +119,8 @@ def test_a_port_that_is_taken_is_an_error_at_start() -> None:
     """Two daemons on one port: the second one says so instead of running without pages."""
     port = free_port()
 
-    def server() -> HealthServer:
-        return HealthServer(Vitals(), Metrics().registry, dict, host=LOOPBACK, port=port)
+    def server() -> StatusServer:
+        return StatusServer(Vitals(), Metrics().registry, dict, host=LOOPBACK, port=port)
 
     first, second = server(), server()
     first.start()

@@ -21,23 +21,23 @@ from rlwd.learner.checkpoint.folder import (
     read_manifests,
     sequences,
 )
-from rlwd.learner.checkpoint.write import LeaseLost
+from rlwd.learner.checkpoint.write import StaleEpoch
 from rlwd.learner.process.protocol import Apply, BatchFailed, Checkpointed, Prune, Pruned
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch, batch_hash
-from rlwd.learner.settings import ChildSettings
+from rlwd.learner.settings import LearnerProcessSettings
 
 MakeBatch = Callable[..., SealedBatch]
 Sealed = Callable[[SealedBatch], Path]
 
 
 @pytest.fixture
-def folder(child_settings: ChildSettings) -> Path:
+def folder(child_settings: LearnerProcessSettings) -> Path:
     return Path(child_settings.folder)
 
 
 def after_three_batches(
-    child_settings: ChildSettings, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed
 ) -> Worker:
     """Return a learner at checkpoint 3, each of which applied the batch of its number."""
     worker = Worker(child_settings)
@@ -54,7 +54,7 @@ def flip(path: Path) -> None:
 
 
 def test_manifest_says_it_all(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """The first checkpoint is a zero adapter; the next one names its batch, parent and lease."""
     worker = Worker(child_settings)
@@ -81,7 +81,7 @@ def test_manifest_says_it_all(
 
 
 def test_resume_is_exact(
-    child_settings: ChildSettings, tmp_path: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, tmp_path: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A learner restored from disk goes on bit for bit as the one that never stopped."""
     elsewhere = msgspec.structs.replace(child_settings, folder=str(tmp_path / "elsewhere"))
@@ -100,7 +100,11 @@ def test_resume_is_exact(
     "file", ["policy@*/adapter_model.safetensors", "optimizer.safetensors", "manifest.json"]
 )
 def test_damage_falls_back(
-    file: str, child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    file: str,
+    child_settings: LearnerProcessSettings,
+    folder: Path,
+    make_batch: MakeBatch,
+    sealed: Sealed,
 ) -> None:
     """One flipped bit anywhere: the one before is taken, the batch applied again under a new number."""
     worker = Worker(child_settings)
@@ -117,7 +121,7 @@ def test_damage_falls_back(
     assert newest_valid(folder) == again.head
 
 
-def test_missing_file_is_named(child_settings: ChildSettings, folder: Path) -> None:
+def test_missing_file_is_named(child_settings: LearnerProcessSettings, folder: Path) -> None:
     """A checkpoint that lost a file says which."""
     worker = Worker(child_settings)
     (folder / "000000" / "tracker.json").unlink()
@@ -128,7 +132,7 @@ def test_missing_file_is_named(child_settings: ChildSettings, folder: Path) -> N
         Worker(child_settings)
 
 
-def test_half_written_is_swept(child_settings: ChildSettings, folder: Path) -> None:
+def test_half_written_is_swept(child_settings: LearnerProcessSettings, folder: Path) -> None:
     """What a killed learner left aside is not a checkpoint, and goes at the next start."""
     Worker(child_settings)
     (folder / ".new-000001").mkdir()
@@ -139,14 +143,14 @@ def test_half_written_is_swept(child_settings: ChildSettings, folder: Path) -> N
 
 
 def test_lost_lease(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Once a later lease is written, a learner of the earlier one leaves nothing behind."""
     worker = Worker(child_settings)
     write_epoch(folder, 3)
     worker.apply(sealed(make_batch(1)))
     write_epoch(folder, 4)
-    with pytest.raises(LeaseLost, match=r"EPOCH is 4, this learner's lease 3"):
+    with pytest.raises(StaleEpoch, match=r"EPOCH is 4, this learner's lease 3"):
         worker.apply(sealed(make_batch(2, parent=1)))
     assert sequences(folder) == [0, 1]
     assert not list(folder.glob(".new-*"))
@@ -156,7 +160,7 @@ def test_lost_lease(
 
 
 def test_applied_once(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A batch that the lineage has is answered with the checkpoint it made, and applied no more."""
     worker = Worker(child_settings)
@@ -168,7 +172,7 @@ def test_applied_once(
 
 
 def test_skip(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A batch given up is a checkpoint with the parent's version; it is never tried again."""
     worker = Worker(child_settings)
@@ -189,7 +193,7 @@ def test_skip(
 
 
 def test_bad_batch_is_skipped(
-    child_settings: ChildSettings, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A batch that blows up becomes a checkpoint with the weights of its parent."""
     worker = Worker(child_settings)
@@ -205,7 +209,7 @@ def test_bad_batch_is_skipped(
 
 
 def test_rollback(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A rollback is a new checkpoint with the old bits; what it took out is never applied again."""
     worker = after_three_batches(child_settings, make_batch, sealed)
@@ -229,7 +233,7 @@ def test_rollback(
 
 
 def test_rollback_to_where_it_stands(
-    child_settings: ChildSettings, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Asked to go where it is, the learner shows by a checkpoint that it is there."""
     worker = Worker(child_settings)
@@ -240,7 +244,7 @@ def test_rollback_to_where_it_stands(
 
 
 def test_rollback_to_a_damaged_checkpoint(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Where the way back is spoilt it leads to the last whole one before, and says so by its parent."""
     worker = after_three_batches(child_settings, make_batch, sealed)
@@ -250,7 +254,7 @@ def test_rollback_to_a_damaged_checkpoint(
 
 
 def test_damage_under_a_living_learner(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Its newest checkpoint spoilt on disk, the learner ends; the next one makes the same bits again."""
     worker = Worker(child_settings)
@@ -268,7 +272,7 @@ def test_damage_under_a_living_learner(
 
 
 def test_quarantine_at_start(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """A chain that holds a refused digest is left by a rollback before anything else happens."""
     worker = Worker(child_settings)
@@ -282,7 +286,9 @@ def test_quarantine_at_start(
     assert Worker(strict).head == head
 
 
-def test_another_base(child_settings: ChildSettings, tmp_path: Path, tiny_policy: Path) -> None:
+def test_another_base(
+    child_settings: LearnerProcessSettings, tmp_path: Path, tiny_policy: Path
+) -> None:
     """Checkpoints of one base model are refused by a learner of another."""
     from rlwd.learner.tiny.model import make_tiny_policy
 
@@ -309,7 +315,7 @@ def test_a_held_epoch_is_waited_for_and_named(
 
 
 def test_prune(
-    child_settings: ChildSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
+    child_settings: LearnerProcessSettings, folder: Path, make_batch: MakeBatch, sealed: Sealed
 ) -> None:
     """Of what nothing names only the manifests stay, for lineage and audit; asked again, nothing happens."""
     worker = after_three_batches(child_settings, make_batch, sealed)

@@ -20,17 +20,17 @@ from rlwd.learner.process.protocol import (
     BatchFailed,
     Checkpointed,
     Command,
-    Progress,
-    Ready,
+    LearnerReady,
     Report,
-    Rollback,
+    RollBackTo,
     Skip,
+    StepsDone,
     decode_report,
     encode_line,
 )
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch
-from rlwd.learner.settings import ChildSettings
+from rlwd.learner.settings import LearnerProcessSettings
 
 MakeBatch = Callable[..., SealedBatch]
 Sealed = Callable[[SealedBatch], Path]
@@ -39,7 +39,7 @@ Sealed = Callable[[SealedBatch], Path]
 class Child:
     """A learner process and its pipe."""
 
-    def __init__(self, settings: ChildSettings, folder: Path) -> None:
+    def __init__(self, settings: LearnerProcessSettings, folder: Path) -> None:
         file = folder / "child.json"
         file.write_bytes(msgspec.json.encode(settings))
         command = [sys.executable, "-m", "rlwd.learner.process.main", "--settings", str(file)]
@@ -79,11 +79,11 @@ class Child:
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[ChildSettings], Child]]:
+def start(tmp_path: Path) -> Iterator[Callable[[LearnerProcessSettings], Child]]:
     """Start children, and leave none behind."""
     children: list[Child] = []
 
-    def start(settings: ChildSettings) -> Child:
+    def start(settings: LearnerProcessSettings) -> Child:
         children.append(Child(settings, tmp_path))
         return children[-1]
 
@@ -93,15 +93,15 @@ def start(tmp_path: Path) -> Iterator[Callable[[ChildSettings], Child]]:
 
 
 def test_a_conversation(
-    child_settings: ChildSettings,
-    start: Callable[[ChildSettings], Child],
+    child_settings: LearnerProcessSettings,
+    start: Callable[[LearnerProcessSettings], Child],
     make_batch: MakeBatch,
     sealed: Sealed,
 ) -> None:
     """Ready once, then ask, obey, report; a second child is turned away; the closed pipe ends it."""
     child = start(child_settings)
     ready = child.hear()
-    assert isinstance(ready, Ready)
+    assert isinstance(ready, LearnerReady)
     assert ready.sequence == 0
     assert child.hear() == Asking(sequence=0)
     second = start(child_settings)
@@ -111,7 +111,7 @@ def test_a_conversation(
 
     child.tell(Apply(path=str(sealed(make_batch(1)))))
     steps = [child.hear() for _ in range(6)]
-    assert steps == [Progress(batch_id=1, done=n, of=6) for n in range(1, 7)]
+    assert steps == [StepsDone(batch_id=1, done=n, of=6) for n in range(1, 7)]
     made = child.hear()
     assert isinstance(made, Checkpointed)
     assert (made.sequence, child.hear()) == (1, Asking(sequence=1))
@@ -120,7 +120,7 @@ def test_a_conversation(
     child.tell(Skip(path=str(sealed(make_batch(2, parent=1))), reason="alert"))
     assert child.hear() == BatchFailed(batch_id=2, reason="alert", sequence=2)
     assert child.hear() == Asking(sequence=2)
-    child.tell(Rollback(to_sequence=0))
+    child.tell(RollBackTo(to_sequence=0))
     assert child.hear() == Checkpointed(sequence=3, version=ready.version)
     assert child.hear() == Asking(sequence=3)
     assert child.process.stdin is not None
@@ -130,8 +130,8 @@ def test_a_conversation(
 
 
 def test_killed_in_mid_batch(
-    child_settings: ChildSettings,
-    start: Callable[[ChildSettings], Child],
+    child_settings: LearnerProcessSettings,
+    start: Callable[[LearnerProcessSettings], Child],
     make_batch: MakeBatch,
     sealed: Sealed,
     tmp_path: Path,
@@ -142,7 +142,7 @@ def test_killed_in_mid_batch(
     child.hear_until(Checkpointed)
     second = Apply(path=str(sealed(make_batch(2, parent=1))))
     child.tell(second)
-    while child.hear_until(Progress).done < 3:
+    while child.hear_until(StepsDone).done < 3:
         pass
     os.kill(child.process.pid, signal.SIGKILL)
     child.process.wait()
@@ -162,8 +162,8 @@ def test_killed_in_mid_batch(
 
 
 def test_orphaned_in_mid_batch(
-    child_settings: ChildSettings,
-    start: Callable[[ChildSettings], Child],
+    child_settings: LearnerProcessSettings,
+    start: Callable[[LearnerProcessSettings], Child],
     make_batch: MakeBatch,
     sealed: Sealed,
 ) -> None:
@@ -171,7 +171,7 @@ def test_orphaned_in_mid_batch(
     long = msgspec.structs.replace(child_settings.learner, passes=10_000)
     child = start(msgspec.structs.replace(child_settings, learner=long))
     child.tell(Apply(path=str(sealed(make_batch(1)))))
-    child.hear_until(Progress)
+    child.hear_until(StepsDone)
     assert child.process.stdin is not None
     child.process.stdin.close()
     assert child.process.wait(timeout=10) == 3
@@ -179,7 +179,9 @@ def test_orphaned_in_mid_batch(
 
 
 def test_outdated(
-    child_settings: ChildSettings, start: Callable[[ChildSettings], Child], tmp_path: Path
+    child_settings: LearnerProcessSettings,
+    start: Callable[[LearnerProcessSettings], Child],
+    tmp_path: Path,
 ) -> None:
     """A child of an earlier lease ends with 4, and one with wrong settings with 2."""
     write_epoch(Path(child_settings.folder), 9)

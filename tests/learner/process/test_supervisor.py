@@ -4,15 +4,17 @@ from pathlib import Path
 
 from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.process.protocol import Asking
-from rlwd.learner.process.supervisor import LearnerChild
-from rlwd.learner.settings import DEMO, ChildSettings
+from rlwd.learner.process.supervisor import LearnerSupervisor
+from rlwd.learner.settings import DEMO, LearnerProcessSettings
 
 
 def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
     """What a dead learner said last is dropped, so that nobody commands who is not there."""
     write_epoch(tmp_path, 2)
-    outdated = ChildSettings(learner=DEMO, policy="policy", folder=str(tmp_path), lease_epoch=1)
-    child = LearnerChild(outdated, tmp_path)
+    outdated = LearnerProcessSettings(
+        learner=DEMO, policy="policy", folder=str(tmp_path), lease_epoch=1
+    )
+    child = LearnerSupervisor(outdated, tmp_path)
     child.ensure(100.0)
     assert child.process is not None
     child._reports.put(Asking(sequence=0))

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, ChildSettings
+from rlwd.learner.settings import DEMO, LearnerProcessSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 
 KINDS = ("mail", "code", "note", "list")
@@ -91,7 +91,9 @@ def test_reward_rises(
     """From a quarter of the answers to most of them in five versions, and the held-out estimates foresee it."""
     learner = msgspec.structs.replace(DEMO, model=str(four_styles), threads=1)
     worker = Worker(
-        ChildSettings(learner=learner, policy="policy", folder=str(tmp_path / "c"), lease_epoch=0)
+        LearnerProcessSettings(
+            learner=learner, policy="policy", folder=str(tmp_path / "c"), lease_epoch=0
+        )
     )
     crowd, seen = Crowd(four_styles, seed=3), []
     for batch_id in range(1, 6):

@@ -14,8 +14,8 @@ import torch
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.embedded.decoder import Decoder
-from rlwd.ops.embedded.request import Emission, Request, Scored
-from rlwd.ops.embedded.sampling import Sampling, Token
+from rlwd.ops.embedded.request import Emission, PromptLogprob, Request
+from rlwd.ops.embedded.sampling import SamplingParams, Token
 from tests.ops.conftest import PROBE, Truth
 
 Versions = tuple[Candidate, Candidate]
@@ -46,7 +46,7 @@ class Heard:
         self.emissions: list[Emission] = []
         self.request = Request(
             prompt=prompt,
-            sampling=Sampling(**{"max_tokens": 10, **sampling}),  # type: ignore[arg-type]
+            sampling=SamplingParams(**{"max_tokens": 10, **sampling}),  # type: ignore[arg-type]
             adapter=adapter,
             emit=self.emissions.append,
         )
@@ -64,7 +64,7 @@ class Heard:
         return [token.logprob for token in self.tokens]
 
     @property
-    def prompt(self) -> tuple[Scored, ...]:
+    def prompt(self) -> tuple[PromptLogprob, ...]:
         return self.emissions[0].prompt
 
     @property

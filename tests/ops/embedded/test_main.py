@@ -18,7 +18,7 @@ from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.adapter_check import CONFIG, WEIGHTS
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.engine.port import prove
-from rlwd.ops.servers.embedded_server import EngineServer
+from rlwd.ops.servers.embedded_server import EmbeddedServer
 from tests.ops.conftest import PROBE
 
 Versions = tuple[Candidate, Candidate]
@@ -26,14 +26,14 @@ LONG = {"model": "base", "prompt": list(PROBE), "max_tokens": 1500, "ignore_eos"
 
 
 @pytest.fixture
-def engine(engine_server: EngineServer) -> Iterator[HttpEngine]:
+def engine(engine_server: EmbeddedServer) -> Iterator[HttpEngine]:
     """A client of the embedded engine."""
     engine = HttpEngine(engine_server.url)
     yield engine
     engine.close()
 
 
-def metric(server: EngineServer, name: str) -> float:
+def metric(server: EmbeddedServer, name: str) -> float:
     """Return one series of the metrics page."""
     lines = httpx.get(f"{server.url}/metrics").text.splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(f"rlwd_engine_{name} ")))
@@ -116,7 +116,7 @@ def test_a_folder_may_go_once_it_is_loaded(
     ids=lambda field: next(iter(field)),
 )
 def test_what_it_does_not_do_is_refused_by_name(
-    engine_server: EngineServer, field: dict[str, Any]
+    engine_server: EmbeddedServer, field: dict[str, Any]
 ) -> None:
     """A request is answered as asked or not at all."""
     body = {"model": "base", "prompt": "x", "max_tokens": 1, **field}
@@ -125,7 +125,7 @@ def test_what_it_does_not_do_is_refused_by_name(
     assert answer.json()["error"]["param"] == next(iter(field))
 
 
-def test_a_client_that_goes_away_ends_its_row(engine_server: EngineServer) -> None:
+def test_a_client_that_goes_away_ends_its_row(engine_server: EmbeddedServer) -> None:
     """Streaming or not, nobody's tokens are made for nobody."""
     body = {**LONG, "stream": True}
     with httpx.stream("POST", f"{engine_server.url}/v1/completions", json=body) as answer:
@@ -142,7 +142,7 @@ def test_a_client_that_goes_away_ends_its_row(engine_server: EngineServer) -> No
 
 def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
     """A short answer under way is finished first, the exit status is 0."""
-    server = EngineServer(tiny_policy, tmp_path)
+    server = EmbeddedServer(tiny_policy, tmp_path)
     server.start()
     statuses: list[int] = []
     body = {**LONG, "max_tokens": 100}

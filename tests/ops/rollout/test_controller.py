@@ -21,7 +21,7 @@ from rlwd.ops.rollout.record import ENDED, Stage
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.statistics.guardrail import Observation, VariantObservation
 from rlwd.ops.statistics.sequential_tests import UserSums
-from rlwd.ops.statistics.verdict import Outcome, Verdict
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.postgres import PostgresStore
 from rlwd.streams.state.sqlite import Store
 from rlwd.streams.state.transaction import Transaction
@@ -37,9 +37,9 @@ SETTINGS = RolloutSettings(
     bake_seconds=100,
     linger_seconds=20,
 )
-PASS = Verdict(outcome=Outcome.PASS)
-FAIL = Verdict(outcome=Outcome.FAIL, reasons=("the probe is off",))
-WAIT = Verdict(outcome=Outcome.WAIT)
+PASS = Verdict(outcome=VerdictKind.PASS)
+FAIL = Verdict(outcome=VerdictKind.FAIL, reasons=("the probe is off",))
+WAIT = Verdict(outcome=VerdictKind.WAIT)
 NUMBERS = itertools.count()
 
 

@@ -17,7 +17,7 @@ from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.rollout.state_machine import advance, begin, gated, superseded, taken_back
 from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation, VariantObservation
 from rlwd.ops.statistics.sequential_tests import UserSums
-from rlwd.ops.statistics.verdict import Outcome, Verdict
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
 SETTINGS = RolloutSettings(
     steps=(0.05, 0.49),
@@ -136,7 +136,7 @@ def test_a_split_once_broken_stays_broken() -> None:
     """Later users cannot heal a measurement that was found wrong."""
     once = advance(at(Stage.CANARY, 1), SKEWED, 5.0, SETTINGS)
     assert once.split_broken
-    assert once.verdict.outcome is Outcome.WAIT
+    assert once.verdict.outcome is VerdictKind.WAIT
     assert advance(once, GOOD, 20.0, SETTINGS).stage is Stage.CANARY
 
 
@@ -151,14 +151,16 @@ def test_a_broken_split_can_be_made_to_roll_back() -> None:
 @pytest.mark.parametrize(
     ("outcome", "now", "stage"),
     [
-        (Outcome.PASS, 10, Stage.GATED),
-        (Outcome.FAIL, 10, Stage.QUARANTINED),
-        (Outcome.WAIT, 10, Stage.OFFERED),
-        (Outcome.NODATA, 59, Stage.OFFERED),
-        (Outcome.WAIT, 60, Stage.SUPERSEDED),
+        (VerdictKind.PASS, 10, Stage.GATED),
+        (VerdictKind.FAIL, 10, Stage.QUARANTINED),
+        (VerdictKind.WAIT, 10, Stage.OFFERED),
+        (VerdictKind.NODATA, 59, Stage.OFFERED),
+        (VerdictKind.WAIT, 60, Stage.SUPERSEDED),
     ],
 )
-def test_what_follows_from_the_gates_answers(outcome: Outcome, now: float, stage: Stage) -> None:
+def test_what_follows_from_the_gates_answers(
+    outcome: VerdictKind, now: float, stage: Stage
+) -> None:
     """PASS goes on, FAIL is guilt, and waiting ends at the deadline."""
     verdict = Verdict(outcome=outcome, reasons=("because",))
     after = gated(at(Stage.OFFERED), verdict, now, SETTINGS)
@@ -169,7 +171,7 @@ def test_what_follows_from_the_gates_answers(outcome: Outcome, now: float, stage
 
 def test_the_gate_is_heard_once() -> None:
     """A late verdict does not move a rollout that went on."""
-    verdict = Verdict(outcome=Outcome.FAIL)
+    verdict = Verdict(outcome=VerdictKind.FAIL)
     assert gated(at(Stage.CANARY), verdict, 1.0, SETTINGS) == at(Stage.CANARY)
 
 

@@ -1,7 +1,6 @@
 """What a candidate must show before it meets anybody."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +8,18 @@ import msgspec
 import pytest
 
 from rlwd.learner.candidate import Candidate, HeldOut, Probe
+from rlwd.ops.engine.port import Proof
 from rlwd.ops.statistics.gate import GateSettings, judge
-from rlwd.ops.statistics.verdict import Outcome
+from rlwd.ops.statistics.verdict import VerdictKind
 
 NAN = float("nan")
 URL = "http://127.0.0.1:1"
 
 
-@dataclass
-class Shown:
+def shown(**changes: Any) -> Proof:
     """One replica's answer."""
-
-    url: str = URL
-    served: bool = True
-    difference: float | None = 0.001
-    reason: str = ""
+    given = {"url": URL, "served": True, "difference": 0.001, "reason": "", **changes}
+    return Proof(**given)
 
 
 def candidate(**changes: Any) -> Candidate:
@@ -55,10 +51,10 @@ def held_out(estimate: float, error: float = 0.05, effective: float = 30.0) -> C
 
 def asked(
     who: Candidate | None = None,
-    proofs: Sequence[Shown] = (Shown(),),
+    proofs: Sequence[Proof] = (shown(),),
     problem: str | None = None,
     **settings: Any,
-) -> tuple[Outcome, str]:
+) -> tuple[VerdictKind, str]:
     verdict = judge(
         who or candidate(),
         adapter_problem=problem,
@@ -70,54 +66,64 @@ def asked(
 
 def test_a_sound_candidate_passes_and_says_on_what_evidence() -> None:
     """The verdict carries the held-out numbers."""
-    verdict = judge(candidate(), adapter_problem=None, proofs=[Shown()], settings=GateSettings())
-    assert verdict.outcome is Outcome.PASS
+    verdict = judge(candidate(), adapter_problem=None, proofs=[shown()], settings=GateSettings())
+    assert verdict.outcome is VerdictKind.PASS
     assert verdict.numbers["gate/estimate"] == 0.52
     assert verdict.numbers["gate/replicas"] == 1
     assert "0.520" in verdict.reason
 
 
-CASES: list[tuple[str, Callable[[], tuple[Outcome, str]], Outcome, str]] = [
-    ("adapter", lambda: asked(problem="NaN in q_proj"), Outcome.FAIL, "NaN in q_proj"),
-    ("digest", lambda: asked(candidate(digest="0" * 64)), Outcome.FAIL, "does not carry"),
-    ("metric", lambda: asked(candidate(metrics={"grad_norm": NAN})), Outcome.FAIL, "grad_norm"),
+CASES: list[tuple[str, Callable[[], tuple[VerdictKind, str]], VerdictKind, str]] = [
+    ("adapter", lambda: asked(problem="NaN in q_proj"), VerdictKind.FAIL, "NaN in q_proj"),
+    ("digest", lambda: asked(candidate(digest="0" * 64)), VerdictKind.FAIL, "does not carry"),
+    ("metric", lambda: asked(candidate(metrics={"grad_norm": NAN})), VerdictKind.FAIL, "grad_norm"),
     (
         "probe",
         lambda: asked(candidate(probe=Probe(token_ids=(1, 2), logprobs=(NAN,)))),
-        Outcome.FAIL,
+        VerdictKind.FAIL,
         "probe",
     ),
     (
         "wrong bits",
-        lambda: asked(proofs=[Shown(), Shown(served=False, difference=0.8, reason="off")]),
-        Outcome.FAIL,
+        lambda: asked(proofs=[shown(), shown(served=False, difference=0.8, reason="off")]),
+        VerdictKind.FAIL,
         "other bits",
     ),
     (
         "not loaded",
-        lambda: asked(proofs=[Shown(), Shown(served=False, difference=None, reason="no answer")]),
-        Outcome.WAIT,
+        lambda: asked(proofs=[shown(), shown(served=False, difference=None, reason="no answer")]),
+        VerdictKind.WAIT,
         "no answer",
     ),
-    ("no replica", lambda: asked(proofs=[]), Outcome.WAIT, "0 replicas"),
-    ("too few replicas", lambda: asked(replicas=2), Outcome.WAIT, "1 replicas"),
-    ("clear loss", lambda: asked(held_out(0.30)), Outcome.FAIL, "0.300"),
-    ("loss within doubt", lambda: asked(held_out(0.40)), Outcome.PASS, "0.400"),
-    ("loss of few", lambda: asked(held_out(0.1, effective=3.0)), Outcome.PASS, "canary decides"),
+    ("no replica", lambda: asked(proofs=[]), VerdictKind.WAIT, "0 replicas"),
+    ("too few replicas", lambda: asked(replicas=2), VerdictKind.WAIT, "1 replicas"),
+    ("clear loss", lambda: asked(held_out(0.30)), VerdictKind.FAIL, "0.300"),
+    ("loss within doubt", lambda: asked(held_out(0.40)), VerdictKind.PASS, "0.400"),
+    (
+        "loss of few",
+        lambda: asked(held_out(0.1, effective=3.0)),
+        VerdictKind.PASS,
+        "canary decides",
+    ),
     (
         "loss of few, required",
         lambda: asked(held_out(0.1, effective=3.0), require_held_out=True),
-        Outcome.NODATA,
+        VerdictKind.NODATA,
         "3.0 effective",
     ),
-    ("nothing held out", lambda: asked(candidate(held_out=None)), Outcome.PASS, "nothing was held"),
+    (
+        "nothing held out",
+        lambda: asked(candidate(held_out=None)),
+        VerdictKind.PASS,
+        "nothing was held",
+    ),
     (
         "nothing held out, required",
         lambda: asked(candidate(held_out=None), require_held_out=True),
-        Outcome.NODATA,
+        VerdictKind.NODATA,
         "nothing was held",
     ),
-    ("estimate nan", lambda: asked(held_out(NAN)), Outcome.FAIL, "not finite"),
+    ("estimate nan", lambda: asked(held_out(NAN)), VerdictKind.FAIL, "not finite"),
 ]
 
 
@@ -125,7 +131,7 @@ CASES: list[tuple[str, Callable[[], tuple[Outcome, str]], Outcome, str]] = [
     ("ask", "outcome", "reason"), [c[1:] for c in CASES], ids=[c[0] for c in CASES]
 )
 def test_each_flaw_gets_its_answer_and_its_reason(
-    ask: Callable[[], tuple[Outcome, str]], outcome: Outcome, reason: str
+    ask: Callable[[], tuple[VerdictKind, str]], outcome: VerdictKind, reason: str
 ) -> None:
     """Wrong bits and clear loss fail, what is not there yet waits, thin evidence passes on."""
     got, said = ask()

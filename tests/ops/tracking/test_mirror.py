@@ -16,7 +16,7 @@ from mlflow import MlflowClient
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.tracking.mirror import Mirror, MirrorSettings
-from rlwd.ops.tracking.outbox import PARENT, AliasEntry, Spool
+from rlwd.ops.tracking.outbox import PARENT, AliasEntry, Outbox
 
 V0, V1, V2 = (f"tiny@v{n:06d}-{n:08x}" for n in range(3))
 
@@ -221,19 +221,19 @@ def test_the_oldest_points_make_room(tmp_path: Path) -> None:
 def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
     """A kill in mid-write leaves the entries before it, in order, and the file usable."""
     path = tmp_path / "spool.jsonl"
-    spool = Spool(path)
+    spool = Outbox(path)
     for version in (V0, V1, V2):
         spool.append(AliasEntry(aliases={"champion": version}))
     spool.done()
     with path.open("ab") as file:
         file.write(b'{"number":4,"entry":{"type":"ali')
-    again = Spool(path)
+    again = Outbox(path)
     assert len(again) == 2
     assert again.first() == AliasEntry(aliases={"champion": V1})
     again.done()
     again.append(AliasEntry(aliases={"champion": V0}))
-    last = Spool(path)
+    last = Outbox(path)
     assert len(last) == 2
     last.done()
     last.done()
-    assert Spool(path).first() is None
+    assert Outbox(path).first() is None

@@ -7,7 +7,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.streams.events.signals import Accepted, Edited
-from rlwd.streams.join.erasure import Erased, erase
+from rlwd.streams.join.erasure import ErasureCounts, erase
 from rlwd.streams.log.claim_check import park
 
 HERS, OTHERS = "a1" * 16, "b2" * 16
@@ -21,7 +21,7 @@ def serve(ledger: Ledger, name: str, user: str = HERS) -> None:
     ledger.take(feedback(f"{name}.f", name, said, 2.0), partition=FEEDBACK)
 
 
-def forget(ledger: Ledger, user: str = HERS, data: Path | None = None) -> Erased:
+def forget(ledger: Ledger, user: str = HERS, data: Path | None = None) -> ErasureCounts:
     with ledger.store.transaction() as tx:
         return erase(tx, "policy", user, 50.0, data)
 
@@ -42,7 +42,7 @@ def test_no_word_is_left_and_the_counts_close(ledger: Ledger) -> None:
     serve(ledger, "g3", OTHERS)
     people = "SELECT COUNT(DISTINCT user_hash) FROM episodes"
     before = ledger.ask(people)
-    assert forget(ledger) == Erased(generations=2, versions=(), batches=())
+    assert forget(ledger) == ErasureCounts(generations=2, versions=(), batches=())
     assert ledger.fates() == {"excluded:erased": 2, "waiting": 1}
     assert ledger.ask(people) == before
     assert ledger.ask("SELECT COUNT(*) FROM feedback") == (3,)
@@ -92,7 +92,9 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
             " trained_version = 'policy@v000001-0' WHERE generation_id = 'g1'"
         )
         tx.execute("UPDATE episodes SET stage = 'sealed', batch_id = 2 WHERE generation_id = 'g2'")
-    assert forget(ledger) == Erased(generations=2, versions=("policy@v000001-0",), batches=(1, 2))
+    assert forget(ledger) == ErasureCounts(
+        generations=2, versions=("policy@v000001-0",), batches=(1, 2)
+    )
     assert ledger.fates() == {"trained": 1, "waiting": 1}
     ledger.take(feedback("late", "g1", Edited(final_text=SECRET), 60.0), partition=FEEDBACK)
     assert SECRET not in everything(ledger)

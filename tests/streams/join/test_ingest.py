@@ -10,8 +10,8 @@ from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger, generation
 
 from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.intake import Taken
-from rlwd.streams.join.offsets import Tally, advance_offset, load_offsets, watermark
+from rlwd.streams.join.intake import NewArrivals
+from rlwd.streams.join.offsets import PollCounts, advance_offset, load_offsets, watermark
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
 from rlwd.streams.open import open_store
@@ -60,7 +60,7 @@ def test_what_one_partition_was_refused_for_is_read_again_on_all(
     ingest.step(1.0, 0.0, 100)
     write(sink, range(40))
     with ledger.store.transaction() as tx:
-        tally = Tally(start=0, end=1, delivered=0)
+        tally = PollCounts(start=0, end=1, delivered=0)
         advance_offset(tx, "policy", first, tally, ledger.joiner.owner)
     assert ingest.step(2.0, 0.0, 100).counts.delivered == 0
     assert ingest.step(3.0, 0.0, 100).counts.delivered == 39, "all but the one that was moved over"
@@ -115,7 +115,7 @@ def test_python_collects_between_polls_and_not_within_one(
     seen: list[bool] = []
     real = ingest.joiner.settle
 
-    def settle(tx: Transaction, taken: Taken, now: float) -> int:
+    def settle(tx: Transaction, taken: NewArrivals, now: float) -> int:
         seen.append(gc.isenabled())
         if fails:
             raise RuntimeError("disk")

@@ -11,7 +11,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
 
 from rlwd.streams.events.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
 from rlwd.streams.join.offsets import StaleOffset, mark_read_past, record_counts, watermark
-from rlwd.streams.log.ports import Partition, Progress, Record
+from rlwd.streams.log.ports import Partition, ReadPosition, Record
 
 REWARD = "SELECT reward, stage, fate, revision, late FROM episodes WHERE generation_id = ?"
 
@@ -62,12 +62,14 @@ def test_lag_censors_nobody(ledger: Ledger) -> None:
     with ledger.store.transaction() as tx:
         assert watermark(tx, "policy") == 0.0
         owner = ledger.joiner.owner
-        mark_read_past(tx, "policy", {GENERATIONS: Progress(position=1, end=1)}, 10_000.0, owner)
+        mark_read_past(
+            tx, "policy", {GENERATIONS: ReadPosition(position=1, end=1)}, 10_000.0, owner
+        )
         assert watermark(tx, "policy") == 500.0
-        mark_read_past(tx, "policy", {FEEDBACK: Progress(position=1, end=9)}, 10_000.0, owner)
+        mark_read_past(tx, "policy", {FEEDBACK: ReadPosition(position=1, end=9)}, 10_000.0, owner)
         assert watermark(tx, "policy") == 500.0
         # What came since the end was asked for may wait there unread.
-        heard = Progress(position=1, end=1, age_seconds=2.5)
+        heard = ReadPosition(position=1, end=1, age_seconds=2.5)
         mark_read_past(tx, "policy", {FEEDBACK: heard}, 10_000.0, owner)
         assert watermark(tx, "policy") == 9_997.5
 
@@ -236,7 +238,7 @@ def test_a_zombie_cannot_say_how_far_it_has_read(make_ledger: Callable[[], Ledge
     zombie = make_ledger()
     zombie.take(generation("g", 0.0), now=0.0)
     owner = make_ledger()
-    read = {each: Progress(position=1, end=1) for each in (GENERATIONS, FEEDBACK)}
+    read = {each: ReadPosition(position=1, end=1) for each in (GENERATIONS, FEEDBACK)}
     for ledger, mark in ((zombie, 0.0), (owner, 500.0)):
         with ledger.store.transaction() as tx:
             mark_read_past(tx, "policy", read, 500.0, ledger.joiner.owner)

@@ -13,7 +13,7 @@ from rlwd.streams.events.event import MalformedEvent, decode_event
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.log.claim_check import DataMissing, expire, park, resolve
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource, create_topics
-from rlwd.streams.log.oversize_sink import ParkingSink
+from rlwd.streams.log.oversize_sink import OversizeSink
 
 LARGE = generation("g1", 10.0, text="x" * 3_000_000)
 
@@ -92,7 +92,7 @@ def test_it_goes_through_a_broker_that_takes_no_such_record(
     """Three megabytes of an event arrive whole through a broker with Kafka's default limit."""
     settings = KafkaSettings(bootstrap_servers=(kafka_server.bootstrap,), group_id="dataref")
     create_topics(settings, ["dataref"], partitions=1)
-    sink = ParkingSink(KafkaSink(settings), folder)
+    sink = OversizeSink(KafkaSink(settings), folder)
     small = generation("g0", 9.0)
     sink.send("dataref", "s", small)
     sink.send("dataref", "s", LARGE)
