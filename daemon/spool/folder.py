@@ -1,9 +1,11 @@
 """SpoolFolder: the files of one process's spool, and the lock that keeps other processes out."""
 
-import fcntl
 import json
 import os
 from pathlib import Path
+
+from ...streams.state.durable import replace_file
+from ...streams.state.file_lock import FileLocked, lock_file
 
 
 class SpoolBusy(RuntimeError):
@@ -16,19 +18,13 @@ class SpoolFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir(parents=True, exist_ok=True)
-        hold = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            fcntl.flock(hold, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            owner = os.read(hold, 32).decode() or "?"
-            os.close(hold)
+            self._lock = lock_file(path / "lock")
+        except FileLocked as locked:
             raise SpoolBusy(
-                f"{path}: gateway process {owner} spools here; give each gateway its own"
+                f"{path}: gateway process {locked.holder} spools here; give each gateway its own"
                 " folder (gateway.spool)"
             ) from None
-        os.ftruncate(hold, 0)
-        os.pwrite(hold, str(os.getpid()).encode(), 0)
-        self._hold = hold
 
     def segment(self, number: int) -> Path:
         """Return where a segment is."""
@@ -74,10 +70,8 @@ class SpoolFolder:
         return found if isinstance(found, dict) else {}
 
     def _write(self, name: str, value: dict[str, int]) -> None:
-        aside = self.path / f".{name}"
-        aside.write_text(json.dumps(value))
-        aside.replace(self.path / name)
+        replace_file(self.path / name, json.dumps(value).encode())
 
     def close(self) -> None:
         """Let another process have it."""
-        os.close(self._hold)
+        self._lock.close()

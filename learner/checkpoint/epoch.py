@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...streams.state.durable import fsync
+from ...streams.state.durable import replace_file
 
 EPOCH_SECONDS = 20.0
 """Longest wait for who publishes a checkpoint: a rename takes milliseconds."""
@@ -47,8 +47,4 @@ def write_epoch(folder: Path, epoch: int) -> None:
     with epoch_lock(folder):
         if epoch < read_epoch(folder):
             raise ValueError(f"{folder / 'EPOCH'}: {read_epoch(folder)} is above {epoch}")
-        aside = folder / "EPOCH.new"
-        aside.write_text(f"{epoch}\n")
-        fsync(aside)
-        aside.rename(folder / "EPOCH")
-        fsync(folder)
+        replace_file(folder / "EPOCH", f"{epoch}\n".encode())

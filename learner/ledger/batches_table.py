@@ -3,10 +3,10 @@
 The database is the truth; a file is written from it whenever a learner is given the batch.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...streams.state.durable import replace_file
 from ...streams.state.transaction import Transaction
 
 
@@ -82,10 +82,5 @@ def write_batch(folder: Path, batch_id: int, content: bytes) -> Path:
     """Write a sealed batch's file, whole or not at all; the database stays the truth."""
     folder.mkdir(parents=True, exist_ok=True)
     path = batch_path(folder, batch_id)
-    aside = path.with_suffix(".partial")
-    with aside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
+    replace_file(path, content)
     return path

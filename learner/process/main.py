@@ -9,7 +9,6 @@ another learner holds the folder, 3 where the daemon's pipe closed, 4 where a la
 """
 
 import argparse
-import fcntl
 import logging
 import os
 import queue
@@ -21,6 +20,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
 from ..settings import LearnerProcessSettings
 from .protocol import Asking, Command, LearnerReady, Report, decode_command, encode_line
@@ -40,18 +40,11 @@ def lock_folder(folder: Path) -> BinaryIO:
     Raises FolderLocked, naming the holder's process id.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "LOCK").open("a+b")
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        holder = file.read().decode().strip() or "unknown"
-        file.close()
+        return lock_file(folder / "LOCK")
+    except FileLocked as locked:
+        holder = locked.holder or "unknown"
         raise FolderLocked(f"{folder}: held by the learner with process id {holder}") from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n".encode())
-    file.flush()
-    return file
 
 
 def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:

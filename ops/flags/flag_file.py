@@ -5,14 +5,13 @@ itself accepts rules that name no variant and numbers that it then ignores (meas
 is written that does not say exactly what its `FlagState` says.
 """
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
 import orjson
 
+from ...streams.state.durable import replace_file
 from .assignment import BUCKETS, ServedVersion, Shares, Variant
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -223,30 +222,10 @@ def write_flags(path: Path, document: dict[str, Any]) -> FlagState:
             f" {present.generation}"
         )
     raw = orjson.dumps(document, option=orjson.OPT_INDENT_2)
-    _replace(path, raw)
+    replace_file(path, raw, mode=0o644)
     if path.read_bytes() != raw:
         raise RuntimeError(f"{path}: another writer replaced it; a flag file has one writer")
     return state
-
-
-def _replace(path: Path, raw: bytes) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    aside = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(raw)
-            file.flush()
-            os.fchmod(file.fileno(), 0o644)
-            os.fsync(file.fileno())
-        aside.replace(path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def named_in(flags: FlagState | None) -> set[str]:

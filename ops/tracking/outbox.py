@@ -1,13 +1,14 @@
 """Mirror spool: registry operations that MLflow has not confirmed yet, in a file that outlives us."""
 
 import contextlib
-import os
 import threading
 from collections import deque
 from pathlib import Path
 
 import msgspec
 import structlog
+
+from ...streams.state.durable import replace_file
 
 log = structlog.get_logger()
 
@@ -134,7 +135,5 @@ class Outbox:
 
     def _rewrite(self) -> None:
         """Leave only what is pending in the file."""
-        aside = self.path.with_suffix(".tmp")
         with contextlib.suppress(OSError):
-            aside.write_bytes(b"".join(msgspec.json.encode(x) + b"\n" for x in self._pending))
-            os.replace(aside, self.path)
+            replace_file(self.path, b"".join(msgspec.json.encode(x) + b"\n" for x in self._pending))

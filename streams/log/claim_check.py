@@ -6,15 +6,14 @@ CloudEvents calls it the claim check: the record keeps the envelope, `dataref` n
 
 import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
 from ..events.event import MalformedEvent, decode_event
+from ..state.durable import replace_file
 
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
 _MARK = b'"dataref"'
@@ -65,7 +64,7 @@ def park(folder: Path, payload: bytes) -> bytes:
     path = file_of(folder, payload)
     folder.mkdir(parents=True, exist_ok=True)
     if not path.exists():
-        _write(path, payload)
+        replace_file(path, payload)
     fields = ("specversion", "id", "source", "type", "time", "receivedtime")
     return msgspec.json.encode(
         {
@@ -114,16 +113,3 @@ def expire(folder: Path, before: float) -> int:
                 path.unlink()
                 gone += 1
     return gone
-
-
-def _write(path: Path, payload: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
-        file.write(payload)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
