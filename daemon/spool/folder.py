@@ -74,4 +74,4 @@ class SpoolFolder:
 
     def close(self) -> None:
         """Let another process have it."""
-        self._lock.close()
+        os.close(self._lock)

@@ -41,7 +41,7 @@ def lock_folder(folder: Path) -> BinaryIO:
     """
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        return lock_file(folder / "LOCK")
+        return os.fdopen(lock_file(folder / "LOCK"), "r+b")
     except FileLocked as locked:
         holder = locked.holder or "unknown"
         raise FolderLocked(f"{folder}: held by the learner with process id {holder}") from None

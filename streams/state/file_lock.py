@@ -3,7 +3,6 @@
 import fcntl
 import os
 from pathlib import Path
-from typing import BinaryIO
 
 
 class FileLocked(RuntimeError):
@@ -14,20 +13,18 @@ class FileLocked(RuntimeError):
         self.holder = holder
 
 
-def lock_file(path: Path) -> BinaryIO:
-    """Lock a file for as long as the returned file stays open, and write this process's id into it.
+def lock_file(path: Path) -> int:
+    """Lock a file for as long as the returned descriptor stays open; write this process's id there.
 
     The lock ends with the process, however that ends. Raises FileLocked where another one has it.
     """
-    file = path.open("a+b")
+    held = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().decode().strip()
-        file.close()
+        holder = os.read(held, 32).decode().strip()
+        os.close(held)
         raise FileLocked(path, holder) from None
-    file.truncate(0)
-    file.write(f"{os.getpid()}\n".encode())
-    file.flush()
-    return file
+    os.ftruncate(held, 0)
+    os.pwrite(held, f"{os.getpid()}\n".encode(), 0)
+    return held

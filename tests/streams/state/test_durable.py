@@ -42,6 +42,6 @@ def test_a_locked_file_names_the_process_that_holds_it(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(path)]
     assert subprocess.check_output(command, text=True).strip() == str(os.getpid())
-    held.close()
+    os.close(held)
     assert subprocess.check_output(command, text=True) == ""
-    lock_file(path).close()
+    os.close(lock_file(path))
