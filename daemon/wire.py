@@ -30,7 +30,7 @@ from ..streams.log.ports import EventSink, EventSource, Resume
 from ..streams.open import open_store
 from ..streams.state import lease
 from ..streams.state.lease import LeasedStore, take_lease
-from ..streams.state.sqlite import Store
+from ..streams.state.store import Store
 from .config import Config
 from .control.ingest_loop import IngestLoop
 from .control.lifecycle import SteadyClock

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .join import joiner
-from .state.sqlite import Store
+from .state.sqlite import SqliteStore
+from .state.store import Store
 
 POSTGRES = ("postgresql://", "postgres://")
 
 
 def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
-    """Open the state database with the tables of the join and of whoever else brings some.
+    """Open the state database with the tables of the join and, by folder, those of `extra`.
 
     `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
     answers there.
@@ -18,9 +19,9 @@ def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = 
     migrations = {"streams": joiner.MIGRATIONS, **(extra or {})}
     if isinstance(where, str) and where.startswith(POSTGRES):
         try:
-            # Here, because only who names a server needs its client.
+            # Imported here: only a server's URL needs its client.
             from .state.postgres import PostgresStore
         except ModuleNotFoundError as missing:
             raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
         return PostgresStore(where, migrations)
-    return Store(Path(where), migrations)
+    return SqliteStore(Path(where), migrations)

@@ -16,7 +16,7 @@ from ...learner.ledger.lineage import Lineage
 from ...ops.flags.assignment import hash_user
 from ...ops.rollout import champions_table
 from ...streams.join.erasure import ErasureCounts, erase
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ..config import Config
 from ..wire import existing_store
 

@@ -23,7 +23,7 @@ from ...streams.join.read_to_end import read_to_end
 from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ...streams.log.ports import EventSink
 from ...streams.open import open_store
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ...streams.traces.formats import read_chat, read_copilot, read_events
 from ..wire import reward_spec

@@ -13,7 +13,7 @@ from ...ops.rollout.controller import RolloutController
 from ...ops.rollout.publish_flags import project
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.lease import keep_daemon_waiting, read_holder
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..wire import existing_store

@@ -12,7 +12,7 @@ import structlog
 
 from ...streams.join.episodes_table import count_fates
 from ...streams.join.ingest import Ingest
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ..status.metrics import Metrics
 from ..status.server import StatusServer, Vitals
 from .lifecycle import Lifecycle, notify

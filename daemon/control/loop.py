@@ -13,7 +13,7 @@ from ...streams.join.episodes_table import count_fates
 from ...streams.join.ingest import Ingest
 from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ..status.metrics import Metrics
 from ..status.server import StatusServer, Vitals
 from .lifecycle import Deadline, Lifecycle, notify

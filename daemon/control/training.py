@@ -32,7 +32,7 @@ from ...learner.process.protocol import (
 from ...learner.process.supervisor import LearnerSupervisor
 from ...ops.rollout import candidates_table
 from ...streams.state.crash_points import CrashPoint, crash_here
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 
 log = structlog.get_logger()

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...ops.rollout import rollouts_table
 from ...streams.join import episodes_table, offsets
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 
 SAMPLING_RULES = (

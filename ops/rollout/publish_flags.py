@@ -8,7 +8,7 @@ again under the next generation.
 from pathlib import Path
 
 from ...streams.state.crash_points import CrashPoint, crash_here
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ..flags.flag_file import FlagState, read_flags, to_document, write_flags
 from .controller import RolloutController
 

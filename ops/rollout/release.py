@@ -14,7 +14,7 @@ from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
 from ...streams.join.exposure import VariantTally, exposures, user_sums
 from ...streams.state.crash_points import CrashPoint, crash_here
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter, check_adapter
 from ..engine.fleet import Fleet

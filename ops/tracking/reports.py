@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
-from ...streams.state.sqlite import Store
+from ...streams.state.store import Store
 from ..rollout.controller import RolloutController
 from ..rollout.record import Rollout, Stage
 from .mirror import Mirror

@@ -10,7 +10,7 @@ import structlog
 from ..log import claim_check
 from ..log.ports import EventSink, EventSource, OffsetOutOfRange, Partition, Record
 from ..state.crash_points import CrashPoint, crash_here
-from ..state.sqlite import Store
+from ..state.store import Store
 from . import dead_letters, offsets, retention
 from .joiner import Ingested, Joiner
 from .offsets import StaleOffset

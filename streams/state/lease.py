@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from .sqlite import Store
+from .store import Store
 from .transaction import Transaction, row_lock
 
 MIGRATIONS = (
@@ -123,7 +123,7 @@ def release_lease(store: Store, lease: Lease) -> None:
         )
 
 
-class LeasedStore(Store):
+class LeasedStore:
     """The state database in the hands of the daemon in charge: no transaction outlives its lease.
 
     Each one raises LeaseLost, before it did anything, once another daemon took over; and while one
@@ -131,7 +131,12 @@ class LeasedStore(Store):
     """
 
     def __init__(self, store: Store, lease: Lease) -> None:
-        self.name, self._store, self._lease = store.name, store, lease
+        self._store, self._lease = store, lease
+
+    @property
+    def name(self) -> str:
+        """Name of the database underneath."""
+        return self._store.name
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -1,6 +1,6 @@
 """PostgresStore: the state database on a PostgreSQL server, for several daemons in the ingest role.
 
-The same tables, statements and promises as `Store`, with what differs said here once:
+The same tables, statements and promises as SqliteStore's. What differs:
 
 - Transactions run at READ COMMITTED and write at the same time. Each one locks the rows that it
   decides about before it reads what the decision rests on (`transaction.row_lock`, the join's
@@ -27,7 +27,7 @@ import psycopg
 from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import conninfo_to_dict
 
-from .sqlite import Store
+from .migration import migrate
 from .transaction import Rows, Transaction
 
 _TYPES = {
@@ -45,11 +45,11 @@ _PASSING = (
 )
 _HAS_TRANSACTION_TIMEOUT = 170_000
 _MIGRATING = 0x726C7764
-"""Key of the advisory lock of whoever migrates: `rlwd`."""
+"""Key of the advisory lock that a migration holds: `rlwd`."""
 _KEPT_VIEWS = 4
 
 
-class PostgresStore(Store):
+class PostgresStore:
     """One schema of a PostgreSQL database; what is committed survives a crash of the server.
 
     `url` is a libpq URL; its `options=-csearch_path=NAME` chooses another schema than the default.
@@ -74,7 +74,9 @@ class PostgresStore(Store):
         self._writer: psycopg.Connection[Any] | None = None
         self._views: list[psycopg.Connection[Any]] = []
         try:
-            self._migrate(migrations)
+            with self.transaction() as tx:
+                self._keep_others_out(tx)
+                migrate(tx, self.name, migrations, _in_dialect)
         except BaseException:
             self.close()
             raise
@@ -146,14 +148,12 @@ class PostgresStore(Store):
         return _begin_view(connect(self.url))
 
     def _keep_others_out(self, tx: Transaction) -> None:
+        """Let nobody else migrate this schema until the transaction ends."""
         assert self._writer is not None, "a migration runs in a transaction"
         if self._writer.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
-            # Moving years of rows takes as long as it takes.
+            # A migration may move millions of rows.
             tx.execute("SET LOCAL transaction_timeout = 0")
         tx.execute(f"SELECT pg_advisory_xact_lock({_MIGRATING}, hashtext(current_schema()))")
-
-    def _in_dialect(self, statement: str) -> str:
-        return re.sub(r"\b(INTEGER|REAL|BLOB|TEXT)\b", lambda found: _TYPES[found[0]], statement)
 
 
 class PostgresTransaction:
@@ -232,6 +232,11 @@ def _connecting(name: str) -> Iterator[None]:
         yield
     except _PASSING as problem:
         raise ConnectionError(f"{name}: {str(problem).strip()}") from problem
+
+
+def _in_dialect(statement: str) -> str:
+    """Return a migration's statement with PostgreSQL's names of types."""
+    return re.sub(r"\b(INTEGER|REAL|BLOB|TEXT)\b", lambda found: _TYPES[found[0]], statement)
 
 
 @functools.lru_cache(maxsize=512)

@@ -18,7 +18,7 @@ from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.read_to_end import read_to_end
 from rlwd.streams.log.kafka_source import KafkaSource
 from rlwd.streams.open import open_store
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 from rlwd.streams.state.transaction import Transaction
 
 Rewards = dict[str, float | None]

@@ -35,7 +35,7 @@ from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource
 from rlwd.streams.open import open_store
 from rlwd.streams.state import lease
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 
 GENERATIONS, FEEDBACK, DEAD_LETTERS = "rlwd.generations", "rlwd.feedback", "rlwd.deadletter"
 POLICY = "fuzz"

@@ -19,7 +19,7 @@ from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.joiner import Ingested, Joiner
 from rlwd.streams.log.ports import Partition, Record
 from rlwd.streams.open import open_store
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 
 SPEC = Spec(
     name="test",

@@ -16,7 +16,7 @@ from rlwd.ops.rollout import transitions
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Move, Stage
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 
 
 def version(number: int, folder: Path, *, bits: int | None = None) -> Candidate:

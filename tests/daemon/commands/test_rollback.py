@@ -12,7 +12,7 @@ from rlwd.daemon.config import Config, load_config
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.streams.state.lease import take_lease
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 
 
 class Deployment:

@@ -25,7 +25,7 @@ from rlwd.ops.servers.process import LOOPBACK, Server, free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
 from rlwd.streams.log.ports import Partition
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 
 PARTITIONS = 4
 SESSION_SECONDS = 4.0

@@ -31,7 +31,7 @@ from rlwd.streams.join.intake import NewArrivals
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Record
 from rlwd.streams.state.lease import LeaseHeld, release_lease, take_lease
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.store import Store
 from rlwd.streams.state.transaction import Transaction
 
 SETTINGS = BatchSettings(episodes=4, held_out=0.0)

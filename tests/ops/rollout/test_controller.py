@@ -23,7 +23,8 @@ from rlwd.ops.statistics.guardrail import Observation, VariantObservation
 from rlwd.ops.statistics.sequential_tests import UserSums
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.postgres import PostgresStore
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.sqlite import SqliteStore
+from rlwd.streams.state.store import Store
 from rlwd.streams.state.transaction import Transaction
 
 SETTINGS = RolloutSettings(
@@ -75,7 +76,7 @@ def store(
     """One state database of either kind; each test has a policy of its own in it."""
     tables = {"ops": candidates_table.MIGRATIONS}
     if request.param == "sqlite":
-        store = Store(tmp_path_factory.mktemp("state") / "rlwd.db", tables)
+        store: Store = SqliteStore(tmp_path_factory.mktemp("state") / "rlwd.db", tables)
     else:
         store = PostgresStore(new_schema(request.getfixturevalue("postgres_url")), tables)
     yield store
@@ -370,14 +371,14 @@ def test_flag_intents_are_confirmed_and_their_generations_grow(
 def test_a_restart_goes_on_where_the_tables_are(tmp_path: Path) -> None:
     """Another process finds stage, step, trail, intent and debt as they were committed."""
     path, migrations = tmp_path / "rlwd.db", {"ops": candidates_table.MIGRATIONS}
-    store, controller = Store(path, migrations), RolloutController("tiny", SETTINGS)
+    store, controller = SqliteStore(path, migrations), RolloutController("tiny", SETTINGS)
     with store.transaction() as tx:
         controller.register(tx, made("tiny", 0), 0.0)
         canary(controller, tx, 1, 1.0)
         intended = controller.intend(tx, 0, 2.0)
         before = (controller.current(tx), controller.should_be_loaded(tx, 3.0))
     store.close()
-    store, controller = Store(path, migrations), RolloutController("tiny", SETTINGS)
+    store, controller = SqliteStore(path, migrations), RolloutController("tiny", SETTINGS)
     with store.transaction() as tx:
         assert (controller.current(tx), controller.should_be_loaded(tx, 3.0)) == before
         assert controller.unconfirmed(tx) == intended

@@ -8,7 +8,7 @@ from ledger_by_hand import GENERATIONS, Ledger, generation, open_ledger
 
 from rlwd.daemon.control.lifecycle import SteadyClock
 from rlwd.streams.log.ports import Record
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.sqlite import SqliteStore
 
 
 def test_a_full_disk_stops_the_poll_and_loses_nothing(tmp_path: Path) -> None:
@@ -33,7 +33,7 @@ def test_a_full_disk_stops_the_poll_and_loses_nothing(tmp_path: Path) -> None:
 def test_a_locked_database_stops_the_poll_and_loses_nothing(tmp_path: Path) -> None:
     """Whoever holds the lock too long makes the poll fail; the next one takes the same records."""
     ledger = open_ledger(tmp_path / "rlwd.db")
-    impatient = Store(tmp_path / "rlwd.db", {}, busy_seconds=0.1)
+    impatient = SqliteStore(tmp_path / "rlwd.db", {}, busy_seconds=0.1)
     holder = sqlite3.connect(tmp_path / "rlwd.db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     record = Record(partition=GENERATIONS, offset=0, key=b"s", value=generation("g", 0.0))

@@ -24,25 +24,25 @@ from rlwd.streams.state.lease import (
     renew_lease,
     take_lease,
 )
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.sqlite import SqliteStore
 
 OTHER = """
 import sys, time
 from pathlib import Path
 from rlwd.daemon import lease
-from rlwd.streams.state.sqlite import Store
-store = Store(Path(sys.argv[1]), {"daemon": lease.MIGRATIONS})
+from rlwd.streams.state.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), {"daemon": lease.MIGRATIONS})
 print(lease.take_lease(store, "policy", time.time()).epoch, flush=True)
 sys.stdin.read()
 """
 
 
-def open_store(folder: Path) -> Store:
-    return Store(folder / "rlwd.db", {"daemon": lease.MIGRATIONS})
+def open_store(folder: Path) -> SqliteStore:
+    return SqliteStore(folder / "rlwd.db", {"daemon": lease.MIGRATIONS})
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A state database with the lease's table."""
     opened = open_store(tmp_path)
     yield opened
@@ -50,7 +50,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 
 @pytest.fixture
-def other(store: Store) -> Iterator["subprocess.Popen[str]"]:
+def other(store: SqliteStore) -> Iterator["subprocess.Popen[str]"]:
     """Another process that is in charge, as the first ever."""
     command = [sys.executable, "-c", OTHER, str(store.path)]
     with subprocess.Popen(
@@ -63,7 +63,7 @@ def other(store: Store) -> Iterator["subprocess.Popen[str]"]:
 
 
 def test_the_second_is_refused_and_told_who_is_first(
-    store: Store, other: "subprocess.Popen[str]"
+    store: SqliteStore, other: "subprocess.Popen[str]"
 ) -> None:
     """While a daemon lives another one does not start, however long the first was silent."""
     for later in (0.0, 1e6):
@@ -71,7 +71,9 @@ def test_the_second_is_refused_and_told_who_is_first(
             take_lease(store, "policy", time.time() + later)
 
 
-def test_a_dead_holder_is_followed_at_once(store: Store, other: "subprocess.Popen[str]") -> None:
+def test_a_dead_holder_is_followed_at_once(
+    store: SqliteStore, other: "subprocess.Popen[str]"
+) -> None:
     """A daemon that was killed a moment ago holds nobody up, and its epoch is over."""
     now = time.time()
     other.kill()
@@ -80,7 +82,7 @@ def test_a_dead_holder_is_followed_at_once(store: Store, other: "subprocess.Pope
     assert held.epoch == 2
 
 
-def test_a_zombie_is_dead(store: Store, other: "subprocess.Popen[str]") -> None:
+def test_a_zombie_is_dead(store: SqliteStore, other: "subprocess.Popen[str]") -> None:
     """A process that ended but was not waited for is in charge of nothing."""
     other.kill()
     deadline = time.monotonic() + 10.0
@@ -90,7 +92,7 @@ def test_a_zombie_is_dead(store: Store, other: "subprocess.Popen[str]") -> None:
     assert take_lease(store, "policy", time.time()).epoch == 2
 
 
-def test_a_pid_given_to_another_program_is_not_the_holder(store: Store) -> None:
+def test_a_pid_given_to_another_program_is_not_the_holder(store: SqliteStore) -> None:
     """The same number with another start is another process."""
     take_lease(store, "policy", 100.0)
     with store.transaction() as tx:
@@ -98,7 +100,7 @@ def test_a_pid_given_to_another_program_is_not_the_holder(store: Store) -> None:
     assert take_lease(store, "policy", 101.0).epoch == 2
 
 
-def test_another_host_is_believed_for_a_while(store: Store) -> None:
+def test_another_host_is_believed_for_a_while(store: SqliteStore) -> None:
     """A holder elsewhere cannot be asked: it keeps the lease until it was silent for 30 s."""
     take_lease(store, "policy", 100.0)
     with store.transaction() as tx:
@@ -108,7 +110,7 @@ def test_another_host_is_believed_for_a_while(store: Store) -> None:
     assert take_lease(store, "policy", 131.0).epoch == 2
 
 
-def test_the_epoch_only_grows(store: Store) -> None:
+def test_the_epoch_only_grows(store: SqliteStore) -> None:
     """Letting go and taking again never gives an old epoch back."""
     epochs = []
     for now in range(3):
@@ -118,7 +120,7 @@ def test_the_epoch_only_grows(store: Store) -> None:
     assert epochs == [1, 2, 3]
 
 
-def test_who_was_replaced_notices(store: Store) -> None:
+def test_who_was_replaced_notices(store: SqliteStore) -> None:
     """A daemon that wakes up after another one took over may not go on, nor end its lease."""
     first = take_lease(store, "policy", 100.0)
     with store.transaction() as tx:
@@ -134,13 +136,13 @@ def test_who_was_replaced_notices(store: Store) -> None:
         renew_lease(tx, second, 203.0)
 
 
-def test_policies_do_not_share_a_lease(store: Store) -> None:
+def test_policies_do_not_share_a_lease(store: SqliteStore) -> None:
     """Being in charge of one policy says nothing about another."""
     take_lease(store, "policy", 100.0)
     assert take_lease(store, "other", 100.0).epoch == 1
 
 
-def test_people_can_see_who_is_in_charge(store: Store) -> None:
+def test_people_can_see_who_is_in_charge(store: SqliteStore) -> None:
     """Nobody, this process, and then nobody again."""
     with store.reading() as view:
         assert read_holder(view, "policy", 100.0) is None
@@ -156,7 +158,7 @@ def test_people_can_see_who_is_in_charge(store: Store) -> None:
     assert (after.epoch, after.alive) == (1, False)
 
 
-def test_no_transaction_outlives_its_lease(store: Store) -> None:
+def test_no_transaction_outlives_its_lease(store: SqliteStore) -> None:
     """Once another daemon took over, nothing can be written, and the error says who is in charge."""
     first = take_lease(store, "policy", 100.0)
     leased = LeasedStore(store, first)

@@ -23,7 +23,7 @@ from rlwd.streams.join.dedup import key_of
 from rlwd.streams.join.episodes_table import load_episodes
 from rlwd.streams.log.ports import Partition
 from rlwd.streams.state.postgres import PostgresStore
-from rlwd.streams.state.sqlite import Store
+from rlwd.streams.state.sqlite import SqliteStore
 from rlwd.streams.state.transaction import Transaction
 
 EARLIER = 3
@@ -52,7 +52,11 @@ ROWS: tuple[tuple[Any, ...], ...] = (
 def earlier_database(place: Place) -> None:
     """Write a database as the earlier rlwd left it."""
     migrations = {"streams": joiner.MIGRATIONS[:EARLIER]}
-    made = Store(place, migrations) if isinstance(place, Path) else PostgresStore(place, migrations)
+    made = (
+        SqliteStore(place, migrations)
+        if isinstance(place, Path)
+        else PostgresStore(place, migrations)
+    )
     with made.transaction() as tx:
         _write_events(tx)
         for name, *row in ROWS:

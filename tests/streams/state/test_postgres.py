@@ -20,8 +20,10 @@ from places_by_hand import Place, new_schema
 from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.signals import Accepted, Copied, Edited
 from rlwd.streams.log.ports import Partition, Record
+from rlwd.streams.state.migration import StoreTooNew
 from rlwd.streams.state.postgres import PostgresStore, name_of, read_only
-from rlwd.streams.state.sqlite import Store, StoreTooNew
+from rlwd.streams.state.sqlite import SqliteStore
+from rlwd.streams.state.store import Store
 
 FIRST = "CREATE TABLE a (x INTEGER NOT NULL)"
 SECOND = "ALTER TABLE a ADD COLUMN y INTEGER NOT NULL DEFAULT 7; CREATE INDEX a_x ON a (x)"
@@ -36,7 +38,7 @@ def open_at(place: Place) -> Iterator[Open]:
 
     def open_one(migrations: dict[str, Sequence[str]]) -> Store:
         store = (
-            Store(place, migrations)
+            SqliteStore(place, migrations)
             if isinstance(place, Path)
             else PostgresStore(place, migrations)
         )

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from rlwd.streams.state.sqlite import Store, StoreTooNew
+from rlwd.streams.state.migration import StoreTooNew
+from rlwd.streams.state.sqlite import SqliteStore
 
 FIRST = "CREATE TABLE a (x INTEGER NOT NULL)"
 SECOND = "ALTER TABLE a ADD COLUMN y INTEGER NOT NULL DEFAULT 7; CREATE INDEX a_x ON a (x)"
 
 
-def count(store: Store) -> int:
+def count(store: SqliteStore) -> int:
     with store.reading() as view:
         return int(view.execute("SELECT COUNT(*) FROM a").fetchone()[0])
 
@@ -22,12 +23,12 @@ def count(store: Store) -> int:
 def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
     """A new one is added to what is there; the old ones are not run again."""
     path = tmp_path / "deep" / "rlwd.db"
-    first = Store(path, {"one": [FIRST]})
+    first = SqliteStore(path, {"one": [FIRST]})
     with first.transaction() as tx:
         tx.execute("INSERT INTO a VALUES (1)")
     first.close()
     for _ in range(2):
-        store = Store(path, {"one": [FIRST, SECOND], "two": ["CREATE TABLE b (z INTEGER)"]})
+        store = SqliteStore(path, {"one": [FIRST, SECOND], "two": ["CREATE TABLE b (z INTEGER)"]})
         with store.reading() as view:
             assert view.execute("SELECT x, y FROM a").fetchall() == [(1, 7)]
             done = view.execute("SELECT folder, number FROM migrations ORDER BY folder, number")
@@ -38,21 +39,21 @@ def test_migrations_run_once_and_in_order(tmp_path: Path) -> None:
 def test_a_later_database_is_refused(tmp_path: Path) -> None:
     """A database that a newer rlwd migrated is not opened, and the message says what to do."""
     path = tmp_path / "rlwd.db"
-    Store(path, {"one": [FIRST, SECOND]}).close()
+    SqliteStore(path, {"one": [FIRST, SECOND]}).close()
     with pytest.raises(
         StoreTooNew, match=r"one is at migration 2, this rlwd knows 1: run the newer"
     ):
-        Store(path, {"one": [FIRST]})
+        SqliteStore(path, {"one": [FIRST]})
 
 
 def test_a_migration_that_fails_leaves_the_old_state(tmp_path: Path) -> None:
     """Statements of a failing script are taken back with the number, the tables before it stay."""
     path = tmp_path / "rlwd.db"
-    Store(path, {"one": [FIRST]}).close()
+    SqliteStore(path, {"one": [FIRST]}).close()
     broken = "CREATE TABLE b (z INTEGER); CREATE TABLE a (x INTEGER)"
     with pytest.raises(sqlite3.OperationalError, match="table a already exists"):
-        Store(path, {"one": [FIRST, broken]})
-    store = Store(path, {"one": [FIRST]})
+        SqliteStore(path, {"one": [FIRST, broken]})
+    store = SqliteStore(path, {"one": [FIRST]})
     with store.reading() as view:
         assert view.execute("SELECT COUNT(*) FROM migrations").fetchone() == (1,)
         with pytest.raises(sqlite3.OperationalError, match="no such table: b"):
@@ -61,12 +62,12 @@ def test_a_migration_that_fails_leaves_the_old_state(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path) -> SqliteStore:
     """A database with one table."""
-    return Store(tmp_path / "rlwd.db", {"one": [FIRST]})
+    return SqliteStore(tmp_path / "rlwd.db", {"one": [FIRST]})
 
 
-def test_what_was_not_committed_leaves_no_trace(store: Store) -> None:
+def test_what_was_not_committed_leaves_no_trace(store: SqliteStore) -> None:
     """An error in the block takes back all of it, and the next transaction works."""
     with pytest.raises(RuntimeError, match="crash"), store.transaction() as tx:  # noqa: PT012
         tx.execute("INSERT INTO a VALUES (1)")
@@ -77,7 +78,7 @@ def test_what_was_not_committed_leaves_no_trace(store: Store) -> None:
     assert count(store) == 1
 
 
-def test_a_view_is_of_one_moment_and_cannot_write(store: Store) -> None:
+def test_a_view_is_of_one_moment_and_cannot_write(store: SqliteStore) -> None:
     """A reader sees what was committed when it began, neither waits nor changes anything."""
     with store.reading() as view, store.transaction() as tx:
         assert view.execute("SELECT COUNT(*) FROM a").fetchone() == (0,)
@@ -90,18 +91,18 @@ def test_a_view_is_of_one_moment_and_cannot_write(store: Store) -> None:
 
 def test_a_folder_with_odd_characters_is_read_too(tmp_path: Path) -> None:
     """A path is no address: `?`, `#` and `%` in it mean themselves."""
-    store = Store(tmp_path / "50%?mode=x#y" / "rlwd.db", {"one": [FIRST]})
+    store = SqliteStore(tmp_path / "50%?mode=x#y" / "rlwd.db", {"one": [FIRST]})
     assert count(store) == 0
 
 
-def test_what_is_committed_survives_a_crash(store: Store) -> None:
+def test_what_is_committed_survives_a_crash(store: SqliteStore) -> None:
     """WAL with synchronous=FULL, so that a commit is on the disk when it returns."""
     with store.transaction() as tx:
         assert tx.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert tx.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_threads_take_turns(store: Store) -> None:
+def test_threads_take_turns(store: SqliteStore) -> None:
     """Many threads on one store lose nothing: each read and write is one turn."""
 
     def add() -> None:
@@ -122,8 +123,8 @@ def test_threads_take_turns(store: Store) -> None:
 ADD = """
 import sys
 from pathlib import Path
-from rlwd.streams.state.sqlite import Store
-store = Store(Path(sys.argv[1]), {"one": [sys.argv[2]]})
+from rlwd.streams.state.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), {"one": [sys.argv[2]]})
 print("open", flush=True)
 sys.stdin.readline()
 for _ in range(25):
@@ -135,8 +136,8 @@ for _ in range(25):
 CRASH = """
 import sys
 from pathlib import Path
-from rlwd.streams.state.sqlite import Store
-store = Store(Path(sys.argv[1]), {"one": [sys.argv[2]]})
+from rlwd.streams.state.sqlite import SqliteStore
+store = SqliteStore(Path(sys.argv[1]), {"one": [sys.argv[2]]})
 with store.transaction() as tx:
     tx.execute("INSERT INTO a VALUES (1)")
     print("open", flush=True)
@@ -158,7 +159,7 @@ def test_processes_take_turns(tmp_path: Path) -> None:
     for process in both:
         process.communicate("go\n", timeout=60)
     assert [process.returncode for process in both] == [0, 0]
-    store = Store(path, {"one": [FIRST]})
+    store = SqliteStore(path, {"one": [FIRST]})
     with store.reading() as view:
         assert view.execute("SELECT MAX(x), COUNT(DISTINCT x) FROM a").fetchone() == (50, 50)
     store.close()
@@ -174,7 +175,7 @@ def test_a_killed_process_leaves_no_half_transaction(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
         process.kill()
-    store = Store(path, {"one": [FIRST]}, busy_seconds=1.0)
+    store = SqliteStore(path, {"one": [FIRST]}, busy_seconds=1.0)
     assert count(store) == 0
     with store.transaction() as tx:
         tx.execute("INSERT INTO a VALUES (2)")

@@ -1,0 +1,35 @@
+"""Store: the state database as all folders know it, whichever server holds it."""
+
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from .transaction import Transaction
+
+
+class Store(Protocol):
+    """A state database: what a transaction committed survives a crash.
+
+    Each folder owns its tables: it brings their migrations, and functions that take a
+    `Transaction`. A store may be used from several threads.
+    """
+
+    @property
+    def name(self) -> str:
+        """What to call this database in a message; it holds no password."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[Transaction]:
+        """Yield a transaction that commits at the end of the block, or leaves no trace.
+
+        Transactions of one store take turns and do not nest. Raises ConnectionError where a server
+        is away.
+        """
+        ...
+
+    def reading(self) -> AbstractContextManager[Transaction]:
+        """Yield a consistent view, which no writer has to wait for."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the database."""
+        ...
