@@ -44,12 +44,13 @@ def run(
     ] = None,
 ) -> None:
     """Run the daemon: consume, join, score, learn, let out."""
+    from ..streams.logs import log_to_stderr
     from .config import load_config
-    from .logs import log_to_stderr
+
+    loaded = load_config(config)
+    log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
     from .wire import build_daemon, build_ingest
 
-    log_to_stderr()
-    loaded = load_config(config)
     if role is Role.INGEST:
         build_ingest(loaded, member=member, port=port).run()
     else:
@@ -59,19 +60,23 @@ def run(
 @app.command()
 def gateway(config: ConfigFile = Path("rlwd.toml")) -> None:
     """Run a gateway: an OpenAI-compatible proxy in front of the engines."""
+    from ..streams.logs import log_to_stderr
     from .config import load_config
+
+    loaded = load_config(config)
+    log_to_stderr("gateway", loaded.log_level)
     from .gateway.app import run_gateway
-    from .logs import log_to_stderr
     from .wire import event_sink
 
-    log_to_stderr()
-    loaded = load_config(config)
     run_gateway(loaded.gateway, lambda: event_sink(loaded))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def engine(context: typer.Context) -> None:
     """Run the embedded engine: --model FOLDER --port N [--host H] [--threads N]."""
+    from ..streams.logs import log_to_stderr
+
+    log_to_stderr("engine")
     from ..ops.embedded.main import main as serve
 
     serve(context.args)

@@ -83,6 +83,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     the manifests stay."""
     look_seconds: float = 10.0
     """Time between two looks at a rollout."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Least level that is logged; the environment variable RLWD_LOG_LEVEL wins over it."""
     stream: StreamSettings = StreamSettings()
     """Where events come from."""
     batch: BatchSettings = BatchSettings()

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("kernels",),
+    ("kernels", "streams/logs"),
     ("streams/events", "streams/state"),
     ("streams/log",),
     ("streams/join",),
@@ -32,7 +32,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/statistics",),
     ("ops/rollout",),
     ("ops/tracking",),
-    ("daemon/logs", "daemon/spool", "daemon/status"),
+    ("daemon/spool", "daemon/status"),
     ("daemon/gateway",),
     ("daemon/config",),
     ("daemon/control",),

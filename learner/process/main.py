@@ -9,7 +9,6 @@ another learner holds the folder, 3 where the daemon's pipe closed, 4 where a la
 """
 
 import argparse
-import logging
 import os
 import queue
 import signal
@@ -19,7 +18,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
+import structlog
 
+from ...streams.logs import log_to_stderr
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
 from ..settings import LearnerProcessSettings
@@ -27,7 +28,7 @@ from .protocol import Asking, Command, LearnerReady, Report, decode_command, enc
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class FolderLocked(RuntimeError):
@@ -55,7 +56,7 @@ def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
         try:
             commands.put(decode_command(line))
         except (msgspec.ValidationError, msgspec.DecodeError) as problem:
-            log.error("not a command: %r: %s", line[:200], problem)
+            log.error("not_a_command", line=repr(line[:200]), problem=str(problem))
             os._exit(UNUSABLE)
     os._exit(ORPHANED)
 
@@ -84,7 +85,7 @@ def main() -> int:
         prog="rlwd.learner.process.main", description="The learner's process"
     )
     parser.add_argument("--settings", type=Path, required=True, help="ChildSettings as JSON")
-    logging.basicConfig(level=logging.INFO, format="learner %(levelname)s %(message)s")
+    log_to_stderr("learner")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C goes to the daemon, which ends us in order
@@ -96,10 +97,13 @@ def main() -> int:
         settings = msgspec.json.decode(path.read_bytes(), type=LearnerProcessSettings)
         held = lock_folder(Path(settings.folder))
     except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
-        log.error("%s: %s", path, problem)
+        log.error("settings_unusable", path=str(path), problem=str(problem))
         return UNUSABLE
     if (epoch := read_epoch(Path(settings.folder))) > settings.lease_epoch:
-        log.error("EPOCH is %d, this learner's lease %d", epoch, settings.lease_epoch)
+        log.error(
+            "later_lease_rules",
+            problem=f"EPOCH is {epoch}, this learner's lease {settings.lease_epoch}",
+        )
         return OUTDATED
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
     threading.Thread(target=watch, args=(sys.stdin.buffer, commands), daemon=True).start()
@@ -111,10 +115,10 @@ def main() -> int:
     try:
         serve(settings, commands, out)
     except StaleEpoch as problem:
-        log.error("%s", problem)
+        log.error("later_lease_rules", problem=str(problem))
         return OUTDATED
     except ValueError as problem:
-        log.error("%s", problem)
+        log.error("unusable", problem=str(problem))
         return UNUSABLE
     finally:
         held.close()
@@ -125,9 +129,8 @@ def _end() -> None:
     try:
         code = main()
     except Exception:
-        log.exception("the learner ends")
+        log.exception("process_ends")
         code = 1
-    logging.shutdown()
     # Not sys.exit: the thread that waits for the pipe would abort the interpreter's own ending.
     os._exit(code)
 

@@ -1,11 +1,11 @@
 """Worker: carries out the daemon's commands on a learner and its checkpoint folder."""
 
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import structlog
 import torch
 
 from ..candidate import Manifest
@@ -34,7 +34,7 @@ from .protocol import (
     StepsDone,
 )
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Worker:

@@ -17,6 +17,7 @@ KEYS = [
     "retention_days",
     "keep_checkpoints",
     "look_seconds",
+    "log_level",
     "stream.kind",
     "stream.generations",
     "stream.feedback",
