@@ -13,9 +13,9 @@ from ..learner.settings import LearnerSettings
 from ..ops.rollout.settings import RolloutSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
-from ..streams.log.kafka_source import KafkaSettings
+from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
-from .gateway.app import GatewaySettings
+from .gateway.settings import GatewaySettings
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

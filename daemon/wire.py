@@ -7,28 +7,24 @@ from pathlib import Path
 import msgspec
 
 from ..learner.checkpoint.epoch import write_epoch
-from ..learner.ledger import checkpoints_table, seal
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
 from ..ops.flags.flag_file import named_in
-from ..ops.rollout import candidates_table
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import look_reporter, rollout_reporter
 from ..rewards.scorer import Scorer
-from ..rewards.spec import Spec, load_spec
+from ..rewards.spec import reward_spec
 from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
 from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ..streams.log.kafka_source import KafkaSink, KafkaSource
 from ..streams.log.oversize_sink import OversizeSink
 from ..streams.log.ports import EventSink, EventSource, Resume
-from ..streams.open import open_store
-from ..streams.state import lease
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .config import Config
@@ -40,32 +36,7 @@ from .control.training import Training
 from .status.metrics import Metrics
 from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
-
-DEFAULT_SPEC = Path(__file__).parents[1] / "rewards" / "default.toml"
-
-
-def reward_spec(path: str) -> Spec:
-    """Read the reward spec, or the built-in one where no path is given."""
-    return load_spec(Path(path) if path else DEFAULT_SPEC)
-
-
-def state_store(config: Config) -> Store:
-    """Open the state database with every folder's tables."""
-    return open_store(
-        config.state_database,
-        {
-            "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
-            "ops": candidates_table.MIGRATIONS,
-        },
-    )
-
-
-def existing_store(config: Config) -> Store:
-    """Open the state database of a daemon that has run; raises ValueError where none ever did."""
-    place = config.state_database
-    if isinstance(place, Path) and not place.exists():
-        raise ValueError(f"{place}: no state database; has `rlwd run` ever started here?")
-    return state_store(config)
+from .store import state_store
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:

@@ -55,6 +55,7 @@ PARTS: dict[str, PartValue] = {
 
 KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 DAY = 86400.0
+DEFAULT_SPEC = Path(__file__).parent / "default.toml"
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -174,6 +175,11 @@ def part_value(name: str) -> PartValue:
     raise ValueError(
         f"$.parts.{name}: no such part; known: {', '.join(PARTS)}, kept@SECONDS, outcome@NAME"
     )
+
+
+def reward_spec(path: str) -> Spec:
+    """Read the spec that a config names; the built-in one where it names none."""
+    return load_spec(Path(path) if path else DEFAULT_SPEC)
 
 
 def load_spec(path: Path) -> Spec:

@@ -35,7 +35,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/spool", "daemon/status"),
     ("daemon/gateway",),
     ("daemon/config",),
-    ("daemon/control",),
+    ("daemon/store", "daemon/control"),
     ("daemon/wire",),
     ("daemon/commands", "daemon/demo"),
     ("daemon/cli",),

@@ -3,7 +3,7 @@
 from ...streams.join.offsets import accept_gap
 from ...streams.log.ports import Partition
 from ..config import Config
-from ..wire import existing_store
+from ..store import existing_store
 
 
 def run_accept_gap(config: Config, partition: str, offset: int) -> None:

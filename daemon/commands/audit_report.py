@@ -8,7 +8,7 @@ from rich.table import Table
 
 from ...learner.checkpoint.folder import read_manifests
 from ..config import Config
-from ..wire import existing_store
+from ..store import existing_store
 from .audit import Audit, audit
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from ...ops.flags.flag_file import read_flags
+from ...rewards.spec import reward_spec
 from ..config import Config
-from ..wire import reward_spec
 from .doctor_finding import Finding, fail, ok, warn
 
 FREE_BYTES = 1 << 30

@@ -11,7 +11,7 @@ import httpx
 from kafka.admin import KafkaAdminClient
 
 from ...ops.engine.http_engine import HttpEngine, told
-from ...streams.log.kafka_settings import connecting
+from ...streams.log.kafka_topics import connecting
 from ...streams.state.lease import read_holder
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn

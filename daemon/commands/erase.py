@@ -18,7 +18,7 @@ from ...ops.rollout import champions_table
 from ...streams.join.erasure import ErasureCounts, erase
 from ...streams.state.store import Store
 from ..config import Config
-from ..wire import existing_store
+from ..store import existing_store
 
 
 class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ import orjson
 from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..wire import existing_store
+from ..store import existing_store
 
 
 def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any]:

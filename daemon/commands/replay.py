@@ -15,6 +15,7 @@ import orjson
 from rich.console import Console
 
 from ...rewards.scorer import Scorer
+from ...rewards.spec import reward_spec
 from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
 from ...streams.join import episodes_table, offsets
 from ...streams.join.ingest import Ingest
@@ -26,7 +27,6 @@ from ...streams.open import open_store
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ...streams.traces.formats import read_chat, read_copilot, read_events
-from ..wire import reward_spec
 
 GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
 POLICY = "replay"

@@ -16,7 +16,7 @@ from ...streams.state.lease import keep_daemon_waiting, read_holder
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..wire import existing_store
+from ..store import existing_store
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 FLAG_SECONDS = 15.0

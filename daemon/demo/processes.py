@@ -16,7 +16,8 @@ from ...ops.servers.embedded_server import EmbeddedServer
 from ...ops.servers.mlflow_server import MlflowServer
 from ...ops.servers.process import LOOPBACK, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
-from ...streams.log.kafka_settings import KafkaSettings, create_topics
+from ...streams.log.kafka_settings import KafkaSettings
+from ...streams.log.kafka_topics import create_topics
 from ..config import StreamSettings
 from .task import pretraining_pairs
 

@@ -13,7 +13,7 @@ import orjson
 from rich.console import Console
 
 from ..config import load_config
-from ..wire import state_store
+from ..store import state_store
 from .crowd import Crowd
 from .curve import draw_curve
 from .live_view import LiveView, Phase

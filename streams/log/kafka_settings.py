@@ -1,15 +1,12 @@
-"""KafkaSettings: how to reach Kafka; and what source and sink share of it."""
+"""KafkaSettings: how to reach Kafka. Importable without its client."""
 
 import contextlib
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
-from kafka import errors as failures
-from kafka.admin import KafkaAdminClient
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -78,30 +75,3 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             "reconnect_backoff_max_ms": 1000,
             **security,
         }
-
-
-def create_topics(
-    settings: KafkaSettings, names: Iterable[str], *, partitions: int = 4, replication: int = 1
-) -> None:
-    """Create topics; those that exist stay as they are. Raises ConnectionError."""
-    with connecting(settings):
-        admin = KafkaAdminClient(**settings.connection())
-        try:
-            shape = {"num_partitions": partitions, "replication_factor": replication}
-            wanted = {name: shape for name in set(names) - set(admin.list_topics())}
-            if wanted:
-                with contextlib.suppress(failures.TopicAlreadyExistsError):
-                    admin.create_topics(wanted, wait_for_metadata=True)
-        finally:
-            admin.close()
-
-
-@contextlib.contextmanager
-def connecting(settings: KafkaSettings) -> Iterator[None]:
-    """Turn what the client raises where it cannot get through into ConnectionError."""
-    try:
-        yield
-    except failures.RetriableError as problem:
-        raise ConnectionError(
-            f"kafka at {', '.join(settings.bootstrap_servers)}: {problem or type(problem).__name__}"
-        ) from problem

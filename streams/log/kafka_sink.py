@@ -9,7 +9,8 @@ from typing import Any
 from kafka import KafkaProducer
 from kafka import errors as failures
 
-from .kafka_settings import KafkaSettings, connecting
+from .kafka_settings import KafkaSettings
+from .kafka_topics import connecting
 
 _Queued = tuple[str, bytes, bytes]
 

@@ -20,8 +20,9 @@ from kafka.structs import OffsetAndMetadata
 
 from .kafka_end_offsets import Ends
 from .kafka_group import Listener, Membership, open_consumer
-from .kafka_settings import KafkaSettings, connecting, create_topics
+from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
+from .kafka_topics import connecting, create_topics
 from .ports import OffsetOutOfRange, Partition, ReadPosition, Record, Resume
 
 __all__ = ["KafkaSettings", "KafkaSink", "KafkaSource", "create_topics"]

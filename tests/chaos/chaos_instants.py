@@ -17,7 +17,7 @@ from kafka_server import KafkaServer
 from rlwd.daemon.config import StreamSettings, load_config
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.demo.processes import DemoProcesses
-from rlwd.daemon.wire import state_store
+from rlwd.daemon.store import state_store
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink

@@ -10,9 +10,11 @@ import msgspec
 from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.config import Config
 from rlwd.daemon.demo.crowd import CrowdResults
-from rlwd.daemon.wire import joiner, reward_spec, state_store
+from rlwd.daemon.store import state_store
+from rlwd.daemon.wire import joiner
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec import reward_spec
 from rlwd.streams.join import episodes_table
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.read_to_end import read_to_end

@@ -27,9 +27,9 @@ from mutation import (
 )
 
 from rlwd.daemon.commands.audit import audit
-from rlwd.daemon.wire import reward_spec
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec import reward_spec
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource

@@ -20,7 +20,8 @@ from places_by_hand import new_schema
 
 from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.config import Config, load_config
-from rlwd.daemon.wire import build_ingest, event_sink, state_store
+from rlwd.daemon.store import state_store
+from rlwd.daemon.wire import build_ingest, event_sink
 from rlwd.ops.servers.process import LOOPBACK, Server, free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
