@@ -29,7 +29,7 @@ from rlwd.streams.state.sqlite import SqliteStore
 OTHER = """
 import sys, time
 from pathlib import Path
-from rlwd.daemon import lease
+from rlwd.streams.state import lease
 from rlwd.streams.state.sqlite import SqliteStore
 store = SqliteStore(Path(sys.argv[1]), {"daemon": lease.MIGRATIONS})
 print(lease.take_lease(store, "policy", time.time()).epoch, flush=True)

@@ -142,7 +142,7 @@ def test_columns_keep_what_they_are_given(open_at: Open) -> None:
 
 ADD = """
 import sys
-from rlwd.streams.join.ingest import open_store
+from rlwd.streams.open import open_store
 store = open_store(sys.argv[1], {"one": [sys.argv[2]]})
 print("open", flush=True)
 sys.stdin.readline()
