@@ -12,8 +12,11 @@ from ..learner.settings import LearnerProcessSettings
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
+from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
 from ..ops.rollout.controller import RolloutController
+from ..ops.rollout.gate_run import GateRun
+from ..ops.rollout.move_log import MoveLog
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import look_reporter, rollout_reporter
@@ -169,7 +172,7 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
     controller = RolloutController(config.policy, config.rollout)
     with store.reading() as view:
         # After a restart a rollback waits for no engine that is away: what was named was loaded.
-        confirmed = controller.confirmed(view)
+        confirmed = intents_table.confirmed(view, controller.policy)
     fleet = Fleet(
         engines(config),
         config.policy,
@@ -181,11 +184,11 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         config.policy,
         controller,
         fleet,
-        config.gate,
+        GateRun(fleet, config.gate),
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
-        moved=rollout_reporter(mirror, store, controller),
+        moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
     )
 

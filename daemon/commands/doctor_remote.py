@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from kafka.admin import KafkaAdminClient
 
-from ...ops.engine.http_engine import HttpEngine, told
+from ...ops.engine.http_engine import HttpEngine, error_of
 from ...streams.log.kafka_topics import connecting
 from ...streams.state.lease import read_holder
 from ..config import Config
@@ -124,7 +124,7 @@ def _processed(what: str, http: httpx.Client, model: str) -> Finding:
         body = {"model": model, "prompt": "a", "max_tokens": 1, "logprobs": 1}
         answer = http.post("/v1/completions", json={**body, "temperature": temperature})
         if answer.status_code != 200:
-            return warn(what, f"gave no log-probabilities: {told(answer)}", "see its log")
+            return warn(what, f"gave no log-probabilities: {error_of(answer)}", "see its log")
         top = answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
         likeliest.append(max(top.values()))
     if abs(likeliest[0] - likeliest[1]) > CHANGED:

@@ -42,7 +42,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
         found = erase(tx, config.policy, user_hash, now, config.data_path)
         forgotten = forget_batches(tx, config.policy, found.batches)
         waiting = still_sealed(tx, config.policy, found.batches)
-        champion = champions_table.champion(tx, config.policy)
+        champion = champions_table.find_champion(tx, config.policy)
     # Not only what was forgotten now: a crash may have come between table and file before.
     for batch_id in set(found.batches) - set(waiting):
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)

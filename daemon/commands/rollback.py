@@ -8,9 +8,9 @@ flag file is written from here, because users must not wait for one.
 import time
 from dataclasses import dataclass
 
-from ...ops.rollout import champions_table
+from ...ops.rollout import champions_table, rollouts_table
 from ...ops.rollout.controller import RolloutController
-from ...ops.rollout.publish_flags import project
+from ...ops.rollout.publish_flags import is_current, publish_flags
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.lease import keep_daemon_waiting, read_holder
 from ...streams.state.store import Store
@@ -49,11 +49,11 @@ def take_back(
     with store.transaction() as tx:
         keep_daemon_waiting(tx, config.policy)
         version = _named(tx, controller, what)
-        if version == controller.champion(tx).version:
+        if version == champions_table.champion(tx, controller.policy).version:
             controller.rollback(tx, reason, time.time())
         else:
             controller.refuse(tx, reason, time.time())
-        champion = controller.champion(tx)
+        champion = champions_table.champion(tx, controller.policy)
     crash_here(CrashPoint.TAKEN_BACK)
     flagged, by = _flag(config, store, controller, flag_seconds)
     return RollbackReport(version=version, champion=champion.version, flagged=flagged, by=by)
@@ -73,7 +73,8 @@ def run_rollback(config: Config, what: str, reason: str) -> int:
 
 
 def _named(tx: Transaction, controller: RolloutController, what: str) -> str:
-    champion, current = champions_table.champion(tx, controller.policy), controller.current(tx)
+    champion = champions_table.find_champion(tx, controller.policy)
+    current = rollouts_table.current(tx, controller.policy)
     if champion is None:
         raise ValueError(f"{what}: nothing was ever served; the daemon has not made v0 yet")
     under_way = "" if current is None else current.version
@@ -93,12 +94,12 @@ def _flag(
     with store.reading() as view:
         holder = read_holder(view, config.policy, time.time())
     if holder is None or not holder.alive:
-        project(store, controller, config.flags_path, time.time())
+        publish_flags(store, config.policy, config.rollout, config.flags_path, time.time())
         return True, "this command, because no daemon lives"
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         with store.reading() as view:
-            if controller.flag_is_current(view):
+            if is_current(view, controller.policy, controller.settings):
                 return True, f"the daemon, process {holder.pid} on {holder.host}"
         time.sleep(0.1)
     return False, f"the daemon, process {holder.pid} on {holder.host},"

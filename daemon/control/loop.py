@@ -187,7 +187,7 @@ class Daemon:
             "learner": self.training.state,
             "learner_up": self.training.child.alive,
             "learner_pid": self.training.child.pid,
-            "rollout": self.release.stage,
+            "rollout": self.release.moves.stage,
             "champion": self._champion,
             "epoch": self.lease.epoch,
             "delivered": self.ingest.delivered,

@@ -47,19 +47,19 @@ class HttpEngine:
             return
         if held is not None:
             raise ValueError(f"{self.url}: {name} is loaded already, from {held}, not {wanted}")
-        raise ValueError(f"{self.url}: {name} from {wanted} was refused: {told(answer)}")
+        raise ValueError(f"{self.url}: {name} from {wanted} was refused: {error_of(answer)}")
 
     def unload(self, name: str) -> None:
         """Forget an adapter; see Engine.unload."""
         answer = self._ask("POST", "/v1/unload_lora_adapter", {"lora_name": name})
         if answer.status_code not in (200, 404):
-            raise ValueError(f"{self.url}: {name} was not unloaded: {told(answer)}")
+            raise ValueError(f"{self.url}: {name} was not unloaded: {error_of(answer)}")
 
     def loaded(self) -> dict[str, str]:
         """Return adapter name to path; base models have no parent and are left out."""
         answer = self._ask("GET", "/v1/models")
         if answer.status_code != 200:
-            raise ConnectionError(f"{self.url}: /v1/models: {told(answer)}")
+            raise ConnectionError(f"{self.url}: /v1/models: {error_of(answer)}")
         return {one["id"]: one["root"] for one in answer.json()["data"] if one.get("parent")}
 
     def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
@@ -73,7 +73,7 @@ class HttpEngine:
         }
         answer = self._ask("POST", "/v1/completions", body)
         if answer.status_code != 200:
-            raise ValueError(f"{self.url}: {name} was not scored: {told(answer)}")
+            raise ValueError(f"{self.url}: {name} was not scored: {error_of(answer)}")
         try:
             entries = answer.json()["choices"][0]["prompt_logprobs"][1:]
             scored = tuple(
@@ -118,7 +118,7 @@ class HttpEngine:
         raise AssertionError("not reached")
 
 
-def told(answer: httpx.Response) -> str:
+def error_of(answer: httpx.Response) -> str:
     """Return status and message of an error answer."""
     try:
         message = answer.json()["error"]["message"]

@@ -1,4 +1,4 @@
-"""Variant: which weights a request is served by, and the hash that decides it.
+"""Assignment: which weights a request is served by, and the hash that decides it.
 
 Who gets what is our hash and not a flag provider's: flagd's own `fractional` changed twice in 2026
 and differs between languages, so an upgrade would reshuffle people in mid-experiment. The flag only

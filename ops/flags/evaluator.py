@@ -1,13 +1,13 @@
 """FlagEvaluator: asks the flag who gets what, through OpenFeature, and reloads the file by content."""
 
 import itertools
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
+import structlog
 from openfeature import api
 from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
@@ -18,7 +18,7 @@ from openfeature.provider.metadata import Metadata
 from .assignment import Assignment, ServedVersion, Variant, bucket
 from .flag_file import FlagState, VariantValue, to_state
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 _DOMAINS = itertools.count()
 
@@ -28,10 +28,10 @@ class FlagsUnavailable(RuntimeError):
 
 
 class FlagProvider(AbstractProvider):  # type: ignore[misc]
-    """OpenFeature provider over flagd's own rules engine, fed by us.
+    """OpenFeature provider over flagd's own rules engine, which is given the file's content here.
 
     flagd's file mode reloads where the modification time grows: a file that was restored with its
-    old time, or removed and put back, is never seen again. This one is told the content.
+    old time, or removed and put back, is never seen again.
     """
 
     def __init__(self) -> None:
@@ -85,9 +85,9 @@ class FlagProvider(AbstractProvider):  # type: ignore[misc]
 class FlagEvaluator:
     """Assigns users to variants by the flag file.
 
-    Reads the file at most once in `reload_seconds` and compares bytes, so nothing that happens to
-    its times can hide a change. A bad or missing file leaves the rules as they were, is counted,
-    and is said once. One thread at a time.
+    It reads the file at most once in `reload_seconds` and compares bytes, so nothing that happens
+    to the file's times can hide a change. A bad or missing file leaves the rules as they were, is
+    counted, and is logged once. Not thread-safe.
     """
 
     def __init__(self, path: Path, *, reload_seconds: float = 0.15) -> None:
@@ -139,8 +139,8 @@ class FlagEvaluator:
         if problem != self.problem:
             self.bad_reads += 1
             self.problem = problem
-            kept = "nothing" if self.state is None else f"generation {self.state.generation}"
-            log.warning("flags: %s; still serving by %s", problem, kept)
+            kept = None if self.state is None else self.state.generation
+            log.warning("flag_file_refused", problem=problem, serving_generation=kept)
 
     def evaluate(self, user_hash: str, now: float) -> Assignment:
         """Return what this user is served by; `now` is a monotonic clock's.

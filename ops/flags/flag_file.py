@@ -1,4 +1,4 @@
-"""Flags: the flag file of one policy, which the store decides and this only projects (CONTRACTS 22).
+"""Flag file: what the store decided of one policy, as a file for gateways (CONTRACTS 22).
 
 The file is flagd's format, so that any flagd provider, in any language, reads it unmodified. flagd
 itself accepts rules that name no variant and numbers that it then ignores (measured); here nothing

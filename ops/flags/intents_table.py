@@ -1,7 +1,4 @@
-"""Intents: what the flag file is to say; the store decides and the file only projects (CONTRACTS 22).
-
-Commit the intent, write the file, read it back, confirm.
-"""
+"""Intents: the table of what the flag file is to say, and whether it was seen to (CONTRACTS 22)."""
 
 import msgspec
 

@@ -1,7 +1,7 @@
-"""Candidates: the tables of releases, and the functions on versions and quarantined digests.
+"""Candidates: the schema of all release tables, and the functions on versions and quarantine.
 
-The other rooms of these tables: `reigns` (who was champion), `intents` (what the flag file is to
-say), `rollout_controller` (rollouts, and what the learner owes).
+The functions on the other tables are in `champions_table`, `rollouts_table` (with the learner's
+returns) and, under `ops/flags`, `intents_table`.
 """
 
 from collections.abc import Iterable
@@ -70,6 +70,7 @@ MIGRATIONS: tuple[str, ...] = (
     )
     """,
     "ALTER TABLE candidates ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE reigns RENAME TO champions",
 )
 
 WAITING = ""
@@ -112,12 +113,19 @@ def find(tx: Transaction, policy: str, version: str) -> Candidate:
     return _decode(row[0])
 
 
-def first(tx: Transaction, policy: str) -> Candidate | None:
-    """Return v0, the frozen version, or None before it was added."""
+def find_anchor(tx: Transaction, policy: str) -> Candidate | None:
+    """Return v0, the frozen version; None before it was added."""
     row = tx.execute(
         "SELECT record FROM candidates WHERE policy = ? AND sequence = 0", (policy,)
     ).fetchone()
     return None if row is None else _decode(row[0])
+
+
+def anchor(tx: Transaction, policy: str) -> Candidate:
+    """Return v0, the frozen version, which must be registered."""
+    found = find_anchor(tx, policy)
+    assert found is not None, f"{policy}: v0 was never registered"
+    return found
 
 
 def waiting(tx: Transaction, policy: str) -> list[Candidate]:
@@ -140,7 +148,7 @@ def outcome(tx: Transaction, policy: str, version: str) -> tuple[str, str]:
 
 
 def mark_pruned(tx: Transaction, policy: str, sequences: Iterable[int]) -> None:
-    """Write down that the weights of these checkpoints are given up: nobody may go back to them."""
+    """Write down that the weights of these checkpoints are deleted: no rollback may choose them."""
     tx.executemany(
         "UPDATE candidates SET pruned = 1 WHERE policy = ? AND sequence = ?",
         [(policy, sequence) for sequence in sequences],
@@ -148,7 +156,7 @@ def mark_pruned(tx: Transaction, policy: str, sequences: Iterable[int]) -> None:
 
 
 def pruned(tx: Transaction, policy: str) -> set[str]:
-    """Return the versions whose weights were given up."""
+    """Return the versions whose weights were deleted."""
     rows = tx.execute(
         "SELECT version FROM candidates WHERE policy = ? AND pruned = 1", (policy,)
     ).fetchall()

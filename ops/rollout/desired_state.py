@@ -1,4 +1,4 @@
-"""Projection: what the tables of a release say must be true of flag file and engines."""
+"""Desired state: what the tables of a release say must be true of flag file, engines and disk."""
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
@@ -7,6 +7,11 @@ from ..flags.assignment import BUCKETS, ServedVersion, Shares
 from ..flags.flag_file import FlagState
 from . import candidates_table, champions_table, rollouts_table
 from .settings import RolloutSettings
+
+LOADED_ROLLOUTS = 8
+"""So many of the last rollouts may have a version that is still loaded."""
+ROLLBACKS_KEPT = 8
+"""So many rollbacks one after another find weights to go back to; then comes v0."""
 
 
 def should_be_loaded(
@@ -18,15 +23,31 @@ def should_be_loaded(
     users a moment ago, for requests under way.
     """
     named = [
-        champions_table.champion(tx, policy),
+        champions_table.find_champion(tx, policy),
         champions_table.previous(tx, policy),
-        candidates_table.first(tx, policy),
+        candidates_table.find_anchor(tx, policy),
     ]
-    for rollout in rollouts_table.history(tx, policy, limit=8):
+    for rollout in rollouts_table.history(tx, policy, limit=LOADED_ROLLOUTS):
         lingers = now < rollout.entered_at + settings.linger_seconds
         if not rollout.ended or (lingers and rollout.has_served):
             named.append(candidates_table.find(tx, policy, rollout.version))
     return {candidate.version: candidate for candidate in named if candidate is not None}
+
+
+def kept_checkpoints(
+    tx: Transaction, policy: str, settings: RolloutSettings, now: float
+) -> set[int]:
+    """Return the checkpoints that something still names: retention keeps them whole.
+
+    Named are what should be loaded, what waits, the champions of rollbacks one after another, and
+    the checkpoint that the learner has to go back to (CONTRACTS 20).
+    """
+    named = {candidate.version: candidate for candidate in candidates_table.waiting(tx, policy)}
+    named |= should_be_loaded(tx, policy, settings, now)
+    for version in champions_table.rollback_targets(tx, policy, ROLLBACKS_KEPT):
+        named[version] = candidates_table.find(tx, policy, version)
+    owed = rollouts_table.must_return(tx, policy)
+    return {one.sequence for one in named.values()} | ({owed.to_sequence} if owed else set())
 
 
 def flag_state(
@@ -37,9 +58,8 @@ def flag_state(
     The salt is the candidate's version, so that each experiment draws its users anew; between
     experiments it stays, so that the anchor keeps its users.
     """
-    champion, anchor = champions_table.champion(tx, policy), candidates_table.first(tx, policy)
-    assert champion is not None, f"{policy}: v0 was never registered"
-    assert anchor is not None, f"{policy}: v0 was never registered"
+    champion = champions_table.champion(tx, policy)
+    anchor = candidates_table.anchor(tx, policy)
     rollout, newest = rollouts_table.current(tx, policy), intents_table.newest(tx, policy)
     salt = champion.version if newest is None else newest[0].salt
     candidate, share = None, 0.0

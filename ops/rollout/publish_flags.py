@@ -1,4 +1,4 @@
-"""Flagging: the flag file is brought to say what the tables say (CONTRACTS 22).
+"""Publishing flags: the flag file is brought to say what the tables say (CONTRACTS 22).
 
 Commit the intent under a new generation, write the file, read it back, confirm. Every step can be
 repeated, by whichever process comes next: a crash in between leaves an intent, which is written
@@ -9,12 +9,21 @@ from pathlib import Path
 
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
+from ...streams.state.transaction import Transaction
+from ..flags import intents_table
 from ..flags.flag_file import FlagState, read_flags, to_document, write_flags
-from .controller import RolloutController
+from .desired_state import flag_state
+from .settings import RolloutSettings
 
 
-def project(
-    store: Store, controller: RolloutController, path: Path, now: float, *, always: bool = False
+def publish_flags(
+    store: Store,
+    policy: str,
+    settings: RolloutSettings,
+    path: Path,
+    now: float,
+    *,
+    always: bool = False,
 ) -> FlagState | None:
     """Write the flag file where the tables say other than it does; return what was written.
 
@@ -22,14 +31,33 @@ def project(
     been lost or changed since. v0 must be registered.
     """
     with store.transaction() as tx:
-        if not always and controller.flag_is_current(tx):
+        if not always and is_current(tx, policy, settings):
             return None
         on_disk = read_flags(path)
-        intent = controller.intend(tx, on_disk.generation if on_disk else 0, now)
+        intent = intend(tx, policy, settings, on_disk.generation if on_disk else 0, now)
     crash_here(CrashPoint.INTENDED)
     with store.transaction() as tx:
         # Inside, because a daemon's transaction holds its lease: one that lost it writes no file.
         write_flags(path, to_document(intent))
         crash_here(CrashPoint.FLAGGED)
-        controller.confirm(tx, intent.generation, now)
+        intents_table.confirm(tx, policy, intent.generation, now)
     return intent
+
+
+def is_current(tx: Transaction, policy: str, settings: RolloutSettings) -> bool:
+    """Return whether the file was confirmed to say what it should."""
+    newest = intents_table.newest(tx, policy)
+    if newest is None or not newest[1]:
+        return False
+    return flag_state(tx, policy, settings, newest[0].generation) == newest[0]
+
+
+def intend(
+    tx: Transaction, policy: str, settings: RolloutSettings, file_generation: int, now: float
+) -> FlagState:
+    """Write down what the file is to say, under a generation above the file's and our own."""
+    newest = intents_table.newest(tx, policy)
+    known = 0 if newest is None else newest[0].generation
+    state = flag_state(tx, policy, settings, max(known, file_generation) + 1)
+    intents_table.intend(tx, state, now)
+    return state

@@ -1,4 +1,4 @@
-"""Stage: where a rollout is, how it came there, and what is known of it."""
+"""Rollout record: where a rollout is, how it came there, and what is known of it."""
 
 import enum
 
@@ -21,7 +21,7 @@ class Stage(enum.StrEnum):
 
 
 ENDED = frozenset({Stage.SETTLED, Stage.ROLLED_BACK, Stage.SUPERSEDED, Stage.QUARANTINED})
-"""Nothing follows these."""
+"""No move follows these."""
 
 
 class Move(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def ended(self) -> bool:
-        """True once nothing follows."""
+        """True once no move follows."""
         return self.stage in ENDED
 
     @property

@@ -1,10 +1,10 @@
-"""Rollout: the staged release of a candidate, as a pure function of what was seen and the time.
+"""State machine: the staged release of a candidate, as a pure function of what was seen and the time.
 
 offered -> gated -> canary (step by step) -> promoted -> settled
    |         |         |                        |
    |         |         +-- harm or breakage ----+--> rolled_back   (digest quarantined)
    +-- gate says FAIL ------------------------------> quarantined  (never served)
-   +---------+---------+-- out of time -------------> superseded   (by its child; not guilty)
+   +---------+---------+-- out of time -------------> superseded   (by its child; not blamed)
 """
 
 from collections.abc import Callable
@@ -65,7 +65,7 @@ def taken_back(rollout: Rollout, reason: str, now: float) -> Rollout:
 
 
 def superseded(rollout: Rollout, reason: str, now: float) -> Rollout:
-    """Return the rollout as ended without guilt, unless it has ended already."""
+    """Return the rollout as ended without blame, unless it has ended already."""
     return rollout if rollout.ended else _move(rollout, Stage.SUPERSEDED, now, reason)
 
 

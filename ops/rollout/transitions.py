@@ -1,4 +1,4 @@
-"""Aftermath: what follows in the tables when a rollout moves."""
+"""Transitions: what follows in the other tables when a rollout moves."""
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
@@ -7,7 +7,7 @@ from .record import Rollout, Stage
 from .rollouts_table import LearnerReturn
 
 
-def keep(
+def save_move(
     tx: Transaction, policy: str, before: Rollout | None, after: Rollout, now: float
 ) -> Rollout:
     """Save a rollout, and all that follows from its having moved; return it."""
@@ -28,18 +28,17 @@ def keep(
 
 
 def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: float) -> None:
-    """Give the throne back where the version had it; where it is guilty, cut off its line."""
+    """Replace the version where it was champion; where it was refused for cause, end its line."""
     version = candidates_table.find(tx, policy, rollout.version)
     if rollout.quarantine:
         candidates_table.quarantine(tx, policy, version, reason, now)
     champion = champions_table.champion(tx, policy)
     if champion == version:
-        champion = champions_table.previous(tx, policy)
-        assert champion is not None, f"{rollout.version} reigned first"
-        champions_table.set_champion(
-            tx, policy, champion.version, f"{rollout.version}: {reason}", now
-        )
-    assert champion is not None, f"{policy}: v0 was never registered"
+        previous = champions_table.previous(tx, policy)
+        assert previous is not None, f"{rollout.version} was the first champion"
+        why = f"{rollout.version}: {reason}"
+        champions_table.set_champion(tx, policy, previous.version, why, now)
+        champion = previous
     if not rollout.quarantine:
         return
     for child in candidates_table.waiting(tx, policy):

@@ -46,12 +46,12 @@ def judge(
     files found: wrong digest, NaN, wrong shape.
     """
     numbers = dict(_numbers(candidate, proofs))
-    guilty = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
+    faults = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
     held_out, outcome = _held_out(candidate, settings)
     if outcome is VerdictKind.FAIL:
-        guilty.append(held_out)
-    if guilty:
-        return Verdict(outcome=VerdictKind.FAIL, reasons=tuple(guilty), numbers=numbers)
+        faults.append(held_out)
+    if faults:
+        return Verdict(outcome=VerdictKind.FAIL, reasons=tuple(faults), numbers=numbers)
     missing = [
         f"{proof.url} does not serve it: {proof.reason}" for proof in proofs if not proof.served
     ]

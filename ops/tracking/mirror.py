@@ -231,18 +231,18 @@ class Mirror:
             points[:] = [point for point in points if point[0] != key]
 
     def _insist(self, registry: "ModelRegistry", operation: Callable[[], None]) -> None:
-        """Do it; where the server declines, look everything up anew, do it once more, let it go."""
-        from .mlflow_client import refused
+        """Run an operation; one that the server declines is run once more with nothing remembered."""
+        from .mlflow_client import MLFLOW_ERRORS, refused
 
         try:
             operation()
-        except Exception as error:
+        except MLFLOW_ERRORS as error:
             if not refused(error):
                 raise
             registry.forget()
             try:
                 operation()
-            except Exception as again:
+            except MLFLOW_ERRORS as again:
                 if not refused(again):
                     raise
                 self.refused += 1

@@ -1,4 +1,4 @@
-"""Registry: what we ask of MLflow, each call such that doing it twice equals doing it once.
+"""MLflow client: what we ask of MLflow, each call such that doing it twice equals doing it once.
 
 Only `MlflowClient` is used: the fluent interface keeps an active run per thread. One experiment per
 policy, one parent run per daemon life, one nested run per candidate; the registered model is the
@@ -13,6 +13,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException, RestException
+from requests.exceptions import RequestException
 
 from .outbox import PARENT, AliasEntry, CandidateEntry, Entry, OutcomeEntry
 
@@ -31,6 +32,10 @@ Point = tuple[str, float, int, int]
 
 class UnknownVersion(ValueError):
     """An alias or outcome names a version that was never mirrored."""
+
+
+MLFLOW_ERRORS = (MlflowException, RequestException, UnknownVersion)
+"""All that a call of `ModelRegistry` raises where MLflow is away or says no."""
 
 
 def refused(error: Exception) -> bool:

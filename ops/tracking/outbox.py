@@ -1,4 +1,4 @@
-"""Mirror spool: registry operations that MLflow has not confirmed yet, in a file that outlives us."""
+"""Outbox: the file of registry operations that MLflow has not confirmed yet."""
 
 import contextlib
 import threading
@@ -71,7 +71,7 @@ _LINE = msgspec.json.Decoder(_Line)
 
 
 class Outbox:
-    """Entries in order; each is appended before `append` returns and goes when `done` is told.
+    """Entries in order; each is appended before `append` returns and goes when `done` is called.
 
     A torn last line, from a kill in mid-write, is the one thing a kill may lose. Replaying an entry
     that MLflow has already is harmless. Where the disk refuses, entries live in memory only.

@@ -1,4 +1,4 @@
-"""Reporting: what of the loop is shown in MLflow. A mirror: it never decides and never blocks."""
+"""Reports: what MLflow is sent of checkpoints and rollouts."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
-from ..rollout.controller import RolloutController
+from ..rollout import candidates_table, champions_table
 from ..rollout.record import Rollout, Stage
 from .mirror import Mirror
 
@@ -40,9 +40,7 @@ def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> 
         mirror.outcome(manifest.version, "anchor", "the first version")
 
 
-def rollout_reporter(
-    mirror: Mirror, store: Store, controller: RolloutController
-) -> Callable[[Rollout], None]:
+def rollout_reporter(mirror: Mirror, store: Store, policy: str) -> Callable[[Rollout], None]:
     """Return what to call at each move of a rollout: it shows metrics, outcome and aliases."""
 
     def report(rollout: Rollout) -> None:
@@ -52,12 +50,12 @@ def rollout_reporter(
             why = rollout.trail[-1].reason if rollout.trail else ""
             mirror.outcome(rollout.version, str(rollout.stage), why)
         with store.reading() as view:
-            previous = controller.previous(view)
+            previous = champions_table.previous(view, policy)
             aliases = {
-                "champion": controller.champion(view).version,
+                "champion": champions_table.champion(view, policy).version,
                 "challenger": None if rollout.ended else rollout.version,
                 "previous": None if previous is None else previous.version,
-                "anchor": controller.anchor(view).version,
+                "anchor": candidates_table.anchor(view, policy).version,
             }
         if rollout.stage is Stage.PROMOTED:
             aliases["challenger"] = None

@@ -19,7 +19,8 @@ from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.store import state_store
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid
-from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.rollout.publish_flags import is_current
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink
 from rlwd.streams.state.crash_points import CrashPoint
 
@@ -98,10 +99,11 @@ def _take_back(house: DemoProcesses) -> int:
 def _is_undone(house: DemoProcesses) -> bool:
     """Return whether the learner came back and the flag file says what the tables say."""
     config = load_config(house.config)
-    controller = RolloutController(config.policy, config.rollout)
     store = state_store(config)
     with store.reading() as view:
-        undone = controller.must_return(view) is None and controller.flag_is_current(view)
+        undone = rollouts_table.must_return(view, config.policy) is None and is_current(
+            view, config.policy, config.rollout
+        )
     store.close()
     return undone
 

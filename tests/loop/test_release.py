@@ -22,7 +22,9 @@ from rlwd.learner.settings import DEMO, LearnerProcessSettings
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.gate_run import GateRun
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings
@@ -96,12 +98,13 @@ def shop(tmp_path: Path, tiny_policy: Path) -> Iterator[Shop]:
     ledger = open_daemon_ledger(tmp_path / "rlwd.db")
     fill(ledger, 16)
     server = EmbeddedServer(tiny_policy, tmp_path)
+    fleet = Fleet([HttpEngine(server.url)], POLICY, tolerance=0.05, submit=at_once)
     release = Release(
         ledger.store,
         POLICY,
         RolloutController(POLICY, RolloutSettings(gate_seconds=600.0)),
-        Fleet([HttpEngine(server.url)], POLICY, tolerance=0.05, submit=at_once),
-        GateSettings(),
+        fleet,
+        GateRun(fleet, GateSettings()),
         flags=tmp_path / "flags.json",
         checkpoints=tmp_path / "checkpoints",
         look_seconds=0.0,
@@ -142,8 +145,8 @@ def test_a_candidate_that_is_found_corrupt_never_reaches_a_server(shop: Shop) ->
     spoil(checkpoint_path(shop.checkpoints, head.sequence) / head.version)
     shop.release.step(2001.0)
     with shop.ledger.store.reading() as view:
-        (rollout,) = shop.release.controller.history(view)
-        assert shop.release.controller.must_return(view) is None
+        (rollout,) = rollouts_table.history(view, shop.release.controller.policy)
+        assert rollouts_table.must_return(view, shop.release.controller.policy) is None
     assert rollout.stage is Stage.SUPERSEDED
     assert "digest" in rollout.trail[-1].reason
     assert set(HttpEngine(shop.server.url).loaded()) == {v0.version}

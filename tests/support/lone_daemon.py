@@ -119,7 +119,7 @@ class Workshop:
 
     def say(self, count: int = BATCH) -> None:
         """Write so many answers of v0 to the log, each with what somebody did with it."""
-        ((version,),) = self.ask("SELECT version FROM reigns")
+        ((version,),) = self.ask("SELECT version FROM champions")
         sink, now = EmbeddedSink(self.config.log_path), time.time()
         for number in range(self.said, self.said + count):
             name = f"s{number}.g"

@@ -241,8 +241,8 @@ class LoopProcesses:
         return {version: msgspec.json.decode(record, type=Rollout) for version, record in rows}
 
     def promoted(self) -> list[str]:
-        """Return the versions that reign or reigned, v0 left out."""
-        return [row[0] for row in self.ask("SELECT version FROM reigns ORDER BY number")][1:]
+        """Return the versions that are or were champion, v0 left out."""
+        return [row[0] for row in self.ask("SELECT version FROM champions ORDER BY number")][1:]
 
     def serves_what_it_learned(self, crowd: Crowd) -> bool:
         """Return whether the latest answers come from a promoted version, as the champion."""

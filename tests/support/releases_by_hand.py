@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.fleet import FleetAnswers
-from rlwd.ops.rollout import transitions
+from rlwd.ops.rollout import rollouts_table, transitions
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Move, Stage
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
@@ -78,9 +78,9 @@ def promote(store: Store, controller: RolloutController, candidate: Candidate) -
     """Make a version the champion, its rollout settled, without people to judge it."""
     let_out(store, controller, candidate)
     with store.transaction() as tx:
-        before = controller.current(tx)
+        before = rollouts_table.current(tx, controller.policy)
         assert before is not None
         for stage in (Stage.PROMOTED, Stage.SETTLED):
             move = Move(stage=stage, step=0, at=2.0, reason="people liked it")
             after = msgspec.structs.replace(before, stage=stage, trail=(*before.trail, move))
-            before = transitions.keep(tx, controller.policy, before, after, 2.0)
+            before = transitions.save_move(tx, controller.policy, before, after, 2.0)

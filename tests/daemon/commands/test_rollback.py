@@ -10,6 +10,7 @@ from releases_by_hand import let_out, promote, register, version
 from rlwd.daemon.commands.rollback import run_rollback, take_back
 from rlwd.daemon.config import Config, load_config
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.streams.state.lease import take_lease
 from rlwd.streams.state.store import Store
@@ -36,7 +37,7 @@ class Deployment:
     @property
     def champion(self) -> str:
         with self.store.reading() as view:
-            return self.controller.champion(view).version
+            return champions_table.champion(view, self.controller.policy).version
 
 
 @pytest.fixture
@@ -58,8 +59,8 @@ def test_the_champion_is_taken_back_though_no_daemon_lives(deployment: Deploymen
     assert flags is not None
     assert flags.champion.version == deployment.champion == deployment.versions[0].version
     with deployment.store.reading() as view:
-        owed = deployment.controller.must_return(view)
-        banned = deployment.controller.quarantined(view)
+        owed = rollouts_table.must_return(view, deployment.controller.policy)
+        banned = candidates_table.quarantined(view, deployment.controller.policy)
     assert owed is not None
     assert (owed.to_sequence, owed.reason) == (0, "it shouts")
     assert set(banned) == {deployment.versions[1].digest}
@@ -88,7 +89,7 @@ def test_what_is_neither_is_refused_by_name(deployment: Deployment) -> None:
     with pytest.raises(ValueError, match="there is nothing to roll back to"):
         take_back(deployment.config, deployment.store, "champion", "no way back")
     with deployment.store.reading() as view:
-        rollout = deployment.controller.current(view)
+        rollout = rollouts_table.current(view, deployment.controller.policy)
     assert rollout is not None
     assert not rollout.ended
 

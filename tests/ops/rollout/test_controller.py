@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 from places_by_hand import new_schema
 
 from rlwd.learner.candidate import Candidate, Probe, version_name
-from rlwd.ops.rollout import candidates_table
+from rlwd.ops.flags import intents_table
+from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.desired_state import flag_state, kept_checkpoints, should_be_loaded
+from rlwd.ops.rollout.publish_flags import intend, is_current
 from rlwd.ops.rollout.record import ENDED, Stage
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.statistics.guardrail import Observation, VariantObservation
@@ -92,7 +95,7 @@ def tx(store: Store) -> Iterator[Transaction]:
 
 @pytest.fixture
 def controller(tx: Transaction) -> RolloutController:
-    """A policy whose v0 reigns since time 0."""
+    """A policy whose v0 is champion since time 0."""
     policy = f"tiny{next(NUMBERS)}"
     controller = RolloutController(policy, SETTINGS)
     controller.register(tx, made(policy, 0), 0.0)
@@ -124,13 +127,17 @@ def test_v0_is_champion_and_anchor_from_the_start(
 ) -> None:
     """Without any rollout the flag names v0, gives the anchor its share and nobody a candidate."""
     v0 = made(controller.policy, 0)
-    state = controller.flag_state(tx)
-    assert controller.champion(tx) == controller.anchor(tx) == v0
+    state = flag_state(tx, controller.policy, controller.settings, 1)
+    assert (
+        champions_table.champion(tx, controller.policy)
+        == candidates_table.anchor(tx, controller.policy)
+        == v0
+    )
     assert state.champion.version == state.anchor.version == v0.version
     assert (state.candidate, state.previous) == (None, None)
     assert (state.shares.candidate, state.shares.anchor) == (0, 200)
-    assert controller.should_be_loaded(tx, 0.0) == {v0.version: v0}
-    assert controller.undecided(tx) == 0
+    assert should_be_loaded(tx, controller.policy, controller.settings, 0.0) == {v0.version: v0}
+    assert len(candidates_table.waiting(tx, controller.policy)) == 0
 
 
 def test_a_candidate_needs_v0_before_it(tx: Transaction) -> None:
@@ -144,7 +151,7 @@ def test_registering_twice_changes_nothing(tx: Transaction, controller: RolloutC
     one = made(controller.policy, 1)
     assert controller.register(tx, one, 1.0)
     assert not controller.register(tx, one, 2.0)
-    assert controller.undecided(tx) == 1
+    assert len(candidates_table.waiting(tx, controller.policy)) == 1
     forged = Candidate(
         **{name: getattr(one, name) for name in one.__struct_fields__ if name != "digest"},
         digest="f" * 64,
@@ -163,30 +170,35 @@ def test_a_version_is_let_out_promoted_and_settled(
     controller.register(tx, one, 1.0)
     assert controller.next_candidate(tx) == one
     controller.offer(tx, one, None, 1.0)
-    assert set(controller.should_be_loaded(tx, 1.0)) == {v0.version, one.version}
+    assert set(should_be_loaded(tx, controller.policy, controller.settings, 1.0)) == {
+        v0.version,
+        one.version,
+    }
     assert controller.offer(tx, one, WAIT, 2.0).stage is Stage.OFFERED
     assert controller.offer(tx, one, PASS, 3.0).stage is Stage.GATED
-    assert controller.flag_state(tx).candidate is None
+    assert flag_state(tx, controller.policy, controller.settings, 1).candidate is None
     controller.observe(tx, None, 4.0)
-    state = controller.flag_state(tx)
+    state = flag_state(tx, controller.policy, controller.settings, 1)
     assert state.candidate is not None
     assert (state.candidate.version, state.salt) == (one.version, one.version)
     assert state.shares.candidate == 500
     controller.observe(tx, UNDECIDED, 5.0)
-    assert controller.flag_state(tx).shares.candidate == 4900
-    assert controller.undecided(tx) == 1
-    controller.intend(tx, 0, 5.0)
+    assert flag_state(tx, controller.policy, controller.settings, 1).shares.candidate == 4900
+    assert len(candidates_table.waiting(tx, controller.policy)) == 1
+    intend(tx, controller.policy, controller.settings, 0, 5.0)
     controller.observe(tx, GOOD, 6.0)
-    state = controller.flag_state(tx)
+    state = flag_state(tx, controller.policy, controller.settings, 1)
     assert (state.champion.version, state.candidate, state.salt) == (one.version, None, one.version)
     assert state.previous is not None
     assert state.previous.version == v0.version
-    assert controller.undecided(tx) == 0
+    assert len(candidates_table.waiting(tx, controller.policy)) == 0
     assert controller.next_candidate(tx) is None
     controller.observe(tx, None, 106.0)
-    assert controller.current(tx) is None
-    assert [rollout.stage for rollout in controller.history(tx)] == [Stage.SETTLED]
-    assert controller.must_return(tx) is None
+    assert rollouts_table.current(tx, controller.policy) is None
+    assert [rollout.stage for rollout in rollouts_table.history(tx, controller.policy)] == [
+        Stage.SETTLED
+    ]
+    assert rollouts_table.must_return(tx, controller.policy) is None
 
 
 def test_a_harmful_version_is_taken_back_for_good(
@@ -198,26 +210,28 @@ def test_a_harmful_version_is_taken_back_for_good(
     rolled = controller.observe(tx, HARMFUL, 201.0)
     assert rolled is not None
     assert rolled.stage is Stage.ROLLED_BACK
-    assert controller.champion(tx) == one
-    owed = controller.must_return(tx)
+    assert champions_table.champion(tx, controller.policy) == one
+    owed = rollouts_table.must_return(tx, controller.policy)
     assert owed is not None
     assert (owed.refused_version, owed.to_sequence) == (two.version, 1)
     child = made(controller.policy, 3)
     controller.register(tx, child, 202.0)
     assert controller.next_candidate(tx) is None
-    controller.returned(tx, 2, 203.0)
-    assert controller.must_return(tx) == owed, "it went back, and not far enough"
-    controller.returned(tx, owed.to_sequence, 203.0)
-    assert controller.must_return(tx) is None
+    rollouts_table.returned(tx, controller.policy, 2, 203.0)
+    assert rollouts_table.must_return(tx, controller.policy) == owed, (
+        "it went back, and not far enough"
+    )
+    rollouts_table.returned(tx, controller.policy, owed.to_sequence, 203.0)
+    assert rollouts_table.must_return(tx, controller.policy) is None
     controller.register(tx, made(controller.policy, 5, two.digest), 204.0)
     assert controller.next_candidate(tx) is None
     with pytest.raises(ValueError, match="quarantined already"):
         controller.offer(tx, made(controller.policy, 5, two.digest), PASS, 205.0)
     # The learner stands on the refused weights again, and what it makes of them is refused too.
-    again = controller.must_return(tx)
+    again = rollouts_table.must_return(tx, controller.policy)
     assert again is not None
     assert (again.refused_sequence, again.to_sequence) == (5, 1)
-    controller.returned(tx, 1, 205.0)
+    rollouts_table.returned(tx, controller.policy, 1, 205.0)
     fresh = made(controller.policy, 6)
     controller.register(tx, fresh, 206.0)
     assert controller.next_candidate(tx) == fresh
@@ -229,42 +243,44 @@ def test_a_version_taken_back_stays_loaded_for_requests_under_way(
     """It lingers, then goes; one that the gate refused goes at once."""
     one = canary(controller, tx, 1, 0.0)
     controller.observe(tx, HARMFUL, 10.0)
-    assert one.version in controller.should_be_loaded(tx, 29.0)
-    assert one.version not in controller.should_be_loaded(tx, 30.0)
-    controller.returned(tx, 0, 30.0)
+    assert one.version in should_be_loaded(tx, controller.policy, controller.settings, 29.0)
+    assert one.version not in should_be_loaded(tx, controller.policy, controller.settings, 30.0)
+    rollouts_table.returned(tx, controller.policy, 0, 30.0)
     two = made(controller.policy, 2)
     controller.register(tx, two, 31.0)
     assert controller.offer(tx, two, FAIL, 31.0).stage is Stage.QUARANTINED
-    assert two.version not in controller.should_be_loaded(tx, 31.0)
-    assert controller.must_return(tx) is not None
+    assert two.version not in should_be_loaded(tx, controller.policy, controller.settings, 31.0)
+    assert rollouts_table.must_return(tx, controller.policy) is not None
 
 
 def test_late_evidence_takes_a_promoted_version_back(
     tx: Transaction, controller: RolloutController
 ) -> None:
-    """During the bake the previous champion reigns again, and the flag says so."""
+    """During the bake the previous champion serves again, and the flag says so."""
     canary(controller, tx, 1, 0.0)
     controller.observe(tx, GOOD, 1.0)
-    assert controller.champion(tx).sequence == 1
+    assert champions_table.champion(tx, controller.policy).sequence == 1
     controller.observe(tx, HARMFUL, 2.0)
-    assert controller.champion(tx).sequence == 0
-    assert controller.flag_state(tx).previous is None
-    owed = controller.must_return(tx)
+    assert champions_table.champion(tx, controller.policy).sequence == 0
+    assert flag_state(tx, controller.policy, controller.settings, 1).previous is None
+    owed = rollouts_table.must_return(tx, controller.policy)
     assert owed is not None
     assert owed.to_sequence == 0
 
 
-def test_running_out_of_time_is_not_guilt(tx: Transaction, controller: RolloutController) -> None:
+def test_running_out_of_time_is_without_blame(
+    tx: Transaction, controller: RolloutController
+) -> None:
     """A superseded version's child is offered, and the learner owes nothing."""
     canary(controller, tx, 1, 0.0)
     late = controller.observe(tx, UNDECIDED, 600.0)
     assert late is not None
     assert late.stage is Stage.SUPERSEDED
-    assert controller.must_return(tx) is None
-    assert controller.quarantined(tx) == {}
-    assert controller.undecided(tx) == 0
+    assert rollouts_table.must_return(tx, controller.policy) is None
+    assert candidates_table.quarantined(tx, controller.policy) == {}
+    assert len(candidates_table.waiting(tx, controller.policy)) == 0
     promote(controller, tx, 2, 700.0)
-    assert controller.champion(tx).sequence == 2
+    assert champions_table.champion(tx, controller.policy).sequence == 2
 
 
 def test_the_newest_version_that_waits_supersedes_the_older(
@@ -276,7 +292,7 @@ def test_the_newest_version_that_waits_supersedes_the_older(
     controller.register(tx, two, 0.0)
     assert controller.next_candidate(tx) == two
     controller.offer(tx, two, PASS, 1.0)
-    assert controller.undecided(tx) == 1
+    assert len(candidates_table.waiting(tx, controller.policy)) == 1
     with pytest.raises(ValueError, match="is gated"):
         controller.offer(tx, one, PASS, 1.0)
 
@@ -295,47 +311,49 @@ def test_a_settled_champion_is_rolled_back_by_hand(
     two = promote(controller, tx, 2, 200.0)
     canary(controller, tx, 3, 400.0)
     assert controller.rollback(tx, "I saw it", 401.0).sequence == 1
-    assert controller.current(tx) is None
-    assert two.digest in controller.quarantined(tx)
-    owed = controller.must_return(tx)
+    assert rollouts_table.current(tx, controller.policy) is None
+    assert two.digest in candidates_table.quarantined(tx, controller.policy)
+    owed = rollouts_table.must_return(tx, controller.policy)
     assert owed is not None
     assert (owed.to_sequence, owed.reason) == (1, "I saw it")
     assert controller.rollback(tx, "that too", 402.0).sequence == 0
     with pytest.raises(ValueError, match="nothing to roll back to"):
         controller.rollback(tx, "all of it", 403.0)
-    stages = [rollout.stage for rollout in controller.history(tx)]
+    stages = [rollout.stage for rollout in rollouts_table.history(tx, controller.policy)]
     assert stages == [Stage.ROLLED_BACK, Stage.ROLLED_BACK, Stage.SUPERSEDED]
 
 
 def test_what_is_kept_suffices_for_rollbacks_one_after_another(
     tx: Transaction, controller: RolloutController
 ) -> None:
-    """The last reigns and v0 keep their weights; who lost theirs is never crowned again."""
+    """The last champions and v0 keep their weights; one that lost them is never champion again."""
     for number in range(1, 12):
         promote(controller, tx, number, 100.0 * number)
     waiting = made(controller.policy, 12)
     controller.register(tx, waiting, 2000.0)
-    kept = controller.kept(tx, 2000.0)
+    kept = kept_checkpoints(tx, controller.policy, controller.settings, 2000.0)
     assert kept == {0, *range(4, 13)}
     candidates_table.mark_pruned(tx, controller.policy, set(range(12)) - kept)
-    crowned = [controller.rollback(tx, "bad", 2001.0 + n).sequence for n in range(8)]
-    assert crowned == [10, 9, 8, 7, 6, 5, 4, 0]
-    assert controller.must_return(tx) is not None
-    assert controller.kept(tx, 3000.0) >= {0}
+    champions = [controller.rollback(tx, "bad", 2001.0 + n).sequence for n in range(8)]
+    assert champions == [10, 9, 8, 7, 6, 5, 4, 0]
+    assert rollouts_table.must_return(tx, controller.policy) is not None
+    assert kept_checkpoints(tx, controller.policy, controller.settings, 3000.0) >= {0}
 
 
 def test_rollbacks_do_not_eat_what_is_kept_for_the_next(
     tx: Transaction, controller: RolloutController
 ) -> None:
-    """With old weights given up after each one, as many rollbacks still find a version to crown."""
+    """With old weights deleted after each one, as many rollbacks still find a champion."""
     for number in range(1, 21):
         promote(controller, tx, number, 100.0 * number)
-    crowned = []
+    champions = []
     for step in range(8):
-        whole = set(range(21)) - controller.kept(tx, 3000.0 + step)
+        whole = set(range(21)) - kept_checkpoints(
+            tx, controller.policy, controller.settings, 3000.0 + step
+        )
         candidates_table.mark_pruned(tx, controller.policy, whole)
-        crowned.append(controller.rollback(tx, "bad", 3000.0 + step).sequence)
-    assert crowned == [19, 18, 17, 16, 15, 14, 13, 0]
+        champions.append(controller.rollback(tx, "bad", 3000.0 + step).sequence)
+    assert champions == [19, 18, 17, 16, 15, 14, 13, 0]
 
 
 def test_a_person_refuses_the_version_on_trial(
@@ -352,20 +370,20 @@ def test_flag_intents_are_confirmed_and_their_generations_grow(
     tx: Transaction, controller: RolloutController
 ) -> None:
     """A file that ran ahead of the store is overtaken, not believed."""
-    assert not controller.flag_is_current(tx)
-    first = controller.intend(tx, 0, 1.0)
+    assert not is_current(tx, controller.policy, controller.settings)
+    first = intend(tx, controller.policy, controller.settings, 0, 1.0)
     assert first.generation == 1
-    assert controller.unconfirmed(tx) == first
-    assert not controller.flag_is_current(tx)
-    controller.confirm(tx, 1, 2.0)
-    assert controller.unconfirmed(tx) is None
-    assert controller.flag_is_current(tx)
+    assert intents_table.newest(tx, controller.policy) == (first, False)
+    assert not is_current(tx, controller.policy, controller.settings)
+    intents_table.confirm(tx, controller.policy, 1, 2.0)
+    assert intents_table.newest(tx, controller.policy) == (first, True)
+    assert is_current(tx, controller.policy, controller.settings)
     canary(controller, tx, 1, 3.0)
-    assert not controller.flag_is_current(tx)
-    assert controller.intend(tx, 41, 4.0).generation == 42
-    assert controller.intend(tx, 7, 5.0).generation == 43
+    assert not is_current(tx, controller.policy, controller.settings)
+    assert intend(tx, controller.policy, controller.settings, 41, 4.0).generation == 42
+    assert intend(tx, controller.policy, controller.settings, 7, 5.0).generation == 43
     with pytest.raises(ValueError, match="never intended"):
-        controller.confirm(tx, 44, 6.0)
+        intents_table.confirm(tx, controller.policy, 44, 6.0)
 
 
 def test_a_restart_goes_on_where_the_tables_are(tmp_path: Path) -> None:
@@ -375,13 +393,19 @@ def test_a_restart_goes_on_where_the_tables_are(tmp_path: Path) -> None:
     with store.transaction() as tx:
         controller.register(tx, made("tiny", 0), 0.0)
         canary(controller, tx, 1, 1.0)
-        intended = controller.intend(tx, 0, 2.0)
-        before = (controller.current(tx), controller.should_be_loaded(tx, 3.0))
+        intended = intend(tx, controller.policy, controller.settings, 0, 2.0)
+        before = (
+            rollouts_table.current(tx, controller.policy),
+            should_be_loaded(tx, controller.policy, controller.settings, 3.0),
+        )
     store.close()
     store, controller = SqliteStore(path, migrations), RolloutController("tiny", SETTINGS)
     with store.transaction() as tx:
-        assert (controller.current(tx), controller.should_be_loaded(tx, 3.0)) == before
-        assert controller.unconfirmed(tx) == intended
+        assert (
+            rollouts_table.current(tx, controller.policy),
+            should_be_loaded(tx, controller.policy, controller.settings, 3.0),
+        ) == before
+        assert intents_table.newest(tx, controller.policy) == (intended, False)
         assert not controller.register(tx, made("tiny", 1), 3.0)
         promoted = controller.observe(tx, GOOD, 4.0)
         assert promoted is not None
@@ -448,17 +472,19 @@ class History:
             controller.observe(tx, argument, self.now)
         elif action == "intend":
             assert isinstance(argument, int)
-            state = controller.intend(tx, argument, self.now)
+            state = intend(tx, controller.policy, controller.settings, argument, self.now)
             assert state.generation > max(self.generation, argument)
             self.generation = state.generation
-            controller.confirm(tx, state.generation, self.now)
-            assert controller.flag_is_current(tx)
+            intents_table.confirm(tx, controller.policy, state.generation, self.now)
+            assert is_current(tx, controller.policy, controller.settings)
         elif action == "returned":
-            owed = controller.must_return(tx)
-            controller.returned(tx, owed.to_sequence if owed else 0, self.now)
-        elif action == "rollback" and controller.champion(tx).sequence:
+            owed = rollouts_table.must_return(tx, controller.policy)
+            rollouts_table.returned(
+                tx, controller.policy, owed.to_sequence if owed else 0, self.now
+            )
+        elif action == "rollback" and champions_table.champion(tx, controller.policy).sequence:
             controller.rollback(tx, "by hand", self.now)
-        elif action == "refuse" and controller.current(tx) is not None:
+        elif action == "refuse" and rollouts_table.current(tx, controller.policy) is not None:
             controller.refuse(tx, "by hand", self.now)
 
     def _register(self, tx: Transaction, controller: RolloutController, weights: int) -> None:
@@ -470,34 +496,49 @@ class History:
     def _offer(
         self, tx: Transaction, controller: RolloutController, verdict: Verdict | None
     ) -> None:
-        current, candidate = controller.current(tx), controller.next_candidate(tx)
+        current, candidate = (
+            rollouts_table.current(tx, controller.policy),
+            controller.next_candidate(tx),
+        )
         if candidate is None:
             if current is None or current.stage is not Stage.OFFERED:
                 return
             candidate = candidates_table.find(tx, controller.policy, current.version)
         elif verdict is None or current is None:
-            assert candidate.digest not in controller.quarantined(tx)
+            assert candidate.digest not in candidates_table.quarantined(tx, controller.policy)
         controller.offer(tx, candidate, verdict, self.now)
 
     def check(self, tx: Transaction, controller: RolloutController) -> None:
         """Hold what must hold."""
-        champion, anchor = controller.champion(tx), controller.anchor(tx)
-        banned, current = controller.quarantined(tx), controller.current(tx)
+        champion, anchor = (
+            champions_table.champion(tx, controller.policy),
+            candidates_table.anchor(tx, controller.policy),
+        )
+        banned, current = (
+            candidates_table.quarantined(tx, controller.policy),
+            rollouts_table.current(tx, controller.policy),
+        )
         assert anchor.sequence == 0
         assert champion.digest not in banned
         assert anchor.digest not in banned
-        previous = controller.previous(tx)
+        previous = champions_table.previous(tx, controller.policy)
         assert previous is None or previous.digest not in banned
-        assert sum(rollout.stage not in ENDED for rollout in controller.history(tx)) <= 1
-        state = controller.flag_state(tx)
+        assert (
+            sum(
+                rollout.stage not in ENDED
+                for rollout in rollouts_table.history(tx, controller.policy)
+            )
+            <= 1
+        )
+        state = flag_state(tx, controller.policy, controller.settings, 1)
         assert (state.candidate is None) == (state.shares.candidate == 0)
         assert (state.candidate is not None) == (current is not None and current.serving)
         assert state.champion.version == champion.version
         named = {state.champion.version, state.anchor.version}
         named |= {v.version for v in (state.candidate, state.previous) if v is not None}
-        assert named <= set(controller.should_be_loaded(tx, self.now))
+        assert named <= set(should_be_loaded(tx, controller.policy, controller.settings, self.now))
         if current is not None:
             assert current.digest not in banned
             assert current.control == champion.version or current.stage is Stage.PROMOTED
-        owed = controller.must_return(tx)
+        owed = rollouts_table.must_return(tx, controller.policy)
         assert owed is None or owed.to_sequence <= owed.refused_sequence

@@ -10,7 +10,10 @@ from releases_by_hand import at_once, let_out, promote, register, spoil, version
 
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.flags.flag_file import FlagState, read_flags
+from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.desired_state import should_be_loaded
+from rlwd.ops.rollout.gate_run import GateRun
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings
@@ -55,12 +58,13 @@ class House:
         self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
         self.controller = RolloutController("policy", SETTINGS)
         self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
+        fleet = Fleet(list(self.engines), "policy", tolerance=0.05, submit=at_once)
         self.release = Release(
             self.ledger.store,
             "policy",
             self.controller,
-            Fleet(list(self.engines), "policy", tolerance=0.05, submit=at_once),
-            GateSettings(),
+            fleet,
+            GateRun(fleet, GateSettings()),
             flags=folder / "flags.json",
             checkpoints=folder,
             look_seconds=0.0,
@@ -129,7 +133,7 @@ def test_a_rollback_waits_for_nobody(house: House) -> None:
 def test_what_an_operator_takes_back_is_told(house: House) -> None:
     """MLflow hears of a move that another process made, once."""
     told: list[str] = []
-    house.release.moved = lambda rollout: told.append(f"{rollout.version} {rollout.stage}")
+    house.release.moves.moved = lambda rollout: told.append(f"{rollout.version} {rollout.stage}")
     house.release.step(0.0)
     house.let_out()
     with house.ledger.store.transaction() as tx:
@@ -159,9 +163,9 @@ def test_damaged_files_are_no_fault_of_the_weights(house: House) -> None:
     spoil(house.v1.path)
     house.release.step(1.0)
     with house.ledger.store.reading() as view:
-        (rollout,) = house.controller.history(view)
-        assert house.controller.quarantined(view) == {}
-        assert house.controller.must_return(view) is None
+        (rollout,) = rollouts_table.history(view, house.controller.policy)
+        assert candidates_table.quarantined(view, house.controller.policy) == {}
+        assert rollouts_table.must_return(view, house.controller.policy) is None
     assert rollout.stage is Stage.SUPERSEDED
     assert "its files are damaged" in rollout.trail[-1].reason
     assert house.v1.version not in house.engines[0].held
@@ -182,7 +186,7 @@ def test_rolling_the_champion_back_waits_for_nobody_either(house: House) -> None
     house.engines[1].away = True
     with store.transaction() as tx:
         back = house.controller.rollback(tx, "it shouts", 901.0)
-        wanted = house.controller.should_be_loaded(tx, 901.0)
+        wanted = should_be_loaded(tx, house.controller.policy, house.controller.settings, 901.0)
     assert not wanted.keys() <= held
     house.release.step(902.0)
     assert house.flags is not None
@@ -219,6 +223,6 @@ def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
     house.release.step(1.0)
     assert house.release.undecided() == 1
     with house.ledger.store.reading() as view:
-        rollout = house.controller.current(view)
+        rollout = rollouts_table.current(view, house.controller.policy)
     assert rollout is not None
     assert rollout.stage is Stage.OFFERED

@@ -1,0 +1,31 @@
+"""Move log: each move of a rollout is said once, in the log and to whoever listens."""
+
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from .record import Rollout
+
+log = structlog.get_logger()
+
+
+class MoveLog:
+    """Remembers which moves were said already; a restart says the last ones again."""
+
+    def __init__(self, moved: Callable[[Rollout], None] = lambda rollout: None) -> None:
+        """`moved` is called at each move, after it was committed."""
+        self.moved = moved
+        self.stage = ""
+        """Version, stage and step of the newest rollout, for people."""
+        self._said: dict[str, str] = {}
+
+    def report(self, rollouts: Iterable[Rollout]) -> None:
+        """Say where rollouts are, oldest first; one that has not moved is passed over."""
+        for rollout in rollouts:
+            self.stage = f"{rollout.version} {rollout.stage} {rollout.step}"
+            if self._said.get(rollout.version) == self.stage:
+                continue
+            self._said[rollout.version] = self.stage
+            why = rollout.trail[-1].reason if rollout.trail else ""
+            log.info("rollout", version=rollout.version, stage=rollout.stage, why=why)
+            self.moved(rollout)

@@ -1,0 +1,53 @@
+"""Release snapshot: all that one step of a release reads of the tables, read in one view."""
+
+from dataclasses import dataclass
+
+from ...learner.candidate import Candidate
+from ...streams.state.transaction import Transaction
+from ..flags import intents_table
+from ..flags.flag_file import FlagState
+from . import candidates_table, champions_table, rollouts_table
+from .desired_state import flag_state, should_be_loaded
+from .record import Rollout
+from .rollouts_table import LearnerReturn
+from .settings import RolloutSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSnapshot:
+    """How a release stands, and what follows for engines, flag file and learner."""
+
+    champion: Candidate
+    """The version that serves everybody who is in no experiment."""
+    rollout: Rollout | None
+    """The rollout under way, bake included."""
+    waiting: tuple[Candidate, ...]
+    """Versions without a decision, oldest first."""
+    owed: LearnerReturn | None
+    """The checkpoint that the learner must go back to."""
+    loaded: dict[str, Candidate]
+    """What every engine should hold, by version."""
+    flags: FlagState
+    """What the flag file should say."""
+    confirmed: bool
+    """Whether the file was confirmed to say it."""
+
+
+def read_snapshot(
+    tx: Transaction, policy: str, settings: RolloutSettings, now: float
+) -> ReleaseSnapshot | None:
+    """Return how the release stands; None before v0 was registered."""
+    champion = champions_table.find_champion(tx, policy)
+    if champion is None:
+        return None
+    newest = intents_table.newest(tx, policy)
+    flags = flag_state(tx, policy, settings, 1 if newest is None else newest[0].generation)
+    return ReleaseSnapshot(
+        champion=champion,
+        rollout=rollouts_table.current(tx, policy),
+        waiting=tuple(candidates_table.waiting(tx, policy)),
+        owed=rollouts_table.must_return(tx, policy),
+        loaded=should_be_loaded(tx, policy, settings, now),
+        flags=flags,
+        confirmed=newest is not None and newest[1] and flags == newest[0],
+    )
