@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from rlwd.ops.rollout import candidates_table, champions_table
-from rlwd.streams.state.sqlite import SqliteStore
 
 FIRST_RELEASE = 2
 """Migrations that a state database of 0.1.0 has."""
@@ -12,7 +11,7 @@ FIRST_RELEASE = 2
 def test_a_state_database_of_the_first_release_keeps_its_champions(tmp_path: Path) -> None:
     """Opened by this version, the champions of 0.1.0 are read from the table's new name."""
     path, policy = tmp_path / "rlwd.db", "policy"
-    old = Store(path, {"ops": candidates_table.MIGRATIONS[:FIRST_RELEASE]})
+    old = SqliteStore(path, {"ops": candidates_table.MIGRATIONS[:FIRST_RELEASE]})
     with old.transaction() as tx:
         for number, version in enumerate(("v0", "v1"), start=1):
             tx.execute(
@@ -20,7 +19,7 @@ def test_a_state_database_of_the_first_release_keeps_its_champions(tmp_path: Pat
                 (policy, number, version, float(number), "people liked it"),
             )
     old.close()
-    store = Store(path, {"ops": candidates_table.MIGRATIONS})
+    store = SqliteStore(path, {"ops": candidates_table.MIGRATIONS})
     with store.transaction() as tx:
         champions_table.set_champion(tx, policy, "v2", "even better", 3.0)
     with store.reading() as view:
