@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from rlwd.ops.rollout import candidates_table, champions_table
+from rlwd.streams.state.sqlite import SqliteStore
 
 FIRST_RELEASE = 2
 """Migrations that a state database of 0.1.0 has."""
