@@ -61,11 +61,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable ".[learner,plot,mlflow]"
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev]"
+	$(PIP) --editable ".[learner,plot,dev]"
 	touch $@
 
 # The CPU build pins a torch that the default index does not carry, and torchvision, torchaudio or

@@ -18,6 +18,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+EXTRAS = {
+    "torch": "learner",
+    "transformers": "learner",
+    "peft": "learner",
+    "safetensors": "learner",
+    "matplotlib": "plot",
+    "psycopg": "postgres",
+}
+"""Which extra installs a package that may be absent."""
+
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The TOML config file.")]
 
 
@@ -217,6 +227,12 @@ def main() -> None:
     """Run the command line; what the caller got wrong is one line and not a stack trace."""
     try:
         app()
+    except ModuleNotFoundError as missing:
+        extra = EXTRAS.get(missing.name or "")
+        if extra is None:
+            raise
+        print(f"rlwd: {missing}: pip install 'rlwd[{extra}]'", file=sys.stderr)
+        raise SystemExit(2) from missing
     except (ValueError, RuntimeError, OSError) as problem:
         print(f"rlwd: {problem}", file=sys.stderr)
         raise SystemExit(2) from problem

@@ -1,4 +1,4 @@
-"""The shape of the house: imports run one way, groups are small and one level deep, all of it ships.
+"""The shape of the repository: imports run one way, groups are small and one level deep, all of it ships.
 
 Events become episodes, rewards, candidates, rollouts: streams > rewards > learner > ops > daemon.
 A folder imports only folders before it, and a group only what stands before it in `ORDER`.

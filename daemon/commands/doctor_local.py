@@ -21,22 +21,30 @@ GPU_DEVICE = Path("/dev/nvidiactl")
 
 
 def check_installed() -> Iterator[Finding]:
-    """Look at Python and at the packages, without importing the heavy ones."""
+    """Look at Python and at the packages of daemon and learner, without importing any."""
     python = ".".join(map(str, sys.version_info[:3]))
     yield ok("python", f"{python}, {sys.executable}")
     try:
         wanted = [Requirement(text) for text in importlib.metadata.requires("rlwd") or ()]
     except importlib.metadata.PackageNotFoundError:
-        yield warn("packages", "rlwd is not installed", "pip install -e .")
+        yield warn("packages", "rlwd is not installed", "pip install rlwd")
         return
-    needed = [one for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
-    wrong = [problem for one in needed if (problem := _problem(one))]
-    for problem in wrong:
-        yield fail("packages", problem, "pip install --constraint constraints.txt -e .")
-    if not wrong:
-        heavy = ("torch", "transformers", "peft", "kafka-python", "mlflow")
-        versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in heavy)
-        yield ok("packages", f"all {len(needed)} as required: {versions}")
+    for what, extra, told, remedy in (
+        ("packages", "", ("kafka-python", "mlflow-skinny"), "pip install rlwd"),
+        ("learner", "learner", ("torch", "transformers", "peft"), "pip install 'rlwd[learner]'"),
+    ):
+        needed = [
+            one
+            for one in wanted
+            if (one.marker is None and not extra)
+            or (one.marker is not None and one.marker.evaluate({"extra": extra}))
+        ]
+        wrong = [problem for one in needed if (problem := _problem(one))]
+        for problem in wrong:
+            yield fail(what, problem, remedy)
+        if not wrong:
+            versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in told)
+            yield ok(what, f"all {len(needed)} packages as required: {versions}")
 
 
 def _problem(wanted: Requirement) -> str | None:

@@ -34,8 +34,8 @@ class Phase(StrEnum):
 class LiveView:
     """Shows accept rate, versions, variants and lag while the demo runs."""
 
-    def __init__(self, console: Console, house: DemoProcesses) -> None:
-        self.console, self.house = console, house
+    def __init__(self, console: Console, processes: DemoProcesses) -> None:
+        self.console, self.processes = console, processes
         self.phase, self.began = Phase.PRETRAINING, time.monotonic()
         self._said = 0.0
         self._live = Live(console=console, refresh_per_second=4, transient=False)

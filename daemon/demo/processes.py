@@ -1,6 +1,7 @@
-"""Demo house: the real processes that the demo starts, and the config they share."""
+"""Demo processes: the real processes that the demo starts, and the config they share."""
 
 import contextlib
+import importlib.metadata
 import os
 import subprocess
 import sys
@@ -121,6 +122,15 @@ edit_similarity = 0.5
 kept = 0.5
 rated = 0.5
 """
+
+
+def mlflow_server_installed() -> bool:
+    """Return whether a tracking server can be started here: the client alone has none."""
+    try:
+        importlib.metadata.version("mlflow")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 class DemoProcesses:

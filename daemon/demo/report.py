@@ -54,7 +54,12 @@ def _was_promoted(rollout: Rollout) -> bool:
 
 
 def print_end(
-    console: Console, report: dict[str, Any], house: DemoProcesses, *, picture: Path, target: Path
+    console: Console,
+    report: dict[str, Any],
+    processes: DemoProcesses,
+    *,
+    picture: Path,
+    target: Path,
 ) -> None:
     """Say what was learned, and where to look."""
     rate, versions = report["accept_rate"], report["versions"]
@@ -77,11 +82,13 @@ def print_end(
     table.add_row("learning curve", str(picture))
     table.add_row("report", str(target))
     console.print(table)
-    database = house.folder / "mlflow" / "mlflow.db"
+    if not processes.with_mlflow:
+        return
+    database = processes.folder / "mlflow" / "mlflow.db"
     console.print("\nMLflow's pages, with a run for each version, open with:")
     console.print(
         f"  .venv/bin/mlflow server --backend-store-uri sqlite:///{database} \\\n"
-        f"      --artifacts-destination {house.folder / 'mlflow' / 'artifacts'} --port 5000",
+        f"      --artifacts-destination {processes.folder / 'mlflow' / 'artifacts'} --port 5000",
         soft_wrap=True,
         highlight=False,
     )

@@ -17,7 +17,7 @@ from ..store import state_store
 from .crowd import Crowd
 from .curve import draw_curve
 from .live_view import LiveView, Phase
-from .processes import DemoProcesses
+from .processes import DemoProcesses, mlflow_server_installed
 from .report import build_report, print_end
 from .task import hidden_preference
 
@@ -59,16 +59,25 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
     folder = _fresh(options.folder)
-    house = DemoProcesses(folder, seed=options.seed, kafka=options.kafka, vllm=options.vllm)
-    house.write_config()
-    house.mlflow.spawn()
+    processes = DemoProcesses(
+        folder,
+        seed=options.seed,
+        kafka=options.kafka,
+        vllm=options.vllm,
+        mlflow=mlflow_server_installed(),
+    )
+    processes.write_config()
+    if processes.with_mlflow:
+        processes.mlflow.spawn()
+    else:
+        console.print("no tracking server: nothing is mirrored (pip install 'rlwd[mlflow]')")
     try:
-        with LiveView(console, house) as view:
-            _pretrain(house, view)
+        with LiveView(console, processes) as view:
+            _pretrain(processes, view)
             view.enter(Phase.STARTING)
-            with house.running():
+            with processes.running():
                 crowd = Crowd(
-                    house.gateway_url,
+                    processes.gateway_url,
                     hidden_preference(options.seed),
                     seed=options.seed,
                     users=options.users,
@@ -76,13 +85,13 @@ def run_demo(options: DemoOptions) -> int:
                     rate=options.rate,
                 )
                 view.enter(Phase.SERVING)
-                asyncio.run(_serve(crowd, house, view, options))
+                asyncio.run(_serve(crowd, processes, view, options))
                 view.enter(Phase.SETTLING)
-                _settle(house, crowd)
+                _settle(processes, crowd)
             view.enter(Phase.DONE)
     finally:
-        house.mlflow.stop()
-    return _finish(console, house, crowd, options, time.monotonic() - began)
+        processes.mlflow.stop()
+    return _finish(console, processes, crowd, options, time.monotonic() - began)
 
 
 def _fresh(folder: Path) -> Path:
@@ -95,9 +104,9 @@ def _fresh(folder: Path) -> Path:
     return chosen
 
 
-def _pretrain(house: DemoProcesses, view: LiveView) -> None:
+def _pretrain(processes: DemoProcesses, view: LiveView) -> None:
     view.enter(Phase.PRETRAINING)
-    process = house.make_policy()
+    process = processes.make_policy()
     assert process.stdout is not None, "pre-training without a pipe"
     for line in process.stdout:
         done, _, of = line.decode().partition(" ")
@@ -107,14 +116,16 @@ def _pretrain(house: DemoProcesses, view: LiveView) -> None:
         raise RuntimeError(f"pre-training ended with {process.returncode}")
 
 
-async def _serve(crowd: Crowd, house: DemoProcesses, view: LiveView, options: DemoOptions) -> None:
+async def _serve(
+    crowd: Crowd, processes: DemoProcesses, view: LiveView, options: DemoOptions
+) -> None:
     crowding = asyncio.create_task(crowd.run())
     deadline = time.monotonic() + options.seconds
     while not crowding.done():
         await asyncio.sleep(0.5)
-        live = await asyncio.to_thread(house.live)
+        live = await asyncio.to_thread(processes.live)
         view.show(crowd.tally, live)
-        for server in (house.engine, house.daemon, house.gateway):
+        for server in (processes.engine, processes.daemon, processes.gateway):
             if not server.alive:
                 crowd.stopping.set()
                 raise RuntimeError(f"{server.name} died:\n{server.tail()}")
@@ -130,9 +141,11 @@ def _versions(live: dict[str, Any]) -> list[dict[str, Any]]:
     return versions
 
 
-def _settle(house: DemoProcesses, crowd: Crowd) -> None:
+def _settle(processes: DemoProcesses, crowd: Crowd) -> None:
     """Wait until every answer that the crowd got is in the ledger."""
-    _until(lambda: house.live().get("generations", 0) >= len(crowd.tally.answers), SETTLE_SECONDS)
+    _until(
+        lambda: processes.live().get("generations", 0) >= len(crowd.tally.answers), SETTLE_SECONDS
+    )
 
 
 def _until(done: Callable[[], bool], seconds: float) -> None:
@@ -142,15 +155,15 @@ def _until(done: Callable[[], bool], seconds: float) -> None:
 
 
 def _finish(
-    console: Console, house: DemoProcesses, crowd: Crowd, options: DemoOptions, wall: float
+    console: Console, processes: DemoProcesses, crowd: Crowd, options: DemoOptions, wall: float
 ) -> int:
-    config = load_config(house.config)
+    config = load_config(processes.config)
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
     store.close()
-    picture = house.folder / "curve.png"
+    picture = processes.folder / "curve.png"
     draw_curve(crowd.tally.answers, picture)
-    target = options.report or house.folder / "report.json"
+    target = options.report or processes.folder / "report.json"
     target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
-    print_end(console, report, house, picture=picture, target=target)
+    print_end(console, report, processes, picture=picture, target=target)
     return 0 if crowd.tally.answers else 1

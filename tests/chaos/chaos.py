@@ -56,18 +56,18 @@ class Toll:
 
 
 class Chaos:
-    """Kills and restarts the processes of a demo house while its crowd goes on."""
+    """Kills and restarts the processes of a demo loop while its crowd goes on."""
 
     def __init__(
         self,
-        house: DemoProcesses,
+        loop: DemoProcesses,
         broker: KafkaServer,
         *,
         kills: int,
         seed: int,
         victims: Sequence[str] = VICTIMS,
     ) -> None:
-        self.house, self.broker, self.wanted, self.victims = house, broker, kills, victims
+        self.loop, self.broker, self.wanted, self.victims = loop, broker, kills, victims
         self.rng, self.toll = random.Random(seed), Toll()
 
     async def run(self, crowd: Crowd) -> None:
@@ -76,7 +76,7 @@ class Chaos:
         while self.toll.kills.total() < self.wanted:
             await asyncio.sleep(self.rng.uniform(*PAUSE_SECONDS))
             await asyncio.to_thread(self._kill, self.rng.choice(self.victims))
-        await asyncio.to_thread(recover, self.house, self.broker)
+        await asyncio.to_thread(recover, self.loop, self.broker)
         await asyncio.sleep(3.0)
         crowd.stopping.set()
         await crowding
@@ -86,15 +86,15 @@ class Chaos:
             self._kill_learner()
             return
         server: Server = {
-            "gateway": self.house.gateway,
-            "daemon": self.house.daemon,
-            "engine": self.house.engine,
+            "gateway": self.loop.gateway,
+            "daemon": self.loop.daemon,
+            "engine": self.loop.engine,
             "broker": self.broker,
         }[victim]
         if not server.alive:
             server.spawn()
             return
-        if victim == "engine" and self.house.vllm:
+        if victim == "engine" and self.loop.vllm:
             # It takes half a minute to start: killed before it serves, it would never do any harm.
             until(server.healthy, VLLM_SECONDS, server.name)
             time.sleep(self.rng.uniform(*PAUSE_SECONDS))
@@ -103,7 +103,7 @@ class Chaos:
         server.spawn()
 
     def _kill_learner(self) -> None:
-        pid = self.house.live().get("live", {}).get("learner_pid")
+        pid = self.loop.live().get("live", {}).get("learner_pid")
         if pid is None:
             self.toll.missed += 1
             return
@@ -127,7 +127,7 @@ def run_chaos(
 ) -> dict[str, Any]:
     """Run the whole of it in an empty folder; return the report. `problems` is empty on success."""
     with KafkaServer(folder / "kafka") as broker:
-        house = DemoProcesses(
+        loop = DemoProcesses(
             folder,
             seed=seed,
             kafka=broker.bootstrap,
@@ -136,32 +136,32 @@ def run_chaos(
             episodes=EPISODES,
             pretraining_steps=PRETRAINING_STEPS,
         )
-        house.write_config()
-        pretraining = house.make_policy()
+        loop.write_config()
+        pretraining = loop.make_policy()
         pretraining.communicate()
         crowd = Crowd(
-            house.gateway_url,
+            loop.gateway_url,
             hidden_preference(seed),
             seed=seed,
             users=1000,
             at_once=16,
             rate=rate,
         )
-        chaos = Chaos(house, broker, kills=kills, seed=seed, victims=victims)
-        with house.running():
+        chaos = Chaos(loop, broker, kills=kills, seed=seed, victims=victims)
+        with loop.running():
             if instants:
-                asyncio.run(run_instants(house, broker, crowd, chaos.toll.kills))
+                asyncio.run(run_instants(loop, broker, crowd, chaos.toll.kills))
             else:
                 asyncio.run(chaos.run(crowd))
-            _drain(house, crowd)
-        return prove(load_config(house.config), crowd.tally, chaos.toll.kills)
+            _drain(loop, crowd)
+        return prove(load_config(loop.config), crowd.tally, chaos.toll.kills)
 
 
-def _drain(house: DemoProcesses, crowd: Crowd) -> None:
+def _drain(loop: DemoProcesses, crowd: Crowd) -> None:
     """Wait until the ledger has all that the crowd was told it has."""
 
     def settled() -> bool:
-        live = house.live()
+        live = loop.live()
         return bool(live) and live.get("generations", 0) >= len(crowd.tally.answered)
 
     try:

@@ -33,72 +33,72 @@ Kills = Counter[str]
 
 
 async def run_instants(
-    house: DemoProcesses, broker: KafkaServer, crowd: Crowd, kills: Kills
+    loop: DemoProcesses, broker: KafkaServer, crowd: Crowd, kills: Kills
 ) -> None:
     """End the daemon once at each instant while the crowd goes on, and let it finish what it left."""
     crowding = asyncio.create_task(crowd.run())
     try:
         for instant in CrashPoint:
             if instant not in (CrashPoint.TAKEN_BACK, CrashPoint.RETURNED):
-                await asyncio.to_thread(_die_at, house, broker, instant, kills)
-        await asyncio.to_thread(_die_while_taking_back, house, kills)
+                await asyncio.to_thread(_die_at, loop, broker, instant, kills)
+        await asyncio.to_thread(_die_while_taking_back, loop, kills)
     finally:
         crowd.stopping.set()
-    await asyncio.to_thread(recover, house, broker)
+    await asyncio.to_thread(recover, loop, broker)
     await crowding
 
 
-def _die_at(house: DemoProcesses, broker: KafkaServer, instant: CrashPoint, kills: Kills) -> None:
-    _restart(house, instant)
+def _die_at(loop: DemoProcesses, broker: KafkaServer, instant: CrashPoint, kills: Kills) -> None:
+    _restart(loop, instant)
     if instant is CrashPoint.FORWARDED:
         _poison(broker)
-    _await_death(house, instant, kills)
+    _await_death(loop, instant, kills)
     if instant is CrashPoint.OFFERED:
-        _spoil_newest(house)
-    _bring_back(house, instant)
+        _spoil_newest(loop)
+    _bring_back(loop, instant)
 
 
-def _die_while_taking_back(house: DemoProcesses, kills: Kills) -> None:
+def _die_while_taking_back(loop: DemoProcesses, kills: Kills) -> None:
     """Take back what is under way: the command dies half-way, and so does who finishes it."""
-    _restart(house, CrashPoint.RETURNED)
-    until(lambda: _take_back(house) == KILLED, INSTANT_SECONDS, "a version to take back")
+    _restart(loop, CrashPoint.RETURNED)
+    until(lambda: _take_back(loop) == KILLED, INSTANT_SECONDS, "a version to take back")
     kills[f"rollback at {CrashPoint.TAKEN_BACK}"] += 1
-    _await_death(house, CrashPoint.RETURNED, kills)
-    _bring_back(house, CrashPoint.RETURNED)
-    until(lambda: _is_undone(house), HEALTHY_SECONDS, "the rollback's end")
+    _await_death(loop, CrashPoint.RETURNED, kills)
+    _bring_back(loop, CrashPoint.RETURNED)
+    until(lambda: _is_undone(loop), HEALTHY_SECONDS, "the rollback's end")
 
 
-def _restart(house: DemoProcesses, instant: CrashPoint) -> None:
-    house.daemon.stop()
-    house.daemon.environment[CRASH_AT] = instant
-    house.daemon.spawn()
+def _restart(loop: DemoProcesses, instant: CrashPoint) -> None:
+    loop.daemon.stop()
+    loop.daemon.environment[CRASH_AT] = instant
+    loop.daemon.spawn()
 
 
-def _await_death(house: DemoProcesses, instant: CrashPoint, kills: Kills) -> None:
-    until(lambda: not house.daemon.alive, INSTANT_SECONDS, f"instant {instant}")
+def _await_death(loop: DemoProcesses, instant: CrashPoint, kills: Kills) -> None:
+    until(lambda: not loop.daemon.alive, INSTANT_SECONDS, f"instant {instant}")
     kills[f"daemon at {instant}"] += 1
 
 
-def _bring_back(house: DemoProcesses, instant: CrashPoint) -> None:
-    house.daemon.environment.pop(CRASH_AT)
-    house.daemon.spawn()
-    until(house.daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
+def _bring_back(loop: DemoProcesses, instant: CrashPoint) -> None:
+    loop.daemon.environment.pop(CRASH_AT)
+    loop.daemon.spawn()
+    until(loop.daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
 
 
-def _take_back(house: DemoProcesses) -> int:
+def _take_back(loop: DemoProcesses) -> int:
     """Run the operator's command, to die once the tables say so; return its exit status."""
     command = [sys.executable, "-m", "rlwd.daemon", "rollback", "candidate"]
     return subprocess.run(
-        [*command, "--reason", "chaos", "--config", str(house.config)],
+        [*command, "--reason", "chaos", "--config", str(loop.config)],
         env={**os.environ, CRASH_AT: CrashPoint.TAKEN_BACK},
         capture_output=True,
         check=False,
     ).returncode
 
 
-def _is_undone(house: DemoProcesses) -> bool:
+def _is_undone(loop: DemoProcesses) -> bool:
     """Return whether the learner came back and the flag file says what the tables say."""
-    config = load_config(house.config)
+    config = load_config(loop.config)
     store = state_store(config)
     with store.reading() as view:
         undone = rollouts_table.must_return(view, config.policy) is None and is_current(
@@ -108,9 +108,9 @@ def _is_undone(house: DemoProcesses) -> bool:
     return undone
 
 
-def _spoil_newest(house: DemoProcesses) -> None:
+def _spoil_newest(loop: DemoProcesses) -> None:
     """Change one bit of the adapter on offer, as a bad disk does."""
-    checkpoints = load_config(house.config).state_path / "checkpoints"
+    checkpoints = load_config(loop.config).state_path / "checkpoints"
     newest = newest_valid(checkpoints)
     assert newest is not None, "something was offered"
     folder = checkpoint_path(checkpoints, newest.sequence) / newest.version
@@ -128,9 +128,9 @@ def _poison(broker: KafkaServer) -> None:
     sink.close()
 
 
-def recover(house: DemoProcesses, broker: KafkaServer) -> None:
+def recover(loop: DemoProcesses, broker: KafkaServer) -> None:
     """Start whatever is dead, and wait until all of it is well."""
-    for server in (broker, house.engine, house.daemon, house.gateway):
+    for server in (broker, loop.engine, loop.daemon, loop.gateway):
         if not server.alive:
             server.spawn()
         until(server.healthy, server.start_seconds, server.name)

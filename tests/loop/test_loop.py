@@ -1,7 +1,7 @@
 """The loop turns: what people do changes the weights that serve them, and no crash makes it lie.
 
 Real engine, gateway, daemon and learner processes on the embedded parts; MLflow is configured and
-away until all is over. One house serves the whole file, as one deployment serves a day.
+away until all is over. One loop serves the whole file, as one deployment serves a day.
 """
 
 import os
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from loop_house import LoopProcesses
+from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 
 from rlwd.daemon.commands.doctor import examine
@@ -31,25 +31,25 @@ pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")
-def house(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopProcesses]:
-    """A house that runs, in which one version was promoted and serves everybody."""
+def loop(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopProcesses]:
+    """A loop that runs, in which one version was promoted and serves everybody."""
     folder = tmp_path_factory.mktemp("loop")
     with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
-        house = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away)
-        with house.settled_in():
-            yield house
+        loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away)
+        with loop.settled_in():
+            yield loop
 
 
-def manifests(house: LoopProcesses) -> dict[str, Manifest]:
-    folder = house.config.state_path / "checkpoints"
+def manifests(loop: LoopProcesses) -> dict[str, Manifest]:
+    folder = loop.config.state_path / "checkpoints"
     return {one.version: one for one in read_manifests(folder) if one.batch_id in one.applied}
 
 
-def learner_pid(house: LoopProcesses) -> int | None:
+def learner_pid(loop: LoopProcesses) -> int | None:
     """Return the learner's process id: the daemon's only child."""
-    assert house.daemon.process is not None
-    pid = house.daemon.process.pid
+    assert loop.daemon.process is not None
+    pid = loop.daemon.process.pid
     try:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
@@ -69,14 +69,14 @@ def total(fates: dict[str, int]) -> int:
     return sum(fates.values())
 
 
-def test_the_weights_that_serve_have_changed(house: LoopProcesses) -> None:
+def test_the_weights_that_serve_have_changed(loop: LoopProcesses) -> None:
     """The engine says of the champion what its manifest says, and not what it says of v0."""
-    flags = read_flags(house.config.flags_path)
+    flags = read_flags(loop.config.flags_path)
     assert flags is not None
     assert flags.champion.version != flags.anchor.version
-    made = manifests(house)[flags.champion.version]
+    made = manifests(loop)[flags.champion.version]
     assert made.digest == flags.champion.digest
-    engine = HttpEngine(house.engine.url)
+    engine = HttpEngine(loop.engine.url)
     served = engine.logprobs(flags.champion.version, made.probe.token_ids)
     first = engine.logprobs(flags.anchor.version, made.probe.token_ids)
     engine.close()
@@ -84,35 +84,35 @@ def test_the_weights_that_serve_have_changed(house: LoopProcesses) -> None:
     assert max(abs(a - b) for a, b in zip(served, first, strict=True)) > 1e-2
 
 
-def test_every_generation_has_one_fate(house: LoopProcesses) -> None:
+def test_every_generation_has_one_fate(loop: LoopProcesses) -> None:
     """Fates add up to the generations, records to what was delivered, and nobody is lost."""
-    status = house.status()
+    status = loop.status()
     assert total(status["fates"]) == status["generations"] > 0
     assert status["fates"]["trained"] > 0
     assert not any("lost" in fate or "no_capture" in fate for fate in status["fates"])
     for counts in status["records"].values():
         assert counts["delivered"] == sum(counts.values()) - counts["delivered"]
         assert counts["dead_lettered"] == 0
-    (served,) = house.ask("SELECT COUNT(*) FROM episodes WHERE received IS NOT NULL")
+    (served,) = loop.ask("SELECT COUNT(*) FROM episodes WHERE received IS NOT NULL")
     assert served == (status["generations"],)
 
 
-def test_what_a_batch_trained_is_in_its_manifest(house: LoopProcesses) -> None:
+def test_what_a_batch_trained_is_in_its_manifest(loop: LoopProcesses) -> None:
     """Each trained episode names the version whose manifest names it."""
-    rows = house.ask("SELECT generation_id, trained_version FROM episodes WHERE fate = 'trained'")
+    rows = loop.ask("SELECT generation_id, trained_version FROM episodes WHERE fate = 'trained'")
     made = {
         (episode, version)
-        for version, manifest in manifests(house).items()
+        for version, manifest in manifests(loop).items()
         for episode in manifest.episode_ids
     }
     assert set(rows) == made
 
 
-def test_nobody_was_sent_to_an_unproven_version(house: LoopProcesses) -> None:
+def test_nobody_was_sent_to_an_unproven_version(loop: LoopProcesses) -> None:
     """Whatever a flag file ever named had passed the gate before, and nothing else ever served."""
-    rollouts = house.rollouts()
+    rollouts = loop.rollouts()
     named: set[str] = set()
-    for record, intended_at in house.ask("SELECT record, intended_at FROM flag_intents"):
+    for record, intended_at in loop.ask("SELECT record, intended_at FROM flag_intents"):
         state = msgspec.json.decode(record, type=FlagState)
         anchor = state.anchor.version
         for served in (state.champion, state.candidate):
@@ -124,144 +124,144 @@ def test_nobody_was_sent_to_an_unproven_version(house: LoopProcesses) -> None:
             named.add(served.version)
         named.add(anchor)
     assert len(named) >= 2
-    rows = house.ask("SELECT DISTINCT version FROM episodes WHERE received IS NOT NULL")
+    rows = loop.ask("SELECT DISTINCT version FROM episodes WHERE received IS NOT NULL")
     assert {version for (version,) in rows} <= named
 
 
 def test_doctor_and_status_find_it_well(
-    house: LoopProcesses, capsys: pytest.CaptureFixture[str]
+    loop: LoopProcesses, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The commands for people agree with a running house: nothing fails, one daemon is in charge."""
-    assert examine(house.path) == 0
+    """The commands for people agree with a running loop: nothing fails, one daemon is in charge."""
+    assert examine(loop.path) == 0
     lines = capsys.readouterr().out.splitlines()
     graded = {line.partition(":")[0].split()[1] for line in lines if line.startswith("ok")}
     assert graded >= {"config", "state", "disk", "flags", "model", "rewards", "log", "daemon"}
     assert any("log-probabilities are processed" in line for line in lines)
     assert next(line for line in lines if line.startswith("warn")).startswith("warn  mlflow")
-    print_status(house.config, as_json=False)
+    print_status(loop.config, as_json=False)
     page = capsys.readouterr().out
     assert "is in charge (epoch 1)" in page
     assert "settled" in page
 
 
-def test_event_to_served_is_measured(house: LoopProcesses) -> None:
+def test_event_to_served_is_measured(loop: LoopProcesses) -> None:
     """From a person's feedback to the first answer of the version it helped to make: seconds."""
-    served = house.status()["event_to_served_s"]
+    served = loop.status()["event_to_served_s"]
     assert served["count"] > 0
     assert 0.0 < served["p50"] <= served["p95"] < 600.0
     assert served["parts"].keys() == {"waiting_for_batch", "learning", "gate_and_first_answer"}
 
 
-def test_it_stops_in_order_and_goes_on(house: LoopProcesses) -> None:
+def test_it_stops_in_order_and_goes_on(loop: LoopProcesses) -> None:
     """SIGTERM ends daemon and learner within the deadline; the next life changes nothing but learns."""
-    before, learner = house.status(), learner_pid(house)
-    assert house.daemon.process is not None
+    before, learner = loop.status(), learner_pid(loop)
+    assert loop.daemon.process is not None
     assert learner is not None
     began = time.monotonic()
-    os.kill(house.daemon.process.pid, signal.SIGTERM)
-    assert house.daemon.process.wait(30.0) == 0
-    assert time.monotonic() - began < house.config.stop_seconds
+    os.kill(loop.daemon.process.pid, signal.SIGTERM)
+    assert loop.daemon.process.wait(30.0) == 0
+    assert time.monotonic() - began < loop.config.stop_seconds
     assert not lives(learner)
-    assert '"learner_in_order": true' in house.daemon.tail(3)
-    stopped = house.status()
+    assert '"learner_in_order": true' in loop.daemon.tail(3)
+    stopped = loop.status()
     assert stopped["lease"]["alive"] is False
     assert stopped["fates"] == before["fates"]
 
-    house.daemon.start()
-    house.settle(before["generations"])
-    resumed = house.status()
+    loop.daemon.start()
+    loop.settle(before["generations"])
+    resumed = loop.status()
     assert resumed["lease"]["epoch"] == stopped["lease"]["epoch"] + 1
     assert {name: resumed[name] for name in ("fates", "records", "batches")} == {
         name: stopped[name] for name in ("fates", "records", "batches")
     }
-    applied = house.applied()
-    crowd = house.crowd_until(lambda _: len(house.applied()) > len(applied))
-    house.settle(before["generations"] + len(crowd.tally.answers))
-    assert house.status()["fates"]["trained"] > before["fates"]["trained"]
-    assert house.applied()[: len(applied)] == applied
+    applied = loop.applied()
+    crowd = loop.crowd_until(lambda _: len(loop.applied()) > len(applied))
+    loop.settle(before["generations"] + len(crowd.tally.answers))
+    assert loop.status()["fates"]["trained"] > before["fates"]["trained"]
+    assert loop.applied()[: len(applied)] == applied
 
 
-def test_a_killed_learner_applies_its_batch_again_and_once(house: LoopProcesses) -> None:
+def test_a_killed_learner_applies_its_batch_again_and_once(loop: LoopProcesses) -> None:
     """Killed in mid-batch, the learner comes back and applies that very batch, once."""
-    known = {row[0] for row in house.ask("SELECT batch_id FROM batches")}
+    known = {row[0] for row in loop.ask("SELECT batch_id FROM batches")}
     killed: list[int] = []
 
     def kill_in_mid_batch(_: Crowd) -> bool:
-        sealed = house.ask("SELECT batch_id FROM batches WHERE state = 'sealed'")
+        sealed = loop.ask("SELECT batch_id FROM batches WHERE state = 'sealed'")
         if (
             sealed
             and sealed[0][0] not in known
-            and house.live().get("learner", "").startswith("step")
+            and loop.live().get("learner", "").startswith("step")
         ):
-            learner = learner_pid(house)
+            learner = learner_pid(loop)
             assert learner is not None
             os.kill(learner, signal.SIGKILL)
             killed.append(sealed[0][0])
         return bool(killed)
 
-    before = house.status()["generations"]
-    crowd = house.crowd_until(kill_in_mid_batch)
+    before = loop.status()["generations"]
+    crowd = loop.crowd_until(kill_in_mid_batch)
     (batch,) = killed
-    house.until(lambda: batch in house.applied())
-    house.settle(before + len(crowd.tally.answers))
-    assert house.ask("SELECT state, deaths FROM batches WHERE batch_id = ?", batch) == [
+    loop.until(lambda: batch in loop.applied())
+    loop.settle(before + len(crowd.tally.answers))
+    assert loop.ask("SELECT state, deaths FROM batches WHERE batch_id = ?", batch) == [
         ("applied", 1)
     ]
-    assert house.applied().count(batch) == 1
-    assert len(house.applied()) == len(set(house.applied()))
-    test_what_a_batch_trained_is_in_its_manifest(house)
-    test_every_generation_has_one_fate(house)
+    assert loop.applied().count(batch) == 1
+    assert len(loop.applied()) == len(set(loop.applied()))
+    test_what_a_batch_trained_is_in_its_manifest(loop)
+    test_every_generation_has_one_fate(loop)
 
 
-def test_a_killed_daemon_loses_and_doubles_nothing(house: LoopProcesses) -> None:
+def test_a_killed_daemon_loses_and_doubles_nothing(loop: LoopProcesses) -> None:
     """Killed amid the crowd's feedback, the next daemon takes over at once and all is counted once."""
-    before, learner = house.status(), learner_pid(house)
-    assert house.daemon.process is not None
+    before, learner = loop.status(), learner_pid(loop)
+    assert loop.daemon.process is not None
     assert learner is not None
     epoch = before["lease"]["epoch"]
 
     def kill_and_restart(crowd: Crowd) -> bool:
-        assert house.daemon.process is not None
+        assert loop.daemon.process is not None
         if len(crowd.tally.answers) < 40:
             return False
-        if house.daemon.alive and house.status()["lease"]["epoch"] == epoch:
-            os.kill(house.daemon.process.pid, signal.SIGKILL)
-            house.daemon.process.wait()
-            house.daemon.start()
+        if loop.daemon.alive and loop.status()["lease"]["epoch"] == epoch:
+            os.kill(loop.daemon.process.pid, signal.SIGKILL)
+            loop.daemon.process.wait()
+            loop.daemon.start()
         return len(crowd.tally.answers) > 80
 
-    crowd = house.crowd_until(kill_and_restart)
+    crowd = loop.crowd_until(kill_and_restart)
     assert not lives(learner)
     assert crowd.tally.failed == crowd.tally.feedback_failed == 0
-    house.settle(before["generations"] + len(crowd.tally.answers))
-    after = house.status()
+    loop.settle(before["generations"] + len(crowd.tally.answers))
+    after = loop.status()
     assert after["generations"] == before["generations"] + len(crowd.tally.answers)
     assert after["lease"]["epoch"] == epoch + 1
     assert all(counts["duplicate"] == 0 for counts in after["records"].values())
-    test_every_generation_has_one_fate(house)
-    test_what_a_batch_trained_is_in_its_manifest(house)
+    test_every_generation_has_one_fate(loop)
+    test_what_a_batch_trained_is_in_its_manifest(loop)
 
 
 @pytest.mark.mlflow
-def test_mlflow_hears_at_last_what_it_missed(house: LoopProcesses, tmp_path: Path) -> None:
+def test_mlflow_hears_at_last_what_it_missed(loop: LoopProcesses, tmp_path: Path) -> None:
     """Away for the whole run, it is told of every version, its adapter and outcome, by the next life."""
-    spool = house.config.state_path / "mlflow_spool.jsonl"
+    spool = loop.config.state_path / "mlflow_spool.jsonl"
     assert spool.read_bytes()
-    port = int(house.config.mlflow.tracking_uri.rpartition(":")[2])
+    port = int(loop.config.mlflow.tracking_uri.rpartition(":")[2])
     with MlflowServer(tmp_path / "mlflow", port=port) as server:
-        house.daemon.stop()
-        house.daemon.start()
-        house.until(lambda: not spool.read_bytes())
+        loop.daemon.stop()
+        loop.daemon.start()
+        loop.until(lambda: not spool.read_bytes())
         client = MlflowClient(server.url)
-        told = client.search_model_versions(f"name = '{house.config.policy}'")
-        champion = client.get_model_version_by_alias(house.config.policy, "champion")
+        told = client.search_model_versions(f"name = '{loop.config.policy}'")
+        champion = client.get_model_version_by_alias(loop.config.policy, "champion")
         assert champion.run_id is not None
         files = {file.path for file in client.list_artifacts(champion.run_id, "adapter")}
-    made = {version for (version,) in house.ask("SELECT version FROM candidates")}
+    made = {version for (version,) in loop.ask("SELECT version FROM candidates")}
     assert {one.tags["rlwd.version"] for one in told} == made
-    flags = read_flags(house.config.flags_path)
+    flags = read_flags(loop.config.flags_path)
     assert flags is not None
     assert champion.tags["rlwd.version"] == flags.champion.version
     assert files == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
     outcomes = {one.tags["rlwd.version"]: one.tags.get("rlwd.outcome") for one in told}
-    assert {outcomes[version] for version in house.promoted()} <= {"promoted", "settled"}
+    assert {outcomes[version] for version in loop.promoted()} <= {"promoted", "settled"}

@@ -8,7 +8,7 @@ import pytest
 from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka_server import KafkaServer
-from loop_house import LoopProcesses
+from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 
 from rlwd.daemon.commands.doctor import examine
@@ -30,17 +30,17 @@ POLICY = "looped"
 
 
 @pytest.fixture(scope="module")
-def house(
+def loop(
     kafka_server: KafkaServer,
     vllm_server: VllmServer,
     mlflow_server: MlflowServer,
     tiny_policy: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[LoopProcesses]:
-    """A house on the real servers, in which one version was promoted and serves everybody."""
+    """A loop on the real servers, in which one version was promoted and serves everybody."""
     topics = [f"{POLICY}.{name}" for name in ("generations", "feedback", "deadletter")]
     kafka_server.create_topics(topics, partitions=2)
-    house = LoopProcesses(
+    loop = LoopProcesses(
         tmp_path_factory.mktemp("loop"),
         tiny_policy,
         policy=POLICY,
@@ -48,18 +48,18 @@ def house(
         kafka=kafka_server.bootstrap,
         mlflow=mlflow_server.url,
     )
-    with house.settled_in(seconds=240.0):
-        yield house
+    with loop.settled_in(seconds=240.0):
+        yield loop
 
 
-def test_vllm_serves_the_weights_that_were_learned(house: LoopProcesses) -> None:
+def test_vllm_serves_the_weights_that_were_learned(loop: LoopProcesses) -> None:
     """vLLM says of the champion what the learner says of it, and not what it says of v0."""
-    flags = read_flags(house.config.flags_path)
+    flags = read_flags(loop.config.flags_path)
     assert flags is not None
     assert flags.champion.version != flags.anchor.version
-    found = read_manifests(house.config.state_path / "checkpoints")
+    found = read_manifests(loop.config.state_path / "checkpoints")
     (made,) = [one for one in found if one.version == flags.champion.version]
-    engine = HttpEngine(house.engine.url)
+    engine = HttpEngine(loop.engine.url)
     served = engine.logprobs(made.version, made.probe.token_ids)
     first = engine.logprobs(flags.anchor.version, made.probe.token_ids)
     engine.close()
@@ -67,12 +67,12 @@ def test_vllm_serves_the_weights_that_were_learned(house: LoopProcesses) -> None
     assert max(abs(a - b) for a, b in zip(served, first, strict=True)) > 1e-3
 
 
-def test_what_the_engine_logged_is_what_the_learner_reckons(house: LoopProcesses) -> None:
+def test_what_the_engine_logged_is_what_the_learner_reckons(loop: LoopProcesses) -> None:
     """Before the first step the learner gives vLLM's own tokens the log-probabilities it logged."""
-    (row,) = house.ask("SELECT content FROM batches WHERE batch_id = 1")
+    (row,) = loop.ask("SELECT content FROM batches WHERE batch_id = 1")
     batch = msgspec.json.decode(row[0], type=SealedBatch)
-    engine = HttpEngine(house.engine.url)
-    flags = read_flags(house.config.flags_path)
+    engine = HttpEngine(loop.engine.url)
+    flags = read_flags(loop.config.flags_path)
     assert flags is not None
     for episode in batch.episodes[:5]:
         assert episode.version == flags.anchor.version
@@ -80,13 +80,13 @@ def test_what_the_engine_logged_is_what_the_learner_reckons(house: LoopProcesses
         scored = engine.logprobs(episode.version, tokens)[len(episode.prompt_token_ids) - 1 :]
         assert scored == pytest.approx(episode.logprobs, abs=1e-4)
     engine.close()
-    first = read_manifests(house.config.state_path / "checkpoints")[1]
+    first = read_manifests(loop.config.state_path / "checkpoints")[1]
     assert first.metrics["before/mismatch/k3"] < 1e-8
 
 
-def test_kafka_delivered_everything_once(house: LoopProcesses, kafka_server: KafkaServer) -> None:
+def test_kafka_delivered_everything_once(loop: LoopProcesses, kafka_server: KafkaServer) -> None:
     """What the topics hold is what the ledger counts, fates add up, and people see the offsets."""
-    status = house.status()
+    status = loop.status()
     assert sum(status["fates"].values()) == status["generations"] > 0
     delivered = {}
     for name, counts in status["records"].items():
@@ -94,7 +94,7 @@ def test_kafka_delivered_everything_once(house: LoopProcesses, kafka_server: Kaf
         topic, _, index = name.rpartition("/")
         if counts["delivered"]:
             delivered[TopicPartition(topic, int(index))] = counts["delivered"]
-    group = house.config.stream.kafka.group_id
+    group = loop.config.stream.kafka.group_id
     admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
 
     def shown() -> dict[TopicPartition, int]:
@@ -102,15 +102,15 @@ def test_kafka_delivered_everything_once(house: LoopProcesses, kafka_server: Kaf
         return {where: at.offset for where, at in found.items() if at.offset > 0}
 
     try:
-        house.until(lambda: shown() == delivered)
+        loop.until(lambda: shown() == delivered)
     finally:
         admin.close()
 
 
-def test_mlflow_knows_the_champion(house: LoopProcesses, mlflow_server: MlflowServer) -> None:
+def test_mlflow_knows_the_champion(loop: LoopProcesses, mlflow_server: MlflowServer) -> None:
     """Each version is a registered one with its adapter, and the alias names who serves."""
     client = MlflowClient(mlflow_server.url)
-    flags = read_flags(house.config.flags_path)
+    flags = read_flags(loop.config.flags_path)
     assert flags is not None
 
     def champion() -> str:
@@ -119,23 +119,23 @@ def test_mlflow_knows_the_champion(house: LoopProcesses, mlflow_server: MlflowSe
             return ""
         return str(client.get_model_version(POLICY, aliases["champion"]).tags["rlwd.version"])
 
-    house.until(lambda: champion() == flags.champion.version)
+    loop.until(lambda: champion() == flags.champion.version)
     version = client.get_model_version_by_alias(POLICY, "champion")
     assert version.tags["rlwd.digest"] == flags.champion.digest
     assert version.run_id is not None
     run_id = version.run_id
     # Metrics go out every few seconds, and not with the registry's own calls.
     # Every look is a point of its curve; the one that promoted it is the last.
-    house.until(lambda: client.get_run(run_id).data.metrics.get("ab/users_candidate", 0) >= 10)
+    loop.until(lambda: client.get_run(run_id).data.metrics.get("ab/users_candidate", 0) >= 10)
     run = client.get_run(run_id)
     assert run.data.tags["rlwd.outcome"] in ("promoted", "settled")
     files = {file.path for file in client.list_artifacts(run.info.run_id, "adapter")}
     assert files == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
 
 
-def test_doctor_finds_it_well(house: LoopProcesses, capsys: pytest.CaptureFixture[str]) -> None:
+def test_doctor_finds_it_well(loop: LoopProcesses, capsys: pytest.CaptureFixture[str]) -> None:
     """With everything up every line is ok."""
-    assert examine(house.path) == 0
+    assert examine(loop.path) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line for line in lines[:-1] if not line.startswith("ok")] == []
     assert any("takes adapters while it runs" in line for line in lines)

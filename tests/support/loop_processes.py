@@ -1,4 +1,4 @@
-"""The whole house on one machine: real engine, gateway and daemon, and people who use it."""
+"""The whole loop on one machine: real engine, gateway and daemon, and people who use it."""
 
 import asyncio
 import sys
@@ -164,7 +164,7 @@ class LoopProcesses:
 
     @contextmanager
     def settled_in(self, seconds: float = 150.0) -> Iterator["LoopProcesses"]:
-        """Run the house in the block, once one version was promoted and serves everybody."""
+        """Run the loop in the block, once one version was promoted and serves everybody."""
         try:
             self.start()
             crowd = self.crowd_until(self.serves_what_it_learned, seconds=seconds)
@@ -180,7 +180,7 @@ class LoopProcesses:
         self.daemon.stop()
 
     def crowd_until(self, done: Callable[[Crowd], bool], seconds: float = 150.0) -> Crowd:
-        """Let people use the house until something is the case; then until all was said.
+        """Let people use the loop until something is the case; then until all was said.
 
         Raises AssertionError, with the daemon's last lines, where it never is.
         """
