@@ -1,4 +1,4 @@
-"""Dispatch: the one door to the kernels; the learner calls nothing behind it."""
+"""Dispatch: all that the learner calls; it chooses the implementation."""
 
 from collections.abc import Callable
 from typing import Any

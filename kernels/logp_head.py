@@ -278,7 +278,7 @@ def _code(form: Form) -> int:
 
 
 def _gradient(logits_CV: Tensor, dtype: torch.dtype) -> Tensor:
-    """Room for a gradient: the logits' own where the dtype allows, block by block behind the reads."""
+    """Return memory for a gradient; the logits' own where dtypes agree: a block is read before it is written."""
     if logits_CV.dtype == dtype:
         return logits_CV
     room = torch.empty(len(logits_CV), logits_CV.stride(0), dtype=dtype, device=logits_CV.device)

@@ -1,7 +1,7 @@
 """Candidate: a policy version offered for serving, with its digest and evidence.
 
-Here are also the records that cross between daemon and learner: the sealed batch that goes in and
-the manifest that comes out. They travel as JSON files, so that either side may die at any instant.
+Its manifest crosses from the learner to the daemon as a JSON file, so that either may die at any
+instant; the sealed batch (`sealed.py`) crosses the other way.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """A token sequence and what the true bits say of it; a server must say the same."""
+    """A token sequence and its log-probabilities under the right weights; a server must give the same."""
 
     token_ids: tuple[Token, ...]
     """At least two tokens."""

@@ -12,7 +12,7 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """All that the update needs of one episode."""
 
     generation_id: str
-    """Whose fate this decides."""
+    """Id of the generation."""
     segment: str
     """Key of the tracked baseline."""
     version: str

@@ -38,13 +38,13 @@ from ...streams.state.transaction import Transaction
 log = structlog.get_logger()
 
 Register = Callable[[Transaction, Manifest, float], None]
-"""What else is to be written down of a new checkpoint, in the transaction that records it."""
+"""Writes the other tables' rows of a new checkpoint, in the transaction that records it."""
 
 Kept = Callable[[Transaction, float], set[int]]
-"""Which checkpoints something still names."""
+"""Returns the checkpoints that something still names."""
 
 DEATHS_ALLOWED = 3
-"""A batch on which the learner died so often is given up (CONTRACTS 18)."""
+"""Deaths of the learner on one batch after which it is given up (CONTRACTS 18)."""
 
 
 class Training:
@@ -82,8 +82,9 @@ class Training:
     ) -> list[Manifest]:
         """Keep the learner alive and busy; return the checkpoints that it finished.
 
-        `undecided` is how many versions wait for their decision, None before there is v0; `back_to`
-        the checkpoint that the learner must return to because what it made was refused for cause.
+        `undecided` returns how many versions wait for their decision, None before there is v0.
+        `back_to` returns the checkpoint that the learner must go back to, because a version that it
+        made was refused for cause.
         Raises ConnectionError where the database is away; the next step goes on from there.
         """
         self._tend(now)
@@ -107,7 +108,7 @@ class Training:
                 count_death(tx, self.policy, self._died_on)
             self._died_on = None
         if not self.child.alive:
-            # A learner that starts must not take up what was refused since the last one did.
+            # A version may have been refused since the last learner started.
             with self.store.reading() as view:
                 self.child.refuse(candidates_table.quarantined(view, self.policy))
         self.child.ensure(now)
@@ -148,43 +149,50 @@ class Training:
             log.error("checkpoint_lost", batches=lost, head=self.head)
 
     def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
+        """Return what the idle learner is to do: go back, prune, learn; None where it has to wait."""
         assert self.head is not None, "a learner that asks has a checkpoint"
         if back_to is not None:
             return RollBackTo(to_sequence=back_to)
-        if self._prune_due and (gone := self._give_up_checkpoints(now)):
+        if self._prune_due and (gone := self._release_checkpoints(now)):
             return Prune(sequences=tuple(gone))
         with self.store.transaction() as tx:
-            waiting = pending_batch(tx, self.policy)
-            if waiting is None and undecided is not None:
-                # Not the distance to the champion: a version that only ran out of time is
-                # superseded by its child, which then has to be made (CONTRACTS 19).
-                if undecided >= self.settings.max_lead:
-                    self.state = "waiting for the rollout"
-                    return None
-                head = self.head
-                seal(
-                    tx,
-                    self.policy,
-                    self.settings,
-                    parent_sequence=head,
-                    max_policy_age=self.child.settings.learner.max_policy_age,
-                    age=lambda version: self.lineage.age(version, head),
-                    now=now,
-                )
-                waiting = pending_batch(tx, self.policy)
-        if waiting is None:
+            batch = pending_batch(tx, self.policy)
+            # Versions that wait for their decision count, and not the distance to the champion: a
+            # version that only ran out of time is superseded by its child, which then has to be
+            # made (CONTRACTS 19).
+            if batch is None and undecided is not None and undecided >= self.settings.max_lead:
+                self.state = "waiting for the rollout"
+                return None
+            if batch is None and undecided is not None:
+                self._seal(tx, self.head, now)
+                batch = pending_batch(tx, self.policy)
+        if batch is None:
             self.state = "waiting for episodes"
             return None
-        batch_id, content, deaths = waiting
         crash_here(CrashPoint.SEALED)
+        return self._give(*batch)
+
+    def _seal(self, tx: Transaction, head: int, now: float) -> None:
+        seal(
+            tx,
+            self.policy,
+            self.settings,
+            parent_sequence=head,
+            max_policy_age=self.child.settings.learner.max_policy_age,
+            age=lambda version: self.lineage.age(version, head),
+            now=now,
+        )
+
+    def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:
+        """Write the batch's file and return the command that names it."""
         path = write_batch(self.batches, batch_id, content)
         self._working_on, self.state = batch_id, "learning"
         if deaths >= DEATHS_ALLOWED:
             return Skip(path=str(path), reason=f"the learner died {deaths} times on it")
         return Apply(path=str(path))
 
-    def _give_up_checkpoints(self, now: float) -> list[int]:
-        """Choose the checkpoints whose weights nothing needs any more, and say so in the tables."""
+    def _release_checkpoints(self, now: float) -> list[int]:
+        """Mark as pruned, in the tables, the checkpoints that nothing names; return them."""
         spare = whole_checkpoints(self.checkpoints)[: -self.keep_newest]
         with self.store.transaction() as tx:
             kept = self.kept(tx, now)

@@ -1,7 +1,6 @@
-"""Manifest on disk: reading and verifying checkpoints, and saying whose lease may write them.
+"""Checkpoint folder: reading and verifying what the learner left; free of torch.
 
-Everything here is free of torch: the daemon learns from these files alone what was applied. What is
-written, with weights in it, is `checkpoint.py`'s.
+The daemon learns from these files alone what was applied. `write.py` writes them.
 
     state/checkpoints/EPOCH                     largest lease epoch that was ever handed out
     state/checkpoints/000017/manifest.json      with manifest.sha256 beside it
@@ -11,13 +10,14 @@ written, with weights in it, is `checkpoint.py`'s.
 
 import contextlib
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 
 from ..candidate import Candidate, Manifest
 from ..digests import adapter_digest, file_digest
+from ..ledger.lineage import Lineage
 
 MANIFEST_FILES = ("manifest.json", "manifest.sha256")
 """What is kept of a checkpoint for ever."""
@@ -94,14 +94,6 @@ def problem_of(folder: Path, manifest: Manifest) -> str | None:
     return None
 
 
-def lineage(manifest: Manifest, known: dict[int, Manifest]) -> Iterator[Manifest]:
-    """Yield the checkpoint and its ancestors, as far back as they are kept."""
-    at: Manifest | None = manifest
-    while at is not None:
-        yield at
-        at = None if at.parent_sequence is None else known.get(at.parent_sequence)
-
-
 def newest_valid(
     folder: Path, quarantined: Collection[str] = (), *, up_to: int | None = None
 ) -> Manifest | None:
@@ -110,15 +102,13 @@ def newest_valid(
     A damaged one is passed over for the one before it (CONTRACTS 20); None where none is left.
     `up_to` looks at no later one.
     """
-    known: dict[int, Manifest] = {}
-    if quarantined:
-        known = {manifest.sequence: manifest for manifest in read_manifests(folder)}
+    lineage = Lineage(read_manifests(folder) if quarantined else ())
     for sequence in reversed(sequences(folder)):
         if up_to is not None and sequence > up_to:
             continue
         with contextlib.suppress(ValueError):
             manifest = read_manifest(folder, sequence)
-            if any(ancestor.digest in quarantined for ancestor in lineage(manifest, known)):
+            if any(each.digest in quarantined for each in lineage.chain(sequence)):
                 continue
             if problem_of(folder, manifest) is None:
                 return manifest

@@ -26,7 +26,7 @@ from .folder import checkpoint_path, sequences, state_of
 
 
 class StaleEpoch(RuntimeError):
-    """A daemon with a later lease rules this folder; this learner may write nothing more."""
+    """A daemon with a later lease owns this folder; this learner may write nothing more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,7 @@ class Origin:
     parent_sequence: int | None = None
     """The checkpoint it was made from."""
     version: str | None = None
-    """Version whose bits it bears, where they did not change."""
+    """Version whose weights it holds, where they did not change; None names a new one."""
     applied: tuple[int, ...] = ()
     """Batches applied along the lineage."""
     skipped: tuple[int, ...] = ()
@@ -112,7 +112,7 @@ class Checkpoints:
         """Delete all of these checkpoints but their manifests; return which had more.
 
         Lineage and audit need the manifests for ever, and a number is never used again. A crash
-        half-way leaves what is passed over as damaged, and the next call finishes it.
+        half-way leaves a checkpoint that counts as damaged, and the next call finishes it.
         """
         gone = []
         for sequence in sequences:

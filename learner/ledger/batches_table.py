@@ -31,8 +31,8 @@ def count_death(tx: Transaction, policy: str, batch_id: int) -> None:
 def forget_contents(tx: Transaction, policy: str, gone: Sequence[int]) -> None:
     """Forget what batches hold that are never applied again.
 
-    Those given up, those reverted, and those applied in checkpoints that are not kept: ids, hash and
-    fate stay, people's tokens go.
+    These are the ones given up, reverted, or applied in checkpoints that are not kept. Ids, hash and
+    fate stay; the tokens are deleted.
     """
     final = tx.execute(
         "SELECT batch_id, state, sequence FROM batches WHERE policy = ? AND LENGTH(content) > 0"

@@ -1,7 +1,7 @@
-"""Applied: what the manifests say was learned, written into the ledger (CONTRACTS 17 to 20).
+"""Checkpoints table: what the manifests say was applied, in the ledger (CONTRACTS 17 to 20).
 
-The manifests on disk are the only truth about what was applied. This room reads them and brings
-the state database up to date, the same way after a message of the learner's and after a crash.
+The manifests on disk are the only truth about what was applied. The state database is brought up to
+date from them, in the same way after a message of the learner's and after a crash.
 """
 
 from collections.abc import Iterable
@@ -41,8 +41,8 @@ def record_checkpoints(
 def reopen_lost(tx: Transaction, policy: str, head: Manifest) -> list[int]:
     """Take up again the batches that were applied in a checkpoint that is lost; return them.
 
-    A damaged newest checkpoint falls back to the one before it. What only the lost one had applied
-    moved no weight that is left, so it is applied again; a reverted batch never is (CONTRACTS 20).
+    Where the newest checkpoint is damaged the learner goes on from the one before it. A batch that only
+    the damaged one had applied is applied again; a reverted batch never is (CONTRACTS 20).
     """
     kept = {*head.applied, *head.skipped, *head.reverted}
     lost = [
@@ -99,7 +99,7 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
     if state == "skipped":
         ids = (*manifest.episode_ids, *manifest.held_out_ids)
         if not ids:
-            # The learner could not read it: what it held may have been forgotten.
+            # The learner could not read the batch, so its manifest names no episode.
             ids = _sealed_in(tx, policy, manifest.batch_id)
         episodes_table.close(tx, policy, ids, fate.BATCH_FAILED)
         return

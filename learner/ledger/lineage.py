@@ -11,7 +11,7 @@ class Lineage:
     """The tree of checkpoints, by their manifests.
 
     Policy age counts updates along the lineage and not version numbers: a version that was rolled
-    back, or a checkpoint that only records a rollback or a skipped batch, makes nobody older.
+    back, or a checkpoint that only records a rollback or a skipped batch, adds nothing to an age.
 
     Example: 0 <- 1 <- 2, then a rollback to 1 as 3, then 4. With head 4 the answers of version 1
     are 1 old, those of version 2 are 2 old (one step back to 1, one on to 4).
@@ -22,7 +22,7 @@ class Lineage:
         self.add(manifests)
 
     def add(self, manifests: Iterable[Manifest]) -> None:
-        """Take in later checkpoints; only of their descent anything is kept."""
+        """Take in later checkpoints; what they applied is not kept."""
         for each in manifests:
             self.by_sequence[each.sequence] = msgspec.structs.replace(
                 each, episode_ids=(), held_out_ids=(), applied=(), skipped=(), reverted=()

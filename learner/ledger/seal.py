@@ -40,10 +40,10 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadyEpisode:
-    """One row that may be sealed."""
+    """An episode that may be sealed."""
 
     generation_id: str
-    """Names the episode."""
+    """Id of its generation."""
     version: str
     """Version that served it."""
     reward: float
@@ -66,10 +66,11 @@ def seal(
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
-    What is too old is excluded here by name, and a held-out share is set aside; from now on a
-    revision of any of them counts as after training.
+    Whether or not a batch is sealed, episodes that are too old are excluded by name. A held-out
+    share is set aside. From sealing on, a revision of any of them counts as after training.
     """
-    fresh = _ready(tx, policy, age, max_policy_age)
+    fresh, too_old = _by_age(_ready_rows(tx, policy), age, max_policy_age)
+    episodes_table.close(tx, policy, too_old, fate.TOO_OLD)
     if len(fresh) < settings.episodes:
         return None
     chosen = fresh[: settings.at_most]
@@ -88,30 +89,36 @@ def seal(
     return batch
 
 
-def _ready(tx: Transaction, policy: str, age: Age, max_policy_age: int) -> list[ReadyEpisode]:
+def _ready_rows(tx: Transaction, policy: str) -> list[tuple[str, str, float, int]]:
+    """Return (generation id, version, reward, revision) of what may be sealed, as it was received."""
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision, received FROM episodes"
         " WHERE policy = ? AND stage = 'ready' ORDER BY generation_id" + row_lock(tx),
         (policy,),
     ).fetchall()
-    rows.sort(key=lambda row: (row[4], row[0]))
-    fresh, old = [], []
-    for generation_id, version, reward, revision, _ in rows:
-        years = age(version)
-        if years is None or years > max_policy_age:
-            old.append(generation_id)
-        else:
-            fresh.append(
-                ReadyEpisode(
-                    generation_id=generation_id,
-                    version=version,
-                    reward=reward,
-                    revision=revision,
-                    age=years,
-                )
+    return [row[:4] for row in sorted(rows, key=lambda row: (row[4], row[0]))]
+
+
+def _by_age(
+    rows: Sequence[tuple[str, str, float, int]], age: Age, max_policy_age: int
+) -> tuple[list[ReadyEpisode], list[str]]:
+    """Return the episodes within the bound, freshest first, and the ids of the others."""
+    fresh, too_old = list[ReadyEpisode](), list[str]()
+    for generation_id, version, reward, revision in rows:
+        policy_age = age(version)
+        if policy_age is None or policy_age > max_policy_age:
+            too_old.append(generation_id)
+            continue
+        fresh.append(
+            ReadyEpisode(
+                generation_id=generation_id,
+                version=version,
+                reward=reward,
+                revision=revision,
+                age=policy_age,
             )
-    episodes_table.close(tx, policy, old, fate.TOO_OLD)
-    return sorted(fresh, key=lambda one: one.age)
+        )
+    return sorted(fresh, key=lambda episode: episode.age), too_old
 
 
 def _is_held_out(generation_id: str, share: float) -> bool:

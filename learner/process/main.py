@@ -1,11 +1,11 @@
-"""Child: the learner's own process, told by the daemon over a pipe what to apply.
+"""Learner process: started by the daemon, and, told by the daemon over a pipe what to apply.
 
     python -m rlwd.learner.process.main --settings FILE
 
-FILE is a `LearnerProcessSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to stderr.
-It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable or
-another learner holds the folder, 3 where the daemon's pipe closed, 4 where a later lease rules,
-1 on anything unforeseen, with the traceback in the log.
+FILE is a `LearnerProcessSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to
+stderr. It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable
+or another learner holds the folder, 3 where the daemon's pipe closed, 4 where a daemon with a later
+lease owns the folder, 1 on anything unforeseen, with the traceback in the log.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def lock_folder(folder: Path) -> BinaryIO:
 
 def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
     """Thread. Consumes lines of the pipe, produces commands; waits for the daemon, and when the
-    pipe closes ends the process at once, in mid-step too: the daemon that ruled it is gone.
+    pipe closes ends the process at once, in mid-step too: its daemon is gone.
     """
     for line in source:
         try:
@@ -84,7 +84,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="rlwd.learner.process.main", description="The learner's process"
     )
-    parser.add_argument("--settings", type=Path, required=True, help="ChildSettings as JSON")
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="LearnerProcessSettings as JSON"
+    )
     log_to_stderr("learner")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN

@@ -1,4 +1,4 @@
-"""Child: the learner process as its supervisor sees it."""
+"""Supervisor: starts the learner process, talks to it, and starts it again when it dies."""
 
 import contextlib
 import os
@@ -56,7 +56,7 @@ class LearnerSupervisor:
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()
         self.process = None
-        # Its last words go too: who asked and died cannot be told what to do.
+        # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
         return True
 

@@ -10,13 +10,13 @@ import torch
 
 from ..candidate import Manifest
 from ..checkpoint.folder import (
-    lineage,
     newest_valid,
     problem_of,
     read_manifests,
     sequences,
 )
 from ..checkpoint.write import Checkpoints, Origin
+from ..ledger.lineage import Lineage
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
 from ..train.packing import read_batch
@@ -56,7 +56,7 @@ class Worker:
         """Carry out one command and say what is durable now.
 
         Raises ValueError where a file or a checkpoint that the command names is not there, and
-        LeaseLost where a later lease rules.
+        StaleEpoch where a daemon with a later lease owns the folder.
         """
         if problem := problem_of(self.folder, self.head):
             # What is learned from must be what a restart finds, by then with today's quarantine.
@@ -201,9 +201,8 @@ class Worker:
         return None
 
     def _made_by(self, batch_id: int) -> Manifest | None:
-        known = {manifest.sequence: manifest for manifest in read_manifests(self.folder)}
-        made = (m for m in lineage(self.head, known) if m.batch_id == batch_id)
-        return next(made, None)
+        chain = Lineage(read_manifests(self.folder)).chain(self.head.sequence)
+        return next((made for made in chain if made.batch_id == batch_id), None)
 
     def _check_fits(self, path: Path, batch: SealedBatch) -> None:
         if batch.policy != self.settings.policy:

@@ -1,6 +1,6 @@
 """`python -m rlwd.learner.tiny.pretrain FOLDER --steps N --examples FILE`: makes the demo's tiny policy.
 
-Prints `done of` after each step, for whoever shows the progress.
+Prints `done of` after each step, so that a caller can show the progress.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Evidence: what episodes that were never trained on say of a candidate, and what bits it has."""
+"""Held out: estimate a candidate's mean reward from episodes that were never trained on."""
 
 import math
 from collections.abc import Sequence

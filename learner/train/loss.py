@@ -48,7 +48,7 @@ def swept_loss(
 ) -> Loss:
     """Loss of a pack's tokens, N being `normaliser`: the tokens of the whole step.
 
-    Its gradient is formed in the head's own sweep, behind the door of `kernels`.
+    Its gradient is formed in the head's own sweep (`kernels/dispatch.py`).
     """
     total, head, weight_M = token_loss(
         hidden_MD,

@@ -1,4 +1,4 @@
-"""Batch: sealed episodes packed into rows, and only their completion tokens kept for the head.
+"""Packing: sealed episodes packed into rows, and only their completion tokens kept for the head.
 
 Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 """
@@ -26,7 +26,7 @@ class Pack:
     """
 
     ids_BT: Tensor
-    """Token ids; the rest of a row is a sequence of its own that nothing looks at."""
+    """Token ids; the rest of a row is a sequence of its own, whose states are not used."""
     positions_BT: Tensor
     """Position within the episode: a restart begins the next one."""
     rows_M: Tensor
@@ -82,7 +82,7 @@ def check_batch(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) 
 def pack(episodes: Sequence[SealedEpisode], *, tokens: int, device: torch.device) -> Pack:
     """Pack episodes into rows of at most `tokens`, first fit by falling length.
 
-    The last completion token is read by nobody, yet kept: it costs one position and spares a case.
+    The last completion token predicts nothing. It is kept: a position is cheaper than a special case.
     Episodes keep their order in the completion tokens whatever row they fall into.
     """
     assert episodes, "nothing to pack"

@@ -25,7 +25,7 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 class Policy:
-    """What is trained, and what it is measured against."""
+    """The model that is trained; with its adapter off it is the anchor."""
 
     def __init__(self, model: Any, causal: Any, *, base_digest: str, settings: LearnerSettings):
         self.model, self.causal = model, causal
@@ -74,7 +74,7 @@ class Policy:
         state = get_peft_model_state_dict(self.model)
         tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
         save_file(tensors, weights, metadata={"format": "pt"})
-        weights.chmod(0o644)  # whoever serves may be another user
+        weights.chmod(0o644)  # the engine may run as another user
 
     def load_adapter(self, folder: Path) -> None:
         """Take up an adapter's weights; the bits are those that were saved.

@@ -1,4 +1,4 @@
-"""Score: what the present weights, and the anchor, say of episodes; no gradients.
+"""Score: log-probabilities of episodes under the present weights and the anchor; no gradients.
 
 Legend: M completion tokens of a pack, D hidden width.
 """
@@ -18,7 +18,7 @@ from .state import Learner
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scores:
-    """What the present weights say of episodes, one entry for each."""
+    """Log-probabilities under the present weights, one entry for each episode."""
 
     logp: list[Tensor]
     """[tokens] log-probabilities at the episode's temperature."""

@@ -1,4 +1,4 @@
-"""Learner: the policy with all that must be kept with it for an exact resume."""
+"""Learner: the policy, and the optimizer and baselines that an exact resume needs with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,14 +63,14 @@ class Learner:
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
         """Split episodes into packs that fit one forward pass, with the indices in each."""
         settings, groups = self.settings, list[list[int]]()
-        room = 0
+        left = 0
         for index, episode in enumerate(episodes):
             length = len(episode.prompt_token_ids) + len(episode.completion_token_ids)
-            if not groups or length > room:
+            if not groups or length > left:
                 groups.append([])
-                room = settings.pack_tokens * settings.rows_per_forward
+                left = settings.pack_tokens * settings.rows_per_forward
             groups[-1].append(index)
-            room -= length
+            left -= length
         device = self.policy.device
         return [
             (group, pack([episodes[i] for i in group], tokens=settings.pack_tokens, device=device))
@@ -80,7 +80,7 @@ class Learner:
     def probe(self) -> Probe:
         """Return a short sequence and what the weights say of it at temperature 1.
 
-        A fixed walk over the vocabulary and nobody's words: manifests outlive what people wrote.
+        It is a fixed walk over the vocabulary: a manifest outlives the prompts that people wrote.
         """
         length, vocabulary = self.settings.probe_tokens, self.policy.vocabulary
         ids = tuple((7 * i + 1) % vocabulary for i in range(length))

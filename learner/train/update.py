@@ -28,7 +28,7 @@ class BatchGivenUp(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """What applying a batch brought."""
+    """Evidence and measurements of an applied batch."""
 
     held_out: HeldOut | None
     """Evidence for the gate."""

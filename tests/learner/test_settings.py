@@ -8,12 +8,26 @@ import pytest
 
 from rlwd.learner.settings import DEMO, LearnerProcessSettings, LearnerSettings
 
-TORCH_FREE = ("settings", "protocol", "manifest", "candidate")
+TORCH_FREE = (
+    "candidate",
+    "checkpoint.epoch",
+    "checkpoint.folder",
+    "digests",
+    "ledger.batches_table",
+    "ledger.checkpoints_table",
+    "ledger.lineage",
+    "ledger.seal",
+    "process.main",
+    "process.protocol",
+    "process.supervisor",
+    "sealed",
+    "settings",
+)
 
 
 def test_no_torch() -> None:
-    """The rooms that the daemon reads import neither torch nor transformers."""
-    imports = "; ".join(f"import rlwd.learner.{room}" for room in TORCH_FREE)
+    """The modules that the daemon imports load neither torch nor transformers."""
+    imports = "; ".join(f"import rlwd.learner.{module}" for module in TORCH_FREE)
     program = (
         f"import sys; {imports}; print(sorted({{'torch', 'transformers'}} & set(sys.modules)))"
     )
