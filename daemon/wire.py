@@ -14,8 +14,9 @@ from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
 from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
+from ..ops.gate.gate_run import GateRun
+from ..ops.gate.suites import load_suites
 from ..ops.rollout.controller import RolloutController
-from ..ops.rollout.gate_run import GateRun
 from ..ops.rollout.move_log import MoveLog
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
@@ -184,7 +185,7 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         config.policy,
         controller,
         fleet,
-        GateRun(fleet, config.gate),
+        GateRun(fleet, config.gate, load_suites(config.gate.suites)),
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,

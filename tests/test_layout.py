@@ -30,6 +30,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/flags", "ops/servers", "ops/embedded"),
     ("ops/engine",),
     ("ops/statistics",),
+    ("ops/gate",),
     ("ops/rollout",),
     ("ops/tracking",),
     ("daemon/spool", "daemon/status"),

@@ -4,7 +4,6 @@ Engines are asked on a thread of its own, one thing at a time: a server that han
 not keep the loop from taking in feedback, and least of all from taking a version back.
 """
 
-import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future
@@ -15,6 +14,7 @@ import structlog
 from ...learner.candidate import Candidate
 from .adapter_check import check_adapter
 from .port import Engine, Proof, prove
+from .threads import Submit, run_in_thread
 
 log = structlog.get_logger()
 
@@ -39,10 +39,6 @@ class FleetAnswers:
     """What each engine serves under that version's name."""
 
 
-Asked = Callable[[], FleetAnswers]
-Submit = Callable[[Asked], "Future[FleetAnswers]"]
-
-
 class Fleet:
     """All engines of one policy. Not thread-safe: the loop's thread owns it."""
 
@@ -53,12 +49,12 @@ class Fleet:
         *,
         tolerance: float,
         held: Collection[str] = (),
-        submit: Submit | None = None,
+        submit: Submit[FleetAnswers] | None = None,
     ) -> None:
         """`held` is what every engine is known to have had before this process began."""
         self.engines, self.policy, self.tolerance = list(engines), policy, tolerance
         self.held = frozenset(held)
-        self._submit = submit or _in_thread
+        self._submit = submit or run_in_thread
         self._problem: str | None = "nothing was loaded yet"
         self._job: Future[FleetAnswers] | None = None
         self._asked_at = 0.0
@@ -96,7 +92,7 @@ class Fleet:
         found, self._proofs = self._proofs, None
         return found.proofs if found is not None and found.version == candidate.version else None
 
-    def _begin(self, work: Asked) -> None:
+    def _begin(self, work: Callable[[], FleetAnswers]) -> None:
         self._take_in()
         if self._job is None:
             self._job, self._asked_at = self._submit(work), time.monotonic()
@@ -144,17 +140,3 @@ class Fleet:
             if version.startswith(f"{self.policy}@v"):
                 engine.unload(version)
         return unsound
-
-
-def _in_thread(work: Asked) -> "Future[FleetAnswers]":
-    future: Future[FleetAnswers] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as problem:  # noqa: BLE001 (raised again by the loop)
-            future.set_exception(problem)
-
-    # A daemon thread: an engine that hangs does not keep the process from ending either.
-    threading.Thread(target=run, name="fleet", daemon=True).start()
-    return future

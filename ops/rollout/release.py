@@ -18,10 +18,10 @@ from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
 from ..flags.flag_file import named_in
+from ..gate.gate_run import GateRun
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
 from .desired_state import kept_checkpoints
-from .gate_run import GateRun
 from .move_log import MoveLog
 from .observe import observe_users
 from .publish_flags import publish_flags

@@ -25,6 +25,8 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Largest difference of a probe's log-probability, per token, that is still the same bits."""
     replicas: int = 1
     """Fewest engine replicas that must serve it."""
+    suites: tuple[str, ...] = ()
+    """Names of installed suites (entry points of `rlwd.gate_suites`) that must pass too."""
 
     def __post_init__(self) -> None:
         if self.margin < 0 or self.z < 0 or self.probe_tolerance <= 0 or self.replicas < 1:

@@ -22,9 +22,9 @@ from rlwd.learner.settings import DEMO, LearnerProcessSettings
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.gate_run import GateRun
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings

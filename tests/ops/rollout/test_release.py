@@ -10,10 +10,10 @@ from releases_by_hand import at_once, let_out, promote, register, spoil, version
 
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.flags.flag_file import FlagState, read_flags
+from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.desired_state import should_be_loaded
-from rlwd.ops.rollout.gate_run import GateRun
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.rollout.settings import RolloutSettings

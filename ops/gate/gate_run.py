@@ -1,0 +1,73 @@
+"""Gate run: takes one candidate through the gate, from its files to the verdict."""
+
+from collections.abc import Mapping
+
+import structlog
+
+from ...learner.candidate import Candidate
+from ..engine.adapter_check import DamagedAdapter, check_adapter
+from ..engine.fleet import Fleet
+from ..statistics.gate import GateSettings, judge
+from ..statistics.verdict import Verdict, VerdictKind
+from .suites import GateSuite, SuiteRun
+
+log = structlog.get_logger()
+
+_WEIGHTIEST = (VerdictKind.FAIL, VerdictKind.WAIT, VerdictKind.NODATA, VerdictKind.PASS)
+
+
+class GateRun:
+    """Checks files, asks the engines for their proofs, runs the suites and lets the gate judge."""
+
+    def __init__(
+        self, fleet: Fleet, settings: GateSettings, suites: Mapping[str, GateSuite] | None = None
+    ) -> None:
+        self.fleet, self.settings = fleet, settings
+        self.suites = SuiteRun(suites or {}, fleet.engines, settings)
+
+    def verdict(self, candidate: Candidate, loaded: Mapping[str, Candidate]) -> Verdict | None:
+        """Return the gate's verdict; None while engines are being asked: ask again next turn.
+
+        `loaded` is what every engine should hold, the candidate included. Raises DamagedAdapter
+        where the candidate's files are not those that were written.
+        """
+        try:
+            check_adapter(candidate.path, candidate.digest)
+        except DamagedAdapter:
+            raise
+        except ValueError as found:
+            return self._say(
+                candidate,
+                judge(candidate, adapter_problem=str(found), proofs=(), settings=self.settings),
+            )
+        proofs = self.fleet.prove(loaded, candidate)
+        if proofs is None:
+            return None
+        verdict = judge(candidate, adapter_problem=None, proofs=proofs, settings=self.settings)
+        if verdict.outcome is VerdictKind.PASS:
+            suites = self.suites.verdicts(candidate)
+            if suites is None:
+                return None
+            verdict = _weigh(verdict, suites)
+        return self._say(candidate, verdict)
+
+    def _say(self, candidate: Candidate, verdict: Verdict) -> Verdict:
+        log.info("gate", version=candidate.version, verdict=verdict.outcome, why=verdict.reason)
+        return verdict
+
+
+def _weigh(own: Verdict, suites: Mapping[str, Verdict]) -> Verdict:
+    """Return the weightiest of the gate's own verdict and the suites', with all that they say.
+
+    >>> _weigh(Verdict(outcome=VerdictKind.PASS, reasons=("held-out: fine",)),
+    ...        {"swears": Verdict(outcome=VerdictKind.FAIL, reasons=("12 of 50",))}).reason
+    'suite swears: 12 of 50; held-out: fine'
+    """
+    said = [("", own), *((f"suite {name}: ", verdict) for name, verdict in suites.items())]
+    said.sort(key=lambda pair: _WEIGHTIEST.index(pair[1].outcome))
+    numbers = {f"suite/{n}/{k}": v for n, each in suites.items() for k, v in each.numbers.items()}
+    return Verdict(
+        outcome=said[0][1].outcome,
+        reasons=tuple(f"{who}{why}" for who, verdict in said for why in verdict.reasons),
+        numbers={**own.numbers, **numbers},
+    )
