@@ -1,15 +1,15 @@
-"""Gateway: an OpenAI-compatible door in front of the engines that assigns, serves and records."""
+"""The gateway's application: an OpenAI-compatible proxy that assigns, serves and records."""
 
 import asyncio
 import contextlib
 import hmac
-import logging
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import orjson
+import structlog
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
@@ -26,7 +26,7 @@ from .settings import GatewaySettings
 
 __all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _OPEN = frozenset(("/livez", "/readyz"))
@@ -48,15 +48,15 @@ def build_app(
     app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
-        parts = app[CONTEXT] = _parts(settings, sink_factory, clock)
-        parts.forwarder.start()
+        context = app[CONTEXT] = _open_context(settings, sink_factory, clock)
+        context.forwarder.start()
         yield
-        await parts.upstream.session.close()
-        left = await asyncio.to_thread(parts.forwarder.stop, STOP_SECONDS)
+        await context.engine_pool.session.close()
+        left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
         if left:
-            log.warning("%d records stay in %s for the next start", left, settings.spool)
-        parts.spool.close()
-        parts.flags.close()
+            log.warning("records_stay_spooled", records=left, folder=settings.spool)
+        context.spool.close()
+        context.flags.close()
 
     app.cleanup_ctx.append(live)
     app.router.add_post(CHAT, generate)
@@ -71,34 +71,34 @@ def build_app(
     return app
 
 
-def _parts(
+def _open_context(
     settings: GatewaySettings, sink_factory: Callable[[], EventSink], clock: Callable[[], float]
 ) -> GatewayContext:
-    """Open spool, flags, engines and meters."""
+    """Open spool, flags, engines and counters."""
     spool = Spool(Path(settings.spool), settings.spool_max_bytes)
-    parts = GatewayContext(
+    context = GatewayContext(
         settings=settings,
         flags=FlagEvaluator(Path(settings.flags)),
         spool=spool,
         forwarder=Forwarder(spool, sink_factory),
-        upstream=EnginePool(
+        engine_pool=EnginePool(
             open_session(settings.request_seconds),
             settings.engines,
             settings.engine_token,
             settings.empty_engine_seconds,
         ),
-        meters=GatewayMetrics(),
+        metrics=GatewayMetrics(),
         clock=clock,
     )
-    parts.meters.watch(parts.flags, parts.spool, parts.forwarder)
-    return parts
+    context.metrics.watch(context.flags, context.spool, context.forwarder)
+    return context
 
 
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask for the token, turn aiohttp's own refusals into OpenAI's shape, count answers."""
-    parts = request.app[CONTEXT]
-    token, given = parts.settings.token, request.headers.get("Authorization", "")
+    context = request.app[CONTEXT]
+    token, given = context.settings.token, request.headers.get("Authorization", "")
     if (
         token
         and request.path not in _OPEN
@@ -112,7 +112,7 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
             answer = refusal(problem.status, problem.text or problem.reason)
     resource = request.match_info.route.resource
     route = "other" if resource is None else resource.canonical
-    parts.meters.requests.labels(route, str(answer.status)).inc()
+    context.metrics.requests.labels(route, str(answer.status)).inc()
     return answer
 
 
@@ -131,19 +131,19 @@ async def livez(request: web.Request) -> web.Response:
 
 async def readyz(request: web.Request) -> web.Response:
     """Handle `/readyz`: 200 where a request would be served, else 503 with the reasons."""
-    parts, now = request.app[CONTEXT], time.monotonic()
-    parts.flags.refresh(now)
+    context, now = request.app[CONTEXT], time.monotonic()
+    context.flags.refresh(now)
     reasons = []
-    if not parts.flags.ready:
-        reasons.append(f"flags: {parts.flags.problem}")
-    if not await parts.upstream.alive(now):
-        reasons.append(f"engine: none of {list(parts.upstream.engines)} is healthy")
-    state = parts.flags.state
+    if not context.flags.ready:
+        reasons.append(f"flags: {context.flags.problem}")
+    if not await context.engine_pool.alive(now):
+        reasons.append(f"engine: none of {list(context.engine_pool.engines)} is healthy")
+    state = context.flags.state
     body = {
         "ready": not reasons,
         "reasons": reasons,
         "flag_generation": None if state is None else state.generation,
-        "log": parts.forwarder.problem or "ok",
+        "log": context.forwarder.problem or "ok",
     }
     status = 503 if reasons else 200
     return web.Response(status=status, body=orjson.dumps(body), content_type=JSON)
@@ -152,7 +152,7 @@ async def readyz(request: web.Request) -> web.Response:
 async def metrics(request: web.Request) -> web.Response:
     """Handle `/metrics`."""
     return web.Response(
-        body=request.app[CONTEXT].meters.page(),
+        body=request.app[CONTEXT].metrics.page(),
         headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
     )
 
@@ -187,7 +187,7 @@ def run_gateway(settings: GatewaySettings, sink_factory: Callable[[], EventSink]
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         async with serve_gateway(settings, sink_factory) as url:
-            log.info("gateway listens on %s", url)
+            log.info("gateway_listens", url=url)
             await told.wait()
 
     asyncio.run(until_told())

@@ -1,21 +1,21 @@
-"""Generate: one request for a generation, from the client to the engine and back."""
+"""Completions: one request for a generation, from the client to the engine and back."""
 
 import asyncio
-import logging
 import time
 
 import aiohttp
 import orjson
+import structlog
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagsUnavailable
 from .context import CONTEXT, JSON, error_body, refusal
 from .engine_pool import EngineAway
-from .engine_request import UnknownModel, read_ask
+from .engine_request import UnknownModel, read_request
 from .generation_record import GenerationRecord
 from .identity import identify, new_generation_id
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 
@@ -25,55 +25,55 @@ async def generate(request: web.Request) -> web.StreamResponse:
 
     The version is chosen once, by the flag; a record is on disk before the first byte goes out.
     """
-    parts, settings = request.app[CONTEXT], request.app[CONTEXT].settings
-    received, started = parts.clock(), time.perf_counter()
+    context, settings = request.app[CONTEXT], request.app[CONTEXT].settings
+    received, started = context.clock(), time.perf_counter()
     try:
         body = orjson.loads(await request.read())
         if not isinstance(body, dict):
             raise ValueError("the body must be a JSON object")
-        ask = read_ask(
+        engine_request = read_request(
             body,
             chat=request.path == CHAT,
             model=settings.model,
             strip_seed=settings.strip_seed,
         )
-        who = identify(request.headers, body, settings.user_key.encode(), settings.harness)
+        identity = identify(request.headers, body, settings.user_key.encode(), settings.harness)
     except UnknownModel as problem:
         return refusal(404, str(problem), "NotFoundError")
     except ValueError as problem:
         return refusal(400, str(problem))
     try:
-        assignment = parts.flags.evaluate(who.user_hash, time.monotonic())
+        assignment = context.flags.evaluate(identity.user_hash, time.monotonic())
     except FlagsUnavailable as problem:
         return refusal(503, f"no flags yet: {problem}", "service_unavailable")
-    if who.anonymous:
-        parts.meters.anonymous.inc()
-    account = GenerationRecord(
-        parts=parts,
-        who=who,
-        ask=ask,
+    if identity.anonymous:
+        context.metrics.anonymous.inc()
+    record = GenerationRecord(
+        context=context,
+        identity=identity,
+        engine_request=engine_request,
         assignment=assignment,
-        generation_id=new_generation_id(who.session, received),
+        generation_id=new_generation_id(identity.session, received),
         received=received,
         started=started,
     )
-    return await _serve(account, request)
+    return await _serve(record, request)
 
 
-async def _serve(account: GenerationRecord, request: web.Request) -> web.StreamResponse:
+async def _serve(record: GenerationRecord, request: web.Request) -> web.StreamResponse:
     """Ask the engine and pass its answer on."""
-    parts, ask = account.parts, account.ask
-    parts.meters.before.observe(time.perf_counter() - account.started)
-    body = {**ask.body, "request_id": account.generation_id}
+    context, engine_request = record.context, record.engine_request
+    context.metrics.before.observe(time.perf_counter() - record.started)
+    body = {**engine_request.body, "request_id": record.generation_id}
     try:
-        account.answer = await parts.upstream.ask(
-            CHAT if ask.chat else PLAIN, body, account.assignment, account.who.session
+        record.answer = await context.engine_pool.ask(
+            CHAT if engine_request.chat else PLAIN, body, record.assignment, record.identity.session
         )
-        response = account.answer.response
+        response = record.answer.response
         if response.status != 200:
             return await _pass_error(response)
-        if not ask.stream:
-            return await _whole(account, response)
+        if not engine_request.stream:
+            return await _whole(record, response)
     except EngineAway as problem:
         return refusal(503, str(problem), "service_unavailable")
     except TimeoutError:
@@ -82,11 +82,11 @@ async def _serve(account: GenerationRecord, request: web.Request) -> web.StreamR
         return refusal(502, f"the engine broke off: {problem}", "bad_gateway")
     except asyncio.CancelledError:
         # The client left before any byte went out; closing upstream stops the engine.
-        if account.answer is not None:
-            account.answer.response.close()
-        account.end("abort")
+        if record.answer is not None:
+            record.answer.response.close()
+        record.end("abort")
         raise
-    return await _stream(account, request, response)
+    return await _stream(record, request, response)
 
 
 async def _pass_error(response: aiohttp.ClientResponse) -> web.Response:
@@ -97,25 +97,25 @@ async def _pass_error(response: aiohttp.ClientResponse) -> web.Response:
     return refusal(response.status, text or response.reason or "", "engine_error")
 
 
-async def _whole(account: GenerationRecord, response: aiohttp.ClientResponse) -> web.Response:
+async def _whole(record: GenerationRecord, response: aiohttp.ClientResponse) -> web.Response:
     piece = orjson.loads(await response.read())
-    account.capture.take(piece)
-    account.end(account.capture.finish_reason)
-    return web.Response(body=orjson.dumps(piece), content_type=JSON, headers=_headers(account))
+    record.capture.take(piece)
+    record.end(record.capture.finish_reason)
+    return web.Response(body=orjson.dumps(piece), content_type=JSON, headers=_headers(record))
 
 
 async def _stream(
-    account: GenerationRecord, request: web.Request, response: aiohttp.ClientResponse
+    record: GenerationRecord, request: web.Request, response: aiohttp.ClientResponse
 ) -> web.StreamResponse:
-    account.admit()
-    out = web.StreamResponse(headers=_headers(account))
+    record.admit()
+    out = web.StreamResponse(headers=_headers(record))
     out.headers["Content-Type"] = "text/event-stream; charset=utf-8"
     out.headers["Cache-Control"] = "no-cache"
     out.headers["X-Accel-Buffering"] = "no"
     finish = "error"
     try:
         await out.prepare(request)
-        finish = await _relay(account, response, out)
+        finish = await _relay(record, response, out)
         await out.write_eof()
     except ConnectionError:
         finish = "abort"
@@ -125,12 +125,12 @@ async def _stream(
     finally:
         # Closed and not released: what is left unread must stop being generated.
         response.close()
-        account.end(finish)
+        record.end(finish)
     return out
 
 
 async def _relay(
-    account: GenerationRecord, response: aiohttp.ClientResponse, out: web.StreamResponse
+    record: GenerationRecord, response: aiohttp.ClientResponse, out: web.StreamResponse
 ) -> str:
     """Pass chunks on as they come; return how the answer ended.
 
@@ -139,22 +139,22 @@ async def _relay(
     while True:
         try:
             data = await response.content.readany()
-            passed = account.capture.relay(data)
+            passed = record.capture.relay(data)
         except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as problem:
-            log.warning("%s: the engine broke off: %s", account.generation_id, problem)
+            log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem))
             broken = error_body(502, f"the engine broke off: {problem}", "bad_gateway")
             await out.write(b"data: " + broken + b"\n\n")
             return "error"
         if not data:
             response.release()
-            return account.capture.finish_reason or "error"
+            return record.capture.finish_reason or "error"
         if passed:
             await out.write(passed)
 
 
-def _headers(account: GenerationRecord) -> dict[str, str]:
-    assert account.answer is not None
+def _headers(record: GenerationRecord) -> dict[str, str]:
+    assert record.answer is not None
     return {
-        "X-Rlwd-Version": account.answer.served.version,
-        "X-Rlwd-Variant": str(account.assignment.variant),
+        "X-Rlwd-Version": record.answer.served.version,
+        "X-Rlwd-Variant": str(record.assignment.variant),
     }

@@ -1,4 +1,4 @@
-"""What the gateway is made of: its settings and the parts that its handlers share."""
+"""GatewayContext: the settings and the context that its handlers share."""
 
 import time
 from collections.abc import Callable
@@ -19,20 +19,20 @@ from .settings import GatewaySettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatewayContext:
-    """What the handlers share."""
+    """What the handlers of one gateway share."""
 
     settings: GatewaySettings
-    """How it runs."""
+    """Configuration."""
     flags: FlagEvaluator
-    """Who gets what."""
+    """Assigns users to variants."""
     spool: Spool
-    """What was seen."""
+    """Records that the log does not have yet."""
     forwarder: Forwarder
-    """Carries it to the log."""
-    upstream: EnginePool
+    """Carries the spool to the log."""
+    engine_pool: EnginePool
     """The engines."""
-    meters: GatewayMetrics
-    """What is counted."""
+    metrics: GatewayMetrics
+    """Counters for Prometheus."""
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
 
@@ -45,11 +45,11 @@ class GatewayContext:
         try:
             self.spool.append(kind, key, name, label, encode_event(event))
         except OSError:
-            self.meters.unspooled.inc()
+            self.metrics.unspooled.inc()
             raise
 
 
-CONTEXT: web.AppKey[GatewayContext] = web.AppKey("parts", GatewayContext)
+CONTEXT: web.AppKey[GatewayContext] = web.AppKey("context", GatewayContext)
 
 
 def at(seconds: float) -> datetime:

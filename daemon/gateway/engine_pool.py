@@ -1,4 +1,4 @@
-"""Upstream: the engines behind the gateway, and which weights they are asked for."""
+"""EnginePool: the engines behind the gateway, and which weights they are asked for."""
 
 import asyncio
 import time

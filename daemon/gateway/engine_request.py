@@ -1,4 +1,4 @@
-"""Ask: a client's request, read once, and what the engine is asked instead (CONTRACTS 5, 7)."""
+"""EngineRequest: a client's request, read once, and what the engine is asked instead (CONTRACTS 5, 7)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +55,9 @@ class EngineRequest:
     """What the engine is asked."""
 
 
-def read_ask(body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool) -> EngineRequest:
+def read_request(
+    body: dict[str, Any], *, chat: bool, model: str, strip_seed: bool
+) -> EngineRequest:
     """Read a request and make the engine's out of it.
 
     Raises UnknownModel, or ValueError naming the field, for what one generation cannot be.

@@ -45,35 +45,35 @@ async def feedback(request: web.Request) -> web.Response:
     One object is answered by its own status. A list is answered by 202 where all were taken, else
     by 207, with each one's status in `results`.
     """
-    parts = request.app[CONTEXT]
+    context = request.app[CONTEXT]
     try:
         posted = orjson.loads(await request.read())
     except orjson.JSONDecodeError as problem:
         return refusal(400, str(problem))
-    tenant, now = request.headers.get("X-Rlwd-Tenant", "default"), parts.clock()
+    tenant, now = request.headers.get("X-Rlwd-Tenant", "default"), context.clock()
     if isinstance(posted, dict):
-        result = take(parts, posted, tenant, now)
+        result = take(context, posted, tenant, now)
         return web.Response(status=result["status"], body=orjson.dumps(result), content_type=JSON)
     if not isinstance(posted, list) or len(posted) > LIMIT:
         return refusal(400, f"the body must be one feedback or a list of at most {LIMIT}")
-    results = [take(parts, one, tenant, now) for one in posted]
+    results = [take(context, one, tenant, now) for one in posted]
     status = 202 if all(r["status"] == 202 for r in results) else 207
     return web.Response(status=status, body=orjson.dumps({"results": results}), content_type=JSON)
 
 
-def take(parts: GatewayContext, posted: object, tenant: str, now: float) -> dict[str, Any]:
+def take(context: GatewayContext, posted: object, tenant: str, now: float) -> dict[str, Any]:
     """Check one feedback and spool it; return its id and status, and its error if there is one."""
     name = posted.get("feedback_id") if isinstance(posted, dict) else None
     result: dict[str, Any] = {"feedback_id": name if isinstance(name, str) else None}
     try:
         event = to_event(posted, tenant, now)
-        parts.record(Kind.FEEDBACK, event.data.session_id, event.id, event)
+        context.record(Kind.FEEDBACK, event.data.session_id, event.id, event)
         result["status"] = 202
     except ValueError as problem:
         result |= {"status": 400, "error": {"message": str(problem), "type": "invalid_feedback"}}
     except OSError as problem:
         result |= {"status": 503, "error": {"message": str(problem), "type": "spool_full"}}
-    parts.meters.feedback.labels(str(result["status"])).inc()
+    context.metrics.feedback.labels(str(result["status"])).inc()
     return result
 
 

@@ -1,9 +1,10 @@
-"""Account: what the log is told of one generation, at its admission and at its end."""
+"""GenerationRecord: what the log is told of one generation, at its admission and at its end."""
 
-import logging
 import time
 from dataclasses import dataclass
 from typing import Any
+
+import structlog
 
 from ...ops.flags.assignment import Assignment
 from ...streams.events.event import Generation, GenerationEvent
@@ -14,32 +15,34 @@ from .engine_request import EngineRequest
 from .identity import Identity
 from .response_capture import ResponseCapture
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 @dataclass(kw_only=True)
 class GenerationRecord:
     """One generation, from its request to its event."""
 
-    parts: GatewayContext
+    context: GatewayContext
     """What the handlers share."""
-    who: Identity
-    """Who asks."""
-    ask: EngineRequest
-    """For what."""
+    identity: Identity
+    """The caller."""
+    engine_request: EngineRequest
+    """What the engine is asked."""
     assignment: Assignment
-    """By what it is to be served."""
+    """Variant and version that the flag chose."""
     generation_id: str
-    """Its name."""
+    """Its id, which the client sees too."""
     received: float
     """Epoch seconds when it came."""
     started: float
-    """The same on the clock that measures."""
+    """The same moment on the clock that measures durations."""
     answer: EngineResponse | None = None
-    """The engine's, once there is one."""
+    """The engine's response, once there is one."""
 
     def __post_init__(self) -> None:
-        self.capture = ResponseCapture(self.ask, self.generation_id, self.parts.settings.model)
+        self.capture = ResponseCapture(
+            self.engine_request, self.generation_id, self.context.settings.model
+        )
 
     def admit(self) -> None:
         """Put on disk that this generation is about to be seen; before its first byte goes out."""
@@ -47,13 +50,13 @@ class GenerationRecord:
 
     def end(self, finish: str) -> None:
         """Put the event on disk, and count it."""
-        meters, variant = self.parts.meters, str(self.assignment.variant)
+        metrics, variant = self.context.metrics, str(self.assignment.variant)
         seconds = time.perf_counter() - self.started
         if self.answer is not None and self.answer.fallback:
-            meters.fallbacks.labels(variant).inc()
-        meters.generations.labels(variant, finish).inc()
-        meters.latency.labels(variant).observe(seconds)
-        ended = self._captured() if self.who.consent else {}
+            metrics.fallbacks.labels(variant).inc()
+        metrics.generations.labels(variant, finish).inc()
+        metrics.latency.labels(variant).observe(seconds)
+        ended = self._captured() if self.identity.consent else {}
         ended |= {
             "finish_reason": finish,
             "usage": self.capture.usage,
@@ -62,7 +65,7 @@ class GenerationRecord:
         self._record(Kind.GENERATION, self._generation(**ended))
 
     def _captured(self) -> dict[str, Any]:
-        """Return what only those who consent leave behind."""
+        """Return what is kept only of those who consent."""
         capture, logprobs = self.capture, self.capture.logprobs
         tokens, prompt = capture.token_ids, capture.prompt_token_ids
         return {
@@ -75,37 +78,39 @@ class GenerationRecord:
     def _record(self, kind: Kind, generation: Generation) -> None:
         event = GenerationEvent(
             id=self.generation_id,
-            source=f"/gateway/{self.parts.settings.name}",
+            source=f"/gateway/{self.context.settings.name}",
             specversion="1.0",
             time=at(self.received),
-            receivedtime=at(self.parts.clock()),
+            receivedtime=at(self.context.clock()),
             data=generation,
         )
         try:
-            self.parts.record(kind, self.who.session, self.generation_id, event)
+            self.context.record(kind, self.identity.session, self.generation_id, event)
         except OSError as problem:
             # The answer goes out all the same; the count says what the log will never have.
-            log.error("%s: not recorded: %s", self.generation_id, problem)
+            log.error(
+                "generation_not_recorded", generation=self.generation_id, problem=str(problem)
+            )
 
     def _generation(self, **ended: Any) -> Generation:
-        settings, assigned, answer = self.parts.settings, self.assignment, self.answer
+        settings, assigned, answer = self.context.settings, self.assignment, self.answer
         served = assigned.served if answer is None else answer.served
         fallback = answer is not None and answer.fallback
         return Generation(
             generation_id=self.generation_id,
-            session_id=self.who.session,
-            parent_id=self.who.parent,
-            tenant=self.who.tenant,
-            user_hash=self.who.user_hash,
-            consent=self.who.consent,
-            segment=self.who.segment,
+            session_id=self.identity.session,
+            parent_id=self.identity.parent,
+            tenant=self.identity.tenant,
+            user_hash=self.identity.user_hash,
+            consent=self.identity.consent,
+            segment=self.identity.segment,
             policy=settings.policy,
             version=served.version,
             digest=served.digest,
             base_digest=settings.base_digest,
             tokenizer_digest=settings.tokenizer_digest,
             engine="" if answer is None else answer.engine,
-            harness=self.who.harness,
+            harness=self.identity.harness,
             salt=assigned.salt,
             bucket=assigned.bucket,
             variant=str(assigned.variant),
@@ -113,6 +118,6 @@ class GenerationRecord:
             reason="fallback" if fallback else assigned.reason,
             fallback=fallback,
             logprobs_mode="raw" if settings.logprobs_mode == "raw" else "processed",
-            sampling=self.ask.sampling,
+            sampling=self.engine_request.sampling,
             **ended,
         )

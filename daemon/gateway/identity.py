@@ -17,7 +17,7 @@ _counter = itertools.count(secrets.randbits(16))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Who asks, as far as the log may know."""
+    """The caller of one request, as far as the log may know."""
 
     session: str
     """Key of the topics."""
@@ -26,11 +26,11 @@ class Identity:
     anonymous: bool
     """True where no user is named."""
     segment: str
-    """Kind of work."""
+    """Kind of work; baselines are tracked by it."""
     consent: bool
     """False: counted, never trained on."""
     tenant: str
-    """Whose traffic this is."""
+    """The customer whose product sent the request."""
     parent: str | None
     """The generation that this one answers to."""
     harness: str

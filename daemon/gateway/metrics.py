@@ -1,4 +1,4 @@
-"""Meters: what the gateway counts for Prometheus."""
+"""GatewayMetrics: what the gateway counts for Prometheus."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 

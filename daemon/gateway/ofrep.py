@@ -32,9 +32,9 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
 
 async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
-    parts, key = request.app[CONTEXT], request.match_info["key"]
+    context, key = request.app[CONTEXT], request.match_info["key"]
     try:
-        found = _evaluate(parts, _user(await request.read()))
+        found = _evaluate(context, _user(await request.read()))
     except ContextError as problem:
         return _failure(400, key, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -46,9 +46,9 @@ async def evaluate_one(request: web.Request) -> web.Response:
 
 async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
-    parts = request.app[CONTEXT]
+    context = request.app[CONTEXT]
     try:
-        found = _evaluate(parts, _user(await request.read()))
+        found = _evaluate(context, _user(await request.read()))
     except ContextError as problem:
         return _failure(400, None, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -76,10 +76,10 @@ def _user(raw: bytes) -> str:
     return user
 
 
-def _evaluate(parts: GatewayContext, user: str) -> dict[str, Any]:
-    user_hash = hash_user(user, parts.settings.user_key.encode())
-    assigned = parts.flags.evaluate(user_hash, time.monotonic())
-    state = parts.flags.state
+def _evaluate(context: GatewayContext, user: str) -> dict[str, Any]:
+    user_hash = hash_user(user, context.settings.user_key.encode())
+    assigned = context.flags.evaluate(user_hash, time.monotonic())
+    state = context.flags.state
     assert state is not None
     variants = to_document(state)["flags"][state.policy]["variants"]
     return {

@@ -1,15 +1,15 @@
-"""Capture: what the engine answered, taken for the log while it is passed on to the client."""
+"""ResponseCapture: what the engine answered, taken for the log while it is passed on to the client."""
 
-import logging
 from collections.abc import Iterator
 from typing import Any
 
 import orjson
+import structlog
 
 from ...streams.events.event import Usage, check_logprobs
 from .engine_request import EngineRequest
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class ResponseCapture:
@@ -19,8 +19,8 @@ class ResponseCapture:
     public model name, and log-probabilities and token ids only where it asked for them.
     """
 
-    def __init__(self, ask: EngineRequest, generation_id: str, model: str) -> None:
-        self.ask, self.generation_id, self.model = ask, generation_id, model
+    def __init__(self, engine_request: EngineRequest, generation_id: str, model: str) -> None:
+        self.engine_request, self.generation_id, self.model = engine_request, generation_id, model
         self.prompt_token_ids: list[int] | None = None
         self.token_ids: list[int] | None = None
         self.finish_reason = ""
@@ -46,25 +46,29 @@ class ResponseCapture:
             piece["model"] = self.model
 
     def _prompt(self, piece: dict[str, Any]) -> None:
-        keep = self.ask.wants_tokens
+        keep = self.engine_request.wants_tokens
         ids = piece.get("prompt_token_ids") if keep else piece.pop("prompt_token_ids", None)
         if ids is not None:
             self.prompt_token_ids = ids
 
     def _choice(self, choice: dict[str, Any]) -> None:
         self._prompt(choice)
-        ids = choice.get("token_ids") if self.ask.wants_tokens else choice.pop("token_ids", None)
+        ids = (
+            choice.get("token_ids")
+            if self.engine_request.wants_tokens
+            else choice.pop("token_ids", None)
+        )
         if ids is not None:
             self.token_ids = (self.token_ids or []) + ids
         given = choice.get("logprobs")
         if given:
-            if self.ask.chat:
+            if self.engine_request.chat:
                 self._logprobs += [token["logprob"] for token in given.get("content") or ()]
             else:
                 self._logprobs += given.get("token_logprobs") or ()
-        if not self.ask.wants_logprobs and "logprobs" in choice:
+        if not self.engine_request.wants_logprobs and "logprobs" in choice:
             choice["logprobs"] = None
-        if self.ask.chat:
+        if self.engine_request.chat:
             self._text.append(
                 (choice.get("delta") or choice.get("message") or {}).get("content") or ""
             )
@@ -101,7 +105,7 @@ class ResponseCapture:
         try:
             check_logprobs(self.token_ids, self._logprobs)
         except (ValueError, TypeError) as problem:
-            log.warning("%s: log-probabilities left out: %s", self.generation_id, problem)
+            log.warning("logprobs_left_out", generation=self.generation_id, problem=str(problem))
             return None
         return self._logprobs
 

@@ -1,19 +1,19 @@
 """Forwarder: the thread that carries spooled records to the log, at least once and in order."""
 
 import hashlib
-import logging
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable
 
 import msgspec
+import structlog
 
 from ...streams.events.event import GenerationEvent, decode_event, encode_event
 from ...streams.log.ports import EventSink
 from .spool import Entry, Spool
 
-log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Forwarder:
@@ -98,13 +98,13 @@ class Forwarder:
             self._send_slim(sink, entry)
 
     def _send_slim(self, sink: EventSink, entry: Entry) -> None:
-        log.warning("spool: the log refuses %s of %d bytes", entry.id, len(entry.payload))
+        log.warning("log_refuses_record", record=entry.id, bytes=len(entry.payload))
         self._keep_aside(entry)
         try:
             sink.send(entry.topic, entry.key, slim(entry.payload))
             sink.flush(self.flush_seconds)
         except ValueError:
-            self.spool.bury(Counter({entry.label: 1}))
+            self.spool.count_lost(Counter({entry.label: 1}))
 
     def _keep_aside(self, entry: Entry) -> None:
         folder = self.spool.folder / "oversize"
@@ -125,7 +125,7 @@ class Forwarder:
                 said = False
             except Exception as problem:  # noqa: BLE001 - top of the loop; it must not end
                 if not said:
-                    log.warning("log is away, spooling: %s: %s", type(problem).__name__, problem)
+                    log.warning("log_away", problem=f"{type(problem).__name__}: {problem}")
                     said = True
                 count = -1
             if self._stopping.is_set() and (count <= 0 or time.monotonic() > self._deadline):

@@ -111,11 +111,11 @@ class Spool:
         lost = +self._unsent.pop(oldest, Counter())
         self._forget(oldest)
         if lost:
-            self.bury(lost)
+            self.count_lost(lost)
         for entry in [e for e in self._open.values() if e.segment == oldest]:
             self._write(entry)
 
-    def bury(self, lost: Counter[str]) -> None:
+    def count_lost(self, lost: Counter[str]) -> None:
         """Leave tombstones for records that will never be sent."""
         self.dropped += lost.total()
         self.tombstones.update(lost)
@@ -172,7 +172,7 @@ class Spool:
                 self._count(entry, 1)
             self._claimed, self._position = [], self._cursor
             if lost:
-                self.bury(lost)
+                self.count_lost(lost)
 
     def _retire(self) -> None:
         """Delete segments from the oldest on, as long as they are sent and nothing is open."""
