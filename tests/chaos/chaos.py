@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from chaos_instants import recover, run_instants, until
+from chaos_instants import recover, run_instants
 from chaos_proof import prove
 from kafka_server import KafkaServer
+from waiting import until
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
@@ -96,7 +97,7 @@ class Chaos:
             return
         if victim == "engine" and self.loop.vllm:
             # It takes half a minute to start: killed before it serves, it would never do any harm.
-            until(server.healthy, VLLM_SECONDS, server.name)
+            until(server.healthy, VLLM_SECONDS, told=server.tail)
             time.sleep(self.rng.uniform(*PAUSE_SECONDS))
         server.kill()
         self.toll.kills[victim] += 1
@@ -165,7 +166,7 @@ def _drain(loop: DemoProcesses, crowd: Crowd) -> None:
         return bool(live) and live.get("generations", 0) >= len(crowd.tally.answered)
 
     try:
-        until(settled, DRAIN_SECONDS, "the ledger")
+        until(settled, DRAIN_SECONDS, told=lambda: "the ledger")
     except TimeoutError as problem:
         print(problem, file=sys.stderr)
     time.sleep(3.0)

@@ -8,11 +8,10 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 
 from kafka_server import KafkaServer
+from waiting import until
 
 from rlwd.daemon.config import StreamSettings, load_config
 from rlwd.daemon.demo.crowd import Crowd
@@ -61,11 +60,13 @@ def _die_at(loop: DemoProcesses, broker: KafkaServer, instant: CrashPoint, kills
 def _die_while_taking_back(loop: DemoProcesses, kills: Kills) -> None:
     """Take back what is under way: the command dies half-way, and so does who finishes it."""
     _restart(loop, CrashPoint.RETURNED)
-    until(lambda: _take_back(loop) == KILLED, INSTANT_SECONDS, "a version to take back")
+    until(
+        lambda: _take_back(loop) == KILLED, INSTANT_SECONDS, told=lambda: "a version to take back"
+    )
     kills[f"rollback at {CrashPoint.TAKEN_BACK}"] += 1
     _await_death(loop, CrashPoint.RETURNED, kills)
     _bring_back(loop, CrashPoint.RETURNED)
-    until(lambda: _is_undone(loop), HEALTHY_SECONDS, "the rollback's end")
+    until(lambda: _is_undone(loop), HEALTHY_SECONDS, told=lambda: "the rollback's end")
 
 
 def _restart(loop: DemoProcesses, instant: CrashPoint) -> None:
@@ -75,14 +76,14 @@ def _restart(loop: DemoProcesses, instant: CrashPoint) -> None:
 
 
 def _await_death(loop: DemoProcesses, instant: CrashPoint, kills: Kills) -> None:
-    until(lambda: not loop.daemon.alive, INSTANT_SECONDS, f"instant {instant}")
+    until(lambda: not loop.daemon.alive, INSTANT_SECONDS, told=lambda: f"instant {instant}")
     kills[f"daemon at {instant}"] += 1
 
 
 def _bring_back(loop: DemoProcesses, instant: CrashPoint) -> None:
     loop.daemon.environment.pop(CRASH_AT)
     loop.daemon.spawn()
-    until(loop.daemon.healthy, HEALTHY_SECONDS, f"daemon after {instant}")
+    until(loop.daemon.healthy, HEALTHY_SECONDS, told=lambda: f"daemon after {instant}")
 
 
 def _take_back(loop: DemoProcesses) -> int:
@@ -133,13 +134,4 @@ def recover(loop: DemoProcesses, broker: KafkaServer) -> None:
     for server in (broker, loop.engine, loop.daemon, loop.gateway):
         if not server.alive:
             server.spawn()
-        until(server.healthy, server.start_seconds, server.name)
-
-
-def until(done: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until something is the case; raises TimeoutError naming it."""
-    deadline = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.25)
+        until(server.healthy, server.start_seconds, told=server.tail)

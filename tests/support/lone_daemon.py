@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import orjson
 from ledger_by_hand import feedback, generation
+from waiting import until
 
 from rlwd.daemon.commands.status import status_document
 from rlwd.daemon.config import load_config
@@ -149,12 +150,12 @@ class Workshop:
         return [one for one in found if one.batch_id is not None]
 
     def until(self, done: Callable[[], bool], seconds: float = 90.0) -> None:
-        """Wait until something is the case; AssertionError with the last lines of all if never."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            tails = [f"{each.name} {each.live}\n{each.tail()}" for each in self.daemons]
-            assert time.monotonic() < deadline, "\n".join(tails)
-            time.sleep(0.05)
+        """Wait until something is the case; TimeoutError with the last lines of all if never."""
+        until(
+            done,
+            seconds,
+            told=lambda: "\n".join(f"{one.name} {one.live}\n{one.tail()}" for one in self.daemons),
+        )
 
     def close(self) -> None:
         """Stop what runs, what was paused too."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import msgspec
 import orjson
+from waiting import until
 
 from rlwd.daemon.commands.status import state_view, status_document
 from rlwd.daemon.config import Config, load_config
@@ -210,11 +211,8 @@ class LoopProcesses:
         return crowd
 
     def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
-        """Wait until something is the case; AssertionError with the daemon's last lines if never."""
-        deadline = time.monotonic() + seconds
-        while not done():
-            assert time.monotonic() < deadline, f"{self.live()}\n{self.daemon.tail()}"
-            time.sleep(0.05)
+        """Wait until something is the case; TimeoutError with the daemon's last lines if never."""
+        until(done, seconds, told=lambda: f"{self.live()}\n{self.daemon.tail()}")
 
     def live(self) -> dict[str, Any]:
         """Return the daemon's facts of the moment; empty where it does not answer."""

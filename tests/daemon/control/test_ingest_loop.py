@@ -17,6 +17,7 @@ import pytest
 from kafka_server import KafkaServer
 from ledger_by_hand import feedback, generation
 from places_by_hand import new_schema
+from waiting import until
 
 from rlwd.daemon.commands.audit import audit
 from rlwd.daemon.config import Config, load_config
@@ -132,10 +133,12 @@ class Group:
         return sum(each.delivered for each in counts.values())
 
     def wait(self, what: str, true: Callable[[], bool], seconds: float = 120.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true():
-            assert time.monotonic() < deadline, f"{what}: {self.sent} sent, {self.delivered} taken"
-            time.sleep(0.1)
+        until(true, seconds, told=lambda: f"{what}: {self.sent} sent, {self.delivered} taken")
+
+    def shared(self) -> bool:
+        """Whether all partitions are read, half of them by each of two members."""
+        one, two = (member.partitions for member in self.members)
+        return len(one) == len(two) == PARTITIONS and not one & two
 
     def close(self) -> None:
         for member in self.members:
@@ -161,15 +164,14 @@ def group(tmp_path: Path, postgres_url: str, kafka_server: KafkaServer) -> Itera
 def test_a_killed_member_loses_and_doubles_nothing(group: Group) -> None:
     """Its partitions move to the other, come back with it, and every record counts once."""
     one, two = group.start("one"), group.start("two")
-    group.wait("shared", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
-    assert not one.partitions & two.partitions
+    group.wait("shared", group.shared)
     group.send(200)
     two.kill()
     group.send(100)
     group.wait("taken over", lambda: len(one.partitions) == 2 * PARTITIONS)
     group.wait("read", lambda: group.delivered == group.sent)
     two.start()
-    group.wait("shared again", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    group.wait("shared again", group.shared)
     group.send(100)
     group.wait("read by both", lambda: group.delivered == group.sent)
     stop_in_order(one, two)
@@ -180,7 +182,7 @@ def test_a_killed_member_loses_and_doubles_nothing(group: Group) -> None:
 def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
     """Paused past its session and woken again, it moves nothing that the other has read."""
     one, two = group.start("one"), group.start("two")
-    group.wait("shared", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    group.wait("shared", group.shared)
     group.send(200)
     two.signal(signal.SIGSTOP)
     group.send(100)
@@ -191,7 +193,7 @@ def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
     two.signal(signal.SIGCONT)
     group.send(100)
     group.wait("read by both", lambda: group.delivered == group.sent)
-    group.wait("shared at last", lambda: len(one.partitions) == len(two.partitions) == PARTITIONS)
+    group.wait("shared at last", group.shared)
     stop_in_order(one, two)
     assert_accounted_for(group)
 

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
+from waiting import until
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.adapter_check import CONFIG, WEIGHTS
@@ -37,14 +37,6 @@ def metric(server: EmbeddedServer, name: str) -> float:
     """Return one series of the metrics page."""
     lines = httpx.get(f"{server.url}/metrics").text.splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(f"rlwd_engine_{name} ")))
-
-
-def wait_until(what: str, true: Any) -> None:
-    """Return once the condition holds; fail after ten seconds."""
-    deadline = time.monotonic() + 10
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("value", [np.nan, 3e38])
@@ -132,11 +124,11 @@ def test_a_client_that_goes_away_ends_its_row(engine_server: EmbeddedServer) -> 
         lines = answer.iter_lines()
         next(lines)
         assert metric(engine_server, "requests_running") == 1
-    wait_until("the row ended", lambda: metric(engine_server, "requests_running") == 0)
+    until(lambda: metric(engine_server, "requests_running") == 0)
     before = metric(engine_server, "generation_tokens_total")
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{engine_server.url}/v1/completions", json=LONG, timeout=0.2)
-    wait_until("the row ended", lambda: metric(engine_server, "requests_running") == 0)
+    until(lambda: metric(engine_server, "requests_running") == 0)
     assert metric(engine_server, "generation_tokens_total") - before < 1500
 
 
@@ -152,7 +144,7 @@ def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
 
     asking = threading.Thread(target=ask)
     asking.start()
-    wait_until("it runs", lambda: metric(server, "requests_running") == 1)
+    until(lambda: metric(server, "requests_running") == 1)
     assert server.process is not None
     os.kill(server.process.pid, signal.SIGTERM)
     assert server.process.wait(20) == 0

@@ -1,12 +1,12 @@
 """The fleet: what is asked of engines keeps nobody waiting, and what they hold is known."""
 
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from releases_by_hand import version
+from waiting import until
 
 from rlwd.ops.engine import fleet as rooms
 from rlwd.ops.engine.fleet import Fleet
@@ -37,13 +37,6 @@ class HangingEngine:
 
     def close(self) -> None:
         """Nothing to let go of."""
-
-
-def until(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 30.0
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_an_engine_that_hangs_keeps_nobody_waiting(

@@ -7,11 +7,12 @@ the end of the process, in order and once; metrics are bounded, and what was dro
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from waiting import until
 
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
@@ -38,14 +39,6 @@ def tell_of(mirror: Mirror, folder: Path, version: str, at: float) -> None:
         adapter_path=adapter(folder, version),
         at=at,
     )
-
-
-def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    """Wait for another thread's work; a test that waits here too long fails."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka.record import util as kafka_record
 from kafka_server import KafkaServer
+from waiting import until
 
 from rlwd.ops.servers.process import free_port
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource, create_topics
@@ -82,6 +83,12 @@ def read(source: KafkaSource, count: int, seconds: float = 30.0) -> list[Record]
     return records
 
 
+def shared(first: KafkaSource, second: KafkaSource) -> bool:
+    """Whether each of two members has half of four partitions, and both know it."""
+    mine, other = set(first.progress()), set(second.progress())
+    return len(mine) == len(other) == 2 and not mine & other
+
+
 def test_two_members_share_the_partitions(
     settings: KafkaSettings, topic: str, sink: KafkaSink
 ) -> None:
@@ -94,16 +101,19 @@ def test_two_members_share_the_partitions(
         old = read(first, 40)
         store.take(old)
         store.asked.clear()
-        deadline = time.monotonic() + 30.0
-        while len(second.progress()) < 2 and time.monotonic() < deadline:
+
+        def joined() -> bool:
             # One thread polls both, so each gets its turn in the rebalance.
             assert first.poll(0.1, 100) + second.poll(0.1, 100) == []
+            return shared(first, second)
+
+        until(joined, 90.0)
         mine, other = set(first.progress()), set(second.progress())
         assert (len(mine), len(other), mine & other) == (2, 2, set())
         assert set(store.asked) == other, "only what moved is placed anew"
         write(sink, topic, 40, "new")
         new: list[Record] = []
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 90.0
         while len(new) < 40 and time.monotonic() < deadline:
             new += first.poll(0.1, 100) + second.poll(0.1, 100)
         assert {record.value for record in new} == {f"new{n}".encode() for n in range(40)}
@@ -124,10 +134,13 @@ def test_a_partition_that_moves_is_read_again_from_the_store(
         write(sink, topic, 40)
         before = read(first, 40)
         again: list[Record] = []
-        deadline = time.monotonic() + 30.0
-        while len(second.progress()) < 2 and time.monotonic() < deadline:
+
+        def moves() -> bool:
             first.poll(0.1, 100)
-            again += second.poll(0.1, 100)
+            again.extend(second.poll(0.1, 100))
+            return shared(first, second)
+
+        until(moves, 90.0)
         moved = set(second.progress())
         expected = {record.value for record in before if record.partition in moved}
         again += read(second, len(expected) - len(again))
@@ -150,7 +163,7 @@ def test_a_restarted_member_gets_its_partitions_at_once(
     again = KafkaSource(settings, [topic], store)
     try:
         write(sink, topic, 10, "new")
-        deadline = time.monotonic() + 30.0
+        deadline = time.monotonic() + 90.0
         records: list[Record] = []
         while len(records) < 10 and time.monotonic() < deadline:
             records += again.poll(0.1, 100) + other.poll(0.1, 100)
@@ -168,17 +181,12 @@ def test_after_a_pause_no_end_is_trusted_until_the_broker_was_heard(
     """A process that was stopped knows the ends from before; it says nothing of them for a while."""
     source = KafkaSource(settings, [topic], Store())
     try:
-        deadline = time.monotonic() + 30.0
-        while len(source.progress()) < 4 and time.monotonic() < deadline:
-            source.poll(0.1, 100)
-        assert len(source.progress()) == 4
+        until(lambda: not source.poll(0.1, 100) and len(source.progress()) == 4, 90.0)
         assert source.partitions() == sorted(source.progress())
         source._looked_at -= 60.0  # As if nothing had run here for a minute.
         source.poll(0.0, 100)
         assert source.progress() == {}
-        while not source.progress() and time.monotonic() < deadline:
-            source.poll(0.2, 100)
-        assert len(source.progress()) == 4
+        until(lambda: not source.poll(0.2, 100) and len(source.progress()) == 4, 90.0)
     finally:
         source.close()
 
