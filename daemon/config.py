@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal
 
@@ -158,12 +159,13 @@ def load_config(path: Path) -> Config:
     Raises ValueError with the file, the path of the key, and for a misspelt key the nearest one.
     """
     try:
-        config = msgspec.toml.decode(path.read_bytes(), type=Config)
+        written = msgspec.toml.decode(path.read_bytes())
+        config = msgspec.convert(written, Config)
+        return _anchored(config, path.absolute().parent, set(written.get("gateway", ())))
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
         raise ValueError(f"{path}: {_hint(str(problem))}") from problem
-    return _anchored(config, path.absolute().parent)
 
 
 def _hint(problem: str) -> str:
@@ -184,29 +186,32 @@ def _fields(section: str) -> list[str]:
     return [field.name for field in msgspec.structs.fields(kind)]
 
 
-def _anchored(config: Config, folder: Path) -> Config:
-    """Return the config with its paths made absolute, so that no working directory matters."""
-    state = folder / config.state
-    gateway = msgspec.structs.replace(
-        config.gateway,
-        policy=config.policy,
-        flags=str(folder / config.gateway.flags)
-        if config.gateway.flags != GatewaySettings().flags
-        else str(state / "flags.json"),
-        spool=str(folder / config.gateway.spool)
-        if config.gateway.spool != GatewaySettings().spool
-        else str(state / "spool"),
-        generations_topic=config.stream.generations,
-        feedback_topic=config.stream.feedback,
-    )
-    data = config.stream.data_folder
+def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config:
+    """Return the config with its paths made absolute, so that no working directory matters.
+
+    `written` are the gateway's keys that stand in the file: what does not is derived from the rest.
+    """
+    state, stream = folder / config.state, config.stream
+    known = {
+        "policy": config.policy,
+        "generations_topic": stream.generations,
+        "feedback_topic": stream.feedback,
+    }
+    for key, value in known.items():
+        if key in written and getattr(config.gateway, key) != value:
+            raise ValueError(
+                f"gateway.{key}: is not {value!r}, which the daemon uses; leave it out"
+            )
+    paths = {
+        key: str(folder / getattr(config.gateway, key) if key in written else state / name)
+        for key, name in (("flags", "flags.json"), ("spool", "spool"))
+    }
+    data = folder / stream.data_folder if stream.data_folder else ""
     return msgspec.structs.replace(
         config,
         state=str(state),
-        stream=msgspec.structs.replace(
-            config.stream, data_folder=str(folder / data) if data else ""
-        ),
+        stream=msgspec.structs.replace(stream, data_folder=str(data)),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
-        gateway=gateway,
+        gateway=msgspec.structs.replace(config.gateway, **known, **paths),
     )

@@ -268,3 +268,22 @@ def test_paths_that_are_given_stay(tmp_path: Path) -> None:
     assert config.gateway.flags == "/run/flags.json"
     assert config.gateway.spool == str(tmp_path / "own")
     assert config.reward_spec == ""
+
+
+def test_a_path_that_is_given_as_its_default_stays(tmp_path: Path) -> None:
+    """What stands in the file is taken as it is, also where it reads like the default elsewhere."""
+    text = 'state = "kept"\n[gateway]\nflags = "state/flags.json"\nspool = "state/spool"\n'
+    config = load_config(write(tmp_path, text))
+    assert config.gateway.flags == str(tmp_path / "state" / "flags.json")
+    assert config.gateway.spool == str(tmp_path / "state" / "spool")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("policy", "q"), ("generations_topic", "g"), ("feedback_topic", "f")]
+)
+def test_what_the_gateway_must_share_is_not_overruled_in_silence(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    """A gateway's key that contradicts the daemon's is refused by its path and not ignored."""
+    with pytest.raises(ValueError, match=rf"gateway\.{key}: is not '.*', which the daemon uses"):
+        load_config(write(tmp_path, f'[gateway]\n{key} = "{value}"\n'))
