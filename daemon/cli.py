@@ -59,12 +59,12 @@ def run(
 
     loaded = load_config(config)
     log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
-    from .wire import build_daemon, build_ingest
+    from .wire import build_control, build_ingest
 
     if role is Role.INGEST:
         build_ingest(loaded, member=member, port=port).run()
     else:
-        build_daemon(loaded).run()
+        build_control(loaded).run()
 
 
 @app.command()

@@ -32,9 +32,10 @@ from ..streams.log.ports import EventSink, EventSource, Resume
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .config import Config
-from .control.ingest_loop import IngestLoop
+from .control.control_loop import ControlLoop, Outlets
+from .control.ingest_loop import INGEST_PERIODS, IngestLoop
 from .control.lifecycle import SteadyClock
-from .control.loop import Daemon
+from .control.loop import Consumer, StatusPages
 from .control.timers import Timers
 from .control.training import Training
 from .status.metrics import Metrics
@@ -75,7 +76,7 @@ def engines(config: Config) -> list[Engine]:
     ]
 
 
-def build_daemon(config: Config) -> Daemon:
+def build_control(config: Config) -> ControlLoop:
     """Build the control loop; raises LeaseHeld where another one is in charge."""
     opened, clock = state_store(config), SteadyClock()
     held = take_lease(opened, config.policy, clock())
@@ -87,33 +88,21 @@ def build_daemon(config: Config) -> Daemon:
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
     release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
-    vitals, metrics = Vitals(problems={"learner": "starting", "engine": "not asked yet"}), Metrics()
-    health = StatusServer(
-        vitals,
-        metrics.registry,
-        lambda: read_status(store, config.policy),
-        host=config.http.host,
-        port=config.http.port,
-        token=config.http.token,
-    )
-    return Daemon(
-        store=store,
-        policy=config.policy,
+    pages = _pages(config, store, {"learner": "starting", "engine": "not asked yet"})
+    return ControlLoop(
+        _consumer(config, store, ingest),
+        pages,
+        Timers(),
         lease=held,
-        ingest=ingest,
         training=training,
         release=release,
-        sink=event_sink(config),
-        dead_letter_topic=config.stream.dead_letters,
-        mirror=mirror,
-        jobs=Timers(),
-        health=health,
-        vitals=vitals,
-        metrics=metrics,
-        poll_seconds=config.stream.poll_seconds,
-        poll_records=config.stream.poll_records,
-        stop_seconds=config.stop_seconds,
+        outlets=Outlets(
+            dead_letters=event_sink(config),
+            dead_letter_topic=config.stream.dead_letters,
+            mirror=mirror,
+        ),
         retention_days=config.retention_days,
+        stop_seconds=config.stop_seconds,
         clock=clock,
     )
 
@@ -141,26 +130,39 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         ),
     )
     store = state_store(config)
-    ingest = _ingest(config, store)
-    vitals, metrics = Vitals(problems={"log": "not polled yet"}), Metrics()
     return IngestLoop(
-        store=store,
-        policy=config.policy,
-        ingest=ingest,
-        health=StatusServer(
-            vitals,
-            metrics.registry,
-            lambda: read_status(store, config.policy),
-            host=config.http.host,
-            port=port,
-            token=config.http.token,
-        ),
-        vitals=vitals,
-        metrics=metrics,
-        poll_seconds=config.stream.poll_seconds,
-        poll_records=config.stream.poll_records,
+        _consumer(config, store, _ingest(config, store)),
+        _pages(config, store, {"log": "not polled yet"}, port=port),
+        Timers(INGEST_PERIODS),
+        stop_seconds=config.stop_seconds,
         clock=SteadyClock(),
     )
+
+
+def _consumer(config: Config, store: Store, ingest: Ingest) -> Consumer:
+    return Consumer(
+        policy=config.policy,
+        store=store,
+        ingest=ingest,
+        poll_seconds=config.stream.poll_seconds,
+        poll_records=config.stream.poll_records,
+    )
+
+
+def _pages(
+    config: Config, store: Store, problems: dict[str, str], *, port: int | None = None
+) -> StatusPages:
+    """Build the pages; `problems` hold the daemon back until the loop says that they are over."""
+    metrics = Metrics()
+    server = StatusServer(
+        Vitals(problems=problems),
+        metrics.registry,
+        lambda: read_status(store, config.policy),
+        host=config.http.host,
+        port=config.http.port if port is None else port,
+        token=config.http.token,
+    )
+    return StatusPages(server=server, metrics=metrics)
 
 
 def _ingest(config: Config, store: Store) -> Ingest:

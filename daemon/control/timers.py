@@ -1,7 +1,7 @@
 """Jobs: periodic work by APScheduler; a job only enqueues an intent that the loop drains."""
 
 import queue
-from collections.abc import Iterable, Mapping
+from collections.abc import KeysView, Mapping
 from enum import StrEnum
 
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -62,12 +62,12 @@ class Timers:
         """Ask the loop for something; safe from any thread."""
         self._waiting.put(intent)
 
-    def drain(self) -> Iterable[Intent]:
+    def drain(self) -> KeysView[Intent]:
         """Return what was asked for since the last call, each intent once."""
         found: dict[Intent, None] = {}
         while not self._waiting.empty():
             found[self._waiting.get_nowait()] = None
-        return list(found)
+        return found.keys()
 
     def start(self) -> None:
         """Begin to ask."""

@@ -56,7 +56,7 @@ def test_a_command_loads_only_what_it_uses(command: str) -> None:
     [
         "daemon.wire",
         "daemon.cli",
-        "daemon.control.loop",
+        "daemon.control.control_loop",
         "daemon.gateway.app",
         "daemon.commands.doctor",
         "daemon.commands.replay",

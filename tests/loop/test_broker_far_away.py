@@ -14,8 +14,9 @@ from kafka_server import KafkaServer
 from ledger_by_hand import SPEC, Ledger, feedback, generation
 from slow_wire import SlowWire
 
-from rlwd.daemon.control.ingest_loop import IngestLoop
-from rlwd.daemon.control.timers import Intent
+from rlwd.daemon.control.ingest_loop import INGEST_PERIODS, IngestLoop
+from rlwd.daemon.control.loop import Consumer, StatusPages
+from rlwd.daemon.control.timers import Intent, Timers
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
@@ -70,16 +71,19 @@ class Reader:
         )
         self.source = KafkaSource(settings, self.topics, self.ingest.resume)
         self.ingest.source = self.source
-        vitals, metrics = Vitals(), Metrics()
+        metrics = Metrics()
+        server = StatusServer(Vitals(), metrics.registry, dict, host=LOOPBACK, port=free_port())
         self.daemon = IngestLoop(
-            store=self.ledger.store,
-            policy="policy",
-            ingest=self.ingest,
-            health=StatusServer(vitals, metrics.registry, dict, host=LOOPBACK, port=free_port()),
-            vitals=vitals,
-            metrics=metrics,
-            poll_seconds=0.1,
-            poll_records=100,
+            Consumer(
+                policy="policy",
+                store=self.ledger.store,
+                ingest=self.ingest,
+                poll_seconds=0.1,
+                poll_records=100,
+            ),
+            StatusPages(server=server, metrics=metrics),
+            Timers(INGEST_PERIODS),
+            stop_seconds=10.0,
             clock=time.time,
         )
         self.turns = 0
@@ -97,7 +101,7 @@ class Reader:
 
     def turn(self, now: float) -> None:
         """One turn of the daemon, its timers included."""
-        self.daemon.jobs.ask(Intent.CLOSE_HORIZONS)
+        self.daemon.timers.ask(Intent.CLOSE_HORIZONS)
         self.daemon.tick(now)
         self.turns += 1
 

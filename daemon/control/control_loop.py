@@ -1,0 +1,168 @@
+"""ControlLoop: the one daemon of a policy that learns and releases, under a lease."""
+
+import contextlib
+from collections.abc import Callable, KeysView, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from ...ops.rollout.release import Release
+from ...ops.tracking.mirror import Mirror
+from ...ops.tracking.reports import report_checkpoint
+from ...streams.log.ports import EventSink
+from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
+from .lifecycle import Deadline
+from .loop import Consumer, DaemonLoop, StatusPages
+from .timers import Intent, Timers
+from .training import Training
+
+log = structlog.get_logger()
+
+RENEW_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlets:
+    """Where the control loop writes besides its own tables."""
+
+    dead_letters: EventSink
+    """The log."""
+    dead_letter_topic: str
+    """Topic of what was refused."""
+    mirror: Mirror
+    """MLflow."""
+
+
+class ControlLoop(DaemonLoop):
+    """Adds to the shared loop: batches for the learner, releases of what it made, flags.
+
+    Consumes also the learner's checkpoints. Raises LeaseLost where another daemon took over.
+    """
+
+    role = "control"
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        pages: StatusPages,
+        timers: Timers,
+        *,
+        lease: Lease,
+        training: Training,
+        release: Release,
+        outlets: Outlets,
+        retention_days: float,
+        stop_seconds: float,
+        clock: Callable[[], float],
+    ) -> None:
+        super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
+        self.lease, self.training, self.release = lease, training, release
+        self.outlets, self.mirror = outlets, outlets.mirror
+        self.retention_days = retention_days
+        self._champion = ""
+        self._renewed = 0.0
+
+    def run(self) -> None:
+        """Turn until asked to stop, then leave nothing half done."""
+        try:
+            super().run()
+        except LeaseLost:
+            log.error("lease_lost", epoch=self.lease.epoch)
+            raise
+
+    def tick(self, now: float) -> None:
+        """Turn once."""
+        try:
+            super().tick(now)
+        except LeaseLost:
+            # Whoever took over starts its own learner; ours must not write another line.
+            self.training.child.stop(0.0)
+            raise
+
+    def startup(self) -> None:
+        """Start what asks and answers; the first turns bring the learner and v0."""
+        self.mirror.start()
+        super().startup()
+
+    def prepare(self, now: float) -> None:
+        """Hold the lease."""
+        if now - self._renewed >= RENEW_SECONDS:
+            with self.store.transaction() as tx:
+                renew_lease(tx, self.lease, now)
+            self._renewed = now
+
+    def work(self, now: float) -> None:
+        """Learn from what was taken in, and let out what was learned."""
+        finished = self.training.step(now, self.release.undecided, self.release.owes_return)
+        # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
+        for manifest in finished:
+            report_checkpoint(self.mirror, manifest, self.training.checkpoints)
+        self.release.step(now)
+
+    def do(self, intent: Intent, now: float) -> None:
+        """Do what a timer asked for."""
+        match intent:
+            case Intent.EXPIRE:
+                self.ingest.expire(now, self.retention_days)
+            case Intent.RECONCILE_ENGINE:
+                self.release.reconcile(now)
+            case Intent.FORWARD_DEAD_LETTERS:
+                self._forward()
+            case _:
+                super().do(intent, now)
+
+    def measure(self, asked: KeysView[Intent], fates: Mapping[str, int], now: float) -> None:
+        """Show what the tables say, and what goes on around the loop; mirror it when it is time."""
+        super().measure(asked, fates, now)
+        self.metrics.state(
+            learner_up=self.training.child.alive,
+            champion=self._champion,
+            pending=self.mirror.pending,
+            dropped=self.mirror.dropped,
+        )
+        if Intent.MIRROR in asked:
+            values = {f"fates/{fate.replace(':', '_')}": float(n) for fate, n in fates.items()}
+            self.mirror.metrics("parent", int(now), values, now)
+
+    def names(self) -> dict[str, Any]:
+        """Return the lease's epoch."""
+        return {"epoch": self.lease.epoch}
+
+    def facts(self) -> dict[str, Any]:
+        """Return what learner and release are at."""
+        self._champion = self.release.champion_version()
+        return {
+            "learner": self.training.state,
+            "learner_up": self.training.child.alive,
+            "learner_pid": self.training.child.pid,
+            "rollout": self.release.moves.stage,
+            "champion": self._champion,
+        }
+
+    def problems(self) -> dict[str, str | None]:
+        """Return what keeps the daemon from being ready, by dependency; None where it works."""
+        return {
+            **super().problems(),
+            "engine": self.release.fleet.problem,
+            "learner": None if self.training.head is not None else "starting",
+        }
+
+    def stop_work(self, deadline: Deadline) -> dict[str, Any]:
+        """Stop the learner, flush, and give the lease back."""
+        in_order = self.training.child.stop(deadline.left / 2)
+        self.outlets.dead_letters.close()
+        # Half of what is left: a server that is away must not cost the rest its time.
+        left = self.mirror.close(min(10.0, deadline.left / 2))
+        with contextlib.suppress(LeaseLost, ConnectionError):
+            # Another's by now, or the server is away: there is nothing to let go of.
+            release_lease(self.store, self.lease)
+        return {"learner_in_order": in_order, "mirror_left": left}
+
+    def _forward(self) -> None:
+        try:
+            self.ingest.forward_dead_letters(
+                self.outlets.dead_letters, self.outlets.dead_letter_topic
+            )
+        except (ConnectionError, TimeoutError) as problem:
+            log.warning("dead_letters_wait", problem=str(problem))
