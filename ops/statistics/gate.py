@@ -1,4 +1,4 @@
-"""Gate: what a candidate must show before it meets anybody."""
+"""Gate: what a candidate must show before it serves any user."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,20 +11,20 @@ from .verdict import Verdict, VerdictKind
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the gate asks for."""
+    """What the gate requires of a candidate, its held-out estimate and the engines."""
 
     margin: float = 0.05
-    """How much worse than what was served the held-out estimate may be, in reward."""
+    """Largest loss of the held-out estimate against the served reward that still passes."""
     z: float = 1.64
-    """Standard errors of doubt in the candidate's favour: only clear loss fails (5 %, one-sided)."""
+    """Standard errors granted to the candidate: only a clear loss fails (1.64 is 5 %, one-sided)."""
     min_effective: float = 8.0
-    """Effective sample size below which the held-out estimate says nothing."""
+    """Effective sample size below which the held-out estimate is not used."""
     require_held_out: bool = False
-    """Whether a candidate without a usable estimate waits for ever instead of going on."""
+    """Whether a candidate without a usable estimate gets NODATA instead of PASS."""
     probe_tolerance: float = 0.05
-    """Largest difference of a probe's log-probability, per token, that is still the same bits."""
+    """Largest difference of a probe's log-probability, per token, between the same weights."""
     replicas: int = 1
-    """Fewest engine replicas that must serve it."""
+    """Fewest engine replicas that must serve the candidate."""
     suites: tuple[str, ...] = ()
     """Names of installed suites (entry points of `rlwd.gate_suites`) that must pass too."""
 
@@ -44,7 +44,7 @@ def judge(
 
     WAIT while a replica has not shown that it serves the candidate. Held-out evidence that is
     missing or rests on too few episodes does not fail: the reason says so and the canary decides,
-    unless the settings require it (NODATA then). `adapter_problem` is what reading the adapter's
+    unless the settings require that evidence (NODATA then). `adapter_problem` is what reading the adapter's
     files found: wrong digest, NaN, wrong shape.
     """
     numbers = dict(_numbers(candidate, proofs))

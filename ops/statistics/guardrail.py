@@ -1,4 +1,4 @@
-"""Guardrail: measured bounds whose breach takes a candidate back, and what they are measured on."""
+"""Guardrail: measured bounds whose breach rolls a candidate back, and what they are measured on."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,24 +10,24 @@ from .verdict import Verdict, VerdictKind
 
 
 class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Bounds on a candidate, watched at every look and in every stage."""
+    """Bounds on a candidate, tested at every look and in every stage."""
 
     alpha_harm: float = 0.05
-    """Probability, over all looks, to accuse a candidate that is not worse."""
+    """Probability, over all looks, of a false alarm: harm is found where there is none."""
     harm_users: int = 30
-    """Users per variant before rewards may accuse. From 10 on, 3 % false alarms were measured."""
+    """Users per variant before rewards raise an alarm. From 10 on, 3 % false alarms were measured."""
     harm_tolerance: float = 0.0
-    """How much worse, in reward, is still not harm."""
+    """Loss of reward that does not yet count as harm."""
     srm_alpha: float = 0.001
-    """Probability, over all looks, to call a right split of users wrong."""
+    """Probability, over all looks, that a right split of users is called wrong."""
     srm_action: Literal["hold", "rollback"] = "hold"
-    """A wrong split means broken measurement, not a bad candidate: never promoted, never blamed."""
+    """A wrong split means a broken measurement: the candidate is neither promoted nor quarantined."""
     max_error_share: float = 0.02
-    """Share of failed requests that the candidate may have above the control."""
+    """Share of failed requests that the candidate may have above the control's."""
     max_empty_share: float = 0.05
-    """Likewise for answers that are empty or cut short."""
+    """Share of empty or cut-off answers that the candidate may have above the control's."""
     min_bad: int = 5
-    """Failed requests, or empty answers, before either share may accuse."""
+    """Failed requests, or empty answers, before either share may raise an alarm."""
 
     def __post_init__(self) -> None:
         for name in ("alpha_harm", "srm_alpha"):
@@ -42,32 +42,32 @@ class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantObservation:
-    """What one variant did since the rollout's salt is in use."""
+    """What one variant served under the rollout's salt, and what came of it."""
 
     sums: UserSums = field(default_factory=UserSums)
-    """Over users with rewarded episodes, by the variant of their first exposure."""
+    """Sums over the users with rewarded episodes, by the variant of their first exposure."""
     exposed_users: int = 0
-    """Users really served by the variant, rewarded or not."""
+    """Users whom the variant served, rewarded or not."""
     requests: int = 0
-    """Requests served; while a promoted version bakes, all requests that it serves."""
+    """Requests served; while a promoted version bakes, all requests that it served."""
     errors: int = 0
     """Requests that failed."""
     empty: int = 0
-    """Answers that were empty or cut short."""
+    """Answers that were empty or cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What one look at a rollout sees. The control is of equal size and runs at the same time."""
+    """What one look at a rollout reads. The control has the same share of users at the same time."""
 
     candidate: VariantObservation = field(default_factory=VariantObservation)
-    """Users served the new version."""
+    """The variant that serves the new version."""
     control: VariantObservation = field(default_factory=VariantObservation)
-    """Users served the champion meanwhile."""
+    """The concurrent variant that serves the champion."""
 
 
 def technical(seen: Observation, settings: GuardrailSettings) -> tuple[str, ...]:
-    """Return what breaks without any statistics: k bad of n, more than the control has."""
+    """Return the bounds that are broken by count: k bad of n requests, and more than the control."""
     reasons = []
     for what, ours, theirs, allowed in (
         ("failed requests", seen.candidate.errors, seen.control.errors, settings.max_error_share),
@@ -84,14 +84,14 @@ def technical(seen: Observation, settings: GuardrailSettings) -> tuple[str, ...]
 
 
 def split_e_value(seen: Observation) -> float:
-    """Return the e-value against candidate and control drawing users equally."""
+    """Return the e-value against an equal split of users between candidate and control."""
     return sample_ratio((seen.candidate.exposed_users, seen.control.exposed_users), (1.0, 1.0))
 
 
 def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_users: int) -> Verdict:
-    """Return FAIL on harm or breakage, NODATA where nobody was served, WAIT otherwise.
+    """Return FAIL on harm or on a broken bound, NODATA where nobody was served, WAIT otherwise.
 
-    The harm test is one-sided and user-level; it and promotion are different tests.
+    The harm test is one-sided, its unit is the user, and it is another test than promotion's.
     """
     if seen is None:
         return Verdict(outcome=VerdictKind.NODATA, reasons=("nothing was observed",))

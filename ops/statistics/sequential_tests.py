@@ -1,7 +1,7 @@
-"""Sequential statistics: comparisons of two variants that stay valid while they are being watched.
+"""Sequential tests: comparisons of two variants that stay valid at every look.
 
-The unit is the user, never the event: with events as the unit even these intervals raise a false
-alarm in half of all experiments without an effect (measured: 0.52 against 0.02).
+The unit is the user and not the event: with events as the unit these intervals raise a false alarm
+in 0.52 of the experiments without an effect, with users in 0.02 (measured).
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserSums:
-    """Six sums over the users of one variant: Y is a user's reward sum, N how many he gave.
+    """Six sums over the users of one variant: Y is a user's sum of rewards, N their number.
 
     Example: users (Y, N) = (2, 4) and (1, 1) give users=2, y=3, n=5, yy=5, nn=17, yn=9.
     """
@@ -31,7 +31,7 @@ class UserSums:
 
     @classmethod
     def of(cls, rows: Iterable[tuple[str, float, float]]) -> "UserSums":
-        """Sum rows of (user, reward sum, count); rows of one user are added up first."""
+        """Return the sums of rows of (user, reward sum, count); a user's rows are added up first."""
         by_user: dict[str, tuple[float, float]] = {}
         for user, reward, count in rows:
             had_reward, had_count = by_user.get(user, (0.0, 0.0))
@@ -49,14 +49,14 @@ class UserSums:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mean:
-    """Mean reward of a variant's episodes, with the users as the unit of chance."""
+    """Mean reward of a variant's episodes; its variance is over users."""
 
     estimate: float
     """Sum of Y over sum of N."""
     variance: float
-    """Of the estimate."""
+    """Variance of the estimate."""
     users: int
-    """How many users it rests on."""
+    """Users that the estimate rests on."""
 
 
 def ratio_mean(sums: UserSums) -> Mean:
@@ -65,9 +65,9 @@ def ratio_mean(sums: UserSums) -> Mean:
     Var(Y/N) = sum (Y - r N)^2 / ((users - 1) users mean(N)^2), r = Y/N: Deng, Knoblich and Lu,
     "Applying the delta method in metric analytics", arXiv 1803.06336, section 2.
 
-    Rewards lie in [0, 1]. One more user, half a unit off, is added to the spread: a variant that
-    has shown one value only (thirty refusals in a row) would otherwise claim to be certain. At 100
-    users it widens an interval by less than 1 %.
+    Rewards lie in [0, 1]. One more user, half a unit off, is added to the spread: a variant with
+    one value only (thirty rejections in a row) would otherwise have no variance. At 100 users this
+    widens an interval by less than 1 %.
     """
     if sums.users < 2:
         return Mean(
@@ -85,12 +85,12 @@ def width(users: float, planned_users: float, alpha: float) -> float:
 
     Asymptotic confidence sequence by Gaussian mixture: Waudby-Smith, Arbour, Sinha, Kennedy and
     Ramdas, arXiv 2103.06476, in its one-sided form,
-    sqrt(2 (t rho^2 + 1) / (t rho^2) * log(1 + sqrt(t rho^2 + 1) / (2 alpha))). It holds at all
-    looks together with probability 1 - alpha, as the number of users grows. rho is chosen so that
-    it is tightest at `planned_users`: the optimum solves x = -2 log(2 alpha) + log(x + 1) for
-    x = t rho^2, within 1 %. At alpha 0.05 it is 2.78 there (a fixed look would take 1.64).
+    sqrt(2 (t rho^2 + 1) / (t rho^2) * log(1 + sqrt(t rho^2 + 1) / (2 alpha))). The bound
+    holds at all looks together with probability 1 - alpha, as the number of users grows. rho makes
+    it tightest at `planned_users`: the optimum solves x = -2 log(2 alpha) + log(x + 1) for
+    x = t rho^2, within 1 %. At alpha 0.05 the width is 2.78 there (a single look would take 1.64).
 
-    `users` is per variant. For the two-sided interval ask both bounds at alpha / 2.
+    `users` is per variant. A two-sided interval takes both bounds at alpha / 2.
     """
     tuned = spent = -2 * math.log(min(2 * alpha, 0.5))
     for _ in range(20):
@@ -101,18 +101,18 @@ def width(users: float, planned_users: float, alpha: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """One look at candidate minus control."""
+    """Candidate minus control at one look."""
 
     difference: float
-    """Of the mean rewards; nan without users."""
+    """Difference of the mean rewards; nan without users."""
     standard_error: float
-    """Of the difference; inf with fewer than two users in a variant."""
+    """Standard error of the difference; inf with fewer than two users in a variant."""
     low: float
-    """One-sided lower bound at the alpha that was asked; -inf without enough users."""
+    """One-sided lower bound at the given alpha; -inf without enough users."""
     high: float
     """One-sided upper bound at the same alpha."""
     holds: bool
-    """Whether what was asked has been shown."""
+    """Whether the tested hypothesis is shown; False where none was tested."""
 
 
 def compare(
@@ -120,7 +120,7 @@ def compare(
 ) -> Comparison:
     """Return difference and bounds, each valid at all looks with probability 1 - alpha.
 
-    Time is the harmonic mean of the two numbers of users. `holds` is False here.
+    The sample size is the harmonic mean of the two numbers of users. `holds` is False.
     """
     ours, theirs = ratio_mean(candidate), ratio_mean(control)
     error = math.sqrt(ours.variance + theirs.variance)
@@ -143,9 +143,9 @@ def compare(
 def noninferior(
     candidate: UserSums, control: UserSums, *, margin: float, alpha: float, planned_users: int
 ) -> Comparison:
-    """Return whether the candidate is shown to be less than `margin` worse.
+    """Test non-inferiority: `holds` where the candidate is shown to be less than `margin` worse.
 
-    A candidate that is worse by the margin or more passes at any look with probability at most
+    A candidate that is worse by the margin or more passes at some look with probability at most
     alpha.
     """
     look = compare(candidate, control, alpha=alpha, planned_users=planned_users)
@@ -160,9 +160,9 @@ def harm(
     planned_users: int,
     tolerance: float = 0.0,
 ) -> Comparison:
-    """Return whether the candidate is shown to be worse by more than `tolerance`.
+    """Test harm: `holds` where the candidate is shown to be worse by more than `tolerance`.
 
-    A candidate that is not is accused at any look with probability at most alpha.
+    A candidate that is not raises a false alarm at some look with probability at most alpha.
     """
     look = compare(candidate, control, alpha=alpha, planned_users=planned_users)
     return _answer(look, look.high < -tolerance)
@@ -182,12 +182,12 @@ def sample_ratio(counts: Sequence[int], shares: Sequence[float], prior: float = 
     """Return the e-value against users being split by `shares`; 1 / alpha or more rejects.
 
     Dirichlet-multinomial Bayes factor: Lindon and Malek, "Anytime-valid inference for multinomial
-    count data", arXiv 2011.03567. Under the right split it ever reaches 1 / alpha with probability
-    at most alpha, however often one looks. `prior` is how many users the Dirichlet prior around
-    `shares` weighs: larger finds small skews sooner and gross ones later.
+    count data", arXiv 2011.03567. Under the right split the e-value reaches 1 / alpha at some look
+    with probability at most alpha. `prior` is the weight, in users, of the Dirichlet prior around
+    `shares`: a larger one finds small skews sooner and gross ones later.
 
-    Restart it when the shares change; two variants of always equal shares need no restart, since
-    a user who is in one of the two is in either with probability 1/2 throughout.
+    Restart the count when the shares change. Two variants whose shares are always equal need no
+    restart: a user of the two is in either with probability 1/2 throughout.
     """
     total, weight = sum(counts), sum(shares)
     parts = [

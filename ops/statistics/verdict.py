@@ -1,4 +1,4 @@
-"""Verdict: a gate's or guardrail's answer, with its reasons."""
+"""Verdict: the answer of a gate or a guardrail, with its reasons."""
 
 import enum
 
@@ -6,27 +6,27 @@ import msgspec
 
 
 class VerdictKind(enum.StrEnum):
-    """The four answers. None of them is silence: each has an action and a deadline."""
+    """The four answers; each has its action and its deadline."""
 
     PASS = "PASS"
-    """Go on."""
+    """The rollout goes on."""
     FAIL = "FAIL"
-    """Guilty: take it back and never offer it again."""
+    """The candidate is rolled back for cause, and its digest is not offered again."""
     WAIT = "WAIT"
-    """Evidence comes in but does not suffice yet."""
+    """Evidence arrives but does not suffice yet."""
     NODATA = "NODATA"
-    """No evidence comes in: something is broken, or nobody is there."""
+    """No evidence arrives: a source is broken, or there is no traffic."""
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that says why."""
+    """One answer with its reasons and its measurements."""
 
     outcome: VerdictKind
-    """What follows."""
+    """Which of the four answers it is."""
     reasons: tuple[str, ...] = ()
-    """Plain sentences, the weightiest first."""
+    """Plain sentences, the most important first."""
     numbers: dict[str, float] = {}
-    """What was measured, slash-grouped: ab/diff, ab/harm_bound, users/candidate."""
+    """Measurements by slash-grouped names: ab/diff, ab/harm_bound, users/candidate."""
 
     @property
     def reason(self) -> str:
