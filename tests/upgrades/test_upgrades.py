@@ -1,0 +1,105 @@
+"""Every version opens, migrates and audits what earlier ones wrote: state folder and topic.
+
+Each folder here is named after the version that made it; CONTRIBUTING.md says how one is added.
+"""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pack_state import read_again
+
+from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.store import existing_store
+
+VERSIONS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/state.tar.xz"))
+
+
+@pytest.fixture(params=VERSIONS)
+def version(request: pytest.FixtureRequest) -> str:
+    """A version that left a state folder."""
+    return str(request.param)
+
+
+@pytest.fixture
+def folder(version: str, tmp_path: Path) -> Path:
+    """A copy of what that version wrote."""
+    with tarfile.open(Path(__file__).parent / version / "state.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path
+
+
+@pytest.fixture
+def config(folder: Path) -> Config:
+    """The config file of that time: its keys are still known."""
+    return load_config(folder / "rlwd.toml")
+
+
+def rlwd(folder: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run the command line on a folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "rlwd.daemon", *arguments, "--config", str(folder / "rlwd.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_there_is_something_to_open() -> None:
+    """The fixtures are here."""
+    assert "0.1.0" in VERSIONS
+
+
+def test_the_audit_closes(folder: Path) -> None:
+    """The audit migrates the tables, and both identities hold."""
+    done = rlwd(folder, "audit", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["closes"]
+    fates = [fate for row in found["generations"] for fate in row["fates"]]
+    assert "trained" in fates
+
+
+def test_status_and_explain_read_it(folder: Path, config: Config) -> None:
+    """After a start, or a command that migrates, the pages say what happened then."""
+    existing_store(config).close()
+    done = rlwd(folder, "status", "--json")
+    assert done.returncode == 0, done.stderr
+    status: dict[str, Any] = json.loads(done.stdout)
+    assert status["generations"] > 100
+    assert status["versions"]
+    with existing_store(config).reading() as view:
+        (name,) = view.execute(
+            "SELECT generation_id FROM episodes WHERE fate = 'trained' LIMIT 1"
+        ).fetchone()
+    told = rlwd(folder, "explain", name)
+    assert told.returncode == 0, told.stderr
+    assert json.loads(told.stdout)["fate"] == "trained"
+
+
+def test_status_reads_it_before_it_is_migrated(folder: Path) -> None:
+    """Asked first, it answers, or says in one line what makes it answer."""
+    done = rlwd(folder, "status")
+    assert done.returncode == 0 or "`rlwd run` migrates it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_topic_gives_the_same_fates(version: str, config: Config, tmp_path: Path) -> None:
+    """Read into a fresh state, every record of then has the stage, fate and reward of then."""
+    expected = json.loads((Path(__file__).parent / version / "expected.json").read_text())
+    found = json.loads(json.dumps(read_again(config, tmp_path)))
+    assert found["refused"] == expected["refused"]
+    assert found["episodes"] == expected["episodes"]
+
+
+def test_learning_can_go_on(config: Config) -> None:
+    """The newest checkpoint of then is whole, so that a learner starts from it."""
+    from rlwd.learner.checkpoint.folder import newest_valid
+
+    newest = newest_valid(config.state_path / "checkpoints")
+    assert newest is not None
+    assert newest.sequence > 0
