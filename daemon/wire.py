@@ -2,6 +2,7 @@
 
 import re
 import socket
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -166,9 +167,7 @@ def _pages(
 
 
 def _ingest(config: Config, store: Store) -> Ingest:
-    ingest = Ingest(store, joiner(config))
-    ingest.source = event_source(config, ingest.resume)
-    return ingest
+    return Ingest(store, joiner(config), partial(event_source, config))
 
 
 def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:

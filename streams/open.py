@@ -3,11 +3,20 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .join import joiner
+from .join import contents, dead_letters, dedup, episodes_table, erasure, offsets
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
 POSTGRES = ("postgresql://", "postgres://")
+
+MIGRATIONS = (
+    offsets.OFFSETS + ";" + dead_letters.DEAD_LETTERS + ";" + episodes_table.EPISODES,
+    offsets.OWNERS,
+    offsets.GAPS,
+    contents.CONTENTS + ";" + episodes_table.INDEXES + ";" + dedup.NEW_KEYS,
+    erasure.ERASED,
+)
+"""The tables of the join, by number; a later version only adds to the end."""
 
 
 def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
@@ -16,7 +25,7 @@ def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = 
     `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
     answers there.
     """
-    migrations = {"streams": joiner.MIGRATIONS, **(extra or {})}
+    migrations = {"streams": MIGRATIONS, **(extra or {})}
     if isinstance(where, str) and where.startswith(POSTGRES):
         try:
             # Imported here: only a server's URL needs its client.

@@ -8,6 +8,7 @@ import math
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,8 @@ def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str
     write_log(EmbeddedSink(log), file, format)
     loaded = reward_spec(spec)
     store = open_store(folder / "rlwd.db")
-    ingest = Ingest(store, Joiner(POLICY, Scorer(loaded), loaded.decision_seconds))
-    ingest.source = EmbeddedSource(log, (GENERATIONS, FEEDBACK), ingest.resume)
+    joiner = Joiner(POLICY, Scorer(loaded), loaded.decision_seconds)
+    ingest = Ingest(store, joiner, partial(EmbeddedSource, log, (GENERATIONS, FEEDBACK)))
     drain(ingest)
     ingest.source.close()
     document = describe_replay(store)

@@ -10,6 +10,7 @@ import structlog
 from ...ops.rollout.release import Release
 from ...ops.tracking.mirror import Mirror
 from ...ops.tracking.reports import report_checkpoint
+from ...streams.join.dead_letters import forward_dead_letters
 from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from .lifecycle import Deadline
@@ -161,8 +162,8 @@ class ControlLoop(DaemonLoop):
 
     def _forward(self) -> None:
         try:
-            self.ingest.forward_dead_letters(
-                self.outlets.dead_letters, self.outlets.dead_letter_topic
+            forward_dead_letters(
+                self.store, self.policy, self.outlets.dead_letters, self.outlets.dead_letter_topic
             )
         except (ConnectionError, TimeoutError) as problem:
             log.warning("dead_letters_wait", problem=str(problem))

@@ -32,7 +32,6 @@ class IngestLoop(DaemonLoop):
 
     def facts(self) -> dict[str, Any]:
         """Return the partitions that it reads."""
-        assert self.ingest.source is not None, "a daemon has a source"
         partitions = sorted(self.ingest.source.progress())
         return {"partitions": [f"{each.topic}/{each.index}" for each in partitions]}
 

@@ -123,7 +123,6 @@ class DaemonLoop(abc.ABC):
         notify("STOPPING=1")
         self.timers.stop()
         ended = self.stop_work(deadline)
-        assert self.ingest.source is not None, "a daemon has a source"
         self.ingest.source.close()
         self.server.stop()
         self.store.close()

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...ops.rollout import rollouts_table
+from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, offsets
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -35,7 +36,7 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "records": _records(view, policy),
         "fates": fates,
         "generations": generations,
-        "ready": _count(view, policy, "stage = 'ready'"),
+        "ready": _count(view, policy, f"stage = '{EpisodeStage.READY}'"),
         "late_feedback": _sum(view, policy, "late"),
         "excluded_by_sampling": {
             rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES

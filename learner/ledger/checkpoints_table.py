@@ -6,6 +6,7 @@ date from them, in the same way after a message of the learner's and after a cra
 
 from collections.abc import Iterable
 
+from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate
 from ...streams.state.transaction import Transaction
 from ..candidate import Manifest
@@ -60,7 +61,7 @@ def reopen_lost(tx: Transaction, policy: str, head: Manifest) -> list[int]:
             (policy, batch_id),
         )
         tx.execute(
-            "UPDATE episodes SET stage = 'sealed', fate = ?, trained_version = NULL"
+            f"UPDATE episodes SET stage = '{EpisodeStage.SEALED}', fate = ?, trained_version = NULL"
             " WHERE policy = ? AND batch_id = ? AND fate = ?",
             (fate.WAITING, policy, batch_id, fate.TRAINED),
         )
@@ -117,7 +118,7 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
 def _sealed_in(tx: Transaction, policy: str, batch_id: int | None) -> tuple[str, ...]:
     rows = tx.execute(
         "SELECT generation_id FROM episodes WHERE policy = ? AND batch_id = ?"
-        " AND stage = 'sealed' ORDER BY generation_id",
+        f" AND stage = '{EpisodeStage.SEALED}' ORDER BY generation_id",
         (policy, batch_id),
     ).fetchall()
     return tuple(row[0] for row in rows)

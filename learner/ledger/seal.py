@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
@@ -93,7 +94,8 @@ def _ready_rows(tx: Transaction, policy: str) -> list[tuple[str, str, float, int
     """Return (generation id, version, reward, revision) of what may be sealed, as it was received."""
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision, received FROM episodes"
-        " WHERE policy = ? AND stage = 'ready' ORDER BY generation_id" + row_lock(tx),
+        f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
+        + row_lock(tx),
         (policy,),
     ).fetchall()
     return [row[:4] for row in sorted(rows, key=lambda row: (row[4], row[0]))]
@@ -186,11 +188,11 @@ def _write_rows(tx: Transaction, batch: SealedBatch, now: float) -> None:
         ),
     )
     for group, stage, ends in (
-        (batch.episodes, "sealed", fate.WAITING),
-        (batch.held_out, "closed", fate.HELD_OUT),
+        (batch.episodes, EpisodeStage.SEALED, fate.WAITING),
+        (batch.held_out, EpisodeStage.CLOSED, fate.HELD_OUT),
     ):
         tx.executemany(
             "UPDATE episodes SET stage = ?, fate = ?, batch_id = ?"
             " WHERE policy = ? AND generation_id = ?",
-            [(stage, ends, batch.batch_id, batch.policy, one.generation_id) for one in group],
+            [(stage.value, ends, batch.batch_id, batch.policy, one.generation_id) for one in group],
         )

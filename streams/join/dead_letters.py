@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import msgspec
 
 from ..log.ports import EventSink, Partition
+from ..state.crash_points import CrashPoint, crash_here
+from ..state.store import Store
 from ..state.transaction import Transaction
 
 DEAD_LETTERS = """
@@ -22,6 +24,7 @@ CREATE TABLE dead_letters (
 CREATE INDEX dead_letters_unsent ON dead_letters (policy, forwarded)
 """
 
+FORWARD_SECONDS = 5.0
 TOPIC_BYTES = 64 * 1024
 """Most bytes of one record that the dead-letter topic repeats."""
 
@@ -55,7 +58,7 @@ class DeadLetter:
     """The record as it came."""
 
 
-def bury(tx: Transaction, policy: str, letter: DeadLetter, now: float) -> bool:
+def put_dead_letter(tx: Transaction, policy: str, letter: DeadLetter, now: float) -> bool:
     """Write one dead letter; return False where this position is there already."""
     written = tx.execute(
         'INSERT INTO dead_letters (policy, topic, partition, "offset", reason, value, at)'
@@ -73,7 +76,9 @@ def bury(tx: Transaction, policy: str, letter: DeadLetter, now: float) -> bool:
     return written.rowcount == 1
 
 
-def bury_orphan(tx: Transaction, policy: str, generation_id: str, now: float) -> list[Partition]:
+def dead_letter_orphan(
+    tx: Transaction, policy: str, generation_id: str, now: float
+) -> list[Partition]:
     """Dead-letter all feedback on a generation that never came; return where each record stood."""
     rows = tx.execute(
         'SELECT topic, partition, "offset", payload FROM feedback'
@@ -87,7 +92,7 @@ def bury_orphan(tx: Transaction, policy: str, generation_id: str, now: float) ->
             reason=f"unknown_generation: {generation_id} never came within its horizon",
             value=bytes(payload),
         )
-        bury(tx, policy, letter, now)
+        put_dead_letter(tx, policy, letter, now)
     tx.execute(
         "UPDATE feedback SET dead = 1 WHERE policy = ? AND generation_id = ?",
         (policy, generation_id),
@@ -96,7 +101,7 @@ def bury_orphan(tx: Transaction, policy: str, generation_id: str, now: float) ->
 
 
 def unforwarded(tx: Transaction, policy: str, limit: int = 100) -> list[DeadLetter]:
-    """Return dead letters that the topic has not got yet, oldest first."""
+    """Return dead letters that are not on their topic yet, oldest first."""
     rows = tx.execute(
         'SELECT topic, partition, "offset", reason, value FROM dead_letters'
         " WHERE policy = ? AND forwarded = 0 ORDER BY at LIMIT ?",
@@ -108,12 +113,23 @@ def unforwarded(tx: Transaction, policy: str, limit: int = 100) -> list[DeadLett
     ]
 
 
-def forward(sink: EventSink, topic: str, letters: list[DeadLetter], timeout: float) -> None:
-    """Write dead letters to their topic, durably; call `mark_forwarded` only afterwards."""
+def forward_dead_letters(store: Store, policy: str, sink: EventSink, topic: str) -> int:
+    """Send dead letters to their topic; return how many. A crash in between sends them again.
+
+    Raises what the sink raises where the log does not take them.
+    """
+    with store.reading() as view:
+        letters = unforwarded(view, policy)
+    if not letters:
+        return 0
     for letter in letters:
         key = f"{letter.partition.topic}/{letter.partition.index}/{letter.offset}"
         sink.send(topic, key, _as_record(key, letter))
-    sink.flush(timeout)
+    sink.flush(FORWARD_SECONDS)
+    crash_here(CrashPoint.FORWARDED)
+    with store.transaction() as tx:
+        mark_forwarded(tx, policy, letters)
+    return len(letters)
 
 
 def mark_forwarded(tx: Transaction, policy: str, letters: list[DeadLetter]) -> None:

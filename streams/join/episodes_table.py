@@ -8,9 +8,11 @@ import msgspec
 
 from ..events.episode import Episode, Timed
 from ..events.event import Feedback, GenerationEvent
+from ..events.stage import EpisodeStage
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
 from .contents import load_contents
+from .fate import WAITING
 
 EPISODES = """
 CREATE TABLE event_keys (
@@ -34,15 +36,7 @@ CREATE TABLE feedback (
     dead INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (policy, generation_id, feedback_id))
 """
-"""Stages of a row:
-
-orphan  feedback came, its generation has not
-open    nothing decisive came yet; censored when `due` has been read past
-scored  it has a reward and waits for `due` to be ready
-ready   may be sealed into a batch
-sealed  in a batch; from here on a revision counts as after training
-closed  its fate is final
-"""
+"""`stage` is an EpisodeStage, and `due` the receive time until which the row waits there."""
 
 INDEXES = """
 DROP INDEX episodes_salt;
@@ -74,8 +68,8 @@ _MEET = (
 class EpisodeRow(NamedTuple):
     """How one row stands."""
 
-    stage: str
-    """As above."""
+    stage: EpisodeStage
+    """How far it has come."""
     fate: str
     """As in `fate.py`."""
     batch_id: int | None
@@ -89,8 +83,8 @@ class EpisodeRow(NamedTuple):
 class NewRow(NamedTuple):
     """What is written of a new generation beside what its record says."""
 
-    stage: str
-    """As above."""
+    stage: EpisodeStage
+    """How far it has come."""
     fate: str
     """As in `fate.py`."""
     due: float
@@ -107,8 +101,8 @@ class NewRow(NamedTuple):
     """When it was looked at."""
 
 
-WORTHLESS = NewRow("open", "waiting", 0.0, None, None, None, 0, None)
-"""Nothing is known of what it is worth."""
+UNSCORED = NewRow(EpisodeStage.OPEN, WAITING, 0.0, None, None, None, 0, None)
+"""A new row of which nothing decisive is known yet."""
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -194,7 +188,9 @@ def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Epi
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
         )
-        found.update((name, EpisodeRow(*row)) for name, *row in rows.fetchall())
+        found.update(
+            (name, EpisodeRow(EpisodeStage(stage), *row)) for name, stage, *row in rows.fetchall()
+        )
     return found
 
 
@@ -204,7 +200,10 @@ def put_generations(tx: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
 
 
 def put_scores(
-    tx: Transaction, policy: str, scores: Iterable[tuple[Episode, Scored, str, str]], now: float
+    tx: Transaction,
+    policy: str,
+    scores: Iterable[tuple[Episode, Scored, EpisodeStage, str]],
+    now: float,
 ) -> None:
     """Write rewards, with stage and fate, as next revisions of what is not sealed yet."""
     tx.executemany(
@@ -217,7 +216,7 @@ def put_scores(
                 scored.parts,
                 scored.spec_version,
                 now,
-                stage,
+                stage.value,
                 fate,
                 scored.ready_at,
                 policy,
@@ -239,7 +238,8 @@ def count_late(tx: Transaction, policy: str, ids: Iterable[str]) -> None:
 def close(tx: Transaction, policy: str, ids: Iterable[str], fate: str) -> None:
     """Give episodes their final fate."""
     tx.executemany(
-        "UPDATE episodes SET stage = 'closed', fate = ? WHERE policy = ? AND generation_id = ?",
+        f"UPDATE episodes SET stage = '{EpisodeStage.CLOSED}', fate = ?"
+        " WHERE policy = ? AND generation_id = ?",
         # In one order, so that two transactions never wait for each other in a circle.
         [(fate, policy, generation_id) for generation_id in sorted(ids)],
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..events.stage import EpisodeStage
 from ..log.claim_check import file_of
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction, hold_out, row_lock
@@ -63,11 +64,12 @@ def erase(
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
     tx.executemany(
-        "UPDATE episodes SET stage = 'closed', fate = ? WHERE policy = ? AND generation_id = ?",
+        f"UPDATE episodes SET stage = '{EpisodeStage.CLOSED}', fate = ?"
+        " WHERE policy = ? AND generation_id = ?",
         [
             (fate.ERASED, policy, name)
             for name, stage, *_ in rows
-            if stage not in ("sealed", "closed")
+            if stage not in (EpisodeStage.SEALED, EpisodeStage.CLOSED)
         ],
     )
     tx.execute(

@@ -2,30 +2,31 @@
 
 import gc
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import structlog
 
 from ..log import claim_check
-from ..log.ports import EventSink, EventSource, OffsetOutOfRange, Partition, Record
+from ..log.ports import EventSource, OffsetOutOfRange, Partition, Record, Resume
 from ..state.crash_points import CrashPoint, crash_here
 from ..state.store import Store
-from . import dead_letters, offsets, retention
+from . import offsets, retention
 from .joiner import Ingested, Joiner
 from .offsets import StaleOffset
 
 log = structlog.get_logger()
 
-FORWARD_SECONDS = 5.0
+OpenSource = Callable[[Resume], EventSource]
+"""Opens the log to read from; the source asks the store, by `Resume`, where to go on."""
 
 
 class Ingest:
     """Owns the source's position: what the store holds, and nothing else."""
 
-    def __init__(self, store: Store, joiner: Joiner) -> None:
+    def __init__(self, store: Store, joiner: Joiner, open_source: OpenSource) -> None:
         self.store, self.joiner = store, joiner
-        self.source: EventSource | None = None
+        self.source = open_source(self.resume)
         self.delivered = 0
         self.problem: str | None = None
         self.away: str | None = None
@@ -48,7 +49,6 @@ class Ingest:
             return self._step(now, timeout_seconds, limit)
 
     def _step(self, now: float, timeout_seconds: float, limit: int) -> Ingested:
-        assert self.source is not None, "ingest has no source"
         try:
             self._catch_up()
             records = self.source.poll(timeout_seconds, limit)
@@ -80,7 +80,6 @@ class Ingest:
         return result
 
     def _take(self, records: Sequence[Record], now: float) -> Ingested:
-        assert self.source is not None, "ingest has no source"
         progress = self.source.progress()
         with self.store.transaction() as tx:
             result = self.joiner.ingest(tx, records, now)
@@ -89,7 +88,6 @@ class Ingest:
 
     def _catch_up(self) -> None:
         """Make all partitions known once, and go back to what was polled and not taken in."""
-        assert self.source is not None, "ingest has no source"
         if not self._known:
             with self.store.transaction() as tx:
                 offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
@@ -104,7 +102,6 @@ class Ingest:
 
     def _resume_after(self, gap: OffsetOutOfRange) -> None:
         """Go on once an operator accepted the gap: the store then stands elsewhere."""
-        assert self.source is not None, "ingest has no source"
         with self.store.reading() as view:
             stands = offsets.load_offsets(view, self.joiner.policy).get(gap.partition, gap.wanted)
         if stands != gap.wanted:
@@ -126,21 +123,10 @@ class Ingest:
     def expire(self, now: float, retention_days: float) -> int:
         """Forget the content of what was received longer ago than that, files and all."""
         before = now - retention_days * 86400.0
-        if self.joiner.data is not None:
-            claim_check.expire(self.joiner.data, before)
+        if self.joiner.reader.data is not None:
+            claim_check.expire(self.joiner.reader.data, before)
         with self.store.transaction() as tx:
             return retention.expire(tx, self.joiner.policy, before)
-
-    def forward_dead_letters(self, sink: EventSink, topic: str) -> int:
-        """Send dead letters to their topic; a crash in between sends them again."""
-        with self.store.reading() as view:
-            letters = dead_letters.unforwarded(view, self.joiner.policy)
-        if letters:
-            dead_letters.forward(sink, topic, letters, FORWARD_SECONDS)
-            crash_here(CrashPoint.FORWARDED)
-            with self.store.transaction() as tx:
-                dead_letters.mark_forwarded(tx, self.joiner.policy, letters)
-        return len(letters)
 
 
 @contextmanager

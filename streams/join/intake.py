@@ -14,19 +14,21 @@ import msgspec
 
 from ..events.episode import Timed
 from ..events.event import Event, FeedbackEvent, GenerationEvent
+from ..events.stage import EpisodeStage
 from ..log.ports import Record
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from .contents import put_contents
 from .dedup import EventKeys, key_of
 from .episodes_table import (
-    WORTHLESS,
+    UNSCORED,
     EpisodeRow,
     NewRow,
     order_feedback,
     put_generations,
     standings,
 )
+from .fate import WAITING
 from .offsets import Counts
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -136,7 +138,7 @@ def write_generations(
         [
             (arrival.event.data.generation_id, arrival.record.value)
             for arrival, _ in arrivals
-            if arrival.fate == "waiting"
+            if arrival.fate == WAITING
         ],
     )
     rows = []
@@ -144,8 +146,10 @@ def write_generations(
         assert isinstance(event, GenerationEvent)
         data, partition = event.data, record.partition
         if worth is None:
-            worth = WORTHLESS._replace(
-                stage="open" if fate == "waiting" else "closed", fate=fate, due=due
+            worth = UNSCORED._replace(
+                stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
+                fate=fate,
+                due=due,
             )
         rows.append(
             (
@@ -156,7 +160,7 @@ def write_generations(
                 data.segment,
                 data.user_hash,
                 data.salt,
-                # Whoever got other weights than his variant's says nothing about either of them.
+                # A fallback answer counts for no variant: other weights than the variant's gave it.
                 "fallback" if data.fallback else data.variant,
                 data.version,
                 int(data.completion_token_ids == ()),
@@ -164,7 +168,8 @@ def write_generations(
                 partition.index,
                 record.offset,
                 contents.get(data.generation_id),
-                *worth,
+                worth.stage.value,
+                *worth[1:],
             )
         )
     put_generations(tx, rows)
@@ -180,7 +185,10 @@ def _hold(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
     insert_rows(
         tx,
         "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
-        [(policy, name, "orphan", "waiting", due_of[name]) for name in sorted(due_of)],
+        [
+            (policy, name, EpisodeStage.ORPHAN.value, WAITING, due_of[name])
+            for name in sorted(due_of)
+        ],
         " ON CONFLICT (policy, generation_id) DO UPDATE SET generation_id = excluded.generation_id"
         " RETURNING 1",
     )
@@ -228,5 +236,5 @@ def _put_orphans(tx: Transaction, policy: str, due_of: Mapping[str, float]) -> N
     insert_rows(
         tx,
         "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
-        [(policy, name, "orphan", "waiting", due) for name, due in due_of.items()],
+        [(policy, name, EpisodeStage.ORPHAN.value, WAITING, due) for name, due in due_of.items()],
     )

@@ -173,7 +173,7 @@ def advance_offset(
         )
 
 
-def count_buried(tx: Transaction, policy: str, partition: Partition, count: int) -> None:
+def count_dead_lettered(tx: Transaction, policy: str, partition: Partition, count: int) -> None:
     """Count accepted records of a partition as dead-lettered after all."""
     tx.execute(
         "UPDATE offsets SET accepted = accepted - ?, dead_lettered = dead_lettered + ?"

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ..events.stage import EpisodeStage
 from ..state.transaction import Transaction
 from . import dead_letters, fate
 from .contents import forget_contents
@@ -23,13 +24,13 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
         row[0]
         for row in tx.execute(
             "SELECT generation_id FROM episodes WHERE policy = ? AND received < ?"
-            " AND content IS NOT NULL AND stage <> 'sealed' ORDER BY received LIMIT ?",
+            f" AND content IS NOT NULL AND stage <> '{EpisodeStage.SEALED}' ORDER BY received LIMIT ?",
             (policy, before, AT_ONCE),
         ).fetchall()
     ]
     tx.executemany(
-        "UPDATE episodes SET stage = 'closed', fate = ?"
-        " WHERE policy = ? AND generation_id = ? AND stage <> 'closed'",
+        f"UPDATE episodes SET stage = '{EpisodeStage.CLOSED}', fate = ?"
+        f" WHERE policy = ? AND generation_id = ? AND stage <> '{EpisodeStage.CLOSED}'",
         [(fate.EXPIRED, policy, generation_id) for generation_id in ids],
     )
     forget_contents(tx, policy, ids)
@@ -38,7 +39,7 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
         "SELECT DISTINCT f.generation_id FROM feedback f JOIN episodes e"
         " ON e.policy = f.policy AND e.generation_id = f.generation_id"
         " WHERE f.policy = ? AND f.received < ? AND LENGTH(f.payload) > ?"
-        " AND e.stage = 'closed' AND e.content IS NULL ORDER BY f.generation_id LIMIT ?",
+        f" AND e.stage = '{EpisodeStage.CLOSED}' AND e.content IS NULL ORDER BY f.generation_id LIMIT ?",
         (policy, before, KIND_BYTES, AT_ONCE),
     ).fetchall()
     for generation_id in dict.fromkeys([*ids, *(row[0] for row in said)]):

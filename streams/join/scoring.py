@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..events.episode import Episode, Timed
 from ..events.event import GenerationEvent
+from ..events.stage import EpisodeStage
 from ..state.transaction import Transaction
 from . import episodes_table, fate
 from .episodes_table import NewRow, Scored
@@ -52,7 +53,7 @@ class Scoring:
         self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
     ) -> None:
         """Write what these are worth now; with `due` they need not wait for it any longer."""
-        scores: list[tuple[Episode, Scored, str, str]] = []
+        scores: list[tuple[Episode, Scored, EpisodeStage, str]] = []
         undecided: list[Episode] = []
         for episode in found:
             scored = self.score(episode)
@@ -66,7 +67,8 @@ class Scoring:
 
     def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
         tx.executemany(
-            "UPDATE episodes SET stage = 'open', fate = ?, reward = NULL, parts = NULL, due = ?"
+            f"UPDATE episodes SET stage = '{EpisodeStage.OPEN}', fate = ?, reward = NULL,"
+            " parts = NULL, due = ?"
             " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
             [
                 (
@@ -80,9 +82,10 @@ class Scoring:
         )
 
 
-def _outcome(episode: Episode, scored: Scored, *, due: bool = False) -> tuple[str, str]:
+def _outcome(episode: Episode, scored: Scored, *, due: bool = False) -> tuple[EpisodeStage, str]:
     """Return stage and fate of an episode that is worth something."""
     excluded = fate.exclusion_from_training(episode.generation)
     if excluded is not None:
-        return "closed", excluded
-    return "ready" if due or not scored.ready_at else "scored", fate.WAITING
+        return EpisodeStage.CLOSED, excluded
+    ready = due or not scored.ready_at
+    return EpisodeStage.READY if ready else EpisodeStage.SCORED, fate.WAITING

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -183,9 +184,8 @@ def ingest_all(settings: KafkaSettings, records: int, store: Path, *, group: str
             with copy.open("rb+") as file:
                 os.fsync(file.fileno())
         opened = open_store(copy)
-        ingest = Ingest(opened, _joiner())
         named = msgspec.structs.replace(settings, group_id=group, group_instance_id=group)
-        ingest.source = source = KafkaSource(named, TOPICS, ingest.resume)
+        ingest = Ingest(opened, _joiner(), partial(KafkaSource, named, TOPICS))
 
         def step() -> int:
             taken = ingest.step(BEGAN, 0.01, POLL_RECORDS)
@@ -195,7 +195,7 @@ def ingest_all(settings: KafkaSettings, records: int, store: Path, *, group: str
         try:
             return _pace(step, records)
         finally:
-            source.close()
+            ingest.source.close()
             opened.close()
 
 

@@ -1,6 +1,7 @@
 """Chaos proof: what must be true of the ledger however often anything was killed."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,13 +79,12 @@ def replayed_rewards(config: Config) -> Rewards:
     """Read both topics again from their beginning into a fresh state; return its rewards."""
     with TemporaryDirectory(prefix="rlwd-chaos-") as folder:
         store = open_store(Path(folder) / "rlwd.db")
-        ingest = Ingest(store, joiner(config))
         # A group and a member of its own: the live one's offsets decide nothing here either.
         kafka = msgspec.structs.replace(
             config.stream.kafka, group_id="rlwd-chaos-proof", group_instance_id=""
         )
         topics = (config.stream.generations, config.stream.feedback)
-        ingest.source = KafkaSource(kafka, topics, ingest.resume)
+        ingest = Ingest(store, joiner(config), partial(KafkaSource, kafka, topics))
         read_to_end(ingest)
         ingest.source.close()
         found = rewards_now(store, config)

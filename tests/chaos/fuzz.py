@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -30,6 +31,7 @@ from rlwd.daemon.commands.audit import audit
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import reward_spec
+from rlwd.streams.join.dead_letters import forward_dead_letters
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource
@@ -130,7 +132,6 @@ def fuzz(folder: Path, events: int, seed: int) -> Fuzzed:
         forwarded += _forward(ingest, letters)
         return _count(store, sent, ingest.delivered, forwarded, time.monotonic() - began)
     finally:
-        assert ingest.source is not None
         for opened in (ingest.source, sink, letters, trimmer, store):
             opened.close()
 
@@ -138,9 +139,9 @@ def fuzz(folder: Path, events: int, seed: int) -> Fuzzed:
 def _open(folder: Path) -> tuple[Store, Ingest]:
     tables = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
     store, spec = open_store(folder / "rlwd.db", {"daemon": tables}), reward_spec("")
-    ingest = Ingest(store, Joiner(POLICY, Scorer(spec), spec.decision_seconds))
-    ingest.source = EmbeddedSource(folder / "log.db", (GENERATIONS, FEEDBACK), ingest.resume)
-    return store, ingest
+    joiner = Joiner(POLICY, Scorer(spec), spec.decision_seconds)
+    opens = partial(EmbeddedSource, folder / "log.db", (GENERATIONS, FEEDBACK))
+    return store, Ingest(store, joiner, opens)
 
 
 def _read(ingest: Ingest, now: float) -> None:
@@ -160,14 +161,13 @@ def _close_all(ingest: Ingest) -> None:
 
 def _forward(ingest: Ingest, letters: EmbeddedSink) -> int:
     forwarded = 0
-    while count := ingest.forward_dead_letters(letters, DEAD_LETTERS):
+    while count := forward_dead_letters(ingest.store, POLICY, letters, DEAD_LETTERS):
         forwarded += count
     return forwarded
 
 
 def _forget(ingest: Ingest, log: EmbeddedLog) -> None:
     """Drop from the log what the store has; the disk need not hold a million records twice."""
-    assert ingest.source is not None
     for partition, at in ingest.source.progress().items():
         log.trim(partition, at.position)
     for lane in log.lanes((DEAD_LETTERS,)):

@@ -7,6 +7,7 @@ that the test makes slow or cuts. Minutes go by in the time that is handed to th
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,15 +63,17 @@ class Reader:
         self.sink = KafkaSink(KafkaSettings(bootstrap_servers=(broker.bootstrap,)))
         joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)
         self.ledger = Ledger(open_store(folder / "rlwd.db"), joiner)
-        self.ingest = Ingest(self.ledger.store, self.ledger.joiner)
         settings = KafkaSettings(
             bootstrap_servers=(wire.address,),
             group_id=name,
             group_instance_id=name,
             session_timeout_seconds=SESSION_SECONDS,
         )
-        self.source = KafkaSource(settings, self.topics, self.ingest.resume)
-        self.ingest.source = self.source
+        self.ingest = Ingest(
+            self.ledger.store, self.ledger.joiner, partial(KafkaSource, settings, self.topics)
+        )
+        assert isinstance(self.ingest.source, KafkaSource)
+        self.source = self.ingest.source
         metrics = Metrics()
         server = StatusServer(Vitals(), metrics.registry, dict, host=LOOPBACK, port=free_port())
         self.daemon = IngestLoop(

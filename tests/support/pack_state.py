@@ -9,6 +9,7 @@ archive stands what that version's own code made of it, which later versions are
 import json
 import sys
 import tarfile
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,9 +33,9 @@ def read_again(config: Config, folder: Path) -> dict[str, Any]:
     """Read the topic into a fresh state; return each generation's stage, fate and reward."""
     store = open_store(folder / "again.db")
     spec = reward_spec(config.reward_spec)
-    ingest = Ingest(store, Joiner(config.policy, Scorer(spec), spec.decision_seconds))
+    joiner = Joiner(config.policy, Scorer(spec), spec.decision_seconds)
     topics = (config.stream.generations, config.stream.feedback)
-    ingest.source = EmbeddedSource(config.log_path, topics, ingest.resume)
+    ingest = Ingest(store, joiner, partial(EmbeddedSource, config.log_path, topics))
     read_to_end(ingest)
     ingest.close_horizons(AFTER_ALL_HORIZONS)
     ingest.source.close()

@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,8 @@ def test_telemetry_through_kafka_gives_the_same_rewards(
     write_log(KafkaSink(settings), telemetry, "copilot")
     spec = reward_spec("")
     store = open_store(tmp_path / "rlwd.db")
-    ingest = Ingest(store, Joiner(POLICY, Scorer(spec), spec.decision_seconds))
-    ingest.source = KafkaSource(settings, (GENERATIONS, FEEDBACK), ingest.resume)
+    joiner = Joiner(POLICY, Scorer(spec), spec.decision_seconds)
+    ingest = Ingest(store, joiner, partial(KafkaSource, settings, (GENERATIONS, FEEDBACK)))
     drain(ingest)
     ingest.source.close()
     check(describe_replay(store), by_hand(telemetry))

@@ -208,8 +208,7 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     for number in range(50):
         sink.send("generations", f"s{number}", generation(f"g{number}", 1000.0))
     sink.flush(10.0)
-    ingest = Ingest(ledger.store, ledger.joiner)
-    ingest.source = EmbeddedSource(log, ["generations"], ingest.resume)
+    ingest = Ingest(ledger.store, ledger.joiner, partial(EmbeddedSource, log, ["generations"]))
     assert ingest.step(1.0, 0.0, 10).counts.accepted == 10
     real = ledger.joiner.settle
 

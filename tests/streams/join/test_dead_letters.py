@@ -12,8 +12,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback
 
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join import dead_letters
-from rlwd.streams.join.dead_letters import TOPIC_BYTES
-from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.dead_letters import TOPIC_BYTES, forward_dead_letters
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Record
 
@@ -36,7 +35,7 @@ def forwarded(tmp_path: Path) -> list[Record]:
 
 
 def forward(ledger: Ledger, log: EmbeddedSink) -> int:
-    return Ingest(ledger.store, ledger.joiner).forward_dead_letters(log, TOPIC)
+    return forward_dead_letters(ledger.store, "policy", log, TOPIC)
 
 
 def letter_of(record: Record) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def test_a_crash_before_the_mark_sends_it_again(
     """Nothing is marked as forwarded before the log has it: twice rather than never."""
     ledger.take(b"junk", partition=GENERATIONS)
     with pytest.raises(ConnectionError, match="cut"):
-        Ingest(ledger.store, ledger.joiner).forward_dead_letters(Cut(log), TOPIC)
+        forward_dead_letters(ledger.store, "policy", Cut(log), TOPIC)
     assert ledger.ask("SELECT forwarded FROM dead_letters") == (0,)
     assert forward(ledger, log) == 1
     assert [record.key for record in forwarded(tmp_path)] == [b"generations/0/0"] * 2

@@ -103,7 +103,7 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
 
 def test_files_of_what_was_too_large_are_deleted(ledger: Ledger, tmp_path: Path) -> None:
     """Only hers; whoever was never served leaves nothing to forget."""
-    ledger.joiner.data = folder = tmp_path / "data"
+    ledger.joiner.reader.data = folder = tmp_path / "data"
     ledger.take(park(folder, generation("g1", 1.0, user_hash=HERS, text=SECRET)))
     ledger.take(park(folder, generation("g2", 1.0, user_hash=OTHERS)))
     assert len(list(folder.iterdir())) == 2

@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,10 @@ def sink(tmp_path: Path) -> Iterator[EmbeddedSink]:
 @pytest.fixture
 def ingest(ledger: Ledger, sink: EmbeddedSink, tmp_path: Path) -> Iterator[Ingest]:
     """Reads what was written, two partitions of each topic."""
-    made = Ingest(ledger.store, ledger.joiner)
-    source = EmbeddedSource(tmp_path / "log.db", TOPICS, made.resume, partitions=2)
-    made.source = source
+    opens = partial(EmbeddedSource, tmp_path / "log.db", TOPICS, partitions=2)
+    made = Ingest(ledger.store, ledger.joiner, opens)
     yield made
-    source.close()
+    made.source.close()
 
 
 def write(sink: EmbeddedSink, numbers: range) -> None:

@@ -109,7 +109,7 @@ def test_it_goes_through_a_broker_that_takes_no_such_record(
 
 def test_it_is_joined_and_scored_like_any(ledger: Ledger, folder: Path) -> None:
     """Its content is taken in by value, so that nothing depends on the file afterwards."""
-    ledger.joiner.data = folder
+    ledger.joiner.reader.data = folder
     ledger.take(park(folder, LARGE))
     ledger.take(feedback("f1", "g1", Accepted(), 11.0), partition=FEEDBACK)
     for path in folder.iterdir():
@@ -123,7 +123,7 @@ def test_a_lost_file_is_a_dead_letter_and_an_expired_one_a_repeat(
 ) -> None:
     """What was never read is buried by name; what was read and is read again moves nothing."""
     ledger = make_ledger()
-    ledger.joiner.data = folder
+    ledger.joiner.reader.data = folder
     reference, lost = park(folder, LARGE), park(folder, generation("g2", 11.0))
     ledger.take(reference)
     for path in folder.iterdir():

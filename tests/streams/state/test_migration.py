@@ -18,10 +18,10 @@ from places_by_hand import Place
 
 from rlwd.streams.events.event import decode_event
 from rlwd.streams.events.signals import Accepted, Rejected, Undone
-from rlwd.streams.join import joiner
 from rlwd.streams.join.dedup import key_of
 from rlwd.streams.join.episodes_table import load_episodes
 from rlwd.streams.log.ports import Partition
+from rlwd.streams.open import MIGRATIONS
 from rlwd.streams.state.postgres import PostgresStore
 from rlwd.streams.state.sqlite import SqliteStore
 from rlwd.streams.state.transaction import Transaction
@@ -51,7 +51,7 @@ ROWS: tuple[tuple[Any, ...], ...] = (
 
 def earlier_database(place: Place) -> None:
     """Write a database as the earlier rlwd left it."""
-    migrations = {"streams": joiner.MIGRATIONS[:EARLIER]}
+    migrations = {"streams": MIGRATIONS[:EARLIER]}
     made = (
         SqliteStore(place, migrations)
         if isinstance(place, Path)

@@ -1,0 +1,41 @@
+"""Horizons: what waited is given up, or made ready, once the log was read past its time."""
+
+from collections import Counter, defaultdict
+
+from ..events.stage import EpisodeStage
+from ..log.ports import Partition
+from ..state.transaction import Transaction, row_lock
+from . import dead_letters, episodes_table, fate, offsets
+from .scoring import Scoring
+
+CLOSE_AT_ONCE = 10_000
+"""Most horizons closed in one transaction, so that a backlog never holds the database."""
+
+_WAITING = f"'{EpisodeStage.OPEN}', '{EpisodeStage.SCORED}', '{EpisodeStage.ORPHAN}'"
+
+
+def close_horizons(tx: Transaction, policy: str, scoring: Scoring, mark: float, now: float) -> int:
+    """Close the horizons that end before `mark`; return how many, at most `CLOSE_AT_ONCE`.
+
+    An open episode is censored, an orphan's feedback is dead-lettered, and a scored episode that
+    waited until its spec says ready becomes ready.
+    """
+    rows = tx.execute(
+        "SELECT generation_id, stage FROM episodes WHERE policy = ?"
+        f" AND stage IN ({_WAITING}) AND due < ? ORDER BY due LIMIT ?" + row_lock(tx, skip=True),
+        (policy, mark, CLOSE_AT_ONCE),
+    ).fetchall()
+    by_stage = defaultdict[str, list[str]](list)
+    for generation_id, stage in rows:
+        by_stage[stage].append(generation_id)
+    orphans = by_stage[EpisodeStage.ORPHAN]
+    episodes_table.close(tx, policy, by_stage[EpisodeStage.OPEN], fate.NO_DECISION)
+    episodes_table.close(tx, policy, orphans, fate.DEAD_LETTERED)
+    refused = Counter[Partition]()
+    for generation_id in orphans:
+        refused.update(dead_letters.dead_letter_orphan(tx, policy, generation_id, now))
+    scored = episodes_table.load_episodes(tx, policy, by_stage[EpisodeStage.SCORED])
+    scoring.write(tx, scored, now, due=True)
+    for partition in sorted(refused):
+        offsets.count_dead_lettered(tx, policy, partition, refused[partition])
+    return len(rows)

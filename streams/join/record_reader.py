@@ -1,0 +1,114 @@
+"""RecordReader: a poll's records become arrivals; what cannot be read becomes a dead letter."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ..events.event import Event, GenerationEvent, MalformedEvent, decode_event
+from ..log.claim_check import DataMissing, resolve
+from ..log.ports import Partition, Record
+from ..state.transaction import Transaction
+from . import dead_letters, fate
+from .dead_letters import DeadLetter
+from .dedup import EventKeys, key_of
+from .intake import Arrival
+from .offsets import PollCounts
+from .scoring import Horizon
+
+
+class RecordReader:
+    """Decodes one policy's records. `data` is the folder of events too large for the log."""
+
+    def __init__(
+        self, policy: str, horizon: Horizon, keys: EventKeys, data: Path | None = None
+    ) -> None:
+        self.policy, self.horizon, self.data = policy, horizon, data
+        self._keys = keys
+
+    def read(
+        self,
+        tx: Transaction,
+        records: Sequence[Record],
+        positions: Mapping[Partition, int],
+        now: float,
+    ) -> tuple[list[Arrival], dict[Partition, PollCounts]]:
+        """Return what arrived, and each partition's counts; malformed records are refused here.
+
+        `positions` says where the poll started in each partition that was read before.
+        """
+        arrivals = list[Arrival]()
+        counts = dict[Partition, PollCounts]()
+        for partition, batch in by_partition(records).items():
+            counts[partition] = PollCounts(
+                start=positions.get(partition, batch[0].offset),
+                end=batch[-1].offset + 1,
+                delivered=len(batch),
+            )
+            arrivals += self._read_batch(tx, batch, counts[partition], now)
+        return arrivals, counts
+
+    def _read_batch(
+        self, tx: Transaction, batch: Sequence[Record], counts: PollCounts, now: float
+    ) -> list[Arrival]:
+        arrivals: list[Arrival] = []
+        wait = self.horizon("default")
+        for record in batch:
+            try:
+                event, record = self._decode(record)
+            except MalformedEvent as problem:
+                self._refuse(tx, record, problem, counts, now)
+                continue
+            received = event.receivedtime.timestamp()
+            due, ends = received + wait, fate.WAITING
+            if isinstance(event, GenerationEvent):
+                due = received + self.horizon(event.data.segment)
+                ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
+            arrivals.append(Arrival(event, record, received, due, ends, counts.counts))
+        # No record was received after it was read: one wrong year must not close every horizon.
+        counts.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
+        return arrivals
+
+    def _decode(self, record: Record) -> tuple[Event, Record]:
+        """Return a record's event, and the record with the bytes of its file where it names one."""
+        value = resolve(record.value, self.data)
+        if value is not record.value:
+            record = msgspec.structs.replace(record, value=value)
+        return decode_event(value), record
+
+    def _refuse(
+        self,
+        tx: Transaction,
+        record: Record,
+        problem: MalformedEvent,
+        counts: PollCounts,
+        now: float,
+    ) -> None:
+        if isinstance(problem, DataMissing) and self._keys.known(
+            tx, key_of(problem.source, problem.id)
+        ):
+            # The event was read while its file was there; read again, it changes nothing.
+            counts.counts.duplicate += 1
+            return
+        letter = DeadLetter(
+            partition=record.partition,
+            offset=record.offset,
+            reason=str(problem),
+            value=record.value,
+        )
+        if dead_letters.put_dead_letter(tx, self.policy, letter, now):
+            counts.counts.dead_lettered += 1
+        else:
+            counts.counts.duplicate += 1
+
+
+def by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:
+    """Group records by where they stood; they mostly come in runs of one partition."""
+    found: dict[Partition, list[Record]] = {}
+    last: Partition | None = None
+    for record in records:
+        if record.partition is not last:
+            last = record.partition
+            batch = found.setdefault(last, [])
+        batch.append(record)
+    return found
