@@ -71,6 +71,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Whose traffic this is."""
     user_hash: str = ""
     """Keyed hash of the user; the user id itself never leaves the gateway."""
+    user_named: bool = True
+    """False where the product named no user, so that the hash is the session's: such a generation
+    never counts as an independent user in a comparison."""
     consent: bool = True
     """False: counted, never trained on."""
     segment: str = "default"
@@ -116,7 +119,13 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     sampling: Sampling = Sampling()
     """How the tokens were drawn."""
     finish_reason: str = ""
-    """stop, length, abort, or as the engine said."""
+    """As the engine said it: stop, length, tool_calls, … Else, by the gateway: `abort` where the
+    client left before the end, `error` where the engine failed or broke off, `timeout` where it took
+    too long, `refused` where it would not take the request."""
+    status: int = 200
+    """HTTP status that the client got; 499 where the client left before any."""
+    capture_problem: str = ""
+    """Why tokens, log-probabilities or text are missing; empty where nothing is."""
     usage: Usage = Usage()
     """Tokens read and written."""
     latency_seconds: float = 0.0
