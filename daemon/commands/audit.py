@@ -35,8 +35,16 @@ class RecordRow:
     """Refused."""
     found: int
     """Rows in the tables that came from here and were accepted."""
-    buried: int
+    found_dead: int
     """Rows among the dead letters that came from here."""
+
+    @property
+    def sums(self) -> str:
+        """The counts in words, for one who looks for the difference."""
+        return (
+            f"{self.delivered} delivered; {self.accepted} accepted, {self.duplicate} duplicate,"
+            f" {self.dead_lettered} dead-lettered; {self.found} and {self.found_dead} in the tables"
+        )
 
     @property
     def closes(self) -> bool:
@@ -44,7 +52,7 @@ class RecordRow:
         return (
             self.delivered == self.accepted + self.duplicate + self.dead_lettered
             and self.found == self.accepted
-            and self.buried == self.dead_lettered
+            and self.found_dead == self.dead_lettered
         )
 
 
@@ -59,7 +67,13 @@ class GenerationRow:
     generations: int
     """Known."""
     fates: dict[str, int]
-    """Flat, integers."""
+    """How many ended how; each generation has one."""
+
+    @property
+    def sums(self) -> str:
+        """The counts in words, for one who looks for the difference."""
+        ends = ", ".join(f"{name} {count}" for name, count in self.fates.items())
+        return f"{self.generations} known; {ends}"
 
     @property
     def closes(self) -> bool:
@@ -110,10 +124,10 @@ def audit(
     """Count everything twice and compare."""
     records, generations = _records(view, policy), _generations(view, policy)
     problems = [
-        f"records of {row.partition} do not add up: {row}" for row in records if not row.closes
+        f"records of {row.partition} do not add up: {row.sums}" for row in records if not row.closes
     ]
     problems += [
-        f"generations of {row.day} {row.variant} do not add up: {row}"
+        f"generations of {row.day} {row.variant or 'without a flag'} do not add up: {row.sums}"
         for row in generations
         if not row.closes
     ]
@@ -148,9 +162,9 @@ def _records(view: Transaction, policy: str) -> tuple[RecordRow, ...]:
             duplicate=duplicate,
             dead_lettered=dead,
             found=found,
-            buried=buried,
+            found_dead=found_dead,
         )
-        for topic, index, delivered, accepted, duplicate, dead, found, buried in rows
+        for topic, index, delivered, accepted, duplicate, dead, found, found_dead in rows
     )
 
 

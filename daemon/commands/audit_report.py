@@ -1,9 +1,10 @@
-"""Audit page: what `rlwd audit` and `rlwd explain` print."""
+"""Prints the audit."""
 
 from pathlib import Path
 
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ...learner.checkpoint.folder import read_manifests
@@ -36,21 +37,23 @@ def _print(console: Console, found: Audit) -> None:
         records.add_column(name, justify="left" if name == "partition" else "right")
     for row in found.records:
         numbers = (row.delivered, row.accepted, row.duplicate, row.dead_lettered)
-        records.add_row(row.partition, *map(str, numbers), _mark(row.closes))
+        records.add_row(escape(row.partition), *map(str, numbers), _mark(row.closes))
     fates = Table(title="Generations", title_justify="left", box=None, header_style="dim")
     for name in ("day", "variant", "generations", "fates", "closes"):
         fates.add_column(name)
     for day in found.generations:
         parts = ", ".join(f"{name} {count}" for name, count in day.fates.items())
-        fates.add_row(day.day, day.variant, str(day.generations), parts, _mark(day.closes))
+        fates.add_row(
+            day.day, escape(day.variant), str(day.generations), escape(parts), _mark(day.closes)
+        )
     console.print(records)
     console.print(fates)
     for key, count in found.lost_at_gateway.items():
-        console.print(f"lost at the gateway: {count} of {key}")
+        console.print(f"lost at the gateway: {count} of {key}", markup=False)
     for partition, count in found.gaps.items():
-        console.print(f"given up by an operator: {count} offsets of {partition}")
+        console.print(f"given up by an operator: {count} offsets of {partition}", markup=False)
     for problem in found.problems:
-        console.print(f"[red]{problem}[/]")
+        console.print(f"[red]{escape(problem)}[/]")
     console.print("everything closes" if found.closes else "[red]it does not close[/]")
 
 

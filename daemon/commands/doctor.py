@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config import load_config
+from .doctor_engine import check_engine
 from .doctor_finding import Finding, Grade, fail, ok
-from .doctor_local import check_here, check_installed
-from .doctor_remote import check_around
+from .doctor_log import check_log
+from .doctor_machine import check_installed, check_machine
+from .doctor_model import check_model
+from .doctor_services import check_services
 
 
 def examine(config_path: Path) -> int:
@@ -31,5 +34,9 @@ def findings(config_path: Path) -> Iterator[Finding]:
         yield fail("config", str(problem), "correct it; nothing else can be looked at before")
         return
     yield ok("config", str(config_path.absolute()))
-    yield from check_here(config)
-    yield from check_around(config)
+    yield from check_machine(config)
+    yield from check_model(Path(config.learner.model))
+    yield from check_log(config)
+    for url in config.engine.urls:
+        yield from check_engine(url, config)
+    yield from check_services(config)

@@ -42,8 +42,8 @@ def take_back(
 ) -> RollbackReport:
     """Take back a version by name, or the `champion`, or the `candidate`.
 
-    Raises ValueError, naming what reigns and what is under way, for anything else, and where v0
-    reigns: there is nothing before it.
+    Raises ValueError, naming what is served and what is under way, for anything else, and where v0
+    is served: there is nothing before it.
     """
     controller = RolloutController(config.policy, config.rollout)
     with store.transaction() as tx:
@@ -64,7 +64,7 @@ def run_rollback(config: Config, what: str, reason: str) -> int:
     store = existing_store(config)
     done = take_back(config, store, what, reason)
     store.close()
-    print(f"{done.version} is taken back and never offered again; {done.champion} reigns")
+    print(f"{done.version} is taken back and never offered again; {done.champion} is served")
     if done.flagged:
         print(f"{config.flags_path} says so, written by {done.by}")
         return 0
@@ -83,7 +83,7 @@ def _named(tx: Transaction, controller: RolloutController, what: str) -> str:
     if under_way and what in (CANDIDATE, under_way):
         return under_way
     raise ValueError(
-        f"{what}: {champion.version} reigns, and {under_way or 'nothing'} is under way; name one of"
+        f"{what}: {champion.version} is served, and {under_way or 'nothing'} is under way; name one of"
         f" them, or say {CHAMPION} or {CANDIDATE}"
     )
 

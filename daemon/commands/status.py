@@ -11,6 +11,7 @@ import msgspec
 import orjson
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
@@ -73,7 +74,7 @@ def state_view(path: Path | str) -> Iterator[Transaction]:
 def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the page: one line on who is in charge, then the tables that hold something."""
     return [
-        f"policy {document['policy']}: {_in_charge(document['lease'])}",
+        Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
         _records(document["records"]),
         _fates(document),
         _versions(document["versions"]),
@@ -96,11 +97,16 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
+def _row(table: Table, *cells: str) -> None:
+    # As text: a reason that somebody wrote may hold what the console takes for markup.
+    table.add_row(*map(Text, cells))
+
+
 def _records(records: Mapping[str, Mapping[str, int]]) -> Table:
     outcomes = ("delivered", "accepted", "duplicate", "dead_lettered")
     table = _table("\nRecords", "partition", *(name.replace("_", "-") for name in outcomes))
     for partition, counts in records.items():
-        table.add_row(partition, *(str(counts[name]) for name in outcomes))
+        _row(table, partition, *(str(counts[name]) for name in outcomes))
     return table
 
 
@@ -108,8 +114,8 @@ def _fates(document: Mapping[str, Any]) -> Table:
     table = _table("\nGenerations", "fate", "count", "share")
     total = document["generations"]
     for fate, count in document["fates"].items():
-        table.add_row(fate, str(count), f"{count / max(total, 1):.1%}")
-    table.add_row("all", str(total), "")
+        _row(table, fate, str(count), f"{count / max(total, 1):.1%}")
+    _row(table, "all", str(total), "")
     return table
 
 
@@ -119,7 +125,8 @@ def _versions(versions: list[Mapping[str, Any]]) -> Table:
     for version in versions:
         numbers = version["numbers"]
         diff = numbers.get("ab/diff")
-        table.add_row(
+        _row(
+            table,
             version["version"],
             version["stage"],
             "" if diff is None else f"{diff:+.3f}",
@@ -133,14 +140,14 @@ def _facts(document: Mapping[str, Any]) -> Table:
     table = _table("\nLoop", "what", "now")
     table.show_header = False
     served = document["event_to_served_s"]
-    table.add_row("ready episodes", str(document["ready"]))
-    table.add_row("late feedback", str(document["late_feedback"]))
+    _row(table, "ready episodes", str(document["ready"]))
+    _row(table, "late feedback", str(document["late_feedback"]))
     batches = ", ".join(f"{state} {count}" for state, count in document["batches"].items())
-    table.add_row("batches", batches or "none")
+    _row(table, "batches", batches or "none")
     if served["count"]:
         spread = f"{served['p50']:.1f} s median, {served['p95']:.1f} s for 95 %"
-        table.add_row("event to served", f"{spread}, of {served['count']} feedback")
+        _row(table, "event to served", f"{spread}, of {served['count']} feedback")
     bent = document["excluded_by_sampling"]
     shares = ", ".join(f"{rule.partition(':')[2]} {share:.1%}" for rule, share in bent.items())
-    table.add_row("excluded by sampling", f"{sum(bent.values()):.1%} ({shares})")
+    _row(table, "excluded by sampling", f"{sum(bent.values()):.1%} ({shares})")
     return table

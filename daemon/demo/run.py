@@ -70,7 +70,9 @@ def run_demo(options: DemoOptions) -> int:
     if processes.with_mlflow:
         processes.mlflow.spawn()
     else:
-        console.print("no tracking server: nothing is mirrored (pip install 'rlwd[mlflow]')")
+        console.print(
+            "no tracking server: nothing is mirrored (pip install 'rlwd[mlflow]')", markup=False
+        )
     try:
         with LiveView(console, processes) as view:
             _pretrain(processes, view)

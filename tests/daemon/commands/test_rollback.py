@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from releases_by_hand import let_out, promote, register, version
+from rich.console import Console
 
 from rlwd.daemon.commands.rollback import run_rollback, take_back
+from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config, load_config
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
@@ -17,7 +19,7 @@ from rlwd.streams.state.store import Store
 
 
 class Deployment:
-    """A config and its tables, where v0 reigns."""
+    """A config and its tables, where v0 is served."""
 
     def __init__(self, folder: Path) -> None:
         path = folder / "rlwd.toml"
@@ -81,9 +83,9 @@ def test_the_candidate_is_taken_back_and_the_champion_stays(
 
 
 def test_what_is_neither_is_refused_by_name(deployment: Deployment) -> None:
-    """The error says what reigns and what is under way, and nothing has moved."""
+    """The error says what is served and what is under way, and nothing has moved."""
     deployment.let_out(1)
-    names = rf"{deployment.versions[0].version} reigns, and {deployment.versions[1].version} is"
+    names = rf"{deployment.versions[0].version} is served, and {deployment.versions[1].version} is"
     with pytest.raises(ValueError, match=names):
         take_back(deployment.config, deployment.store, "policy@v000009-99999999", "typed wrong")
     with pytest.raises(ValueError, match="there is nothing to roll back to"):
@@ -119,9 +121,20 @@ def test_a_living_daemon_writes_the_flags_and_is_named_while_it_does_not(
 def test_the_command_says_what_is_true_now(
     deployment: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Paged at night, one reads who reigns and which file says so."""
+    """Paged at night, one reads what is served and which file says so."""
     deployment.promote(1)
     assert run_rollback(deployment.config, "champion", "it shouts") == 0
     said = capsys.readouterr().out
-    assert f"{deployment.versions[0].version} reigns" in said
+    assert f"{deployment.versions[0].version} is served" in said
     assert str(deployment.config.flags_path) in said
+
+
+def test_any_reason_is_shown_as_it_was_written(deployment: Deployment) -> None:
+    """Brackets in an operator's words are words: status shows them and does not die of them."""
+    deployment.promote(1)
+    reason = "off by [/] 3 [nats] and [/red] worse [link=x"
+    take_back(deployment.config, deployment.store, "champion", reason)
+    console = Console(width=400)
+    with console.capture() as captured:
+        print_status(deployment.config, as_json=False, console=console)
+    assert reason in captured.get()

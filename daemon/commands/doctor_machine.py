@@ -1,7 +1,6 @@
-"""Doctor, on this machine: packages, GPU, state folder, flag file, model folder, reward spec."""
+"""Doctor, this machine: packages, GPU, state folder, flag file, reward spec."""
 
 import importlib.metadata
-import json
 import os
 import shutil
 import sys
@@ -57,12 +56,11 @@ def _problem(wanted: Requirement) -> str | None:
     return None
 
 
-def check_here(config: Config) -> Iterator[Finding]:
+def check_machine(config: Config) -> Iterator[Finding]:
     """Look at what the config names on this machine."""
     yield _gpu(config)
     yield from _state(config)
     yield _flags(config)
-    yield from _model(Path(config.learner.model))
     yield _spec(config)
 
 
@@ -108,67 +106,6 @@ def _flags(config: Config) -> Finding:
         return fail("flags", f"{path} is of policy {state.policy!r}", remedy)
     trial = "" if state.candidate is None else f", {state.candidate.version} on trial"
     return ok("flags", f"generation {state.generation}, {state.champion.version} serves{trial}")
-
-
-def _model(folder: Path) -> Iterator[Finding]:
-    missing = [problem for problem in _model_problems(folder) if problem]
-    for problem in missing:
-        yield fail("model", problem, "learner.model is to name a whole Hugging Face folder")
-    if missing:
-        return
-    config = json.loads((folder / "config.json").read_text())
-    size = sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-    kind = config.get("model_type", "unknown")
-    yield ok("model", f"{folder}: {kind}, {size / (1 << 20):,.0f} MiB of weights")
-    if not _has_template(folder):
-        yield warn(
-            "model", "no chat template", "/v1/chat/completions will be refused by the engine"
-        )
-
-
-def _model_problems(folder: Path) -> Iterator[str]:
-    if not folder.is_dir():
-        yield f"{folder} is no folder"
-        return
-    for name in ("config.json", "tokenizer_config.json"):
-        try:
-            json.loads((folder / name).read_text())
-        except OSError:
-            yield f"{folder / name} is missing"
-        except ValueError as problem:
-            yield f"{folder / name}: {problem}"
-    weights = sorted(folder.glob("*.safetensors"))
-    if not weights:
-        yield f"{folder} holds no .safetensors file"
-    for path in weights:
-        yield _cut_off(path)
-    index = folder / "model.safetensors.index.json"
-    if index.exists():
-        named = set(json.loads(index.read_text())["weight_map"].values())
-        for name in sorted(named - {path.name for path in weights}):
-            yield f"{folder / name} is missing, which {index.name} names"
-
-
-def _cut_off(path: Path) -> str:
-    """Say whether a file of weights is whole, by its header alone; empty where it is."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if not 0 < length <= size - 8:
-            return f"{path} is no safetensors file"
-        tensors = json.loads(file.read(length))
-    end = max((t["data_offsets"][1] for n, t in tensors.items() if n != "__metadata__"), default=0)
-    return (
-        ""
-        if size == 8 + length + end
-        else f"{path} is cut off: {size} bytes, not {8 + length + end}"
-    )
-
-
-def _has_template(folder: Path) -> bool:
-    if (folder / "chat_template.jinja").exists() or (folder / "chat_template.json").exists():
-        return True
-    return bool(json.loads((folder / "tokenizer_config.json").read_text()).get("chat_template"))
 
 
 def _spec(config: Config) -> Finding:

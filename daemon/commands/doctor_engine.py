@@ -1,0 +1,72 @@
+"""Doctor, an engine: does it answer, may it take adapters, what are its log-probabilities?"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+
+from ...ops.engine.http_engine import HttpEngine
+from ..config import Config
+from .doctor_finding import Finding, fail, ok, warn
+
+SECONDS = 5.0
+PEAKED = -3.0
+"""A likeliest token above this log-probability is one that a temperature must change."""
+CHANGED = 0.02
+
+
+def check_engine(url: str, config: Config) -> Iterator[Finding]:
+    """Look at one replica: does it answer, may it take adapters, what are its log-probabilities?"""
+    what = f"engine {url}"
+    engine = HttpEngine(url, token=config.engine.token, timeout_seconds=SECONDS)
+    headers = {"Authorization": f"Bearer {config.engine.token}"} if config.engine.token else {}
+    try:
+        with httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False) as http:
+            if not engine.healthy():
+                yield fail(what, "is not healthy", "start it: `rlwd engine`, or vLLM")
+                return
+            models = http.get("/v1/models")
+            if models.status_code == 401:
+                yield fail(what, "asks for a key", "set engine.token")
+                return
+            loaded = sorted(engine.loaded())
+            yield ok(what, f"healthy; adapters loaded: {', '.join(loaded) or 'none'}")
+            yield _takes_adapters(what, http)
+            yield _processed(what, http, _base_model(models.json()))
+    except (httpx.HTTPError, OSError, KeyError, ValueError) as problem:
+        yield fail(what, f"{type(problem).__name__}: {problem}", "see its log")
+    finally:
+        engine.close()
+
+
+def _base_model(models: dict[str, Any]) -> str:
+    return next(str(one["id"]) for one in models["data"] if not one.get("parent"))
+
+
+def _takes_adapters(what: str, http: httpx.Client) -> Finding:
+    # Without a name nothing can be loaded: 400 is the route's own refusal, 404 that of no route.
+    if http.post("/v1/load_lora_adapter", json={}).status_code in (404, 405):
+        return fail(
+            what,
+            "takes no adapters while it runs",
+            "start vLLM with --enable-lora and VLLM_ALLOW_RUNTIME_LORA_UPDATING=1",
+        )
+    return ok(what, "takes adapters while it runs")
+
+
+def _processed(what: str, http: httpx.Client, model: str) -> Finding:
+    """Ask at two temperatures: only processed log-probabilities change with it."""
+    likeliest = []
+    for temperature in (1.0, 2.0):  # vLLM takes no more than 2.
+        body = {"model": model, "prompt": "a", "max_tokens": 1, "logprobs": 1}
+        answer = http.post("/v1/completions", json={**body, "temperature": temperature})
+        if answer.status_code != 200:
+            return warn(what, f"gave no log-probabilities: {error_of(answer)}", "see its log")
+        top = answer.json()["choices"][0]["logprobs"]["top_logprobs"][0]
+        likeliest.append(max(top.values()))
+    if abs(likeliest[0] - likeliest[1]) > CHANGED:
+        return ok(what, "log-probabilities are processed")
+    remedy = "start vLLM with --logprobs-mode processed_logprobs"
+    if likeliest[0] > PEAKED:
+        return fail(what, "log-probabilities are raw", remedy)
+    return warn(what, "it does not show whether log-probabilities are processed", remedy)

@@ -1,0 +1,74 @@
+"""Doctor, what runs around it: the daemon, the gateway, MLflow."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+
+from ...streams.state.lease import read_holder
+from ..config import Config
+from .doctor_finding import Finding, fail, ok, warn
+from .status import state_view
+
+SECONDS = 5.0
+
+
+def check_services(config: Config) -> Iterator[Finding]:
+    """Look at who runs, and whether they are ready."""
+    yield from _in_charge(config)
+    yield _gateway(config)
+    yield _mlflow(config)
+
+
+def _in_charge(config: Config) -> Iterator[Finding]:
+    path = config.state_database
+    if isinstance(path, Path) and not path.exists():
+        yield warn("daemon", "was never started with this state", "`rlwd run`")
+        return
+    try:
+        with state_view(path) as view:
+            holder = read_holder(view, config.policy, time.time())
+    except sqlite3.Error as problem:
+        yield fail("daemon", f"{path}: {problem}", "restore the state database")
+        return
+    except (ConnectionError, ValueError) as problem:
+        yield fail("daemon", str(problem), "start the database's server, and then `rlwd run`")
+        return
+    if holder is None or not holder.alive:
+        yield warn("daemon", "nobody is in charge", "`rlwd run`")
+        return
+    yield ok("daemon", f"process {holder.pid} on {holder.host}, epoch {holder.epoch}")
+    yield _ready("daemon", f"http://{config.http.host}:{config.http.port}", "problems")
+
+
+def _gateway(config: Config) -> Finding:
+    return _ready("gateway", f"http://{config.gateway.host}:{config.gateway.port}", "reasons")
+
+
+def _ready(what: str, url: str, reasons: str) -> Finding:
+    try:
+        answer = httpx.get(f"{url}/readyz", timeout=SECONDS, trust_env=False)
+        document = answer.json()
+    except (httpx.HTTPError, ValueError):
+        return warn(
+            what, f"does not answer at {url}", f"`rlwd {'run' if what == 'daemon' else what}`"
+        )
+    if answer.status_code != 200:
+        return warn(what, f"is not ready: {document.get(reasons)}", "see its log")
+    return ok(what, f"ready at {url}")
+
+
+def _mlflow(config: Config) -> Finding:
+    uri = config.mlflow.tracking_uri
+    if not uri:
+        return ok("mlflow", "off: mlflow.tracking_uri is empty")
+    remedy = "start it; the loop does not wait for it"
+    try:
+        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=SECONDS, trust_env=False)
+    except httpx.HTTPError as problem:
+        return warn("mlflow", f"{uri}: {problem}", remedy)
+    if answer.status_code != 200:
+        return warn("mlflow", f"{uri} says {answer.status_code}", remedy)
+    return ok("mlflow", f"answers at {uri}")
