@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from ...ops.engine.http_engine import HttpEngine
+from ...ops.engine.http_engine import HttpEngine, error_of
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 
