@@ -27,7 +27,8 @@ class Variant(StrEnum):
     CANDIDATE = "candidate"
     """The version on trial."""
     CONTROL = "control"
-    """The champion's weights, for as many users as the candidate has, over the same time."""
+    """The champion's weights, or the previous champion's while a promoted version bakes, for as
+    many users as the candidate has, over the same time."""
     ANCHOR = "anchor"
     """A small share on frozen weights, so that slow drift of everything else is seen."""
 

@@ -34,7 +34,9 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     anchor: ServedVersion
     """Frozen weights, v0: the anchor's, and every variant's last fallback."""
     candidate: ServedVersion | None = None
-    """The version on trial; None between experiments."""
+    """The version on trial, or the champion while it bakes; None between experiments."""
+    control: ServedVersion | None = None
+    """Serves the control where that is not the champion: the previous one, during a bake."""
     previous: ServedVersion | None = None
     """The champion before this one: the champion's first fallback."""
     shares: Shares = Shares()
@@ -43,6 +45,8 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.candidate is None and self.shares.candidate:
             raise ValueError(f"shares.candidate: {self.shares.candidate} buckets of no candidate")
+        if self.control == self.champion:
+            raise ValueError("control: is the champion, which needs no naming")
         if "\0" in self.salt:
             raise ValueError("salt: holds a NUL character")
 
@@ -84,6 +88,7 @@ class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     policy: str
     candidate_share: int
     anchor_share: int
+    control: str = ""
 
 
 class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -97,7 +102,9 @@ def to_document(state: FlagState) -> dict[str, Any]:
     champion, anchor = state.champion, state.anchor
     variants = {
         "champion": _value(champion, state.previous or anchor, anchor),
-        "control": _value(champion, state.previous or anchor, anchor),
+        "control": _value(champion, state.previous or anchor, anchor)
+        if state.control is None
+        else _value(state.control, champion, anchor),
         "anchor": _value(anchor, champion, anchor),
     }
     if state.candidate is not None:
@@ -118,6 +125,7 @@ def to_document(state: FlagState) -> dict[str, Any]:
             "policy": state.policy,
             "candidate_share": state.shares.candidate,
             "anchor_share": state.shares.anchor,
+            "control": "" if state.control is None else state.control.version,
         },
     }
 
@@ -179,15 +187,18 @@ def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
     champion, candidate = variants.champion, variants.candidate
     anchor = {"version": champion.anchor, "digest": champion.anchor_digest}
     previous = {"version": champion.previous, "digest": champion.previous_digest}
+    own = {"version": champion.version, "digest": champion.digest}
+    control = {"version": variants.control.version, "digest": variants.control.digest}
     return {
         "policy": metadata.policy,
         "generation": metadata.generation,
         "salt": metadata.salt,
-        "champion": {"version": champion.version, "digest": champion.digest},
+        "champion": own,
         "anchor": anchor,
         "candidate": None
         if candidate is None
         else {"version": candidate.version, "digest": candidate.digest},
+        "control": control if metadata.control else None,
         "previous": None if previous == anchor else previous,
         "shares": {"candidate": metadata.candidate_share, "anchor": metadata.anchor_share},
     }
@@ -232,5 +243,5 @@ def named_in(flags: FlagState | None) -> set[str]:
     """Return the versions that a flag file sends people to."""
     if flags is None:
         return set()
-    served = (flags.champion, flags.anchor, flags.candidate)
+    served = (flags.champion, flags.anchor, flags.candidate, flags.control)
     return {one.version for one in served if one is not None}

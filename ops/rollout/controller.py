@@ -47,9 +47,9 @@ class RolloutController:
         flaw = self._flaw(tx, candidate)
         if flaw is not None:
             candidates_table.close(tx, self.policy, version, *flaw)
-            if flaw[0] is Stage.QUARANTINED:
-                # The learner stands on what was refused, as after a refusal.
-                owe_return(tx, self.policy, candidate, champion, flaw[1], now)
+            # The learner stands on what nobody will be served: without a return it would move away
+            # from the champion for ever, until every answer is too old to learn from.
+            owe_return(tx, self.policy, candidate, champion, flaw[1], now)
         return True
 
     def next_candidate(self, tx: Transaction) -> Candidate | None:
@@ -78,12 +78,20 @@ class RolloutController:
             rollout = gated(rollout, verdict, now, self.settings)
         return save_move(tx, self.policy, before, rollout, now)
 
-    def observe(self, tx: Transaction, seen: Observation | None, now: float) -> Rollout | None:
+    def observe(
+        self,
+        tx: Transaction,
+        seen: Observation | None,
+        now: float,
+        *,
+        since_promotion: Observation | None = None,
+    ) -> Rollout | None:
         """Look once at the rollout under way; return it after at most one move."""
         before = rollouts_table.current(tx, self.policy)
         if before is None:
             return None
-        return save_move(tx, self.policy, before, advance(before, seen, now, self.settings), now)
+        after = advance(before, seen, now, self.settings, since_promotion=since_promotion)
+        return save_move(tx, self.policy, before, after, now)
 
     def refuse(self, tx: Transaction, reason: str, now: float) -> Rollout:
         """Roll back the candidate of the rollout under way: a person refuses it.
@@ -132,7 +140,7 @@ class RolloutController:
             return Stage.QUARANTINED, f"the weights of {banned}"
         owed = rollouts_table.must_return(tx, self.policy)
         if owed is not None and candidate.sequence > owed.refused_sequence:
-            return Stage.SUPERSEDED, f"made from {owed.refused_version}, which was refused"
+            return Stage.SUPERSEDED, f"made from {owed.refused_version}, which was given up"
         for known in (
             champions_table.champion(tx, self.policy),
             champions_table.previous(tx, self.policy),

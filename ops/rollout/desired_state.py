@@ -6,6 +6,7 @@ from ..flags import intents_table
 from ..flags.assignment import BUCKETS, ServedVersion, Shares
 from ..flags.flag_file import FlagState
 from . import candidates_table, champions_table, rollouts_table
+from .record import Stage
 from .settings import RolloutSettings
 
 LOADED_ROLLOUTS = 8
@@ -19,14 +20,17 @@ def should_be_loaded(
 ) -> dict[str, Candidate]:
     """Return all that every engine should hold, by version.
 
-    Champion, previous, anchor, the version of the rollout under way, and those that lost their
-    users a moment ago, for requests under way.
+    Champion, previous, anchor, candidate and control of the rollout under way, and the versions
+    that lost their users a moment ago, for requests under way.
     """
     named = [
         champions_table.find_champion(tx, policy),
         champions_table.previous(tx, policy),
         candidates_table.find_anchor(tx, policy),
     ]
+    current = rollouts_table.current(tx, policy)
+    if current is not None:
+        named.append(candidates_table.find(tx, policy, current.control))
     for rollout in rollouts_table.history(tx, policy, limit=LOADED_ROLLOUTS):
         lingers = now < rollout.entered_at + settings.linger_seconds
         if not rollout.ended or (lingers and rollout.has_served):
@@ -56,23 +60,29 @@ def flag_state(
     """Return what the flag file should say; v0 must be registered.
 
     The salt is the candidate's version, so that each experiment draws its users anew; between
-    experiments it stays, so that the anchor keeps its users.
+    experiments it stays, so that the anchor keeps its users. While a promoted version bakes, some
+    of its control's users stay on the previous champion, and as many of its own are counted.
     """
     champion = champions_table.champion(tx, policy)
     anchor = candidates_table.anchor(tx, policy)
     rollout, newest = rollouts_table.current(tx, policy), intents_table.newest(tx, policy)
     salt = champion.version if newest is None else newest[0].salt
-    candidate, share = None, 0.0
+    candidate = control = None
+    share = 0.0
     if rollout is not None and rollout.serving:
         candidate = candidates_table.find(tx, policy, rollout.version)
-        salt, share = rollout.version, settings.steps[min(rollout.step, len(settings.steps) - 1)]
+        salt, share = rollout.version, settings.share_of(rollout.step)
+        if rollout.stage is Stage.PROMOTED:
+            control = candidates_table.find(tx, policy, rollout.control)
+            share = min(settings.bake_share, settings.steps[-1])
     return FlagState(
         policy=policy,
         generation=generation,
         salt=salt,
         champion=_served(champion),
         anchor=_served(anchor),
-        candidate=None if candidate is None else _served(candidate),
+        candidate=_optional(candidate),
+        control=_optional(control),
         previous=_optional(champions_table.previous(tx, policy)),
         shares=Shares(
             candidate=round(share * BUCKETS), anchor=round(settings.anchor_share * BUCKETS)

@@ -6,10 +6,13 @@ from ..statistics.guardrail import Observation, VariantObservation
 from ..statistics.sequential_tests import UserSums
 
 
-def observe_users(tx: Transaction, policy: str, salt: str) -> Observation:
-    """Return what candidate and control did since their experiment's salt is in use."""
-    sums = user_sums(tx, policy, salt)
-    tallies = exposures(tx, policy, salt)
+def observe_users(tx: Transaction, policy: str, salt: str, *, since: float = 0.0) -> Observation:
+    """Return what candidate and control did since their experiment's salt is in use.
+
+    With `since`, epoch seconds, only answers received from then on are counted.
+    """
+    sums = user_sums(tx, policy, salt, since=since)
+    tallies = exposures(tx, policy, salt, since=since)
 
     def of(variant: str) -> VariantObservation:
         tally = tallies.get(variant, VariantTally())

@@ -61,7 +61,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     split_broken: bool = False
     """The users were once found split wrongly; this never heals."""
     quarantine: bool = False
-    """Refused for cause: the digest may never be offered again, and the learner goes back."""
+    """Refused for cause: the digest may never be offered again."""
+    learner_returns: bool = False
+    """Given up, for cause or not: the learner, which stands on it, goes back to the champion."""
     trail: tuple[Move, ...] = ()
     """How it came here, oldest first."""
 
@@ -72,8 +74,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def serving(self) -> bool:
-        """True while users are on the candidate for the experiment's sake."""
-        return self.stage is Stage.CANARY
+        """True while candidate and control are compared: on the way up, and while it bakes."""
+        return self.stage in (Stage.CANARY, Stage.PROMOTED)
 
     @property
     def has_served(self) -> bool:

@@ -168,9 +168,13 @@ class Release:
             rollout = rollouts_table.current(tx, self.policy)
             if rollout is not None:
                 # While it is only offered nobody has seen it: the look lets its deadline run.
-                offered = rollout.stage is Stage.OFFERED
-                seen = None if offered else observe_users(tx, self.policy, rollout.version)
-                after = self.controller.observe(tx, seen, now)
+                seen = new = None
+                if rollout.stage is not Stage.OFFERED:
+                    seen = observe_users(tx, self.policy, rollout.version)
+                if rollout.stage is Stage.PROMOTED:
+                    begun = rollout.entered_at
+                    new = observe_users(tx, self.policy, rollout.version, since=begun)
+                after = self.controller.observe(tx, seen, now, since_promotion=new)
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
         if after is not None and after.serving:
             self.looked(after, now)

@@ -7,16 +7,16 @@ from .record import Rollout
 
 
 class LearnerReturn(msgspec.Struct, frozen=True, kw_only=True):
-    """What the learner owes after a version was refused for cause (CONTRACTS 19)."""
+    """What the learner owes after a version was given up, for cause or not (CONTRACTS 19)."""
 
     refused_version: str
-    """The version that must not be trained from."""
+    """The version that was given up: nothing is trained from it."""
     refused_sequence: int
     """Its checkpoint."""
     to_sequence: int
     """The champion's checkpoint, to go back to."""
     reason: str
-    """Why it was refused."""
+    """Why it was given up."""
 
 
 def current(tx: Transaction, policy: str) -> Rollout | None:

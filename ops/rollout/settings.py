@@ -13,7 +13,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     anchor_share: float = 0.02
     """Share that stays on v0, so that slow loss through many small steps is seen."""
     step_users: int = 20
-    """Users per variant, since the start, that every step but the last waits for."""
+    """Users per variant with a reward, since the start, that every step but the last waits for; at
+    least two, for there is no comparison of fewer."""
     step_seconds: float = 600.0
     """Least time in every step; covers the delay of rewards."""
     min_users: int = 100
@@ -30,10 +31,17 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Time for all steps of the canary together."""
     bake_seconds: float = 1800.0
     """Time after promotion in which late evidence may still take it back."""
+    bake_share: float = 0.10
+    """Share of users who stay on the previous champion meanwhile, as the control; as many are
+    counted on the new one. No more than the last step's."""
     linger_seconds: float = 60.0
     """How long a version that lost its users stays loaded, for requests under way."""
     guardrail: GuardrailSettings = GuardrailSettings()
     """Watched in every stage."""
+
+    def share_of(self, step: int) -> float:
+        """Return the candidate's share in a step; the last one's where settings lost a step."""
+        return self.steps[min(step, len(self.steps) - 1)]
 
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
@@ -44,6 +52,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 f"steps ends at {self.steps[-1]} and anchor_share is {self.anchor_share}:"
                 " candidate, equal control and anchor must fit into 1"
             )
+        if not 0 < self.bake_share <= 0.5:
+            raise ValueError(f"bake_share is {self.bake_share}; it must lie above 0 and up to 0.5")
         if not 0 < self.alpha_promote < 1 or not 0 < self.margin <= 1:
             raise ValueError("alpha_promote and margin must lie between 0 and 1")
         if min(self.min_users, self.planned_users) < 2 or self.step_users < 0:

@@ -4,7 +4,11 @@ offered -> gated -> canary (step by step) -> promoted -> settled
    |         |         |                        |
    |         |         +-- harm or breakage ----+--> rolled_back   (digest quarantined)
    +-- gate says FAIL ------------------------------> quarantined  (never served)
-   +---------+---------+-- out of time -------------> superseded   (by its child; not blamed)
+   +---------+---------+-- out of time -------------> superseded   (not blamed)
+
+A step up needs users whose rewards do not look worse than the control's, not only time. A promoted
+version bakes: a control of equal size stays on the previous champion, and the comparison goes on.
+Whoever is given up sends the learner back to the champion, blamed or not.
 """
 
 from collections.abc import Callable
@@ -16,6 +20,7 @@ from ..statistics.sequential_tests import noninferior
 from ..statistics.verdict import Verdict, VerdictKind
 from .record import Move, Rollout, Stage
 from .settings import RolloutSettings
+from .step_evidence import lacks_evidence
 
 
 def begin(
@@ -48,14 +53,22 @@ def gated(rollout: Rollout, verdict: Verdict, now: float, settings: RolloutSetti
 
 
 def advance(
-    rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
+    rollout: Rollout,
+    seen: Observation | None,
+    now: float,
+    settings: RolloutSettings,
+    *,
+    since_promotion: Observation | None = None,
 ) -> Rollout:
     """Return the rollout after one look: at most one move, none once it has ended.
 
-    Abort beats promotion, and promotion beats the deadline.
+    `since_promotion` is what was seen of a promoted version since it is one. Abort beats promotion,
+    and promotion beats the deadline.
     """
     if rollout.ended:
         return rollout
+    if rollout.stage is Stage.PROMOTED:
+        return _promoted(rollout, seen, since_promotion, now, settings)
     return _ADVANCES[rollout.stage](rollout, seen, now, settings)
 
 
@@ -111,7 +124,7 @@ def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) ->
         f" {rollout.verdict.numbers.get('ab/exposed_control', 0):.0f}"
     )
     if settings.guardrail.srm_action == "rollback":
-        return _move(rollout, Stage.ROLLED_BACK, now, reason)
+        return _give_up(rollout, Stage.ROLLED_BACK, now, reason)
     verdict = msgspec.structs.replace(rollout.verdict, outcome=VerdictKind.WAIT, reasons=(reason,))
     return _unless_late(msgspec.structs.replace(rollout, verdict=verdict), now)
 
@@ -119,8 +132,12 @@ def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) ->
 def _next_step(
     rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
 ) -> Rollout:
-    if min(seen.candidate.exposed_users, seen.control.exposed_users) < settings.step_users:
-        return _unless_late(rollout, now)
+    lacking = lacks_evidence(seen, settings)
+    if lacking is not None:
+        verdict = msgspec.structs.replace(
+            rollout.verdict, reasons=(*rollout.verdict.reasons, lacking)
+        )
+        return _unless_late(msgspec.structs.replace(rollout, verdict=verdict), now)
     reason = _share(settings, rollout.step + 1)
     return _move(
         rollout, Stage.CANARY, now, reason, step=rollout.step + 1, deadline=rollout.deadline
@@ -156,23 +173,43 @@ def _last_step(
 
 
 def _promoted(
-    rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
+    rollout: Rollout,
+    seen: Observation | None,
+    since_promotion: Observation | None,
+    now: float,
+    settings: RolloutSettings,
 ) -> Rollout:
-    if seen is not None:
-        verdict = guard(seen, settings.guardrail, planned_users=settings.planned_users)
-        rollout = msgspec.structs.replace(rollout, verdict=verdict, looks=rollout.looks + 1)
+    """Compare all that was seen, which late feedback still changes, and what is new by itself.
+
+    The second is a test of its own, at half the alpha: harm that begins with the promotion would
+    otherwise be outweighed by all the users who saw none before.
+    """
+    guards = settings.guardrail
+    own = msgspec.structs.replace(guards, alpha_harm=guards.alpha_harm / 2)
+    for said, look, bounds in (
+        ("", seen, guards),
+        ("since its promotion: ", since_promotion, own),
+    ):
+        if look is None:
+            continue
+        verdict = guard(look, bounds, planned_users=settings.planned_users)
+        if look is seen or verdict.outcome is VerdictKind.FAIL:
+            rollout = msgspec.structs.replace(rollout, verdict=verdict, looks=rollout.looks + 1)
         if verdict.outcome is VerdictKind.FAIL:
-            return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
+            return _refuse(rollout, Stage.ROLLED_BACK, now, said + verdict.reason)
     if now < rollout.deadline:
         return rollout
-    return _move(rollout, Stage.SETTLED, now, "no late evidence against it")
+    users = 0
+    if since_promotion is not None:
+        users = min(since_promotion.candidate.sums.users, since_promotion.control.sums.users)
+    reason = f"no late evidence against it, in {users} users per variant since its promotion"
+    return _move(rollout, Stage.SETTLED, now, reason)
 
 
 _ADVANCES: dict[Stage, Callable[[Rollout, Observation | None, float, RolloutSettings], Rollout]] = {
     Stage.OFFERED: _offered,
     Stage.GATED: _gated,
     Stage.CANARY: _canary,
-    Stage.PROMOTED: _promoted,
 }
 
 
@@ -184,11 +221,15 @@ def _unless_late(rollout: Rollout, now: float) -> Rollout:
     if now < rollout.deadline:
         return rollout
     reason = f"out of time as {rollout.stage}: {rollout.verdict.reason or 'nothing was decided'}"
-    return _move(rollout, Stage.SUPERSEDED, now, reason)
+    return _give_up(rollout, Stage.SUPERSEDED, now, reason)
+
+
+def _give_up(rollout: Rollout, stage: Stage, now: float, reason: str) -> Rollout:
+    return msgspec.structs.replace(_move(rollout, stage, now, reason), learner_returns=True)
 
 
 def _refuse(rollout: Rollout, stage: Stage, now: float, reason: str) -> Rollout:
-    return msgspec.structs.replace(_move(rollout, stage, now, reason), quarantine=True)
+    return msgspec.structs.replace(_give_up(rollout, stage, now, reason), quarantine=True)
 
 
 def _move(

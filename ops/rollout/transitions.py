@@ -28,7 +28,7 @@ def save_move(
 
 
 def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: float) -> None:
-    """Replace the version where it was champion; where it was refused for cause, end its line."""
+    """Replace the version where it was champion; where the learner leaves it, end its line."""
     version = candidates_table.find(tx, policy, rollout.version)
     if rollout.quarantine:
         candidates_table.quarantine(tx, policy, version, reason, now)
@@ -39,11 +39,11 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
         why = f"{rollout.version}: {reason}"
         champions_table.set_champion(tx, policy, previous.version, why, now)
         champion = previous
-    if not rollout.quarantine:
+    if not rollout.learner_returns:
         return
     for child in candidates_table.waiting(tx, policy):
         if child.sequence > version.sequence:
-            gone = f"made from {rollout.version}, which was refused"
+            gone = f"made from {rollout.version}, which was given up"
             candidates_table.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
     owe_return(tx, policy, version, champion, reason, now)
 
@@ -51,7 +51,7 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
 def owe_return(
     tx: Transaction, policy: str, refused: Candidate, to: Candidate, reason: str, now: float
 ) -> None:
-    """Write down that the learner, which stands on a refused version, must go back to another."""
+    """Write down that the learner, which stands on a version given up, goes back to another."""
     owed = LearnerReturn(
         refused_version=refused.version,
         refused_sequence=refused.sequence,

@@ -20,17 +20,21 @@ class VariantTally:
     """Of those, the ones without a token."""
 
 
-def user_sums(tx: Transaction, policy: str, salt: str) -> dict[str, list[UserRow]]:
+def user_sums(
+    tx: Transaction, policy: str, salt: str, *, since: float = 0.0
+) -> dict[str, list[UserRow]]:
     """Return each variant's users with the sum and count of their rewards, under one salt.
+
+    With `since`, epoch seconds, only answers received from then on count.
 
     Counted from the first request that a variant really served: an assignment alone is no
     exposure. Late feedback counts as soon as it is scored.
     """
     rows = tx.execute(
         "SELECT variant, user_hash, SUM(reward), COUNT(*) FROM episodes"
-        " WHERE policy = ? AND salt = ? AND reward IS NOT NULL AND user_hash <> ''"
-        " GROUP BY variant, user_hash",
-        (policy, salt),
+        " WHERE policy = ? AND salt = ? AND received >= ? AND reward IS NOT NULL"
+        " AND user_hash <> '' GROUP BY variant, user_hash",
+        (policy, salt, since),
     )
     found: dict[str, list[UserRow]] = {}
     for variant, user, total, count in rows.fetchall():
@@ -38,12 +42,14 @@ def user_sums(tx: Transaction, policy: str, salt: str) -> dict[str, list[UserRow
     return found
 
 
-def exposures(tx: Transaction, policy: str, salt: str) -> dict[str, VariantTally]:
-    """Return what each variant served under one salt."""
+def exposures(
+    tx: Transaction, policy: str, salt: str, *, since: float = 0.0
+) -> dict[str, VariantTally]:
+    """Return what each variant served under one salt, of answers received from `since` on."""
     rows = tx.execute(
         "SELECT variant, COUNT(DISTINCT user_hash), COUNT(*), SUM(empty) FROM episodes"
-        " WHERE policy = ? AND salt = ? AND user_hash <> '' GROUP BY variant",
-        (policy, salt),
+        " WHERE policy = ? AND salt = ? AND received >= ? AND user_hash <> '' GROUP BY variant",
+        (policy, salt, since),
     )
     return {
         variant: VariantTally(users=users, requests=requests, empty=empty)

@@ -188,13 +188,18 @@ def test_a_version_is_let_out_promoted_and_settled(
     intend(tx, controller.policy, controller.settings, 0, 5.0)
     controller.observe(tx, GOOD, 6.0)
     state = flag_state(tx, controller.policy, controller.settings, 1)
-    assert (state.champion.version, state.candidate, state.salt) == (one.version, None, one.version)
+    assert (state.champion.version, state.salt) == (one.version, one.version)
+    assert (state.candidate, state.shares.candidate) == (state.champion, 1000)
+    assert state.control is not None
+    assert state.control.version == v0.version, "the bake compares with the previous champion"
     assert state.previous is not None
     assert state.previous.version == v0.version
     assert len(candidates_table.waiting(tx, controller.policy)) == 0
     assert controller.next_candidate(tx) is None
     controller.observe(tx, None, 106.0)
     assert rollouts_table.current(tx, controller.policy) is None
+    state = flag_state(tx, controller.policy, controller.settings, 1)
+    assert (state.candidate, state.control, state.salt) == (None, None, one.version)
     assert [rollout.stage for rollout in rollouts_table.history(tx, controller.policy)] == [
         Stage.SETTLED
     ]
@@ -271,12 +276,15 @@ def test_late_evidence_takes_a_promoted_version_back(
 def test_running_out_of_time_is_without_blame(
     tx: Transaction, controller: RolloutController
 ) -> None:
-    """A superseded version's child is offered, and the learner owes nothing."""
+    """The learner goes back to the champion and tries again; nothing is quarantined."""
     canary(controller, tx, 1, 0.0)
     late = controller.observe(tx, UNDECIDED, 600.0)
     assert late is not None
     assert late.stage is Stage.SUPERSEDED
-    assert rollouts_table.must_return(tx, controller.policy) is None
+    owed = rollouts_table.must_return(tx, controller.policy)
+    assert owed is not None
+    assert (owed.refused_sequence, owed.to_sequence) == (1, 0)
+    rollouts_table.returned(tx, controller.policy, 0, 601.0)
     assert candidates_table.quarantined(tx, controller.policy) == {}
     assert len(candidates_table.waiting(tx, controller.policy)) == 0
     promote(controller, tx, 2, 700.0)
