@@ -14,7 +14,7 @@ from aiohttp import web
 
 from ...ops.flags.assignment import hash_user
 from ...ops.flags.evaluator import FlagsUnavailable
-from ...ops.flags.flag_file import to_document
+from ...ops.flags.flag_state import to_document
 from .context import CONTEXT, JSON, GatewayContext
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 
 from ...learner.candidate import Candidate
-from .adapter_check import check_adapter
-from .port import Engine, Proof, prove
+from .port import Engine, Proof
+from .replica import Replica
 from .threads import Submit, run_in_thread
 
 log = structlog.get_logger()
@@ -30,9 +30,11 @@ class FleetAnswers:
     """What came of asking all engines once."""
 
     held: frozenset[str] = frozenset()
-    """Versions that every engine holds; empty where there was a problem."""
+    """Versions that every engine was seen to serve; empty where there was a problem."""
     problem: str | None = None
     """What was wrong."""
+    base_problem: str | None = None
+    """Which engine serves another base model."""
     version: str = ""
     """Whose bits were probed; empty where none were."""
     proofs: tuple[Proof, ...] = ()
@@ -50,12 +52,15 @@ class Fleet:
         tolerance: float,
         held: Collection[str] = (),
         submit: Submit[FleetAnswers] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`held` is what every engine is known to have had before this process began."""
-        self.engines, self.policy, self.tolerance = list(engines), policy, tolerance
+        self.engines = list(engines)
+        self.replicas = [Replica(one, policy, tolerance, clock=clock) for one in engines]
         self.held = frozenset(held)
         self._submit = submit or run_in_thread
         self._problem: str | None = "nothing was loaded yet"
+        self._base_problem: str | None = None
         self._job: Future[FleetAnswers] | None = None
         self._asked_at = 0.0
         self._proofs: FleetAnswers | None = None
@@ -68,8 +73,16 @@ class Fleet:
             return f"an engine has not answered for {since:.0f} s"
         return self._problem
 
+    @property
+    def base_problem(self) -> str | None:
+        """Which engine serves another base model than the learner trains; None where none does.
+
+        Nothing that such an engine's answers teach is right, and no candidate is to blame.
+        """
+        return self._base_problem
+
     def has(self, versions: Iterable[str]) -> bool:
-        """Return whether every engine had all of these when it was last asked."""
+        """Return whether every engine was seen to serve all of these when it was last asked."""
         self._take_in()
         return self.held.issuperset(versions)
 
@@ -84,7 +97,8 @@ class Fleet:
     def prove(self, wanted: Wanted, candidate: Candidate) -> tuple[Proof, ...] | None:
         """Return what every engine serves under a candidate's name; fills them first.
 
-        None while that is being asked, or an engine is away: ask again next turn.
+        None while that is being asked, or an engine is away, or serves another base model, for which
+        no candidate is to blame: ask again next turn.
         """
         self._take_in()
         if self._proofs is None or self._proofs.version != candidate.version:
@@ -103,40 +117,38 @@ class Fleet:
         if self._job is None or not self._job.done():
             return
         answered, self._job = self._job.result(), None
-        if answered.problem is not None and self._problem is None:
+        if answered.problem != self._problem and answered.problem is not None:
             log.warning("engine_problem", problem=answered.problem)
-        self._problem = answered.problem
+        self._problem, self._base_problem = answered.problem, answered.base_problem
         if answered.problem is None:
             self.held = answered.held
             self._proofs = answered if answered.version else None
 
     def _ask(self, wanted: Wanted, candidate: Candidate | None) -> FleetAnswers:
-        try:
-            problems = [self._fill_one(engine, wanted) for engine in self.engines]
-            if problem := next(filter(None, problems), None):
-                return FleetAnswers(problem=problem)
-            if candidate is None:
-                return FleetAnswers(held=frozenset(wanted))
-            proofs = tuple(prove(one, candidate, self.tolerance) for one in self.engines)
-        except (ConnectionError, TimeoutError, ValueError) as problem:
-            return FleetAnswers(problem=str(problem))
-        return FleetAnswers(held=frozenset(wanted), version=candidate.version, proofs=proofs)
-
-    def _fill_one(self, engine: Engine, wanted: Wanted) -> str | None:
-        """Load and unload; return what could not be loaded because its files are not sound."""
-        holds, unsound = engine.loaded(), None
-        for version, candidate in wanted.items():
-            if version in holds:
-                continue
+        """Fill every replica, each as far as it goes; then prove the candidate, if one is given."""
+        on_trial = "" if candidate is None else candidate.version
+        problems: list[str] = []
+        for replica in self.replicas:
             try:
-                # Each time: what was sound when it was let out may have been spoilt since.
-                check_adapter(candidate.path, candidate.digest)
-            except ValueError as problem:
-                unsound = str(problem)
-                continue
-            log.info("adapter_loading", version=version, engine=engine.url)
-            engine.load(version, candidate.path)
-        for version in holds.keys() - wanted.keys():
-            if version.startswith(f"{self.policy}@v"):
-                engine.unload(version)
-        return unsound
+                problems += replica.fill(wanted, on_trial)
+                if candidate is not None and not problems:
+                    self._prove_base(replica, wanted)
+            except (ConnectionError, TimeoutError, ValueError) as problem:
+                problems.append(str(problem))
+        base = next((one.base_problem for one in self.replicas if one.base_problem), None)
+        if problems or base is not None:
+            return FleetAnswers(problem=base or problems[0], base_problem=base)
+        if candidate is None:
+            return FleetAnswers(held=frozenset(wanted))
+        try:
+            proofs = tuple(replica.prove(candidate) for replica in self.replicas)
+        except (ConnectionError, TimeoutError) as problem:
+            return FleetAnswers(problem=str(problem))
+        held = frozenset.intersection(*(frozenset(one.proven) for one in self.replicas))
+        return FleetAnswers(held=held, version=candidate.version, proofs=proofs)
+
+    def _prove_base(self, replica: Replica, wanted: Wanted) -> None:
+        """Ask for v0 again: an engine that changed its base model would put it on the candidate."""
+        for version in wanted.values():
+            if version.sequence == 0:
+                replica.prove(version)

@@ -16,7 +16,7 @@ from openfeature.provider import AbstractProvider
 from openfeature.provider.metadata import Metadata
 
 from .assignment import Assignment, ServedVersion, Variant, bucket
-from .flag_file import FlagState, VariantValue, to_state
+from .flag_state import FlagState, VariantValue, to_state
 
 log = structlog.get_logger()
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from ...streams.state.transaction import Transaction
-from .flag_file import FlagState
+from .flag_state import FlagState
 
 
 def intend(tx: Transaction, state: FlagState, now: float) -> None:

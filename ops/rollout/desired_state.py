@@ -4,7 +4,7 @@ from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.assignment import BUCKETS, ServedVersion, Shares
-from ..flags.flag_file import FlagState
+from ..flags.flag_state import FlagState
 from . import candidates_table, champions_table, rollouts_table
 from .record import Stage
 from .settings import RolloutSettings

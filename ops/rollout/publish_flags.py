@@ -11,7 +11,8 @@ from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
-from ..flags.flag_file import FlagState, read_flags, to_document, write_flags
+from ..flags.flag_file import generation_of, write_flags
+from ..flags.flag_state import FlagState, to_document
 from .desired_state import flag_state
 from .settings import RolloutSettings
 
@@ -27,14 +28,13 @@ def publish_flags(
 ) -> FlagState | None:
     """Write the flag file where the tables say other than it does; return what was written.
 
-    `always` writes it under a new generation even where it was confirmed before: the file may have
-    been lost or changed since. v0 must be registered.
+    `always` writes it under a new generation even where it was confirmed before: the file was lost
+    or changed since. A file that is damaged is written anew. v0 must be registered.
     """
     with store.transaction() as tx:
         if not always and is_current(tx, policy, settings):
             return None
-        on_disk = read_flags(path)
-        intent = intend(tx, policy, settings, on_disk.generation if on_disk else 0, now)
+        intent = intend(tx, policy, settings, generation_of(path), now)
     crash_here(CrashPoint.INTENDED)
     with store.transaction() as tx:
         # Inside, because a daemon's transaction holds its lease: one that lost it writes no file.

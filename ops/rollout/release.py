@@ -17,7 +17,7 @@ from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
-from ..flags.flag_file import named_in
+from ..flags.flag_file import file_says, named_in
 from ..gate.gate_run import GateRun
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
@@ -71,7 +71,13 @@ class Release:
         return kept_checkpoints(tx, self.policy, self.controller.settings, now)
 
     def undecided(self) -> int | None:
-        """Return how many versions wait for their decision; None before v0 exists."""
+        """Return how many versions wait for their decision.
+
+        None while nothing may be learned: before v0 exists, or while an engine serves another base
+        model than the one that is trained.
+        """
+        if self.fleet.base_problem is not None:
+            return None
         with self.store.reading() as view:
             if champions_table.find_champion(view, self.policy) is None:
                 return None
@@ -182,12 +188,13 @@ class Release:
         self.moves.report(last)
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
-        if self._rewritten and seen.confirmed:
+        intact = file_says(self.flags, seen.flags)
+        if self._rewritten and seen.confirmed and intact:
             return
-        settings = self.controller.settings
-        state = publish_flags(
-            self.store, self.policy, settings, self.flags, now, always=not self._rewritten
-        )
+        if self._rewritten and seen.confirmed:
+            log.warning("flag_file_lost_or_changed", path=str(self.flags))
+        settings, always = self.controller.settings, not (self._rewritten and intact)
+        state = publish_flags(self.store, self.policy, settings, self.flags, now, always=always)
         self._rewritten = True
         if state is not None:
             log.info("flags_written", generation=state.generation, champion=state.champion.version)

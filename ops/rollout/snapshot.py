@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
-from ..flags.flag_file import FlagState
+from ..flags.flag_state import FlagState
 from . import candidates_table, champions_table, rollouts_table
 from .desired_state import flag_state, should_be_loaded
 from .record import Rollout

@@ -10,7 +10,8 @@ from pathlib import Path
 from rlwd.learner.candidate import version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion
-from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 from rlwd.ops.servers.vllm_server import VllmServer

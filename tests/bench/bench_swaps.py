@@ -24,7 +24,8 @@ from rlwd.learner.candidate import version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.assignment import ServedVersion
-from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document
 
 STREAMS = 8
 SWAP_SECONDS = 0.5

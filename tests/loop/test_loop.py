@@ -21,7 +21,8 @@ from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
-from rlwd.ops.flags.flag_file import FlagState, read_flags
+from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer

@@ -20,7 +20,8 @@ from openfeature.exception import (
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.evaluator import FlagEvaluator
-from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.streams.log.ports import EventSink
 
 

@@ -14,7 +14,8 @@ from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import version_name
 from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
-from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.streams.events.event import Generation, GenerationEvent, decode_event
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource

@@ -18,7 +18,8 @@ from structlog.testing import capture_logs
 
 from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, bucket, hash_user
 from rlwd.ops.flags.evaluator import FlagEvaluator, FlagsUnavailable
-from rlwd.ops.flags.flag_file import FlagState, read_flags, to_document, to_state, write_flags
+from rlwd.ops.flags.flag_file import read_flags, write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document, to_state
 
 
 def version(number: int) -> ServedVersion:

@@ -4,12 +4,13 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from releases_by_hand import at_once, version
+from scripted_release import ScriptedEngine
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.fleet import Fleet
@@ -52,31 +53,6 @@ setup(
     ]},
 )
 """
-
-
-class ScriptedEngine:
-    """An engine that has everything loaded, and answers the probe as the candidate's says."""
-
-    def __init__(self, url: str = "one") -> None:
-        self.url, self.held = url, dict[str, str]()
-
-    def loaded(self) -> dict[str, str]:
-        return dict(self.held)
-
-    def load(self, name: str, path: Path) -> None:
-        self.held[name] = str(path)
-
-    def unload(self, name: str) -> None:
-        del self.held[name]
-
-    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
-        return (-1.0,) * (len(token_ids) - 1)
-
-    def healthy(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        """Nothing to let go of."""
 
 
 @pytest.fixture(scope="module")

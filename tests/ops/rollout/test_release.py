@@ -1,86 +1,14 @@
 """What a release does while an engine is away: nobody new is let out, and a rollback is."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from daemon_by_hand import open_daemon_ledger
-from ledger_by_hand import Ledger
-from releases_by_hand import at_once, let_out, promote, register, spoil, version
+from releases_by_hand import promote, register, spoil, version
+from scripted_release import House
 
-from rlwd.ops.engine.fleet import Fleet
-from rlwd.ops.flags.flag_file import FlagState, read_flags
-from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout import candidates_table, rollouts_table
-from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.desired_state import should_be_loaded
 from rlwd.ops.rollout.record import Stage
-from rlwd.ops.rollout.release import Release
-from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.statistics.gate import GateSettings
-
-SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
-
-
-class ScriptedEngine:
-    """An engine that holds what it was given, and is away when told so."""
-
-    def __init__(self, url: str) -> None:
-        self.url, self.away = url, False
-        self.held: dict[str, str] = {}
-
-    def loaded(self) -> dict[str, str]:
-        if self.away:
-            raise ConnectionError(f"{self.url}: away")
-        return dict(self.held)
-
-    def load(self, name: str, path: Path) -> None:
-        self.held[name] = str(path)
-
-    def unload(self, name: str) -> None:
-        del self.held[name]
-
-    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
-        raise ConnectionError(f"{self.url}: away")
-
-    def healthy(self) -> bool:
-        return not self.away
-
-    def close(self) -> None:
-        """Nothing to let go of."""
-
-
-class House:
-    """A release with two scripted engines, v0 in charge."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
-        self.controller = RolloutController("policy", SETTINGS)
-        self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
-        fleet = Fleet(list(self.engines), "policy", tolerance=0.05, submit=at_once)
-        self.release = Release(
-            self.ledger.store,
-            "policy",
-            self.controller,
-            fleet,
-            GateRun(fleet, GateSettings()),
-            flags=folder / "flags.json",
-            checkpoints=folder,
-            look_seconds=0.0,
-        )
-        self.v0, self.v1 = version(0, folder), version(1, folder)
-        register(self.ledger.store, self.controller, self.v0)
-
-    def let_out(self) -> None:
-        """Bring version 1 to its users."""
-        let_out(self.ledger.store, self.controller, self.v1)
-        self.release.step(2.0)
-
-    @property
-    def flags(self) -> FlagState | None:
-        """What gateways are told."""
-        return read_flags(self.folder / "flags.json")
 
 
 @pytest.fixture
@@ -219,6 +147,7 @@ def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
 ) -> None:
     """The daemon lives on, and the version goes on waiting until its time is over."""
     house.release.step(0.0)
+    house.engines[1].dies_under_probe = True
     register(house.ledger.store, house.controller, house.v1)
     house.release.step(1.0)
     assert house.release.undecided() == 1

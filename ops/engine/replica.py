@@ -1,0 +1,115 @@
+"""Replica: one engine, the versions that it was seen to serve, and how patiently it is asked."""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from ...learner.candidate import Candidate
+from .adapter_check import check_adapter
+from .port import Engine, Proof, prove
+
+log = structlog.get_logger()
+
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
+"""Pause after a version was refused; it doubles with each refusal, up to the longest."""
+
+
+class Replica:
+    """Fills one engine, and proves each version there before it counts.
+
+    A version counts until the engine lost it; an engine that came back empty proves all anew. What
+    an engine refused is tried again after a pause that grows, with jitter, so that many replicas
+    are not asked in step. Used by one thread at a time.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        policy: str,
+        tolerance: float,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.engine, self.policy, self.tolerance, self.clock = engine, policy, tolerance, clock
+        self.proven: set[str] = set()
+        """Versions that it was seen to serve, and still holds."""
+        self.base_problem: str | None = None
+        """Why v0, which is the base model, is not what it serves; None where it is."""
+        self._refusals: dict[str, tuple[int, float, str]] = {}
+
+    def fill(self, wanted: Mapping[str, Candidate], on_trial: str = "") -> list[str]:
+        """Load, prove and unload until it holds these; return what could not be done.
+
+        The version on trial is loaded and not proven here: the gate judges its proof. Raises
+        ConnectionError or TimeoutError where the engine is away.
+        """
+        holds = self.engine.loaded()
+        self.proven &= holds.keys()
+        problems = []
+        for version, candidate in sorted(wanted.items(), key=lambda pair: pair[1].sequence):
+            if version in self.proven or (version == on_trial and version in holds):
+                continue
+            times, until, said = self._refusals.get(version, (0, 0.0, ""))
+            if self.clock() < until:
+                problems.append(said)
+                continue
+            problem = self._bring(
+                version, candidate, version in holds, prove_it=version != on_trial
+            )
+            if problem is None:
+                self._refusals.pop(version, None)
+            else:
+                self._put_off(version, times, problem)
+                problems.append(problem)
+        for version in holds.keys() - wanted.keys():
+            if version.startswith(f"{self.policy}@v"):
+                self.engine.unload(version)
+                self.proven.discard(version)
+        return problems
+
+    def prove(self, candidate: Candidate) -> Proof:
+        """Return whether it serves a version's bits; from then on the version counts."""
+        proof = prove(self.engine, candidate, self.tolerance)
+        if proof.served:
+            self.proven.add(candidate.version)
+        if candidate.sequence == 0:
+            self.base_problem = (
+                None
+                if proof.served
+                else f"{self.engine.url} does not serve the base model that was trained on: v0:"
+                f" {proof.reason}"
+            )
+        return proof
+
+    def _bring(
+        self, version: str, candidate: Candidate, held: bool, *, prove_it: bool
+    ) -> str | None:
+        """Load and prove one version; return what was wrong."""
+        try:
+            if not held:
+                # Each time: what was sound when it was let out may have been spoilt since.
+                check_adapter(candidate.path, candidate.digest)
+                log.info("adapter_loading", version=version, engine=self.engine.url)
+                self.engine.load(version, candidate.path)
+        except ValueError as problem:
+            return str(problem)
+        if not prove_it:
+            return None
+        proof = self.prove(candidate)
+        if proof.served:
+            return None
+        return self.base_problem or f"{proof.url} does not serve {version}: {proof.reason}"
+
+    def _put_off(self, version: str, times: int, problem: str) -> None:
+        pause = min(FIRST_RETRY_SECONDS * 2.0**times, LONGEST_RETRY_SECONDS)
+        pause *= random.uniform(0.75, 1.25)
+        self._refusals[version] = (times + 1, self.clock() + pause, problem)
+        log.warning(
+            "engine_refused_version",
+            version=version,
+            engine=self.engine.url,
+            problem=problem,
+            retry_seconds=round(pause, 1),
+        )

@@ -1,0 +1,202 @@
+"""Flag state: all that a flag file says, and the flagd document that says it.
+
+The file is flagd's format, so that any flagd provider, in any language, reads it unmodified. flagd
+itself accepts rules that name no variant and numbers that it then ignores (measured); here nothing
+is written that does not say exactly what its `FlagState` says.
+"""
+
+from typing import Annotated, Any, Literal
+
+import msgspec
+import orjson
+
+from .assignment import BUCKETS, ServedVersion, Shares, Variant
+
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+
+
+class FlagState(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a flag file says.
+
+    Raises ValueError for shares without a candidate, or a NUL in the salt.
+    """
+
+    policy: Text
+    """Name of the policy: the flag's key."""
+    generation: Annotated[int, msgspec.Meta(ge=1)]
+    """Grows with every file that is written, rollbacks too."""
+    salt: Text
+    """Of the experiment: kept for the whole ramp of one candidate, new for the next."""
+    champion: ServedVersion
+    """Serves everybody who is in no experiment, and the control."""
+    anchor: ServedVersion
+    """Frozen weights, v0: the anchor's, and every variant's last fallback."""
+    candidate: ServedVersion | None = None
+    """The version on trial, or the champion while it bakes; None between experiments."""
+    control: ServedVersion | None = None
+    """Serves the control where that is not the champion: the previous one, during a bake."""
+    previous: ServedVersion | None = None
+    """The champion before this one: the champion's first fallback."""
+    shares: Shares = Shares()
+    """Who gets what."""
+
+    def __post_init__(self) -> None:
+        if self.candidate is None and self.shares.candidate:
+            raise ValueError(f"shares.candidate: {self.shares.candidate} buckets of no candidate")
+        if self.control == self.champion:
+            raise ValueError("control: is the champion, which needs no naming")
+        if "\0" in self.salt:
+            raise ValueError("salt: holds a NUL character")
+
+
+class VariantValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Value of one variant: a gateway needs nothing else to choose and to fall back."""
+
+    version: Text
+    """Adapter to ask for."""
+    digest: Text
+    """Of its weights."""
+    previous: Text
+    """Adapter to ask for where the engine does not know `version`."""
+    previous_digest: Text
+    """Of its weights."""
+    anchor: Text
+    """v0, asked for last."""
+    anchor_digest: Text
+    """Of its weights."""
+
+
+class _Variants(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    champion: VariantValue
+    control: VariantValue
+    anchor: VariantValue
+    candidate: VariantValue | None = None
+
+
+class _Flag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    state: Literal["ENABLED"]
+    variants: _Variants
+    defaultVariant: Literal["champion"]
+    targeting: dict[str, Any]
+
+
+class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    generation: int
+    salt: str
+    policy: str
+    candidate_share: int
+    anchor_share: int
+    control: str = ""
+
+
+class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+    flags: dict[str, _Flag]
+    metadata: _Metadata
+    schema: str = msgspec.field(name="$schema")
+
+
+def to_document(state: FlagState) -> dict[str, Any]:
+    """Return the flagd document of a state."""
+    champion, anchor = state.champion, state.anchor
+    variants = {
+        "champion": _value(champion, state.previous or anchor, anchor),
+        "control": _value(champion, state.previous or anchor, anchor)
+        if state.control is None
+        else _value(state.control, champion, anchor),
+        "anchor": _value(anchor, champion, anchor),
+    }
+    if state.candidate is not None:
+        variants["candidate"] = _value(state.candidate, champion, anchor)
+    return {
+        "$schema": "https://flagd.dev/schema/v0/flags.json",
+        "flags": {
+            state.policy: {
+                "state": "ENABLED",
+                "variants": variants,
+                "defaultVariant": "champion",
+                "targeting": _targeting(state.shares),
+            }
+        },
+        "metadata": {
+            "generation": state.generation,
+            "salt": state.salt,
+            "policy": state.policy,
+            "candidate_share": state.shares.candidate,
+            "anchor_share": state.shares.anchor,
+            "control": "" if state.control is None else state.control.version,
+        },
+    }
+
+
+def _value(served: ServedVersion, previous: ServedVersion, anchor: ServedVersion) -> dict[str, str]:
+    return {
+        "version": served.version,
+        "digest": served.digest,
+        "previous": previous.version,
+        "previous_digest": previous.digest,
+        "anchor": anchor.version,
+        "anchor_digest": anchor.digest,
+    }
+
+
+def _targeting(shares: Shares) -> dict[str, Any]:
+    """Compare `bucket`, and nothing else; a context without one is nobody's but the champion's.
+
+    The default of -1 matters: JavaScript's `null < 500` is true.
+    """
+    number = {"var": ["bucket", -1]}
+    top = shares.candidate + shares.anchor
+    clauses: list[Any] = []
+    if shares.candidate:
+        clauses += [{"<=": [0, number, shares.candidate - 1]}, str(Variant.CANDIDATE)]
+    if shares.anchor:
+        clauses += [{"<=": [shares.candidate, number, top - 1]}, str(Variant.ANCHOR)]
+    if shares.candidate:
+        clauses += [{"<=": [BUCKETS - shares.candidate, number, BUCKETS - 1]}, str(Variant.CONTROL)]
+    return {"if": [*clauses, str(Variant.CHAMPION)]} if clauses else {}
+
+
+def to_state(document: object) -> FlagState:
+    """Return what a document says, after checking all of it.
+
+    Raises ValueError with the path at fault: unknown or missing variants, missing digests, numbers
+    that are not whole, shares that do not fit, rules that say anything but the shares.
+    """
+    try:
+        parsed = msgspec.convert(document, _Document)
+        policy = parsed.metadata.policy
+        if list(parsed.flags) != [policy]:
+            raise ValueError(f"$.flags: {list(parsed.flags)} where only {policy!r} belongs")
+        state = msgspec.convert(_plain(parsed.flags[policy].variants, parsed.metadata), FlagState)
+    except msgspec.ValidationError as problem:
+        raise ValueError(f"flag document: {problem}") from problem
+    expected = to_document(state)
+    for part in ("variants", "targeting"):
+        given = document["flags"][policy][part]  # type: ignore[index]
+        if given != expected["flags"][policy][part]:
+            raise ValueError(
+                f"flag document: $.flags.{policy}.{part} is not what its metadata and versions"
+                f" ask for: {orjson.dumps(expected['flags'][policy][part]).decode()}"
+            )
+    return state
+
+
+def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
+    champion, candidate = variants.champion, variants.candidate
+    anchor = {"version": champion.anchor, "digest": champion.anchor_digest}
+    previous = {"version": champion.previous, "digest": champion.previous_digest}
+    own = {"version": champion.version, "digest": champion.digest}
+    control = {"version": variants.control.version, "digest": variants.control.digest}
+    return {
+        "policy": metadata.policy,
+        "generation": metadata.generation,
+        "salt": metadata.salt,
+        "champion": own,
+        "anchor": anchor,
+        "candidate": None
+        if candidate is None
+        else {"version": candidate.version, "digest": candidate.digest},
+        "control": control if metadata.control else None,
+        "previous": None if previous == anchor else previous,
+        "shares": {"candidate": metadata.candidate_share, "anchor": metadata.anchor_share},
+    }

@@ -1,0 +1,111 @@
+"""A release on real tables whose engines do as the test says."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from daemon_by_hand import open_daemon_ledger
+from ledger_by_hand import Ledger
+from releases_by_hand import at_once, let_out, register, version
+
+from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.flags import intents_table
+from rlwd.ops.flags.flag_file import named_in, read_flags
+from rlwd.ops.flags.flag_state import FlagState
+from rlwd.ops.gate.gate_run import GateRun
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.release import Release
+from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.statistics.gate import GateSettings
+
+SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
+
+
+class ScriptedEngine:
+    """An engine that holds what it was given, and fails in the way that it is told to."""
+
+    def __init__(self, url: str = "one") -> None:
+        self.url = url
+        self.away = False
+        """It does not answer."""
+        self.dies_under_probe = False
+        """It goes away when it is asked to score."""
+        self.refuses = ""
+        """Words with which it refuses every load."""
+        self.off = 0.0
+        """How far its log-probabilities lie from the truth: another base model."""
+        self.loads = 0
+        """Loads that were asked."""
+        self.held: dict[str, str] = {}
+
+    def loaded(self) -> dict[str, str]:
+        if self.away:
+            raise ConnectionError(f"{self.url}: away")
+        return dict(self.held)
+
+    def load(self, name: str, path: Path) -> None:
+        self.loads += 1
+        if self.refuses:
+            raise ValueError(f"{self.url}: {name} from {path} was refused: {self.refuses}")
+        self.held[name] = str(path)
+
+    def unload(self, name: str) -> None:
+        del self.held[name]
+
+    def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
+        if self.dies_under_probe:
+            raise ConnectionError(f"{self.url}: away")
+        return (-1.0 - self.off,) * (len(token_ids) - 1)
+
+    def healthy(self) -> bool:
+        return not self.away
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+class House:
+    """A release with two scripted engines, v0 in charge, on real tables and a real join."""
+
+    def __init__(self, folder: Path, settings: RolloutSettings = SETTINGS) -> None:
+        self.folder = folder
+        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        self.controller = RolloutController("policy", settings)
+        self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
+        self.now = 0.0
+        """The fleet's clock."""
+        self.restart()
+        self.v0, self.v1 = version(0, folder), version(1, folder)
+        register(self.ledger.store, self.controller, self.v0)
+
+    def restart(self) -> None:
+        """Begin as a daemon does that finds these tables, files and engines."""
+        with self.ledger.store.reading() as view:
+            held = named_in(intents_table.confirmed(view, "policy"))
+        fleet = Fleet(
+            list(self.engines),
+            "policy",
+            tolerance=0.05,
+            held=held,
+            submit=at_once,
+            clock=lambda: self.now,
+        )
+        self.release = Release(
+            self.ledger.store,
+            "policy",
+            self.controller,
+            fleet,
+            GateRun(fleet, GateSettings()),
+            flags=self.folder / "flags.json",
+            checkpoints=self.folder,
+            look_seconds=0.0,
+        )
+
+    def let_out(self) -> None:
+        """Bring version 1 to its users."""
+        let_out(self.ledger.store, self.controller, self.v1)
+        self.release.step(2.0)
+
+    @property
+    def flags(self) -> FlagState | None:
+        """What gateways are told."""
+        return read_flags(self.folder / "flags.json")
