@@ -15,7 +15,8 @@ from fake_engine import CHAT, PLAIN, FakeEngine, version
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.ops.flags.assignment import Shares
-from rlwd.ops.flags.flag_file import FlagState, to_document, write_flags
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.streams.events.event import (
     Event,
     Feedback,
