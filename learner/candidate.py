@@ -66,6 +66,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """The batch's generation ids, so that a lost row can be rebuilt."""
     held_out_ids: tuple[str, ...]
     """Likewise, of those held out."""
+    left_out: dict[str, str] = {}
+    """Generation ids of that batch that were not used, each with its rule (CONTRACTS 17)."""
     offsets: dict[str, int]
     """As in the batch; lineage for people."""
     lease_epoch: int
@@ -82,6 +84,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds."""
     seconds: float
     """How long the update took."""
+
+    @property
+    def trained_ids(self) -> tuple[str, ...]:
+        """Generation ids of the batch that moved the weights, where it was applied."""
+        return tuple(each for each in self.episode_ids if each not in self.left_out)
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):

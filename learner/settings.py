@@ -54,9 +54,12 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_policy_age: Annotated[int, msgspec.Meta(ge=0)] = 8
     """Episodes served by an older version are left out and counted."""
     pack_tokens: Annotated[int, msgspec.Meta(ge=8)] = 2048
-    """Tokens to a packed row; an episode longer than this gets a row of its own."""
+    """Tokens to a packed row; an episode longer than this goes through the model alone."""
     rows_per_forward: Count = 8
     """Rows in one forward pass; gradients of the others are accumulated."""
+    max_episode_tokens: Annotated[int, msgspec.Meta(ge=2)] = 8192
+    """Prompt and answer together; longer episodes are left out (`excluded:too_long`). One of this
+    length goes through the model alone, so memory is bounded by it and by the pack."""
     half_life: Positive = 0.06
     """Mean change of log-probability after which the tracker's evidence counts half."""
     rho_min: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.875
@@ -64,13 +67,11 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     rho_max: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.96
     """The most that evidence is kept: a memory of 25 episodes."""
     prior_count: Positive = 8.0
-    """Episodes that the tracker's prior is worth; its mean is one half."""
+    """Episodes, at most, that the first batch of a new segment is worth to its baseline."""
     advantage_floor: Positive = 0.05
     """Advantages are divided by their spread, but by no less than this (rewards are in [0, 1])."""
     probe_tokens: Annotated[int, msgspec.Meta(ge=2)] = 32
     """Length of the probe that a server must answer."""
-    min_temperature: Positive = 0.05
-    """A batch that holds an episode drawn colder than this is refused."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
     """CPU threads; 0 leaves torch's own choice."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10

@@ -201,7 +201,7 @@ def _against_manifests(view: Transaction, policy: str, manifests: Sequence[Manif
         if manifest.batch_id not in manifest.applied or manifest.batch_id in given_up:
             continue
         assert manifest.batch_id is not None, "what was applied has a number"
-        for generation_id in manifest.episode_ids:
+        for generation_id in manifest.trained_ids:
             earlier = claimed.setdefault(generation_id, manifest.batch_id)
             if earlier != manifest.batch_id:
                 problems.append(

@@ -122,8 +122,10 @@ class Training:
                 return
             case LearnerReady(version=version):
                 log.info("learner_ready", version=version)
-            case BatchFailed(batch_id=batch_id, reason=reason):
-                log.error("batch_failed", batch_id=batch_id, reason=reason)
+            case BatchFailed(batch_id=batch_id, reason=reason, fault=fault):
+                (log.error if fault else log.warning)(
+                    "batch_failed" if fault else "batch_skipped", batch_id=batch_id, reason=reason
+                )
             case _:
                 pass
         self._stale = True

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
@@ -47,6 +47,8 @@ class Origin:
     """The batch that made it."""
     batch: SealedBatch | None = None
     """The same, where it could be read."""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    """Generation ids of the batch that were not used, each with its rule."""
     held_out: HeldOut | None = None
     """Evidence for the gate."""
     probe: Probe
@@ -153,6 +155,7 @@ class Checkpoints:
             spec_version=batch.spec_version if batch else "",
             episode_ids=tuple(e.generation_id for e in batch.episodes) if batch else (),
             held_out_ids=tuple(e.generation_id for e in batch.held_out) if batch else (),
+            left_out=dict(origin.left_out),
             offsets=batch.offsets if batch else {},
             lease_epoch=self.lease_epoch,
             base_digest=learner.policy.base_digest,

@@ -97,20 +97,23 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
         "UPDATE batches SET state = ?, sequence = ? WHERE policy = ? AND batch_id = ?",
         (state, manifest.sequence, policy, manifest.batch_id),
     )
+    for generation_id, rule in manifest.left_out.items():
+        episodes_table.close(tx, policy, (generation_id,), rule)
     if state == "skipped":
         ids = (*manifest.episode_ids, *manifest.held_out_ids)
         if not ids:
             # The learner could not read the batch, so its manifest names no episode.
             ids = _sealed_in(tx, policy, manifest.batch_id)
-        episodes_table.close(tx, policy, ids, fate.BATCH_FAILED)
+        given_up = [each for each in ids if each not in manifest.left_out]
+        episodes_table.close(tx, policy, given_up, fate.BATCH_FAILED)
         return
-    episodes_table.close(tx, policy, manifest.episode_ids, fate.TRAINED)
+    episodes_table.close(tx, policy, manifest.trained_ids, fate.TRAINED)
     tx.executemany(
         "UPDATE episodes SET trained_version = ?, batch_id = ?"
         " WHERE policy = ? AND generation_id = ?",
         [
             (manifest.version, manifest.batch_id, policy, generation_id)
-            for generation_id in manifest.episode_ids
+            for generation_id in manifest.trained_ids
         ],
     )
 

@@ -85,6 +85,8 @@ class BatchFailed(msgspec.Struct, frozen=True, kw_only=True, tag="batch_failed",
     """Why, for people."""
     sequence: int
     """Of that checkpoint."""
+    fault: bool = True
+    """False where nothing was wrong and there was nothing to learn from."""
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True, tag="pruned", tag_field="kind"):

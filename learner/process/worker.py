@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
@@ -87,7 +87,7 @@ class Worker:
                 lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
             )
         except BatchGivenUp as problem:
-            return self._give_up(batch.batch_id, batch, str(problem))
+            return self._give_up(batch.batch_id, batch, str(problem), problem.left_out)
         head = self._write(
             Origin(
                 parent_sequence=self.head.sequence,
@@ -96,6 +96,7 @@ class Worker:
                 reverted=self.head.reverted,
                 batch_id=batch.batch_id,
                 batch=batch,
+                left_out=update.left_out,
                 held_out=update.held_out,
                 probe=update.probe,
                 metrics=update.metrics,
@@ -125,7 +126,7 @@ class Worker:
         if target is None:
             raise ValueError(f"{self.folder}: no checkpoint up to {to_sequence} is whole")
         if target.sequence != to_sequence:
-            log.error("checkpoint %d is damaged, back to %d", to_sequence, target.sequence)
+            log.error("checkpoint_damaged", sequence=to_sequence, back_to=target.sequence)
         self.head = self._return_to(target, self.head)
         return Checkpointed(sequence=self.head.sequence, version=self.head.version)
 
@@ -134,7 +135,7 @@ class Worker:
         if self.head.sequence in sequences:
             raise ValueError(f"checkpoint {self.head.sequence} is the newest, and is not pruned")
         gone = self.checkpoints.prune(sequences)
-        log.info("checkpoints %s: only their manifests are kept", gone)
+        log.info("checkpoints_pruned", sequences=gone)
         return Pruned(sequences=tuple(gone))
 
     def _start(self) -> Manifest:
@@ -150,7 +151,7 @@ class Worker:
         if good is None:
             raise ValueError(f"{self.folder}: every chain holds a quarantined version")
         if good.sequence != newest.sequence:
-            log.warning("checkpoint %d is quarantined, back to %d", newest.sequence, good.sequence)
+            log.warning("checkpoint_quarantined", sequence=newest.sequence, back_to=good.sequence)
             return self._return_to(good, newest)
         self.checkpoints.load(self.learner, newest)
         return newest
@@ -170,8 +171,14 @@ class Worker:
             )
         )
 
-    def _give_up(self, batch_id: int, batch: SealedBatch | None, reason: str) -> BatchFailed:
-        log.warning("batch %d is given up: %s", batch_id, reason)
+    def _give_up(
+        self,
+        batch_id: int,
+        batch: SealedBatch | None,
+        reason: str,
+        left_out: Mapping[str, str] | None = None,
+    ) -> BatchFailed:
+        log.warning("batch_given_up", batch_id=batch_id, reason=reason)
         head = self._write(
             Origin(
                 parent_sequence=self.head.sequence,
@@ -181,11 +188,15 @@ class Worker:
                 reverted=self.head.reverted,
                 batch_id=batch_id,
                 batch=batch,
+                left_out=left_out or {},
                 probe=self.head.probe,
                 metrics={},
             )
         )
-        return BatchFailed(batch_id=batch_id, reason=reason, sequence=head.sequence)
+        fault = batch is None or not {e.generation_id for e in batch.episodes} <= set(
+            left_out or {}
+        )
+        return BatchFailed(batch_id=batch_id, reason=reason, sequence=head.sequence, fault=fault)
 
     def _known(self, batch_id: int) -> Checkpointed | BatchFailed | None:
         """What to answer where the lineage decided on a batch already."""
@@ -210,13 +221,13 @@ class Worker:
         if batch.parent_sequence != self.head.sequence:
             # After a checkpoint was lost to corruption: the batch is applied all the same.
             log.warning(
-                "batch %d was sealed on checkpoint %d and is applied to %d",
-                batch.batch_id,
-                batch.parent_sequence,
-                self.head.sequence,
+                "batch_of_another_checkpoint",
+                batch_id=batch.batch_id,
+                sealed_on=batch.parent_sequence,
+                applied_to=self.head.sequence,
             )
 
     def _write(self, origin: Origin) -> Manifest:
         self.head = self.checkpoints.write(self.learner, origin, now=time.time())
-        log.info("checkpoint %d is durable: %s", self.head.sequence, self.head.version)
+        log.info("checkpoint_durable", sequence=self.head.sequence, version=self.head.version)
         return self.head

@@ -5,19 +5,24 @@ from collections.abc import Sequence
 
 
 def standardised(
-    rewards: Sequence[float], values: Sequence[float], tokens: Sequence[int], *, floor: float
-) -> list[float]:
+    rewards: Sequence[float], values: Sequence[float | None], tokens: Sequence[int], *, floor: float
+) -> list[float | None]:
     """Return reward minus baseline, centred and scaled with each episode weighted by its tokens.
 
     The weighting makes the mean over what the loss sums up, tokens, zero (SPO++, arXiv 2608.24870).
     The spread is never taken below `floor`, so that a batch of near-equal rewards stays small.
     Rewards (1, 0), baselines (0.5, 0.5), 1 and 3 tokens: differences 0.5 and -0.5, mean -0.25,
     spread sqrt((0.75^2 + 3 * 0.25^2) / 4) = 0.4330, advantages 1.7321 and -0.5774.
+    Without a baseline (None) there is no advantage, and the episode has no part in mean and spread.
     """
-    total = sum(tokens)
+    raw = [
+        None if value is None else reward - value
+        for reward, value in zip(rewards, values, strict=True)
+    ]
+    known = [(a, n) for a, n in zip(raw, tokens, strict=True) if a is not None]
+    total = sum(n for _, n in known)
     assert total > 0, "no completion tokens"
-    raw = [reward - value for reward, value in zip(rewards, values, strict=True)]
-    mean = math.fsum(a * n for a, n in zip(raw, tokens, strict=True)) / total
-    variance = math.fsum((a - mean) ** 2 * n for a, n in zip(raw, tokens, strict=True)) / total
+    mean = math.fsum(a * n for a, n in known) / total
+    variance = math.fsum((a - mean) ** 2 * n for a, n in known) / total
     scale = max(math.sqrt(variance), floor)
-    return [(a - mean) / scale for a in raw]
+    return [None if a is None else (a - mean) / scale for a in raw]

@@ -4,10 +4,13 @@ SPO's Beta tracker (arXiv 2509.13232, section 3): v = a / (a + b); after each re
 a <- rho a + r and b <- rho b + (1 - r). Evidence fades with how far the policy has moved:
 rho = 2^(-D / half_life), held between rho_min and rho_max, where D is the mean absolute change of
 log-probability since the segment was last seen. SPO keys it by prompt; the prompts of production
-hardly repeat, so here the key is the segment.
+hardly repeat, so here the key is the segment. So a batch holds many rewards of one key, and they are
+evidence for each other's baseline too: with SPO's value from before each reward, the order of
+arrival would decide (measured: of 256 rejected answers of a new segment 220 became likelier).
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -36,40 +39,61 @@ class SegmentCounts(msgspec.Struct, kw_only=True):
 
 @dataclass(slots=True)
 class Tracker:
-    """Baselines of all segments.
-
-    With no evidence a segment has a = b = 4, v = 0.5. After a reward of 1 at rho 0.875 it has
-    a = 4.5, b = 3.5, v = 0.5625; the advantage of that answer was 1 - 0.5, from before it.
-    """
+    """Baselines of all segments."""
 
     settings: LearnerSettings
     segments: dict[str, SegmentCounts]
 
-    def value(self, segment: str) -> float:
-        """Return the expected reward of a segment."""
-        return self._evidence(segment).value
-
     def rho(self, segment: str) -> float:
-        """Return the share of the evidence that the next reward will leave standing."""
-        kept = math.exp2(-self._evidence(segment).drift / self.settings.half_life)
+        """Return the share of a known segment's evidence that the next reward leaves standing."""
+        kept = math.exp2(-self.segments[segment].drift / self.settings.half_life)
         return min(max(kept, self.settings.rho_min), self.settings.rho_max)
 
-    def observe(self, episodes: Sequence[SealedEpisode]) -> list[float]:
-        """Take up the episodes' rewards and return each one's baseline from before its own.
+    def baselines(self, episodes: Sequence[SealedEpisode]) -> list[float | None]:
+        """Return what each episode was expected to earn, by all that is known but its own reward.
+
+        That is the faded evidence from before and the batch's other rewards of the segment:
+        (rho a + sum of others) / (rho (a + b) + their count). Leaving out its own keeps the gradient
+        unbiased. None where the segment has no spread, so that nothing says which answers were
+        better: all its rewards are equal, or its only one equals the evidence or has none.
+        With a = b = 4, rho 0.875 and rewards (1, 0): (3.5 + 0) / 8 and (3.5 + 1) / 8.
+        """
+        found = list[float | None]([None] * len(episodes))
+        if len(episodes) > 1 and _equal([episode.reward for episode in episodes]):
+            return found
+        for segment, indices in _by_segment(episodes).items():
+            rewards = [episodes[index].reward for index in indices]
+            before, count = (0.0, 0.0) if segment not in self.segments else self._faded(segment)
+            alone = len(rewards) == 1 and count > 0.0
+            if _equal([*rewards, before / count] if alone else rewards):
+                continue
+            total = before + math.fsum(rewards)
+            for index, reward in zip(indices, rewards, strict=True):
+                found[index] = (total - reward) / (count + len(rewards) - 1)
+        return found
+
+    def observe(self, episodes: Sequence[SealedEpisode]) -> None:
+        """Take up the episodes' rewards.
 
         Evidence counts in the order of the versions that made it, not of its arrival
-        (arXiv 2608.24870); the values come back in the order of the episodes.
+        (arXiv 2608.24870). A new segment starts from the mean of its rewards, which is worth as many
+        episodes as they are, and no more than `prior_count`.
         """
-        values = [0.0] * len(episodes)
-        for index in sorted(range(len(episodes)), key=lambda i: _age(episodes[i])):
-            episode = episodes[index]
-            evidence = self.segments.setdefault(episode.segment, self._evidence(episode.segment))
-            values[index] = evidence.value
-            rho = self.rho(episode.segment)
-            evidence.alpha = rho * evidence.alpha + episode.reward
-            evidence.beta = rho * evidence.beta + 1.0 - episode.reward
-            evidence.drift = 0.0
-        return values
+        for segment, indices in _by_segment(episodes).items():
+            rewards = [episodes[i].reward for i in sorted(indices, key=lambda i: _age(episodes[i]))]
+            if segment not in self.segments:
+                mean = math.fsum(rewards) / len(rewards)
+                worth = min(float(len(rewards)), self.settings.prior_count)
+                self.segments[segment] = SegmentCounts(
+                    alpha=worth * mean, beta=worth * (1.0 - mean)
+                )
+                continue
+            evidence = self.segments[segment]
+            for reward in rewards:
+                rho = self.rho(segment)
+                evidence.alpha = rho * evidence.alpha + reward
+                evidence.beta = rho * evidence.beta + 1.0 - reward
+                evidence.drift = 0.0
 
     def moved(self, by_segment: Mapping[str, float], otherwise: float) -> None:
         """Record how far an update moved the policy: per segment where measured."""
@@ -85,9 +109,22 @@ class Tracker:
         """Read a tracker."""
         return cls(settings, msgspec.json.decode(raw, type=dict[str, SegmentCounts]))
 
-    def _evidence(self, segment: str) -> SegmentCounts:
-        half = self.settings.prior_count / 2
-        return self.segments.get(segment) or SegmentCounts(alpha=half, beta=half)
+    def _faded(self, segment: str) -> tuple[float, float]:
+        """Sum of rewards and number of episodes that the evidence from before is worth."""
+        evidence, rho = self.segments[segment], self.rho(segment)
+        return rho * evidence.alpha, rho * (evidence.alpha + evidence.beta)
+
+
+def _equal(rewards: Sequence[float]) -> bool:
+    """True where rewards differ by rounding alone, which Adam would make a whole step of."""
+    return max(rewards) - min(rewards) < 1e-9
+
+
+def _by_segment(episodes: Sequence[SealedEpisode]) -> dict[str, list[int]]:
+    found = defaultdict[str, list[int]](list)
+    for index, episode in enumerate(episodes):
+        found[episode.segment].append(index)
+    return found
 
 
 def _age(episode: SealedEpisode) -> tuple[int, int]:

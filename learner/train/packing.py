@@ -3,7 +3,6 @@
 Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,6 @@ import torch
 from torch import Tensor
 
 from ..sealed import SealedBatch, SealedEpisode
-from ..settings import LearnerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,34 +47,6 @@ def read_batch(path: Path) -> SealedBatch:
         return msgspec.json.decode(path.read_bytes(), type=SealedBatch)
     except (OSError, msgspec.ValidationError, msgspec.DecodeError) as problem:
         raise ValueError(f"{path}: {problem}") from problem
-
-
-def episode_problem(
-    episode: SealedEpisode, settings: LearnerSettings, vocabulary: int
-) -> str | None:
-    """Say what makes an episode unfit to learn from, or None; the message names the field."""
-    tokens = (*episode.prompt_token_ids, *episode.completion_token_ids)
-    if not episode.prompt_token_ids or not episode.completion_token_ids:
-        return "prompt_token_ids and completion_token_ids: both need a token"
-    if len(episode.logprobs) != len(episode.completion_token_ids):
-        return f"logprobs: {len(episode.logprobs)} for {len(episode.completion_token_ids)} tokens"
-    if max(tokens) >= vocabulary:
-        return f"token id {max(tokens)}: the model knows {vocabulary}"
-    if not all(math.isfinite(value) for value in episode.logprobs):
-        return "logprobs: not finite"
-    if not episode.temperature >= settings.min_temperature:
-        return f"temperature: {episode.temperature} is below {settings.min_temperature}"
-    if not 0.0 <= episode.reward <= 1.0:
-        return f"reward: {episode.reward} is not in [0, 1]"
-    return None
-
-
-def check_batch(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) -> None:
-    """Raise ValueError, naming episode and field, where any episode is unfit."""
-    for name, episodes in (("episodes", batch.episodes), ("held_out", batch.held_out)):
-        for index, episode in enumerate(episodes):
-            if problem := episode_problem(episode, settings, vocabulary):
-                raise ValueError(f"$.{name}[{index}] ({episode.generation_id}): {problem}")
 
 
 def pack(episodes: Sequence[SealedEpisode], *, tokens: int, device: torch.device) -> Pack:

@@ -61,12 +61,19 @@ class Learner:
         return states_BTD[packed.rows_M, packed.columns_M]
 
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
-        """Split episodes into packs that fit one forward pass, with the indices in each."""
+        """Split episodes into packs that fit one forward pass, with the indices in each.
+
+        One longer than a row is a pack of its own: beside it every row would be as long.
+        """
         settings, groups = self.settings, list[list[int]]()
         left = 0
         for index, episode in enumerate(episodes):
             length = len(episode.prompt_token_ids) + len(episode.completion_token_ids)
-            if not groups or length > left:
+            if length > settings.pack_tokens:
+                groups.append([index])
+                left = 0
+                continue
+            if length > left:
                 groups.append([])
                 left = settings.pack_tokens * settings.rows_per_forward
             groups[-1].append(index)

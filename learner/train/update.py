@@ -5,25 +5,32 @@ Legend: M completion tokens of a pack, D hidden width.
 
 import math
 import random
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from ...streams.join import fate
 from ..candidate import HeldOut, Probe
 from ..sealed import SealedBatch, SealedEpisode
 from .advantage import standardised
 from .held_out import held_out_evidence
 from .loss import means, swept_loss
-from .packing import Pack, check_batch
+from .packing import Pack
 from .score import score
+from .selection import Selection, counts_by_rule, select_episodes
 from .state import Learner
 
 
 class BatchGivenUp(Exception):
     """A batch that cannot be applied; the learner is as it was before."""
+
+    def __init__(self, reason: str, left_out: Mapping[str, str] | None = None) -> None:
+        super().__init__(reason)
+        self.left_out = dict(left_out or {})
+        """Its episodes that are unfit whatever the batch, each with its rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +43,8 @@ class Update:
     """What a server of the new weights must answer."""
     metrics: dict[str, float]
     """Slash-grouped, all finite."""
+    left_out: dict[str, str]
+    """Generation ids of the batch that were not used, each with its rule."""
 
 
 def apply_batch(
@@ -45,37 +54,62 @@ def apply_batch(
 
     `progress(done, of)` is called after each optimizer step. The order of episodes depends on seed
     and batch id alone, so that applying a batch again to the same checkpoint gives the same bits.
-    Raises BatchGivenUp, with everything put back, where an episode is malformed or a loss or
-    gradient is not finite; it is found before the step that would have spread it.
+    An episode that is unfit, or whose segment has no spread, is left out alone (`left_out`).
+    Raises BatchGivenUp, with everything put back, where none is left, or a loss or gradient is not
+    finite; that is found before the step that would have spread it.
     """
     before = learner.snapshot()
+    chosen = select_episodes(batch, learner.settings, learner.policy.vocabulary)
+    values = learner.tracker.baselines(chosen.episodes)
+    for episode, value in zip(chosen.episodes, values, strict=True):
+        if value is None:
+            chosen.left_out[episode.generation_id] = fate.NO_SPREAD
+    if not any(value is not None for value in values):
+        raise BatchGivenUp(_nothing_left(batch, chosen.left_out), chosen.left_out)
     try:
-        check_batch(batch, learner.settings, learner.policy.vocabulary)
-        return _applied(learner, batch, progress or (lambda done, of: None))
-    except (ValueError, BatchGivenUp) as problem:
+        return _applied(learner, batch, chosen, values, progress or (lambda done, of: None))
+    except BatchGivenUp as problem:
         learner.restore(before)
-        raise BatchGivenUp(str(problem)) from problem
+        problem.left_out = chosen.left_out
+        raise
 
 
-def _applied(learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None]) -> Update:
+def _nothing_left(batch: SealedBatch, left_out: Mapping[str, str]) -> str:
+    rules = Counter(left_out[e.generation_id] for e in batch.episodes)
+    counts = ", ".join(f"{count} {rule}" for rule, count in sorted(rules.items()))
+    return f"no episode of {len(batch.episodes)} can be learned from: {counts}"
+
+
+def _applied(
+    learner: Learner,
+    batch: SealedBatch,
+    chosen: Selection,
+    values: Sequence[float | None],
+    progress: Callable[[int, int], None],
+) -> Update:
     settings = learner.settings
-    episodes = [e for e in batch.episodes if e.age <= settings.max_policy_age]
-    if not episodes:
-        raise BatchGivenUp(f"no episode of {len(batch.episodes)} is within max_policy_age")
-    tokens = [len(e.completion_token_ids) for e in episodes]
-    rewards, values = [e.reward for e in episodes], learner.tracker.observe(episodes)
-    advantages = standardised(rewards, values, tokens, floor=settings.advantage_floor)
+    scaled = standardised(
+        [e.reward for e in chosen.episodes],
+        values,
+        [len(e.completion_token_ids) for e in chosen.episodes],
+        floor=settings.advantage_floor,
+    )
+    judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
+    episodes, advantages = [e for e, _ in judged], [a for _, a in judged]
+    learner.tracker.observe(chosen.episodes)
     old = score(learner, episodes, anchor=settings.kl_weight > 0.0)
     metrics = {f"before/{name}": value for name, value in old.metrics.items()}
     metrics |= _optimise(learner, batch.batch_id, episodes, advantages, old.anchor, progress)
     new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
     metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
     metrics["drift"] = _record_drift(learner, episodes, old.logp, new.logp)
-    metrics |= _batch_metrics(batch, episodes, rewards, values)
-    held_out = _held_out(learner, batch.held_out)
+    metrics |= _batch_metrics(chosen, episodes, [v for v in values if v is not None])
+    held_out = _held_out(learner, chosen.held_out)
     if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
-    return Update(held_out=held_out, probe=learner.probe(), metrics=metrics)
+    return Update(
+        held_out=held_out, probe=learner.probe(), metrics=metrics, left_out=chosen.left_out
+    )
 
 
 def _optimise(
@@ -175,17 +209,15 @@ def _record_drift(
 
 
 def _batch_metrics(
-    batch: SealedBatch,
-    episodes: Sequence[SealedEpisode],
-    rewards: Sequence[float],
-    values: Sequence[float],
+    chosen: Selection, episodes: Sequence[SealedEpisode], baselines: Sequence[float]
 ) -> dict[str, float]:
     count = len(episodes)
     return {
-        "reward/mean": sum(rewards) / count,
-        "baseline/mean": sum(values) / count,
+        "reward/mean": sum(e.reward for e in chosen.episodes) / len(chosen.episodes),
+        "baseline/mean": sum(baselines) / count,
         "episodes/trained": float(count),
-        "episodes/too_old": float(len(batch.episodes) - count),
+        "episodes/left_out": float(len(chosen.left_out)),
+        **counts_by_rule(chosen.left_out),
         "age/mean": sum(episode.age for episode in episodes) / count,
         "age/max": float(max(episode.age for episode in episodes)),
         "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,

@@ -25,7 +25,7 @@ def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> 
         "offsets": ", ".join(f"{where}:{at}" for where, at in sorted(manifest.offsets.items())),
     }
     params = {
-        "episodes": str(len(manifest.episode_ids)),
+        "episodes": str(len(manifest.trained_ids)),
         "held_out": str(len(manifest.held_out_ids)),
     }
     mirror.candidate(

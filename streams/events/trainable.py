@@ -11,6 +11,13 @@ from typing import Any
 FINISH_REASONS = frozenset(("stop", "length", "tool_calls"))
 """Ends after which an answer is whole, as far as the engine lets it be."""
 
+MIN_TEMPERATURE = 0.05
+"""An answer drawn colder than this is left out, at ingest and in the learner alike.
+
+The learner divides its logits by the temperature, so an error of e in a logit is one of e / T in a
+log-probability: at 0.05 the 1e-3 by which float32 engines differ is 0.02, at 0.01 it is 0.1.
+"""
+
 NEUTRAL_FIELDS = frozenset(
     (
         # Who asks for what, and in which form the answer comes.

@@ -1,6 +1,7 @@
 """Fate: where every generation ends (CONTRACTS 12), and the rules that exclude one from training."""
 
 from ..events.event import Generation
+from ..events.trainable import MIN_TEMPERATURE
 
 WAITING = "waiting"
 TRAINED = "trained"
@@ -14,6 +15,26 @@ TOO_OLD = "excluded:too_old"
 BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
+
+NO_TOKENS = "excluded:no_tokens"
+NO_LOGPROBS = "excluded:no_logprobs"
+LOW_TEMPERATURE = "excluded:low_temperature"
+TOO_LONG = "excluded:too_long"
+UNKNOWN_TOKENS = "excluded:unknown_tokens"
+BAD_REWARD = "excluded:bad_reward"
+NO_SPREAD = "excluded:no_spread"
+
+LEARNER_RULES = (
+    BAD_REWARD,
+    LOW_TEMPERATURE,
+    NO_LOGPROBS,
+    NO_SPREAD,
+    NO_TOKENS,
+    TOO_LONG,
+    TOO_OLD,
+    UNKNOWN_TOKENS,
+)
+"""The rules by which the learner may leave out a sealed episode (CONTRACTS 17)."""
 
 
 def exclusion_at_ingest(generation: Generation) -> str | None:
@@ -33,9 +54,9 @@ def exclusion_from_training(generation: Generation) -> str | None:
     """
     sampling = generation.sampling
     if not generation.prompt_token_ids or not generation.completion_token_ids:
-        return "excluded:no_tokens"
+        return NO_TOKENS
     if generation.logprobs is None:
-        return "excluded:no_logprobs"
+        return NO_LOGPROBS
     if not generation.version:
         return "excluded:no_version"
     if generation.mixed_versions:
@@ -44,6 +65,8 @@ def exclusion_from_training(generation: Generation) -> str | None:
         return "excluded:aborted"
     if sampling.temperature == 0.0:
         return "excluded:greedy"
+    if sampling.temperature < MIN_TEMPERATURE:
+        return LOW_TEMPERATURE
     if sampling.top_p < 1.0 or sampling.top_k > 0 or sampling.min_p > 0.0:
         return "excluded:cut_sampling"
     if sampling.constrained:

@@ -159,9 +159,10 @@ def _trainer(
 def _inputs(episodes: Sequence[SealedEpisode], settings: LearnerSettings) -> dict[str, Tensor]:
     """Pad prompts on the left and completions on the right, as its loss takes them."""
     counts = [len(e.completion_token_ids) for e in episodes]
-    rewards, values = [e.reward for e in episodes], Tracker(settings, {}).observe(episodes)
+    rewards, values = [e.reward for e in episodes], Tracker(settings, {}).baselines(episodes)
     advantages = standardised(rewards, values, counts, floor=settings.advantage_floor)
-    weighed = [a * settings.negative_weight if a < 0.0 else a for a in advantages]
+    known = [0.0 if a is None else a for a in advantages]
+    weighed = [a * settings.negative_weight if a < 0.0 else a for a in known]
     prompts, prompt_mask = _padded([e.prompt_token_ids for e in episodes], left=True)
     tokens, mask = _padded([e.completion_token_ids for e in episodes])
     behaviour, _ = _padded([e.logprobs for e in episodes])

@@ -104,7 +104,7 @@ def test_what_a_batch_trained_is_in_its_manifest(loop: LoopProcesses) -> None:
     made = {
         (episode, version)
         for version, manifest in manifests(loop).items()
-        for episode in manifest.episode_ids
+        for episode in manifest.trained_ids
     }
     assert set(rows) == made
 

@@ -10,30 +10,59 @@ from hypothesis import strategies as st
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import DEMO
 from rlwd.learner.train.advantage import standardised
-from rlwd.learner.train.baseline import Tracker
+from rlwd.learner.train.baseline import SegmentCounts, Tracker
 
 Make = Callable[..., SealedEpisode]
 
 
 def test_worked_example(make_episode: Make) -> None:
-    """The prior is worth eight episodes of one half; a reward counts only for those after it."""
+    """The docstring's numbers: faded evidence and the others' rewards, never an episode's own."""
     settings = msgspec.structs.replace(DEMO, rho_max=0.875)
-    tracker = Tracker(settings, {})
-    assert tracker.observe([make_episode(reward=1.0)]) == [0.5]
+    tracker = Tracker(settings, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    both = [make_episode(reward=1.0), make_episode(reward=0.0)]
+    assert tracker.baselines(both) == [3.5 / 8, 4.5 / 8]
+    assert tracker.baselines([make_episode(reward=1.0)]) == [0.5]
+    tracker.observe([make_episode(reward=1.0)])
     evidence = tracker.segments["mail"]
     assert (evidence.alpha, evidence.beta) == (0.875 * 4 + 1, 0.875 * 4)
-    assert tracker.value("mail") == 0.5625
-    assert tracker.value("code") == 0.5
+    assert evidence.value == 0.5625
 
 
 def test_two_rewards_by_hand(make_episode: Make) -> None:
     """Within one version nothing drifts, so evidence is kept at rho_max."""
-    tracker = Tracker(DEMO, {})
-    values = tracker.observe([make_episode(reward=1.0), make_episode(reward=0.25)])
+    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    tracker.observe([make_episode(reward=1.0), make_episode(reward=0.25)])
     a1, b1 = 0.96 * 4 + 1, 0.96 * 4
-    assert values == [0.5, a1 / (a1 + b1)]
     assert tracker.segments["mail"].alpha == pytest.approx(0.96 * a1 + 0.25)
     assert tracker.segments["mail"].beta == pytest.approx(0.96 * b1 + 0.75)
+
+
+def test_a_new_segment_starts_from_its_batch(make_episode: Make) -> None:
+    """The mean of its rewards, worth as many episodes as they are and no more than the prior."""
+    tracker = Tracker(DEMO, {})
+    rewards = [1.0] * 3 + [0.0] * 9
+    new = [make_episode(reward=reward) for reward in rewards]
+    values = tracker.baselines(new)
+    assert values == [2 / 11] * 3 + [3 / 11] * 9
+    tracker.observe([*new, make_episode(segment="code", reward=1.0)])
+    assert tracker.segments["mail"] == SegmentCounts(alpha=8 * 0.25, beta=8 * 0.75)
+    assert tracker.segments["code"] == SegmentCounts(alpha=1.0, beta=0.0)
+
+
+@pytest.mark.parametrize("reward", [0.0, 0.1, 1.0])
+def test_no_spread_no_baseline(reward: float, make_episode: Make) -> None:
+    """Equal rewards say nothing of which answer was better, in a new segment or in a known one."""
+    known = Tracker(DEMO, {})
+    known.observe([make_episode(reward=reward)] * 40)
+    for tracker in (Tracker(DEMO, {}), known):
+        assert tracker.baselines([make_episode(reward=reward)]) == [None]
+        assert tracker.baselines([make_episode(reward=reward)] * 40) == [None] * 40
+    mixed = [make_episode(reward=reward)] * 40 + [
+        make_episode(segment="code", reward=each) for each in (0.0, 1.0)
+    ]
+    assert Tracker(DEMO, {}).baselines(mixed) == [None] * 40 + [1.0, 0.0]
+    # One answer in a known segment is news where it was not expected.
+    assert known.baselines([make_episode(reward=0.5)]) == [pytest.approx(reward)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +71,7 @@ def test_two_rewards_by_hand(make_episode: Make) -> None:
 )
 def test_drift_fades_evidence(drift: float, rho: float, make_episode: Make) -> None:
     """rho is 2^(-D / 0.06), held in [0.875, 0.96]; a new reward starts D again."""
-    tracker = Tracker(DEMO, {})
+    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
     tracker.observe([make_episode()])
     before = tracker.segments["mail"].alpha
     tracker.moved({"mail": drift / 2}, otherwise=9.0)
@@ -54,13 +83,15 @@ def test_drift_fades_evidence(drift: float, rho: float, make_episode: Make) -> N
 
 
 def test_order_of_versions_not_of_arrival(make_episode: Make) -> None:
-    """Evidence of older versions is taken up first, however it arrived; values keep their places."""
+    """Evidence of older versions is taken up first, however it arrived; baselines do not care."""
     old = make_episode(reward=0.0, age=2, version="policy@v000001-aa")
     new = make_episode(reward=1.0, age=0, version="policy@v000003-bb")
-    one, other = Tracker(DEMO, {}), Tracker(DEMO, {})
-    assert one.observe([new, old]) == other.observe([old, new])[::-1]
+    one, other = (Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)}) for _ in range(2))
+    assert one.baselines([new, old]) == other.baselines([old, new])[::-1]
+    one.observe([new, old])
+    other.observe([old, new])
     assert one.segments == other.segments
-    assert one.value("mail") > 0.5
+    assert one.segments["mail"].value > 0.5
 
 
 def test_survives_json(make_episode: Make) -> None:
@@ -95,4 +126,12 @@ def test_token_mean_is_zero(rows: list[tuple[float, float, int]]) -> None:
     """Whatever the lengths, advantages weighted by tokens sum to nothing."""
     rewards, values, tokens = zip(*rows, strict=True)
     got = standardised(rewards, values, tokens, floor=0.05)
-    assert sum(a * n for a, n in zip(got, tokens, strict=True)) == pytest.approx(0, abs=1e-6)
+    assert None not in got
+    total = sum(a * n for a, n in zip(got, tokens, strict=True) if a is not None)
+    assert total == pytest.approx(0, abs=1e-6)
+
+
+def test_without_a_baseline_no_advantage() -> None:
+    """An episode without a baseline has no part in the others' mean and spread."""
+    got = standardised([1.0, 0.3, 0.0], [0.5, None, 0.5], [1, 9, 3], floor=0.05)
+    assert got == [pytest.approx(1.7320508), None, pytest.approx(-0.5773503)]

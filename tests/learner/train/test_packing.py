@@ -8,8 +8,9 @@ import torch
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train.packing import check_batch, pack
+from rlwd.learner.train.packing import pack
 from rlwd.learner.train.policy import load_policy
+from rlwd.learner.train.state import Learner
 
 CPU = torch.device("cpu")
 
@@ -62,28 +63,16 @@ def test_packing_changes_nothing(
             )
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"logprobs": (-1.0,)}, r"\$.episodes\[0\] \(s1.g0\): logprobs: 1 for"),
-        ({"temperature": 0.0}, r"temperature: 0.0 is below 0.05"),
-        ({"temperature": float("nan")}, r"temperature: nan is below 0.05"),
-        ({"reward": 1.5}, r"reward: 1.5 is not in \[0, 1\]"),
-        ({"prompt_token_ids": ()}, r"prompt_token_ids and completion_token_ids: both need a token"),
-        ({"prompt_token_ids": (260,)}, r"token id 260: the model knows 260"),
-        ({"completion_token_ids": (1,), "logprobs": (float("nan"),)}, r"logprobs: not finite"),
-    ],
-)
-def test_unfit_episodes(
-    changes: dict[str, object],
-    message: str,
-    settings: LearnerSettings,
-    make_batch: Callable[..., SealedBatch],
+def test_a_long_episode_widens_no_other_row(
+    settings: LearnerSettings, make_batch: Callable[..., SealedBatch]
 ) -> None:
-    """An episode that cannot be learned from is named with its field, held out or not."""
-    batch = make_batch(**changes)
-    with pytest.raises(ValueError, match=message):
-        check_batch(batch, settings, 260)
-    aside = msgspec.structs.replace(batch, episodes=(), held_out=batch.episodes[:1])
-    with pytest.raises(ValueError, match=message.replace("episodes\\[", "held_out\\[")):
-        check_batch(aside, settings, 260)
+    """An episode longer than a row goes alone, so that a pass holds no more than it or a full pack."""
+    given = msgspec.structs.replace(settings, pack_tokens=40, rows_per_forward=2)
+    long = {"completion_token_ids": (7,) * 90, "logprobs": (-5.0,) * 90}
+    learner = Learner(given)
+    packs = learner.packs(make_batch(episodes=14, **long).episodes)
+    shapes = [tuple(packed.ids_BT.shape) for _, packed in packs]
+    assert next(indices for indices, _ in packs) == [0]
+    assert shapes[0][0] == 1
+    assert all(columns <= 40 for _, columns in shapes[1:])
+    assert sorted(index for indices, _ in packs for index in indices) == list(range(14))

@@ -79,27 +79,56 @@ def test_not_finite_in_the_last_step(settings: LearnerSettings, make_batch: Make
     assert state_of(learner) == before
 
 
-def test_malformed_episode(settings: LearnerSettings, make_batch: MakeBatch) -> None:
-    """A batch with one unfit episode is given up whole, by the field's name."""
-    learner = Learner(settings)
-    before = state_of(learner)
-    with pytest.raises(BatchGivenUp, match=r"\$.episodes\[0\] .*: logprobs: 1 for"):
-        apply_batch(learner, make_batch(logprobs=(-1.0,)))
-    assert state_of(learner) == before
-
-
-def test_old_episodes_are_left_out(settings: LearnerSettings, make_batch: MakeBatch) -> None:
-    """An episode older than the bound changes nothing but its count."""
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"age": 9}, "too_old"),
+        ({"temperature": 0.01}, "low_temperature"),
+        ({"logprobs": (-1.0,)}, "no_logprobs"),
+    ],
+)
+def test_an_unfit_episode_is_left_out_alone(
+    changes: dict[str, object], rule: str, settings: LearnerSettings, make_batch: MakeBatch
+) -> None:
+    """An unfit episode changes nothing but its count, and a batch of such ones is given up."""
     one, other = Learner(settings), Learner(settings)
-    batch = make_batch(age=9)
-    got = apply_batch(one, batch).metrics
+    batch = make_batch(**changes)
+    got = apply_batch(one, batch)
     without = msgspec.structs.replace(batch, episodes=batch.episodes[1:])
     apply_batch(other, without)
     assert state_of(one) == state_of(other)
-    assert (got["episodes/too_old"], got["episodes/trained"]) == (1.0, 11.0)
-    old = tuple(msgspec.structs.replace(e, age=9) for e in batch.episodes)
-    with pytest.raises(BatchGivenUp, match="no episode of 12 is within max_policy_age"):
-        apply_batch(one, msgspec.structs.replace(batch, episodes=old))
+    assert got.left_out == {"s1.g0": f"excluded:{rule}"}
+    assert (got.metrics[f"episodes/{rule}"], got.metrics["episodes/trained"]) == (1.0, 11.0)
+    before = state_of(one)
+    unfit = tuple(msgspec.structs.replace(e, **changes) for e in batch.episodes)
+    message = f"no episode of 12 can be learned from: 12 excluded:{rule}"
+    with pytest.raises(BatchGivenUp, match=message) as given_up:
+        apply_batch(one, msgspec.structs.replace(batch, episodes=unfit))
+    assert set(given_up.value.left_out.values()) == {f"excluded:{rule}"}
+    assert state_of(one) == before
+
+
+def test_equal_rewards_move_nothing(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """A segment without spread gets no update: of all equal rewards there is no step at all."""
+    learner, batch = Learner(settings), make_batch(episodes=16)
+    apply_batch(learner, batch)
+    before = state_of(learner)
+    for reward in (0.0, 0.25, 1.0):
+        equal = tuple(msgspec.structs.replace(e, reward=reward) for e in batch.episodes)
+        with pytest.raises(BatchGivenUp, match="16 excluded:no_spread"):
+            apply_batch(learner, msgspec.structs.replace(batch, episodes=equal))
+    assert state_of(learner) == before
+    new = tuple(
+        msgspec.structs.replace(e, generation_id=f"new{i}", segment="new", reward=0.0)
+        for i, e in enumerate(batch.episodes)
+    )
+    other = Learner(settings)
+    apply_batch(other, batch)
+    got = apply_batch(learner, msgspec.structs.replace(batch, episodes=batch.episodes + new))
+    apply_batch(other, batch)
+    assert state_of(learner)[:2] == state_of(other)[:2]
+    assert set(got.left_out.values()) == {"excluded:no_spread"}
+    assert got.left_out.keys() == {e.generation_id for e in new}
 
 
 def test_split_forward_passes(settings: LearnerSettings, make_batch: MakeBatch) -> None:

@@ -1,0 +1,89 @@
+"""Selection: which episodes of a sealed batch are learned from, and by which rule the others are not."""
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from ...streams.events.trainable import MIN_TEMPERATURE
+from ...streams.join import fate
+from ..sealed import SealedBatch, SealedEpisode
+from ..settings import LearnerSettings
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """A batch without the episodes that nothing can be learned from."""
+
+    episodes: tuple[SealedEpisode, ...]
+    """To be trained on, in the batch's order."""
+    held_out: tuple[SealedEpisode, ...]
+    """Evidence for the gate."""
+    left_out: dict[str, str]
+    """Generation ids of all others, each with its rule (`fate.LEARNER_RULES`)."""
+
+
+def select_episodes(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) -> Selection:
+    """Leave out what is unfit, each episode alone; the log names its field.
+
+    One bad episode costs nobody else's: the batch is as if it had never been sealed into it.
+    """
+    left_out = dict[str, str]()
+    for name, episodes in (("episodes", batch.episodes), ("held_out", batch.held_out)):
+        for index, episode in enumerate(episodes):
+            if found := exclusion(episode, settings, vocabulary):
+                rule, problem = found
+                left_out[episode.generation_id] = rule
+                log.warning(
+                    "episode_left_out",
+                    generation_id=episode.generation_id,
+                    rule=rule,
+                    problem=f"$.{name}[{index}].{problem}",
+                )
+    return Selection(
+        episodes=tuple(e for e in batch.episodes if e.generation_id not in left_out),
+        held_out=tuple(e for e in batch.held_out if e.generation_id not in left_out),
+        left_out=left_out,
+    )
+
+
+def exclusion(
+    episode: SealedEpisode, settings: LearnerSettings, vocabulary: int
+) -> tuple[str, str] | None:
+    """Return the rule by which an episode is left out and the field at fault, or None."""
+    prompt, completion = episode.prompt_token_ids, episode.completion_token_ids
+    if not prompt or not completion:
+        empty = "completion_token_ids" if prompt else "prompt_token_ids"
+        return fate.NO_TOKENS, f"{empty}: empty"
+    if len(episode.logprobs) != len(completion):
+        return fate.NO_LOGPROBS, f"logprobs: {len(episode.logprobs)} for {len(completion)} tokens"
+    if not all(math.isfinite(value) for value in episode.logprobs):
+        return fate.NO_LOGPROBS, "logprobs: not finite"
+    if (largest := max(*prompt, *completion)) >= vocabulary:
+        return fate.UNKNOWN_TOKENS, f"token id {largest}: the model knows {vocabulary}"
+    if not episode.temperature >= MIN_TEMPERATURE:
+        return (
+            fate.LOW_TEMPERATURE,
+            f"temperature: {episode.temperature} is below {MIN_TEMPERATURE}",
+        )
+    if not 0.0 <= episode.reward <= 1.0:
+        return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"
+    if (length := len(prompt) + len(completion)) > settings.max_episode_tokens:
+        most = settings.max_episode_tokens
+        return fate.TOO_LONG, f"{length} tokens: learner.max_episode_tokens is {most}"
+    if episode.age > settings.max_policy_age:
+        most = settings.max_policy_age
+        return fate.TOO_OLD, f"age: {episode.age}, learner.max_policy_age is {most}"
+    return None
+
+
+def counts_by_rule(left_out: Mapping[str, str]) -> dict[str, float]:
+    """Return `episodes/too_old` and so on, of every rule, so that a count falls back to zero."""
+    counts = Counter(left_out.values())
+    return {
+        f"episodes/{rule.partition(':')[2]}": float(counts[rule]) for rule in fate.LEARNER_RULES
+    }
