@@ -3,13 +3,13 @@
 from ..streams.events.episode import Episode
 from ..streams.events.signals import (
     Accepted,
-    Edited,
     Interrupted,
     Regenerated,
     Rejected,
     Signal,
     Undone,
 )
+from .last_signal import last_signal
 
 DECISIONS: tuple[type[Signal], ...] = (Accepted, Rejected, Undone, Interrupted, Regenerated)
 """Kinds of which the last one decides."""
@@ -24,18 +24,5 @@ def accepted(episode: Episode) -> float | None:
     there was no decision, or where the person edited the answer and said nothing else: what an edit
     is worth is `edit_similarity`'s to say.
     """
-    decisions = [one for one in episode.feedback if isinstance(one.feedback.signal, DECISIONS)]
-    if not decisions:
-        return None
-    last = max(decisions, key=lambda one: (one.acted_at, one.received_at))
-    return float(isinstance(last.feedback.signal, Accepted))
-
-
-def edited(episode: Episode) -> str | None:
-    """Return what stood there after the last edit, or None where nothing was edited."""
-    edits = [one for one in episode.feedback if isinstance(one.feedback.signal, Edited)]
-    if not edits:
-        return None
-    last = max(edits, key=lambda one: (one.acted_at, one.received_at)).feedback.signal
-    assert isinstance(last, Edited)
-    return last.final_text
+    last = last_signal(episode, DECISIONS)
+    return None if last is None else float(isinstance(last, Accepted))

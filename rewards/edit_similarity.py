@@ -3,7 +3,8 @@
 from rapidfuzz.distance import Levenshtein
 
 from ..streams.events.episode import Episode
-from .accepted import edited
+from ..streams.events.signals import Edited
+from .last_signal import last_signal
 
 MOST_WORK = 50_000**2
 """Most that is compared, as one text's characters times the other's: 0.1 s. Two texts of a megabyte
@@ -16,10 +17,11 @@ def edit_similarity(episode: Episode) -> float | None:
     Levenshtein distance over characters, divided by the longer length; None where nothing was
     edited, where the answer's text was not captured, or where the two are too long to compare.
     """
-    final = edited(episode)
-    if final is None or not episode.generation.text:
-        return None
+    edit = last_signal(episode, Edited)
     text = episode.generation.text
+    if edit is None or not text:
+        return None
+    final = edit.final_text
     if len(text) * len(final) > MOST_WORK:
         return None
     return float(Levenshtein.normalized_similarity(text, final))

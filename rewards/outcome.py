@@ -2,6 +2,7 @@
 
 from ..streams.events.episode import Episode
 from ..streams.events.signals import Outcome
+from .last_signal import signals_in_order
 
 
 def outcome(episode: Episode, name: str | None = None) -> float | None:
@@ -9,14 +10,7 @@ def outcome(episode: Episode, name: str | None = None) -> float | None:
 
     None where nothing was measured. The amount, in whatever unit, is for people and never counts.
     """
-    measured = sorted(
-        (one for one in episode.feedback if isinstance(one.feedback.signal, Outcome)),
-        key=lambda one: (one.acted_at, one.received_at),
-    )
-    last: dict[str, float] = {}
-    for one in measured:
-        assert isinstance(one.feedback.signal, Outcome)
-        last[one.feedback.signal.name] = one.feedback.signal.value
+    last = {one.name: one.value for one in signals_in_order(episode, Outcome)}
     if name is not None:
         return last.get(name)
     return sum(last.values()) / len(last) if last else None

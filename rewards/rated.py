@@ -2,13 +2,10 @@
 
 from ..streams.events.episode import Episode
 from ..streams.events.signals import Rated
+from .last_signal import last_signal
 
 
 def rated(episode: Episode) -> float | None:
     """Return the last rating, or None where there is none."""
-    ratings = [one for one in episode.feedback if isinstance(one.feedback.signal, Rated)]
-    if not ratings:
-        return None
-    last = max(ratings, key=lambda one: (one.acted_at, one.received_at)).feedback.signal
-    assert isinstance(last, Rated)
-    return last.value
+    last = last_signal(episode, Rated)
+    return None if last is None else last.value

@@ -2,6 +2,7 @@
 
 from ..streams.events.episode import Episode
 from ..streams.events.signals import Escalated, Resolved
+from .last_signal import last_signal
 
 
 def resolved(episode: Episode) -> float | None:
@@ -9,10 +10,5 @@ def resolved(episode: Episode) -> float | None:
 
     The last of the two counts, by when it happened: what was settled can come back.
     """
-    ends = [
-        one for one in episode.feedback if isinstance(one.feedback.signal, Resolved | Escalated)
-    ]
-    if not ends:
-        return None
-    last = max(ends, key=lambda one: (one.acted_at, one.received_at))
-    return float(isinstance(last.feedback.signal, Resolved))
+    last = last_signal(episode, (Resolved, Escalated))
+    return None if last is None else float(isinstance(last, Resolved))

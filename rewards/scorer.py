@@ -6,7 +6,8 @@ import msgspec
 
 from ..streams.events.episode import Episode
 from ..streams.join.episodes_table import Scored
-from .spec import Spec, WeighedPart
+from .reward import Part
+from .spec import Spec
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -19,19 +20,18 @@ class Scorer:
 
     def __call__(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth, or None while nothing decisive is known."""
-        weighed = self.spec.weigh(episode)
-        if weighed is None:
+        reward = self.spec.reward(episode)
+        if reward is None:
             return None
-        value, parts = weighed
         wait = self.spec.ready_seconds(episode.generation.segment)
         return Scored(
-            value=value,
-            parts=encode_parts(parts),
-            spec_version=self.spec.version,
+            value=reward.value,
+            parts=encode_parts(reward.parts),
+            spec_version=reward.spec_version,
             ready_at=episode.received_at + wait if wait else 0.0,
         )
 
 
-def encode_parts(parts: Iterable[WeighedPart]) -> bytes:
+def encode_parts(parts: Iterable[Part]) -> bytes:
     """Write every part with its value and weight: `{"accepted": [1.0, 1.0], "kept": [null, 1.0]}`."""
-    return _ENCODE({name: (value, weight) for name, value, weight in parts})
+    return _ENCODE({part.name: (part.value, part.weight) for part in parts})

@@ -28,6 +28,12 @@ import msgspec
 
 from ..streams.events.episode import Episode
 from ..streams.events.signals import SIGNALS
+from ..streams.extensions import (
+    Extension,
+    extension_names,
+    load_extension,
+    refuse_collisions,
+)
 from .accepted import accepted
 from .edit_similarity import edit_similarity
 from .kept import kept
@@ -38,7 +44,6 @@ from .reward import Part, Reward
 from .tool_ok import tool_ok
 
 PartValue = Callable[[Episode], float | None]
-WeighedPart = tuple[str, float | None, float]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 Weight = Annotated[float, msgspec.Meta(gt=0.0)]
 
@@ -51,7 +56,9 @@ PARTS: dict[str, PartValue] = {
     "outcome": outcome,
     "tool_ok": tool_ok,
 }
-"""Every part by name; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
+"""The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
+ENTRY_POINTS = "rlwd.reward_parts"
+"""Group of the entry points by which installed distributions add parts (experimental)."""
 
 KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 DAY = 86400.0
@@ -77,7 +84,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def __post_init__(self) -> None:
         for name in self.parts:
-            part_value(name)
+            part_value(name)  # Raises ValueError where there is no such part.
         for place in ("ready", "decision"):
             if "default" not in getattr(self, place):
                 raise ValueError(f"$.{place}.default: is missing")
@@ -92,6 +99,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def version(self) -> str:
         """`name@` and the first 12 hex digits of the SHA-256 of the spec's content."""
         content = msgspec.json.encode(self, order="deterministic")
+        for name in sorted(self.parts):
+            # The code of an installed part is known by its distribution's version alone.
+            function = part_value(name)
+            if isinstance(function, partial) and function.func is _installed_value:
+                content += f"\0{name}\0{function.args[1].distribution}".encode()
         return f"{self.name}@{hashlib.sha256(content).hexdigest()[:12]}"
 
     def decision_seconds(self, segment: str) -> float:
@@ -104,29 +116,23 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
-        weighed = self.weigh(episode)
-        if weighed is None:
-            return None
-        value, parts = weighed
-        return Reward(
-            value=value,
-            parts=tuple([Part(name=name, value=v, weight=w) for name, v, w in parts]),
-            spec_version=self.version,
-        )
-
-    def weigh(self, episode: Episode) -> tuple[float, list[WeighedPart]] | None:
-        """Return the value of `reward` and its parts, each as name, value and weight."""
         counted = self._within_horizons(episode)
         if not [one for one in counted.feedback if isinstance(one.feedback.signal, self._deciding)]:
             return None
-        parts = [(name, value_of(counted), weight) for name, value_of, weight in self._functions]
-        known = [(value, weight) for _, value, weight in parts if value is not None]
+        parts = tuple(
+            [
+                Part(name=name, value=value_of(counted), weight=weight)
+                for name, value_of, weight in self._functions
+            ]
+        )
+        known = [(part.value, part.weight) for part in parts if part.value is not None]
         if not known:
             return None
-        return sum([v * w for v, w in known]) / sum([w for _, w in known]), parts
+        value = sum([v * w for v, w in known]) / sum([w for _, w in known])
+        return Reward(value=value, parts=parts, spec_version=self.version)
 
-    # What follows is the same for every episode of a spec, and is looked up once: a poll scores
-    # thousands.
+    # The properties below are the same for every episode of a spec and computed once: a poll
+    # scores thousands.
 
     @cached_property
     def _deciding(self) -> tuple[type, ...]:
@@ -172,9 +178,21 @@ def part_value(name: str) -> PartValue:
         return partial(kept, horizon_seconds=float(at))
     if base == "outcome" and at:
         return partial(outcome, name=at)
-    raise ValueError(
-        f"$.parts.{name}: no such part; known: {', '.join(PARTS)}, kept@SECONDS, outcome@NAME"
-    )
+    installed = load_extension(ENTRY_POINTS, name, "$.parts")
+    if installed is not None:
+        return partial(_installed_value, name, installed)
+    known = [*PARTS, "kept@SECONDS", "outcome@NAME", *extension_names(ENTRY_POINTS)]
+    raise ValueError(f"$.parts.{name}: no such part; known: {', '.join(known)}")
+
+
+def _installed_value(name: str, part: Extension, episode: Episode) -> float | None:
+    """Return what an installed part says; raises ValueError where that is no share of 1."""
+    value: float | None = part.function(episode)
+    if value is not None and not 0.0 <= value <= 1.0:
+        raise ValueError(
+            f"$.parts.{name}: {part.distribution} returned {value!r}, which is not in [0, 1]"
+        )
+    return value
 
 
 def reward_spec(path: str) -> Spec:
@@ -183,7 +201,11 @@ def reward_spec(path: str) -> Spec:
 
 
 def load_spec(path: Path) -> Spec:
-    """Read a spec; raises ValueError with the file and the path of the key at fault."""
+    """Read a spec; raises ValueError with the file and the path of the key at fault.
+
+    Raises ValueError naming the distribution, too, where an installed part has a built-in name.
+    """
+    refuse_collisions(ENTRY_POINTS, PARTS)
     try:
         return msgspec.toml.decode(path.read_bytes(), type=Spec)
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:

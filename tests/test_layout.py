@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
     ("kernels", "streams/logs"),
-    ("streams/events", "streams/state"),
+    ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log",),
     ("streams/join",),
     ("streams/schemas", "streams/traces", "streams/open"),

@@ -27,7 +27,7 @@ from ...streams.log.ports import EventSink
 from ...streams.open import open_store
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
-from ...streams.traces.formats import read_chat, read_copilot, read_events
+from ...streams.traces.formats import EVENTS, read_events, trace_format
 
 GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
 POLICY = "replay"
@@ -84,14 +84,11 @@ def write_log(sink: EventSink, file: Path, format: str) -> int:
 
 def trace_records(file: Path, format: str) -> Iterator[tuple[str, str, bytes]]:
     """Yield topic, key and bytes of each record of a file."""
-    if format == "events":
+    if format == EVENTS:
         for raw in read_events(file):
             yield *_route(raw), raw
         return
-    readers = {"copilot": read_copilot, "chat": read_chat}
-    if format not in readers:
-        raise ValueError(f"--format {format}: no such format; known: copilot, chat, events")
-    for event in readers[format](file):
+    for event in trace_format(format)(file):
         feedback = isinstance(event, FeedbackEvent)
         yield FEEDBACK if feedback else GENERATIONS, event.data.session_id, encode_event(event)
 

@@ -7,12 +7,12 @@ the candidate meets people.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from importlib.metadata import EntryPoint, entry_points
 from typing import Protocol
 
 import structlog
 
 from ...learner.candidate import Candidate
+from ...streams.extensions import extension_names, load_extension
 from ..engine.port import Engine
 from ..engine.threads import Submit, run_in_thread
 from ..statistics.gate import GateSettings
@@ -46,30 +46,14 @@ def load_suites(names: Sequence[str]) -> dict[str, GateSuite]:
 
 
 def _load(name: str) -> GateSuite:
-    found = [*entry_points(group=GROUP, name=name)]
-    if not found:
-        installed = ", ".join(sorted({point.name for point in entry_points(group=GROUP)}))
+    found = load_extension(GROUP, name, "gate.suites")
+    if found is None:
         raise ValueError(
             f"gate.suites: no installed distribution offers {name!r} under {GROUP};"
-            f" installed are: {installed or 'none'}"
+            f" installed are: {', '.join(extension_names(GROUP)) or 'none'}"
         )
-    if len(found) > 1:
-        offering = ", ".join(sorted(map(_distribution, found)))
-        raise ValueError(f"gate.suites: {name!r} is offered by more than one: {offering}")
-    (point,) = found
-    where = f"gate.suites: {name!r} of distribution {_distribution(point)}"
-    try:
-        suite = point.load()
-    except Exception as problem:  # Another's code runs here, and may raise anything.
-        raise ValueError(f"{where} cannot be loaded: {problem!r}") from problem
-    if not callable(suite):
-        raise ValueError(f"{where} is {suite!r}, which cannot be called")
-    loaded: GateSuite = suite
-    return loaded
-
-
-def _distribution(point: EntryPoint) -> str:
-    return "unknown" if point.dist is None else f"{point.dist.name} {point.dist.version}"
+    suite: GateSuite = found.function
+    return suite
 
 
 class SuiteRun:

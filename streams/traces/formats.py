@@ -1,19 +1,58 @@
-"""Traces: recorded rows of other products, and our own events, for `rlwd replay`."""
+"""Trace formats: recorded rows of other products, and our own events, for `rlwd replay --format`."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
+from ..events.event import Event
+from ..extensions import extension_names, load_extension, refuse_collisions
 from .chat import read_chat
 from .copilot import read_copilot
-from .recorded import MalformedRow, raw_lines
+from .recorded import MalformedRow, OnError, raw_lines
 
-__all__ = ["MalformedRow", "read_chat", "read_copilot", "read_events"]
+__all__ = ["MalformedRow", "read_chat", "read_copilot", "read_events", "trace_format"]
+
+ENTRY_POINTS = "rlwd.trace_formats"
+"""Group of the entry points by which installed distributions add formats (experimental)."""
+EVENTS = "events"
+"""Our own events, as a topic holds them; `read_events` reads these undecoded."""
+
+
+class TraceFormat(Protocol):
+    """Reads one recorded file."""
+
+    def __call__(self, path: Path, *, on_error: OnError | None = None) -> Iterator[Event]:
+        """Yield the events of a file in the order of receipt.
+
+        A row that cannot be read is raised as MalformedRow, or given to `on_error` and left out.
+        """
+        ...
+
+
+BUILT_IN: dict[str, TraceFormat] = {"copilot": read_copilot, "chat": read_chat}
+
+
+def trace_format(name: str) -> TraceFormat:
+    """Return the reader of a format, built in or installed.
+
+    Raises ValueError, naming what is known, where there is no such format; and naming the
+    distribution where an installed one has a built-in name or cannot be loaded.
+    """
+    refuse_collisions(ENTRY_POINTS, (*BUILT_IN, EVENTS))
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    installed = load_extension(ENTRY_POINTS, name, "--format")
+    if installed is None:
+        known = ", ".join([*BUILT_IN, EVENTS, *extension_names(ENTRY_POINTS)])
+        raise ValueError(f"--format {name}: no such format; known: {known}")
+    reader: TraceFormat = installed.function
+    return reader
 
 
 def read_events(path: Path) -> Iterator[bytes]:
     """Yield the lines of a file of our own events, undecoded.
 
-    What is malformed passes too, so that it reaches the dead letter with its reason, as it would
+    A malformed line is yielded too, so that it becomes a dead letter with its reason, as it would
     from a topic. Blank lines are left out.
     """
     for _, raw in raw_lines(path):

@@ -5,9 +5,10 @@ from episodes_by_hand import did, episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.rewards.accepted import accepted, edited
+from rlwd.rewards.accepted import accepted
 from rlwd.rewards.edit_similarity import edit_similarity
 from rlwd.rewards.kept import kept
+from rlwd.rewards.last_signal import last_signal
 from rlwd.rewards.outcome import outcome
 from rlwd.rewards.rated import rated
 from rlwd.rewards.resolved import resolved
@@ -68,7 +69,9 @@ def test_an_edit_is_worth_what_it_left_standing(final: str, worth: float) -> Non
 def test_the_last_edit_counts() -> None:
     """Edited twice, what stood there in the end is compared."""
     twice = episode(did(Edited(final_text="abxx"), 1.0), did(Edited(final_text="abcx"), 2.0))
-    assert edited(twice) == "abcx"
+    last = last_signal(twice, Edited)
+    assert last is not None
+    assert last.final_text == "abcx"
     assert edit_similarity(twice) == 0.75
 
 

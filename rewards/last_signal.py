@@ -1,0 +1,29 @@
+"""Last signal: what a person did last, of some kinds, by when they acted."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar, cast
+
+from ..streams.events.episode import Episode, Timed
+
+Kind = TypeVar("Kind")
+
+
+def last_signal(episode: Episode, kinds: type[Kind] | tuple[type[Kind], ...]) -> Kind | None:
+    """Return the signal of these kinds that was done last, or None where there is none."""
+    found = [timed for timed in episode.feedback if isinstance(timed.feedback.signal, kinds)]
+    if not found:
+        return None
+    last: Any = max(found, key=_order).feedback.signal
+    return cast("Kind", last)
+
+
+def signals_in_order(episode: Episode, kind: type[Kind]) -> Iterator[Kind]:
+    """Yield the signals of a kind, earliest act first; of one moment, earliest receipt first."""
+    for timed in sorted(episode.feedback, key=_order):
+        signal: Any = timed.feedback.signal
+        if isinstance(signal, kind):
+            yield signal
+
+
+def _order(timed: Timed) -> tuple[float, float]:
+    return timed.acted_at, timed.received_at
