@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .join import contents, dead_letters, dedup, episodes_table, erasure, offsets
+from .join import contents, dead_letters, dedup, episodes_table, erasure, exposure, offsets
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
@@ -15,6 +15,7 @@ MIGRATIONS = (
     offsets.GAPS,
     contents.CONTENTS + ";" + episodes_table.INDEXES + ";" + dedup.NEW_KEYS,
     erasure.ERASED,
+    exposure.OUTCOMES,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -20,6 +20,7 @@ def observe_users(tx: Transaction, policy: str, salt: str, *, since: float = 0.0
             sums=UserSums.of(sums.get(variant, ())),
             exposed_users=tally.users,
             requests=tally.requests,
+            errors=tally.failed,
             empty=tally.empty,
         )
 

@@ -50,14 +50,15 @@ _GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _NEW = (
     "INSERT INTO episodes (policy, generation_id, received, day, segment, user_hash, salt, variant,"
-    ' version, empty, topic, partition, "offset", content, stage, fate, due, reward, parts,'
+    ' version, empty, failed, cut, user_named, topic, partition, "offset", content, stage, fate, due, reward, parts,'
     " spec_version, revision, scored_at) VALUES "
 )
 _MEET = (
     " ON CONFLICT (policy, generation_id) DO UPDATE SET received = excluded.received,"
     " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
     " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
-    " empty = excluded.empty, topic = excluded.topic, partition = excluded.partition,"
+    " empty = excluded.empty, failed = excluded.failed, cut = excluded.cut,"
+    " user_named = excluded.user_named, topic = excluded.topic, partition = excluded.partition,"
     ' "offset" = excluded."offset", content = excluded.content, stage = excluded.stage,'
     " fate = excluded.fate, due = excluded.due, reward = excluded.reward, parts = excluded.parts,"
     " spec_version = excluded.spec_version, revision = excluded.revision,"
@@ -228,7 +229,7 @@ def put_scores(
 
 
 def count_late(tx: Transaction, policy: str, ids: Iterable[str]) -> None:
-    """Count feedback that came after its episode was sealed or closed; it moves nothing."""
+    """Count feedback that came after its episode was sealed or closed."""
     tx.executemany(
         "UPDATE episodes SET late = late + 1 WHERE policy = ? AND generation_id = ?",
         [(policy, generation_id) for generation_id in ids],

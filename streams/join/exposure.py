@@ -1,8 +1,23 @@
 """Exposure: who was really served which variant of an experiment, and what came of it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..state.transaction import Transaction
+
+OUTCOMES = """
+ALTER TABLE episodes ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE episodes ADD COLUMN cut INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE episodes ADD COLUMN user_named INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE episodes ADD COLUMN revised INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE episodes ADD COLUMN late_reward REAL
+"""
+"""`reward` is what was trained on; where `revised` is 1, `late_reward` is what the answer is worth
+with the feedback that came after, NULL where its decision was taken back."""
+
+LATEST = "CASE WHEN revised = 1 THEN late_reward ELSE reward END"
+"""What an answer is worth with all feedback so far."""
+NAMED = "(user_named = 1 AND user_hash <> '')"
 
 UserRow = tuple[str, float, int]
 """User, sum of rewards, number of rewarded episodes."""
@@ -13,11 +28,15 @@ class VariantTally:
     """What one variant served."""
 
     users: int = 0
-    """Users really served, rewarded or not."""
+    """Named users really served, rewarded or not."""
     requests: int = 0
-    """Generations served."""
+    """Requests, of unnamed users too."""
+    failed: int = 0
+    """Of those, the ones that the engine failed."""
     empty: int = 0
-    """Of those, the ones without a token."""
+    """Of those, the answers that showed nothing."""
+    cut: int = 0
+    """Of those, the answers cut at their length limit."""
 
 
 def user_sums(
@@ -28,12 +47,13 @@ def user_sums(
     With `since`, epoch seconds, only answers received from then on count.
 
     Counted from the first request that a variant really served: an assignment alone is no
-    exposure. Late feedback counts as soon as it is scored.
+    exposure. Late feedback counts as soon as it is scored, also where training froze the reward.
+    A user whom the product did not name is a session and no user: such answers are left out.
     """
     rows = tx.execute(
-        "SELECT variant, user_hash, SUM(reward), COUNT(*) FROM episodes"
-        " WHERE policy = ? AND salt = ? AND received >= ? AND reward IS NOT NULL"
-        " AND user_hash <> '' GROUP BY variant, user_hash",
+        f"SELECT variant, user_hash, SUM({LATEST}), COUNT({LATEST}) FROM episodes"
+        f" WHERE policy = ? AND salt = ? AND received >= ? AND {LATEST} IS NOT NULL AND {NAMED}"
+        " GROUP BY variant, user_hash",
         (policy, salt, since),
     )
     found: dict[str, list[UserRow]] = {}
@@ -47,11 +67,22 @@ def exposures(
 ) -> dict[str, VariantTally]:
     """Return what each variant served under one salt, of answers received from `since` on."""
     rows = tx.execute(
-        "SELECT variant, COUNT(DISTINCT user_hash), COUNT(*), SUM(empty) FROM episodes"
-        " WHERE policy = ? AND salt = ? AND received >= ? AND user_hash <> '' GROUP BY variant",
+        f"SELECT variant, COUNT(DISTINCT CASE WHEN {NAMED} THEN user_hash END), COUNT(*),"
+        " SUM(failed), SUM(empty), SUM(cut) FROM episodes"
+        " WHERE policy = ? AND salt = ? AND received >= ? GROUP BY variant",
         (policy, salt, since),
     )
     return {
-        variant: VariantTally(users=users, requests=requests, empty=empty)
-        for variant, users, requests, empty in rows.fetchall()
+        variant: VariantTally(users=users, requests=requests, failed=failed, empty=empty, cut=cut)
+        for variant, users, requests, failed, empty, cut in rows.fetchall()
     }
+
+
+def put_late_rewards(
+    tx: Transaction, policy: str, rewards: Iterable[tuple[str, float | None]]
+) -> None:
+    """Write what answers are worth now whose reward is frozen: for comparisons, not for training."""
+    tx.executemany(
+        "UPDATE episodes SET revised = 1, late_reward = ? WHERE policy = ? AND generation_id = ?",
+        [(reward, policy, generation_id) for generation_id, reward in rewards],
+    )

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from ..events.answer_outcome import outcome_of
 from ..events.episode import Timed
 from ..events.event import Event, FeedbackEvent, GenerationEvent
 from ..events.stage import EpisodeStage
@@ -141,38 +142,49 @@ def write_generations(
             if arrival.fate == WAITING
         ],
     )
-    rows = []
-    for (event, record, received, due, fate, _), worth in arrivals:
-        assert isinstance(event, GenerationEvent)
-        data, partition = event.data, record.partition
-        if worth is None:
-            worth = UNSCORED._replace(
-                stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
-                fate=fate,
-                due=due,
-            )
-        rows.append(
-            (
-                policy,
-                data.generation_id,
-                received,
-                int(received // 86400),
-                data.segment,
-                data.user_hash,
-                data.salt,
-                # A fallback answer counts for no variant: other weights than the variant's gave it.
-                "fallback" if data.fallback else data.variant,
-                data.version,
-                int(data.completion_token_ids == ()),
-                partition.topic,
-                partition.index,
-                record.offset,
-                contents.get(data.generation_id),
-                worth.stage.value,
-                *worth[1:],
-            )
+    put_generations(
+        tx,
+        [
+            _generation_row(policy, arrival, worth, contents.get(arrival.event.data.generation_id))
+            for arrival, worth in arrivals
+        ],
+    )
+
+
+def _generation_row(
+    policy: str, arrival: Arrival, worth: NewRow | None, content: int | None
+) -> tuple[Any, ...]:
+    event, record, received, due, fate, _ = arrival
+    assert isinstance(event, GenerationEvent)
+    data, partition, outcome = event.data, record.partition, outcome_of(event.data)
+    if worth is None:
+        worth = UNSCORED._replace(
+            stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
+            fate=fate,
+            due=due,
         )
-    put_generations(tx, rows)
+    return (
+        policy,
+        data.generation_id,
+        received,
+        int(received // 86400),
+        data.segment,
+        data.user_hash,
+        data.salt,
+        # A fallback answer counts for no variant: other weights than the variant's gave it.
+        "fallback" if data.fallback else data.variant,
+        data.version,
+        int(outcome.empty),
+        int(outcome.failed),
+        int(outcome.cut),
+        int(data.user_named),
+        partition.topic,
+        partition.index,
+        record.offset,
+        content,
+        worth.stage.value,
+        *worth[1:],
+    )
 
 
 def _hold(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:

@@ -128,12 +128,15 @@ class Joiner:
                 late.append(name)
             elif row.content is not None:
                 movable.append(name)
+        held = [name for name in late if taken.known[name].content is not None]
         met = [name for name in taken.generations if name in taken.known]
-        feedback = episodes_table.feedback_of(tx, self.policy, met + movable)
+        feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held)
         self._scoring.write_new(tx, taken, feedback, now)
         self._scoring.write(
             tx, episodes_table.load_episodes(tx, self.policy, movable, feedback), now
         )
+        # What was trained on is frozen; what the answer is worth to a comparison is not.
+        self._scoring.revise(tx, episodes_table.load_episodes(tx, self.policy, held, feedback))
         episodes_table.count_late(tx, self.policy, late)
         return len(late)
 

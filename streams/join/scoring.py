@@ -6,7 +6,7 @@ from ..events.episode import Episode, Timed
 from ..events.event import GenerationEvent
 from ..events.stage import EpisodeStage
 from ..state.transaction import Transaction
-from . import episodes_table, fate
+from . import episodes_table, exposure, fate
 from .episodes_table import NewRow, Scored
 from .intake import Arrival, NewArrivals, write_generations
 
@@ -64,6 +64,13 @@ class Scoring:
         episodes_table.put_scores(tx, self.policy, scores, now)
         # What was decisive has been taken back: it waits again, and its horizon closes it.
         self._reopen(tx, undecided)
+
+    def revise(self, tx: Transaction, found: Sequence[Episode]) -> None:
+        """Write what answers are worth now whose reward is frozen; no batch and no fate moves."""
+        scored = [(episode.id, self.score(episode)) for episode in found]
+        exposure.put_late_rewards(
+            tx, self.policy, [(name, None if one is None else one.value) for name, one in scored]
+        )
 
     def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
         tx.executemany(

@@ -1,10 +1,13 @@
 """Exposure: who was really served which variant of one experiment, and what came of it."""
 
+from pathlib import Path
 from typing import Any
 
+from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
-from rlwd.streams.events.signals import Accepted, Rejected
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.streams.events.signals import Accepted, Rejected, Undone
 from rlwd.streams.join.exposure import VariantTally, exposures, user_sums
 
 SALT = "policy@v000001-00000000"
@@ -79,7 +82,8 @@ def test_who_got_other_weights_is_in_no_variant(ledger: Ledger) -> None:
 def test_nobody_is_no_user(ledger: Ledger) -> None:
     """Traffic without a user is served, but compared with nothing."""
     serve(ledger, "1", "", "candidate", True)
-    assert (sums(ledger), tallies(ledger)) == ({}, {})
+    assert sums(ledger) == {}
+    assert tallies(ledger) == {"candidate": VariantTally(users=0, requests=1)}
 
 
 def test_an_answer_that_may_not_be_trained_on_still_tells(ledger: Ledger) -> None:
@@ -87,3 +91,60 @@ def test_an_answer_that_may_not_be_trained_on_still_tells(ledger: Ledger) -> Non
     serve(ledger, "1", "ann", "candidate", True, sampling={"temperature": 0.0})
     assert sums(ledger) == {"candidate": [("ann", 1.0, 1)]}
     assert ledger.fates() == {"excluded:greedy": 1}
+
+
+def test_unnamed_users_are_no_users_and_their_failures_count(ledger: Ledger) -> None:
+    """A session stands for nobody in a comparison; that its request failed is a fact all the same."""
+    serve(ledger, "1", "session", "candidate", True, user_named=False)
+    serve(ledger, "2", "session", "candidate", None, user_named=False, finish_reason="error")
+    assert sums(ledger) == {}
+    assert tallies(ledger)["candidate"] == VariantTally(users=0, requests=2, failed=1)
+
+
+def test_what_an_answer_was_is_counted(ledger: Ledger) -> None:
+    """Failed, empty and cut are told apart; the caller's own fault and doing are none of them."""
+    none: dict[str, Any] = {"completion_token_ids": None, "logprobs": None, "text": ""}
+    for number, more in enumerate(
+        (
+            {"finish_reason": "error", **none},
+            {"finish_reason": "timeout", **none},
+            {"finish_reason": "stop", "status": 503, **none},
+            {"finish_reason": "stop", "text": ""},
+            {"finish_reason": "stop", "text": " \n"},
+            {"finish_reason": "tool_calls", "text": ""},
+            {"finish_reason": "length"},
+            {"finish_reason": "refused", "status": 400, **none},
+            {"finish_reason": "abort", "status": 499, **none},
+            {"finish_reason": "stop", "capture_problem": "no token ids", **none},
+            {"finish_reason": "stop"},
+        )
+    ):
+        serve(ledger, str(number), "ann", "candidate", None, **more)
+    assert tallies(ledger)["candidate"] == VariantTally(
+        users=1, requests=11, failed=3, empty=2, cut=1
+    )
+
+
+def test_feedback_after_sealing_reaches_the_comparison(tmp_path: Path) -> None:
+    """Training froze the reward at 1; the comparison learns that the answer was undone later."""
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    for number in range(8):
+        serve(ledger, str(number), f"user{number}", "candidate", True)
+    settings = BatchSettings(episodes=8, held_out=0.25)
+    with ledger.store.transaction() as tx:
+        batch = seal(
+            tx,
+            "policy",
+            settings,
+            parent_sequence=0,
+            max_policy_age=8,
+            age=lambda version: 0,
+            now=20.0,
+        )
+    assert batch is not None
+    assert batch.held_out, "what was held out is frozen as well"
+    for number in range(8):
+        undone = feedback(f"{number}.undo", str(number), Undone(), 30.0)
+        ledger.take(undone, partition=FEEDBACK)
+    assert {total for _, total, _ in sums(ledger)["candidate"]} == {0.0}
+    assert ledger.ask("SELECT SUM(reward), SUM(late) FROM episodes") == (8.0, 8)
