@@ -69,7 +69,7 @@ def read_request(
         raise ValueError("stream: must be true or false")
     asked = {k: v for k, v in body.items() if k not in _OWNED}
     if strip_seed:
-        # A seeded request whose prefill is split ends a CPU server (vllm.md 5).
+        # A seeded request whose prefill is split ends a CPU server (docs/vllm.md 5).
         asked.pop("seed", None)
     for name, default in _DEFAULTS.items():
         if asked.get(name) is None:

@@ -49,7 +49,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_body_bytes: int = 4 << 20
     """Largest request."""
     strip_seed: bool = True
-    """Drop `seed`: on a CPU it can end the vLLM server (vllm.md 5)."""
+    """Drop `seed`: on a CPU it can end the vLLM server (docs/vllm.md 5)."""
 
     def __post_init__(self) -> None:
         if not self.engines:
