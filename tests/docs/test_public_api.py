@@ -1,0 +1,101 @@
+"""The public API as declared is the one there is: commands, keys, routes, metrics, topics."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+from aiohttp import web
+from api_tables import PAGE, gateway_registry, metric_rows, with_tables
+from settings_page import PAGE as SETTINGS_PAGE
+from settings_page import every_key, settings_page
+
+from rlwd.daemon.config import Config, StreamSettings
+from rlwd.daemon.gateway.app import build_app
+from rlwd.daemon.gateway.settings import GatewaySettings
+from rlwd.daemon.status.server import StatusServer, Vitals
+from rlwd.streams.log.embedded_log import EmbeddedSink
+
+ROOT = Path(__file__).parents[2]
+HOW = "run `make docs`, and look at what changed: it is public"
+
+
+def test_commands_and_metrics_are_those_of_the_code() -> None:
+    """Every command with its options, and every metric of both servers, stands on the page."""
+    assert PAGE.read_text() == with_tables(PAGE.read_text()), HOW
+
+
+def test_every_key_is_documented() -> None:
+    """docs/settings.md is what the settings say of themselves, and none of them says nothing."""
+    assert SETTINGS_PAGE.read_text() == settings_page(), HOW
+    assert [key for key, note in every_key().items() if not note] == []
+
+
+def test_the_settings_page_finds_every_section() -> None:
+    """No key is left out: as many as the config itself has, however deep."""
+
+    def count(kind: type[msgspec.Struct]) -> int:
+        inner = [field.type for field in msgspec.structs.fields(kind)]
+        return sum(
+            count(one) if isinstance(one, type) and issubclass(one, msgspec.Struct) else 1
+            for one in inner
+        )
+
+    assert len([key for key in every_key() if ".NAME" not in key]) >= count(Config) - 1
+
+
+def declared(server: str) -> set[str]:
+    """Return the routes that the page declares for a server."""
+    return set(
+        re.findall(rf"^\| {server} \| `((?:GET|POST) \S+)` \|", PAGE.read_text(), re.MULTILINE)
+    )
+
+
+def routes(app: web.Application) -> set[str]:
+    """Return an application's routes; HEAD and OPTIONS go with the others."""
+    return {
+        f"{route.method} {route.resource.canonical}"
+        for route in app.router.routes()
+        if route.resource is not None and route.method not in ("HEAD", "OPTIONS", "*")
+    }
+
+
+def test_gateway_routes_are_declared(tmp_path: Path) -> None:
+    """The gateway answers the routes on the page and no other."""
+    settings = GatewaySettings(flags=str(tmp_path / "f"), spool=str(tmp_path / "s"))
+    app = build_app(settings, lambda: EmbeddedSink(tmp_path / "log.db"))
+    assert routes(app) == declared("gateway")
+
+
+def test_daemon_routes_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon answers the routes on the page and no other."""
+    from prometheus_client import CollectorRegistry
+
+    seen: list[web.Application] = []
+    made = web.AppRunner
+
+    def runner(app: web.Application, *args: object, **more: object) -> web.AppRunner:
+        seen.append(app)
+        return made(app, *args, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(web, "AppRunner", runner)
+    server = StatusServer(Vitals(), CollectorRegistry(), dict, host="127.0.0.1", port=0)
+    server.start()
+    server.stop()
+    assert routes(seen[0]) == declared("daemon")
+
+
+def test_topics_and_schemas_are_declared() -> None:
+    """The page names every topic and every schema file."""
+    page, stream = PAGE.read_text(), StreamSettings()
+    for topic in (stream.generations, stream.feedback, stream.dead_letters):
+        assert f"`{topic}`" in page
+    for path in (ROOT / "streams" / "schemas").glob("*.json"):
+        assert path.name in page
+
+
+def test_the_tables_are_not_empty() -> None:
+    """What this file compares is there: a gateway shows its series from the start."""
+    names = {one.name for one in gateway_registry().collect()}
+    assert {"rlwd_gateway_spool_unsent", "rlwd_gateway_requests"} <= names
+    assert len(metric_rows()) > 20
