@@ -1,4 +1,4 @@
-"""Command line: `rlwd run | gateway | engine | replay | status | demo | doctor`.
+"""Command line: `rlwd run | gateway | engine | replay | status | plan | demo | doctor`.
 
 Heavy imports stay inside the commands: `rlwd --help` answers at once, and the daemon and gateway
 never import torch.
@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .commands.plan import plan_command
 
 app = typer.Typer(
     help="Keeps a served language model learning from the work people do with it.",
@@ -213,6 +215,9 @@ def demo(
         promoted=promoted,
     )
     raise typer.Exit(run_demo(options))
+
+
+app.command("plan")(plan_command)
 
 
 @app.command()

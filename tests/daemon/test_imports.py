@@ -20,6 +20,7 @@ COMMANDS: dict[str, set[str]] = {
     "accept_gap": {"msgspec", "orjson", "numpy"},
     "erase": {"msgspec", "orjson", "numpy"},
     "rollback": {"msgspec", "orjson", "numpy"},
+    "plan": {"msgspec"},
 }
 """What of `WATCHED` each command may load."""
 
@@ -35,6 +36,12 @@ assert CliRunner().invoke(app, ["--help"]).exit_code == 0
     "accept_gap": "import rlwd.daemon.commands.accept_gap",
     "erase": "import rlwd.daemon.commands.erase",
     "rollback": "import rlwd.daemon.commands.rollback",
+    "plan": """
+from typer.testing import CliRunner
+from rlwd.daemon.cli import app
+arguments = ["plan", "--lift=2%", "--base=0.8", "--users-per-day=9000"]
+assert CliRunner().invoke(app, arguments).exit_code == 0
+""",
 }
 
 
