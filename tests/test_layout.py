@@ -235,7 +235,7 @@ def test_no_name_takes_anothers_place() -> None:
 def test_tests_mirror_the_folders() -> None:
     """Who looks for a file's tests finds them under its group's name."""
     known = {str(group.relative_to(ROOT)) for group in groups()} | set(FOLDERS)
-    apart = {"", "loop", "bench", "chaos", "support", "examples", "docs", "upgrades"}
+    apart = {"", "loop", "bench", "chaos", "support", "examples", "docs", "upgrades", "simulation"}
     folders = {
         str(p.parent.relative_to(ROOT / "tests")) for p in (ROOT / "tests").rglob("test_*.py")
     }
