@@ -9,6 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+import structlog
+
+log = structlog.get_logger()
+
+_unreachable: set[str] = set()
+"""Sockets of supervisors that a warning was logged of."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
@@ -76,6 +83,7 @@ class Lifecycle:
 def notify(state: str) -> bool:
     """Send one line to systemd, such as READY=1; False where no supervisor listens.
 
+    A supervisor that cannot be reached is a warning, once: what is told to it is no reason to end.
     Source: sd_notify(3); a leading @ in NOTIFY_SOCKET is an abstract name.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
@@ -83,7 +91,16 @@ def notify(state: str) -> bool:
         return False
     if address.startswith("@"):
         address = "\0" + address[1:]
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-        channel.connect(address)
-        channel.sendall(state.encode())
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            # Its queue may be full: the loop does not wait for it.
+            channel.setblocking(False)
+            channel.connect(address)
+            channel.sendall(state.encode())
+    except OSError as problem:
+        if address not in _unreachable:
+            log.warning("supervisor_unreachable", socket=address, problem=str(problem))
+        _unreachable.add(address)
+        return False
+    _unreachable.discard(address)
     return True

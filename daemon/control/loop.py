@@ -18,6 +18,9 @@ from .timers import Intent, Timers
 
 log = structlog.get_logger()
 
+START_SECONDS = 60
+"""How much longer the supervisor waits after each turn of a loop that cannot take in yet."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consumer:
@@ -71,7 +74,8 @@ class DaemonLoop(abc.ABC):
         self.lifecycle = Lifecycle()
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
-        self._ready = False
+        self._taking_in = False
+        self._waits, self._named = "", set[str]()
 
     def run(self) -> None:
         """Turn until asked to stop, then leave nothing half done."""
@@ -166,8 +170,27 @@ class DaemonLoop(abc.ABC):
         self.vitals.live = {**self.names(), **self.facts(), "delivered": self.ingest.delivered}
         for dependency, problem in self.problems().items():
             self.vitals.report(dependency, problem)
-        if not self._ready and not self.vitals.problems:
-            self._ready = True
-            log.info(f"{self.role}_ready")
+        self._tell_supervisor()
+
+    def _tell_supervisor(self) -> None:
+        """Say that events are taken in, once; engines and learner are health and not readiness.
+
+        A start that waits for log or database is prolonged as long as the loop turns: ended by the
+        supervisor it would only begin again.
+        """
+        away = DaemonLoop.problems(self)
+        if not self._taking_in and not any(away.values()):
+            self._taking_in = True
+            log.info(f"{self.role}_takes_in")
             notify("READY=1")
+        if not self._taking_in:
+            notify(f"EXTEND_TIMEOUT_USEC={START_SECONDS * 1_000_000}")
+        waits = "; ".join(f"{name}: {problem}" for name, problem in self.vitals.problems.items())
+        if waits != self._waits:
+            self._waits = waits
+            notify(f"STATUS={' '.join(waits.split()) or 'all is well'}")
+        if self.vitals.problems.keys() != self._named:
+            # Not each wording: some say for how long.
+            self._named = set(self.vitals.problems)
+            log.info(f"{self.role}_health", problems=dict(self.vitals.problems))
         notify("WATCHDOG=1")
