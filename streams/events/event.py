@@ -190,7 +190,7 @@ class GenerationEvent(
     time: datetime
     """When it happened."""
     receivedtime: datetime
-    """When it was received by whoever wrote it to the log."""
+    """When the writer of the record received it."""
     data: Generation
     """The generation."""
 

@@ -123,7 +123,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_fiel
     name: Identifier
     """What was measured; each name counts on its own."""
     value: Fraction
-    """How good that is: 0 worst, 1 best. Whoever sends it knows the scale."""
+    """How good that is: 0 worst, 1 best. The sender maps the measurement to this scale."""
     amount: float | None = None
     """The measurement itself, for people."""
     unit: str = ""

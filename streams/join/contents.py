@@ -1,7 +1,7 @@
-"""Contents: what was said in a generation, apart from the row that says what became of it.
+"""Contents: a generation's record, apart from the row that says what became of it.
 
-A row of `episodes` is written again whenever something happens to it; its record, many times as
-long, is written once, in the order in which records come, and forgotten by retention.
+A row of `episodes` is written again whenever its episode changes; the record, many times as long,
+is written once, in the order of arrival, and forgotten by retention.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,13 +24,13 @@ UPDATE episodes SET content = (SELECT c.id FROM contents c
 DROP INDEX contents_moved;
 ALTER TABLE episodes DROP COLUMN payload
 """
-"""`episodes.content` is the id here of what is held of it, NULL where nothing is."""
+"""`episodes.content` is the id of its record here, NULL where none is held."""
 
 
 def put_contents(
     tx: Transaction, policy: str, payloads: Iterable[tuple[str, bytes]]
 ) -> dict[str, int]:
-    """Keep what was said in these generations; return each one's id here."""
+    """Keep the records of these generations; return each one's id here."""
     rows = [(policy, name, payload) for name, payload in payloads]
     return dict(
         insert_rows(
@@ -59,7 +59,7 @@ def load_contents(
 
 
 def forget_contents(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
-    """Forget what was said in these generations; their rows stay."""
+    """Forget the records of these generations; their rows stay."""
     for marks, chunk in by_ids(ids):
         where = f" WHERE policy = ? AND generation_id IN ({marks})"
         tx.execute(

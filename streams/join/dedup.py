@@ -1,9 +1,9 @@
-"""Keys: which events are known, for as long as a topic can be read again (CONTRACTS 1, 13).
+"""De-duplication: the keys of all known events, for as long as a topic can be read again.
 
-A key is a digest and lies anywhere among millions, so a poll's keys lie on as many pages. Where
-one transaction writes at a time, new keys are therefore first written one after the other, and known
-by heart; some hundred thousand together are then moved among the others, many to a page. On a
-server, where others write meanwhile, an index alone says at once who was first.
+A key is a digest and lies anywhere among millions, so a poll's keys lie on as many pages of the
+index. Where one transaction writes at a time, new keys are therefore appended to a table of their
+own and held in memory; some hundred thousand together are then moved into the index, many to a
+page. On a server, where other processes write meanwhile, the index alone decides (CONTRACTS 1, 13).
 """
 
 import hashlib
@@ -21,61 +21,61 @@ ALTER TABLE known_keys RENAME TO event_keys;
 CREATE TABLE new_keys (
     id BIGSERIAL PRIMARY KEY /* AUTOINCREMENT */, policy TEXT NOT NULL, digest BLOB NOT NULL)
 """
-"""Known is what is in either table. No number of `new_keys` is ever given twice."""
+"""A key is known if it is in either table. No id of `new_keys` is ever given twice."""
 
 MOVED_AT_ONCE = 250_000
-"""New keys that are moved together: 25 MB known by heart, and a second among ten million others."""
+"""New keys that are moved together: 25 MB in memory, and a second to move them among ten million."""
 
 
 def key_of(source: str, name: str) -> bytes:
-    """Return what de-duplication knows an event by (CONTRACTS 1)."""
+    """Return the key of an event: the digest of its source and id (CONTRACTS 1)."""
     return hashlib.blake2b(f"{source}\0{name}".encode(), digest_size=16).digest()
 
 
 class EventKeys:
     """The keys of one policy's events.
 
-    What is known by heart is only what was committed: `committed` says that the transaction of the
-    last `add` was. Where nobody says so, it is read from the table again.
+    Only committed keys are held in memory: call `committed` after the transaction of an `add`. If it
+    is not called, the keys are read from the table again.
     """
 
     def __init__(self, policy: str) -> None:
         self.policy = policy
-        self._recent: set[bytes] = set()
-        self._read = 0
+        self._in_memory: set[bytes] = set()
+        self._last_id = 0
         self._pending: tuple[bool, set[bytes], int] | None = None
 
     def load(self, tx: Transaction) -> None:
-        """Learn by heart what there is, in a transaction that has added nothing."""
+        """Read the new keys into memory, in a transaction that has added none."""
         if not is_shared(tx):
-            others, self._read = self._by_others(tx)
-            self._recent |= others
+            others, self._last_id = self._added_by_others(tx)
+            self._in_memory |= others
 
     def add(self, tx: Transaction, keys: Sequence[bytes]) -> set[bytes]:
-        """Remember these keys, each named once; return those that were not known."""
-        # Sorted, since neighbours share a page.
+        """Add these keys, each given once; return those that were not known."""
+        # Sorted, because neighbours share a page.
         ordered = sorted(keys)
         if is_shared(tx):
             return self._insert(tx, ordered)
-        others, read = self._by_others(tx)
-        new = [key for key in ordered if key not in self._recent and key not in others]
-        moved = self._moved(tx, new)
-        new = [key for key in new if key not in moved]
+        others, read = self._added_by_others(tx)
+        new = [key for key in ordered if key not in self._in_memory and key not in others]
+        indexed = self._indexed(tx, new)
+        new = [key for key in new if key not in indexed]
         insert_rows(
             tx,
             "INSERT INTO new_keys (policy, digest) VALUES ",
             [(self.policy, key) for key in new],
         )
-        read = self._last(tx) if new else read
-        full = len(self._recent) + len(others) + len(new) >= MOVED_AT_ONCE
+        read = self._newest_id(tx) if new else read
+        full = len(self._in_memory) + len(others) + len(new) >= MOVED_AT_ONCE
         if full:
-            self._move(tx)
+            self._move_to_index(tx)
         self._pending = (full, others.union(new), read)
         return set(new)
 
     def known(self, tx: Transaction, key: bytes) -> bool:
         """Return whether a key was added before; this adds nothing."""
-        return key in self._recent or any(
+        return key in self._in_memory or any(
             tx.execute(
                 f"SELECT 1 FROM {table} WHERE policy = ? AND digest = ?", (self.policy, key)
             ).fetchone()
@@ -83,12 +83,12 @@ class EventKeys:
         )
 
     def committed(self) -> None:
-        """Know by heart what the last `add` brought."""
+        """Hold the keys of the last `add` in memory; its transaction has committed."""
         if self._pending is not None:
-            moved, new, self._read = self._pending
-            self._recent |= new
+            moved, new, self._last_id = self._pending
+            self._in_memory |= new
             if moved:
-                self._recent.clear()
+                self._in_memory.clear()
             self._pending = None
 
     def _insert(self, tx: Transaction, keys: Sequence[bytes]) -> set[bytes]:
@@ -100,15 +100,15 @@ class EventKeys:
         )
         return {bytes(key) for (key,) in rows}
 
-    def _by_others(self, tx: Transaction) -> tuple[set[bytes], int]:
-        """Return new keys that this has not read yet, of another process or of one before it."""
+    def _added_by_others(self, tx: Transaction) -> tuple[set[bytes], int]:
+        """Return the new keys that another process added since this one last read."""
         rows = tx.execute(
             "SELECT id, digest FROM new_keys WHERE id > ? AND policy = ? ORDER BY id",
-            (self._read, self.policy),
+            (self._last_id, self.policy),
         ).fetchall()
-        return {digest for _, digest in rows}, rows[-1][0] if rows else self._read
+        return {digest for _, digest in rows}, rows[-1][0] if rows else self._last_id
 
-    def _moved(self, tx: Transaction, keys: Sequence[bytes]) -> set[bytes]:
+    def _indexed(self, tx: Transaction, keys: Sequence[bytes]) -> set[bytes]:
         found: set[bytes] = set()
         for marks, chunk in by_ids(keys):
             rows = tx.execute(
@@ -118,10 +118,10 @@ class EventKeys:
             found.update([digest for (digest,) in rows.fetchall()])
         return found
 
-    def _last(self, tx: Transaction) -> int:
+    def _newest_id(self, tx: Transaction) -> int:
         return int(tx.execute("SELECT MAX(id) FROM new_keys").fetchone()[0])
 
-    def _move(self, tx: Transaction) -> None:
+    def _move_to_index(self, tx: Transaction) -> None:
         tx.execute(
             "INSERT INTO event_keys (policy, digest) SELECT policy, digest FROM new_keys"
             " WHERE policy = ? ORDER BY digest ON CONFLICT DO NOTHING",

@@ -1,8 +1,8 @@
-"""Erasure: what a person said and did is forgotten; that somebody did something is still counted.
+"""Erasure: the content of a person's answers and feedback is forgotten; the counts stay.
 
-The keyed hash of an erased user stays in a list of its own, so that records which are read later, or
-again, bring nothing back. Everywhere else a name drawn by chance takes its place, and counts of
-users stay what they were.
+The keyed hash of an erased user stays in a list of its own, so that records that are read later, or
+again, bring nothing back. Everywhere else a random name takes its place, and counts of users do not
+change.
 """
 
 import secrets
@@ -13,7 +13,7 @@ from pathlib import Path
 from ..events.stage import EpisodeStage
 from ..log.claim_check import file_of
 from ..state.bulk import by_ids
-from ..state.transaction import Transaction, hold_out, row_lock
+from ..state.transaction import Transaction, hold_key, row_lock
 from . import fate
 from .contents import forget_contents, load_contents
 from .retention import forget_feedback
@@ -49,8 +49,8 @@ def erase(
     What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
     the ledger still closes. `data` is the folder of what was too large for the log.
     """
-    # No poll may be under way: it would not know, and what it brings could not be seen here.
-    hold_out(tx, ERASING, alone=True)
+    # No poll may be under way: it would not know of the erasure, nor this of its records.
+    hold_key(tx, ERASING, alone=True)
     alias = _alias(tx, policy, user_hash, now)
     rows = tx.execute(
         "SELECT generation_id, stage, batch_id, trained_version FROM episodes"
@@ -84,7 +84,7 @@ def erase(
 
 
 def erased_users(tx: Transaction, policy: str) -> dict[str, str]:
-    """Return the hash of every erased user, and the name that took its place."""
+    """Return the random name of every erased user, by hash."""
     rows = tx.execute("SELECT user_hash, alias FROM erased WHERE policy = ?", (policy,)).fetchall()
     return dict(rows)
 
@@ -92,7 +92,7 @@ def erased_users(tx: Transaction, policy: str) -> dict[str, str]:
 def forget_feedback_on(
     tx: Transaction, policy: str, ids: Sequence[str], erased: Mapping[str, str]
 ) -> None:
-    """Keep no word of feedback that came about answers to people who were erased."""
+    """Forget the content of new feedback on answers to erased people."""
     names = set(erased.values())
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
@@ -107,7 +107,7 @@ def forget_feedback_on(
 
 def known_to_poll(tx: Transaction, policy: str) -> dict[str, str]:
     """Return `erased_users`, and let nobody be erased until the poll's transaction ends."""
-    hold_out(tx, ERASING, alone=False)
+    hold_key(tx, ERASING, alone=False)
     return erased_users(tx, policy)
 
 

@@ -1,4 +1,4 @@
-"""Exposure: who was really served which variant of an experiment, and what came of it."""
+"""Exposure: which users were really served a variant of an experiment, with their rewards."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -22,7 +22,7 @@ OpenSource = Callable[[Resume], EventSource]
 
 
 class Ingest:
-    """Owns the source's position: what the store holds, and nothing else."""
+    """Reads the log from where the store says, and takes it in poll by poll."""
 
     def __init__(self, store: Store, joiner: Joiner, open_source: OpenSource) -> None:
         self.store, self.joiner = store, joiner
@@ -87,7 +87,7 @@ class Ingest:
         return result
 
     def _catch_up(self) -> None:
-        """Make all partitions known once, and go back to what was polled and not taken in."""
+        """Record all partitions once, and go back to records that were polled and not taken in."""
         if not self._known:
             with self.store.transaction() as tx:
                 offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
@@ -116,12 +116,12 @@ class Ingest:
         time.sleep(seconds)
 
     def close_horizons(self, now: float) -> int:
-        """Close what every partition has been read past."""
+        """Close the horizons that every partition has been read past."""
         with self.store.transaction() as tx:
             return self.joiner.close_horizons(tx, now)
 
     def expire(self, now: float, retention_days: float) -> int:
-        """Forget the content of what was received longer ago than that, files and all."""
+        """Forget the content of records received more than `retention_days` ago, and their files."""
         before = now - retention_days * 86400.0
         if self.joiner.reader.data is not None:
             claim_check.expire(self.joiner.reader.data, before)
@@ -131,9 +131,9 @@ class Ingest:
 
 @contextmanager
 def _without_collector() -> Iterator[None]:
-    """Let Python look for circles between polls and not within one.
+    """Let Python's garbage collector run between polls and not within one.
 
-    A poll makes some hundred thousand objects, none of them in a circle, and keeps next to none.
+    A poll makes some hundred thousand objects, none of them in a cycle, and keeps next to none.
     """
     was = gc.isenabled()
     gc.disable()

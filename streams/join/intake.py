@@ -1,9 +1,9 @@
 """Intake: one poll's events written into the tables, many rows to a statement.
 
-What is new is decided before anything but event keys and feedback is written: on SQLite nobody else
-writes meanwhile, on a server the rows are held. So a generation that comes with its feedback, or
-after it, is written once, with what it is worth. Where one poll brings a name twice, the first
-counts.
+Which events are new is decided before anything but event keys and feedback is written: on SQLite no
+other process writes meanwhile, on a server the rows are locked. So a generation that comes with its
+feedback, or after it, is written once, with its reward. Of two records of one poll with the same
+name the first counts.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -54,7 +54,7 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewArrivals:
-    """What of one poll was new."""
+    """The events of one poll that were new."""
 
     generations: Mapping[str, Arrival]
     """New generations by id; nothing of them is written yet."""
@@ -72,7 +72,7 @@ class NewArrivals:
         ]
 
     def alone(self, name: str) -> tuple[Timed, ...] | None:
-        """Return all feedback on a new generation of which nothing was known; None where none came."""
+        """Return the feedback on a generation that had no row; None where none came."""
         arrived = self.feedback.get(name)
         if arrived is None:
             return None
@@ -97,7 +97,7 @@ def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: EventK
     unknown = keys.add(tx, list(first))
     fresh = [arrival for key, arrival in first.items() if key in unknown]
     if is_shared(tx):
-        _hold(tx, policy, fresh)
+        _lock(tx, policy, fresh)
     names = list(dict.fromkeys([arrival.event.data.generation_id for arrival in fresh]))
     known = standings(tx, policy, names)
     generations: dict[str, Arrival] = {}
@@ -127,10 +127,10 @@ def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: EventK
 def write_generations(
     tx: Transaction, policy: str, new: Iterable[tuple[Arrival, NewRow | None]]
 ) -> None:
-    """Write new generations with what they are worth already, if anything is known of it.
+    """Write new generations, with their rewards where these are known already.
 
-    With a fate other than waiting the row is closed at once and holds no content: what may not be
-    trained on is counted, not kept.
+    A generation with a fate other than waiting is closed at once and holds no content: what may not
+    be trained on is counted, not kept.
     """
     arrivals = list(new)
     contents = put_contents(
@@ -187,11 +187,11 @@ def _generation_row(
     )
 
 
-def _hold(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
-    """Keep all other transactions from these episodes until this one ends; make rows where none is.
+def _lock(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
+    """Lock these episodes until the transaction ends; make rows where there are none.
 
-    What is read of an episode afterwards is then all that was committed about it. In one order of
-    ids, so that two transactions that meet never wait for each other in a circle.
+    What is read of an episode afterwards is then all that was committed about it. Ids are locked in
+    order, so that two transactions never wait for each other in a circle.
     """
     due_of = {arrival.event.data.generation_id: arrival.due for arrival in arrivals}
     insert_rows(
@@ -217,7 +217,7 @@ def _put_feedback(
         "INSERT INTO feedback (policy, generation_id, feedback_id, kind, acted, received, payload,"
         ' topic, partition, "offset") VALUES '
     )
-    # Where there is no row of the generation there is no feedback on it either.
+    # A generation without a row has no feedback yet, so nothing here can be known already.
     first = [names for names in came if names[0] not in known]
     insert_rows(tx, head, [_feedback_row(policy, came[names]) for names in first])
     more = [_feedback_row(policy, came[names]) for names in came if names[0] in known]

@@ -18,7 +18,7 @@ CREATE TABLE offsets (
     PRIMARY KEY (policy, topic, partition))
 """
 OWNERS = "ALTER TABLE offsets ADD COLUMN owner TEXT NOT NULL DEFAULT ''"
-"""`owner` is the reader that was assigned the partition last; nobody else moves its row."""
+"""`owner` is the reader that was assigned the partition last; no other one moves its row."""
 
 GAPS = "ALTER TABLE offsets ADD COLUMN gap INTEGER NOT NULL DEFAULT 0"
 """`gap` counts the offsets that were gone from the log and that an operator accepted as lost."""
@@ -72,9 +72,9 @@ class PollCounts:
 
 
 def accept_gap(tx: Transaction, policy: str, partition: Partition, to: int) -> int:
-    """Go on at an offset that the log still holds; return how many are given up, and count them.
+    """Go on at an offset that the log still holds; count the offsets given up, and return how many.
 
-    For an operator: nothing in the daemon ever skips a record by itself (CONTRACTS 15). Raises
+    For an operator: the daemon never skips a record by itself (CONTRACTS 15). Raises
     ValueError for a partition that was never read, and where nothing would be given up.
     """
     row = tx.execute(
@@ -112,7 +112,7 @@ def load_offsets(tx: Transaction, policy: str) -> dict[Partition, int]:
 
 
 def know_partitions(tx: Transaction, policy: str, partitions: Iterable[Partition]) -> None:
-    """Remember that these exist: what nobody reads yet holds the watermark back."""
+    """Record that these exist: a partition that is not read yet holds the watermark back."""
     for partition in sorted(partitions):
         tx.execute(
             "INSERT INTO offsets (policy, topic, partition, next) VALUES (?, ?, ?, ?)"
@@ -124,10 +124,10 @@ def know_partitions(tx: Transaction, policy: str, partitions: Iterable[Partition
 def claim_partitions(
     tx: Transaction, policy: str, partitions: Iterable[Partition], owner: str
 ) -> dict[Partition, int]:
-    """Make `owner` the only one who moves these; return the next offsets of those ever read.
+    """Make `owner` the only reader that moves these; return the next offsets of those ever read.
 
-    From here on a reader that had them before is refused, whatever it still believes: it can
-    neither move an offset nor say how far it has read (CONTRACTS 16).
+    A reader that had them before is refused from here on: it can neither move an offset nor record
+    how far it has read (CONTRACTS 16).
     """
     claimed = sorted(partitions)
     for partition in claimed:
@@ -187,7 +187,7 @@ def mark_read_past(
 ) -> None:
     """Remember that drained partitions hold nothing received before `now`, when their end was asked.
 
-    Only of the partitions that are `owner`'s: who lost one does not know where it ends.
+    Only partitions of `owner` are marked: a reader that lost one does not know where it ends.
     """
     for partition in sorted(progress):
         at = progress[partition]

@@ -1,4 +1,4 @@
-"""Retention: what was said is forgotten after a while; that it was said is not (CONTRACTS 13)."""
+"""Retention: content is forgotten after a while; keys, fates and counts stay (CONTRACTS 13)."""
 
 import msgspec
 
@@ -8,7 +8,7 @@ from . import dead_letters, fate
 from .contents import forget_contents
 
 KIND_BYTES = 64
-"""More than any feedback of which its kind alone is left, less than any that is whole."""
+"""Above the length of feedback of which only the kind is left, below that of any whole one."""
 AT_ONCE = 5_000
 """Most episodes in one transaction, so that a backlog never holds the database."""
 
@@ -16,8 +16,8 @@ AT_ONCE = 5_000
 def expire(tx: Transaction, policy: str, before: float) -> int:
     """Forget the content of episodes received before then; return how many.
 
-    Keys, fates, rewards and counts stay, so a topic that is read again from zero still moves
-    nothing. What was still waiting is too old for anybody to learn from: it ends as
+    Keys, fates, rewards and counts stay, so a topic that is read again from zero still changes
+    nothing. An episode that was still waiting is too old to learn from: it ends as
     `excluded:expired`. A sealed batch is not touched.
     """
     ids = [
@@ -34,7 +34,7 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
         [(fate.EXPIRED, policy, generation_id) for generation_id in ids],
     )
     forget_contents(tx, policy, ids)
-    # And what was said about answers that are not held: without consent, late, of nobody's.
+    # Feedback outlives no answer that was never kept: without consent, late, or never served.
     said = tx.execute(
         "SELECT DISTINCT f.generation_id FROM feedback f JOIN episodes e"
         " ON e.policy = f.policy AND e.generation_id = f.generation_id"

@@ -1,4 +1,4 @@
-"""Scoring: what episodes are worth, asked of the reward spec and written into their rows."""
+"""Scoring: rewards, asked of the reward spec and written into the episodes' rows."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -11,13 +11,13 @@ from .episodes_table import NewRow, Scored
 from .intake import Arrival, NewArrivals, write_generations
 
 Score = Callable[[Episode], Scored | None]
-"""What an episode is worth, or None while nothing decisive is known."""
+"""Returns an episode's reward, or None while nothing decisive is known."""
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""
 
 
 class Scoring:
-    """Looks at one policy's episodes and writes what they are worth."""
+    """Scores one policy's episodes and writes their rewards."""
 
     def __init__(self, policy: str, score: Score, horizon: Horizon) -> None:
         self.policy, self.score, self.horizon = policy, score, horizon
@@ -29,7 +29,7 @@ class Scoring:
         feedback: Mapping[str, tuple[Timed, ...]],
         now: float,
     ) -> None:
-        """Write new generations, with what those are worth on which feedback came."""
+        """Write new generations, with the rewards of those that have feedback."""
         rows: list[tuple[Arrival, NewRow | None]] = []
         for name, arrival in taken.generations.items():
             said = feedback.get(name) if name in taken.known else taken.alone(name)
@@ -52,7 +52,7 @@ class Scoring:
     def write(
         self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
     ) -> None:
-        """Write what these are worth now; with `due` they need not wait for it any longer."""
+        """Write the rewards of these episodes; with `due` they are ready now."""
         scores: list[tuple[Episode, Scored, EpisodeStage, str]] = []
         undecided: list[Episode] = []
         for episode in found:
@@ -62,7 +62,7 @@ class Scoring:
                 continue
             scores.append((episode, scored, *_outcome(episode, scored, due=due)))
         episodes_table.put_scores(tx, self.policy, scores, now)
-        # What was decisive has been taken back: it waits again, and its horizon closes it.
+        # The decisive signal was taken back: the episode waits again, until its horizon closes.
         self._reopen(tx, undecided)
 
     def revise(self, tx: Transaction, found: Sequence[Episode]) -> None:
@@ -90,7 +90,7 @@ class Scoring:
 
 
 def _outcome(episode: Episode, scored: Scored, *, due: bool = False) -> tuple[EpisodeStage, str]:
-    """Return stage and fate of an episode that is worth something."""
+    """Return stage and fate of an episode that has a reward."""
     excluded = fate.exclusion_from_training(episode.generation)
     if excluded is not None:
         return EpisodeStage.CLOSED, excluded

@@ -1,7 +1,7 @@
-"""Dataref: an event over the broker's limit goes to a file, and a reference to it onto the log.
+"""Claim check: an event over the broker's limit goes to a file, and a reference to it onto the log.
 
-CloudEvents calls it the claim check: the record keeps the envelope, `dataref` names the file and
-`datadigest` its SHA-256. The folder is shared by whoever writes and whoever reads (CONTRACTS 1).
+The name is CloudEvents': the record keeps the envelope, `dataref` names the file and `datadigest`
+its SHA-256. Writers and readers share the folder (CONTRACTS 1).
 """
 
 import contextlib
@@ -49,11 +49,11 @@ class DataMissing(MalformedEvent):
 
 
 def file_of(folder: Path, payload: bytes) -> Path:
-    """Return where an event is, or would be: a file is named by the digest of what it holds."""
+    """Return the path of an event's file: it is named by the digest of its bytes."""
     return folder / f"{hashlib.sha256(payload).hexdigest()}.json"
 
 
-def park(folder: Path, payload: bytes) -> bytes:
+def store_payload(folder: Path, payload: bytes) -> bytes:
     """Write an event to the folder, durably; return the record that stands for it.
 
     Writing the same event again changes nothing. Raises MalformedEvent where it is no event, OSError
@@ -105,11 +105,11 @@ def resolve(raw: bytes, folder: Path | None) -> bytes:
 
 def expire(folder: Path, before: float) -> int:
     """Delete files written before then, epoch seconds; return how many."""
-    gone = 0
+    deleted = 0
     for path in folder.glob("*"):
-        # Another daemon may have been quicker.
+        # Another daemon may have deleted it first.
         with contextlib.suppress(FileNotFoundError):
             if path.stat().st_mtime < before:
                 path.unlink()
-                gone += 1
-    return gone
+                deleted += 1
+    return deleted

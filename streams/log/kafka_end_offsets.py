@@ -1,4 +1,4 @@
-"""Ends: where the logs of partitions end, and how lately that was heard."""
+"""Ends: where the logs of partitions end, and when the broker was last asked."""
 
 import contextlib
 import time
@@ -17,8 +17,8 @@ class Ends:
     """Ends of a consumer's partitions; used by the thread that polls.
 
     An end that came with a fetch does not say when it was true: the next answer may be on its way
-    for minutes, or never come. So who has read all it knows of asks, and an end counts for a while
-    from when it was asked for, not from when the answer came.
+    for minutes, or never come. So a reader that has read all it knows
+    of asks again, and an end counts for a while from when it was asked for, not from the answer.
     """
 
     def __init__(self, consumer: KafkaConsumer) -> None:

@@ -95,7 +95,7 @@ class Membership:
                     if self._stable():
                         break
                 future.set_result(found)
-            except BaseException as problem:  # noqa: BLE001 (raised again by whoever polls)
+            except BaseException as problem:  # noqa: BLE001 (raised again in poll)
                 future.set_exception(problem)
 
         threading.Thread(target=see_through, name="kafka-join", daemon=True).start()

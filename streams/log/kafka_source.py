@@ -1,12 +1,12 @@
-"""KafkaSource and KafkaSink: the event log of many machines.
+"""KafkaSource: reads the event log of many machines.
 
-Only the rooms `kafka*.py` import the client. Where its habits differ from what is promised here
-(read in kafka-python 3.0.12):
+Only the files `kafka*.py` import the client. Where kafka-python 3.0.12 differs from what is
+promised here:
 
 - It calls the rebalance listener on its I/O thread, where nothing may block. So the listener only
-  pauses what is new; the thread that polls asks `Resume`, compares with the log and seeks.
+  pauses new partitions; the thread that polls asks `Resume`, compares with the log and seeks.
 - A join that ends while nobody polls is thrown away. So a thread sees it through.
-- With a reset policy it moves an offset that is outside the log without a word. So there is none.
+- With a reset policy it moves an offset that is outside the log silently. So no policy is set.
 - A failed producer forgets its records. So the sink keeps each one until it is acknowledged.
 """
 
@@ -125,11 +125,11 @@ class KafkaSource:
                 partition=self._placed[where],
                 offset=each.offset,
                 key=each.key,
-                # A tombstone has no value; it is no event, and the dead letter shall say so.
+                # A tombstone has no value. It is no event, and its dead letter says so.
                 value=each.value or b"",
             )
             for where, records in found.items()
-            # What is not placed yet is paused and brings nothing; this only makes sure.
+            # A partition that is not placed yet is paused and should bring no records.
             if where in self._placed
             for each in records
         ]
@@ -155,10 +155,8 @@ class KafkaSource:
         bounds = self._ends.bounds(names)
         for each, (first, end) in bounds.items():
             wanted = stored.get(names[each], first)
-            with contextlib.suppress(
-                ValueError, AssertionError, failures.IllegalStateError, KeyError
-            ):
-                # Any of these: it was revoked a moment ago, and the listener says so next time.
+            with contextlib.suppress(ValueError, failures.IllegalStateError, KeyError):
+                # The partition was revoked a moment ago; the listener says so next time.
                 self._consumer.seek(each, wanted)
                 self._placed[each] = names[each]
                 self._note(each, wanted)

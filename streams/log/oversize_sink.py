@@ -1,16 +1,16 @@
-"""ParkingSink: any sink, with a shared folder for the records that are too large for it."""
+"""OversizeSink: any sink, with a shared folder for the records that are too large for it."""
 
 from pathlib import Path
 
-from .claim_check import park
+from .claim_check import store_payload
 from .ports import EventSink
 
 
 class OversizeSink:
     """Sends records on; one over the sink's limit goes to the folder, and its reference is sent.
 
-    Feedback and generations alike keep all they say. What the broker refuses after all, by a limit
-    below the sink's own, is refused here too.
+    Generations and feedback keep all of their content. A record that the broker refuses by a limit
+    below the sink's own is refused here too.
     """
 
     def __init__(self, sink: EventSink, folder: Path) -> None:
@@ -21,7 +21,7 @@ class OversizeSink:
         try:
             self.sink.send(topic, key, value)
         except ValueError:
-            self.sink.send(topic, key, park(self.folder, value))
+            self.sink.send(topic, key, store_payload(self.folder, value))
 
     def flush(self, timeout_seconds: float) -> None:
         """Return once all that was sent is durable."""

@@ -81,7 +81,7 @@ class EventSource(Protocol):
         ...
 
     def partitions(self) -> Iterable[Partition]:
-        """Return all partitions of the topics as they are at first, whoever reads them."""
+        """Return all partitions that the topics have at first, assigned here or not."""
         ...
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:

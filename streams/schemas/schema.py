@@ -66,8 +66,8 @@ def schema(name: str) -> dict[str, Any]:
 def field_sentences() -> dict[tuple[str, str], str]:
     """Return the docstring under each field of the definition, by class and field."""
     found = {}
-    for room in (event, signals, dead_letters):
-        for struct in ast.parse(inspect.getsource(room)).body:
+    for module in (event, signals, dead_letters):
+        for struct in ast.parse(inspect.getsource(module)).body:
             if isinstance(struct, ast.ClassDef):
                 for field, below in itertools.pairwise(struct.body):
                     if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):

@@ -1,4 +1,4 @@
-"""Rows: many of them to a statement, whatever the table."""
+"""Bulk: many rows to one statement, for any table."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain

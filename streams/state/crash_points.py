@@ -1,8 +1,7 @@
-"""Instants: the places between two durable writes where a crash test may end the process.
+"""Crash points: places between two durable writes where a crash test may end the process.
 
-Each is the worst moment of its kind. Set `RLWD_CRASH_AT=<instant>` and the process dies there, the
-first time it comes by, as if killed: no handler runs, nothing is flushed. Unset, a call costs one
-comparison.
+Each is the worst moment of its kind. With `RLWD_CRASH_AT=<name>` set, the process dies there the
+first time, as if killed: no handler runs, nothing is flushed. Unset, a call costs one comparison.
 """
 
 import os
@@ -37,7 +36,7 @@ if _WANTED and _WANTED not in tuple(CrashPoint):
     raise ValueError(f"RLWD_CRASH_AT: {_WANTED!r} is none of {', '.join(CrashPoint)}")
 
 
-def crash_here(instant: CrashPoint) -> None:
-    """Say that an instant has come; die here where that is wanted."""
-    if instant == _WANTED:
+def crash_here(point: CrashPoint) -> None:
+    """End the process here where `RLWD_CRASH_AT` names this point."""
+    if point == _WANTED:
         os._exit(137)

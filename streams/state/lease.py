@@ -37,16 +37,16 @@ class LeaseLost(RuntimeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Proof of being the one in charge."""
+    """Proof that this daemon is the one in control."""
 
     policy: str
-    """Of which policy."""
+    """Name of the policy."""
     epoch: int
     """Grows with every taking; a learner of an older epoch may not publish."""
 
 
 def take_lease(store: Store, policy: str, now: float) -> Lease:
-    """Become the one in charge of a policy.
+    """Take control of a policy.
 
     Raises LeaseHeld, naming host and process, where another daemon lives.
     """
@@ -78,7 +78,7 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
 
 
 def hold_lease(tx: Transaction, lease: Lease) -> None:
-    """Keep everybody else from taking over until the transaction ends.
+    """Let no other daemon take over until the transaction ends.
 
     Raises LeaseLost, naming who is in charge now, where another daemon took over before.
     """
@@ -88,17 +88,17 @@ def hold_lease(tx: Transaction, lease: Lease) -> None:
     ).fetchone()
     if row is None or row[0] != lease.epoch:
         epoch, host, pid = row or (0, "", 0)
-        heir = f"process {pid} on {host}" if pid else "nobody"
+        successor = f"process {pid} on {host}" if pid else "nobody"
         raise LeaseLost(
-            f"policy {lease.policy!r}: epoch {lease.epoch} is over: {heir} is in charge"
+            f"policy {lease.policy!r}: epoch {lease.epoch} is over: {successor} is in charge"
             f" (epoch {epoch})"
         )
 
 
 def keep_daemon_waiting(tx: Transaction, policy: str) -> None:
-    """Let no transaction of the daemon in control run beside this one; for an operator's command.
+    """Let the daemon in control wait until this transaction ends; for an operator's command.
 
-    Without it, on a server, a look that the daemon began before could be written over what an
+    Without it, on a server, a transaction that the daemon began earlier could overwrite what the
     operator decides here.
     """
     tx.execute(
@@ -107,7 +107,7 @@ def keep_daemon_waiting(tx: Transaction, policy: str) -> None:
 
 
 def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
-    """Say that this daemon lives; raises LeaseLost where another one took over."""
+    """Record that this daemon lives; raises LeaseLost where another one took over."""
     hold_lease(tx, lease)
     tx.execute(
         "UPDATE leases SET seen = ? WHERE policy = ? AND role = 'control'", (now, lease.policy)
@@ -115,7 +115,7 @@ def renew_lease(tx: Transaction, lease: Lease, now: float) -> None:
 
 
 def release_lease(store: Store, lease: Lease) -> None:
-    """Let the next daemon in at once; the epoch stays, so that it only grows."""
+    """Give the lease back, so that the next daemon need not wait; the epoch only grows."""
     with store.transaction() as tx:
         tx.execute(
             "UPDATE leases SET seen = 0, pid = 0 WHERE policy = ? AND epoch = ?",
@@ -124,10 +124,10 @@ def release_lease(store: Store, lease: Lease) -> None:
 
 
 class LeasedStore:
-    """The state database in the hands of the daemon in charge: no transaction outlives its lease.
+    """The state database of the daemon in control: each transaction holds the lease.
 
-    Each one raises LeaseLost, before it did anything, once another daemon took over; and while one
-    is open nobody can.
+    A transaction raises LeaseLost, before it changes anything, once another daemon took over; while
+    one is open no other daemon can take over.
     """
 
     def __init__(self, store: Store, lease: Lease) -> None:

@@ -40,10 +40,11 @@ def is_shared(tx: Transaction) -> bool:
     return bool(getattr(tx, "shared", False))
 
 
-def hold_out(tx: Transaction, key: int, *, alone: bool) -> None:
-    """Wait for, and keep out until the end, whoever holds a key alone; `alone`, whoever holds it.
+def hold_key(tx: Transaction, key: int, *, alone: bool) -> None:
+    """Hold a key until the transaction ends: together with others, or `alone`.
 
-    Nothing where only one transaction writes at a time.
+    Waits while another transaction holds it alone; with `alone`, while any other one holds it.
+    Does nothing where only one transaction writes at a time.
     """
     if is_shared(tx):
         kind = "" if alone else "_shared"

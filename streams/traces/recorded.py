@@ -109,7 +109,7 @@ class Recording:
         )
 
     def in_order(self) -> Iterator[Event]:
-        """Yield the events as they would have been received, whoever they are from.
+        """Yield the events of all persons in the order of receipt.
 
         Not in the file's order: a keep rate measured after ten minutes must not come before what
         the next minute brought, or horizons would close early.

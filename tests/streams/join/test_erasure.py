@@ -8,7 +8,7 @@ from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.streams.events.signals import Accepted, Edited
 from rlwd.streams.join.erasure import ErasureCounts, erase
-from rlwd.streams.log.claim_check import park
+from rlwd.streams.log.claim_check import store_payload
 
 HERS, OTHERS = "a1" * 16, "b2" * 16
 SECRET = "her secret"
@@ -104,8 +104,8 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
 def test_files_of_what_was_too_large_are_deleted(ledger: Ledger, tmp_path: Path) -> None:
     """Only hers; whoever was never served leaves nothing to forget."""
     ledger.joiner.reader.data = folder = tmp_path / "data"
-    ledger.take(park(folder, generation("g1", 1.0, user_hash=HERS, text=SECRET)))
-    ledger.take(park(folder, generation("g2", 1.0, user_hash=OTHERS)))
+    ledger.take(store_payload(folder, generation("g1", 1.0, user_hash=HERS, text=SECRET)))
+    ledger.take(store_payload(folder, generation("g2", 1.0, user_hash=OTHERS)))
     assert len(list(folder.iterdir())) == 2
     assert forget(ledger, "c3" * 16, folder).generations == 0
     assert forget(ledger, data=folder).generations == 1

@@ -11,7 +11,7 @@ from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.streams.events.event import MalformedEvent, decode_event
 from rlwd.streams.events.signals import Accepted
-from rlwd.streams.log.claim_check import DataMissing, expire, park, resolve
+from rlwd.streams.log.claim_check import DataMissing, expire, resolve, store_payload
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource, create_topics
 from rlwd.streams.log.oversize_sink import OversizeSink
 
@@ -26,14 +26,14 @@ def folder(tmp_path: Path) -> Path:
 
 def test_a_reference_stands_for_its_event(folder: Path) -> None:
     """Small, it carries the identity and both times, and leads to the very bytes."""
-    reference = park(folder, LARGE)
+    reference = store_payload(folder, LARGE)
     assert len(reference) < 500
     said, full = json.loads(reference), json.loads(LARGE)
     assert {key: full[key] for key in said if key in full} == {
         key: said[key] for key in said if key in full
     }
     assert resolve(reference, folder) == LARGE
-    assert park(folder, LARGE) == reference
+    assert store_payload(folder, LARGE) == reference
     assert [path.name for path in folder.iterdir()] == [said["dataref"]]
 
 
@@ -50,7 +50,7 @@ def bent(reference: bytes, **changes: str) -> bytes:
 
 def test_what_does_not_fit_is_named(folder: Path) -> None:
     """No folder, a name that leads out of it, a changed file, another event's identity: each says so."""
-    reference = park(folder, LARGE)
+    reference = store_payload(folder, LARGE)
     with pytest.raises(MalformedEvent, match=r"stream\.data_folder is not set"):
         resolve(reference, None)
     with pytest.raises(MalformedEvent, match="not the name of a file in the data folder"):
@@ -69,16 +69,16 @@ def test_what_does_not_fit_is_named(folder: Path) -> None:
 def test_what_is_no_event_is_not_parked(folder: Path) -> None:
     """A large record that nobody could read is refused before it is written."""
     with pytest.raises(MalformedEvent):
-        park(folder, b"x" * 3_000_000)
+        store_payload(folder, b"x" * 3_000_000)
     assert not folder.exists()
 
 
 def test_files_expire_by_their_age(folder: Path) -> None:
     """Only what was written before is deleted; nothing there is nothing to do."""
     assert expire(folder, 50.0) == 0
-    park(folder, LARGE)
-    park(folder, generation("g2", 10.0))
-    old = folder / json.loads(park(folder, LARGE))["dataref"]
+    store_payload(folder, LARGE)
+    store_payload(folder, generation("g2", 10.0))
+    old = folder / json.loads(store_payload(folder, LARGE))["dataref"]
     os.utime(old, (10.0, 10.0))
     assert expire(folder, 50.0) == 1
     assert not old.exists()
@@ -110,7 +110,7 @@ def test_it_goes_through_a_broker_that_takes_no_such_record(
 def test_it_is_joined_and_scored_like_any(ledger: Ledger, folder: Path) -> None:
     """Its content is taken in by value, so that nothing depends on the file afterwards."""
     ledger.joiner.reader.data = folder
-    ledger.take(park(folder, LARGE))
+    ledger.take(store_payload(folder, LARGE))
     ledger.take(feedback("f1", "g1", Accepted(), 11.0), partition=FEEDBACK)
     for path in folder.iterdir():
         path.unlink()
@@ -124,7 +124,7 @@ def test_a_lost_file_is_a_dead_letter_and_an_expired_one_a_repeat(
     """What was never read is buried by name; what was read and is read again moves nothing."""
     ledger = make_ledger()
     ledger.joiner.reader.data = folder
-    reference, lost = park(folder, LARGE), park(folder, generation("g2", 11.0))
+    reference, lost = store_payload(folder, LARGE), store_payload(folder, generation("g2", 11.0))
     ledger.take(reference)
     for path in folder.iterdir():
         path.unlink()
