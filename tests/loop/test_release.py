@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -15,15 +16,16 @@ from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid, read_manifests
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
-from rlwd.learner.ledger.seal import BatchSettings, seal
-from rlwd.learner.process.protocol import Apply
+from rlwd.learner.ledger.lineage import Lineage
+from rlwd.learner.ledger.seal import Age, BatchSettings, seal
+from rlwd.learner.process.protocol import Apply, RollBackTo
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.settings import DEMO, LearnerProcessSettings
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.gate.gate_run import GateRun
-from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
@@ -58,7 +60,7 @@ class Shop:
         """The checkpoint folder."""
         return self.folder / "checkpoints"
 
-    def seal(self, parent: int) -> Path:
+    def seal(self, parent: int, max_policy_age: int = 8, age: Age = lambda version: 0) -> Path:
         """Seal a batch of all that is ready, or find the one that waits; return its file."""
         with self.ledger.store.transaction() as tx:
             if pending_batch(tx, POLICY) is None:
@@ -67,8 +69,8 @@ class Shop:
                     POLICY,
                     BatchSettings(episodes=8, held_out=0.0),
                     parent_sequence=parent,
-                    max_policy_age=8,
-                    age=lambda version: 0,
+                    max_policy_age=max_policy_age,
+                    age=age,
                     now=2000.0,
                 )
                 assert sealed is not None
@@ -185,6 +187,36 @@ def test_a_batch_lost_with_its_checkpoint_is_applied_again(shop: Shop) -> None:
     assert made.sequence > lost.sequence
     assert made.applied == lost.applied
     assert shop.ledger.fates() == {"trained": 16}
+    assert shop.problems() == ()
+
+
+def test_versions_that_run_out_of_time_do_not_stop_learning(shop: Shop) -> None:
+    """The learner goes back to the champion each time, so the champion's answers never grow old."""
+    worker = shop.worker()
+    v0 = shop.record()
+    for round_ in range(1, 4):
+        fill(shop.ledger, 16, prefix=f"s.r{round_}.")
+        ages = Lineage(read_manifests(shop.checkpoints))
+        head = worker.head.sequence
+        batch = shop.seal(parent=head, max_policy_age=1, age=partial(ages.age, head=head))
+        worker.apply(batch)
+        made = shop.record()
+        now = 2000.0 + 1000.0 * round_
+        shop.release.step(now)
+        assert shop.release.undecided() == 1
+        shop.release.step(now + 700.0)
+        assert shop.release.undecided() == 0
+        with shop.ledger.store.reading() as view:
+            rollout = rollouts_table.find(view, POLICY, made.version)
+            assert candidates_table.quarantined(view, POLICY) == {}
+        assert rollout is not None
+        assert "out of time as offered" in rollout.trail[-1].reason
+        back = shop.release.owes_return()
+        assert back == v0.sequence
+        worker.run(RollBackTo(to_sequence=back), lambda _: None)
+        shop.record()
+        assert shop.release.owes_return() is None
+    assert "excluded:too_old" not in shop.ledger.fates()
     assert shop.problems() == ()
 
 

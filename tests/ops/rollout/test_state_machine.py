@@ -132,6 +132,42 @@ def test_only_harm_and_breakage_are_guilt() -> None:
     assert not any(rollout.quarantine for rollout in late)
 
 
+def test_harm_that_begins_with_the_promotion_is_not_outweighed() -> None:
+    """Ten thousand users who saw none of it before do not hide it; half an alpha is its test's own."""
+    even = seen(variant(0.5, 10_000), variant(0.5, 10_000))
+    after = advance(at(Stage.PROMOTED), even, 5.0, SETTINGS, since_promotion=HARMFUL)
+    assert after.stage is Stage.ROLLED_BACK
+    assert after.quarantine
+    assert "since its promotion: harm: reward -0.400" in after.trail[-1].reason
+    assert "alpha 0.025" in after.trail[-1].reason
+    unharmed = advance(at(Stage.PROMOTED), even, 100.0, SETTINGS, since_promotion=EVEN_FEW)
+    assert unharmed.stage is Stage.SETTLED
+    assert "in 50 users per variant since its promotion" in unharmed.trail[-1].reason
+
+
+def test_a_step_up_needs_rewards_that_do_not_look_worse() -> None:
+    """Not time, not users alone, and not fewer rewarded users than a step asks for."""
+    waits: list[tuple[Observation, str]] = [
+        (seen(variant(0.5, 0, 900), variant(0.5, 0, 900)), "there are 0"),
+        (seen(variant(1.0, 19, 900), variant(0.5, 60, 900)), "there are 19"),
+        (seen(variant(0.40, 100), variant(0.50, 100)), "below 0"),
+    ]
+    for look, says in waits:
+        after = advance(at(Stage.CANARY), look, 500.0, SETTINGS)
+        assert (after.stage, after.step) == (Stage.CANARY, 0)
+        assert says in after.verdict.reason
+    fine = seen(variant(0.48, 100), variant(0.50, 100))
+    assert advance(at(Stage.CANARY), fine, 500.0, SETTINGS).step == 1
+
+
+def test_whoever_is_given_up_sends_the_learner_back() -> None:
+    """Blamed or not: a learner that stays on it would move away from the champion for ever."""
+    ends = [advance(at(Stage.CANARY, 1), look, 600.0, SETTINGS) for look in (EVEN_FEW, HARMFUL)]
+    assert [(end.learner_returns, end.quarantine) for end in ends] == [(True, False), (True, True)]
+    good = advance(at(Stage.CANARY, 1), GOOD, 600.0, SETTINGS)
+    assert not good.learner_returns
+
+
 def test_a_split_once_broken_stays_broken() -> None:
     """Later users cannot heal a measurement that was found wrong."""
     once = advance(at(Stage.CANARY, 1), SKEWED, 5.0, SETTINGS)

@@ -1,0 +1,211 @@
+"""RolloutRig: a release from HTTP requests to the verdict: gateway, log, join, gate, flags, engine.
+
+Only the model is not real: the engine is a server that answers as the served version is told to.
+"""
+
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import httpx
+from aiohttp import web
+from fake_engine import CHAT, PLAIN, FakeEngine
+from gateway_rig import HELLO, LoopThread
+from ledger_by_hand import SPEC
+from releases_by_hand import at_once, register, version
+
+from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
+from rlwd.learner.candidate import Candidate
+from rlwd.learner.ledger import checkpoints_table, seal
+from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.gate.gate_run import GateRun
+from rlwd.ops.rollout import candidates_table, rollouts_table
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.record import Rollout
+from rlwd.ops.rollout.release import Release
+from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.statistics.gate import GateSettings
+from rlwd.rewards.scorer import Scorer
+from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
+from rlwd.streams.open import open_store
+from rlwd.streams.state import lease
+
+TOPICS = ("rlwd.generations", "rlwd.feedback")
+
+
+class AdapterEngine(FakeEngine):
+    """A fake engine that takes adapters, and whose answers fail where a version is told to fail."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.known = set()
+        self.paths: dict[str, str] = {}
+        self.failing: dict[str, str] = {}
+        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`."""
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_post(CHAT, self.answer)
+        app.router.add_post(PLAIN, self.score)
+        app.router.add_get("/health", self.health)
+        app.router.add_get("/v1/models", self.models)
+        app.router.add_post("/v1/load_lora_adapter", self.load)
+        app.router.add_post("/v1/unload_lora_adapter", self.unload)
+        self.runner = web.AppRunner(app, handler_cancellation=True)
+        await self.runner.setup()
+        site = web.TCPSite(self.runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}"
+
+    async def models(self, _: web.Request) -> web.Response:
+        listed = [{"id": n, "root": p, "parent": "base"} for n, p in self.paths.items()]
+        return web.json_response({"data": listed})
+
+    async def load(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        self.paths[body["lora_name"]] = body["lora_path"]
+        self.known.add(body["lora_name"])
+        return web.Response(text="Success")
+
+    async def unload(self, request: web.Request) -> web.Response:
+        name = (await request.json())["lora_name"]
+        self.known.discard(name)
+        self.paths.pop(name, None)
+        return web.Response(text="Success")
+
+    async def score(self, request: web.Request) -> web.Response:
+        """Answer a probe as the versions written by hand say: -1 a token."""
+        prompt = (await request.json())["prompt"]
+        scored = [None, *({str(token): {"logprob": -1.0}} for token in prompt[1:])]
+        return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        how = self.failing.get((await request.json())["model"], "")
+        if how == "status 500":
+            error = {"message": "CUDA error: device-side assert triggered", "code": 500}
+            return web.json_response({"error": error}, status=500)
+        return await super().answer(request)
+
+    def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
+        answer = super().whole(body, chat)
+        choice, how = answer["choices"][0], self.failing.get(body["model"], "")
+        if how == "end token":
+            choice.update(token_ids=[2], message={"role": "assistant", "content": ""})
+            choice["logprobs"] = self.logprobs(body, chat, 0, 1)
+            answer["usage"]["completion_tokens"] = 1
+        if how == "cut":
+            choice["finish_reason"] = "length"
+        return answer
+
+    async def stream(
+        self, request: web.Request, body: dict[str, Any], chat: bool
+    ) -> web.StreamResponse:
+        self.dies_after = 1 if self.failing.get(body["model"]) == "breaks off" else None
+        return await super().stream(request, body, chat)
+
+
+class RolloutRig:
+    """One engine, one gateway and one release on a folder; requests go in, verdicts come out."""
+
+    def __init__(
+        self, folder: Path, loop: LoopThread, stack: ExitStack, settings: RolloutSettings
+    ) -> None:
+        self.engine = AdapterEngine()
+        self.asked = 0
+        """Requests so far, for a test to count."""
+        loop.run(self.engine.start())
+        stack.callback(lambda: loop.run(self.engine.runner.cleanup()))
+        daemon = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
+        tables = {"daemon": daemon, "ops": candidates_table.MIGRATIONS}
+        self.store = open_store(folder / "rlwd.db", tables)
+        stack.callback(self.store.close)
+        log, flags = folder / "log.db", folder / "flags.json"
+        joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)
+        self.ingest = Ingest(
+            self.store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1)
+        )
+        stack.callback(self.ingest.source.close)
+        self.controller = RolloutController("policy", settings)
+        client = HttpEngine(self.engine.url)
+        stack.callback(client.close)
+        fleet = Fleet([client], "policy", tolerance=0.05, submit=at_once)
+        gate = GateRun(fleet, GateSettings())
+        self.release = Release(
+            self.store,
+            "policy",
+            self.controller,
+            fleet,
+            gate,
+            flags=flags,
+            checkpoints=folder,
+            look_seconds=0.0,
+        )
+        self.versions: list[Candidate] = [version(number, folder) for number in range(3)]
+        register(self.store, self.controller, self.versions[0])
+        self.release.step(time.time())
+        gateway = GatewaySettings(
+            port=0,
+            engines=(self.engine.url,),
+            flags=str(flags),
+            spool=str(folder / "spool"),
+            user_key="key",
+            empty_engine_seconds=0.0,
+        )
+        serving = serve_gateway(gateway, lambda: EmbeddedSink(log, partitions=1))
+        url = loop.run(serving.__aenter__())
+        stack.callback(lambda: loop.run(serving.__aexit__(None, None, None)))
+        self.client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+
+    def offer(self, number: int) -> None:
+        """Register a version, and turn until its first users may meet it."""
+        register(self.store, self.controller, self.versions[number])
+        for _ in range(4):
+            self.turn()
+        time.sleep(0.2)  # The gateway looks at the flag file seven times a second.
+
+    def ask(self, user: str, *, stream: bool = False) -> tuple[str, str, str]:
+        """Let a user ask once; return variant, version and generation id as the client sees them."""
+        body = {**HELLO, "user": user, "stream": stream}
+        answer = self.client.post(CHAT, json=body)
+        variant = answer.headers.get("X-Rlwd-Variant", "")
+        served = answer.headers.get("X-Rlwd-Version", "")
+        name = ""
+        if answer.status_code == 200 and not stream:
+            name = answer.json()["id"]
+        return variant, served, name
+
+    def say(self, generation: str, kind: str) -> None:
+        """Post feedback on an answer."""
+        item = {"feedback_id": f"{generation}.{kind}", "generation_id": generation}
+        answer = self.client.post("/v1/feedback", json={**item, "signal": {"kind": kind}})
+        assert answer.status_code == 202, answer.text
+
+    def turn(self) -> None:
+        """Take in what there is, and let the release take one step."""
+        self.ingest.step(time.time(), 0.0, 1000)
+        self.release.step(time.time())
+
+    def settle(self, generations: int, feedback: int = 0) -> None:
+        """Turn until so many events of each kind are joined."""
+        deadline = time.monotonic() + 30.0
+        while True:
+            self.turn()
+            with self.store.reading() as view:
+                came = view.execute(
+                    "SELECT (SELECT COUNT(*) FROM episodes WHERE received IS NOT NULL),"
+                    " (SELECT COUNT(*) FROM feedback)"
+                ).fetchone()
+            if came[0] >= generations and came[1] >= feedback:
+                return
+            assert time.monotonic() < deadline, f"{came} of {generations}, {feedback} came"
+            time.sleep(0.01)
+
+    @property
+    def rollout(self) -> Rollout:
+        """The newest rollout."""
+        with self.store.reading() as view:
+            return rollouts_table.history(view, "policy")[-1]
