@@ -49,15 +49,22 @@ def read_batch(path: Path) -> SealedBatch:
         raise ValueError(f"{path}: {problem}") from problem
 
 
-def pack(episodes: Sequence[SealedEpisode], *, tokens: int, device: torch.device) -> Pack:
+def pack(
+    episodes: Sequence[SealedEpisode], *, tokens: int, device: torch.device, together: bool = True
+) -> Pack:
     """Pack episodes into rows of at most `tokens`, first fit by falling length.
+
+    Without `together` each has a row of its own, for models whose rows leak.
 
     The last completion token predicts nothing. It is kept: a position is cheaper than a special case.
     Episodes keep their order in the completion tokens whatever row they fall into.
     """
     assert episodes, "nothing to pack"
     lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
-    places, used = _first_fit(lengths, max(tokens, *lengths))
+    if together:
+        places, used = _first_fit(lengths, max(tokens, *lengths))
+    else:
+        places, used = [(row, 0) for row in range(len(lengths))], lengths
     shape = (len(used), max(used))
     ids_BT = torch.zeros(shape, dtype=torch.long)
     # What is left of a row counts on from 0 as one more sequence.

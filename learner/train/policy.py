@@ -1,4 +1,4 @@
-"""Policy: a frozen base model, a LoRA adapter on all its linear layers, and the anchor inside it.
+"""Policy: a frozen base model, a LoRA adapter on its linear layers, and the anchor inside it.
 
 The anchor is the same model with the adapter switched off, so that it costs no second copy. The
 first version's adapter is zero (B = 0): it answers exactly as the base does.
@@ -6,35 +6,47 @@ Legend: B rows, T packed tokens, M completion tokens, D hidden width, V vocabula
 """
 
 import contextlib
+import inspect
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
 
-from ..digests import ADAPTER_FILES, files_digest
+from ..digests import ADAPTER_FILES
 from ..settings import LearnerSettings
-
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+from .adapter_targets import AdapterTargets
 
 
 class Policy:
     """The model that is trained; with its adapter off it is the anchor."""
 
-    def __init__(self, model: Any, causal: Any, *, base_digest: str, settings: LearnerSettings):
-        self.model, self.causal = model, causal
+    def __init__(
+        self,
+        model: Any,
+        causal: Any,
+        decoder: Any,
+        targets: AdapterTargets,
+        *,
+        base_digest: str,
+        settings: LearnerSettings,
+    ) -> None:
+        self.model, self.causal, self.decoder = model, causal, decoder
+        self.targets = targets
+        """The layers that learn."""
         self.base_digest = base_digest
         """Digest of the base model's weights."""
         self.settings = settings
-        self.trunk = getattr(causal, causal.base_model_prefix)
         self.head_VD: Tensor = causal.get_output_embeddings().weight
         """Frozen LM head."""
+        self.logit_scale = 1.0
+        """What the model multiplies hidden states times head with; `proof` finds it."""
+        self.packs = "position_ids" in inspect.signature(decoder.forward).parameters
+        """Whether several sequences may share a row; `proof` finds it."""
 
     @property
     def vocabulary(self) -> int:
@@ -52,13 +64,14 @@ class Policy:
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
     def hidden(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
-        """Return the final hidden states [B, T, D] of packed rows.
+        """Return the final hidden states [B, T, D] of packed rows, scaled as the logits are.
 
-        Each restart of the positions begins a sequence that sees nothing of the ones before it.
+        Each restart of the positions begins a sequence that sees nothing of the ones before it. A
+        model that does not pack counts each row from 0.
         """
-        out = self.trunk(input_ids=ids_BT, position_ids=positions_BT, use_cache=False)
-        states: Tensor = out.last_hidden_state
-        return states
+        places = {"position_ids": positions_BT} if self.packs else {}
+        states: Tensor = self.decoder(input_ids=ids_BT, use_cache=False, **places).last_hidden_state
+        return states if self.logit_scale == 1.0 else states * self.logit_scale
 
     @contextlib.contextmanager
     def as_anchor(self) -> Iterator[None]:
@@ -103,41 +116,8 @@ class Policy:
             "modules_to_save": None,
             "peft_type": "LORA",
             "r": config.r,
-            "target_modules": sorted(config.target_modules),
+            "target_modules": list(self.targets.names),
             "task_type": "CAUSAL_LM",
             "use_dora": False,
             "use_rslora": False,
         }
-
-
-def load_policy(settings: LearnerSettings) -> Policy:
-    """Load the base and give it a zero adapter.
-
-    Raises ValueError, naming `learner.model`, where the folder holds no model that can be trained.
-    """
-    folder = Path(settings.model)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not settings.model or not weights:
-        raise ValueError(f"learner.model: {settings.model!r} holds no .safetensors of a base model")
-    disable_progress_bar()
-    causal = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[settings.dtype])
-    head = causal.get_output_embeddings()
-    if head is None or getattr(head, "bias", None) is not None:
-        raise ValueError(f"learner.model: {folder} has no plain linear head")
-    if getattr(causal.config, "final_logit_softcapping", None) is not None:
-        raise ValueError(f"learner.model: {folder} caps its logits, which the head does not")
-    wanted = settings.device
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(settings.seed)
-        model = get_peft_model(
-            causal,
-            LoraConfig(
-                r=settings.lora_rank,
-                lora_alpha=settings.lora_alpha,
-                target_modules="all-linear",
-                task_type="CAUSAL_LM",
-            ),
-        )
-    model.eval().to(device)  # no dropout anywhere: training and scoring see the same function
-    return Policy(model, causal, base_digest=files_digest(weights), settings=settings)

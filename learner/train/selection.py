@@ -28,22 +28,26 @@ class Selection:
 
 
 def select_episodes(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) -> Selection:
-    """Leave out what is unfit, each episode alone; the log names its field.
+    """Leave out what is unfit, each episode alone; the log names the first of each rule, and its field.
 
     One bad episode costs nobody else's: the batch is as if it had never been sealed into it.
     """
-    left_out = dict[str, str]()
+    left_out, first = dict[str, str](), dict[str, tuple[str, str]]()
     for name, episodes in (("episodes", batch.episodes), ("held_out", batch.held_out)):
         for index, episode in enumerate(episodes):
             if found := exclusion(episode, settings, vocabulary):
                 rule, problem = found
                 left_out[episode.generation_id] = rule
-                log.warning(
-                    "episode_left_out",
-                    generation_id=episode.generation_id,
-                    rule=rule,
-                    problem=f"$.{name}[{index}].{problem}",
-                )
+                first.setdefault(rule, (episode.generation_id, f"$.{name}[{index}].{problem}"))
+    counts = Counter(left_out.values())
+    for rule, (generation_id, problem) in first.items():
+        log.warning(
+            "episodes_left_out",
+            rule=rule,
+            count=counts[rule],
+            first=generation_id,
+            problem=problem,
+        )
     return Selection(
         episodes=tuple(e for e in batch.episodes if e.generation_id not in left_out),
         held_out=tuple(e for e in batch.held_out if e.generation_id not in left_out),

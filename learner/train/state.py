@@ -12,8 +12,9 @@ from ..candidate import Probe
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .baseline import Tracker
+from .load import load_policy
 from .packing import Pack, pack
-from .policy import Policy, load_policy
+from .policy import Policy
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -63,24 +64,26 @@ class Learner:
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
         """Split episodes into packs that fit one forward pass, with the indices in each.
 
-        One longer than a row is a pack of its own: beside it every row would be as long.
+        One longer than a row is a pack of its own: beside it every row would be as long. Where the
+        model does not pack, a row is an episode, and those of one pass are of like length.
         """
-        settings, groups = self.settings, list[list[int]]()
-        left = 0
-        for index, episode in enumerate(episodes):
-            length = len(episode.prompt_token_ids) + len(episode.completion_token_ids)
-            if length > settings.pack_tokens:
-                groups.append([index])
-                left = 0
-                continue
-            if length > left:
-                groups.append([])
-                left = settings.pack_tokens * settings.rows_per_forward
-            groups[-1].append(index)
-            left -= length
-        device = self.policy.device
+        settings, device = self.settings, self.policy.device
+        lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
+        room = settings.pack_tokens * settings.rows_per_forward
+        if self.policy.packs:
+            groups = _groups(lengths, row=settings.pack_tokens, room=room)
+        else:
+            groups = _groups_of_rows(lengths, room=room)
         return [
-            (group, pack([episodes[i] for i in group], tokens=settings.pack_tokens, device=device))
+            (
+                group,
+                pack(
+                    [episodes[i] for i in group],
+                    tokens=settings.pack_tokens,
+                    device=device,
+                    together=self.policy.packs,
+                ),
+            )
             for group in groups
         ]
 
@@ -143,3 +146,29 @@ class Learner:
                 parameter.copy_(snapshot.weights[name])
         self.load_moments(snapshot.moments)
         self.tracker = Tracker.from_json(snapshot.tracker, self.settings)
+
+
+def _groups(lengths: Sequence[int], *, row: int, room: int) -> list[list[int]]:
+    """Indices in order, as many to a group as its tokens have room; longer than a row, alone."""
+    groups, left = list[list[int]](), 0
+    for index, length in enumerate(lengths):
+        if length > row:
+            groups.append([index])
+            left = 0
+            continue
+        if length > left:
+            groups.append([])
+            left = room
+        groups[-1].append(index)
+        left -= length
+    return groups
+
+
+def _groups_of_rows(lengths: Sequence[int], *, room: int) -> list[list[int]]:
+    """Indices, longest first, as many to a group as its rows of the longest have room."""
+    groups = list[list[int]]()
+    for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        if not groups or (len(groups[-1]) + 1) * lengths[groups[-1][0]] > room:
+            groups.append([])
+        groups[-1].append(index)
+    return groups

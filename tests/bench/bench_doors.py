@@ -20,7 +20,7 @@ from rlwd.ops.servers.vllm_server import VllmServer
 MAKE = """
 import sys
 from pathlib import Path
-from rlwd.learner.train.policy import load_policy
+from rlwd.learner.train.load import load_policy
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import make_tiny_policy
 model, adapter = map(Path, sys.argv[1:])

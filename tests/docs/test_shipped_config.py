@@ -24,7 +24,9 @@ def leaves(table: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]
 
 def test_what_is_shown_are_the_defaults() -> None:
     """Who copies the file and changes nothing but their own names has the production defaults."""
-    default = dict(leaves(msgspec.to_builtins(msgspec.convert({"learner": {"model": "m"}}, Config))))
+    default = dict(
+        leaves(msgspec.to_builtins(msgspec.convert({"learner": {"model": "m"}}, Config)))
+    )
     shown = dict(leaves(tomllib.loads(SHIPPED.read_text())))
     other = {
         key: (value, default.get(key))

@@ -8,8 +8,8 @@ import torch
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
+from rlwd.learner.train.load import load_policy
 from rlwd.learner.train.packing import pack
-from rlwd.learner.train.policy import load_policy
 from rlwd.learner.train.state import Learner
 
 CPU = torch.device("cpu")

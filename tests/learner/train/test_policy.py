@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM
 
 from rlwd.learner.digests import adapter_digest
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train.policy import Policy, load_policy
+from rlwd.learner.train.load import load_policy
+from rlwd.learner.train.policy import Policy
 
 IDS = torch.tensor([[5, 6, 7, 8, 9]])
 POSITIONS = torch.arange(5)[None]

@@ -1,0 +1,74 @@
+"""Load: a base model from its folder, with a zero adapter, proven to be what the learner takes it for."""
+
+from pathlib import Path
+from typing import Any
+
+import structlog
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from ..digests import files_digest
+from ..settings import LearnerSettings
+from .adapter_targets import adapter_targets
+from .policy import Policy
+from .proof import prove
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+log = structlog.get_logger()
+
+
+def load_policy(settings: LearnerSettings) -> Policy:
+    """Load the base, give it a zero adapter, and prove it (`proof.prove`).
+
+    Raises ValueError, naming `learner.model`, where the folder holds no model that can be trained:
+    docs/models.md has the families that were tried.
+    """
+    folder = Path(settings.model)
+    weights = sorted(folder.glob("*.safetensors"))
+    if not settings.model or not weights:
+        raise ValueError(f"learner.model: {settings.model!r} holds no .safetensors of a base model")
+    disable_progress_bar()
+    causal = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[settings.dtype])
+    try:
+        policy = _with_adapter(causal, settings, files_digest(weights))
+        prove(policy)
+    except ValueError as problem:
+        kind = causal.config.model_type
+        raise ValueError(f"learner.model: {folder} ({kind}): {problem}") from problem
+    log.info(
+        "model_proven",
+        family=causal.config.model_type,
+        packs=policy.packs,
+        logit_scale=policy.logit_scale,
+        adapter_on=policy.targets.names,
+        left_out=policy.targets.left_out,
+    )
+    return policy
+
+
+def _with_adapter(causal: Any, settings: LearnerSettings, base_digest: str) -> Policy:
+    head = causal.get_output_embeddings()
+    if head is None or getattr(head, "bias", None) is not None:
+        raise ValueError("it has no plain linear head")
+    if getattr(causal.config.get_text_config(), "final_logit_softcapping", None) is not None:
+        raise ValueError("it caps its logits, which the head does not")
+    decoder = causal.get_decoder()
+    targets = adapter_targets(causal, decoder)
+    wanted = settings.device
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = get_peft_model(
+            causal,
+            LoraConfig(
+                r=settings.lora_rank,
+                lora_alpha=settings.lora_alpha,
+                target_modules=list(targets.modules),
+                task_type="CAUSAL_LM",
+            ),
+        )
+    model.eval().to(device)  # no dropout anywhere: training and scoring see the same function
+    return Policy(model, causal, decoder, targets, base_digest=base_digest, settings=settings)
