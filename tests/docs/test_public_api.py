@@ -99,3 +99,10 @@ def test_the_tables_are_not_empty() -> None:
     names = {one.name for one in gateway_registry().collect()}
     assert {"rlwd_gateway_spool_unsent", "rlwd_gateway_requests"} <= names
     assert len(metric_rows()) > 20
+
+
+def test_the_readme_names_every_command() -> None:
+    """Who looks for a command finds it on the first page."""
+    readme = (ROOT / "README.md").read_text()
+    names = re.findall(r"^\| `rlwd ([a-z-]+)` \|", PAGE.read_text(), re.MULTILINE)
+    assert [name for name in names if f"rlwd {name}" not in readme] == []
