@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from waiting import until
 
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 
@@ -220,9 +221,40 @@ def test_gateway_and_control_start_without_an_extra(
         assert ready.json()["ready"] is False
 
 
-def test_what_needs_an_extra_names_it(light: Installed, tmp_path: Path) -> None:
-    """The engine without the learner's packages is one line that says what to install."""
-    done = light.run(tmp_path, "engine", "--model", "base", "--port", "1")
+@pytest.mark.parametrize("arguments", [("engine", "--model", "base", "--port", "1"), ("demo",)])
+def test_what_needs_an_extra_names_it(
+    light: Installed, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    """Engine and demo without the learner's packages say in one line what to install."""
+    done = light.run(tmp_path, *arguments)
     assert done.returncode == 2
     assert "pip install 'rlwd[learner]'" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert [*tmp_path.iterdir()] == [], "nothing was begun"
+
+
+def test_a_daemon_without_the_learners_packages_says_so(
+    light: Installed, light_config: Path
+) -> None:
+    """Its learner ends with one line that says what to install, and /readyz says that it ended."""
+    from rlwd.daemon.config import load_config
+
+    port = load_config(light_config).http.port
+    server = Server(
+        [str(light.rlwd), "run", "--config", str(light_config)],
+        name="run",
+        log=light_config.parent / "run.log",
+        healthy=answers(f"http://{LOOPBACK}:{port}/livez"),
+        environment={"PYTHONPATH": ""},
+        start_seconds=60.0,
+        cwd=light_config.parent,
+    )
+
+    def problem() -> str:
+        ready = httpx.get(f"http://{LOOPBACK}:{port}/readyz", trust_env=False, timeout=10.0)
+        return str(ready.json()["problems"].get("learner"))
+
+    with server:
+        until(lambda: "last with status 2" in problem(), told=problem)
+        assert "pip install 'rlwd[learner]'" in server.tail()
+        assert "Traceback" not in server.tail()

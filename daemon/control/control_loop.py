@@ -146,7 +146,9 @@ class ControlLoop(DaemonLoop):
         return {
             **super().problems(),
             "engine": self.release.fleet.problem,
-            "learner": None if self.training.head is not None else "starting",
+            "learner": None
+            if self.training.head is not None
+            else self.training.child.trouble or "starting",
         }
 
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def print_end(
     report: dict[str, Any],
     processes: DemoProcesses,
     *,
-    picture: Path,
+    picture: Path | None,
     target: Path,
 ) -> None:
     """Say what was learned, and where to look."""
@@ -79,7 +79,9 @@ def print_end(
     fates = ", ".join(f"{fate} {count}" for fate, count in report["fates"].items())
     table.add_row("fates", fates)
     table.add_row("wall time", f"{report['wall_s']:.0f} s")
-    table.add_row("learning curve", str(picture))
+    table.add_row(
+        "learning curve", str(picture or "not drawn: matplotlib is absent (`rlwd[plot]`)")
+    )
     table.add_row("report", str(target))
     console.print(table)
     if not processes.with_mlflow:

@@ -1,6 +1,7 @@
 """Demo: the whole loop on one machine, learning from a crowd with a preference nobody told it."""
 
 import asyncio
+import importlib.util
 import signal
 import sys
 import time
@@ -54,7 +55,13 @@ class DemoOptions:
 
 
 def run_demo(options: DemoOptions) -> int:
-    """Run the demo from an empty folder; return the exit status."""
+    """Run the demo from an empty folder; return the exit status.
+
+    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent.
+    """
+    for name in ("torch", "transformers", "peft", "safetensors"):
+        if not installed(name):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
     # A killed demo must not leave its servers behind: SIGTERM unwinds like an interrupt.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
@@ -94,6 +101,14 @@ def run_demo(options: DemoOptions) -> int:
     finally:
         processes.mlflow.stop()
     return _finish(console, processes, crowd, options, time.monotonic() - began)
+
+
+def installed(name: str) -> bool:
+    """Return whether a module could be imported; it is not."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def _fresh(folder: Path) -> Path:
@@ -163,8 +178,9 @@ def _finish(
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
     store.close()
-    picture = processes.folder / "curve.png"
-    draw_curve(crowd.tally.answers, picture)
+    picture = processes.folder / "curve.png" if installed("matplotlib") else None
+    if picture is not None:
+        draw_curve(crowd.tally.answers, picture)
     target = options.report or processes.folder / "report.json"
     target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     print_end(console, report, processes, picture=picture, target=target)

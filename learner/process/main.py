@@ -1,4 +1,4 @@
-"""Learner process: started by the daemon, and, told by the daemon over a pipe what to apply.
+"""Learner process: started by the daemon, which says over a pipe which batch to apply.
 
     python -m rlwd.learner.process.main --settings FILE
 
@@ -130,6 +130,10 @@ def main() -> int:
 def _end() -> None:
     try:
         code = main()
+    except ModuleNotFoundError as missing:
+        # torch or one of its kin, which an installation without the extra does not have.
+        log.error("unusable", problem=f"{missing}: pip install 'rlwd[learner]'")
+        code = UNUSABLE
     except Exception:
         log.exception("process_ends")
         code = 1

@@ -35,6 +35,7 @@ class LearnerSupervisor:
         self.settings, self.folder = settings, folder
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths, self.started_at = 0, 0.0
+        self._last_status = 0
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
 
     @property
@@ -47,11 +48,20 @@ class LearnerSupervisor:
         """Process id, where there is a process."""
         return None if self.process is None else self.process.pid
 
+    @property
+    def trouble(self) -> str | None:
+        """What to tell an operator of a learner that died and is not steady again; else None."""
+        if not self.deaths:
+            return None
+        times = "once" if self.deaths == 1 else f"{self.deaths} times in a row"
+        return f"ended {times}, last with status {self._last_status}; its log lines say why"
+
     def reap(self, now: float) -> bool:
         """Notice a death; return True once for each."""
         if self.process is None or self.process.poll() is None:
             return False
         log.warning("learner_died", returncode=self.process.returncode, pid=self.process.pid)
+        self._last_status = self.process.returncode
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()

@@ -1,5 +1,6 @@
 """`rlwd doctor`: one line for each dependency, and what to do about it; it changes nothing."""
 
+import importlib.metadata
 import json
 import shutil
 from pathlib import Path
@@ -136,3 +137,41 @@ def test_nobody_in_charge_is_said(folder: Path, capsys: pytest.CaptureFixture[st
     open_daemon_ledger(folder / "state" / "rlwd.db").store.close()
     _, lines = lines_of(folder, capsys)
     assert about("daemon", lines) == ["warn  daemon: nobody is in charge -> `rlwd run`"]
+
+
+@pytest.mark.parametrize(
+    ("absent", "says"),
+    [
+        (
+            {"torch", "transformers", "peft"},
+            (
+                "warn  learner: none of its packages is installed -> pip install 'rlwd[learner]',"
+                " unless this is a gateway"
+            ),
+        ),
+        ({"torch"}, "FAIL  learner: torch is not installed -> pip install 'rlwd[learner]'"),
+    ],
+)
+def test_a_gateway_needs_nothing_of_the_learner(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    absent: set[str],
+    says: str,
+) -> None:
+    """The light installation is no fault; one of the learner's packages missing among them is."""
+    version = importlib.metadata.version
+    wanted = [
+        "msgspec",
+        *(f"{one}; extra == 'learner'" for one in ("torch", "transformers", "peft")),
+    ]
+
+    def installed(name: str) -> str:
+        if name in absent:
+            raise importlib.metadata.PackageNotFoundError(name)
+        return version(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", installed)
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: wanted)
+    _, lines = lines_of(folder, capsys)
+    assert about("learner", lines) == [says]

@@ -22,3 +22,19 @@ def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
     assert child.process.wait(60.0) == 4
     assert child.reap(101.0)
     assert (child.reports(), child.alive, child.reap(101.0)) == ([], False, False)
+
+
+def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
+    """An operator hears how often it ended in a row, and with which status; before that nothing."""
+    unusable = LearnerProcessSettings(
+        learner=DEMO, policy="policy", folder=str(tmp_path), lease_epoch=1
+    )
+    write_epoch(tmp_path, 2)
+    child = LearnerSupervisor(unusable, tmp_path)
+    assert child.trouble is None
+    for times in ("once", "2 times in a row"):
+        child.ensure(100.0 + 10.0 * child.deaths)
+        assert child.process is not None
+        child.process.wait(60.0)
+        assert child.reap(101.0 + 10.0 * child.deaths)
+        assert child.trouble == f"ended {times}, last with status 4; its log lines say why"
