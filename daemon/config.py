@@ -1,4 +1,4 @@
-"""Config: one TOML file, checked whole at start; every section is owned by the room that uses it."""
+"""Config: one TOML file, checked whole at start; every section stands with what uses it."""
 
 import difflib
 import os

@@ -1,4 +1,4 @@
-"""Wire: builds every object from the configuration; the only room where all names meet."""
+"""Wire: builds every object from the configuration, and is the only file that names them all."""
 
 import re
 import socket

@@ -281,5 +281,5 @@ def _gradient(logits_CV: Tensor, dtype: torch.dtype) -> Tensor:
     """Return memory for a gradient; the logits' own where dtypes agree: a block is read before it is written."""
     if logits_CV.dtype == dtype:
         return logits_CV
-    room = torch.empty(len(logits_CV), logits_CV.stride(0), dtype=dtype, device=logits_CV.device)
-    return room[:, : logits_CV.shape[1]]
+    memory = torch.empty(len(logits_CV), logits_CV.stride(0), dtype=dtype, device=logits_CV.device)
+    return memory[:, : logits_CV.shape[1]]

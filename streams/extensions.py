@@ -32,8 +32,8 @@ def refuse_collisions(group: str, built_in: Collection[str]) -> None:
 def load_extension(group: str, name: str, setting: str) -> Extension | None:
     """Return what an installed distribution offers under a name; None where none does.
 
-    `setting` is where the name was written, for messages. Raises ValueError, naming the distribution, where two offer it, it cannot be loaded, or it is
-    nothing that can be called.
+    `setting` is where the name was written, for messages. Raises ValueError, naming the
+    distribution, where two offer it, it cannot be loaded, or it is nothing that can be called.
     """
     found = [*entry_points(group=group, name=name)]
     if not found:

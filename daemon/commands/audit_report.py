@@ -1,4 +1,4 @@
-"""Prints the audit."""
+"""Audit report: what `rlwd audit` prints, as a table or as JSON."""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Replay: recorded events through the whole of ingest, join and rewards, with a report.
 
-The same rooms as live, on an embedded log in a temporary folder: what a replay counts is what the
+The same code as live, on an embedded log in a temporary folder: what a replay counts is what the
 daemon would have counted.
 """
 

@@ -1,4 +1,4 @@
-"""Take back: an operator's rollback, of what is being let out or of what everybody has.
+"""Rollback: an operator takes a version back, of what is being let out or of what everybody has.
 
 Written into the tables in one transaction, so it holds whoever is killed next: the daemon, or the
 one that starts after it, brings flag file, engines and learner to agree. Where no daemon lives the

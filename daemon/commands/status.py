@@ -1,4 +1,4 @@
-"""Status page: `rlwd status`, what the state database says, as tables or as JSON."""
+"""Status: `rlwd status`, what the state database says, as tables or as JSON."""
 
 import sqlite3
 import time

@@ -1,4 +1,4 @@
-"""Jobs: periodic work by APScheduler; a job only enqueues an intent that the loop drains."""
+"""Timers: periodic work by APScheduler; a timer only enqueues an intent that the loop drains."""
 
 import queue
 from collections.abc import KeysView, Mapping

@@ -1,4 +1,4 @@
-"""Demo view: the live picture in the terminal; plain lines where there is no terminal."""
+"""Live view: the demo's picture in the terminal; plain lines where there is no terminal."""
 
 import time
 from enum import StrEnum

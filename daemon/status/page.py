@@ -74,5 +74,5 @@ def _row(version: Mapping[str, Any]) -> dict[str, str]:
 
 @cache
 def _template() -> Template:
-    rooms = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    return rooms.get_template("page.html")
+    pages = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    return pages.get_template("page.html")

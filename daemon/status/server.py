@@ -1,4 +1,4 @@
-"""Health: a page for people, /livez /readyz /metrics /statusz, answered by a thread of its own."""
+"""Status server: a page for people, /livez /readyz /metrics /statusz, answered by a thread of its own."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Answer: one completion as it grows, and the JSON that tells it, shaped as vLLM 0.32's."""
+"""Completion: one answer as it grows, and the JSON that tells it, shaped as vLLM 0.32's."""
 
 import time
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Completions: OpenAI's request bodies read, and its answers written as vLLM 0.32 writes them.
+"""OpenAI API: its request bodies read, and its answers written as vLLM 0.32 writes them.
 
 Only what the embedded engine does is taken; what would change the draw and is not done is refused
 by name, never ignored. Fields that are unknown or do not touch the draw pass, as with vLLM.

@@ -1,4 +1,4 @@
-"""Observing: what people did under one experiment, counted from the episodes by variant."""
+"""Observe: what people did under one experiment, counted from the episodes by variant."""
 
 from ...streams.join.exposure import VariantTally, exposures, user_sums
 from ...streams.state.transaction import Transaction

@@ -1,4 +1,4 @@
-"""EngineServer: the embedded engine as a child process on loopback. Importable without torch."""
+"""EmbeddedServer: the embedded engine as a child process on loopback. Importable without torch."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Server: a child process that we start on a free loopback port, wait for, and stop."""
+"""Server process: a child that we start on a free loopback port, wait for, and stop."""
 
 import contextlib
 import os

@@ -68,7 +68,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parent_id: str | None = None
     """The generation that this one answers to, within the session."""
     tenant: str = "default"
-    """Whose traffic this is."""
+    """The customer, where a product has several; feedback ids are unique within one."""
     user_hash: str = ""
     """Keyed hash of the user; the user id itself never leaves the gateway."""
     user_named: bool = True
@@ -169,7 +169,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal: Signal
     """What was done."""
     tenant: str = "default"
-    """Whose traffic this is."""
+    """The customer, where a product has several; feedback ids are unique within one."""
     actor: Literal["person", "agent", "system"] = "person"
     """Who did it."""
     replaces: str | None = None

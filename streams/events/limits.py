@@ -1,4 +1,4 @@
-"""Bounds: what no record may be, though its schema cannot say so. Each was found by fuzzing.
+"""Limits: what no record may be, though its schema cannot say so. Each was found by fuzzing.
 
 Raised is ValueError, with the path of the field where there is one.
 """

@@ -1,4 +1,4 @@
-"""What may be trained on, as a list of what is known to be safe.
+"""Trainable: what may be trained on, as a list of what is known to be safe.
 
 The ratio of the learner's probability to the engine's needs the distribution that the tokens were
 really drawn from. A field of a request that is not listed here may bend it, by a grammar, a bias or a

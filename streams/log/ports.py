@@ -1,4 +1,4 @@
-"""EventSource and EventSink: where records come from and go to, whatever the log is."""
+"""Ports of the log, EventSource and EventSink: where records come from and go to, whatever the log is."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """JSON Schemas of the records, and the AsyncAPI document of their topics, for other products.
 
-Made from the one definition in `event.py`, `signals.py` and `deadletter.py`. `python -m
+Made from the one definition in `event.py`, `signals.py` and `dead_letters.py`. `python -m
 rlwd.streams.schemas.schema` writes them beside this file, and a test fails where they are out of date.
 """
 
@@ -41,7 +41,7 @@ def schema(name: str) -> dict[str, Any]:
     """Return the schema of one file in `SCHEMAS`.
 
     What a schema cannot say stays with the decoder: as many `logprobs` as `completion_token_ids`,
-    each of them at most 0, and the bounds in `bounds.py`.
+    each of them at most 0, and the bounds in `limits.py`.
     """
     top = SCHEMAS[name]
     _, components = msgspec.json.schema_components([top], ref_template="#/$defs/{name}")

@@ -9,7 +9,7 @@ The same tables, statements and promises as SqliteStore's. What differs:
   daemons touch neighbouring rows, and each poll would be joined and scored again.
 - Offsets and the lease move by conditional updates, which PostgreSQL checks again on the newest row.
 - A process that stops inside a transaction holds its locks; the server ends it after
-  `idle_seconds`, so that a zombie keeps nobody waiting. One that stops while it sends many
+  `idle_seconds`, so that a process which stands still keeps nobody waiting. One that stops while it sends many
   statements at once is not idle to the server: from PostgreSQL 17 on that ends after `busy_seconds`
   and `idle_seconds` together, before that when its host ends the process.
 - A lost connection, a deadlock or a wait that is too long is a ConnectionError; the transaction left

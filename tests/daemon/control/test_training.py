@@ -10,7 +10,7 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back
 
-from rlwd.daemon.control import training as room
+from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.ledger.seal import BatchSettings
@@ -101,9 +101,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     def read(folder: Path, *, after: int) -> list[Manifest]:
         return [one for one in made.manifests if one.sequence > after]
 
-    monkeypatch.setattr(room, "read_manifests", read)
-    monkeypatch.setattr(room, "whole_checkpoints", lambda folder: sorted(made.whole))
-    monkeypatch.setattr(room, "newest_valid", lambda folder: made.manifests[-1])
+    monkeypatch.setattr(training_file, "read_manifests", read)
+    monkeypatch.setattr(training_file, "whole_checkpoints", lambda folder: sorted(made.whole))
+    monkeypatch.setattr(training_file, "newest_valid", lambda folder: made.manifests[-1])
     return made
 
 
@@ -134,7 +134,7 @@ def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
     """A version that was superseded without guilt does not stop the learner ahead of the champion."""
     desk.manifests.append(manifest(1, 0))
     fill(desk.ledger, 4)
-    desk.undecided = 0  # Version 1 ran out of time; v0 still reigns.
+    desk.undecided = 0  # Version 1 ran out of time; v0 is still the champion.
     (command,) = desk.step(Asking(sequence=1))
     assert isinstance(command, Apply)
     assert desk.ask("SELECT parent_sequence FROM batches") == (1,)

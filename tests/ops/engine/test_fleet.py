@@ -8,7 +8,7 @@ import pytest
 from releases_by_hand import version
 from waiting import until
 
-from rlwd.ops.engine import fleet as rooms
+from rlwd.ops.engine import fleet as fleets
 from rlwd.ops.engine.fleet import Fleet
 
 
@@ -43,7 +43,7 @@ def test_an_engine_that_hangs_keeps_nobody_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Questions return at once; that it hangs is a problem by name; its answer counts when it comes."""
-    monkeypatch.setattr(rooms, "HANGS_SECONDS", 0.05)
+    monkeypatch.setattr(fleets, "HANGS_SECONDS", 0.05)
     engine, one = HangingEngine(), version(1, tmp_path)
     fleet = Fleet([engine], "policy", tolerance=0.05)
     wanted = {one.version: one}

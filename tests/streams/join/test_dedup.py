@@ -54,7 +54,7 @@ def test_known_is_known_before_and_after_it_is_moved(ledger: Ledger) -> None:
 
 @pytest.mark.usefixtures("moved_at_once")
 def test_a_restart_knows_what_was_known(make_ledger: Make) -> None:
-    """What the process knew by heart is in the table."""
+    """What the process held in memory is in the table."""
     ledger = make_ledger()
     assert new_of(ledger, 0, 1) == 2
     assert new_of(ledger, 2, 3) == 2

@@ -1,7 +1,7 @@
 """The state database on either engine, and what only a server has (CONTRACTS 14, 16).
 
 Locked here: migrations by number, all or nothing, views that nobody waits for, and with several
-writers at once: no feedback lost, no circle of waiting, and no zombie that keeps the others out.
+writers at once: no feedback lost, no circle of waiting, and no stopped process that keeps the others out.
 """
 
 import subprocess
