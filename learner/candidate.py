@@ -74,6 +74,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch of the daemon's lease when it was made."""
     base_digest: str
     """Digest of the base model's weights."""
+    base: str = ""
+    """What it is, for people: `smollm2 (llama, float32, 49152 tokens)`; empty in what 0.1.0 wrote."""
     probe: Probe
     """What a server must answer to count as serving this version."""
     held_out: HeldOut | None
@@ -100,6 +102,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """Of its checkpoint."""
     digest: str
     """SHA-256 over the adapter's files, hex."""
+    base: str = ""
+    """The base model that it was trained on, as its manifest names it, with its digest's beginning."""
     path: Path
     """Folder with adapter_config.json and adapter_model.safetensors; its name is the version."""
     probe: Probe

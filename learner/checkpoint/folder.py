@@ -121,6 +121,7 @@ def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
         version=manifest.version,
         sequence=manifest.sequence,
         digest=manifest.digest,
+        base=f"{manifest.base or 'base model'}, digest {manifest.base_digest[:12]}",
         path=checkpoint_path(folder, manifest.sequence) / manifest.version,
         probe=manifest.probe,
         held_out=manifest.held_out,

@@ -101,8 +101,8 @@ class Checkpoints:
         path = checkpoint_path(self.folder, manifest.sequence)
         if manifest.base_digest != learner.policy.base_digest:
             raise ValueError(
-                f"{path}: made for the base model {manifest.base_digest[:12]}, "
-                f"and learner.model is {learner.policy.base_digest[:12]}"
+                f"{path}: made for the base model {manifest.base_digest[:12]} {manifest.base}, "
+                f"and learner.model is {learner.policy.base_digest[:12]} {learner.policy.base}"
             )
         learner.policy.load_adapter(path / manifest.version)
         learner.load_moments(load_file(path / "optimizer.safetensors"))
@@ -159,6 +159,7 @@ class Checkpoints:
             offsets=batch.offsets if batch else {},
             lease_epoch=self.lease_epoch,
             base_digest=learner.policy.base_digest,
+            base=learner.policy.base,
             probe=origin.probe,
             held_out=origin.held_out,
             metrics=dict(origin.metrics),

@@ -49,6 +49,12 @@ class Policy:
         """Whether several sequences may share a row; `proof` finds it."""
 
     @property
+    def base(self) -> str:
+        """What the base model is, for people: `smollm2 (llama, float32, 49152 tokens)`."""
+        family, dtype = self.causal.config.model_type, self.settings.dtype
+        return f"{Path(self.settings.model).name} ({family}, {dtype}, {self.vocabulary} tokens)"
+
+    @property
     def vocabulary(self) -> int:
         """Tokens that the head knows."""
         return len(self.head_VD)

@@ -78,8 +78,8 @@ class Replica:
             self.base_problem = (
                 None
                 if proof.served
-                else f"{self.engine.url} does not serve the base model that was trained on: v0:"
-                f" {proof.reason}"
+                else f"{self.engine.url} does not serve the base model that was trained on"
+                f" ({candidate.base}): v0: {proof.reason}"
             )
         return proof
 

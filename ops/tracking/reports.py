@@ -19,6 +19,7 @@ def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> 
         "parent_sequence": str(manifest.parent_sequence),
         "digest": manifest.digest,
         "base_digest": manifest.base_digest,
+        **({"base": manifest.base} if manifest.base else {}),
         "reward_spec": manifest.spec_version,
         "batch": str(manifest.batch_id),
         "batch_hash": manifest.batch_hash,

@@ -73,6 +73,8 @@ def test_manifest_says_it_all(
     assert problem_of(folder, second) is None
     candidate = candidate_of(folder, second)
     assert candidate.path.name == second.version
+    assert second.base == "tiny (qwen3, float32, 260 tokens)"
+    assert candidate.base == f"{second.base}, digest {second.base_digest[:12]}"
     assert {p.name for p in candidate.path.iterdir()} == {
         "adapter_config.json",
         "adapter_model.safetensors",
