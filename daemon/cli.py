@@ -1,4 +1,4 @@
-"""Command line: `rlwd run | gateway | engine | replay | status | plan | demo | doctor`.
+"""Command line: what `rlwd` does, one function for each command.
 
 Heavy imports stay inside the commands: `rlwd --help` answers at once, and the daemon and gateway
 never import torch.

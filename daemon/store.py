@@ -1,4 +1,4 @@
-"""Opens the state database of a configuration with the tables of every folder."""
+"""Store: opens the state database of a configuration with the tables of every folder."""
 
 from pathlib import Path
 

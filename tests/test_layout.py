@@ -6,6 +6,7 @@ A folder imports only folders before it, and a group only what stands before it 
 
 import ast
 import configparser
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,6 +51,11 @@ FILE_LINES = 260
 FUNCTION_LINES = 50
 KERNEL_LINES, KERNEL_FUNCTION_LINES = 320, 110
 """The aim is 200 and 40; beyond these a file or a function does more than one thing. A kernel may be longer."""
+
+APART = {".", "loop", "bench", "chaos", "support", "examples", "docs", "upgrades", "simulation"}
+"""Folders of tests that are about no group."""
+ALIASES = {"__main__": {"rlwd"}, "cli": {"command"}, "dedup": {"duplication"}, "seal": {"sealing"}}
+"""What the title of a file may say that is not named after its noun."""
 
 
 def source_files(root: Path = ROOT) -> list[Path]:
@@ -217,43 +223,58 @@ def test_a_wrong_group_is_found(tmp_path: Path) -> None:
     ]
 
 
+def units(root: Path) -> set[str]:
+    return {
+        unit_of(".".join(["rlwd", *p.relative_to(root).with_suffix("").parts]))
+        for p in source_files(root)
+    }
+
+
 def test_every_group_has_its_place() -> None:
     """A new group or file at the top of a folder is put into the order, and none is left over."""
-    units = {
-        unit_of(".".join(["rlwd", *p.relative_to(ROOT).with_suffix("").parts]))
-        for p in source_files()
-    }
-    assert units == set(LEVEL)
+    assert units(ROOT) == set(LEVEL)
+
+
+def wrong_names(root: Path) -> list[str]:
+    taken = sys.stdlib_module_names | BANNED
+    return [str(p.relative_to(root)) for p in source_files(root) if p.stem in taken]
 
 
 def test_no_name_takes_anothers_place() -> None:
     """No file is named like a module of the standard library, nor after nothing in particular."""
-    taken = [path for path in source_files() if path.stem in sys.stdlib_module_names | BANNED]
-    assert taken == []
+    assert wrong_names(ROOT) == []
+
+
+def unmirrored(root: Path) -> set[str]:
+    known = {str(group.relative_to(root)) for group in groups(root)} | set(FOLDERS)
+    folders = {
+        str(p.parent.relative_to(root / "tests")) for p in (root / "tests").rglob("test_*.py")
+    }
+    return folders - known - APART
 
 
 def test_tests_mirror_the_folders() -> None:
     """Who looks for a file's tests finds them under its group's name."""
-    known = {str(group.relative_to(ROOT)) for group in groups()} | set(FOLDERS)
-    apart = {"", "loop", "bench", "chaos", "support", "examples", "docs", "upgrades", "simulation"}
-    folders = {
-        str(p.parent.relative_to(ROOT / "tests")) for p in (ROOT / "tests").rglob("test_*.py")
-    }
-    assert {folder for folder in folders if folder != "."} <= known | apart
+    assert unmirrored(ROOT) == set()
 
 
-def test_every_group_ships() -> None:
-    """A group missing from setup.cfg works in an editable install and is absent in production."""
+def unshipped(root: Path) -> set[str]:
+    """Return the differences between the groups that are there and what setup.cfg lists and maps."""
     config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    names = [*FOLDERS, *(str(group.relative_to(ROOT)) for group in groups())]
+    config.read(root / "setup.cfg")
+    names = [*FOLDERS, *(str(group.relative_to(root)) for group in groups(root))]
     wanted = {"rlwd": ".", **{f"rlwd.{name.replace('/', '.')}": name for name in names}}
-    assert set(config["options"]["packages"].split()) == set(wanted)
+    listed = set(config["options"]["packages"].split())
     mapped = dict(
         line.replace(" ", "").split("=")
         for line in config["options"]["package_dir"].strip().splitlines()
     )
-    assert mapped == wanted
+    return (set(wanted) ^ listed) | {name for name, _ in wanted.items() ^ mapped.items()}
+
+
+def test_every_group_ships() -> None:
+    """A group missing from setup.cfg works in an editable install and is absent in production."""
+    assert unshipped(ROOT) == set()
 
 
 def test_typing_links_reach_the_folders() -> None:
@@ -264,43 +285,131 @@ def test_typing_links_reach_the_folders() -> None:
     }
 
 
-def test_files_are_small() -> None:
-    """A file that is too long is two."""
-    long = {
-        str(path.relative_to(ROOT)): lines
-        for path in source_files()
+def long_files(root: Path) -> dict[str, int]:
+    return {
+        str(path.relative_to(root)): lines
+        for path in source_files(root)
         if (lines := len(path.read_text().splitlines()))
         > (KERNEL_LINES if path.parent.name == "kernels" else FILE_LINES)
     }
-    assert long == {}
 
 
-def test_functions_are_small() -> None:
-    """A function that is too long does more than its name says."""
-    long = {
-        f"{path.relative_to(ROOT)}:{node.name}": length
-        for path in source_files()
+def test_files_are_small() -> None:
+    """A file that is too long is two."""
+    assert long_files(ROOT) == {}
+
+
+def long_functions(root: Path) -> dict[str, int]:
+    return {
+        f"{path.relative_to(root)}:{node.name}": length
+        for path in source_files(root)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
         and (length := (node.end_lineno or 0) - node.lineno + 1)
         > (KERNEL_FUNCTION_LINES if path.parent.name == "kernels" else FUNCTION_LINES)
     }
-    assert long == {}
+
+
+def test_functions_are_small() -> None:
+    """A function that is too long does more than its name says."""
+    assert long_functions(ROOT) == {}
+
+
+def shared_names(root: Path) -> dict[str, list[str]]:
+    places: dict[str, list[str]] = {}
+    for path in source_files(root):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(root)))
+    return {name: where for name, where in places.items() if len(where) > 1}
 
 
 def test_a_class_name_is_used_once() -> None:
     """One name, one thing: no two files define a public class of the same name."""
-    places: dict[str, list[str]] = {}
-    for path in source_files():
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
-    assert {name: where for name, where in places.items() if len(where) > 1} == {}
+    assert shared_names(ROOT) == {}
 
 
-@pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_says_what_it_is(path: Path) -> None:
-    """Every file begins with a docstring whose first line stands alone."""
-    docstring = ast.get_docstring(ast.parse(path.read_text()))
-    assert docstring
-    assert docstring.splitlines()[0].endswith((".", ":", "`", ")", "?"))
+def words(text: str) -> set[str]:
+    """Return the words of a title or a file name, as singulars: `HttpEngines` has http and engine."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text).lower()
+    return {word.rstrip("s") for word in re.findall(r"[a-z]+", apart)}
+
+
+def untitled(root: Path) -> list[str]:
+    """Return files whose docstring does not begin with a line that stands alone and names the file."""
+    wrong = []
+    for path in source_files(root):
+        first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        title, place = first.partition(":")[0], path.relative_to(root)
+        named = words(path.stem) | words(path.parent.name) | ALIASES.get(path.stem, set())
+        if not first.endswith((".", ":", "`", ")", "?")) or not words(title) & named:
+            wrong.append(str(place))
+    return wrong
+
+
+def test_a_file_says_what_it_is() -> None:
+    """Every file begins with a line that stands alone, and whose title the file is named after."""
+    assert untitled(ROOT) == []
+
+
+def test_every_other_rule_finds_what_breaks_it(tmp_path: Path) -> None:
+    """Planted: names, lengths, titles, a group that does not ship, a test beside its group."""
+    lines = "x = 1\n"
+    planted = {
+        "ops/flags/utils.py": '"""Utils: anything."""\n',
+        "ops/flags/queue.py": '"""Queue: takes the place of Python\'s own."""\n',
+        "ops/flags/long.py": '"""Long: has too many lines."""\n' + FILE_LINES * lines,
+        "ops/flags/deep.py": '"""Deep: f is too long."""\ndef f():\n' + 50 * f"    {lines}",
+        "ops/lone/one.py": '"""One: a name that two has too."""\nclass Twin: ...\n',
+        "ops/lone/two.py": '"""Two: a name that one has too."""\nclass Twin: ...\n',
+        "ops/lone/parking.py": '"""OversizeSink: was renamed, and its title was not."""\n',
+        "ops/lone/silent.py": "",
+        "tests/ops/lane/test_one.py": "",
+        "setup.cfg": "[options]\npackages =\n    rlwd.ops.gone\npackage_dir =\n    rlwd = .\n",
+    }
+    for folder in FOLDERS:
+        (tmp_path / folder).mkdir()
+    for name, text in planted.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert wrong_names(tmp_path) == ["ops/flags/queue.py", "ops/flags/utils.py"]
+    assert long_files(tmp_path) == {"ops/flags/long.py": FILE_LINES + 1}
+    assert long_functions(tmp_path) == {"ops/flags/deep.py:f": 51}
+    assert shared_names(tmp_path) == {"Twin": ["ops/lone/one.py", "ops/lone/two.py"]}
+    assert untitled(tmp_path) == ["ops/lone/parking.py", "ops/lone/silent.py"]
+    assert unmirrored(tmp_path) == {"ops/lane"}
+    assert {"rlwd.ops.gone", "rlwd.ops.lone"} <= unshipped(tmp_path)
+    assert units(tmp_path) - set(LEVEL) == {"ops/lone"}
+
+
+def test_the_pages_show_the_order() -> None:
+    """ARCHITECTURE.md names each group and file of the order in its folder's row, lower ones first."""
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    shown = re.findall(r"^\| `(\w+)/` \| (.+) \|$", page, re.MULTILINE)
+    assert [folder for folder, _ in shown] == [
+        "streams",
+        "rewards",
+        "learner",
+        "kernels",
+        "ops",
+        "daemon",
+    ]
+    for folder, cell in shown:
+        steps = [re.findall(r"`([\w.]+)`", step) for step in cell.partition(" (")[0].split(";")]
+        found = [
+            {f"{folder}/{name.removesuffix('.py')}" for name in step} for step in steps if step
+        ]
+        levels = [{unit for unit in step if unit.startswith(f"{folder}/")} for step in ORDER]
+        assert found == [step for step in levels if step], folder
+
+
+def test_the_pages_show_every_table() -> None:
+    """ARCHITECTURE.md has each table of the state database in the row of the folder that makes it."""
+    page = (ROOT / "ARCHITECTURE.md").read_text()
+    for folder in ("streams", "learner", "ops"):
+        text = "".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
+        made = set(re.findall(r"CREATE TABLE (\w+)", text))
+        for old, name in re.findall(r"ALTER TABLE (\w+) RENAME TO (\w+)", text):
+            made = made - {old} | {name}
+        rows = re.findall(rf"^\| ((?:`\w+`(?:, )?)+) \| `{folder}/` \|", page, re.MULTILINE)
+        assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == made - {"IF"}

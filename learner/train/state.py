@@ -1,4 +1,4 @@
-"""Learner: the policy, and the optimizer and baselines that an exact resume needs with it."""
+"""Learner state: the policy, and the optimizer and baselines that an exact resume needs with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
