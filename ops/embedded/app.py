@@ -17,8 +17,9 @@ from transformers import AutoTokenizer
 
 from .completion import Vocabulary
 from .decoder import Decoder
+from .messages import template_messages
 from .openai_api import Limits, RequestRefused, read
-from .replies import BASE, Replies, flat_messages
+from .replies import BASE, Replies
 
 VERSION = "rlwd-embedded"
 LARGEST_BODY = 8 << 20
@@ -61,9 +62,14 @@ class EngineApp:
         return app
 
     async def complete(self, request: web.Request) -> web.StreamResponse:
-        """Answer `/v1/completions`; the prompt is a text or token ids."""
+        """Answer `/v1/completions`; the prompt is a text or token ids, or a list of one such."""
         body = await read_json(request)
         prompt = body.get("prompt")
+        if isinstance(prompt, list) and any(isinstance(one, str | list) for one in prompt):
+            if len(prompt) != 1:
+                message = f"the embedded engine answers one prompt at a time, got {len(prompt)}"
+                raise RequestRefused(400, message, param="prompt")
+            prompt = prompt[0]
         if isinstance(prompt, str):
             prompt = self.tokenizer(prompt)["input_ids"]
         if not isinstance(prompt, list):
@@ -82,9 +88,11 @@ class EngineApp:
             raise RequestRefused(400, f"{self.model.name} has no chat template")
         try:
             text = self.tokenizer.apply_chat_template(
-                flat_messages(messages), add_generation_prompt=True, tokenize=False
+                template_messages(messages, self.tokenizer.chat_template),
+                add_generation_prompt=True,
+                tokenize=False,
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError) as error:
             raise RequestRefused(400, f"messages: {error}", param="messages") from error
         prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         return await self.replies.reply(request, read(body, True, prompt, self.limits))

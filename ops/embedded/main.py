@@ -75,7 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-rows", type=int, default=64)
     parser.add_argument("--device", default="cpu")
-    asyncio.run(serve(EmbeddedSettings(**vars(parser.parse_args(arguments)))))
+    settings = EmbeddedSettings(**vars(parser.parse_args(arguments)))
+    if not (settings.model / "config.json").is_file():
+        # Here, because the libraries below would take it for a name and ask a hub for it.
+        parser.error(f"--model: {settings.model}: no folder of a Hugging Face model (config.json)")
+    asyncio.run(serve(settings))
 
 
 if __name__ == "__main__":

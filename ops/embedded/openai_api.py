@@ -137,7 +137,7 @@ def read(
             temperature=number(body, "temperature", 1.0, 0.0),
             top_p=number(body, "top_p", 1.0, 1e-9, 1.0),
             top_k=max(whole(body, "top_k", 0, -1), 0),
-            seed=None if body.get("seed") is None else whole(body, "seed", 0, -(2**63)),
+            seed=None if body.get("seed") is None else whole(body, "seed", 0, -(2**63), 2**63 - 1),
             stop_ids=_stop_ids(body, limits),
             top_logprobs=alternatives or 0,
             score_prompt=scored,
@@ -146,7 +146,7 @@ def read(
         logprobs=alternatives,
         token_ids=bool(body.get("return_token_ids")),
         stream=stream,
-        usage=stream and bool((body.get("stream_options") or {}).get("include_usage")),
+        usage=_usage(body) and stream,
     )
 
 
@@ -189,14 +189,30 @@ def _alternatives(body: Mapping[str, Any], chat: bool) -> int | None:
     return asked if body.get("logprobs") else None
 
 
+def _usage(body: Mapping[str, Any]) -> bool:
+    options = body.get("stream_options")
+    if options is not None and not isinstance(options, Mapping):
+        raise RequestRefused(
+            400, f"stream_options must be an object, got {options!r}", param="stream_options"
+        )
+    return bool((options or {}).get("include_usage"))
+
+
 def _stops(body: Mapping[str, Any]) -> tuple[str, ...]:
-    stop = body.get("stop") or ()
-    stops = (stop,) if isinstance(stop, str) else tuple(stop)
-    if not all(isinstance(one, str) and one for one in stops):
-        raise RequestRefused(400, "stop must hold texts that are not empty", param="stop")
-    return stops
+    stop = body.get("stop")
+    stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
+    if not isinstance(stops, list) or not all(isinstance(one, str) and one for one in stops):
+        raise RequestRefused(
+            400, f"stop must be a text or hold texts that are not empty, got {stop!r}", param="stop"
+        )
+    return tuple(stops)
 
 
 def _stop_ids(body: Mapping[str, Any], limits: Limits) -> frozenset[int]:
-    asked = frozenset(body.get("stop_token_ids") or ())
-    return asked if body.get("ignore_eos") else asked | limits.end_ids
+    asked = body.get("stop_token_ids")
+    ids = [] if asked is None else asked
+    if not isinstance(ids, list) or not all(type(one) is int for one in ids):
+        raise RequestRefused(
+            400, f"stop_token_ids must hold token ids, got {asked!r}", param="stop_token_ids"
+        )
+    return frozenset(ids) if body.get("ignore_eos") else frozenset(ids) | limits.end_ids

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -129,24 +128,3 @@ def check(answer: Completion) -> None:
 def _unknown(name: str) -> RequestRefused:
     message = f"The model `{name}` does not exist. Valid aliases: {BASE}."
     return RequestRefused(404, message, "NotFoundError", "model")
-
-
-def flat_messages(messages: Sequence[Any]) -> list[dict[str, str]]:
-    """Return messages with their text parts joined, as chat templates want them.
-
-    Raises RequestRefused where a message has no role or something other than text.
-    """
-    flat = []
-    for index, message in enumerate(messages):
-        where = f"messages[{index}]"
-        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
-            raise RequestRefused(400, f"{where}: a message is an object with a role", param=where)
-        content = message.get("content") or ""
-        if isinstance(content, list):
-            if not all(isinstance(part, dict) and "text" in part for part in content):
-                raise RequestRefused(400, f"{where}.content: only text is understood", param=where)
-            content = "".join(str(part["text"]) for part in content)
-        if not isinstance(content, str):
-            raise RequestRefused(400, f"{where}.content: only text is understood", param=where)
-        flat.append({"role": message["role"], "content": content})
-    return flat
