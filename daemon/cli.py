@@ -4,6 +4,8 @@ Heavy imports stay inside the commands: `rlwd --help` answers at once, and the d
 never import torch.
 """
 
+import os
+import sqlite3
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -59,7 +61,7 @@ def run(
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    loaded = load_config(config)
+    loaded = load_config(config).with_secrets()
     log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
     from .wire import build_control, build_ingest
 
@@ -70,17 +72,26 @@ def run(
 
 
 @app.command()
-def gateway(config: ConfigFile = Path("rlwd.toml")) -> None:
+def gateway(
+    config: ConfigFile = Path("rlwd.toml"),
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port of this gateway, where several share a config; it has its own spool."
+        ),
+    ] = None,
+) -> None:
     """Run a gateway: an OpenAI-compatible proxy in front of the engines."""
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    loaded = load_config(config)
+    loaded = load_config(config).with_secrets()
     log_to_stderr("gateway", loaded.log_level)
     from .gateway.app import run_gateway
     from .wire import event_sink
 
-    run_gateway(loaded.gateway, lambda: event_sink(loaded))
+    settings = loaded.gateway if port is None else loaded.gateway_on(port)
+    run_gateway(settings, lambda: event_sink(loaded))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -229,7 +240,11 @@ def doctor(config: ConfigFile = Path("rlwd.toml")) -> None:
 
 
 def main() -> None:
-    """Run the command line; what the caller got wrong is one line and not a stack trace."""
+    """Run the command line; what the caller got wrong is one line and not a stack trace.
+
+    Files that it or its children make are their owner's alone, whatever the umask was.
+    """
+    os.umask(0o077)
     try:
         app()
     except ModuleNotFoundError as missing:
@@ -238,6 +253,6 @@ def main() -> None:
             raise
         print(f"rlwd: {missing}: pip install 'rlwd[{extra}]'", file=sys.stderr)
         raise SystemExit(2) from missing
-    except (ValueError, RuntimeError, OSError) as problem:
+    except (ValueError, RuntimeError, OSError, sqlite3.Error) as problem:
         print(f"rlwd: {problem}", file=sys.stderr)
         raise SystemExit(2) from problem

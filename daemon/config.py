@@ -1,8 +1,5 @@
 """Config: one TOML file, checked whole at start; every section stands with what uses it."""
 
-import difflib
-import os
-import re
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal
@@ -16,7 +13,10 @@ from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
 from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
+from .bounds import check_values
+from .config_hint import hint
 from .gateway.settings import GatewaySettings
+from .secret_values import FILE, KEYS, anchored, read_secret
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -108,16 +108,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def __post_init__(self) -> None:
         if self.http.host not in ("127.0.0.1", "localhost", "::1") and not self.http.token:
             raise ValueError(f"http.token: required, because http.host is {self.http.host}")
-        if self.retention_days <= 0:
-            raise ValueError(f"retention_days: {self.retention_days} is not above 0")
-        if self.keep_checkpoints < 2:
-            raise ValueError(
-                "keep_checkpoints: below 2 a damaged newest one has none to fall back to"
-            )
         if not self.learner.model:
             raise ValueError("learner.model: names no folder of a Hugging Face model")
-        if self.database and not self.database.startswith(("$", *POSTGRES)):
-            raise ValueError("database: must be empty, postgresql://… or $NAME")
+        if self.database and not self.database.startswith(("$", FILE, *POSTGRES)):
+            raise ValueError("database: must be empty, postgresql://…, $NAME or file:PATH")
+        if self.batch.at_most < self.batch.episodes:
+            raise ValueError(f"batch.at_most: {self.batch.at_most} is below batch.episodes")
+        topics = (self.stream.generations, self.stream.feedback, self.stream.dead_letters)
+        if len(set(topics)) < len(topics):
+            raise ValueError(f"stream: the topics {', '.join(topics)} are not three")
 
     @property
     def state_path(self) -> Path:
@@ -128,14 +127,31 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def state_database(self) -> Path | str:
         """The state database: SQLite's file, or a server's URL.
 
-        Raises ValueError where the environment variable is not set.
+        Raises ValueError where what should hold the URL does not.
         """
-        if not self.database.startswith("$"):
-            return self.database or self.state_path / "rlwd.db"
-        url = os.environ.get(self.database[1:], "")
-        if not url.startswith(POSTGRES):
-            raise ValueError(f"database: environment variable {self.database[1:]} holds no URL")
-        return url
+        url = read_secret("database", self.database)
+        if url and not url.startswith(POSTGRES):
+            raise ValueError(f"database: {self.database} holds no postgresql:// URL")
+        return url or self.state_path / "rlwd.db"
+
+    def with_secrets(self) -> "Config":
+        """Return the config with its secrets in place of what names them.
+
+        Not done at load: a command that only reads the tables needs none, and may not reach them.
+        Raises ValueError with the key whose secret is not there.
+        """
+        sections = {
+            section: msgspec.structs.replace(
+                getattr(self, section),
+                **{
+                    key: read_secret(f"{section}.{key}", getattr(getattr(self, section), key))
+                    for owner, _, key in (name.partition(".") for name in KEYS)
+                    if owner == section
+                },
+            )
+            for section in ("http", "engine", "gateway")
+        }
+        return msgspec.structs.replace(self, **sections)
 
     @property
     def log_path(self) -> Path:
@@ -152,6 +168,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The flag file."""
         return Path(self.gateway.flags)
 
+    def gateway_on(self, port: int) -> GatewaySettings:
+        """Settings of one of several gateways: its port, and a name and a spool of its own.
+
+        Raises ValueError where the port is none.
+        """
+        if not 1 <= port <= 65535:
+            raise ValueError(f"gateway.port: {port} is not between 1 and 65535")
+        own = f"{self.gateway.name}-{port}", f"{self.gateway.spool}-{port}"
+        return msgspec.structs.replace(self.gateway, port=port, name=own[0], spool=own[1])
+
+    @property
+    def spools(self) -> list[Path]:
+        """Every gateway's spool here: the config's, and those of gateways on ports of their own."""
+        spool = Path(self.gateway.spool)
+        return [spool, *sorted(spool.parent.glob(f"{spool.name}-[0-9]*"))]
+
 
 def load_config(path: Path) -> Config:
     """Read and check a config file.
@@ -160,30 +192,13 @@ def load_config(path: Path) -> Config:
     """
     try:
         written = msgspec.toml.decode(path.read_bytes())
+        check_values(written)
         config = msgspec.convert(written, Config)
         return _anchored(config, path.absolute().parent, set(written.get("gateway", ())))
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
-        raise ValueError(f"{path}: {_hint(str(problem))}") from problem
-
-
-def _hint(problem: str) -> str:
-    unknown = re.search(r"unknown field `([^`]+)`(?: - at `\$\.?([^`]*)`)?", problem)
-    if unknown is None:
-        return problem.replace("`$.", "`")
-    field, section = unknown[1], unknown[2] or ""
-    known = _fields(section)
-    near = difflib.get_close_matches(field, known, n=1)
-    where = f"{section}.{field}" if section else field
-    return f"{where}: unknown key" + (f"; did you mean {near[0]}?" if near else "")
-
-
-def _fields(section: str) -> list[str]:
-    kind: type[msgspec.Struct] = Config
-    for name in filter(None, section.split(".")):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[name]
-    return [field.name for field in msgspec.structs.fields(kind)]
+        raise ValueError(f"{path}: {hint(str(problem), Config)}") from problem
 
 
 def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config:
@@ -206,9 +221,14 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         key: str(folder / getattr(config.gateway, key) if key in written else state / name)
         for key, name in (("flags", "flags.json"), ("spool", "spool"))
     }
+    for key in ("token", "engine_token", "user_key"):
+        paths[key] = anchored(getattr(config.gateway, key), folder)
     data = folder / stream.data_folder if stream.data_folder else ""
     return msgspec.structs.replace(
         config,
+        database=anchored(config.database, folder),
+        http=msgspec.structs.replace(config.http, token=anchored(config.http.token, folder)),
+        engine=msgspec.structs.replace(config.engine, token=anchored(config.engine.token, folder)),
         state=str(state),
         stream=msgspec.structs.replace(stream, data_folder=str(data)),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",

@@ -1,5 +1,8 @@
 """Store: opens the state database of a configuration with the tables of every folder."""
 
+import contextlib
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..learner.ledger import checkpoints_table, seal
@@ -11,14 +14,32 @@ from .config import Config
 
 
 def state_store(config: Config) -> Store:
-    """Open the state database, making and migrating it where need be."""
-    return open_store(
-        config.state_database,
-        {
-            "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
-            "ops": candidates_table.MIGRATIONS,
-        },
-    )
+    """Open the state database, making and migrating it where need be.
+
+    Raises ValueError where the file is damaged, or none of rlwd's.
+    """
+    with opening(config.state_database):
+        return open_store(
+            config.state_database,
+            {
+                "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
+                "ops": candidates_table.MIGRATIONS,
+            },
+        )
+
+
+@contextlib.contextmanager
+def opening(place: Path | str) -> Iterator[None]:
+    """Keep a database's file to its owner, and name it where it cannot be opened."""
+    try:
+        yield
+    except sqlite3.Error as problem:
+        raise ValueError(
+            f"{place}: {problem}; it is damaged or not rlwd's: restore it from a backup"
+        ) from problem
+    if isinstance(place, Path) and place.exists():
+        # What people and models wrote stands in it; SQLite's files beside it follow suit.
+        place.chmod(0o600)
 
 
 def existing_store(config: Config) -> Store:

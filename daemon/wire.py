@@ -42,7 +42,7 @@ from .control.training import Training
 from .status.metrics import Metrics
 from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
-from .store import state_store
+from .store import opening, state_store
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:
@@ -50,7 +50,8 @@ def event_source(config: Config, resume: Resume) -> EventSource:
     topics = (config.stream.generations, config.stream.feedback)
     if config.stream.kind == "kafka":
         return KafkaSource(config.stream.kafka, topics, resume)
-    return EmbeddedSource(config.log_path, topics, resume)
+    with opening(config.log_path):
+        return EmbeddedSource(config.log_path, topics, resume)
 
 
 def event_sink(config: Config) -> EventSink:
@@ -59,7 +60,8 @@ def event_sink(config: Config) -> EventSink:
     if config.stream.kind == "kafka":
         sink = KafkaSink(config.stream.kafka)
     else:
-        sink = EmbeddedSink(config.log_path)
+        with opening(config.log_path):
+            sink = EmbeddedSink(config.log_path)
     return OversizeSink(sink, config.data_path) if config.data_path else sink
 
 

@@ -36,6 +36,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/tracking",),
     ("daemon/spool", "daemon/status"),
     ("daemon/gateway",),
+    ("daemon/bounds", "daemon/config_hint", "daemon/secret_values"),
     ("daemon/config",),
     ("daemon/store", "daemon/control"),
     ("daemon/wire",),

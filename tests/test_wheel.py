@@ -120,6 +120,7 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
         "rlwd/daemon/status/page.html",
         "rlwd/ops/deploy/rlwd.toml",
         "rlwd/ops/deploy/rlwd.service",
+        "rlwd/ops/deploy/install.sh",
         "rlwd/streams/schemas/generation.v1.json",
     }
     assert sources | data <= names_in(wheel)

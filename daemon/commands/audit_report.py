@@ -1,7 +1,5 @@
 """Audit report: what `rlwd audit` prints, as a table or as JSON."""
 
-from pathlib import Path
-
 import orjson
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +19,7 @@ def run_audit(config: Config, *, as_json: bool) -> int:
             view,
             config.policy,
             read_manifests(config.state_path / "checkpoints"),
-            [Path(config.gateway.spool)],
+            config.spools,
         )
     store.close()
     if as_json:

@@ -34,6 +34,11 @@ def findings(config_path: Path) -> Iterator[Finding]:
         yield fail("config", str(problem), "correct it; nothing else can be looked at before")
         return
     yield ok("config", str(config_path.absolute()))
+    try:
+        config = config.with_secrets()
+    except ValueError as problem:
+        remedy = "run doctor as the daemon's user and with its environment, or put the secret there"
+        yield fail("secrets", str(problem), remedy)
     yield from check_machine(config)
     yield from check_model(Path(config.learner.model))
     yield from check_log(config)

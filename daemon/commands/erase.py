@@ -18,6 +18,7 @@ from ...ops.rollout import champions_table
 from ...streams.join.erasure import ErasureCounts, erase
 from ...streams.state.store import Store
 from ..config import Config
+from ..secret_values import read_secret
 from ..store import existing_store
 
 
@@ -60,7 +61,11 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
 def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     """Erase and print the report as JSON; return 1 where it has to be run again."""
     store = existing_store(config)
-    user_hash = user if hashed else hash_user(user, config.gateway.user_key.encode())
+    user_hash = (
+        user
+        if hashed
+        else hash_user(user, read_secret("gateway.user_key", config.gateway.user_key).encode())
+    )
     done = erase_person(config, store, user_hash, time.time())
     store.close()
     report: dict[str, Any] = {

@@ -10,7 +10,7 @@ import msgspec
 from rlwd.daemon.config import Config, load_config
 
 SHIPPED = Path(__file__).parents[2] / "ops" / "deploy" / "rlwd.toml"
-OWN = {"stream.kind", "stream.kafka.group_instance_id", "learner.model"}
+OWN = {"state", "stream.kafka.group_instance_id", "learner.model"}
 """What a deployment has to decide for itself."""
 
 

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Installs rlwd on a Debian machine with systemd: user, command, config and units. Run it as root.
+#
+#     sh ops/deploy/install.sh [WHAT]
+#
+# WHAT is what pip installs: a wheel, a folder, or `rlwd[learner]`; this checkout where it is left
+# out. PIP_OPTIONS are passed on to pip. It may be run again: what is there of a config stays.
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+what=${1:-"$here/../..[learner]"}
+
+systemctl --version > /dev/null || { echo "install.sh: systemd is needed" >&2; exit 1; }
+install -D -m 644 "$here/rlwd.sysusers" /usr/lib/sysusers.d/rlwd.conf
+systemd-sysusers rlwd.conf
+
+test -x /opt/rlwd/bin/python || python3 -m venv /opt/rlwd
+# shellcheck disable=SC2086  # several options
+/opt/rlwd/bin/pip install --upgrade ${PIP_OPTIONS:-} "$what"
+ln -sf /opt/rlwd/bin/rlwd /usr/local/bin/rlwd
+
+install -d -m 750 -o root -g rlwd /etc/rlwd
+test -e /etc/rlwd/rlwd.toml || install -m 640 -o root -g rlwd "$here/rlwd.toml" /etc/rlwd/rlwd.toml
+install -d -m 700 -o rlwd -g rlwd /var/lib/rlwd
+install -m 644 "$here/rlwd.service" "$here/rlwd-gateway@.service" /etc/systemd/system/
+if test -d /run/systemd/system; then systemctl daemon-reload; fi
+
+echo "Installed. Next: put a model into /var/lib/rlwd/models/base, edit /etc/rlwd/rlwd.toml, then"
+echo "    sudo -u rlwd rlwd doctor --config /etc/rlwd/rlwd.toml"
+echo "    systemctl enable --now rlwd rlwd-gateway@8080"

@@ -1,0 +1,158 @@
+"""Every value of the config is bounded at start, and refused by its path."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rlwd.daemon.bounds import HOSTS, NAMES, NUMBERS, PATHS, TOPICS, URLS
+from rlwd.daemon.config import Config, load_config
+
+
+def fields_of(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, Any]]:
+    for field in msgspec.structs.fields(kind):
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            yield from fields_of(field.type, f"{path}{field.name}.")
+        else:
+            yield f"{path}{field.name}", field.type
+
+
+def plain(kind: Any) -> Any:
+    """Return the type without its annotations; of a tuple, its items' type."""
+    if get_origin(kind) is tuple:
+        return plain(get_args(kind)[0])
+    return plain(get_args(kind)[0]) if hasattr(kind, "__metadata__") else kind
+
+
+FIELDS = dict(fields_of(Config))
+NUMERIC = sorted(path for path, kind in FIELDS.items() if plain(kind) in (int, float))
+
+
+def write(folder: Path, path: str, value: str) -> Path:
+    """Write a config that is right but for one value."""
+    *sections, key = path.split(".")
+    if get_origin(FIELDS[path]) is tuple:
+        value = f"[{value}]"
+    lines = {"learner": ['model = "base"']}
+    lines.setdefault(".".join(sections), []).append(f"{key} = {value}")
+    if path == "learner.model":
+        lines["learner"] = lines["learner"][1:]
+    top = lines.pop("", [])
+    file = folder / "rlwd.toml"
+    sections_text = [f"[{name}]\n" + "\n".join(each) for name, each in lines.items()]
+    file.write_text("\n".join([*top, *sections_text]) + "\n")
+    return file
+
+
+def refused(folder: Path, path: str, value: str) -> str:
+    file = write(folder, path, value)
+    with pytest.raises(ValueError, match=r"rlwd\.toml: ") as problem:
+        load_config(file)
+    said = str(problem.value)
+    assert path in said, said
+    return said
+
+
+def test_every_number_has_bounds() -> None:
+    """A new number gets its least and most in daemon/bounds.py; what is gone leaves no bounds."""
+    assert set(NUMERIC) == set(NUMBERS)
+
+
+def test_every_text_that_is_a_place_or_a_name_is_known() -> None:
+    """The other lists name keys that exist."""
+    assert set(FIELDS) >= PATHS | URLS | TOPICS | NAMES | HOSTS
+
+
+@pytest.mark.parametrize("path", NUMERIC)
+def test_a_number_beyond_either_end_is_refused(tmp_path: Path, path: str) -> None:
+    """Just outside, far outside, infinite or no number at all: refused by its path."""
+    least, most = NUMBERS[path]
+    if plain(FIELDS[path]) is int:
+        wrong = [str(int(least) - 1), str(int(most) + 1), str(-(2**63))]
+    else:
+        below = math.nextafter(least, -math.inf)
+        wrong = [repr(below), repr(math.nextafter(most, math.inf)), "-1e300", "inf", "-inf", "nan"]
+    for value in wrong:
+        refused(tmp_path, path, value)
+
+
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(path=st.sampled_from(NUMERIC), value=st.floats() | st.integers(-(2**63), 2**63 - 1))
+def test_no_number_does_anything_else(tmp_path: Path, path: str, value: float) -> None:
+    """Whatever number stands there is taken, or refused with file and key: nothing else happens."""
+    text = str(value) if isinstance(value, int) else repr(value)
+    file = write(tmp_path, path, text)
+    try:
+        load_config(file)
+    except ValueError as problem:
+        assert str(problem).startswith(f"{file}: ")
+        assert path.rpartition(".")[2] in str(problem) or path.rpartition(".")[0] in str(problem)
+    else:
+        assert NUMBERS[path][0] <= value <= NUMBERS[path][1]
+
+
+@pytest.mark.parametrize("path", sorted(URLS))
+@pytest.mark.parametrize(
+    "value",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1:21",
+        "127.0.0.1:8000",
+        "http://",
+        "http://:8000",
+        "http://127.0.0.1:99999",
+        "http://127.0.0.1:port",
+        "http://user:secret@127.0.0.1:8000",
+        "http://127.0.0.1:8000/?key=1",
+        "http://127.0.0.1:8000/#x",
+        "http://[::1",
+        "http://a b:1",
+    ],
+)
+def test_what_is_no_url_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """Engines and MLflow are reached by HTTP and by nothing else; no secret stands in a URL."""
+    said = refused(tmp_path, path, f'"{value}"')
+    assert "user:secret" not in said
+
+
+@pytest.mark.parametrize("path", sorted(NAMES))
+@pytest.mark.parametrize("value", ["../evil", "", "a/b", ".hidden", "a b", "a@v1", "x" * 101, "é"])
+def test_what_is_no_name_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """Names become parts of paths, flags and versions."""
+    refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(TOPICS))
+@pytest.mark.parametrize("value", ["", ".", "..", "a/b", "a b", "x" * 250])
+def test_what_is_no_topic_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """Topics are named as the broker names them."""
+    refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(HOSTS))
+@pytest.mark.parametrize("value", ["", "http://127.0.0.1", "a b", "127.0.0.1/x"])
+def test_what_is_no_host_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """A host is a name or an address."""
+    refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(PATHS))
+def test_what_is_no_path_is_refused(tmp_path: Path, path: str) -> None:
+    """No path holds a NUL or a line's end."""
+    refused(tmp_path, path, r'"a\u0000b"')
+    refused(tmp_path, path, r'"a\nb"')
+
+
+def test_what_contradicts_each_other_is_refused(tmp_path: Path) -> None:
+    """Each is within its bounds, and together they are not."""
+    assert "below batch.episodes" in refused(tmp_path, "batch.at_most", "10")
+    file = write(tmp_path, "stream.feedback", '"rlwd.generations"')
+    with pytest.raises(ValueError, match=r"stream: the topics .* are not three"):
+        load_config(file)
