@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -14,9 +14,13 @@ from ..ops.tracking.mirror import MirrorSettings
 from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
 from .bounds import check_values
+from .callers.settings import ClientSettings
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .secret_values import FILE, KEYS, anchored, read_secret
+
+ENVELOPE_BYTES = 10_000
+"""More than a record's key and framing take."""
 
 
 class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,6 +104,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How a candidate meets people."""
     gateway: GatewaySettings = GatewaySettings()
     """The gateway, where it is ours."""
+    clients: dict[str, ClientSettings] = {}
+    """`[clients.NAME]`: who may call the gateway, each with a token of its own (`rlwd client`)."""
     mlflow: MirrorSettings = MirrorSettings()
     """Where to mirror what happens."""
     http: HttpSettings = HttpSettings()
@@ -207,10 +213,11 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     `written` are the gateway's keys that stand in the file: what does not is derived from the rest.
     """
     state, stream = folder / config.state, config.stream
-    known = {
+    known: dict[str, Any] = {
         "policy": config.policy,
         "generations_topic": stream.generations,
         "feedback_topic": stream.feedback,
+        "clients": config.clients,
     }
     for key, value in known.items():
         if key in written and getattr(config.gateway, key) != value:
@@ -223,6 +230,12 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     }
     for key in ("token", "engine_token", "user_key"):
         paths[key] = anchored(getattr(config.gateway, key), folder)
+    if "max_feedback_bytes" not in written and stream.kind == "kafka":
+        # Beside the data folder a record may be of any size; without, the broker's limit is ours.
+        whole = (
+            config.gateway.max_body_bytes if stream.data_folder else stream.kafka.max_record_bytes
+        )
+        known["max_feedback_bytes"] = max(1024, whole - ENVELOPE_BYTES)
     data = folder / stream.data_folder if stream.data_folder else ""
     return msgspec.structs.replace(
         config,

@@ -9,11 +9,16 @@ import structlog
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagsUnavailable
-from .context import CONTEXT, JSON, error_body, refusal
+from ..callers.generation_ids import new_generation_id
+from ..callers.identity import Identity, TenantRefused, identify
+from ..capture.engine_json import read_engine_json, write_json
+from ..capture.engine_request import EngineRequest, UnknownModel, read_request
+from ..http.answers import JSON, refusal
+from ..http.bodies import BodyRefused, parse_json, read_body
+from .context import CALLER, CONTEXT, GatewayContext
 from .engine_pool import EngineAway
-from .engine_request import UnknownModel, read_request
-from .generation_record import GenerationRecord
-from .identity import identify, new_generation_id
+from .generation_record import LEFT, GenerationRecord
+from .relay import relay_stream
 
 log = structlog.get_logger()
 
@@ -23,138 +28,130 @@ CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 async def generate(request: web.Request) -> web.StreamResponse:
     """Handle `/v1/chat/completions` and `/v1/completions`.
 
-    The version is chosen once, by the flag; a record is on disk before the first byte goes out.
+    The version is chosen once, by the flag; a record is on disk before the first byte goes out. A
+    request that was assigned a variant ends in one event, whatever becomes of it.
     """
-    context, settings = request.app[CONTEXT], request.app[CONTEXT].settings
+    context = request.app[CONTEXT]
     received, started = context.clock(), time.perf_counter()
     try:
-        body = orjson.loads(await request.read())
-        if not isinstance(body, dict):
-            raise ValueError("the body must be a JSON object")
-        engine_request = read_request(
-            body,
-            chat=request.path == CHAT,
-            model=settings.model,
-            strip_seed=settings.strip_seed,
-        )
-        identity = identify(request.headers, body, settings.user_key.encode(), settings.harness)
+        engine_request, identity = await _read(context, request)
     except UnknownModel as problem:
         return refusal(404, str(problem), "NotFoundError")
+    except TenantRefused as problem:
+        return refusal(403, str(problem), "forbidden")
+    except BodyRefused as problem:
+        return refusal(problem.status, str(problem))
     except ValueError as problem:
         return refusal(400, str(problem))
     try:
         assignment = context.flags.evaluate(identity.user_hash, time.monotonic())
-    except FlagsUnavailable as problem:
-        return refusal(503, f"no flags yet: {problem}", "service_unavailable")
+    except FlagsUnavailable:
+        return refusal(503, "no flags yet", "service_unavailable", {"Retry-After": "1"})
     if identity.anonymous:
         context.metrics.anonymous.inc()
+    for name in identity.left_out:
+        context.metrics.left_out.labels(name).inc()
+    key = context.settings.id_key
     record = GenerationRecord(
         context=context,
         identity=identity,
         engine_request=engine_request,
         assignment=assignment,
-        generation_id=new_generation_id(identity.session, received),
+        generation_id=new_generation_id(identity.session, received, identity.tenant, key),
         received=received,
         started=started,
     )
     return await _serve(record, request)
 
 
+async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRequest, Identity]:
+    """Return what is asked and by whom. Raises ValueError for what cannot be served."""
+    settings = context.settings
+    body = parse_json(await read_body(request, settings.body_seconds))
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")
+    engine_request = read_request(
+        body, chat=request.path == CHAT, model=settings.model, strip_seed=settings.strip_seed
+    )
+    identity = identify(
+        request.headers,
+        body,
+        settings.user_key.encode(),
+        harness=settings.harness,
+        tenant=request[CALLER].tenant,
+    )
+    return engine_request, identity
+
+
 async def _serve(record: GenerationRecord, request: web.Request) -> web.StreamResponse:
-    """Ask the engine and pass its answer on."""
+    """Ask the engine and pass its answer on; the record ends with whatever comes of it."""
     context, engine_request = record.context, record.engine_request
     context.metrics.before.observe(time.perf_counter() - record.started)
     body = {**engine_request.body, "request_id": record.generation_id}
     try:
-        record.answer = await context.engine_pool.ask(
-            CHAT if engine_request.chat else PLAIN, body, record.assignment, record.identity.session
+        path = CHAT if engine_request.chat else PLAIN
+        record.answered_by(
+            await context.engine_pool.ask(path, body, record.assignment, record.identity.session)
         )
+        assert record.answer is not None
         response = record.answer.response
         if response.status != 200:
-            return await _pass_error(response)
-        if not engine_request.stream:
-            return await _whole(record, response)
+            answer = await _pass_error(record, response)
+        elif engine_request.stream and response.content_type == "text/event-stream":
+            return await relay_stream(record, request, response)
+        else:
+            answer = await _whole(record, response)
     except EngineAway as problem:
-        return refusal(503, str(problem), "service_unavailable")
+        log.warning("engine_away", generation=record.generation_id, problem=str(problem))
+        answer = _failed(record, "error", 503, problem.public, "service_unavailable")
+        answer.headers["Retry-After"] = "1"
     except TimeoutError:
-        return refusal(504, "the engine took too long", "timeout")
-    except (aiohttp.ClientError, orjson.JSONDecodeError) as problem:
-        return refusal(502, f"the engine broke off: {problem}", "bad_gateway")
+        answer = _failed(record, "timeout", 504, "the engine took too long", "timeout")
+    except (aiohttp.ClientError, ValueError) as problem:
+        log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem))
+        answer = _failed(record, "error", 502, "the engine broke off", "bad_gateway")
     except asyncio.CancelledError:
-        # The client left before any byte went out; closing upstream stops the engine.
+        # The client left before any byte went out; closing the response stops the engine.
         if record.answer is not None:
             record.answer.response.close()
-        record.end("abort")
+        record.end("abort", LEFT)
         raise
-    return await _stream(record, request, response)
+    answer.headers.update(record.headers())
+    return answer
 
 
-async def _pass_error(response: aiohttp.ClientResponse) -> web.Response:
-    raw = await response.read()
-    if raw.startswith(b"{"):
-        return web.Response(status=response.status, body=raw, content_type=JSON)
-    text = raw[:500].decode(errors="replace")
-    return refusal(response.status, text or response.reason or "", "engine_error")
+def _failed(
+    record: GenerationRecord, finish: str, status: int, message: str, kind: str
+) -> web.Response:
+    record.end(finish, status)
+    return refusal(status, message, kind)
+
+
+async def _pass_error(record: GenerationRecord, response: aiohttp.ClientResponse) -> web.Response:
+    """Pass on what the engine refused in its own words; of its own failures, that there was one."""
+    raw, status = await response.read(), response.status
+    if not 400 <= status < 500:
+        told = raw[:500].decode(errors="replace")
+        log.warning("engine_failed", generation=record.generation_id, status=status, told=told)
+        status = status if status >= 500 else 502
+        return _failed(record, "error", status, "the engine failed", "engine_error")
+    record.end("refused", status)
+    if raw.lstrip().startswith(b"{"):
+        answer = web.Response(status=status, body=record.capture.hide(raw), content_type=JSON)
+    else:
+        text = record.capture.hide(raw[:500]).decode(errors="replace")
+        answer = refusal(status, text or response.reason or "", "engine_error")
+    if "Retry-After" in response.headers:
+        answer.headers["Retry-After"] = response.headers["Retry-After"]
+    return answer
 
 
 async def _whole(record: GenerationRecord, response: aiohttp.ClientResponse) -> web.Response:
-    piece = orjson.loads(await response.read())
-    record.capture.take(piece)
-    record.end(record.capture.finish_reason)
-    return web.Response(body=orjson.dumps(piece), content_type=JSON, headers=_headers(record))
-
-
-async def _stream(
-    record: GenerationRecord, request: web.Request, response: aiohttp.ClientResponse
-) -> web.StreamResponse:
-    record.admit()
-    out = web.StreamResponse(headers=_headers(record))
-    out.headers["Content-Type"] = "text/event-stream; charset=utf-8"
-    out.headers["Cache-Control"] = "no-cache"
-    out.headers["X-Accel-Buffering"] = "no"
-    finish = "error"
-    try:
-        await out.prepare(request)
-        finish = await _relay(record, response, out)
-        await out.write_eof()
-    except ConnectionError:
-        finish = "abort"
-    except asyncio.CancelledError:
-        finish = "abort"
-        raise
-    finally:
-        # Closed and not released: what is left unread must stop being generated.
-        response.close()
-        record.end(finish)
-    return out
-
-
-async def _relay(
-    record: GenerationRecord, response: aiohttp.ClientResponse, out: web.StreamResponse
-) -> str:
-    """Pass chunks on as they come; return how the answer ended.
-
-    Raises ConnectionError where the client is gone.
-    """
-    while True:
-        try:
-            data = await response.content.readany()
-            passed = record.capture.relay(data)
-        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as problem:
-            log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem))
-            broken = error_body(502, f"the engine broke off: {problem}", "bad_gateway")
-            await out.write(b"data: " + broken + b"\n\n")
-            return "error"
-        if not data:
-            response.release()
-            return record.capture.finish_reason or "error"
-        if passed:
-            await out.write(passed)
-
-
-def _headers(record: GenerationRecord) -> dict[str, str]:
-    assert record.answer is not None
-    return {
-        "X-Rlwd-Version": record.answer.served.version,
-        "X-Rlwd-Variant": str(record.assignment.variant),
-    }
+    piece = read_engine_json(await response.read())
+    if not isinstance(piece, dict):
+        raise orjson.JSONDecodeError("no object", "", 0)
+    told = write_json(record.capture.take(piece))
+    finish = record.capture.finish_reason
+    status = 502 if "error" in piece and finish == "error" else 200
+    record.end(finish or "error", status)
+    return web.Response(status=status, body=told, content_type=JSON)

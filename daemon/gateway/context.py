@@ -5,11 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import orjson
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
+from ..callers.directory import Caller, ClientDirectory
+from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Kind, Spool
 from .engine_pool import EnginePool
@@ -31,6 +32,10 @@ class GatewayContext:
     """Carries the spool to the log."""
     engine_pool: EnginePool
     """The engines."""
+    clients: ClientDirectory
+    """Who may call."""
+    limits: ConnectionLimits
+    """How many may call at once."""
     metrics: GatewayMetrics
     """Counters for Prometheus."""
     clock: Callable[[], float] = time.time
@@ -50,23 +55,9 @@ class GatewayContext:
 
 
 CONTEXT: web.AppKey[GatewayContext] = web.AppKey("context", GatewayContext)
+CALLER: web.RequestKey[Caller] = web.RequestKey("caller", Caller)
 
 
 def at(seconds: float) -> datetime:
     """Return epoch seconds as a time with its zone."""
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def refusal(status: int, message: str, kind: str = "invalid_request_error") -> web.Response:
-    """Return an error in the shape that OpenAI's clients know."""
-    return web.Response(status=status, body=error_body(status, message, kind), content_type=JSON)
-
-
-def error_body(status: int, message: str, kind: str) -> bytes:
-    """Return the JSON of such an error."""
-    return orjson.dumps(
-        {"error": {"message": message, "type": kind, "param": None, "code": status}}
-    )
-
-
-JSON = "application/json"

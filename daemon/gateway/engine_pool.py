@@ -14,8 +14,18 @@ from ...ops.flags.assignment import Assignment, ServedVersion
 EMPTY_RETRY_SECONDS = 0.25
 
 
+LINGER_SECONDS = 1.0
+
+
 class EngineAway(ConnectionError):
-    """No engine took the request, or none has any version that may serve it."""
+    """No engine took the request, or none has any version that may serve it.
+
+    `public` is what a caller may know: no host and no port.
+    """
+
+    def __init__(self, message: str, public: str = "") -> None:
+        super().__init__(message)
+        self.public = public or message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +62,7 @@ class EnginePool:
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
         self._seen = (float("-inf"), False)
+        self._lingering: set[asyncio.Task[None]] = set()
 
     async def ask(
         self, path: str, body: dict[str, Any], assignment: Assignment, key: str
@@ -95,11 +106,41 @@ class EnginePool:
         # closes them after errors; a new one then works.
         for engine in (order[0], *order):
             try:
-                response = await self.session.post(engine + path, data=raw, headers=self.headers)
+                response = await self.session.post(
+                    engine + path, data=raw, headers=self.headers, allow_redirects=False
+                )
                 return engine, response
             except aiohttp.ClientConnectionError as failure:
                 problem = failure
-        raise EngineAway(f"no engine answers: {problem}") from problem
+        raise EngineAway(f"no engine answers: {problem}", "no engine answers") from problem
+
+    def let_go(self, response: aiohttp.ClientResponse) -> None:
+        """Give up a response that said all: its connection is kept if it ends in a moment."""
+        if response.content.at_eof():
+            response.release()
+            return
+        task = asyncio.create_task(self._linger(response))
+        self._lingering.add(task)
+        task.add_done_callback(self._lingering.discard)
+
+    async def _linger(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            async with asyncio.timeout(LINGER_SECONDS):
+                while await response.content.readany():
+                    pass
+        except (aiohttp.ClientError, TimeoutError):
+            pass
+        finally:
+            # Kept where it ended, closed where it did not.
+            response.close()
+
+    async def close(self) -> None:
+        """Let go of all connections."""
+        lingering = list(self._lingering)
+        for task in lingering:
+            task.cancel()
+        await asyncio.gather(*lingering, return_exceptions=True)
+        await self.session.close()
 
     async def alive(self, now: float) -> bool:
         """Return whether any engine is healthy; asked at most once a second."""

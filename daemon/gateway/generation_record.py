@@ -8,14 +8,20 @@ import structlog
 
 from ...ops.flags.assignment import Assignment
 from ...streams.events.event import Generation, GenerationEvent
+from ..callers.identity import Identity
+from ..capture.engine_request import EngineRequest
+from ..capture.response_capture import ResponseCapture
 from ..spool.spool import Kind
 from .context import GatewayContext, at
 from .engine_pool import EngineResponse
-from .engine_request import EngineRequest
-from .identity import Identity
-from .response_capture import ResponseCapture
 
 log = structlog.get_logger()
+
+LEFT = 499
+"""Status of a request whose client left before it got one; nginx's number for it."""
+_COUNTED_APART = frozenset(
+    ("stop", "length", "tool_calls", "abort", "error", "timeout", "refused", "content_filter")
+)
 
 
 @dataclass(kw_only=True)
@@ -38,27 +44,56 @@ class GenerationRecord:
     """The same moment on the clock that measures durations."""
     answer: EngineResponse | None = None
     """The engine's response, once there is one."""
+    told: str = ""
+    """How it ended, once the client was told."""
 
     def __post_init__(self) -> None:
-        self.capture = ResponseCapture(
-            self.engine_request, self.generation_id, self.context.settings.model
-        )
+        model = self.context.settings.model
+        self.capture = ResponseCapture(self.engine_request, self.generation_id, model)
+        self._ended = False
+
+    def answered_by(self, answer: EngineResponse) -> None:
+        """Note which engine and version answer."""
+        self.answer = answer
+        self.capture.version = answer.served.version
+
+    def headers(self) -> dict[str, str]:
+        """Return what the client is told before the first byte of the answer."""
+        found = {"X-Rlwd-Generation": self.generation_id, "X-Request-Id": self.generation_id}
+        if self.context.settings.shows_variant:
+            if self.answer is not None:
+                found["X-Rlwd-Version"] = self.answer.served.version
+            found["X-Rlwd-Variant"] = str(self.assignment.variant)
+        if self.engine_request.ignored:
+            found["X-Rlwd-Ignored"] = ", ".join(self.engine_request.ignored)
+        return found
 
     def admit(self) -> None:
         """Put on disk that this generation is about to be seen; before its first byte goes out."""
         self._record(Kind.ADMISSION, self._generation(captured=False))
 
-    def end(self, finish: str) -> None:
-        """Put the event on disk, and count it."""
+    def end(self, finish: str, status: int = 200) -> None:
+        """Put the event on disk, and count it; a second end changes nothing."""
+        if self._ended:
+            return
+        self._ended = True
         metrics, variant = self.context.metrics, str(self.assignment.variant)
         seconds = time.perf_counter() - self.started
         if self.answer is not None and self.answer.fallback:
             metrics.fallbacks.labels(variant).inc()
-        metrics.generations.labels(variant, finish).inc()
+        counted = finish if finish in _COUNTED_APART else "other"
+        metrics.generations.labels(variant, counted).inc()
         metrics.latency.labels(variant).observe(seconds)
+        self.capture.settle()
+        problem = self.capture.tokens.problem
+        if problem:
+            metrics.uncaptured.inc()
+            log.warning("capture_incomplete", generation=self.generation_id, problem=problem)
         ended = self._captured() if self.identity.consent else {}
         ended |= {
             "finish_reason": finish,
+            "status": status,
+            "capture_problem": problem,
             "usage": self.capture.usage,
             "latency_seconds": seconds,
         }
@@ -66,13 +101,13 @@ class GenerationRecord:
 
     def _captured(self) -> dict[str, Any]:
         """Return what is kept only of those who consent."""
-        capture, logprobs = self.capture, self.capture.logprobs
-        tokens, prompt = capture.token_ids, capture.prompt_token_ids
+        tokens = self.capture.tokens
+        prompt, written, logprobs = tokens.prompt_token_ids, tokens.token_ids, tokens.logprobs
         return {
             "prompt_token_ids": None if prompt is None else tuple(prompt),
-            "completion_token_ids": None if tokens is None else tuple(tokens),
+            "completion_token_ids": None if written is None else tuple(written),
             "logprobs": None if logprobs is None else tuple(logprobs),
-            "text": capture.text,
+            "text": self.capture.text,
         }
 
     def _record(self, kind: Kind, generation: Generation) -> None:
@@ -102,6 +137,7 @@ class GenerationRecord:
             parent_id=self.identity.parent,
             tenant=self.identity.tenant,
             user_hash=self.identity.user_hash,
+            user_named=not self.identity.anonymous,
             consent=self.identity.consent,
             segment=self.identity.segment,
             policy=settings.policy,

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from ...ops.flags.evaluator import FlagEvaluator
+from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 
@@ -14,46 +15,44 @@ class GatewayMetrics:
     """One registry per gateway, so that several may live in one process."""
 
     def __init__(self) -> None:
-        registry = self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "rlwd_gateway_requests", "Answered, by status.", ["route", "status"], registry=registry
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "Answered, by status.", "route", "status")
+        self.generations = self._counter(
+            "generations", "Assigned a variant, by variant and end.", "variant", "finish"
         )
-        self.generations = Counter(
-            "rlwd_gateway_generations",
-            "Served, by variant and end.",
-            ["variant", "finish"],
-            registry=registry,
+        self.fallbacks = self._counter(
+            "fallbacks", "Answered by another version than the flag named.", "variant"
         )
-        self.fallbacks = Counter(
-            "rlwd_gateway_fallbacks",
-            "Answered by another version than the flag named.",
-            ["variant"],
-            registry=registry,
+        self.anonymous = self._counter("anonymous", "Requests without a user.")
+        self.left_out = self._counter(
+            "left_out", "Fields of requests that were not usable and were left out.", "field"
         )
-        self.anonymous = Counter(
-            "rlwd_gateway_anonymous", "Requests without a user.", registry=registry
+        self.uncaptured = self._counter(
+            "uncaptured", "Answers of which tokens or log-probabilities could not be captured."
         )
-        self.unspooled = Counter(
-            "rlwd_gateway_unspooled", "Records that the disk did not take.", registry=registry
-        )
-        self.feedback = Counter(
-            "rlwd_gateway_feedback", "Feedback, by status.", ["status"], registry=registry
-        )
+        self.capped = self._counter("capped", "Calls over a client's rate or cap.", "client")
+        self.unspooled = self._counter("unspooled", "Records that the disk did not take.")
+        self.feedback = self._counter("feedback", "Feedback, by status.", "status")
         self.before = Histogram(
             "rlwd_gateway_before_engine_seconds",
             "From a request's last byte to the engine's being asked.",
             buckets=_FAST,
-            registry=registry,
+            registry=self.registry,
         )
         self.latency = Histogram(
             "rlwd_gateway_latency_seconds",
             "From a request to the last byte of its answer.",
             ["variant"],
             buckets=_SLOW,
-            registry=registry,
+            registry=self.registry,
         )
 
-    def watch(self, flags: FlagEvaluator, spool: Spool, forwarder: Forwarder) -> None:
+    def _counter(self, name: str, said: str, *labels: str) -> Counter:
+        return Counter(f"rlwd_gateway_{name}", said, labels, registry=self.registry)
+
+    def watch(
+        self, flags: FlagEvaluator, spool: Spool, forwarder: Forwarder, limits: ConnectionLimits
+    ) -> None:
         """Show what others count."""
         gauges = {
             "flag_generation": lambda: -1 if flags.state is None else flags.state.generation,
@@ -66,6 +65,9 @@ class GatewayMetrics:
             "lost_at_gateway": lambda: spool.tombstones.total(),
             "forwarded": lambda: forwarder.sent,
             "forward_failures": lambda: forwarder.failures,
+            "connections": lambda: limits.connected,
+            "connections_refused": lambda: limits.refused,
+            "connections_too_slow": lambda: limits.too_slow,
             "log_away": lambda: bool(forwarder.problem),
         }
         for name, value in gauges.items():

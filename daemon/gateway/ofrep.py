@@ -15,15 +15,17 @@ from aiohttp import web
 from ...ops.flags.assignment import hash_user
 from ...ops.flags.evaluator import FlagsUnavailable
 from ...ops.flags.flag_state import to_document
-from .context import CONTEXT, JSON, GatewayContext
+from ..http.answers import JSON, printable
+from ..http.bodies import BodyRefused, parse_json, read_body
+from .context import CONTEXT, GatewayContext
 
 
 class ContextError(ValueError):
     """The evaluation context is not usable; `code` is OpenFeature's word for why."""
 
-    def __init__(self, code: str, details: str) -> None:
+    def __init__(self, code: str, details: str, status: int = 400) -> None:
         super().__init__(details)
-        self.code = code
+        self.code, self.status = code, status
 
 
 class _Body(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,13 +34,13 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
 
 async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
-    context, key = request.app[CONTEXT], request.match_info["key"]
+    context, key = request.app[CONTEXT], printable(request.match_info["key"])
     try:
-        found = _evaluate(context, _user(await request.read()))
+        found = _evaluate(context, await _user(request))
     except ContextError as problem:
-        return _failure(400, key, problem.code, str(problem))
+        return _failure(problem.status, key, problem.code, str(problem))
     except FlagsUnavailable as problem:
-        return _failure(500, key, "GENERAL", str(problem))
+        return _failure(500, key, "GENERAL", _without_place(context, problem))
     if key != found["key"]:
         return _failure(404, key, "FLAG_NOT_FOUND", f"there is only {found['key']}")
     return web.Response(body=orjson.dumps(found), content_type=JSON)
@@ -48,25 +50,36 @@ async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
     context = request.app[CONTEXT]
     try:
-        found = _evaluate(context, _user(await request.read()))
+        found = _evaluate(context, await _user(request))
     except ContextError as problem:
-        return _failure(400, None, problem.code, str(problem))
+        return _failure(problem.status, None, problem.code, str(problem))
     except FlagsUnavailable as problem:
-        return _failure(500, None, "GENERAL", str(problem))
+        return _failure(500, None, "GENERAL", _without_place(context, problem))
     body = orjson.dumps({"flags": [found], "metadata": found["metadata"]})
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    known = {t.strip() for t in request.headers.get("If-None-Match", "").split(",")}
+    # Proxies that compress make a tag weak; for a 304 weak is as good (RFC 9110, 13.1.2).
+    known = {
+        one.strip().removeprefix("W/")
+        for one in request.headers.get("If-None-Match", "").split(",")
+    }
     if tag in known or "*" in known:
         return web.Response(status=304, headers={"ETag": tag})
     return web.Response(body=body, content_type=JSON, headers={"ETag": tag})
 
 
-def _user(raw: bytes) -> str:
+def _without_place(context: GatewayContext, problem: FlagsUnavailable) -> str:
+    return str(problem).replace(f"{context.flags.path}: ", "")
+
+
+async def _user(request: web.Request) -> str:
     try:
-        context = msgspec.json.decode(raw or b"{}", type=_Body).context
+        raw = await read_body(request, request.app[CONTEXT].settings.body_seconds)
+        context = msgspec.convert(parse_json(raw or b"{}"), _Body).context
+    except BodyRefused as problem:
+        raise ContextError("PARSE_ERROR", str(problem), problem.status) from problem
     except msgspec.ValidationError as problem:
         raise ContextError("INVALID_CONTEXT", str(problem)) from problem
-    except msgspec.DecodeError as problem:
+    except ValueError as problem:
         raise ContextError("PARSE_ERROR", str(problem)) from problem
     user = context.get("targetingKey")
     if user is None or user == "":

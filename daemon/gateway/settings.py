@@ -2,12 +2,27 @@
 
 import msgspec
 
+from ..callers.settings import ClientSettings, check_origins
+
+_LEAST: dict[str, float] = {
+    "spool_max_bytes": 1 << 16,
+    "request_seconds": 0.01,
+    "empty_engine_seconds": 0.0,
+    "max_body_bytes": 1024,
+    "max_feedback_bytes": 1024,
+    "max_connections": 1,
+    "header_seconds": 0.01,
+    "body_seconds": 0.01,
+    "idle_seconds": 0.01,
+    "oversize_days": 0.0,
+}
+
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the gateway runs. Raises ValueError naming the field."""
 
     host: str = "127.0.0.1"
-    """Address to listen on; beyond loopback `token` and `user_key` are required."""
+    """Address to listen on; beyond loopback `user_key`, and `token` or `[clients]`, are required."""
     port: int = 8080
     """0 takes a free one."""
     name: str = "gateway"
@@ -27,9 +42,18 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     spool_max_bytes: int = 1 << 30
     """Beyond this the oldest unsent events are dropped, and counted."""
     token: str = ""
-    """Bearer token that clients must send; empty asks for none, on loopback only."""
+    """Bearer token of the operator and of products that are trusted to name their tenant; empty asks
+    for none, on loopback only."""
+    clients: dict[str, ClientSettings] = {}
+    """Who else may call; filled from the config's `[clients]`."""
+    allowed_origins: tuple[str, ...] = ()
+    """Pages of the web that may call, `https://app.example.com`; none where empty."""
+    show_variant: bool | None = None
+    """Tell clients variant and version in headers. Left out: only where there are no `[clients]`,
+    for who knows the variant can vote against it."""
     user_key: str = ""
-    """Key of the users' hashes; the same on all gateways, kept as long as the data."""
+    """Key of the users' hashes and of signed generation ids; the same on all gateways, kept as long
+    as the data."""
     generations_topic: str = "rlwd.generations"
     """Where generations go."""
     feedback_topic: str = "rlwd.feedback"
@@ -48,21 +72,54 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Longest wait for the daemon to fill an engine that came back without any version."""
     max_body_bytes: int = 4 << 20
     """Largest request."""
+    max_feedback_bytes: int = 900_000
+    """Largest feedback as an event; keep it below what the log takes as one record."""
+    max_connections: int = 4096
+    """Most connections at a time; one more is closed at once."""
+    header_seconds: float = 15.0
+    """Longest from connecting to the end of the first request's headers."""
+    body_seconds: float = 60.0
+    """Longest for a request's body to come."""
+    idle_seconds: float = 75.0
+    """Longest that a connection is kept between two requests."""
+    oversize_days: float = 30.0
+    """How long feedback that the log refused for its size is kept beside the spool."""
     strip_seed: bool = True
-    """Drop `seed`: on a CPU it can end the vLLM server (docs/vllm.md 5)."""
+    """Drop `seed` and say so in X-Rlwd-Ignored: it can end vLLM's CPU build (docs/vllm.md 5). Set it to
+    false on a GPU."""
 
     def __post_init__(self) -> None:
         if not self.engines:
             raise ValueError("gateway.engines: at least one is needed")
+        for engine in self.engines:
+            if not engine.startswith(("http://", "https://")):
+                raise ValueError(f"gateway.engines: {engine!r} is not http:// or https://")
         if self.logprobs_mode not in ("processed", "raw"):
             raise ValueError(f"gateway.logprobs_mode: {self.logprobs_mode!r}: processed or raw")
-        if self.spool_max_bytes < 1 << 16:
-            raise ValueError("gateway.spool_max_bytes: at least 65536")
-        for field in ("token", "user_key"):
-            if not self.on_loopback and not getattr(self, field):
-                raise ValueError(f"gateway.{field}: required where host is not loopback")
+        for field, least in _LEAST.items():
+            if not getattr(self, field) >= least:
+                raise ValueError(f"gateway.{field}: at least {least}")
+        check_origins("gateway.allowed_origins", self.allowed_origins)
+        if self.on_loopback:
+            return
+        if not self.token and not self.clients:
+            raise ValueError(
+                "gateway.token: required where host is not loopback and there are no [clients]"
+            )
+        if not self.user_key:
+            raise ValueError("gateway.user_key: required where host is not loopback")
 
     @property
     def on_loopback(self) -> bool:
         """True where only this machine can connect."""
         return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
+    def shows_variant(self) -> bool:
+        """True where clients are told by what they are served."""
+        return not self.clients if self.show_variant is None else self.show_variant
+
+    @property
+    def id_key(self) -> bytes:
+        """Key of signed generation ids; empty signs none."""
+        return self.user_key.encode()

@@ -1,9 +1,14 @@
-"""FakeEngine: answers as vLLM does (vllm.md 4.1 and 7), and can be slow, die, or not know a version."""
+"""FakeEngine: answers as vLLM does (docs/vllm.md 4.1 and 7), and misbehaves on purpose.
+
+No engine that can be had here lingers, breaks off or miscounts when it is told to. Told nothing, it is
+a well-behaved one.
+"""
 
 import asyncio
 import hashlib
 import json
 import threading
+from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +23,48 @@ def version(number: int) -> ServedVersion:
     return ServedVersion(version=f"policy@v{number:06d}-{digest[:8]}", digest=digest)
 
 
+@dataclass(kw_only=True)
+class Misbehaviour:
+    """What goes wrong."""
+
+    linger: float = 0.0
+    """Seconds that the connection stays open after `[DONE]`."""
+    line_end: bytes = b"\n"
+    """CRLF and CR are as right as LF."""
+    last_blank_line: bool = True
+    """End the last event as the standard says."""
+    done: bool = True
+    """Say `[DONE]`."""
+    torn: bool = False
+    """Send every byte on its own."""
+    comments: bool = False
+    """Send comments and event names between the chunks."""
+    nan_at: int | None = None
+    """Token whose log-probability is NaN."""
+    usage_says: int | None = None
+    """Completion tokens that the usage counts."""
+    drops_ids_at: int | None = None
+    """Chunk that comes without its token ids."""
+    odd_ids: bool = False
+    """Token ids that are none."""
+    error_at: int | None = None
+    """Token in whose place an error comes."""
+    error_code: int = 500
+    """Code in that error."""
+    padding: int = 0
+    """Bytes that make each chunk huge."""
+    status: int = 200
+    """Answer with this status instead."""
+    retry_after: str = ""
+    """Header of such an answer."""
+    raw_body: bytes | None = None
+    """Answer with these bytes instead, as JSON."""
+    closes_after: int | None = None
+    """Token before which the stream ends as if all were said."""
+    tool_call: bool = False
+    """Answer by a call of a tool."""
+
+
 class FakeEngine:
     """Answers four tokens, in vLLM's words; says what it was asked."""
 
@@ -28,17 +75,18 @@ class FakeEngine:
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.dies_after: int | None = None
-        self.finish = "stop"
+        self.finish: str | None = "stop"
         self.pause = 0.0
+        self.wrong = Misbehaviour()
         self.left = threading.Event()
         self.url = ""
 
     async def start(self) -> None:
-        app = web.Application()
+        app = web.Application(client_max_size=64 << 20)
         app.router.add_post(CHAT, self.answer)
         app.router.add_post(PLAIN, self.answer)
         app.router.add_get("/health", self.health)
-        self.runner = web.AppRunner(app, handler_cancellation=True)
+        self.runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
         await site.start()
@@ -58,70 +106,142 @@ class FakeEngine:
         if chat and "messages" not in body:
             error = {"message": "messages: Field required", "type": "Bad Request", "code": 400}
             return web.json_response({"error": error}, status=400)
+        if self.wrong.status != 200:
+            return self.refuse(body)
         try:
             await asyncio.sleep(self.pause)
+            if self.wrong.raw_body is not None:
+                return web.Response(body=self.wrong.raw_body, content_type="application/json")
             if body.get("stream"):
                 return await self.stream(request, body, chat)
-            return web.json_response(self.whole(body, chat))
+            return web.Response(
+                text=json.dumps(self.whole(body, chat)), content_type="application/json"
+            )
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
             raise
 
+    def refuse(self, body: dict[str, Any]) -> web.Response:
+        message = f"{body['model']} failed at {self.url} in /srv/models"
+        error = {"message": message, "type": "X", "code": self.wrong.status}
+        headers = {"Retry-After": self.wrong.retry_after} if self.wrong.retry_after else None
+        return web.json_response({"error": error}, status=self.wrong.status, headers=headers)
+
     def logprobs(self, body: dict[str, Any], chat: bool, start: int, stop: int) -> Any:
-        values = self.LOGPROBS[start:stop]
+        values = list(self.LOGPROBS)
+        if self.wrong.nan_at is not None:
+            values[self.wrong.nan_at] = float("nan")
+        values = values[start:stop]
         if chat and body.get("logprobs"):
-            return {"content": [{"token": "t", "logprob": v, "top_logprobs": []} for v in values]}
+            told: list[dict[str, Any]] = [
+                {"token": "t", "logprob": v, "top_logprobs": [], "bytes": None} for v in values
+            ]
+            return {"content": told}
         if not chat and body.get("logprobs") is not None:
             return {"token_logprobs": list(values), "tokens": ["t"] * len(values)}
         return None
 
     def envelope(self, body: dict[str, Any], choices: list[Any]) -> dict[str, Any]:
         kind = {"object": "chat.completion", "created": 1, "id": "chatcmpl-engine"}
-        return {**kind, "model": body["model"], "choices": choices}
+        if body.get("stream"):
+            kind["object"] = "chat.completion.chunk"
+        out = {**kind, "model": body["model"], "choices": choices}
+        if self.wrong.padding:
+            out["padding"] = "x" * self.wrong.padding
+        return out
+
+    def ids(self, start: int, stop: int) -> Any:
+        return ["t", -1.5] if self.wrong.odd_ids else list(self.TOKENS[start:stop])
+
+    def usage(self) -> dict[str, int]:
+        wrong = self.wrong.usage_says
+        count = len(self.TOKENS) if wrong is None else wrong
+        return {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         text = "".join(self.TEXTS)
+        message: dict[str, Any] = {"role": "assistant", "content": text}
+        if self.wrong.tool_call:
+            message = {"role": "assistant", "content": None, "tool_calls": [self.call(whole=True)]}
         choice = {
             "index": 0,
             "finish_reason": self.finish,
             "logprobs": self.logprobs(body, chat, 0, 4),
-            "token_ids": list(self.TOKENS),
-            **({"message": {"role": "assistant", "content": text}} if chat else {"text": text}),
+            "token_ids": self.ids(0, 4),
+            **({"message": message} if chat else {"text": text}),
         }
         out = self.envelope(body, [choice])
         (out if chat else choice)["prompt_token_ids"] = [1, 2, 3]
-        out["usage"] = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+        out["usage"] = self.usage()
         return out
+
+    @staticmethod
+    def call(*, whole: bool) -> dict[str, Any]:
+        function = {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+        call = {"id": "call-1", "type": "function", "function": function}
+        return call if whole else {"index": 0, **call}
 
     async def stream(
         self, request: web.Request, body: dict[str, Any], chat: bool
     ) -> web.StreamResponse:
         out = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await out.prepare(request)
-
-        async def send(piece: dict[str, Any]) -> None:
-            await out.write(b"data: " + json.dumps(piece).encode() + b"\n\n")
-
         if chat:
             role = {"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None}
-            await send({**self.envelope(body, [role]), "prompt_token_ids": [1, 2, 3]})
-        for i, text in enumerate(self.TEXTS):
+            await self.send(out, {**self.envelope(body, [role]), "prompt_token_ids": [1, 2, 3]})
+        for i in range(len(self.TOKENS)):
             if self.dies_after == i:
                 assert request.transport is not None
                 request.transport.abort()
                 raise ConnectionResetError
-            choice = {
-                "index": 0,
-                "finish_reason": self.finish if i == 3 else None,
-                "logprobs": self.logprobs(body, chat, i, i + 1),
-                "token_ids": [self.TOKENS[i]],
-                **({"delta": {"content": text}} if chat else {"text": text}),
-            }
-            if not chat and i == 0:
-                choice["prompt_token_ids"] = [1, 2, 3]
-            await send(self.envelope(body, [choice]))
+            if self.wrong.closes_after == i:
+                return out
+            if self.wrong.error_at == i:
+                told = {"message": f"{body['model']} broke in {self.url}", "type": "X"}
+                await self.send(out, {"error": {**told, "code": self.wrong.error_code}})
+                break
+            await self.send(out, self.chunk(body, chat, i))
             await asyncio.sleep(self.pause)
         if (body.get("stream_options") or {}).get("include_usage"):
-            await send({**self.envelope(body, []), "usage": {"prompt_tokens": 3}})
-        await out.write(b"data: [DONE]\n\n")
+            await self.send(out, {**self.envelope(body, []), "usage": self.usage()})
+        if self.wrong.done:
+            await self.write(out, b"data: [DONE]", last=True)
+        await asyncio.sleep(self.wrong.linger)
         return out
+
+    def chunk(self, body: dict[str, Any], chat: bool, i: int) -> dict[str, Any]:
+        last = i == len(self.TOKENS) - 1
+        delta: dict[str, Any] = {"content": self.TEXTS[i]}
+        if self.wrong.tool_call:
+            delta = {"tool_calls": [self.call(whole=False)]} if i == 0 else {}
+        choice = {
+            "index": 0,
+            "finish_reason": self.finish if last else None,
+            "logprobs": self.logprobs(body, chat, i, i + 1),
+            "token_ids": self.ids(i, i + 1),
+            **({"delta": delta} if chat else {"text": self.TEXTS[i]}),
+        }
+        if self.wrong.drops_ids_at == i:
+            del choice["token_ids"]
+        if not chat and i == 0:
+            choice["prompt_token_ids"] = [1, 2, 3]
+        return self.envelope(body, [choice])
+
+    async def send(self, out: web.StreamResponse, piece: dict[str, Any]) -> None:
+        if self.wrong.comments:
+            named = f"event: {piece.get('model', '')}".encode()
+            await self.write(out, b": ping")
+            await self.write(out, named + self.wrong.line_end + b"data: " + dumped(piece))
+        else:
+            await self.write(out, b"data: " + dumped(piece))
+
+    async def write(self, out: web.StreamResponse, event: bytes, *, last: bool = False) -> None:
+        blank = self.wrong.line_end * (2 if self.wrong.last_blank_line or not last else 0)
+        raw = event + blank
+        for piece in [raw[n : n + 1] for n in range(len(raw))] if self.wrong.torn else [raw]:
+            await out.write(piece)
+
+
+def dumped(piece: dict[str, Any]) -> bytes:
+    # As vLLM's own: NaN stays NaN.
+    return json.dumps(piece).encode()

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from gateway_rig import CHAT, HELLO, PLAIN, GatewayRig, stream, version
 
-from rlwd.daemon.gateway.identity import session_of
+from rlwd.daemon.callers.generation_ids import session_of
 from rlwd.ops.flags.assignment import bucket, hash_user
 from rlwd.streams.events.event import Generation
 

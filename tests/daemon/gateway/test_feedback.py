@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig
 
-from rlwd.daemon.gateway.identity import new_generation_id
+from rlwd.daemon.callers.generation_ids import new_generation_id
 from rlwd.streams.events.event import Feedback, FeedbackEvent
 from rlwd.streams.events.signals import Edited
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...streams.events.event import Sampling
+from ...streams.events.trainable import constraining_fields
 
 # The gateway's own: what a client says here would choose weights, slots or priorities.
 _OWNED = (
@@ -15,22 +16,17 @@ _OWNED = (
     "request_id",
     "kv_transfer_params",
     "vllm_xargs",
-)
-# Each bends the distribution away from the policy's own, so the ratio lanes cannot use it.
-_BENDING = (
-    "presence_penalty",
-    "frequency_penalty",
-    "logit_bias",
-    "bad_words",
-    "allowed_token_ids",
-    "min_tokens",
-    "structured_outputs",
-    "logits_processors",
-    "thinking_token_budget",
+    "safety_identifier",
+    "prompt_cache_key",
+    # It hides token ids from the engine's own answer; we leave the reasoning out of ours instead.
+    "include_reasoning",
 )
 # Written out in every request: an engine takes what is left out from the model's
 # generation_config.json, and then no event would say how its tokens were drawn.
 _DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+LARGEST = 1e9
 
 
 class UnknownModel(ValueError):
@@ -49,6 +45,10 @@ class EngineRequest:
     """The client asked for log-probabilities."""
     wants_tokens: bool
     """The client asked for token ids."""
+    wants_reasoning: bool
+    """The client wants to read the reasoning, where the engine tells it apart."""
+    ignored: tuple[str, ...]
+    """Fields that the engine cannot take, so that the client is told."""
     sampling: Sampling
     """How the tokens will be drawn."""
     body: dict[str, Any]
@@ -68,14 +68,17 @@ def read_request(
     if not isinstance(body.get("stream"), bool | None):
         raise ValueError("stream: must be true or false")
     asked = {k: v for k, v in body.items() if k not in _OWNED}
-    if strip_seed:
+    ignored: tuple[str, ...] = ()
+    if strip_seed and asked.pop("seed", None) is not None:
         # A seeded request whose prefill is split ends a CPU server (docs/vllm.md 5).
-        asked.pop("seed", None)
+        ignored = ("seed",)
     for name, default in _DEFAULTS.items():
         if asked.get(name) is None:
             asked[name] = default
         elif isinstance(asked[name], bool) or not isinstance(asked[name], int | float):
             raise ValueError(f"{name}: must be a number")
+        elif not abs(asked[name]) < LARGEST:
+            raise ValueError(f"{name}: must be below {LARGEST:g}")
     wants_logprobs = bool(body.get("logprobs")) if chat else body.get("logprobs") is not None
     if not wants_logprobs:
         asked |= {"logprobs": True, "top_logprobs": 0} if chat else {"logprobs": 0}
@@ -85,7 +88,9 @@ def read_request(
         stream=body.get("stream") is True,
         wants_logprobs=wants_logprobs,
         wants_tokens=body.get("return_token_ids") is True,
-        sampling=_sampling(asked),
+        wants_reasoning=body.get("include_reasoning") is not False,
+        ignored=ignored,
+        sampling=_sampling(asked, constrained=bool(constraining_fields(body))),
         body=asked,
     )
 
@@ -99,22 +104,13 @@ def _refuse_many(body: dict[str, Any], chat: bool) -> None:
         raise ValueError("prompt: only one; one request is one generation")
 
 
-def _sampling(asked: dict[str, Any]) -> Sampling:
+def _sampling(asked: dict[str, Any], *, constrained: bool) -> Sampling:
     longest = asked.get("max_completion_tokens") or asked.get("max_tokens")
-    shape = asked.get("response_format")
-    choice = asked.get("tool_choice")
-    bent = (
-        any(asked.get(name) for name in _BENDING)
-        or any(name.startswith("guided_") and asked[name] is not None for name in asked)
-        or asked["repetition_penalty"] != 1
-        or (isinstance(shape, dict) and shape.get("type") != "text")
-        or choice not in (None, "none", "auto")
-    )
     return Sampling(
         temperature=max(0.0, float(asked["temperature"])),
         top_p=float(asked["top_p"]),
         top_k=int(asked["top_k"]),
         min_p=float(asked["min_p"]),
         max_tokens=longest if isinstance(longest, int) else None,
-        constrained=bent,
+        constrained=constrained,
     )

@@ -1,0 +1,114 @@
+"""ClientDirectory: who may call the gateway, by bearer token, for which tenant and how often."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..http.credentials import hash_token, same_token
+from .settings import ClientSettings
+
+DAY_SECONDS = 86_400
+
+Counted = Literal["requests", "feedback"]
+
+
+class TooMany(Exception):
+    """A client is over its rate or its day's cap; `retry_after` is in seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+@dataclass(slots=True, kw_only=True)
+class Caller:
+    """Whoever sent a request, as far as the credential tells."""
+
+    name: str
+    """Of `[clients.NAME]`; empty for the operator, or where nobody is asked for a token."""
+    tenant: str | None
+    """The credential's tenant; None where the caller may name one."""
+    origins: tuple[str, ...]
+    """Pages of the web that may call with this credential."""
+    known: bool
+    """True where a credential was asked for and was right, or none is asked for."""
+    settings: ClientSettings | None = None
+    """Its limits."""
+    _tokens: float = 0.0
+    _refilled: float = field(default=-math.inf)
+    _day: int = -1
+    _spent: dict[str, int] = field(default_factory=dict)
+
+    def spend(self, what: Counted, now: float, amount: int = 1) -> None:
+        """Count a call against rate and day. Raises TooMany, and then nothing was counted."""
+        if self.settings is None:
+            return
+        cap = (
+            self.settings.requests_per_day if what == "requests" else self.settings.feedback_per_day
+        )
+        day = int(now // DAY_SECONDS)
+        if day != self._day:
+            self._day, self._spent = day, {}
+        spent = self._spent.get(what, 0)
+        if cap and spent + amount > cap:
+            left = DAY_SECONDS - now % DAY_SECONDS
+            raise TooMany(f"the day's cap of {cap} {what} is used up", math.ceil(left))
+        self._spend_rate(now)
+        self._spent[what] = spent + amount
+
+    def _spend_rate(self, now: float) -> None:
+        assert self.settings is not None
+        rate = self.settings.requests_per_minute
+        if not rate:
+            return
+        passed = max(0.0, now - self._refilled)
+        self._tokens = min(float(rate), self._tokens + passed * rate / 60)
+        self._refilled = now
+        if self._tokens < 1:
+            wait = math.ceil((1 - self._tokens) * 60 / rate)
+            raise TooMany(f"more than {rate} requests a minute", wait)
+        self._tokens -= 1
+
+
+class ClientDirectory:
+    """Finds the caller of a request by its token.
+
+    Without any token configured everybody may call and names a tenant as they like, on loopback.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        clients: Mapping[str, ClientSettings],
+        origins: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.token, self.clock = token, clock
+        self.operator = Caller(name="", tenant=None, origins=origins, known=True)
+        self.stranger = Caller(name="", tenant=None, origins=origins, known=False)
+        self.open = not token and not clients
+        """True where nobody is asked for a token."""
+        callers = {
+            name: Caller(
+                name=name,
+                tenant=one.tenant,
+                origins=(*origins, *one.allowed_origins),
+                known=True,
+                settings=one,
+            )
+            for name, one in clients.items()
+        }
+        self._by_hash = {
+            digest: callers[name] for name, one in clients.items() for digest in one.tokens
+        }
+        self.origins = frozenset(origins).union(*(one.allowed_origins for one in clients.values()))
+        """All pages that any credential may be used from: a preflight brings none."""
+
+    def find(self, token: str) -> Caller:
+        """Return whose token this is; `stranger` for nobody's."""
+        if self.open or (self.token and token and same_token(token, self.token)):
+            return self.operator
+        # Looked up by its hash: how long that takes tells nothing of the token.
+        return self._by_hash.get(hash_token(token), self.stranger) if token else self.stranger

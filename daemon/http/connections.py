@@ -1,0 +1,131 @@
+"""Connections: limits on how many there are and how slowly they ask, and logs without secrets."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+log = structlog.get_logger()
+
+MOST_HEADER_BYTES = 65_536
+
+
+class QuietLogger:
+    """Takes what aiohttp would log of a request; a malformed one is logged without its bytes.
+
+    They may hold a bearer token.
+    """
+
+    def exception(self, _message: str, *_arguments: Any, exc_info: Any = None, **_: Any) -> None:
+        """Log an error while a request was handled, by its kind alone."""
+        error = exc_info if isinstance(exc_info, BaseException) else None
+        malformed = error is not None and isinstance(error, HttpProcessingError)
+        if malformed:
+            log.info("malformed_request", kind=type(error).__name__)
+        else:
+            log.error("request_failed", kind=type(error).__name__, exc_info=error)
+
+    def debug(self, *_arguments: Any, **_: Any) -> None:
+        """Keep still."""
+
+
+class LimitedConnection(asyncio.Protocol):
+    """A connection that is closed where its first request's headers do not come in time."""
+
+    def __init__(self, inner: asyncio.Protocol, limits: "ConnectionLimits") -> None:
+        self.inner, self.limits = inner, limits
+        self._begun = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: asyncio.BaseTransport | None = None
+        self._counted = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Count the connection; over the limit it is closed at once."""
+        if self.limits.connected >= self.limits.most:
+            self.limits.refused += 1
+            assert isinstance(transport, asyncio.Transport)
+            transport.abort()
+            return
+        self.limits.connected += 1
+        self._counted, self._transport = True, transport
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self.limits.header_seconds, self._too_slow)
+        self.inner.connection_made(transport)
+
+    def _too_slow(self) -> None:
+        self.limits.too_slow += 1
+        if self._transport is not None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        """Pass bytes on; the timer ends with the first request's headers."""
+        if self._timer is not None:
+            self._begun = (self._begun + data)[-MOST_HEADER_BYTES:]
+            if b"\r\n\r\n" in self._begun or b"\n\n" in self._begun:
+                self._timer.cancel()
+                self._timer, self._begun = None, b""
+        if self._counted:
+            self.inner.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass on that the client sends no more."""
+        return self.inner.eof_received() if self._counted else None
+
+    def connection_lost(self, problem: Exception | None) -> None:
+        """Count it off."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._counted:
+            self._counted = False
+            self.limits.connected -= 1
+            self.inner.connection_lost(problem)
+
+    def pause_writing(self) -> None:
+        """Pass on that the client reads slowly."""
+        self.inner.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Pass on that the client reads again."""
+        self.inner.resume_writing()
+
+
+class ConnectionLimits:
+    """How many connections there may be, and how long the first headers may take."""
+
+    def __init__(self, most: int, header_seconds: float) -> None:
+        self.most, self.header_seconds = most, header_seconds
+        self.connected = 0
+        """Connections now."""
+        self.refused = 0
+        """Connections closed because there were too many."""
+        self.too_slow = 0
+        """Connections closed because no request came in time."""
+
+    def limit(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], LimitedConnection]:
+        """Return a factory of connections that keep to the limits."""
+        return lambda: LimitedConnection(factory(), self)
+
+
+class LimitedRunner(web.AppRunner):
+    """Runs an application behind limits; a request between two others has `idle_seconds`."""
+
+    def __init__(
+        self, app: web.Application, limits: ConnectionLimits, *, idle_seconds: float, **more: Any
+    ) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            logger=QuietLogger(),
+            keepalive_timeout=idle_seconds,
+            **more,
+        )
+        self.limits = limits
+
+    @property
+    def server(self) -> Any:
+        """What makes a connection's protocol; `TCPSite` asks for it."""
+        inner = super().server
+        return None if inner is None else self.limits.limit(inner)
