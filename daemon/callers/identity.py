@@ -104,8 +104,8 @@ def identify(
     headers: Mapping[str, str],
     body: Mapping[str, Any],
     key: bytes,
-    *,
     harness: str,
+    *,
     tenant: str | None = None,
 ) -> Identity:
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.

@@ -77,7 +77,7 @@ async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRe
         request.headers,
         body,
         settings.user_key.encode(),
-        harness=settings.harness,
+        settings.harness,
         tenant=request[CALLER].tenant,
     )
     return engine_request, identity

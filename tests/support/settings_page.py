@@ -107,6 +107,8 @@ def default_of(field: msgspec.structs.FieldInfo) -> str:
 def sections(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, type, list[Any]]]:
     """Yield every section: its path, its record and its own fields."""
     fields = msgspec.structs.fields(kind)
+    # The gateway's own copy of [clients] is no key of the file.
+    fields = tuple(f for f in fields if (path, f.name) != ("gateway", "clients"))
     inner = [field for field in fields if is_section(field.type) or named_sections(field.type)]
     yield path, kind, [field for field in fields if field not in inner]
     for field in inner:
