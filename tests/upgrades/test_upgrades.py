@@ -4,6 +4,7 @@ Each folder here is named after the version that made it; CONTRIBUTING.md says h
 """
 
 import json
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -15,6 +16,7 @@ from pack_state import read_again
 
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import existing_store
+from rlwd.ops.flags.flag_file import read_flags
 
 VERSIONS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/state.tar.xz"))
 
@@ -103,3 +105,54 @@ def test_learning_can_go_on(config: Config) -> None:
     newest = newest_valid(config.state_path / "checkpoints")
     assert newest is not None
     assert newest.sequence > 0
+
+
+RENAMED = {"reigns": "champions"}
+"""Tables that are called something else since."""
+DROPPED = {"migrations", "sqlite_sequence"}
+"""Tables that are not the product's."""
+
+
+def rows_of(database: Path, table: str, columns: list[str]) -> list[tuple[Any, ...]]:
+    """Return a table's rows, sorted."""
+    view = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        found = view.execute(f"SELECT {', '.join(columns)} FROM {table}").fetchall()
+    finally:
+        view.close()
+    return sorted(found, key=repr)
+
+
+def columns_of(database: Path) -> dict[str, list[str]]:
+    """Return the columns of each table of the product."""
+    view = sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True)
+    try:
+        names = [
+            row[0] for row in view.execute("SELECT name FROM sqlite_master WHERE type='table'")
+        ]
+        return {
+            name: [row[1] for row in view.execute(f"PRAGMA table_info({name})")]
+            for name in sorted(set(names) - DROPPED)
+        }
+    finally:
+        view.close()
+
+
+def test_migrating_loses_no_row(config: Config) -> None:
+    """Every row of every table of then is there afterwards, with all that its columns said."""
+    database = config.state_path / "rlwd.db"
+    then = {
+        table: (columns, rows_of(database, table, columns))
+        for table, columns in columns_of(database).items()
+    }
+    existing_store(config).close()
+    assert sum(len(rows) for _, rows in then.values()) > 1000
+    for table, (columns, rows) in then.items():
+        assert rows_of(database, RENAMED.get(table, table), columns) == rows, table
+
+
+def test_the_flag_file_of_then_is_read(config: Config) -> None:
+    """A gateway that is upgraded before its daemon serves what the older one's file names."""
+    state = read_flags(config.state_path / "flags.json")
+    assert state is not None
+    assert state.champion.version.startswith("demo@v00000")
