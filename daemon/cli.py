@@ -108,7 +108,9 @@ def engine(context: typer.Context) -> None:
 @app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="Recorded feedback, JSON lines.")],
-    format: Annotated[str, typer.Option(help="copilot, chat or events.")] = "events",
+    format: Annotated[
+        str, typer.Option(help="copilot, chat, events, or one that an installed package offers.")
+    ] = "events",
     report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
     spec: Annotated[
         Path | None, typer.Option(help="Reward spec; the default where absent.")
@@ -189,7 +191,10 @@ def erase(
 
 
 @app.command()
-def explain(generation_id: str, config: ConfigFile = Path("rlwd.toml")) -> None:
+def explain(
+    generation_id: Annotated[str, typer.Argument(help="The id of the answer.")],
+    config: ConfigFile = Path("rlwd.toml"),
+) -> None:
     """Tell one generation's whole story, as JSON."""
     from .commands.explain import run_explain
     from .config import load_config

@@ -70,8 +70,9 @@ def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     store.close()
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
-        "not_reached": "the log keeps its records until its own retention, and the data folder files"
-        " of what was never held here until retention_days; read again, they bring nothing back",
+        "not_reached": "the log keeps its records until its own retention ends, and the data folder"
+        " keeps the files of records that were never read here until retention_days are over;"
+        " reading them again brings nothing back",
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     return 1 if done.batches_waiting else 0

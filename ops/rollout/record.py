@@ -11,13 +11,21 @@ class Stage(enum.StrEnum):
     """Where a rollout is."""
 
     OFFERED = "offered"
+    """The gate has not judged the candidate yet."""
     GATED = "gated"
+    """The gate passed it; nobody is served by it yet."""
     CANARY = "canary"
+    """A share of the users is served by it, in rising steps."""
     PROMOTED = "promoted"
+    """It is the champion, and bakes beside a control on the champion before it."""
     SETTLED = "settled"
+    """The bake is over."""
     ROLLED_BACK = "rolled_back"
+    """It did harm, or an operator took it back."""
     SUPERSEDED = "superseded"
+    """It ran out of time and is not blamed."""
     QUARANTINED = "quarantined"
+    """The gate refused it; it never served anybody."""
 
 
 ENDED = frozenset({Stage.SETTLED, Stage.ROLLED_BACK, Stage.SUPERSEDED, Stage.QUARANTINED})

@@ -2,14 +2,17 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import typer
 from aiohttp import web
 from api_tables import PAGE, gateway_registry, metric_rows, with_tables
 from settings_page import PAGE as SETTINGS_PAGE
 from settings_page import every_key, named_sections, settings_page
 
+from rlwd.daemon.cli import app
 from rlwd.daemon.config import Config, StreamSettings
 from rlwd.daemon.gateway.app import build_app
 from rlwd.daemon.gateway.settings import GatewaySettings
@@ -43,6 +46,21 @@ def test_the_settings_page_finds_every_section() -> None:
         )
 
     assert len([key for key in every_key() if ".NAME" not in key]) == count(Config)
+
+
+def test_every_option_and_metric_says_what_it_is() -> None:
+    """No argument is without help, and no metric's description is its name in other letters."""
+    group: Any = typer.main.get_command(app)
+    silent = [
+        f"{name} {parameter.name}"
+        for name, command in group.commands.items()
+        for parameter in command.params
+        if not getattr(parameter, "help", None)
+    ]
+    assert silent == []
+    for row in metric_rows()[2:]:
+        _, name, said = (cell.strip("` ") for cell in row.strip("| ").split(" | "))
+        assert not set(said.lower().split()) <= set(name.split("_")), name
 
 
 def declared(server: str) -> set[str]:
