@@ -1,13 +1,17 @@
 """Doctor, an engine: does it answer, may it take adapters, what are its log-probabilities?"""
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 
 from ...ops.engine.http_engine import HttpEngine, error_of
+from ...ops.engine.port import prove
+from ...ops.rollout import candidates_table
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
+from .status import state_view
 
 SECONDS = 5.0
 PEAKED = -3.0
@@ -33,10 +37,33 @@ def check_engine(url: str, config: Config) -> Iterator[Finding]:
             yield ok(what, f"healthy; adapters loaded: {', '.join(loaded) or 'none'}")
             yield _takes_adapters(what, http)
             yield _processed(what, http, _base_model(models.json()))
+            yield from _serves_base(what, engine, loaded, config)
     except (httpx.HTTPError, OSError, KeyError, ValueError) as problem:
         yield fail(what, f"{type(problem).__name__}: {problem}", "see its log")
     finally:
         engine.close()
+
+
+def _serves_base(
+    what: str, engine: HttpEngine, loaded: list[str], config: Config
+) -> Iterator[Finding]:
+    """Prove v0, which is the base model, where the daemon has loaded it."""
+    try:
+        with state_view(config.state_database) as view:
+            v0 = candidates_table.find_anchor(view, config.policy)
+    except (ValueError, ConnectionError, sqlite3.Error):
+        return  # Nothing was made yet, or the daemon's own finding says what is wrong.
+    if v0 is None or v0.version not in loaded:
+        return
+    proof = prove(engine, v0, config.gate.probe_tolerance)
+    if proof.served:
+        yield ok(what, "serves the base model that is trained on")
+        return
+    yield fail(
+        what,
+        f"does not serve the base model that is trained on: v0: {proof.reason}",
+        "start it with the learner's model, not quantised",
+    )
 
 
 def _base_model(models: dict[str, Any]) -> str:

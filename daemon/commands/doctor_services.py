@@ -1,4 +1,4 @@
-"""Doctor, what runs around it: the daemon, the gateway, MLflow."""
+"""Doctor, what runs around it: the daemon, its release, the gateway, MLflow."""
 
 import sqlite3
 import time
@@ -7,17 +7,23 @@ from pathlib import Path
 
 import httpx
 
+from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 from .status import state_view
 
 SECONDS = 5.0
+REMEDIES = {
+    "rollout": "`rlwd plan` says how many users a decision needs; see [rollout] and `rlwd status`",
+    "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
+}
 
 
 def check_services(config: Config) -> Iterator[Finding]:
     """Look at who runs, and whether they are ready."""
     yield from _in_charge(config)
+    yield from _release(config)
     yield _gateway(config)
     yield _mlflow(config)
 
@@ -41,6 +47,17 @@ def _in_charge(config: Config) -> Iterator[Finding]:
         return
     yield ok("daemon", f"process {holder.pid} on {holder.host}, epoch {holder.epoch}")
     yield _ready("daemon", f"http://{config.http.host}:{config.http.port}", "problems")
+
+
+def _release(config: Config) -> Iterator[Finding]:
+    """Look at what the tables say of the release, whether the daemon runs or not."""
+    try:
+        with state_view(config.state_database) as view:
+            problems = release_problems(view, config.policy, time.time())
+    except (ValueError, ConnectionError, sqlite3.Error):
+        return  # The daemon's own finding says what is wrong with the state.
+    for name, problem in problems.items():
+        yield warn(f"release, {name}", problem, REMEDIES[name])
 
 
 def _gateway(config: Config) -> Finding:

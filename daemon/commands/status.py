@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
@@ -43,7 +44,8 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
         try:
             holder = read_holder(view, config.policy, now)
             lease = None if holder is None else msgspec.to_builtins(holder)
-            return {**describe(view, config.policy), "lease": lease}
+            problems = release_problems(view, config.policy, now)
+            return {**describe(view, config.policy), "lease": lease, "problems": problems}
         except sqlite3.Error as problem:
             raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
 
@@ -75,6 +77,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the page: one line on who is in charge, then the tables that hold something."""
     return [
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
+        *(Text(f"problem, {name}: {why}") for name, why in document["problems"].items()),
         _records(document["records"]),
         _fates(document),
         _versions(document["versions"]),

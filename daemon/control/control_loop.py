@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
 from ...ops.tracking.mirror import Mirror
 from ...ops.tracking.reports import report_checkpoint
@@ -146,6 +147,7 @@ class ControlLoop(DaemonLoop):
         return {
             **super().problems(),
             "engine": self.release.fleet.problem,
+            **{name: self.release.problems.get(name) for name in PROBLEMS},
             "learner": None
             if self.training.head is not None
             else self.training.child.trouble or "starting",

@@ -159,9 +159,8 @@ class Training:
             return Prune(sequences=tuple(gone))
         with self.store.transaction() as tx:
             batch = pending_batch(tx, self.policy)
-            # Versions that wait for their decision count, and not the distance to the champion: a
-            # version that only ran out of time is superseded by its child, which then has to be
-            # made (CONTRACTS 19).
+            # A version that was given up sends the learner back to the champion first, so what
+            # waits for its decision is also how far the learner is ahead of it (CONTRACTS 19).
             if batch is None and undecided is not None and undecided >= self.settings.max_lead:
                 self.state = "waiting for the rollout"
                 return None
@@ -169,7 +168,8 @@ class Training:
                 self._seal(tx, self.head, now)
                 batch = pending_batch(tx, self.policy)
         if batch is None:
-            self.state = "waiting for episodes"
+            held = undecided is None and self.head > 0
+            self.state = "waiting for the engines" if held else "waiting for episodes"
             return None
         crash_here(CrashPoint.SEALED)
         return self._give(*batch)

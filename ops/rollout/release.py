@@ -24,6 +24,7 @@ from .controller import RolloutController
 from .desired_state import kept_checkpoints
 from .move_log import MoveLog
 from .observe import observe_users
+from .problems import release_problems
 from .publish_flags import publish_flags
 from .record import Rollout, Stage
 from .snapshot import ReleaseSnapshot, read_snapshot
@@ -58,6 +59,8 @@ class Release:
         self._seen: ReleaseSnapshot | None = None
         self._looked_at = 0.0
         self._rewritten = False
+        self.problems: dict[str, str] = {}
+        """What keeps versions from people, or people from teaching, as of the last look."""
 
     def register(self, tx: Transaction, manifest: Manifest, now: float) -> None:
         """Write down a checkpoint as what it is: v0, a candidate, or the learner's return."""
@@ -186,6 +189,8 @@ class Release:
             self.looked(after, now)
         # All of them, because an operator takes versions back without asking this process.
         self.moves.report(last)
+        with self.store.reading() as view:
+            self.problems = release_problems(view, self.policy, now)
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
         intact = file_says(self.flags, seen.flags)

@@ -164,8 +164,12 @@ def _last_step(
         f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
         " or more"
     )
+    if users < 2:
+        waits = max(2, settings.min_users)
+        reason = f"the promotion waits for rewards of {waits} users per variant; there are {users}"
+    reasons = (reason,) if passed else (*rollout.verdict.reasons, reason)
     outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
-    verdict = Verdict(outcome=outcome, reasons=(reason,), numbers=numbers)
+    verdict = Verdict(outcome=outcome, reasons=reasons, numbers=numbers)
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
     if not passed:
         return _unless_late(rollout, now)

@@ -1,0 +1,64 @@
+"""Release problems: what keeps versions from reaching people, or people from teaching, by name.
+
+All of it is read from the tables, so that a running daemon, `rlwd status` and `rlwd doctor` say the
+same.
+"""
+
+from ...streams.join import fate
+from ...streams.state.transaction import Transaction
+from . import rollouts_table
+from .record import Rollout, Stage
+
+PROBLEMS = ("rollout", "learning")
+"""Names of the problems that there can be."""
+TIMEOUTS_IN_A_ROW = 3
+"""So many versions that ran out of time one after another are a problem and no chance."""
+OLD_ANSWERS = 50
+"""So many answers that were too old to learn from, since the last batch, are a stall."""
+
+
+def release_problems(view: Transaction, policy: str, now: float) -> dict[str, str]:
+    """Return the problems by what they keep from going on: `rollout`, `learning`."""
+    found: dict[str, str] = {}
+    current = rollouts_table.current(view, policy)
+    if current is not None and (starved := _starved(current, now)):
+        found["rollout"] = starved
+    elif stalled := _stalled(rollouts_table.history(view, policy, limit=TIMEOUTS_IN_A_ROW + 1)):
+        found["rollout"] = stalled
+    if old := _old_answers(view, policy):
+        found["learning"] = (
+            f"{old} answers since the last batch were too old to learn from: the learner is further"
+            " from the champion than learner.max_policy_age"
+        )
+    return found
+
+
+def _starved(rollout: Rollout, now: float) -> str | None:
+    """Return why the rollout under way will run out of time, once half of its time is over."""
+    if rollout.stage is Stage.PROMOTED or now < (rollout.entered_at + rollout.deadline) / 2:
+        return None
+    left = max(0.0, rollout.deadline - now)
+    why = rollout.verdict.reason or "nothing was decided yet"
+    return f"{rollout.version} runs out of time in {left:.0f} s as {rollout.stage}: {why}"
+
+
+def _stalled(last: list[Rollout]) -> str | None:
+    ended = [rollout for rollout in last if rollout.ended][-TIMEOUTS_IN_A_ROW:]
+    late = [one for one in ended if one.stage is Stage.SUPERSEDED and one.learner_returns]
+    if len(late) < TIMEOUTS_IN_A_ROW:
+        return None
+    newest = late[-1]
+    return (
+        f"the last {TIMEOUTS_IN_A_ROW} versions ran out of time, {newest.version} with:"
+        f" {newest.trail[-1].reason}; too few users answer for [rollout] min_users, margin and"
+        " deadline_seconds (`rlwd plan` says how many are needed)"
+    )
+
+
+def _old_answers(view: Transaction, policy: str) -> int:
+    row = view.execute(
+        "SELECT COUNT(*) FROM episodes WHERE policy = ? AND fate = ? AND received >"
+        " (SELECT COALESCE(MAX(sealed_at), 0) FROM batches WHERE policy = ?)",
+        (policy, fate.TOO_OLD, policy),
+    ).fetchone()
+    return int(row[0]) if row[0] >= OLD_ANSWERS else 0

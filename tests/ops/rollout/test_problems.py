@@ -1,0 +1,76 @@
+"""Stalls have names: in /readyz, `rlwd status` and `rlwd doctor` they are read from the tables."""
+
+from pathlib import Path
+
+import pytest
+from ledger_by_hand import FEEDBACK, feedback, generation
+from releases_by_hand import register, version
+from scripted_release import House
+
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
+from rlwd.streams.events.signals import Accepted
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> House:
+    """A house whose v0 serves, and where nothing is wrong."""
+    house = House(tmp_path)
+    house.release.step(0.0)
+    assert house.release.problems == {}
+    return house
+
+
+def test_versions_that_run_out_of_time_in_a_row_are_a_problem(house: House) -> None:
+    """Three are named with the reason of the last; one that is promoted would end it."""
+    now = 10.0
+    for number in range(2, 2 + TIMEOUTS_IN_A_ROW):
+        assert house.release.problems == {}
+        register(house.ledger.store, house.controller, version(number, house.folder))
+        for _ in range(3):
+            house.release.step(now)
+        now += house.controller.settings.deadline_seconds + 10.0
+        house.release.step(now)
+        with house.ledger.store.transaction() as tx:
+            rollouts_table.returned(tx, "policy", 0, now)
+    problem = house.release.problems["rollout"]
+    assert f"the last {TIMEOUTS_IN_A_ROW} versions ran out of time" in problem
+    assert "nobody has been served" in problem
+
+
+def test_a_rollout_that_nobody_feeds_is_named_at_half_its_time(house: House) -> None:
+    """Before it ends: an operator may still do something about it."""
+    house.let_out()
+    half = house.controller.settings.deadline_seconds / 2
+    house.release.step(half)
+    assert house.release.problems == {}
+    house.release.step(half + 10.0)
+    problem = house.release.problems["rollout"]
+    assert f"{house.v1.version} runs out of time in" in problem
+    assert "nobody has been served the candidate yet" in problem
+
+
+def test_answers_that_are_too_old_to_learn_from_are_named(house: House) -> None:
+    """Learning stands still although people answer."""
+    for number in range(OLD_ANSWERS):
+        house.ledger.take(generation(f"g{number}", 1000.0))
+        house.ledger.take(
+            feedback(f"f{number}", f"g{number}", Accepted(), 1001.0), partition=FEEDBACK
+        )
+    with house.ledger.store.transaction() as tx:
+        assert (
+            seal(
+                tx,
+                "policy",
+                BatchSettings(),
+                parent_sequence=0,
+                max_policy_age=1,
+                age=lambda version: 2,
+                now=1002.0,
+            )
+            is None
+        )
+    with house.ledger.store.reading() as view:
+        problems = release_problems(view, "policy", 1003.0)
+    assert f"{OLD_ANSWERS} answers since the last batch were too old" in problems["learning"]
