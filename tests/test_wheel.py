@@ -2,7 +2,6 @@
 
 import configparser
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -13,11 +12,10 @@ from pathlib import Path
 import httpx
 import pytest
 from waiting import until
+from wheel_building import ROOT, build_wheel
 
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 
-ROOT = Path(__file__).parents[1]
-LEFT_OUT = (".git", ".venv", ".cache", "build", "dist", "*.egg-info", "__pycache__", "*-state*")
 HEAVY = ("torch", "transformers", "peft", "safetensors", "triton", "matplotlib")
 HIDES = f"""
 import importlib.abc, sys
@@ -31,19 +29,8 @@ sys.meta_path.insert(0, Hidden())
 
 @pytest.fixture(scope="session")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel, built from a copy of the checkout without the network."""
-    folder = tmp_path_factory.mktemp("wheel")
-    source = folder / "source"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(*LEFT_OUT), symlinks=True)
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), "."],
-        cwd=source,
-        check=True,
-        capture_output=True,
-        env={**os.environ, "PYTHONPATH": "", "PYTHONWARNINGS": "ignore"},
-    )
-    (built,) = folder.glob("*.whl")
-    return built
+    """The wheel that ships."""
+    return build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 class Installed:

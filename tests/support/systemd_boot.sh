@@ -1,0 +1,51 @@
+#!/bin/sh
+# Boots a Debian with systemd as process 1, rlwd installed as README says; run it in namespaces of
+# its own (process ids, mounts, IPC, host name, network, cgroups): nothing of it is left afterwards.
+#
+#     systemd_boot.sh DEBIAN FOLDER WHEEL DEPLOY PACKAGES MODEL
+#
+# DEBIAN is what debootstrap made, and stays as it is; PACKAGES holds what rlwd depends on.
+set -eu
+debian=$1 folder=$2 wheel=$3 deploy=$4 packages=$5 model=$6
+root=$folder/root
+mount --make-rprivate /
+mount -t tmpfs tmpfs "$folder"
+mkdir "$folder/upper" "$folder/work" "$root"
+mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$folder/work" "$root"
+
+mkdir "$root/src" "$root/packages" "$root/old"
+cp "$wheel" "$root/src/"
+cp -r "$deploy" "$root/src/deploy"
+mount --bind -o ro "$packages" "$root/packages"
+mount -t proc proc "$root/proc"
+mount --rbind /dev "$root/dev"
+
+# As README says, but for the packages, which come by path instead of from an index.
+chroot "$root" python3 -m venv /opt/rlwd
+for site in "$root"/opt/rlwd/lib/python3*/site-packages; do echo /packages > "$site/packages.pth"; done
+chroot "$root" env PIP_OPTIONS="--no-deps --no-index --quiet" \
+    sh /src/deploy/install.sh "/src/$(basename "$wheel")"
+mkdir -p "$root/var/lib/rlwd/models"
+cp -r "$model" "$root/var/lib/rlwd/models/base"
+chroot "$root" chown -R rlwd: /var/lib/rlwd/models
+install -d -m 700 "$root/etc/rlwd/secrets" "$root/etc/systemd/system/rlwd.service.d"
+echo hunter2 > "$root/etc/rlwd/secrets/http-token"
+chmod 600 "$root/etc/rlwd/secrets/http-token"
+printf '[Service]\nLoadCredential=http-token:/etc/rlwd/secrets/http-token\n' \
+    > "$root/etc/systemd/system/rlwd.service.d/secrets.conf"
+# shellcheck disable=SC2016  # systemd's variable, and not ours
+printf 'token = "file:$CREDENTIALS_DIRECTORY/http-token"\n' >> "$root/etc/rlwd/rlwd.toml"
+chroot "$root" systemctl --quiet enable rlwd rlwd-gateway@8080
+
+mount -t tmpfs tmpfs "$root/run"
+mount -t tmpfs tmpfs "$root/tmp"
+mount -t sysfs -o ro sysfs "$root/sys"
+mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
+mkdir "$root/sys/fs/cgroup/systemd"
+mount -t cgroup -o none,name=systemd,xattr cgroup "$root/sys/fs/cgroup/systemd"
+cd "$root"
+# Not chroot: from inside one, units could have no user namespace.
+pivot_root . old
+umount -l /old
+exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other /lib/systemd/systemd --system \
+    --show-status=no systemd.unified_cgroup_hierarchy=0
