@@ -53,8 +53,10 @@ def test_systemd_understands_a_unit(unit: str, tmp_path: Path) -> None:
 def test_a_unit_is_hardened(unit: str, tmp_path: Path) -> None:
     """The exposure that systemd reckons is 2.0 at most."""
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager"]
-        + [f"--threshold={int(MOST_EXPOSURE * 10)}", str(instance(unit, tmp_path))],
+        [
+            *("systemd-analyze", "security", "--offline=true", "--no-pager"),
+            *(f"--threshold={int(MOST_EXPOSURE * 10)}", str(instance(unit, tmp_path))),
+        ],
         capture_output=True,
         text=True,
         check=False,
