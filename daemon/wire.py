@@ -192,6 +192,8 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
+        comparison=config.comparison,
+        horizon=reward_spec(config.reward_spec).decision_seconds,
         moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
     )

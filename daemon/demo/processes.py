@@ -85,6 +85,9 @@ gate_seconds = 60.0
 bake_seconds = 1.0
 linger_seconds = 10.0
 
+[comparison]
+horizon_seconds = 1.0  # its people decide within half a second
+
 [gateway]
 host = "127.0.0.1"
 port = {gateway}

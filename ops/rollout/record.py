@@ -68,6 +68,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Looks so far."""
     split_broken: bool = False
     """The users were once found split wrongly; this never heals."""
+    held: str = ""
+    """Why a metric once held it, such as fewer people answering it; this never heals."""
     quarantine: bool = False
     """Refused for cause: the digest may never be offered again."""
     learner_returns: bool = False

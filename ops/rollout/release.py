@@ -5,6 +5,7 @@ people did. Each step can be repeated after a crash: loading what is loaded, wri
 under a new generation and looking again change nothing that was decided.
 """
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,11 +20,13 @@ from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
 from ..flags.flag_file import file_says, named_in
 from ..gate.gate_run import GateRun
+from ..statistics.answers import ComparisonSettings
+from ..statistics.guardrail import Observation
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
 from .desired_state import kept_checkpoints
 from .move_log import MoveLog
-from .observe import observe_users
+from .observe import Comparing, observe_users
 from .problems import release_problems
 from .publish_flags import publish_flags
 from .record import Rollout, Stage
@@ -49,6 +52,8 @@ class Release:
         flags: Path,
         checkpoints: Path,
         look_seconds: float,
+        comparison: ComparisonSettings | None = None,
+        horizon: Callable[[str], float] = lambda segment: 0.0,
         moves: MoveLog | None = None,
         looked: Callable[[Rollout, float], None] = lambda rollout, now: None,
     ) -> None:
@@ -56,6 +61,9 @@ class Release:
         self.fleet, self.gate = fleet, gate
         self.flags, self.checkpoints, self.look_seconds = flags, checkpoints, look_seconds
         self.moves, self.looked = moves or MoveLog(), looked
+        self.comparing = Comparing.of(
+            controller.settings, comparison or ComparisonSettings(), horizon
+        )
         self._seen: ReleaseSnapshot | None = None
         self._looked_at = 0.0
         self._rewritten = False
@@ -179,10 +187,9 @@ class Release:
                 # While it is only offered nobody has seen it: the look lets its deadline run.
                 seen = new = None
                 if rollout.stage is not Stage.OFFERED:
-                    seen = observe_users(tx, self.policy, rollout.version)
+                    seen = observe_users(tx, self.policy, rollout.version, self.comparing)
                 if rollout.stage is Stage.PROMOTED:
-                    begun = rollout.entered_at
-                    new = observe_users(tx, self.policy, rollout.version, since=begun)
+                    new = self._since_promotion(tx, rollout)
                 after = self.controller.observe(tx, seen, now, since_promotion=new)
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
         if after is not None and after.serving:
@@ -191,6 +198,19 @@ class Release:
         self.moves.report(last)
         with self.store.reading() as view:
             self.problems = release_problems(view, self.policy, now)
+
+    def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
+        """Return what was seen of a promoted version since it is one: a test of half the alpha."""
+        looks = self.comparing.looks
+        half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
+        return observe_users(
+            tx,
+            self.policy,
+            rollout.version,
+            self.comparing,
+            since=rollout.entered_at,
+            looks=half,
+        )
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
         intact = file_says(self.flags, seen.flags)

@@ -3,6 +3,11 @@
 import msgspec
 
 from ..statistics.guardrail import GuardrailSettings
+from ..statistics.look_settings import LookSettings
+from ..statistics.metric import MetricSettings, harm_alphas
+
+FEEDBACK_MARGIN = 0.05
+"""Relative drop of the feedback rate that a promotion must exclude where no metric is named."""
 
 
 class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -20,7 +25,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     min_users: int = 100
     """Users per variant before a promotion."""
     margin: float = 0.02
-    """Promoted once shown to be less than this much worse than the control, in reward."""
+    """Promoted once shown to be less than this much worse than the control, in reward; relative, so
+    0.02 is 2 % of the control's. Used where no metric is named."""
     alpha_promote: float = 0.05
     """Probability, over all looks, to promote a candidate that is worse by the margin."""
     planned_users: int = 5000
@@ -38,6 +44,46 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How long a version that lost its users stays loaded, for requests under way."""
     guardrail: GuardrailSettings = GuardrailSettings()
     """Watched in every stage."""
+    metric: tuple[MetricSettings, ...] = ()
+    """What is compared, each with its goal; none takes reward, feedback rate, errors and cut-offs."""
+
+    @property
+    def metrics(self) -> tuple[MetricSettings, ...]:
+        """Return what is compared: the named metrics, or those of margin and guardrail."""
+        if self.metric:
+            return self.metric
+        guards = self.guardrail
+        return (
+            MetricSettings(
+                name="reward",
+                kind="non-inferior",
+                margin=self.margin,
+                tolerance=guards.harm_tolerance,
+                alpha_share=4.0,
+            ),
+            MetricSettings(
+                name="feedback_rate",
+                kind="non-inferior",
+                margin=max(self.margin, FEEDBACK_MARGIN),
+                alpha_share=2.0,
+                on_harm="hold",
+            ),
+            MetricSettings(name="error_rate", allowance=guards.max_error_share),
+            MetricSettings(name="cut_off_rate", allowance=guards.max_empty_share),
+        )
+
+    @property
+    def looks(self) -> LookSettings:
+        """Return the error probabilities and sizes of the tests."""
+        guards = self.guardrail
+        return LookSettings(
+            alpha_harm=guards.alpha_harm,
+            harm_users=guards.harm_users,
+            harm_planned_users=guards.harm_planned_users,
+            alpha_promote=self.alpha_promote,
+            promote_users=self.min_users,
+            promote_planned_users=self.planned_users,
+        )
 
     def share_of(self, step: int) -> float:
         """Return the candidate's share in a step; the last one's where settings lost a step."""
@@ -54,8 +100,13 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             )
         if not 0 < self.bake_share <= 0.5:
             raise ValueError(f"bake_share is {self.bake_share}; it must lie above 0 and up to 0.5")
-        if not 0 < self.alpha_promote < 1 or not 0 < self.margin <= 1:
+        if not 0 < self.alpha_promote < 1 or not 0 < self.margin < 1:
             raise ValueError("alpha_promote and margin must lie between 0 and 1")
+        if self.metric and not any(metric.goal for metric in self.metric):
+            raise ValueError(
+                "metric: none is superior or non-inferior, so nothing could be promoted"
+            )
+        harm_alphas(self.metrics, self.guardrail.alpha_harm)
         if min(self.min_users, self.planned_users) < 2 or self.step_users < 0:
             raise ValueError("min_users and planned_users must be at least 2, step_users 0")
         times = (self.step_seconds, self.gate_seconds, self.deadline_seconds, self.bake_seconds)

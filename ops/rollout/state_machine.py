@@ -16,11 +16,10 @@ from collections.abc import Callable
 import msgspec
 
 from ..statistics.guardrail import Observation, guard, split_e_value
-from ..statistics.sequential_tests import noninferior
 from ..statistics.verdict import Verdict, VerdictKind
 from .record import Move, Rollout, Stage
 from .settings import RolloutSettings
-from .step_evidence import lacks_evidence
+from .step_evidence import lacks_evidence, shown_goals
 
 
 def begin(
@@ -110,11 +109,27 @@ def _canary(
         return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
     if broken:
         return _on_broken_split(rollout, now, settings)
+    rollout = _held(rollout, seen)
+    if rollout.held:
+        return _unless_late(rollout, now)
     if seen is None or now < rollout.entered_at + settings.step_seconds:
         return _unless_late(rollout, now)
     if rollout.step + 1 < len(settings.steps):
         return _next_step(rollout, seen, now, settings)
     return _last_step(rollout, seen, now, settings)
+
+
+def _held(rollout: Rollout, seen: Observation | None) -> Rollout:
+    """Return the rollout with what holds it, which is neither a step nor blame."""
+    held = rollout.held
+    if not held and seen is not None and seen.readout is not None and seen.readout.held:
+        held = seen.readout.verdict.reason
+    if not held:
+        return rollout
+    verdict = msgspec.structs.replace(
+        rollout.verdict, outcome=VerdictKind.WAIT, reasons=(held, *rollout.verdict.reasons)
+    )
+    return msgspec.structs.replace(rollout, held=held, verdict=verdict)
 
 
 def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
@@ -147,29 +162,12 @@ def _next_step(
 def _last_step(
     rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
 ) -> Rollout:
-    look = noninferior(
-        seen.candidate.sums,
-        seen.control.sums,
-        margin=settings.margin,
-        alpha=settings.alpha_promote,
-        planned_users=settings.planned_users,
-    )
-    users = min(seen.candidate.sums.users, seen.control.sums.users)
-    numbers = rollout.verdict.numbers
-    if look.low > float("-inf"):
-        numbers = {**numbers, "ab/promote_bound": look.low}
-    passed = look.holds and users >= settings.min_users
-    reason = (
-        f"reward {look.difference:+.3f} against the control, at least {look.low:+.3f}"
-        f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
-        " or more"
-    )
-    if users < 2:
-        waits = max(2, settings.min_users)
-        reason = f"the promotion waits for rewards of {waits} users per variant; there are {users}"
+    passed, reason, numbers = shown_goals(seen, settings)
     reasons = (reason,) if passed else (*rollout.verdict.reasons, reason)
     outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
-    verdict = Verdict(outcome=outcome, reasons=reasons, numbers=numbers)
+    verdict = Verdict(
+        outcome=outcome, reasons=reasons, numbers={**rollout.verdict.numbers, **numbers}
+    )
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
     if not passed:
         return _unless_late(rollout, now)

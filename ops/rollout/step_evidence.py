@@ -1,7 +1,8 @@
 """Step evidence: what must be known of a candidate before more users meet it."""
 
 from ..statistics.guardrail import Observation
-from ..statistics.sequential_tests import compare
+from ..statistics.sequential_tests import compare, noninferior
+from ..statistics.verdict import VerdictKind
 from .settings import RolloutSettings
 
 
@@ -22,3 +23,28 @@ def lacks_evidence(seen: Observation, settings: RolloutSettings) -> str | None:
             f" than its standard error, {look.standard_error:.3f}, below 0"
         )
     return None
+
+
+def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str, dict[str, float]]:
+    """Return whether all goals of a promotion are shown, in words and numbers."""
+    sums = seen.candidate.sums, seen.control.sums
+    look = noninferior(
+        *sums,
+        margin=settings.margin,
+        alpha=settings.alpha_promote,
+        planned_users=settings.planned_users,
+    )
+    numbers = {"ab/promote_bound": look.low} if look.low > float("-inf") else {}
+    if seen.readout is not None:
+        verdict = seen.readout.verdict
+        return verdict.outcome is VerdictKind.PASS, verdict.reason, numbers
+    users = min(each.users for each in sums)
+    reason = (
+        f"reward {look.difference:+.3f} against the control, at least {look.low:+.3f}"
+        f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
+        " or more"
+    )
+    if users < 2:
+        waits = max(2, settings.min_users)
+        reason = f"the promotion waits for rewards of {waits} users per variant; there are {users}"
+    return look.holds and users >= settings.min_users, reason, numbers

@@ -14,14 +14,17 @@ Indices = NDArray[np.int64]
 """A column of whole numbers."""
 
 
+LONGEST_HORIZON = 366 * 86400.0
+
+
 class ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[comparison]`: which answers are compared, and how much one user weighs."""
 
     undecided: float | Literal["omit"] = "omit"
     """Reward of an answer whose horizon passed without a decision; omit leaves it out of the reward.
     It stays in the feedback rate either way. docs/statistics.md has the simulation behind it."""
-    horizon_seconds: float = 3600.0
-    """Age at which an answer counts, where the reward spec gives none."""
+    horizon_seconds: float | None = None
+    """Age at which an answer counts; none takes `decision` of the reward spec, by segment."""
     user_weight: float = 10.0
     """Most that one user may weigh, in multiples of the users' mean."""
     stratum_users: int = 20
@@ -30,10 +33,13 @@ class ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     def __post_init__(self) -> None:
         if isinstance(self.undecided, float) and not 0 <= self.undecided <= 1:
             raise ValueError(f"undecided is {self.undecided}; it must be omit or lie in [0, 1]")
-        if self.horizon_seconds < 0 or self.user_weight < 1 or self.stratum_users < 2:
+        horizon = self.horizon_seconds
+        if horizon is not None and not 0 <= horizon <= LONGEST_HORIZON:
+            raise ValueError(f"horizon_seconds is {horizon}; it must be 0 to {LONGEST_HORIZON:g}")
+        if not self.user_weight >= 1 or self.stratum_users < 2:
             raise ValueError(
-                "horizon_seconds must be at least 0, user_weight 1, stratum_users 2: they are"
-                f" {self.horizon_seconds:g}, {self.user_weight:g}, {self.stratum_users}"
+                "user_weight must be at least 1 and stratum_users 2: they are"
+                f" {self.user_weight:g} and {self.stratum_users}"
             )
 
 

@@ -85,11 +85,15 @@ def aligned(
 
 
 def _widened(one: Cohort, strata: int) -> Cohort:
+    if one.y.shape[1] == strata:
+        return one
     more = ((0, 0), (0, strata - one.y.shape[1]))
     return Cohort(y=np.pad(one.y, more), n=np.pad(one.n, more), earlier=one.earlier)
 
 
 def _merged(one: Cohort, column: np.ndarray) -> Cohort:
+    if len(set(column)) == len(column):
+        return one
     into = (column[:, None] == np.arange(column.max(initial=0) + 1)).astype(float)
     return Cohort(y=one.y @ into, n=one.n @ into, earlier=one.earlier)
 

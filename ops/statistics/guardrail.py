@@ -5,7 +5,8 @@ from typing import Literal
 
 import msgspec
 
-from .sequential_tests import UserSums, harm, sample_ratio
+from .readout import Readout
+from .sequential_tests import Comparison, UserSums, harm, sample_ratio
 from .verdict import Verdict, VerdictKind
 
 
@@ -16,8 +17,10 @@ class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     """Probability, over all looks, of a false alarm: harm is found where there is none."""
     harm_users: int = 30
     """Users per variant before rewards raise an alarm. From 10 on, 3 % false alarms were measured."""
+    harm_planned_users: int = 300
+    """Users per variant at which the bound for harm is tightest: a bad candidate should meet few."""
     harm_tolerance: float = 0.0
-    """Loss of reward that does not yet count as harm."""
+    """Relative loss of reward that does not yet count as harm."""
     srm_alpha: float = 0.001
     """Probability, over all looks, that a right split of users is called wrong."""
     srm_action: Literal["hold", "rollback"] = "hold"
@@ -27,7 +30,8 @@ class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     max_empty_share: float = 0.05
     """Share of empty or cut-off answers that the candidate may have above the control's."""
     min_bad: int = 5
-    """Failed requests, or empty answers, before either share may raise an alarm."""
+    """Failed answers in a row, of two users or more, that roll a candidate back without a test; more
+    of them where the control fails at times too."""
 
     def __post_init__(self) -> None:
         for name in ("alpha_harm", "srm_alpha"):
@@ -36,8 +40,8 @@ class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
         for name in ("harm_tolerance", "max_error_share", "max_empty_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must lie in [0, 1]")
-        if self.harm_users < 2 or self.min_bad < 1:
-            raise ValueError("harm_users must be at least 2 and min_bad at least 1")
+        if min(self.harm_users, self.harm_planned_users, self.min_bad) < 2:
+            raise ValueError("harm_users, harm_planned_users and min_bad must be at least 2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +68,10 @@ class Observation:
     """The variant that serves the new version."""
     control: VariantObservation = field(default_factory=VariantObservation)
     """The concurrent variant that serves the champion."""
+    readout: Readout | None = None
+    """All metrics over matured answers; None in an observation of sums alone."""
+    tripped: Verdict | None = None
+    """What the tripwire says of the last answers; None where it says nothing."""
 
 
 def technical(seen: Observation, settings: GuardrailSettings) -> tuple[str, ...]:
@@ -99,7 +107,7 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
         seen.candidate.sums,
         seen.control.sums,
         alpha=settings.alpha_harm,
-        planned_users=planned_users,
+        planned_users=min(planned_users, settings.harm_planned_users),
         tolerance=settings.harm_tolerance,
     )
     numbers = {
@@ -113,17 +121,40 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
         "ab/srm_e_value": split_e_value(seen),
     }
     numbers = {name: value for name, value in numbers.items() if abs(value) < float("inf")}
-    reasons = technical(seen, settings)
-    users = min(seen.candidate.sums.users, seen.control.sums.users)
-    if look.holds and users >= settings.harm_users:
-        worse = (
-            f"harm: reward {look.difference:+.3f} against the control, at most {look.high:+.3f}"
-            f" (alpha {settings.alpha_harm:g}), {users} users per variant or more"
-        )
-        reasons = (*reasons, worse)
+    reasons = _by_sums(seen, look, settings) if seen.readout is None else _by_readout(seen)
+    if seen.readout is not None:
+        numbers |= seen.readout.verdict.numbers
     if reasons:
         return Verdict(outcome=VerdictKind.FAIL, reasons=reasons, numbers=numbers)
     if not seen.candidate.exposed_users:
         nobody = "nobody has been served the candidate yet"
         return Verdict(outcome=VerdictKind.NODATA, reasons=(nobody,), numbers=numbers)
-    return Verdict(outcome=VerdictKind.WAIT, numbers=numbers)
+    return Verdict(outcome=VerdictKind.WAIT, reasons=_waits_for(seen), numbers=numbers)
+
+
+def _by_sums(seen: Observation, look: Comparison, settings: GuardrailSettings) -> tuple[str, ...]:
+    reasons = technical(seen, settings)
+    users = min(seen.candidate.sums.users, seen.control.sums.users)
+    if not look.holds or users < settings.harm_users:
+        return reasons
+    worse = (
+        f"harm: reward {look.difference:+.3f} against the control, at most {look.high:+.3f}"
+        f" (alpha {settings.alpha_harm:g}), {users} users per variant or more"
+    )
+    return (*reasons, worse)
+
+
+def _by_readout(seen: Observation) -> tuple[str, ...]:
+    assert seen.readout is not None
+    verdicts = [each for each in (seen.tripped, seen.readout.verdict) if each is not None]
+    return tuple(
+        reason
+        for verdict in verdicts
+        if verdict.outcome is VerdictKind.FAIL
+        for reason in verdict.reasons
+    )
+
+
+def _waits_for(seen: Observation) -> tuple[str, ...]:
+    """Return why the tripwire holds the rollout: the control's answers fail as well."""
+    return () if seen.tripped is None else seen.tripped.reasons

@@ -57,6 +57,9 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Relative difference that a goal is tested against."""
     tolerance: float = 0.0
     """Relative loss that is not yet harm."""
+    allowance: float = 0.0
+    """Loss that is not yet harm, in the metric's unit, on top of the tolerance: for rare failures
+    a share of so little is nothing. Not for quantiles."""
     direction: Literal["higher", "lower", ""] = ""
     """Which way is better; required where the name is not of `KNOWN`."""
     alpha_share: float = 1.0
@@ -75,7 +78,9 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 raise ValueError(f"{where}: {name} is {getattr(self, name)}; it must lie in [0, 1)")
         if self.kind == "non-inferior" and self.margin == 0:
             raise ValueError(f"{where}: margin is 0; nothing can be shown to be exactly as good")
-        if self.alpha_share <= 0:
+        if not self.allowance >= 0 or (self.allowance and self.definition.quantile is not None):
+            raise ValueError(f"{where}: allowance must be at least 0, and 0 for a quantile")
+        if not self.alpha_share > 0:
             raise ValueError(f"{where}: alpha_share is {self.alpha_share}; it must be above 0")
 
     @property
@@ -101,13 +106,16 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 DEFAULT_METRICS = (
     MetricSettings(name="reward", kind="non-inferior", margin=0.02, alpha_share=4.0),
     MetricSettings(
-        name="feedback_rate", kind="non-inferior", margin=0.1, alpha_share=2.0, on_harm="hold"
+        name="feedback_rate", kind="non-inferior", margin=0.05, alpha_share=2.0, on_harm="hold"
     ),
     MetricSettings(name="error_rate", tolerance=0.1),
     MetricSettings(name="cut_off_rate", tolerance=0.1),
     MetricSettings(name="latency_p95", tolerance=0.25),
 )
-"""Used where the configuration names none; a metric whose number no answer carries says nothing."""
+"""Used where the configuration names none; a guard whose number no answer carries says nothing.
+
+A loss may hide in silence where those who would have rejected an answer leave it undecided. It is
+at most the drop of the feedback rate, so that rate's margin bounds what a promotion may overlook."""
 
 
 def harm_alphas(metrics: tuple[MetricSettings, ...], alpha: float) -> dict[str, float]:

@@ -68,7 +68,8 @@ def look_at(
     harm = _contrast(worse, better, 0.0 if exact else metric.tolerance)
     passed = _contrast(goal, better, 0.0 if exact else margin)
     is_harm = users >= settings.harm_users and (
-        harm[0] + _reach(worse, harm[1], alpha_harm, settings.harm_planned_users) < 0
+        harm[0] + metric.allowance + _reach(worse, harm[1], alpha_harm, settings.harm_planned_users)
+        < 0
     )
     is_shown = users >= settings.promote_users and (
         passed[0] - _reach(goal, passed[1], settings.alpha_promote, settings.promote_planned_users)

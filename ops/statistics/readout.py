@@ -65,7 +65,7 @@ def _verdict(metrics: tuple[MetricSettings, ...], looks: tuple[MetricLook, ...])
     if not any(look.users for look in looks):
         return answer(VerdictKind.NODATA, "no named user has an answer that counts yet")
     if failed := _harmed(looks, "rollback"):
-        return answer(VerdictKind.FAIL, *map(_sentence, failed))
+        return answer(VerdictKind.FAIL, *(f"harm: {_sentence(look)}" for look in failed))
     if held := _harmed(looks, "hold"):
         return answer(VerdictKind.WAIT, *(f"held: {_sentence(look)}" for look in held))
     goals = [metric.name for metric in metrics if metric.goal]
@@ -94,6 +94,8 @@ def _sentence(look: MetricLook) -> str:
 def _open(name: str, look: MetricLook | None) -> str:
     if look is None:
         return f"{name}: no answer carries it"
+    if not look.users:
+        return f"{name}: no answer of a named user counts yet in one of the variants"
     return f"not shown yet: {_sentence(look)}, {look.metric.kind} by {look.metric.margin:.1%}"
 
 

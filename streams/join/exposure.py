@@ -23,6 +23,11 @@ UserRow = tuple[str, float, int]
 """User, sum of rewards, number of rewarded episodes."""
 
 
+AnswerRow = tuple[str, str, str, float, float | None, int, int, int]
+"""Variant, user (empty where unnamed), segment, receipt, reward with all feedback so far; whether
+the engine failed it, whether it showed nothing, whether it was cut at its length limit."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantTally:
     """What one variant served."""
@@ -60,6 +65,18 @@ def user_sums(
     for variant, user, total, count in rows.fetchall():
         found.setdefault(variant, []).append((user, total, count))
     return found
+
+
+def answer_rows(tx: Transaction, policy: str, salt: str, *, since: float = 0.0) -> list[AnswerRow]:
+    """Return every answer of a salt's candidate and control received from `since` on, oldest first."""
+    rows = tx.execute(
+        f"SELECT variant, CASE WHEN {NAMED} THEN user_hash ELSE '' END, segment, received, {LATEST},"
+        " failed, empty, cut FROM episodes"
+        " WHERE policy = ? AND salt = ? AND received >= ? AND variant IN ('candidate', 'control')"
+        " ORDER BY received",
+        (policy, salt, since),
+    )
+    return rows.fetchall()
 
 
 def exposures(

@@ -18,7 +18,7 @@ MARGIN = 0.05
 METRICS = (
     MetricSettings(name="reward", kind="non-inferior", margin=MARGIN, alpha_share=4.0),
     MetricSettings(
-        name="feedback_rate", kind="non-inferior", margin=0.1, alpha_share=2.0, on_harm="hold"
+        name="feedback_rate", kind="non-inferior", margin=MARGIN, alpha_share=2.0, on_harm="hold"
     ),
     MetricSettings(name="error_rate", tolerance=0.1),
 )
@@ -100,24 +100,28 @@ def simulate(
     comparison: ComparisonSettings | None = None,
     metrics: tuple[MetricSettings, ...] = METRICS,
     methods: Sequence[Method] = ("ours",),
+    every: int = 1,
+    first: int = 0,
 ) -> Iterator[Outcomes]:
-    """Draw the rollouts once and judge them by each method."""
-    generator = np.random.default_rng(seed)
-    hourly = [hour * HOUR for hour in range(2, int(world.hours) + 1)]
-    pairs = (
-        (draw(world, world.candidate, generator), draw(world, world.control, generator))
-        for _ in range(runs)
-    )
+    """Draw the rollouts once and judge them by each method, with a look after every so many hours.
+
+    Each rollout has a seed of its own, from its number: a run may begin at the `first` that is open.
+    """
+    looks = [hour * HOUR for hour in range(2, int(world.hours) + 1, every)]
     ends: dict[Method, list[tuple[str, float]]] = {method: [] for method in methods}
-    for candidate, control in pairs:
+    for number in range(first, first + runs):
+        generator = np.random.default_rng([seed, number])
+        candidate, control = (
+            draw(world, arm, generator) for arm in (world.candidate, world.control)
+        )
         for method in methods:
             if method == "ours":
                 end = our_verdict(
-                    candidate, control, hourly, comparison or ComparisonSettings(), metrics
+                    candidate, control, looks, comparison or ComparisonSettings(), metrics
                 )
             else:
-                looks = hourly if method == "peeking" else hourly[-1:]
-                end = plain_verdict(candidate, control, looks, MARGIN)
+                seen = looks if method == "peeking" else looks[-1:]
+                end = plain_verdict(candidate, control, seen, MARGIN)
             ends[method].append(end)
     for judged_by, found in ends.items():
         yield _outcomes(world.name, judged_by, found)

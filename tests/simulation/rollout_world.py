@@ -46,7 +46,7 @@ class World:
     name: str
     candidate: Arm = Arm()
     control: Arm = Arm()
-    users: int = 1500
+    users: int = 3000
     """Per variant by the end."""
     hours: float = 24.0
     easy: float = 0.70
@@ -88,7 +88,7 @@ def draw(world: World, arm: Arm, generator: np.random.Generator) -> Drawn:
     """Draw one variant of one rollout."""
     end = world.hours * HOUR
     first = generator.uniform(0, end, world.users)
-    often = np.minimum(generator.pareto(1.3, world.users) * 1.5, 60) * (1 - first / end)
+    often = np.minimum(generator.pareto(1.3, world.users) * 2.5, 60) * (1 - first / end)
     count = 1 + generator.poisson(often)
     taste = generator.normal(0, world.taste, world.users)
     past = generator.poisson(4, world.users)
@@ -152,6 +152,11 @@ WORLDS = {
             name="worse by 10 points, all reported at .8",
             candidate=Arm(effect=-0.1, bad_reported=0.8, good_reported=0.8),
         ),
+        World(
+            name="worse by 5 points, rejections reported at .5",
+            candidate=Arm(effect=-0.05, bad_reported=0.5),
+        ),
+        World(name="equal, fails three times as often", candidate=Arm(failed=0.06)),
         World(name="worse by 10 points, new at first", candidate=Arm(effect=-0.1, novelty=0.1)),
         World(name="worse by the margin", candidate=Arm(effect=-0.05 * 0.6)),
         World(

@@ -82,6 +82,9 @@ deadline_seconds = 120.0
 bake_seconds = 0.0
 linger_seconds = 2.0
 
+[comparison]
+horizon_seconds = 1.0
+
 [gateway]
 host = "127.0.0.1"
 port = {gateway}

@@ -96,7 +96,7 @@ def test_more_errors_are_harm_and_fewer_are_not() -> None:
     bad = read(people(0.8, seed=1, failed=many), people(0.8, seed=2, failed=few), GOAL, errors)
     good = read(people(0.8, seed=1, failed=few), people(0.8, seed=2, failed=many), GOAL, errors)
     assert bad.verdict.outcome is VerdictKind.FAIL
-    assert "error_rate 0.1 against 0.02" in bad.verdict.reason
+    assert "harm: error_rate 0.1 against 0.02" in bad.verdict.reason
     assert good.verdict.outcome is VerdictKind.PASS
 
 
