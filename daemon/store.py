@@ -46,5 +46,5 @@ def existing_store(config: Config) -> Store:
     """Open the state database of a daemon that has run; raises ValueError where none ever did."""
     place = config.state_database
     if isinstance(place, Path) and not place.exists():
-        raise ValueError(f"{place}: no state database; has `rlwd run` ever started here?")
+        raise ValueError(f"{place}: there is no state database; `rlwd run` makes it")
     return state_store(config)
