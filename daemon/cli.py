@@ -21,12 +21,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("plan")(plan_command)
 
-EXTRAS = {
-    "torch": "learner",
-    "transformers": "learner",
-    "peft": "learner",
-    "safetensors": "learner",
+EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "safetensors"), "learner") | {
     "matplotlib": "plot",
     "psycopg": "postgres",
 }
@@ -231,9 +228,6 @@ def demo(
         promoted=promoted,
     )
     raise typer.Exit(run_demo(options))
-
-
-app.command("plan")(plan_command)
 
 
 @app.command()
