@@ -7,6 +7,8 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 LINEAR = (nn.Linear, Conv1D)
+EXPERT_NAMES = frozenset(("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3"))
+"""Last names that PEFT takes for the fused experts' in a model that has some."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,19 +20,27 @@ class AdapterTargets:
     names: tuple[str, ...]
     """The shortest names that mean exactly these: last parts where no other layer has them."""
     left_out: tuple[str, ...]
-    """What has weights of the kind and gets no adapter: fused experts, gates, towers."""
+    """What has weights of the kind and gets no adapter: experts, gates, towers."""
+    transposed: bool
+    """Whether the layers keep their weights transposed, as GPT-2's do."""
 
 
 def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
     """Choose the layers; raises ValueError where there is none.
 
     Experts that are fused into one parameter are left out: PEFT 0.21 writes adapters on them that it
-    reads back otherwise (0.2 to 0.7 nats off, measured). So are vision and audio towers, whose
-    inputs the learner never sees.
+    reads back otherwise (0.2 to 0.7 nats off, measured). Beside them so are layers with the names
+    that experts had before they were fused, such as a shared expert's: asked for one of those, PEFT
+    adapts the fused ones. Vision and audio towers are left out, whose inputs the learner never sees.
     """
+    fused = {
+        ".".join(name.rsplit(".", 2)[-2:])
+        for name, parameter in decoder.named_parameters()
+        if parameter.dim() == 3 and "experts" in name
+    }
     inside = {id(module) for module in decoder.modules()}
     head = causal.get_output_embeddings()
-    chosen, others, left_out = list[str](), list[str](), set[str]()
+    chosen, others, left_out, kinds = list[str](), list[str](), set(fused), set[type]()
     for name, module in causal.named_modules():
         if not isinstance(module, LINEAR) or module is head:
             continue
@@ -40,11 +50,12 @@ def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
         elif isinstance(module, nn.Linear) and module.out_features == 1:
             others.append(name)
             left_out.add(_last(name))
+        elif fused and _last(name) in EXPERT_NAMES:
+            others.append(name)
+            left_out.add(".".join(name.rsplit(".", 2)[-2:]))
         else:
             chosen.append(name)
-    for name, parameter in decoder.named_parameters():
-        if parameter.dim() == 3 and "experts" in name:
-            left_out.add(".".join(name.rsplit(".", 2)[-2:]))
+            kinds.add(Conv1D if isinstance(module, Conv1D) else nn.Linear)
     if not chosen:
         raise ValueError("no linear layer that an adapter could be put on")
     short = {_last(name) for name in chosen}
@@ -53,6 +64,7 @@ def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
         modules=tuple(chosen),
         names=tuple(sorted(chosen if ambiguous else short)),
         left_out=tuple(sorted(left_out)),
+        transposed=Conv1D in kinds,
     )
 
 

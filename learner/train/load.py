@@ -67,8 +67,13 @@ def _with_adapter(causal: Any, settings: LearnerSettings, base_digest: str) -> P
                 r=settings.lora_rank,
                 lora_alpha=settings.lora_alpha,
                 target_modules=list(targets.modules),
+                fan_in_fan_out=targets.transposed,
                 task_type="CAUSAL_LM",
             ),
         )
+    names = (name.partition(".lora_A") for name, _ in causal.named_parameters())
+    adapted = {module for module, lora, _ in names if lora}
+    if odd := sorted(adapted ^ set(targets.modules)):
+        raise ValueError(f"PEFT puts its adapter on other layers than asked for: {odd[0]}")
     model.eval().to(device)  # no dropout anywhere: training and scoring see the same function
     return Policy(model, causal, decoder, targets, base_digest=base_digest, settings=settings)

@@ -115,7 +115,7 @@ class Policy:
         return {
             "base_model_name_or_path": Path(self.settings.model).name,
             "bias": "none",
-            "fan_in_fan_out": False,
+            "fan_in_fan_out": self.targets.transposed,
             "inference_mode": True,
             "lora_alpha": self.settings.lora_alpha,
             "lora_dropout": 0.0,

@@ -131,7 +131,7 @@ def test_the_learner_waits_for_a_decision(desk: Desk) -> None:
 
 
 def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
-    """A version that was superseded without guilt does not stop the learner ahead of the champion."""
+    """A version that was superseded for lack of time does not stop the learner ahead of the champion."""
     desk.manifests.append(manifest(1, 0))
     fill(desk.ledger, 4)
     desk.undecided = 0  # Version 1 ran out of time; v0 is still the champion.

@@ -148,17 +148,17 @@ def test_killed_in_mid_batch(
     child.process.wait()
     assert sequences(Path(child_settings.folder)) == [0, 1]
 
-    heir = start(child_settings)
-    assert heir.hear_until(Asking).sequence == 1
-    heir.tell(second)
-    assert heir.hear_until(Checkpointed).sequence == 2
-    heir_head = read_manifests(Path(child_settings.folder))[-1]
+    successor = start(child_settings)
+    assert successor.hear_until(Asking).sequence == 1
+    successor.tell(second)
+    assert successor.hear_until(Checkpointed).sequence == 2
+    successor_head = read_manifests(Path(child_settings.folder))[-1]
 
     steady = Worker(msgspec.structs.replace(child_settings, folder=str(tmp_path / "steady")))
     steady.apply(Path(sealed(make_batch(1))))
     steady.apply(Path(second.path))
-    assert heir_head.files == steady.head.files
-    assert heir_head.digest == steady.head.digest
+    assert successor_head.files == steady.head.files
+    assert successor_head.digest == steady.head.digest
 
 
 def test_orphaned_in_mid_batch(

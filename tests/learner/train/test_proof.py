@@ -24,8 +24,6 @@ PAGE = Path(__file__).parents[3] / "docs" / "models.md"
 ODD = ("gpt_oss", "granite", "cohere2", "qwen3_next", "lfm2", "falcon", "bloom", "mixtral")
 """Families that were read wrongly before they were proven."""
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # each family's own, of transformers and PEFT
-
 
 def rows_of_page() -> dict[str, tuple[str, ...]]:
     text = PAGE.read_text().partition(model_families.BEGIN)[2].partition(model_families.END)[0]
