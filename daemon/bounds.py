@@ -61,6 +61,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gate.margin": SHARE,
     "gate.z": (0.0, 10.0),
     "gate.min_effective": (0.0, 1e9),
+    "gate.weak_first_step": (1e-6, 1.0),
     "gate.probe_tolerance": (0.0, 100.0),
     "gate.replicas": (1, 10_000),
     "rollout.steps": (1e-9, 1.0),

@@ -71,6 +71,7 @@ urls = ["{engine}"]
 
 [gate]
 margin = 0.1
+weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
 
 [rollout]        # half of the crowd each, and promotion on non-inferiority at a margin of 0.10
 steps = [0.49]

@@ -71,7 +71,7 @@ def flag_state(
     share = 0.0
     if rollout is not None and rollout.serving:
         candidate = candidates_table.find(tx, policy, rollout.version)
-        salt, share = rollout.version, settings.share_of(rollout.step)
+        salt, share = rollout.version, settings.share_of(rollout.step) * rollout.first_step
         if rollout.stage is Stage.PROMOTED:
             control = candidates_table.find(tx, policy, rollout.control)
             share = min(settings.bake_share, settings.steps[-1])
@@ -85,7 +85,8 @@ def flag_state(
         control=_optional(control),
         previous=_optional(champions_table.previous(tx, policy)),
         shares=Shares(
-            candidate=round(share * BUCKETS), anchor=round(settings.anchor_share * BUCKETS)
+            candidate=max(round(share * BUCKETS), share > 0),
+            anchor=round(settings.anchor_share * BUCKETS),
         ),
     )
 

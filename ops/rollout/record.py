@@ -66,6 +66,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last look."""
     looks: int = 0
     """Looks so far."""
+    first_step: float = 1.0
+    """Part of the first step's share that it has: less while the gate knows little of it."""
     split_broken: bool = False
     """The users were once found split wrongly; this never heals."""
     held: str = ""

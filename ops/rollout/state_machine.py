@@ -19,7 +19,7 @@ from ..statistics.guardrail import Observation, guard, split_e_value
 from ..statistics.verdict import Verdict, VerdictKind
 from .record import Move, Rollout, Stage
 from .settings import RolloutSettings
-from .step_evidence import lacks_evidence, shown_goals
+from .step_evidence import held_back, lacks_evidence, shown_goals
 
 
 def begin(
@@ -42,7 +42,8 @@ def gated(rollout: Rollout, verdict: Verdict, now: float, settings: RolloutSetti
     """Return the rollout after the gate spoke; only an offered one listens."""
     if rollout.stage is not Stage.OFFERED:
         return rollout
-    rollout = msgspec.structs.replace(rollout, verdict=verdict)
+    first_step = verdict.numbers.get("gate/first_step", 1.0)
+    rollout = msgspec.structs.replace(rollout, verdict=verdict, first_step=first_step)
     if verdict.outcome is VerdictKind.PASS:
         reason = verdict.reason or "the gate found nothing"
         return _move(rollout, Stage.GATED, now, reason, deadline=now + settings.gate_seconds)
@@ -93,7 +94,8 @@ def _gated(
     if now >= rollout.deadline:
         return _unless_late(rollout, now)
     deadline = now + settings.deadline_seconds
-    return _move(rollout, Stage.CANARY, now, _share(settings, 0), deadline=deadline)
+    reason = _share(settings, 0, part=rollout.first_step)
+    return _move(rollout, Stage.CANARY, now, reason, deadline=deadline)
 
 
 def _canary(
@@ -109,27 +111,14 @@ def _canary(
         return _refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
     if broken:
         return _on_broken_split(rollout, now, settings)
-    rollout = _held(rollout, seen)
+    rollout = held_back(rollout, seen)
     if rollout.held:
         return _unless_late(rollout, now)
     if seen is None or now < rollout.entered_at + settings.step_seconds:
         return _unless_late(rollout, now)
-    if rollout.step + 1 < len(settings.steps):
+    if rollout.first_step < 1 or rollout.step + 1 < len(settings.steps):
         return _next_step(rollout, seen, now, settings)
     return _last_step(rollout, seen, now, settings)
-
-
-def _held(rollout: Rollout, seen: Observation | None) -> Rollout:
-    """Return the rollout with what holds it, which is neither a step nor blame."""
-    held = rollout.held
-    if not held and seen is not None and seen.readout is not None and seen.readout.held:
-        held = seen.readout.verdict.reason
-    if not held:
-        return rollout
-    verdict = msgspec.structs.replace(
-        rollout.verdict, outcome=VerdictKind.WAIT, reasons=(held, *rollout.verdict.reasons)
-    )
-    return msgspec.structs.replace(rollout, held=held, verdict=verdict)
 
 
 def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
@@ -153,10 +142,11 @@ def _next_step(
             rollout.verdict, reasons=(*rollout.verdict.reasons, lacking)
         )
         return _unless_late(msgspec.structs.replace(rollout, verdict=verdict), now)
-    reason = _share(settings, rollout.step + 1)
-    return _move(
-        rollout, Stage.CANARY, now, reason, step=rollout.step + 1, deadline=rollout.deadline
-    )
+    # After a smaller first step comes the whole one.
+    step = rollout.step + 1 if rollout.first_step == 1 else 0
+    rollout = msgspec.structs.replace(rollout, first_step=1.0)
+    reason = _share(settings, step)
+    return _move(rollout, Stage.CANARY, now, reason, step=step, deadline=rollout.deadline)
 
 
 def _last_step(
@@ -215,8 +205,9 @@ _ADVANCES: dict[Stage, Callable[[Rollout, Observation | None, float, RolloutSett
 }
 
 
-def _share(settings: RolloutSettings, step: int) -> str:
-    return f"{settings.steps[step]:.1%} of users, step {step + 1} of {len(settings.steps)}"
+def _share(settings: RolloutSettings, step: int, *, part: float = 1.0) -> str:
+    share = part * settings.steps[step]
+    return f"{share:.1%} of users, step {step + 1} of {len(settings.steps)}"
 
 
 def _unless_late(rollout: Rollout, now: float) -> Rollout:

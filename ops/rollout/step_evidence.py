@@ -1,8 +1,11 @@
 """Step evidence: what must be known of a candidate before more users meet it."""
 
+import msgspec
+
 from ..statistics.guardrail import Observation
 from ..statistics.sequential_tests import compare, noninferior
 from ..statistics.verdict import VerdictKind
+from .record import Rollout
 from .settings import RolloutSettings
 
 
@@ -48,3 +51,16 @@ def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str
         waits = max(2, settings.min_users)
         reason = f"the promotion waits for rewards of {waits} users per variant; there are {users}"
     return look.holds and users >= settings.min_users, reason, numbers
+
+
+def held_back(rollout: Rollout, seen: Observation | None) -> Rollout:
+    """Return the rollout with what holds it, which is neither a step nor blame."""
+    held = rollout.held
+    if not held and seen is not None and seen.readout is not None and seen.readout.held:
+        held = seen.readout.verdict.reason
+    if not held:
+        return rollout
+    verdict = msgspec.structs.replace(
+        rollout.verdict, outcome=VerdictKind.WAIT, reasons=(held, *rollout.verdict.reasons)
+    )
+    return msgspec.structs.replace(rollout, held=held, verdict=verdict)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from ...learner.candidate import Candidate
+from ...learner.candidate import Candidate, HeldOut
 from ..engine.port import Proof
+from .held_out_size import held_out_size
 from .verdict import Verdict, VerdictKind
 
 
@@ -19,6 +20,9 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Standard errors granted to the candidate: only a clear loss fails (1.64 is 5 %, one-sided)."""
     min_effective: float = 8.0
     """Effective sample size below which the held-out estimate is not used."""
+    weak_first_step: float = 0.25
+    """Part of the first step's share that a candidate below `min_effective` begins with: it is far
+    from what was served, and nothing offline says how it does."""
     require_held_out: bool = False
     """Whether a candidate without a usable estimate gets NODATA instead of PASS."""
     probe_tolerance: float = 0.05
@@ -31,6 +35,8 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     def __post_init__(self) -> None:
         if self.margin < 0 or self.z < 0 or self.probe_tolerance <= 0 or self.replicas < 1:
             raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
+        if not 0 < self.weak_first_step <= 1:
+            raise ValueError(f"weak_first_step is {self.weak_first_step}; it must lie in (0, 1]")
 
 
 def judge(
@@ -44,10 +50,11 @@ def judge(
 
     WAIT while a replica has not shown that it serves the candidate. Held-out evidence that is
     missing or rests on too few episodes does not fail: the reason says so and the canary decides,
-    unless the settings require that evidence (NODATA then). `adapter_problem` is what reading the adapter's
+    unless the settings require that evidence (NODATA then). Where the effective sample size is too
+    low, the number gate/first_step says how much smaller the first step is to be. `adapter_problem` is what reading the adapter's
     files found: wrong digest, NaN, wrong shape.
     """
-    numbers = dict(_numbers(candidate, proofs))
+    numbers = dict(_numbers(candidate, proofs, settings))
     faults = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
     held_out, outcome = _held_out(candidate, settings)
     if outcome is VerdictKind.FAIL:
@@ -95,21 +102,36 @@ def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, Verdic
     if not effective >= settings.min_effective:
         return (
             f"held-out: {effective:.1f} effective of {seen.count} episodes, below"
-            f" {settings.min_effective:g}; the canary decides"
+            f" {settings.min_effective:g}: it is far from what was served; the canary decides,"
+            f" from {settings.weak_first_step:.0%} of its first step"
         ), absent
     said = (
         f"held-out: estimate {seen.estimate:.3f} +- {seen.standard_error:.3f} against"
         f" {seen.behaviour:.3f} served, margin {settings.margin:g}"
     )
+    if (needed := _needed(seen, settings)) is not None and needed > effective:
+        said += f"; {effective:.0f} effective, {needed} would show a loss of twice the margin"
     best = seen.estimate + settings.z * seen.standard_error
     return said, VerdictKind.FAIL if best < seen.behaviour - settings.margin else VerdictKind.PASS
 
 
-def _numbers(candidate: Candidate, proofs: Sequence[Proof]) -> Iterator[tuple[str, float]]:
+def _needed(seen: HeldOut, settings: GateSettings) -> int | None:
+    """Return the effective episodes that the margin asks for; None without margin or spread."""
+    if settings.margin <= 0 or not seen.standard_error:
+        return None
+    deviation = seen.standard_error * math.sqrt(seen.count)
+    return held_out_size(settings.margin, deviation=deviation, z=settings.z)
+
+
+def _numbers(
+    candidate: Candidate, proofs: Sequence[Proof], settings: GateSettings
+) -> Iterator[tuple[str, float]]:
     yield "gate/replicas", float(sum(proof.served for proof in proofs))
     seen = candidate.held_out
     if seen is not None:
         yield "gate/held_out_count", float(seen.count)
+        if not seen.effective_sample_size >= settings.min_effective:
+            yield "gate/first_step", settings.weak_first_step
         yield "gate/behaviour", seen.behaviour
         yield "gate/estimate", seen.estimate
         yield "gate/standard_error", seen.standard_error

@@ -77,6 +77,7 @@ KEYS = [
     "gate.margin",
     "gate.z",
     "gate.min_effective",
+    "gate.weak_first_step",
     "gate.require_held_out",
     "gate.probe_tolerance",
     "gate.replicas",

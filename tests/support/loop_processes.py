@@ -67,6 +67,7 @@ urls = ["{engine}"]
 
 [gate]
 margin = 0.5
+weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
 probe_tolerance = 0.001
 
 [rollout]

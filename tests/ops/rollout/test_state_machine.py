@@ -124,6 +124,20 @@ def test_the_table_of_moves(
     assert len(after.trail) - 1 == ((stage, step) != (then, next_step))
 
 
+def test_a_candidate_that_the_gate_knows_little_of_takes_one_step_more() -> None:
+    """A quarter of the first step, then the first step, then the second."""
+    weak = Verdict(outcome=VerdictKind.PASS, numbers={"gate/first_step": 0.25})
+    rollout = gated(at(Stage.OFFERED), weak, 0.0, SETTINGS)
+    rollout = advance(rollout, None, 1.0, SETTINGS)
+    assert "1.2% of users, step 1 of 2" in rollout.trail[-1].reason
+    assert rollout.first_step == 0.25
+    rollout = advance(rollout, EVEN_FEW, 11.0, SETTINGS)
+    assert "5.0% of users, step 1 of 2" in rollout.trail[-1].reason
+    assert (rollout.step, rollout.first_step) == (0, 1.0)
+    rollout = advance(rollout, EVEN_FEW, 21.0, SETTINGS)
+    assert "step 2 of 2" in rollout.trail[-1].reason
+
+
 def test_only_harm_and_breakage_are_guilt() -> None:
     """What was refused for cause is quarantined; what ran out of time or of users is not."""
     guilty = [advance(at(Stage.CANARY, 1), look, 1.0, SETTINGS) for look in (HARMFUL, FAILING)]

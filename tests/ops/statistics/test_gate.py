@@ -139,6 +139,25 @@ def test_each_flaw_gets_its_answer_and_its_reason(
     assert reason in said
 
 
+def test_a_low_effective_size_shrinks_the_first_step() -> None:
+    """Far from what was served, a candidate begins with a quarter of the step; a near one with all."""
+    weak, sound = (
+        judge(who, adapter_problem=None, proofs=[shown()], settings=GateSettings())
+        for who in (held_out(0.1, effective=3.0), held_out(0.5))
+    )
+    assert weak.numbers["gate/first_step"] == 0.25
+    assert "from 25% of its first step" in weak.reason
+    assert "gate/first_step" not in sound.numbers
+
+
+def test_too_few_held_out_are_told_how_many_the_margin_needs() -> None:
+    """Forty episodes with an error of 0.05 spread by 0.32: 247 would show a loss of 0.10."""
+    _, said = asked(held_out(0.5))
+    assert "30 effective, 247 would show a loss of twice the margin" in said
+    _, enough = asked(held_out(0.5), margin=0.3)
+    assert "would show" not in enough
+
+
 def test_all_flaws_are_named_at_once() -> None:
     """Whoever reads the verdict need not repair one flaw to hear of the next."""
     _, said = asked(candidate(metrics={"kl": NAN}), problem="wrong shape", proofs=[])
