@@ -58,7 +58,7 @@ def run(
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    loaded = load_config(config).with_secrets()
+    loaded = load_config(config).with_secrets("http", "engine")
     log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
     from .wire import build_control, build_ingest
 
@@ -82,7 +82,7 @@ def gateway(
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    loaded = load_config(config).with_secrets()
+    loaded = load_config(config).with_secrets("gateway")
     log_to_stderr("gateway", loaded.log_level)
     from .gateway.app import run_gateway
     from .wire import event_sink

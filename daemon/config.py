@@ -143,13 +143,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"database: {self.database} holds no postgresql:// URL")
         return url or self.state_path / "rlwd.db"
 
-    def with_secrets(self) -> "Config":
-        """Return the config with its secrets in place of what names them.
+    def with_secrets(self, *sections: str) -> "Config":
+        """Return the config with these sections' secrets in place of what names them.
 
-        Not done at load: a command that only reads the tables needs none, and may not reach them.
+        Not done at load: each process reads its own, and may not reach those of the others.
         Raises ValueError with the key whose secret is not there.
         """
-        sections = {
+        read = {
             section: msgspec.structs.replace(
                 getattr(self, section),
                 **{
@@ -158,9 +158,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     if owner == section
                 },
             )
-            for section in ("http", "engine", "gateway")
+            for section in sections
         }
-        return msgspec.structs.replace(self, **sections)
+        return msgspec.structs.replace(self, **read)
 
     @property
     def log_path(self) -> Path:

@@ -35,7 +35,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
         return
     yield ok("config", str(config_path.absolute()))
     try:
-        config = config.with_secrets()
+        config = config.with_secrets("engine")
     except ValueError as problem:
         remedy = "run doctor as the daemon's user and with its environment, or put the secret there"
         yield fail("secrets", str(problem), remedy)

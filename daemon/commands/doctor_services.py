@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 
+from ...learner.ledger.learnable import unlearnable
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ..config import Config
@@ -54,8 +55,11 @@ def _release(config: Config) -> Iterator[Finding]:
     try:
         with state_view(config.state_database) as view:
             problems = release_problems(view, config.policy, time.time())
+            answers = unlearnable(view, config.policy)
     except (ValueError, ConnectionError, sqlite3.Error):
         return  # The daemon's own finding says what is wrong with the state.
+    if answers:
+        yield warn("answers", answers, "see the fates in `rlwd status`, and docs/connect.md")
     for name, problem in problems.items():
         yield warn(f"release, {name}", problem, REMEDIES[name])
 

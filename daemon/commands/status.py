@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from ...learner.ledger.learnable import unlearnable
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
@@ -45,6 +46,8 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             holder = read_holder(view, config.policy, now)
             lease = None if holder is None else msgspec.to_builtins(holder)
             problems = release_problems(view, config.policy, now)
+            if answers := unlearnable(view, config.policy):
+                problems["answers"] = answers
             return {**describe(view, config.policy), "lease": lease, "problems": problems}
         except sqlite3.Error as problem:
             raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None

@@ -1,12 +1,13 @@
 """ControlLoop: the one daemon of a policy that learns and releases, under a lease."""
 
 import contextlib
-from collections.abc import Callable, KeysView, Mapping
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
+from ...learner.ledger.learnable import unlearnable
 from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
 from ...ops.tracking.mirror import Mirror
@@ -14,6 +15,8 @@ from ...ops.tracking.reports import report_checkpoint
 from ...streams.join.dead_letters import forward_dead_letters
 from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
+from ...streams.state.transaction import Transaction
+from ..status.snapshot import Tallies
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
 from .timers import Intent, Timers
@@ -64,6 +67,8 @@ class ControlLoop(DaemonLoop):
         self.retention_days = retention_days
         self._champion = ""
         self._renewed = 0.0
+        self._unlearnable: str | None = None
+        self._mirrored = set[str]()
 
     def run(self) -> None:
         """Turn until asked to stop, then leave nothing half done."""
@@ -114,9 +119,9 @@ class ControlLoop(DaemonLoop):
             case _:
                 super().do(intent, now)
 
-    def measure(self, asked: KeysView[Intent], fates: Mapping[str, int], now: float) -> None:
+    def measure(self, asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
         """Show what the tables say, and what goes on around the loop; mirror it when it is time."""
-        super().measure(asked, fates, now)
+        seen = super().measure(asked, view, now)
         self.metrics.state(
             learner_up=self.training.child.alive,
             champion=self._champion,
@@ -124,8 +129,13 @@ class ControlLoop(DaemonLoop):
             dropped=self.mirror.dropped,
         )
         if Intent.MIRROR in asked:
-            values = {f"fates/{fate.replace(':', '_')}": float(n) for fate, n in fates.items()}
+            self._unlearnable = unlearnable(view, self.policy)
+            values = {f"fates/{name.replace(':', '_')}": float(n) for name, n in seen.fates.items()}
+            # A fate that is gone is at 0, and not at its last value for ever.
+            values |= dict.fromkeys(self._mirrored - values.keys(), 0.0)
+            self._mirrored = set(values)
             self.mirror.metrics("parent", int(now), values, now)
+        return seen
 
     def names(self) -> dict[str, Any]:
         """Return the lease's epoch."""
@@ -147,6 +157,7 @@ class ControlLoop(DaemonLoop):
         return {
             **super().problems(),
             "engine": self.release.fleet.problem,
+            "answers": self._unlearnable,
             **{name: self.release.problems.get(name) for name in PROBLEMS},
             "learner": None
             if self.training.head is not None

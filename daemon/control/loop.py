@@ -2,17 +2,18 @@
 
 import abc
 import time
-from collections.abc import Callable, KeysView, Mapping
+from collections.abc import Callable, KeysView
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
-from ...streams.join.episodes_table import count_fates
 from ...streams.join.ingest import Ingest
 from ...streams.state.store import Store
+from ...streams.state.transaction import Transaction
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
+from ..status.snapshot import Tallies, tallies
 from .lifecycle import Deadline, Lifecycle, notify
 from .timers import Intent, Timers
 
@@ -103,7 +104,7 @@ class DaemonLoop(abc.ABC):
 
     def _turn(self, now: float) -> None:
         self.prepare(now)
-        self.metrics.ingested(self.ingest.step(now, self.poll_seconds, self.poll_records))
+        self.ingest.step(now, self.poll_seconds, self.poll_records)
         began = time.perf_counter()
         self.work(now)
         asked = self.timers.drain()
@@ -112,8 +113,7 @@ class DaemonLoop(abc.ABC):
         if asked & {Intent.MEASURE, Intent.MIRROR}:
             # One view for all that is counted in a turn.
             with self.store.reading() as view:
-                fates = count_fates(view, self.policy)
-            self.measure(asked, fates, now)
+                self.measure(asked, view, now)
         self.metrics.ticked(time.perf_counter() - began)
 
     def startup(self) -> None:
@@ -145,9 +145,12 @@ class DaemonLoop(abc.ABC):
         if intent is Intent.CLOSE_HORIZONS:
             self.ingest.close_horizons(now)
 
-    def measure(self, _asked: KeysView[Intent], fates: Mapping[str, int], _now: float) -> None:
-        """Show what the tables say."""
-        self.metrics.fates(fates)
+    def measure(self, _asked: KeysView[Intent], view: Transaction, _now: float) -> Tallies:
+        """Show what the tables say, and return it."""
+        seen = tallies(view, self.policy)
+        self.metrics.fates(seen.fates)
+        self.metrics.counted(seen.records, seen.late)
+        return seen
 
     @abc.abstractmethod
     def names(self) -> dict[str, Any]:

@@ -3,11 +3,48 @@
 Bounded labels only: a policy version stands on the info gauge and on nothing else.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
 
-from ...streams.join.joiner import Ingested
+from ...streams.join.offsets import Counts
+
+
+class TableCounters(Collector):
+    """Counters whose values are those of the tables, and so the same after a restart.
+
+    Daemons that share a database show the same counts: take the greatest and not the sum.
+    """
+
+    def __init__(self) -> None:
+        self._seen: tuple[Counts, int] | None = None
+
+    def show(self, records: Counts, late: int) -> None:
+        """Take the counts of now."""
+        self._seen = records, late
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the series, which have no values before the first count."""
+        return self._families(None)
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the series as last counted."""
+        return self._families(self._seen)
+
+    def _families(self, seen: tuple[Counts, int] | None) -> list[Metric]:
+        records = CounterMetricFamily(
+            "rlwd_records", "Records delivered, by what became of them", labels=["outcome"]
+        )
+        late = CounterMetricFamily(
+            "rlwd_late_feedback", "Feedback that came after its episode was sealed or closed"
+        )
+        if seen is not None:
+            for outcome in ("accepted", "duplicate", "dead_lettered"):
+                records.add_metric([outcome], getattr(seen[0], outcome))
+            late.add_metric([], seen[1])
+        return [records, late]
 
 
 class Metrics:
@@ -15,17 +52,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._records = Counter(
-            "rlwd_records",
-            "Records delivered, by what became of them",
-            ["outcome"],
-            registry=self.registry,
-        )
-        self._late = Counter(
-            "rlwd_late_feedback",
-            "Feedback that came after its episode was sealed or closed",
-            registry=self.registry,
-        )
+        self._tables = TableCounters()
+        self.registry.register(self._tables)
         self._fates = Gauge(
             "rlwd_generations", "Generations known, by fate", ["fate"], registry=self.registry
         )
@@ -47,16 +75,10 @@ class Metrics:
             ["what"],
             registry=self.registry,
         )
-        self._accepted = self._records.labels("accepted")
-        self._duplicate = self._records.labels("duplicate")
-        self._dead = self._records.labels("dead_lettered")
 
-    def ingested(self, result: Ingested) -> None:
-        """Count one poll."""
-        self._accepted.inc(result.counts.accepted)
-        self._duplicate.inc(result.counts.duplicate)
-        self._dead.inc(result.counts.dead_lettered)
-        self._late.inc(result.late)
+    def counted(self, records: Counts, late: int) -> None:
+        """Show what the tables count, of all time: a restart resets nothing."""
+        self._tables.show(records, late)
 
     def ticked(self, seconds: float) -> None:
         """Count one turn of the loop."""

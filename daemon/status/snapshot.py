@@ -4,6 +4,7 @@ Read from a snapshot, so that asking never makes the loop wait.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from ...ops.rollout import rollouts_table
@@ -19,6 +20,30 @@ SAMPLING_RULES = (
     "excluded:raw_logprobs",
 )
 """Ways of drawing tokens that the ratio lanes cannot use; shares of all generations are shown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tallies:
+    """What the tables count, of all time."""
+
+    records: offsets.Counts
+    """What became of all records."""
+    fates: dict[str, int]
+    """Generations by how they ended."""
+    late: int
+    """Feedback that came after its episode was sealed or closed."""
+
+
+def tallies(view: Transaction, policy: str) -> Tallies:
+    """Count once for metrics and mirror."""
+    records = offsets.Counts()
+    for counts in offsets.record_counts(view, policy).values():
+        records.add(counts)
+    return Tallies(
+        records=records,
+        fates=episodes_table.count_fates(view, policy),
+        late=_sum(view, policy, "late"),
+    )
 
 
 def read_status(store: Store, policy: str) -> dict[str, Any]:

@@ -39,7 +39,10 @@ def test_a_secret_is_where_the_config_says(
     (tmp_path / "own").write_text("hunter2\n")
     monkeypatch.setenv("OWN_SECRET", "hunter2")
     monkeypatch.setenv("OWN_FOLDER", str(tmp_path))
-    assert value_of(config_with(tmp_path, key, value).with_secrets(), key) == "hunter2"
+    assert (
+        value_of(config_with(tmp_path, key, value).with_secrets(key.partition(".")[0]), key)
+        == "hunter2"
+    )
 
 
 @pytest.mark.parametrize("key", KEYS)
@@ -63,9 +66,15 @@ def test_a_secret_that_is_not_there_is_named_by_its_key(
     (tmp_path / "bytes").write_bytes(b"\xff\xfehunter2")
     config = config_with(tmp_path, key, value)
     with pytest.raises(ValueError, match=f"{key}: ") as refused:
-        config.with_secrets()
+        config.with_secrets(key.partition(".")[0])
     assert says in str(refused.value)
     assert "hunter" not in str(refused.value)
+
+
+def test_each_process_reads_its_own(tmp_path: Path) -> None:
+    """A secret of the daemon's pages, out of the gateway's reach, keeps no gateway from starting."""
+    config = config_with(tmp_path, "http.token", "file:$CREDENTIALS_DIRECTORY/http-token")
+    assert config.with_secrets("gateway").gateway == config.gateway
 
 
 def test_the_database_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

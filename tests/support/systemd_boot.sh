@@ -35,6 +35,12 @@ printf '[Service]\nLoadCredential=http-token:/etc/rlwd/secrets/http-token\n' \
     > "$root/etc/systemd/system/rlwd.service.d/secrets.conf"
 # shellcheck disable=SC2016  # systemd's variable, and not ours
 printf 'token = "file:$CREDENTIALS_DIRECTORY/http-token"\n' >> "$root/etc/rlwd/rlwd.toml"
+cat > "$root/etc/systemd/system/engine.service" << 'ENGINE'
+[Service]
+User=rlwd
+Environment=OMP_NUM_THREADS=1
+ExecStart=/usr/local/bin/rlwd engine --model /var/lib/rlwd/models/base --port 8000
+ENGINE
 chroot "$root" systemctl --quiet enable rlwd rlwd-gateway@8080
 
 mount -t tmpfs tmpfs "$root/run"
@@ -47,5 +53,7 @@ cd "$root"
 # Not chroot: from inside one, units could have no user namespace.
 pivot_root . old
 umount -l /old
+# In a container systemd leaves this to whoever boots it; credentials are mounts that have to spread.
+mount --make-rshared /
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin container=other /lib/systemd/systemd --system \
     --show-status=no systemd.unified_cgroup_hierarchy=0

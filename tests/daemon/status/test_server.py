@@ -10,7 +10,6 @@ import pytest
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import STUCK_SECONDS, StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
-from rlwd.streams.join.joiner import Ingested
 from rlwd.streams.join.offsets import Counts
 
 Serve = Callable[..., tuple[httpx.Client, Vitals, Metrics]]
@@ -70,8 +69,8 @@ def test_ready_once_no_dependency_has_a_problem(serve: Serve) -> None:
 def test_metrics_are_prometheus(serve: Serve) -> None:
     """Counters add up, gauges forget what is gone, and a version stands on one series alone."""
     client, _, metrics = serve()
-    metrics.ingested(Ingested(counts=Counts(accepted=2, duplicate=1, dead_lettered=1), late=3))
-    metrics.ingested(Ingested(counts=Counts(accepted=5)))
+    metrics.counted(Counts(accepted=2, duplicate=1, dead_lettered=1), late=2)
+    metrics.counted(Counts(accepted=7, duplicate=1, dead_lettered=1), late=3)
     metrics.fates({"waiting": 4})
     metrics.fates({"trained": 4})
     metrics.state(learner_up=True, champion="policy@v000001-0", pending=2, dropped=0)

@@ -1,0 +1,55 @@
+"""Learnable: whether the answers that come in can be learned from at all."""
+
+from ...streams.join import fate
+from ...streams.state.transaction import Transaction
+
+FEWEST = 50
+"""So many answers that were left out, since the last batch, are no chance."""
+LEAST_SHARE = 0.05
+"""Below this share of usable answers next to nothing is learned."""
+NOT_BY_CONTENT = {
+    fate.HELD_OUT,
+    fate.TOO_OLD,
+    fate.BATCH_FAILED,
+    fate.EXPIRED,
+    fate.ERASED,
+    fate.NO_SPREAD,
+}
+"""Exclusions that say nothing of how answers are asked for and captured."""
+REMEDIES = {
+    "excluded:greedy": "the product asks for temperature 0; what is learned from is drawn above it",
+    fate.LOW_TEMPERATURE: "the product asks for a temperature near 0",
+    "excluded:cut_sampling": "the product asks for top_p, top_k or min_p",
+    "excluded:constrained": "the product asks for a format, a grammar or forced tools",
+    "excluded:raw_logprobs": "start the engines with --logprobs-mode processed_logprobs",
+    fate.NO_CONSENT: "the product does not send X-Rlwd-Consent",
+    fate.NO_TOKENS: "the engine gives no token ids",
+    fate.NO_LOGPROBS: "the engine gives no log-probabilities",
+}
+"""What most probably is the cause."""
+
+
+def unlearnable(view: Transaction, policy: str) -> str | None:
+    """Return why (almost) nothing that was decided since the last batch can be learned from."""
+    rows = view.execute(
+        "SELECT fate, COUNT(*) FROM episodes WHERE policy = ? AND received IS NOT NULL"
+        " AND received > (SELECT COALESCE(MAX(sealed_at), 0) FROM batches WHERE policy = ?)"
+        " AND stage <> 'open' AND stage <> 'scored' GROUP BY fate",
+        (policy, policy),
+    ).fetchall()
+    counts = {name: count for name, count in rows if not name.startswith("censored:")}
+    left_out = {
+        name: count
+        for name, count in counts.items()
+        if name.startswith("excluded:") and name not in NOT_BY_CONTENT
+    }
+    total, lost = sum(counts.values()), sum(left_out.values())
+    if lost < FEWEST or total - lost >= LEAST_SHARE * total:
+        return None
+    most = sorted(left_out.items(), key=lambda each: -each[1])[:3]
+    causes = ", ".join(f"{name.partition(':')[2]} {count / total:.0%}" for name, count in most)
+    remedy = REMEDIES.get(most[0][0], "")
+    return (
+        f"{lost / total:.0%} of the last {total} decided answers cannot be learned from: {causes}"
+        + (f" ({remedy})" if remedy else "")
+    )
