@@ -81,6 +81,9 @@ def engines(config: Config) -> list[Engine]:
 
 def build_control(config: Config) -> ControlLoop:
     """Build the control loop; raises LeaseHeld where another one is in charge."""
+    fixed = config.comparison.horizon_seconds
+    decision = reward_spec(config.reward_spec).decision_seconds
+    config.rollout.check_horizon(decision("default") if fixed is None else fixed)
     opened, clock = state_store(config), SteadyClock()
     held = take_lease(opened, config.policy, clock())
     store = LeasedStore(opened, held)

@@ -83,7 +83,7 @@ margin = 0.10
 planned_users = 200
 deadline_seconds = 90.0
 gate_seconds = 60.0
-bake_seconds = 1.0
+bake_seconds = 2.0
 linger_seconds = 10.0
 
 [comparison]

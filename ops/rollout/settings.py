@@ -35,8 +35,9 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Time from offer to canary: loading and proving."""
     deadline_seconds: float = 21_600.0
     """Time for all steps of the canary together."""
-    bake_seconds: float = 1800.0
-    """Time after promotion in which late evidence may still take it back."""
+    bake_seconds: float = 7200.0
+    """Time after promotion in which late evidence may still take it back; longer than an answer's
+    horizon, or nothing that was served since would count. 0 is no bake at all."""
     bake_share: float = 0.10
     """Share of users who stay on the previous champion meanwhile, as the control; as many are
     counted on the new one. No more than the last step's."""
@@ -89,6 +90,22 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Return the candidate's share in a step; the last one's where settings lost a step."""
         return self.steps[min(step, len(self.steps) - 1)]
 
+    def check_horizon(self, seconds: float) -> None:
+        """Refuse times within which no answer counts; `seconds` is the age at which one does.
+
+        Raises ValueError naming the field.
+        """
+        if self.deadline_seconds <= seconds:
+            raise ValueError(
+                f"rollout.deadline_seconds is {self.deadline_seconds:g}, and an answer counts after"
+                f" {seconds:g}: every version would run out of time before any does"
+            )
+        if 0 < self.bake_seconds <= seconds:
+            raise ValueError(
+                f"rollout.bake_seconds is {self.bake_seconds:g}, and an answer counts after"
+                f" {seconds:g}: no answer since the promotion would count; 0 is no bake at all"
+            )
+
     def __post_init__(self) -> None:
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
         if not self.steps or not rising or self.steps[0] <= 0:
@@ -109,6 +126,11 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         harm_alphas(self.metrics, self.guardrail.alpha_harm)
         if min(self.min_users, self.planned_users) < 2 or self.step_users < 0:
             raise ValueError("min_users and planned_users must be at least 2, step_users 0")
+        if len(self.steps) * self.step_seconds > self.deadline_seconds:
+            raise ValueError(
+                f"step_seconds is {self.step_seconds:g} and steps has {len(self.steps)}: they do not"
+                f" fit into deadline_seconds, {self.deadline_seconds:g}, so nothing could be promoted"
+            )
         times = (self.step_seconds, self.gate_seconds, self.deadline_seconds, self.bake_seconds)
         if min(*times, self.linger_seconds) < 0:
             raise ValueError(

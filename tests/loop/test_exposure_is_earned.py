@@ -48,7 +48,7 @@ def rig(tmp_path: Path, loop: LoopThread, stack: ExitStack) -> RolloutRig:
     return RolloutRig(tmp_path, loop, stack, SETTINGS)
 
 
-@pytest.mark.parametrize("how", ["breaks off", "end token"])
+@pytest.mark.parametrize("how", ["breaks off", "end token", "status 500"])
 def test_a_candidate_whose_every_answer_fails_is_back_at_once(rig: RolloutRig, how: str) -> None:
     """It never climbs, and meets no more people than come in ten seconds at two answers a second."""
     rig.engine.failing[rig.versions[1].version] = how
@@ -66,6 +66,42 @@ def test_a_candidate_whose_every_answer_fails_is_back_at_once(rig: RolloutRig, h
     flags = read_flags(rig.release.flags)
     assert flags is not None
     assert flags.candidate is None
+
+
+def test_a_candidate_whose_answers_are_cut_off_is_taken_back(rig: RolloutRig) -> None:
+    """Cut at their length limit where the control's end by themselves: a test over users finds it."""
+    rig.engine.failing[rig.versions[1].version] = "cut"
+    rig.offer(1)
+    asked = 0
+    while rig.rollout.stage is Stage.CANARY:
+        assert asked < 1200
+        for _ in range(50):
+            _, _, name = rig.ask(f"user{asked}")
+            rig.say(name, "accepted")
+            asked += 1
+        rig.settle(asked, asked)
+    assert rig.rollout.stage is Stage.ROLLED_BACK
+    assert "cut_off_rate" in rig.rollout.trail[-1].reason
+
+
+def test_a_candidate_that_people_answer_less_is_held(rig: RolloutRig) -> None:
+    """What is said of it is all praise; that so little is said holds it, without blame."""
+    rig.offer(1)
+    asked = said = 0
+    while not rig.rollout.held:
+        assert asked < 1200
+        assert rig.rollout.stage is Stage.CANARY
+        for _ in range(50):
+            variant, _, name = rig.ask(f"user{asked}")
+            if variant != "candidate" or asked % 4 == 0:
+                rig.say(name, "accepted")
+                said += 1
+            asked += 1
+        rig.settle(asked, said)
+    assert "feedback_rate" in rig.rollout.held
+    for _ in range(3):
+        rig.turn()
+    assert (rig.rollout.stage, rig.rollout.quarantine) == (Stage.CANARY, False)
 
 
 def test_an_engine_that_fails_everybody_is_no_fault_of_the_candidate(rig: RolloutRig) -> None:

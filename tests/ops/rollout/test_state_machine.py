@@ -6,12 +6,15 @@ promotes and never blames; and with 100 users a variant the good pass and the ha
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
+from rlwd.daemon.config import load_config
+from rlwd.daemon.wire import build_control
 from rlwd.ops.rollout.record import Rollout, Stage
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.rollout.state_machine import advance, begin, gated, superseded, taken_back
@@ -279,12 +282,31 @@ def test_the_good_are_promoted_and_the_harmful_taken_back(
         ({"alpha_promote": 1.0}, "alpha_promote"),
         ({"min_users": 1}, "min_users"),
         ({"bake_seconds": -1.0}, "bake_"),
+        ({"bake_share": 0.0}, "bake_share"),
+        ({"step_seconds": 6000.0}, "do not fit into deadline_seconds"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any], named: str) -> None:
     """The error names the field."""
     with pytest.raises(ValueError, match=named):
         RolloutSettings(**wrong)
+
+
+def test_times_within_which_no_answer_counts_are_refused(tmp_path: Path) -> None:
+    """Nothing could be promoted, or nothing seen in the bake; the start ends with the field."""
+    settings = RolloutSettings()
+    settings.check_horizon(3600.0)
+    with pytest.raises(ValueError, match=r"rollout\.bake_seconds is 7200, .* counts after 7200"):
+        settings.check_horizon(7200.0)
+    with pytest.raises(ValueError, match=r"rollout\.deadline_seconds is 21600"):
+        settings.check_horizon(86_400.0)
+    msgspec.structs.replace(settings, bake_seconds=0.0).check_horizon(7200.0)
+    path = tmp_path / "rlwd.toml"
+    path.write_text(
+        'state = "."\n[learner]\nmodel = "base"\n[comparison]\nhorizon_seconds = 9999\n'
+    )
+    with pytest.raises(ValueError, match=r"rollout\.bake_seconds"):
+        build_control(load_config(path))
 
 
 def test_guardrail_settings_that_cannot_be_meant_are_refused() -> None:
