@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kafka.admin import KafkaAdminClient
 
 from ...streams.log.kafka_topics import connecting
+from ...streams.log.kafka_unreadable import missing_codecs
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 
@@ -41,6 +42,10 @@ def _kafka(config: Config) -> Iterator[Finding]:
     if importlib.util.find_spec("crc32c") is None:
         yield warn(
             "log", "crc32c is not installed: reading is 75 times slower", "pip install crc32c"
+        )
+    for codec, package in missing_codecs().items():
+        yield warn(
+            "log", f"topics compressed with {codec} cannot be read", f"pip install {package}"
         )
     try:
         with connecting(stream.kafka):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import structlog
 
 from ..log import claim_check
-from ..log.ports import EventSource, OffsetOutOfRange, Partition, Record, Resume
+from ..log.ports import EventSource, Partition, PartitionStopped, Record, Resume
 from ..state.crash_points import CrashPoint, crash_here
 from ..state.store import Store
 from . import offsets, retention
@@ -28,12 +28,16 @@ class Ingest:
         self.store, self.joiner = store, joiner
         self.source = open_source(self.resume)
         self.delivered = 0
-        self.problem: str | None = None
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
-        self._gap: OffsetOutOfRange | None = None
+        self._stopped: dict[Partition, PartitionStopped] = {}
         self._known = False
         self._untaken: dict[Partition, int] = {}
+
+    @property
+    def problem(self) -> str | None:
+        """What keeps partitions from being read, naming each; None where all are."""
+        return "; ".join(str(each) for each in self._stopped.values()) or None
 
     def resume(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """Claim partitions for a source that was assigned them; return where to go on."""
@@ -52,10 +56,10 @@ class Ingest:
         try:
             self._catch_up()
             records = self.source.poll(timeout_seconds, limit)
-        except OffsetOutOfRange as gap:
-            # The partition stands still until an operator accepts the gap; the others go on.
-            log.error("offset_out_of_range", problem=str(gap))
-            self.problem, self._gap = str(gap), gap
+        except PartitionStopped as stopped:
+            # The partition stands still until an operator accepts a gap; the others go on.
+            log.error("partition_stopped", problem=str(stopped))
+            self._stopped[stopped.partition] = stopped
             return Ingested()
         except (ConnectionError, TimeoutError) as problem:
             self._wait(problem, timeout_seconds)
@@ -92,22 +96,24 @@ class Ingest:
             with self.store.transaction() as tx:
                 offsets.know_partitions(tx, self.joiner.policy, self.source.partitions())
             self._known = True
-        if self._gap is not None:
-            self._resume_after(self._gap)
+        if self._stopped:
+            self._resume_accepted()
         if self._untaken:
             with self.store.transaction() as tx:
                 stored = self.joiner.look_up(tx, list(self._untaken))
             self.source.seek({**self._untaken, **stored})
             self._untaken = {}
 
-    def _resume_after(self, gap: OffsetOutOfRange) -> None:
-        """Go on once an operator accepted the gap: the store then stands elsewhere."""
+    def _resume_accepted(self) -> None:
+        """Go on where an operator accepted a gap: the store then stands elsewhere."""
         with self.store.reading() as view:
-            stands = offsets.load_offsets(view, self.joiner.policy).get(gap.partition, gap.wanted)
-        if stands != gap.wanted:
-            self.source.seek(self.resume([gap.partition]))
-            log.info("gap_accepted", partition=str(gap.partition), offset=stands)
-            self.problem = self._gap = None
+            stored = offsets.load_offsets(view, self.joiner.policy)
+        for partition, stopped in list(self._stopped.items()):
+            stands = stored.get(partition, stopped.wanted)
+            if stands != stopped.wanted:
+                self.source.seek(self.resume([partition]))
+                log.info("gap_accepted", partition=str(partition), offset=stands)
+                del self._stopped[partition]
 
     def _wait(self, problem: Exception, seconds: float) -> None:
         if self.away is None:

@@ -75,23 +75,25 @@ def accept_gap(tx: Transaction, policy: str, partition: Partition, to: int) -> i
     """Go on at an offset that the log still holds; count the offsets given up, and return how many.
 
     For an operator: the daemon never skips a record by itself (CONTRACTS 15). Raises
-    ValueError for a partition that was never read, and where nothing would be given up.
+    ValueError for a partition that is not known, and where nothing would be given up.
     """
     row = tx.execute(
         "SELECT next FROM offsets WHERE policy = ? AND topic = ? AND partition = ?",
         (policy, partition.topic, partition.index),
     ).fetchone()
-    if row is None or row[0] == UNREAD:
+    if row is None:
         raise ValueError(f"{partition.topic}/{partition.index}: was never read")
-    if to <= row[0]:
+    # A partition whose first record cannot be read stands at its beginning.
+    stands = max(row[0], 0)
+    if to <= stands:
         raise ValueError(
-            f"{partition.topic}/{partition.index}: stands at {row[0]}, so {to} gives nothing up"
+            f"{partition.topic}/{partition.index}: stands at {stands}, so {to} gives nothing up"
         )
     tx.execute(
         "UPDATE offsets SET next = ?, gap = gap + ? WHERE policy = ? AND topic = ? AND partition = ?",
-        (to, to - row[0], policy, partition.topic, partition.index),
+        (to, to - stands, policy, partition.topic, partition.index),
     )
-    return int(to - row[0])
+    return int(to - stands)
 
 
 def accepted_gaps(tx: Transaction, policy: str) -> dict[str, int]:

@@ -16,14 +16,23 @@ from collections.abc import Mapping, Sequence
 
 from kafka import TopicPartition
 from kafka import errors as failures
-from kafka.structs import OffsetAndMetadata
 
+from .kafka_commits import Commits
 from .kafka_end_offsets import Ends
 from .kafka_group import Listener, Membership, open_consumer
 from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
 from .kafka_topics import connecting, create_topics
-from .ports import OffsetOutOfRange, Partition, ReadPosition, Record, Resume
+from .kafka_unreadable import UNREADABLE, unreadable_partition
+from .ports import (
+    OffsetOutOfRange,
+    Partition,
+    PartitionStopped,
+    ReadPosition,
+    Record,
+    RecordUnreadable,
+    Resume,
+)
 
 __all__ = ["KafkaSettings", "KafkaSink", "KafkaSource", "create_topics"]
 
@@ -31,17 +40,13 @@ SLICE_SECONDS = 0.2
 """Longest wait before a poll looks whether partitions were assigned meanwhile."""
 PAUSE_SECONDS = 2.0
 """A loop that did not poll for so long was busy, or stopped; far above what a fetch waits."""
-SHOW_SECONDS = 3.0
-"""As often as the client's heartbeat."""
-SHOW_NEWS_SECONDS = 0.5
-"""Time from a poll that was taken in until people may see it: a commit costs as much as 30 records."""
 
 
 class KafkaSource:
     """Reads topics as a static member of a consumer group.
 
-    A partition whose offset from the store is outside the log raises OffsetOutOfRange once and then
-    stands still, while the others go on, until `seek` gives it an offset that the log holds. A
+    A partition whose offset is outside the log, or whose records cannot be decoded, raises
+    PartitionStopped once and then stands still, while the others go on, until `seek` moves it. A
     broker that is away makes `poll` return nothing. Not thread-safe; `Resume` is asked on the
     thread that polls. Raises ConnectionError where no broker answers at first.
     """
@@ -63,18 +68,17 @@ class KafkaSource:
         self._unplaced: set[TopicPartition] = set()
         self._placed: dict[TopicPartition, Partition] = {}
         self._ends = Ends(self._consumer)
-        self._shown: dict[TopicPartition, OffsetAndMetadata] = {}
-        self._show_at = 0.0
+        self._commits = Commits(self._consumer)
         self._lost: set[TopicPartition] = set()
-        self._unreported: list[OffsetOutOfRange] = []
+        self._unreported: list[PartitionStopped] = []
         self._looked_at = time.monotonic()
         self._calm_at = 0.0
 
     def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
         """Return at most `limit` records, in order within each partition; wait if there are none.
 
-        Raises OffsetOutOfRange where the store's offset is outside the log, RuntimeError where
-        another process has taken this member's name.
+        Raises PartitionStopped for a partition that cannot go on, RuntimeError where another process
+        has taken this member's name.
         """
         deadline = time.monotonic() + timeout_seconds
         while True:
@@ -82,7 +86,7 @@ class KafkaSource:
             if not self._membership.joining:
                 self._place()
                 self._ends.ask(self._placed)
-                self._show()
+                self._commits.show()
             if self._unreported:
                 raise self._unreported.pop(0)
             left = max(0.0, deadline - time.monotonic())
@@ -120,6 +124,9 @@ class KafkaSource:
             # The broker is away, or partitions come and go just now: both pass.
             time.sleep(min(seconds, 0.1))
             return []
+        except UNREADABLE as problem:
+            self._stop_unreadable(problem)
+            return []
         return [
             Record(
                 partition=self._placed[where],
@@ -141,9 +148,9 @@ class KafkaSource:
             self._unplaced = (
                 self._unplaced | partitions if assigned else self._unplaced - partitions
             )
+            self._commits.forget(partitions)
             for each in partitions:
                 self._placed.pop(each, None)
-                self._shown.pop(each, None)
                 self._lost.discard(each)
             self._unreported = [
                 p for p in self._unreported if _client(p.partition) not in partitions
@@ -159,7 +166,7 @@ class KafkaSource:
                 # The partition was revoked a moment ago; the listener says so next time.
                 self._consumer.seek(each, wanted)
                 self._placed[each] = names[each]
-                self._note(each, wanted)
+                self._commits.note(each, wanted)
                 self._unplaced.discard(each)
                 if first <= wanted <= end:
                     self._consumer.resume(each)
@@ -175,6 +182,17 @@ class KafkaSource:
     def _lose(self, each: TopicPartition, wanted: int, first: int, end: int) -> None:
         self._lost.add(each)
         self._unreported.append(OffsetOutOfRange(self._placed[each], wanted, first, end))
+
+    def _stop_unreadable(self, problem: Exception) -> None:
+        """Pause the partition whose records cannot be decoded; raise any other problem again."""
+        each = unreadable_partition(self._consumer, problem)
+        if each is None or each not in self._placed:
+            raise problem
+        self._consumer.pause(each)
+        self._lost.add(each)
+        position = self._ends.position(each)
+        assert position is not None, "a partition that was fetched from has a position"
+        self._unreported.append(RecordUnreadable(self._placed[each], position, problem))
 
     def partitions(self) -> list[Partition]:
         """Return the partitions that the topics had when this was made."""
@@ -214,31 +232,15 @@ class KafkaSource:
     def publish(self, offsets: Mapping[Partition, int]) -> None:
         """Show people how far the store is, as the group's committed offsets; never read back."""
         for partition, offset in offsets.items():
-            self._note(_client(partition), offset)
-        self._show_at = min(self._show_at, time.monotonic() + SHOW_NEWS_SECONDS)
-        self._show()
-
-    def _note(self, each: TopicPartition, offset: int) -> None:
-        if each in self._placed:
-            self._shown[each] = OffsetAndMetadata(offset, "next offset in rlwd's store", -1)
-
-    def _show(self) -> None:
-        """Commit what is shown, now and then again.
-
-        Again, because only an answer to a commit makes kafka-python 3.0.12 tell a member that
-        another process took its name; without it such a member polls on, in a busy loop.
-        """
-        if self._shown and time.monotonic() >= self._show_at:
-            self._show_at = time.monotonic() + SHOW_SECONDS
-            with contextlib.suppress(failures.KafkaError):
-                self._consumer.commit_async(dict(self._shown))
+            if (each := _client(partition)) in self._placed:
+                self._commits.note(each, offset)
+        self._commits.hurry()
+        self._commits.show()
 
     def close(self) -> None:
         """Stop reading; the group keeps the partitions for this member until its session ends."""
-        if self._shown and not self._membership.joining:
-            with contextlib.suppress(failures.KafkaError):
-                self._consumer.commit(dict(self._shown), timeout_ms=1000)
-        self._shown = {}
+        if not self._membership.joining:
+            self._commits.show_last()
         self._membership.close(5.0)
 
 

@@ -47,15 +47,38 @@ class ReadPosition:
         return self.position >= self.end
 
 
-class OffsetOutOfRange(RuntimeError):
-    """The store's offset is not in the log any more; an operator has to accept the gap."""
+class PartitionStopped(RuntimeError):
+    """One partition cannot go on from an offset; the others do. An operator has to accept a gap."""
+
+    def __init__(self, partition: Partition, wanted: int, problem: str) -> None:
+        super().__init__(f"{partition.topic}[{partition.index}]: {problem}")
+        self.partition, self.wanted = partition, wanted
+
+
+class OffsetOutOfRange(PartitionStopped):
+    """The store's offset is not in the log any more."""
 
     def __init__(self, partition: Partition, wanted: int, first: int, end: int) -> None:
         super().__init__(
-            f"{partition.topic}[{partition.index}]: offset {wanted} is outside the log, which"
-            f" holds {first} to {end}: records {wanted} to {max(first - 1, wanted)} are gone"
+            partition,
+            wanted,
+            f"offset {wanted} is outside the log, which holds {first} to {end}: records {wanted} to"
+            f" {max(first - 1, wanted)} are gone",
         )
-        self.partition, self.wanted, self.first, self.end = partition, wanted, first, end
+        self.first, self.end = first, end
+
+
+class RecordUnreadable(PartitionStopped):
+    """The log has the record, and its bytes cannot be read: a codec is missing, or they are damaged."""
+
+    def __init__(self, partition: Partition, wanted: int, problem: BaseException) -> None:
+        said = str(problem) or type(problem).__name__
+        super().__init__(
+            partition,
+            wanted,
+            f"the records from offset {wanted} on cannot be decoded: {said}; where a codec is missing"
+            " `rlwd doctor` says what to install, and `rlwd accept-gap` gives damaged records up",
+        )
 
 
 class Resume(Protocol):
@@ -76,7 +99,8 @@ class EventSource(Protocol):
     def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
         """Return at most `limit` records, in order within each partition; wait if there are none.
 
-        Raises OffsetOutOfRange where the store's offset is outside the log.
+        Raises PartitionStopped, once for each partition, where the store's offset is outside the
+        log or what stands there cannot be read; the partition then waits for `seek`.
         """
         ...
 
