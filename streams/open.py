@@ -16,6 +16,7 @@ MIGRATIONS = (
     contents.CONTENTS + ";" + episodes_table.INDEXES + ";" + dedup.NEW_KEYS,
     erasure.ERASED,
     exposure.OUTCOMES,
+    episodes_table.TENANTS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -19,9 +19,8 @@ from ...rewards.scorer import Scorer
 from ...rewards.spec import reward_spec
 from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
 from ...streams.join import episodes_table, offsets
-from ...streams.join.ingest import Ingest
+from ...streams.join.ingest import Ingest, read_to_end
 from ...streams.join.joiner import Joiner
-from ...streams.join.read_to_end import read_to_end
 from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ...streams.log.ports import EventSink
 from ...streams.open import open_store

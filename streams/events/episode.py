@@ -40,3 +40,25 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def id(self) -> str:
         """Generation id."""
         return self.generation.generation_id
+
+
+def join_feedback(
+    generation: Generation, received_at: float, feedback: tuple[Timed, ...]
+) -> Episode:
+    """Return the episode of a generation and its feedback, with possible times of acts.
+
+    A person's clock may be wrong by minutes or years. An act is never later than its receipt, nor
+    earlier than the answer that it is about: of two acts that were moved, the one received later is
+    the later one.
+    """
+    acts = tuple(
+        [
+            one
+            if received_at <= one.acted_at <= one.received_at
+            else msgspec.structs.replace(
+                one, acted_at=min(max(one.acted_at, received_at), one.received_at)
+            )
+            for one in feedback
+        ]
+    )
+    return Episode(generation=generation, received_at=received_at, feedback=acts)

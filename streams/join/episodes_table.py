@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..events.episode import Episode, Timed
+from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import Feedback, GenerationEvent
 from ..events.stage import EpisodeStage
 from ..state.bulk import by_ids, insert_rows
@@ -46,23 +46,24 @@ CREATE INDEX episodes_batch ON episodes (policy, batch_id) WHERE batch_id IS NOT
 """
 """What was never set is in no index."""
 
+TENANTS = """
+ALTER TABLE episodes ADD COLUMN tenant TEXT;
+ALTER TABLE episodes ADD COLUMN read_until REAL NOT NULL DEFAULT 0
+"""
+"""`tenant` was served, NULL where that was not kept; a row waits at least until `read_until`."""
+
 _GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
-_NEW = (
-    "INSERT INTO episodes (policy, generation_id, received, day, segment, user_hash, salt, variant,"
-    ' version, empty, failed, cut, user_named, topic, partition, "offset", content, stage, fate, due, reward, parts,'
-    " spec_version, revision, scored_at) VALUES "
+_COLUMNS = (
+    *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
+    *("cut", "user_named", "topic", "partition", '"offset"', "content", "tenant", "read_until"),
+    *("stage", "fate", "due", "reward", "parts", "spec_version", "revision", "scored_at"),
 )
+_NEW = f"INSERT INTO episodes (policy, generation_id, {', '.join(_COLUMNS)}) VALUES "
 _MEET = (
-    " ON CONFLICT (policy, generation_id) DO UPDATE SET received = excluded.received,"
-    " day = excluded.day, segment = excluded.segment, user_hash = excluded.user_hash,"
-    " salt = excluded.salt, variant = excluded.variant, version = excluded.version,"
-    " empty = excluded.empty, failed = excluded.failed, cut = excluded.cut,"
-    " user_named = excluded.user_named, topic = excluded.topic, partition = excluded.partition,"
-    ' "offset" = excluded."offset", content = excluded.content, stage = excluded.stage,'
-    " fate = excluded.fate, due = excluded.due, reward = excluded.reward, parts = excluded.parts,"
-    " spec_version = excluded.spec_version, revision = excluded.revision,"
-    " scored_at = excluded.scored_at WHERE episodes.received IS NULL"
+    " ON CONFLICT (policy, generation_id) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in _COLUMNS)
+    + " WHERE episodes.received IS NULL"
 )
 
 
@@ -79,6 +80,8 @@ class EpisodeRow(NamedTuple):
     """When its generation was received; None where it has not come."""
     content: int | None
     """Where its content is; None where it is not held."""
+    tenant: str | None
+    """To whom it was served; None where that is not known."""
 
 
 class NewRow(NamedTuple):
@@ -170,11 +173,7 @@ def load_episodes(
         feedback = feedback_of(tx, policy, ids)
     held = load_contents(tx, policy, ids)
     return [
-        Episode(
-            generation=_GENERATION.decode(held[name][0]).data,
-            received_at=held[name][1],
-            feedback=feedback.get(name, ()),
-        )
+        join_feedback(_GENERATION.decode(held[name][0]).data, held[name][1], feedback.get(name, ()))
         for name in ids
         if name in held
     ]
@@ -185,7 +184,7 @@ def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Epi
     found: dict[str, EpisodeRow] = {}
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
-            "SELECT generation_id, stage, fate, batch_id, received, content FROM episodes"
+            "SELECT generation_id, stage, fate, batch_id, received, content, tenant FROM episodes"
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
         )
@@ -209,7 +208,8 @@ def put_scores(
     """Write rewards, with stage and fate, as next revisions of what is not sealed yet."""
     tx.executemany(
         "UPDATE episodes SET reward = ?, parts = ?, spec_version = ?, revision = revision + 1,"
-        " scored_at = ?, stage = ?, fate = ?, due = ?"
+        " scored_at = ?, stage = ?, fate = ?,"
+        " due = CASE WHEN read_until > ? THEN read_until ELSE ? END"
         " WHERE policy = ? AND generation_id = ? AND batch_id IS NULL",
         [
             (
@@ -219,6 +219,7 @@ def put_scores(
                 now,
                 stage.value,
                 fate,
+                scored.ready_at,
                 scored.ready_at,
                 policy,
                 episode.id,

@@ -1,7 +1,11 @@
 """Fate: where every generation ends (CONTRACTS 12), and the rules that exclude one from training."""
 
+from typing import Annotated
+
+import msgspec
+
 from ..events.event import Generation
-from ..events.trainable import MIN_TEMPERATURE
+from ..events.trainable import FINISH_REASONS, MIN_TEMPERATURE
 
 WAITING = "waiting"
 TRAINED = "trained"
@@ -37,6 +41,24 @@ LEARNER_RULES = (
 """The rules by which the learner may leave out a sealed episode (CONTRACTS 17)."""
 
 
+_UNFINISHED = {
+    "": "excluded:no_finish_reason",
+    "abort": "excluded:aborted",
+    "error": "excluded:engine_error",
+    "content_filter": "excluded:content_filter",
+}
+"""The rule for each end, other than those in FINISH_REASONS, that is known."""
+
+
+class JoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[join]` of the configuration: which answers may be trained on, and what feedback counts."""
+
+    cut_answers: bool = True
+    """Whether answers that were cut at their length limit may be trained on."""
+    feedback_per_kind: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
+    """Most feedback of one kind on one answer that counts; more of it is dead-lettered."""
+
+
 def exclusion_at_ingest(generation: Generation) -> str | None:
     """Name the rule that keeps a generation out before any feedback counts, or None."""
     if not generation.consent:
@@ -46,11 +68,12 @@ def exclusion_at_ingest(generation: Generation) -> str | None:
     return None
 
 
-def exclusion_from_training(generation: Generation) -> str | None:
+def exclusion_from_training(generation: Generation, *, cut_answers: bool = True) -> str | None:
     """Name the rule that keeps a generation out of the importance-ratio lane, or None.
 
     The ratio needs the distribution that the tokens were really drawn from: a cut or bent one has
     no counterpart in the learner, which only divides its logits by the temperature (CONTRACTS 7).
+    `cut_answers` says whether an answer may be trained on that was cut at its length limit.
     """
     sampling = generation.sampling
     if not generation.prompt_token_ids or not generation.completion_token_ids:
@@ -61,8 +84,10 @@ def exclusion_from_training(generation: Generation) -> str | None:
         return "excluded:no_version"
     if generation.mixed_versions:
         return "excluded:mixed_versions"
-    if generation.finish_reason == "abort":
-        return "excluded:aborted"
+    if generation.finish_reason not in FINISH_REASONS:
+        return _UNFINISHED.get(generation.finish_reason, "excluded:unknown_finish")
+    if generation.finish_reason == "length" and not cut_answers:
+        return "excluded:cut_answer"
     if sampling.temperature == 0.0:
         return "excluded:greedy"
     if sampling.temperature < MIN_TEMPERATURE:

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 OpenSource = Callable[[Resume], EventSource]
 """Opens the log to read from; the source asks the store, by `Resume`, where to go on."""
 
+QUIET_POLLS = 5
+"""Polls in a row that bring nothing before a log counts as read to its end."""
+
 
 class Ingest:
     """Reads the log from where the store says, and takes it in poll by poll."""
@@ -133,6 +136,21 @@ class Ingest:
             claim_check.expire(self.joiner.reader.data, before)
         with self.store.transaction() as tx:
             return retention.expire(tx, self.joiner.policy, before)
+
+
+def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> None:
+    """Take in all there is now; returns once several polls in a row brought nothing.
+
+    Raises TimeoutError where the log hands out no partition in time.
+    """
+    idle, deadline = 0, time.monotonic() + assigned_within_seconds
+    while idle < QUIET_POLLS:
+        result = ingest.step(now=0.0, timeout_seconds=0.1, limit=2000)
+        progress = ingest.source.progress()
+        if not progress and time.monotonic() > deadline:
+            raise TimeoutError(f"no partition was assigned in {assigned_within_seconds:.0f} s")
+        drained = bool(progress) and all(at.drained for at in progress.values())
+        idle = idle + 1 if drained and not result.counts.delivered else 0
 
 
 @contextmanager

@@ -6,27 +6,24 @@ feedback, or after it, is written once, with its reward. Of two records of one p
 name the first counts.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..events.answer_outcome import outcome_of
 from ..events.episode import Timed
 from ..events.event import Event, FeedbackEvent, GenerationEvent
 from ..events.stage import EpisodeStage
-from ..log.ports import Record
+from ..log.ports import Partition, Record
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
-from .contents import put_contents
+from . import feedback_checks
 from .dedup import EventKeys, key_of
 from .episodes_table import (
-    UNSCORED,
     EpisodeRow,
-    NewRow,
     order_feedback,
-    put_generations,
     standings,
 )
 from .fate import WAITING
@@ -46,6 +43,8 @@ class Arrival(NamedTuple):
     """When the event was received, epoch seconds."""
     due: float
     """Until when its episode waits for a decision, by what this event says of it."""
+    read_until: float
+    """Until when its episode waits at least, since it was read only now."""
     fate: str
     """For a generation: `waiting`, or the rule that excludes it at once."""
     counts: Counts
@@ -62,6 +61,10 @@ class NewArrivals:
     """New feedback by generation, written."""
     known: Mapping[str, EpisodeRow]
     """Rows there were already, of all that is named above."""
+    refused: Sequence[Arrival]
+    """New feedback that does not count; it is dead-lettered."""
+    refused_before: Mapping[Partition, int]
+    """Feedback of earlier polls that turned out not to count, by where it stood."""
 
     @property
     def new(self) -> list[Arrival]:
@@ -89,29 +92,36 @@ class NewArrivals:
         )
 
 
-def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: EventKeys) -> NewArrivals:
-    """Take in one poll's feedback, and find the generations that are new."""
-    first: dict[bytes, Arrival] = {}
-    for arrival in arrivals:
-        first.setdefault(key_of(arrival.event.source, arrival.event.id), arrival)
-    unknown = keys.add(tx, list(first))
-    fresh = [arrival for key, arrival in first.items() if key in unknown]
+def take(
+    tx: Transaction,
+    policy: str,
+    arrivals: Sequence[Arrival],
+    keys: EventKeys,
+    now: float,
+    cap: int,
+) -> NewArrivals:
+    """Take in one poll's feedback, and find the generations that are new.
+
+    At most `cap` feedback of one kind counts on one answer.
+    """
+    fresh, came = _unknown(tx, arrivals, keys)
     if is_shared(tx):
-        _lock(tx, policy, fresh)
-    names = list(dict.fromkeys([arrival.event.data.generation_id for arrival in fresh]))
-    known = standings(tx, policy, names)
+        _lock(tx, policy, [*fresh, *came.values()])
+    names = [arrival.event.data.generation_id for arrival in [*fresh, *came.values()]]
+    known = standings(tx, policy, list(dict.fromkeys(names)))
     generations: dict[str, Arrival] = {}
-    came: dict[tuple[str, str], Arrival] = {}
     for arrival in fresh:
-        event = arrival.event
-        name = event.data.generation_id
-        if isinstance(event, FeedbackEvent):
-            came.setdefault((name, event.data.feedback_id), arrival)
-        elif name not in known or known[name].received is None:
+        name = arrival.event.data.generation_id
+        if name not in known or known[name].received is None:
             generations.setdefault(name, arrival)
+    new = {place: came[place] for place in _put_feedback(tx, policy, came, known)}
+    said = {place: arrival.event.data for place, arrival in new.items()}
+    served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
+    stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
     feedback: dict[str, list[Arrival]] = {}
-    for place in _put_feedback(tx, policy, came, known):
-        feedback.setdefault(place[0], []).append(came[place])
+    for place, arrival in new.items():
+        if place not in stood:
+            feedback.setdefault(place[0], []).append(arrival)
     _put_orphans(
         tx,
         policy,
@@ -121,70 +131,36 @@ def take(tx: Transaction, policy: str, arrivals: Sequence[Arrival], keys: EventK
             if name not in known and name not in generations
         },
     )
-    return NewArrivals(generations=generations, feedback=feedback, known=known)
+    return NewArrivals(
+        generations=generations,
+        feedback=feedback,
+        known=known,
+        refused=[new[place] for place in stood if place in new],
+        refused_before=Counter(at for place, at in stood.items() if place not in new),
+    )
 
 
-def write_generations(
-    tx: Transaction, policy: str, new: Iterable[tuple[Arrival, NewRow | None]]
-) -> None:
-    """Write new generations, with their rewards where these are known already.
+def _unknown(
+    tx: Transaction, arrivals: Sequence[Arrival], keys: EventKeys
+) -> tuple[list[Arrival], dict[tuple[str, str], Arrival]]:
+    """Return the generations with new event keys, and all feedback by answer and its own id.
 
-    A generation with a fate other than waiting is closed at once and holds no content: what may not
-    be trained on is counted, not kept.
+    That pair is the identity of feedback: clients name the thumbs of many answers alike.
     """
-    arrivals = list(new)
-    contents = put_contents(
-        tx,
-        policy,
-        [
-            (arrival.event.data.generation_id, arrival.record.value)
-            for arrival, _ in arrivals
-            if arrival.fate == WAITING
-        ],
-    )
-    put_generations(
-        tx,
-        [
-            _generation_row(policy, arrival, worth, contents.get(arrival.event.data.generation_id))
-            for arrival, worth in arrivals
-        ],
-    )
-
-
-def _generation_row(
-    policy: str, arrival: Arrival, worth: NewRow | None, content: int | None
-) -> tuple[Any, ...]:
-    event, record, received, due, fate, _ = arrival
-    assert isinstance(event, GenerationEvent)
-    data, partition, outcome = event.data, record.partition, outcome_of(event.data)
-    if worth is None:
-        worth = UNSCORED._replace(
-            stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
-            fate=fate,
-            due=due,
-        )
-    return (
-        policy,
-        data.generation_id,
-        received,
-        int(received // 86400),
-        data.segment,
-        data.user_hash,
-        data.salt,
-        # A fallback answer counts for no variant: other weights than the variant's gave it.
-        "fallback" if data.fallback else data.variant,
-        data.version,
-        int(outcome.empty),
-        int(outcome.failed),
-        int(outcome.cut),
-        int(data.user_named),
-        partition.topic,
-        partition.index,
-        record.offset,
-        content,
-        worth.stage.value,
-        *worth[1:],
-    )
+    first: dict[bytes, Arrival] = {}
+    came: dict[tuple[str, str], Arrival] = {}
+    for arrival in arrivals:
+        event = arrival.event
+        first.setdefault(key_of(event.source, event.id), arrival)
+        if isinstance(event, FeedbackEvent):
+            came.setdefault((event.data.generation_id, event.data.feedback_id), arrival)
+    unknown = keys.add(tx, list(first))
+    fresh = [
+        arrival
+        for key, arrival in first.items()
+        if key in unknown and isinstance(arrival.event, GenerationEvent)
+    ]
+    return fresh, came
 
 
 def _lock(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:

@@ -20,6 +20,7 @@ from ..log.ports import Partition, Record
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
 from .episodes_table import EpisodeRow
+from .fate import JoinSettings
 from .intake import Arrival, NewArrivals, take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
@@ -48,11 +49,17 @@ class Joiner:
     """
 
     def __init__(
-        self, policy: str, score: Score, horizon: Horizon, *, data: Path | None = None
+        self,
+        policy: str,
+        score: Score,
+        horizon: Horizon,
+        *,
+        data: Path | None = None,
+        settings: JoinSettings | None = None,
     ) -> None:
-        self.policy = policy
+        self.policy, self.settings = policy, settings or JoinSettings()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._scoring = Scoring(policy, score, horizon)
+        self._scoring = Scoring(policy, score, horizon, self.settings)
         self._keys = dedup.EventKeys(policy)
         self.reader = RecordReader(policy, horizon, self._keys, data)
         self._positions: dict[Partition, int] = {}
@@ -87,25 +94,34 @@ class Joiner:
         arrivals, polled = self.reader.read(tx, records, self._positions, now)
         if erased:
             arrivals = [_without_person(arrival, erased) for arrival in arrivals]
-        taken = take(tx, self.policy, arrivals, self._keys)
+        cap = self.settings.feedback_per_kind
+        taken = take(tx, self.policy, arrivals, self._keys, now, cap)
         _count(arrivals, taken)
         late = self.settle(tx, taken, now)
         if erased:
             touched = [*taken.feedback, *taken.generations]
             erasure.forget_feedback_on(tx, self.policy, touched, erased)
         return Ingested(
-            counts=self._advance(tx, polled),
+            counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
             feedback=sum(map(len, taken.feedback.values())),
             late=late,
         )
 
-    def _advance(self, tx: Transaction, polled: Mapping[Partition, PollCounts]) -> Counts:
+    def _advance(
+        self,
+        tx: Transaction,
+        polled: Mapping[Partition, PollCounts],
+        refused_before: Mapping[Partition, int],
+    ) -> Counts:
         """Move the offsets over what was polled; return what became of all records."""
         total = Counts()
-        for partition in sorted(polled):
-            offsets.advance_offset(tx, self.policy, partition, polled[partition], self.owner)
-            total.add(polled[partition].counts)
+        for partition in sorted({*polled, *refused_before}):
+            if partition in polled:
+                offsets.advance_offset(tx, self.policy, partition, polled[partition], self.owner)
+                total.add(polled[partition].counts)
+            if count := refused_before.get(partition, 0):
+                offsets.count_dead_lettered(tx, self.policy, partition, count)
         self._moved = {partition: counts.end for partition, counts in polled.items()}
         return total
 
@@ -157,9 +173,12 @@ def _is_final(row: EpisodeRow) -> bool:
 
 def _count(arrivals: Iterable[Arrival], taken: NewArrivals) -> None:
     new = {id(arrival) for arrival in taken.new}
+    refused = {id(arrival) for arrival in taken.refused}
     for arrival in arrivals:
         if id(arrival) in new:
             arrival.counts.accepted += 1
+        elif id(arrival) in refused:
+            arrival.counts.dead_lettered += 1
         else:
             arrival.counts.duplicate += 1
 

@@ -16,6 +16,13 @@ from .intake import Arrival
 from .offsets import PollCounts
 from .scoring import Horizon
 
+LOG_BEHIND_SECONDS = 600.0
+"""For how long after it was read an episode waits at least; never longer than its own horizon.
+
+A gateway that was cut off sends its backlog with the receive times of then, after other gateways'
+records have moved the watermark past them. The feedback on such an answer stands behind it in the
+log, or is on its way from the same spool."""
+
 
 class RecordReader:
     """Decodes one policy's records. `data` is the folder of events too large for the log."""
@@ -60,11 +67,13 @@ class RecordReader:
                 self._refuse(tx, record, problem, counts, now)
                 continue
             received = event.receivedtime.timestamp()
-            due, ends = received + wait, fate.WAITING
+            horizon, ends = wait, fate.WAITING
             if isinstance(event, GenerationEvent):
-                due = received + self.horizon(event.data.segment)
+                horizon = self.horizon(event.data.segment)
                 ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
-            arrivals.append(Arrival(event, record, received, due, ends, counts.counts))
+            read_until = now + min(horizon, LOG_BEHIND_SECONDS)
+            due = max(received + horizon, read_until)
+            arrivals.append(Arrival(event, record, received, due, read_until, ends, counts.counts))
         # No record was received after it was read: one wrong year must not close every horizon.
         counts.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
         return arrivals

@@ -1,14 +1,18 @@
 """Scoring: rewards, asked of the reward spec and written into the episodes' rows."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from ..events.episode import Episode, Timed
+from ..events.answer_outcome import outcome_of
+from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.stage import EpisodeStage
 from ..state.transaction import Transaction
 from . import episodes_table, exposure, fate
-from .episodes_table import NewRow, Scored
-from .intake import Arrival, NewArrivals, write_generations
+from .contents import put_contents
+from .episodes_table import UNSCORED, NewRow, Scored, put_generations
+from .fate import WAITING, JoinSettings
+from .intake import Arrival, NewArrivals
 
 Score = Callable[[Episode], Scored | None]
 """Returns an episode's reward, or None while nothing decisive is known."""
@@ -19,8 +23,9 @@ Horizon = Callable[[str], float]
 class Scoring:
     """Scores one policy's episodes and writes their rewards."""
 
-    def __init__(self, policy: str, score: Score, horizon: Horizon) -> None:
+    def __init__(self, policy: str, score: Score, horizon: Horizon, settings: JoinSettings) -> None:
         self.policy, self.score, self.horizon = policy, score, horizon
+        self.settings = settings
 
     def write_new(
         self,
@@ -36,18 +41,22 @@ class Scoring:
             worth = None
             if said is not None and arrival.fate == fate.WAITING:
                 assert isinstance(arrival.event, GenerationEvent)
-                found = Episode(
-                    generation=arrival.event.data, received_at=arrival.received, feedback=said
-                )
+                found = join_feedback(arrival.event.data, arrival.received, said)
                 scored = self.score(found)
                 if scored is not None:
-                    stage, ends = _outcome(found, scored)
+                    stage, ends = self._outcome(found, scored)
                     worth = NewRow(
-                        *(stage, ends, scored.ready_at, scored.value, scored.parts),
-                        *(scored.spec_version, 1, now),
+                        stage=stage,
+                        fate=ends,
+                        due=max(scored.ready_at, arrival.read_until),
+                        reward=scored.value,
+                        parts=scored.parts,
+                        spec_version=scored.spec_version,
+                        revision=1,
+                        scored_at=now,
                     )
             rows.append((arrival, worth))
-        write_generations(tx, self.policy, rows)
+        _write_generations(tx, self.policy, rows)
 
     def write(
         self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
@@ -60,7 +69,7 @@ class Scoring:
             if scored is None:
                 undecided.append(episode)
                 continue
-            scores.append((episode, scored, *_outcome(episode, scored, due=due)))
+            scores.append((episode, scored, *self._outcome(episode, scored, due=due)))
         episodes_table.put_scores(tx, self.policy, scores, now)
         # The decisive signal was taken back: the episode waits again, until its horizon closes.
         self._reopen(tx, undecided)
@@ -75,24 +84,88 @@ class Scoring:
     def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
         tx.executemany(
             f"UPDATE episodes SET stage = '{EpisodeStage.OPEN}', fate = ?, reward = NULL,"
-            " parts = NULL, due = ?"
+            " parts = NULL, due = CASE WHEN read_until > ? THEN read_until ELSE ? END"
             " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
             [
-                (
-                    fate.WAITING,
-                    episode.received_at + self.horizon(episode.generation.segment),
-                    self.policy,
-                    episode.id,
-                )
+                (fate.WAITING, due, due, self.policy, episode.id)
                 for episode in undecided
+                for due in (episode.received_at + self.horizon(episode.generation.segment),)
             ],
         )
 
+    def _outcome(
+        self, episode: Episode, scored: Scored, *, due: bool = False
+    ) -> tuple[EpisodeStage, str]:
+        """Return stage and fate of an episode that has a reward."""
+        excluded = fate.exclusion_from_training(
+            episode.generation, cut_answers=self.settings.cut_answers
+        )
+        if excluded is not None:
+            return EpisodeStage.CLOSED, excluded
+        ready = due or not scored.ready_at
+        return EpisodeStage.READY if ready else EpisodeStage.SCORED, fate.WAITING
 
-def _outcome(episode: Episode, scored: Scored, *, due: bool = False) -> tuple[EpisodeStage, str]:
-    """Return stage and fate of an episode that has a reward."""
-    excluded = fate.exclusion_from_training(episode.generation)
-    if excluded is not None:
-        return EpisodeStage.CLOSED, excluded
-    ready = due or not scored.ready_at
-    return EpisodeStage.READY if ready else EpisodeStage.SCORED, fate.WAITING
+
+def _write_generations(
+    tx: Transaction, policy: str, new: Iterable[tuple[Arrival, NewRow | None]]
+) -> None:
+    """Write new generations, with their rewards where these are known already.
+
+    A generation with a fate other than waiting is closed at once and holds no content: what may not
+    be trained on is counted, not kept.
+    """
+    arrivals = list(new)
+    contents = put_contents(
+        tx,
+        policy,
+        [
+            (arrival.event.data.generation_id, arrival.record.value)
+            for arrival, _ in arrivals
+            if arrival.fate == WAITING
+        ],
+    )
+    put_generations(
+        tx,
+        [
+            _generation_row(policy, arrival, worth, contents.get(arrival.event.data.generation_id))
+            for arrival, worth in arrivals
+        ],
+    )
+
+
+def _generation_row(
+    policy: str, arrival: Arrival, worth: NewRow | None, content: int | None
+) -> tuple[Any, ...]:
+    event, record, received, due, read_until, fate, _ = arrival
+    assert isinstance(event, GenerationEvent)
+    data, partition, outcome = event.data, record.partition, outcome_of(event.data)
+    if worth is None:
+        worth = UNSCORED._replace(
+            stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
+            fate=fate,
+            due=due,
+        )
+    return (
+        policy,
+        data.generation_id,
+        received,
+        int(received // 86400),
+        data.segment,
+        data.user_hash,
+        data.salt,
+        # A fallback answer counts for no variant: other weights than the variant's gave it.
+        "fallback" if data.fallback else data.variant,
+        data.version,
+        int(outcome.empty),
+        int(outcome.failed),
+        int(outcome.cut),
+        int(data.user_named),
+        partition.topic,
+        partition.index,
+        record.offset,
+        content,
+        data.tenant,
+        read_until,
+        worth.stage.value,
+        *worth[1:],
+    )

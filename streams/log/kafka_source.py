@@ -23,7 +23,7 @@ from .kafka_group import Listener, Membership, open_consumer
 from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
 from .kafka_topics import connecting, create_topics
-from .kafka_unreadable import UNREADABLE, unreadable_partition
+from .kafka_unreadable import UNREADABLE, drop_unreadable
 from .ports import (
     OffsetOutOfRange,
     Partition,
@@ -185,7 +185,7 @@ class KafkaSource:
 
     def _stop_unreadable(self, problem: Exception) -> None:
         """Pause the partition whose records cannot be decoded; raise any other problem again."""
-        each = unreadable_partition(self._consumer, problem)
+        each = drop_unreadable(self._consumer, problem)
         if each is None or each not in self._placed:
             raise problem
         self._consumer.pause(each)

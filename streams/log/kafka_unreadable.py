@@ -39,16 +39,20 @@ def _codec_errors() -> tuple[type[Exception], ...]:
 
 _OURS = (failures.CorruptRecordError, failures.UnsupportedCodecError)
 UNREADABLE = (*_OURS, *_codec_errors())
-"""What `poll` may raise for records that cannot be decoded; ask `unreadable_partition` whose."""
+"""What `poll` may raise for records that cannot be decoded; ask `drop_unreadable` whose."""
 
 
-def unreadable_partition(consumer: KafkaConsumer, problem: Exception) -> TopicPartition | None:
+def drop_unreadable(consumer: KafkaConsumer, problem: Exception) -> TopicPartition | None:
     """Return the partition whose records the consumer failed to decode; None for other problems.
 
-    kafka-python 3.0.12 does not say it with the error, and would poll that partition for ever: it
-    has to be paused, and a seek to another offset makes the client drop what it holds.
+    kafka-python 3.0.12 does not name it in the error. It would return to the records that failed for
+    ever, and, paused, would never fetch that partition again: so they are dropped here, and the
+    caller pauses the partition.
     """
     if isinstance(problem, failures.KafkaError) and not isinstance(problem, _OURS):
         return None
-    at_fault = consumer._fetcher._next_partition_records
+    at_fault, consumer._fetcher._next_partition_records = (
+        consumer._fetcher._next_partition_records,
+        None,
+    )
     return at_fault.topic_partition if at_fault else None

@@ -17,8 +17,7 @@ from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import reward_spec
 from rlwd.streams.join import episodes_table
-from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.read_to_end import read_to_end
+from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.log.kafka_source import KafkaSource
 from rlwd.streams.open import open_store
 from rlwd.streams.state.store import Store

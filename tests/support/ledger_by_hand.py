@@ -40,6 +40,7 @@ def generation(generation_id: str, at: float, **more: Any) -> bytes:
         "completion_token_ids": (3,),
         "logprobs": (-0.5,),
         "text": "abcd",
+        "finish_reason": "stop",
     }
     return encode_event(
         GenerationEvent(

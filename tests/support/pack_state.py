@@ -17,9 +17,8 @@ from typing import Any
 from rlwd.daemon.config import Config, load_config
 from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import reward_spec
-from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner
-from rlwd.streams.join.read_to_end import read_to_end
 from rlwd.streams.log.embedded_log import EmbeddedSource
 from rlwd.streams.open import open_store
 from rlwd.streams.state.store import Store

@@ -9,10 +9,9 @@ from ledger_by_hand import SPEC, generation
 from rlwd.daemon.commands.audit import audit
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.join.episodes_table import count_fates
-from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.join.offsets import accept_gap
-from rlwd.streams.join.read_to_end import read_to_end
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
 from rlwd.streams.open import open_store

@@ -1,0 +1,146 @@
+"""Feedback that does not count: of another tenant than was served, or more than one answer may have.
+
+Such feedback is dead-lettered with a reason that names it, and its row stays, marked dead, so that
+sending it again is still a duplicate.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ..events.event import Feedback, Generation
+from ..log.ports import Partition
+from ..state.bulk import by_ids
+from ..state.transaction import Transaction
+from .dead_letters import DeadLetter, put_dead_letter
+from .episodes_table import EpisodeRow
+
+
+class Refusal(NamedTuple):
+    """One feedback that does not count."""
+
+    generation_id: str
+    """The answer that it is about."""
+    feedback_id: str
+    """Its own id."""
+    reason: str
+    """Why it does not count."""
+
+
+_DECODER = msgspec.json.Decoder(Feedback)
+
+
+def refuse_feedback(
+    tx: Transaction,
+    policy: str,
+    said: Mapping[tuple[str, str], Generation | Feedback],
+    served: Mapping[str, str],
+    known: Mapping[str, EpisodeRow],
+    now: float,
+    cap: int,
+) -> dict[tuple[str, str], Partition]:
+    """Dead-letter feedback that may not count; return where each record of it stood.
+
+    `said` is the new feedback of a poll, by answer and its own id, and its rows are written;
+    `served` has the tenants of the poll's new generations, and `known` the rows that there were.
+    The caller counts the records.
+    """
+    refusals = _of_other_tenants(said, known, served)
+    refusals += _of_met_orphans(tx, policy, [name for name in served if name in known], served)
+    stood = _refuse(tx, policy, refusals, now)
+    beyond = _beyond_cap(tx, policy, list(dict.fromkeys(name for name, _ in said)), cap)
+    return stood | _refuse(tx, policy, beyond, now)
+
+
+def _of_other_tenants(
+    said: Mapping[tuple[str, str], Generation | Feedback],
+    known: Mapping[str, EpisodeRow],
+    served: Mapping[str, str],
+) -> list[Refusal]:
+    """Return the feedback on answers that were served to another tenant.
+
+    The tenant of a generation that has not come is not known yet: `_of_met_orphans` looks once it
+    has. Nor is that of one taken in before tenants were kept: any feedback on it counts.
+    """
+    found: list[Refusal] = []
+    for (name, feedback_id), data in said.items():
+        tenant = served.get(name)
+        if tenant is None and name in known:
+            tenant = known[name].tenant
+        if tenant is not None and tenant != data.tenant:
+            found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
+    return found
+
+
+def _of_met_orphans(
+    tx: Transaction, policy: str, met: Iterable[str], served: Mapping[str, str]
+) -> list[Refusal]:
+    """Return the feedback that waited for these generations, and is of another tenant than theirs."""
+    found: list[Refusal] = []
+    for marks, chunk in by_ids(sorted(met)):
+        rows = tx.execute(
+            "SELECT generation_id, feedback_id, payload FROM feedback"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0",
+            (policy, *chunk),
+        ).fetchall()
+        for name, feedback_id, payload in rows:
+            data = _DECODER.decode(payload)
+            if data.tenant != served[name]:
+                found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
+    return found
+
+
+def _beyond_cap(tx: Transaction, policy: str, names: Sequence[str], cap: int) -> list[Refusal]:
+    """Return the feedback by which these answers have more of one kind than may count.
+
+    The earliest in the log count; an undoing is of another kind than what it undoes, so nobody can
+    keep it out by sending much of something else.
+    """
+    full: list[tuple[str, str]] = []
+    for marks, chunk in by_ids(names):
+        full += tx.execute(
+            "SELECT generation_id, kind FROM feedback"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
+            " GROUP BY generation_id, kind HAVING COUNT(*) > ?",
+            (policy, *chunk, cap),
+        ).fetchall()
+    found: list[Refusal] = []
+    for name, kind in full:
+        rows = tx.execute(
+            "SELECT feedback_id FROM feedback WHERE policy = ? AND generation_id = ? AND kind = ?"
+            ' AND dead = 0 ORDER BY topic, partition, "offset"',
+            (policy, name, kind),
+        ).fetchall()
+        reason = f"too_much_feedback: {name} has {cap} of kind {kind} already"
+        found += [Refusal(name, feedback_id, reason) for (feedback_id,) in rows[cap:]]
+    return found
+
+
+def _refuse(
+    tx: Transaction, policy: str, refusals: Sequence[Refusal], now: float
+) -> dict[tuple[str, str], Partition]:
+    """Dead-letter feedback whose rows are written; return where each record stood."""
+    stood: dict[tuple[str, str], Partition] = {}
+    for name, feedback_id, reason in refusals:
+        where = (policy, name, feedback_id)
+        row = tx.execute(
+            'SELECT topic, partition, "offset", payload, kind FROM feedback'
+            " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+            where,
+        ).fetchone()
+        topic, index, offset, payload, kind = row
+        partition = Partition(topic=topic, index=index)
+        letter = DeadLetter(partition=partition, offset=offset, reason=reason, value=bytes(payload))
+        put_dead_letter(tx, policy, letter, now)
+        stood[name, feedback_id] = partition
+        tx.execute(
+            "UPDATE feedback SET dead = 1, payload = ?"
+            " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+            (msgspec.json.encode({"signal": {"kind": kind}}), *where),
+        )
+    return stood
+
+
+def _wrong_tenant(name: str, data: Generation | Feedback) -> str:
+    return f"wrong_tenant: {name} was not served to tenant {data.tenant!r}"
