@@ -12,6 +12,7 @@ from ..ops.rollout.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
+from ..streams.join.fate import JoinSettings
 from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
 from .bounds import check_values
@@ -93,6 +94,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Least level that is logged; the environment variable RLWD_LOG_LEVEL wins over it."""
     stream: StreamSettings = StreamSettings()
     """Where events come from."""
+    join: JoinSettings = JoinSettings()
+    """Which answers may be trained on, and how much feedback counts."""
     batch: BatchSettings = BatchSettings()
     """When a batch is sealed."""
     learner: LearnerSettings = LearnerSettings()

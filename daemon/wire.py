@@ -68,7 +68,13 @@ def event_sink(config: Config) -> EventSink:
 def joiner(config: Config) -> Joiner:
     """Build what joins and scores, on the config's reward spec and data folder."""
     spec = reward_spec(config.reward_spec)
-    return Joiner(config.policy, Scorer(spec), spec.decision_seconds, data=config.data_path)
+    return Joiner(
+        config.policy,
+        Scorer(spec),
+        spec.decision_seconds,
+        data=config.data_path,
+        settings=config.join,
+    )
 
 
 def engines(config: Config) -> list[Engine]:

@@ -37,6 +37,8 @@ KEYS = [
     "stream.kafka.max_queued_bytes",
     "stream.kafka.connect_seconds",
     "stream.kafka.security",
+    "join.cut_answers",
+    "join.feedback_per_kind",
     "batch.episodes",
     "batch.at_most",
     "batch.held_out",

@@ -70,9 +70,10 @@ def live(tmp_path: Path) -> Iterator[tuple[EmbeddedSink, Ingest]]:
 
 def said_by(dice: random.Random) -> list[Signal]:
     """A decision, sometimes taken back: within the minute after which an episode is ready."""
-    return (
-        [Accepted(), Undone()] if dice.random() < 0.3 else [dice.choice([Accepted(), Rejected()])]
-    )
+    if dice.random() < 0.3:
+        return [Accepted(), Undone()]
+    decided: Signal = Accepted() if dice.random() < 0.5 else Rejected()
+    return [decided]
 
 
 def backlog(dice: random.Random, count: int, began: float) -> list[tuple[str, str, bytes]]:

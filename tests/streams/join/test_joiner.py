@@ -7,9 +7,12 @@ import math
 from collections.abc import Callable
 
 import pytest
-from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
+from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
+from rlwd.rewards.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
+from rlwd.streams.join.fate import JoinSettings
+from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.join.offsets import StaleOffset, mark_read_past, record_counts, watermark
 from rlwd.streams.log.ports import Partition, ReadPosition, Record
 
@@ -162,6 +165,10 @@ def test_feedback_whose_generation_never_comes_is_dead_lettered(ledger: Ledger) 
         ({"version": ""}, "excluded:no_version"),
         ({"mixed_versions": True}, "excluded:mixed_versions"),
         ({"finish_reason": "abort"}, "excluded:aborted"),
+        ({"finish_reason": ""}, "excluded:no_finish_reason"),
+        ({"finish_reason": "error"}, "excluded:engine_error"),
+        ({"finish_reason": "content_filter"}, "excluded:content_filter"),
+        ({"finish_reason": "repetition"}, "excluded:unknown_finish"),
     ],
 )
 def test_what_may_not_be_trained_on_is_excluded_by_a_named_rule(
@@ -170,6 +177,23 @@ def test_what_may_not_be_trained_on_is_excluded_by_a_named_rule(
     """Each rule gives its own fate, and feedback does not bring the generation back."""
     ledger.take(generation("g", 0.0, **more), feedback("f", "g", Accepted(), 1.0))
     assert ledger.fates() == {fate: 1}
+
+
+@pytest.mark.parametrize("ended", ["stop", "length", "tool_calls"])
+def test_a_whole_answer_may_be_trained_on(ledger: Ledger, ended: str) -> None:
+    """These ends, and no others, are of answers that the engine finished."""
+    ledger.take(generation("g", 0.0, finish_reason=ended), feedback("f", "g", Rejected(), 1.0))
+    assert ledger.ask(REWARD, "g")[:3] == (0.0, "ready", "waiting")
+
+
+def test_answers_cut_at_their_limit_may_be_left_out(ledger: Ledger) -> None:
+    """`join.cut_answers = false` excludes them by a name of their own."""
+    settings = JoinSettings(cut_answers=False)
+    ledger.joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds, settings=settings)
+    with ledger.store.transaction() as tx:
+        ledger.joiner.resume(tx, [GENERATIONS, FEEDBACK])
+    ledger.take(generation("g", 0.0, finish_reason="length"), feedback("f", "g", Accepted(), 1.0))
+    assert ledger.fates() == {"excluded:cut_answer": 1}
 
 
 def test_without_consent_nothing_is_kept(ledger: Ledger) -> None:
