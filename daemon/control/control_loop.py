@@ -159,10 +159,14 @@ class ControlLoop(DaemonLoop):
             "engine": self.release.fleet.problem,
             "answers": self._unlearnable,
             **{name: self.release.problems.get(name) for name in PROBLEMS},
-            "learner": None
-            if self.training.head is not None
-            else self.training.child.trouble or "starting",
+            "learner": self._learner_problem(),
         }
+
+    def _learner_problem(self) -> str | None:
+        child = self.training.child
+        if self.training.head is not None and child.refusal is None:
+            return None
+        return child.trouble or "starting"
 
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
         """Stop the learner, flush, and give the lease back."""

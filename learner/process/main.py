@@ -9,6 +9,7 @@ lease owns the folder, 1 on anything unforeseen, with the traceback in the log.
 """
 
 import argparse
+import contextlib
 import os
 import queue
 import signal
@@ -24,7 +25,7 @@ from ...streams.logs import log_to_stderr
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
 from ..settings import LearnerProcessSettings
-from .protocol import Asking, Command, LearnerReady, Report, decode_command, encode_line
+from .protocol import Asking, Command, Ended, LearnerReady, Report, decode_command, encode_line
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 
@@ -79,6 +80,13 @@ def serve(
         tell(worker.run(commands.get(), tell))
 
 
+def _say_why(out: BinaryIO, problem: Exception) -> None:
+    # Where the daemon has gone nobody is left to tell.
+    with contextlib.suppress(BrokenPipeError):
+        out.write(encode_line(Ended(reason=str(problem))))
+        out.flush()
+
+
 def main() -> int:
     """Run the child; returns its exit code."""
     parser = argparse.ArgumentParser(
@@ -100,6 +108,7 @@ def main() -> int:
         held = lock_folder(Path(settings.folder))
     except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
         log.error("settings_unusable", path=str(path), problem=str(problem))
+        _say_why(out, problem)
         return UNUSABLE
     if (epoch := read_epoch(Path(settings.folder))) > settings.lease_epoch:
         log.error(
@@ -121,6 +130,7 @@ def main() -> int:
         return OUTDATED
     except ValueError as problem:
         log.error("unusable", problem=str(problem))
+        _say_why(out, problem)
         return UNUSABLE
     finally:
         held.close()

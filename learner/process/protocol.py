@@ -96,7 +96,14 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True, tag="pruned", tag_field=
     """Numbers of the checkpoints."""
 
 
-Report = LearnerReady | Asking | StepsDone | Checkpointed | BatchFailed | Pruned
+class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="kind"):
+    """Child to daemon, at last: it cannot go on, and a new one could not either until that changes."""
+
+    reason: str
+    """Why, for people: the setting, file or model at fault."""
+
+
+Report = LearnerReady | Asking | StepsDone | Checkpointed | BatchFailed | Pruned | Ended
 
 _COMMANDS = msgspec.json.Decoder(Command)
 _REPORTS = msgspec.json.Decoder(Report)

@@ -14,12 +14,14 @@ import msgspec
 import structlog
 
 from ..settings import LearnerProcessSettings
-from .protocol import Command, Report, decode_report, encode_line
+from .protocol import Command, Ended, LearnerReady, Report, decode_report, encode_line
 
 log = structlog.get_logger()
 
 BACKOFF_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 """Waits before starting a learner that died again and again; the last one repeats."""
+LAST_WORDS_SECONDS = 1.0
+"""Longest wait for what a dead learner said at last: its pipe is closed already."""
 STEADY_SECONDS = 300.0
 """A learner that lived for so long starts over with the first wait."""
 
@@ -36,6 +38,9 @@ class LearnerSupervisor:
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths, self.started_at = 0, 0.0
         self._last_status = 0
+        self.refusal: str | None = None
+        """Why the last one could not start or go on, in its own words, until one is ready again."""
+        self._reader: threading.Thread | None = None
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
 
     @property
@@ -54,13 +59,22 @@ class LearnerSupervisor:
         if not self.deaths:
             return None
         times = "once" if self.deaths == 1 else f"{self.deaths} times in a row"
+        if self.refusal is not None:
+            return f"ended {times}: {self.refusal}"
         return f"ended {times}, last with status {self._last_status}; its log lines say why"
 
     def reap(self, now: float) -> bool:
         """Notice a death; return True once for each."""
         if self.process is None or self.process.poll() is None:
             return False
-        log.warning("learner_died", returncode=self.process.returncode, pid=self.process.pid)
+        if self._reader is not None:
+            self._reader.join(LAST_WORDS_SECONDS)
+        log.warning(
+            "learner_died",
+            returncode=self.process.returncode,
+            pid=self.process.pid,
+            reason=self.refusal,
+        )
         self._last_status = self.process.returncode
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
@@ -127,21 +141,26 @@ class LearnerSupervisor:
         )
         self.started_at = now
         self._reports = queue.SimpleQueue()
-        threading.Thread(
+        self._reader = threading.Thread(
             target=self._read, args=(self.process, self._reports), name="learner-pipe", daemon=True
-        ).start()
+        )
+        self._reader.start()
 
     def _threads(self) -> dict[str, str]:
         count = self.settings.learner.threads
         return {"OMP_NUM_THREADS": str(count)} if count else {}
 
-    @staticmethod
-    def _read(process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]") -> None:
+    def _read(
+        self, process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]"
+    ) -> None:
         assert process.stdout is not None, "learner without a pipe"
         with process.stdout as lines:
             for line in lines:
                 try:
-                    reports.put(decode_report(line))
+                    report = decode_report(line)
+                    if isinstance(report, Ended | LearnerReady):
+                        self.refusal = report.reason if isinstance(report, Ended) else None
+                    reports.put(report)
                 except (msgspec.ValidationError, msgspec.DecodeError):
                     log.warning("learner_said", line=line.decode(errors="replace").rstrip())
 

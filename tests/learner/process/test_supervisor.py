@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import msgspec
+
 from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.process.protocol import Asking
 from rlwd.learner.process.supervisor import LearnerSupervisor
@@ -38,3 +40,19 @@ def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
         child.process.wait(60.0)
         assert child.reap(101.0 + 10.0 * child.deaths)
         assert child.trouble == f"ended {times}, last with status 4; its log lines say why"
+
+
+def test_a_learner_says_what_it_cannot_use(tmp_path: Path) -> None:
+    """The reason of a learner that refuses its model reaches the daemon, and stays until one is ready."""
+    learner = msgspec.structs.replace(DEMO, model=str(tmp_path / "nothing"))
+    unusable = LearnerProcessSettings(
+        learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
+    )
+    child = LearnerSupervisor(unusable, tmp_path)
+    child.ensure(100.0)
+    assert child.process is not None
+    assert child.process.wait(120.0) == 2
+    assert child.reap(101.0)
+    assert child.refusal is not None
+    assert child.refusal.startswith("learner.model: ")
+    assert child.trouble == f"ended once: {child.refusal}"
