@@ -108,7 +108,7 @@ def _flags(config: Config) -> Finding:
     try:
         state = read_flags(path)
     except (ValueError, OSError) as problem:
-        return fail("flags", str(problem), "restore it or move it away; `rlwd run` writes it again")
+        return warn("flags", str(problem), "`rlwd run` writes it again from its tables")
     if state is None:
         return warn(
             "flags", f"{path} is not there", "`rlwd run` writes it; until then nobody is served"

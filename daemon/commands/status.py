@@ -18,7 +18,7 @@ from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..status.snapshot import describe, users_on_trial
+from ..status.snapshot import describe, difference_of, users_on_trial
 
 
 def print_status(config: Config, as_json: bool, console: Console | None = None) -> None:
@@ -135,7 +135,7 @@ def _versions(versions: list[Mapping[str, Any]]) -> Table:
             table,
             version["version"],
             version["stage"],
-            "" if diff is None else f"{diff:+.3f}",
+            difference_of(diff, numbers.get("ab/standard_error")),
             users_on_trial(numbers),
             version["why"],
         )

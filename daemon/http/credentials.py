@@ -1,5 +1,6 @@
 """Credentials: bearer tokens, read and compared in one place for all of our servers."""
 
+import base64
 import hashlib
 import hmac
 
@@ -12,6 +13,21 @@ def bearer_token(authorization: str) -> str:
     """
     scheme, _, token = authorization.strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
+
+
+def basic_password(authorization: str) -> str:
+    """Return the password of an Authorization header; empty where it is none of the Basic scheme.
+
+    >>> basic_password("Basic YW55Ym9keTphYmM="), basic_password("Bearer abc"), basic_password("Basic ?")
+    ('abc', '', '')
+    """
+    scheme, _, encoded = authorization.strip().partition(" ")
+    if scheme.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(encoded.strip(), validate=True).decode().partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def same_token(given: str, expected: str) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, Template
 
-from .snapshot import users_on_trial
+from .snapshot import difference_of, users_on_trial
 
 SHOWN = 30
 """Most versions on the page; `rlwd status` has all."""
@@ -66,7 +66,7 @@ def _row(version: Mapping[str, Any]) -> dict[str, str]:
         "version": version["version"],
         "stage": version["stage"],
         "tone": TONES.get(version["stage"], "still"),
-        "difference": "" if difference is None else f"{difference:+.3f} ± {spread or 0.0:.3f}",
+        "difference": difference_of(difference, spread),
         "users": users_on_trial(numbers),
         "why": version["why"],
     }

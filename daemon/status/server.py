@@ -11,6 +11,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from ..http.credentials import basic_password, bearer_token, same_token
 from .page import render
 
 STUCK_SECONDS = 60.0
@@ -103,11 +104,19 @@ class StatusServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if self.token and request.path not in ("/livez", "/readyz") and given != self.token:
-            return _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)
+        if request.path not in ("/livez", "/readyz") and not self._knows(request):
+            answer = _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)
+            # A browser asks for a user and a password: any user, and the token.
+            answer.headers["WWW-Authenticate"] = 'Basic realm="rlwd", charset="UTF-8"'
+            return answer
         response: web.StreamResponse = await handler(request)
         return response
+
+    def _knows(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return not self.token or same_token(
+            bearer_token(given) or basic_password(given), self.token
+        )
 
     async def _livez(self, _request: web.Request) -> web.Response:
         age = time.monotonic() - self.vitals.ticked_at
@@ -116,8 +125,11 @@ class StatusServer:
             200 if age < STUCK_SECONDS else 503,
         )
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    async def _readyz(self, request: web.Request) -> web.Response:
         problems = dict(self.vitals.problems)
+        if not self._knows(request):
+            # Hosts, ports and paths are for those who have the token.
+            problems = dict.fromkeys(problems, "see the log, or ask with the token")
         return _answer({"ready": not problems, "problems": problems}, 503 if problems else 200)
 
     async def _metrics(self, _request: web.Request) -> web.Response:

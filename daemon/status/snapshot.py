@@ -3,6 +3,7 @@
 Read from a snapshot, so that asking never makes the loop wait.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +71,19 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
     }
+
+
+def difference_of(difference: float | None, spread: float | None) -> str:
+    """Return candidate minus control with its standard error; empty before there is one.
+
+    >>> difference_of(0.25, 0.1), difference_of(0.25, float("inf")), difference_of(float("nan"), None)
+    ('+0.250 ± 0.100', '+0.250', '')
+    """
+    if difference is None or not math.isfinite(difference):
+        return ""
+    if spread is None or not math.isfinite(spread):
+        return f"{difference:+.3f}"
+    return f"{difference:+.3f} ± {spread:.3f}"
 
 
 def users_on_trial(numbers: Mapping[str, float]) -> str:

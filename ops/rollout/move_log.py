@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from .record import Rollout
+from .record import Rollout, Stage
 
 log = structlog.get_logger()
 
@@ -22,7 +22,8 @@ class MoveLog:
     def report(self, rollouts: Iterable[Rollout]) -> None:
         """Say where rollouts are, oldest first; one that has not moved is passed over."""
         for rollout in rollouts:
-            self.stage = f"{rollout.version} {rollout.stage} {rollout.step}"
+            step = f", step {rollout.step + 1}" if rollout.stage is Stage.CANARY else ""
+            self.stage = f"{rollout.version} {rollout.stage}{step}"
             if self._said.get(rollout.version) == self.stage:
                 continue
             self._said[rollout.version] = self.stage

@@ -11,7 +11,7 @@ from releases_by_hand import let_out, promote, register, version
 
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
-from rlwd.daemon.status.snapshot import read_status
+from rlwd.daemon.status.snapshot import difference_of, read_status
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.servers.process import LOOPBACK, free_port
@@ -79,3 +79,13 @@ def test_what_others_wrote_is_not_markup(page: tuple[str, Vitals], ledger: Ledge
     address, vitals = page
     vitals.report("engine", "<script>alert(1)</script>")
     assert "<script>" not in look(address)
+
+
+def test_numbers_that_are_none_are_left_out() -> None:
+    """Before anything was compared a person reads nothing, and no `nan` or `inf`."""
+    nothing, endless = float("nan"), float("inf")
+    assert (
+        difference_of(None, None) == difference_of(nothing, 0.1) == difference_of(endless, 1) == ""
+    )
+    assert difference_of(0.25, 0.1) == "+0.250 ± 0.100"
+    assert difference_of(0.25, endless) == difference_of(0.25, None) == "+0.250"

@@ -112,6 +112,40 @@ def test_a_token_guards_what_tells_something(serve: Serve) -> None:
     assert [client.get(path, headers=wrong).status_code for path in paths] == [200, 200, 401, 401]
     right = {"Authorization": "Bearer secret"}
     assert [client.get(path, headers=right).status_code for path in paths] == [200] * 4
+    for header in ("bearer secret", "BEARER  secret"):
+        assert client.get("/statusz", headers={"Authorization": header}).status_code == 200
+    for wrong_one in (
+        b"secret",
+        b"Basic secret",
+        b"Bearer \xff\xfe",
+        b"Basic \xff",
+        b"Bearer",
+        b"",
+    ):
+        answer = client.get("/statusz", headers=[(b"Authorization", wrong_one)])
+        assert answer.status_code == 401, wrong_one
+
+
+def test_a_browser_gets_in_with_the_token(serve: Serve) -> None:
+    """It asks for a user and a password: any user, and the token."""
+    client, _, _ = serve("secret")
+    asked = client.get("/")
+    assert asked.status_code == 401
+    assert asked.headers["www-authenticate"].startswith("Basic ")
+    assert client.get("/statusz", auth=("anybody", "secret")).status_code == 200
+    assert client.get("/statusz", auth=("secret", "wrong")).status_code == 401
+
+
+def test_places_are_for_those_who_have_the_token(serve: Serve) -> None:
+    """Anybody may see that a dependency is away, and not where it is."""
+    client, vitals, _ = serve("secret")
+    vitals.report("engine", "http://10.0.0.7:8000 is away")
+    told = client.get("/readyz")
+    assert told.status_code == 503
+    assert list(told.json()["problems"]) == ["engine"]
+    assert "10.0.0.7" not in told.text
+    right = client.get("/readyz", headers={"Authorization": "Bearer secret"})
+    assert right.json()["problems"] == {"engine": "http://10.0.0.7:8000 is away"}
 
 
 def test_a_port_that_is_taken_is_an_error_at_start() -> None:
