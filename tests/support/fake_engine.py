@@ -61,8 +61,6 @@ class Misbehaviour:
     """Answer with these bytes instead, as JSON."""
     closes_after: int | None = None
     """Token before which the stream ends as if all were said."""
-    tool_call: bool = False
-    """Answer by a call of a tool."""
 
 
 class FakeEngine:
@@ -161,11 +159,11 @@ class FakeEngine:
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         text = "".join(self.TEXTS)
         message: dict[str, Any] = {"role": "assistant", "content": text}
-        if self.wrong.tool_call:
+        if body.get("tools"):
             message = {"role": "assistant", "content": None, "tool_calls": [self.call(whole=True)]}
         choice = {
             "index": 0,
-            "finish_reason": self.finish,
+            "finish_reason": self.end_of(body),
             "logprobs": self.logprobs(body, chat, 0, 4),
             "token_ids": self.ids(0, 4),
             **({"message": message} if chat else {"text": text}),
@@ -174,6 +172,9 @@ class FakeEngine:
         (out if chat else choice)["prompt_token_ids"] = [1, 2, 3]
         out["usage"] = self.usage()
         return out
+
+    def end_of(self, body: dict[str, Any]) -> str | None:
+        return "tool_calls" if body.get("tools") and self.finish == "stop" else self.finish
 
     @staticmethod
     def call(*, whole: bool) -> dict[str, Any]:
@@ -212,11 +213,11 @@ class FakeEngine:
     def chunk(self, body: dict[str, Any], chat: bool, i: int) -> dict[str, Any]:
         last = i == len(self.TOKENS) - 1
         delta: dict[str, Any] = {"content": self.TEXTS[i]}
-        if self.wrong.tool_call:
+        if body.get("tools"):
             delta = {"tool_calls": [self.call(whole=False)]} if i == 0 else {}
         choice = {
             "index": 0,
-            "finish_reason": self.finish if last else None,
+            "finish_reason": self.end_of(body) if last else None,
             "logprobs": self.logprobs(body, chat, i, i + 1),
             "token_ids": self.ids(i, i + 1),
             **({"delta": delta} if chat else {"text": self.TEXTS[i]}),

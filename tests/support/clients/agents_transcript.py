@@ -1,0 +1,59 @@
+"""Asks a gateway with OpenAI's Agents SDK and prints what it saw as JSON."""
+
+import asyncio
+import json
+import sys
+
+from agents import (
+    Agent,
+    ModelSettings,
+    OpenAIChatCompletionsModel,
+    Runner,
+    function_tool,
+    set_tracing_disabled,
+)
+from agents.agent import StopAtTools
+from openai import AsyncOpenAI
+
+url, asked = sys.argv[1], sys.argv[2:]
+set_tracing_disabled(True)
+
+
+@function_tool
+def add(a: int, b: int) -> int:
+    """Add two numbers."""
+    return a + b
+
+
+async def ask(how, what):
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+    agent = Agent(
+        name="one",
+        model=OpenAIChatCompletionsModel(model="rlwd", openai_client=client),
+        model_settings=ModelSettings(temperature=0.8, max_tokens=12, include_usage=True),
+        tools=[add] if what == "tool" else [],
+        tool_use_behavior=StopAtTools(stop_at_tool_names=["add"]),
+    )
+    if how == "whole":
+        result = await Runner.run(agent, "hello there")
+    else:
+        result = Runner.run_streamed(agent, "hello there")
+        async for _ in result.stream_events():
+            pass
+    answer = result.raw_responses[0]
+    tools = [item.arguments for item in answer.output if item.type == "function_call"]
+    texts = [
+        part.text
+        for item in answer.output
+        if item.type == "message"
+        for part in item.content
+        if part.type == "output_text"
+    ]
+    usage = answer.usage
+    told = [usage.input_tokens, usage.output_tokens] if usage.total_tokens else None
+    seen = {"text": "".join(texts), "finish": None, "usage": told, "id": None}
+    print(json.dumps({**seen, "tool": tools[0] if tools else None}), flush=True)
+
+
+for one in asked:
+    asyncio.run(ask(*one.split(":")))

@@ -1,0 +1,67 @@
+"""Asks a gateway with OpenAI's Python client, 1.x or newer, and prints what it saw as JSON.
+
+Run in an environment of its own, with a URL and any number of `stream:chat`, `whole:plain`, `whole:tool`….
+"""
+
+import json
+import sys
+
+import openai
+
+url, asked = sys.argv[1], sys.argv[2:]
+client = openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+
+
+def usage_of(usage):
+    return None if usage is None else [usage.prompt_tokens, usage.completion_tokens]
+
+
+def ask(how, what):
+    messages = [{"role": "user", "content": "hello there"}]
+    common = {"model": "rlwd", "temperature": 0.8, "max_tokens": 12}
+    if what == "tool":
+        function = {"name": "add", "parameters": {"type": "object", "properties": {}}}
+        common["tools"] = [{"type": "function", "function": function}]
+    seen = {"text": "", "finish": None, "usage": None, "id": None, "tool": None}
+
+    if what == "plain":
+        if how == "whole":
+            answer = client.completions.create(prompt="hello there", **common)
+            choice = answer.choices[0]
+            seen |= {"text": choice.text, "finish": choice.finish_reason, "id": answer.id}
+            seen["usage"] = usage_of(answer.usage)
+        else:
+            for chunk in client.completions.create(prompt="hello there", stream=True, **common):
+                seen["id"] = chunk.id
+                for choice in chunk.choices:
+                    seen["text"] += choice.text or ""
+                    seen["finish"] = choice.finish_reason or seen["finish"]
+    elif how == "whole":
+        answer = client.chat.completions.create(messages=messages, **common)
+        choice = answer.choices[0]
+        seen |= {
+            "text": choice.message.content or "",
+            "finish": choice.finish_reason,
+            "id": answer.id,
+        }
+        seen["usage"] = usage_of(answer.usage)
+        if choice.message.tool_calls:
+            seen["tool"] = choice.message.tool_calls[0].function.arguments
+    else:
+        options = {"stream_options": {"include_usage": True}}
+        stream = client.chat.completions.create(messages=messages, stream=True, **common, **options)
+        for chunk in stream:
+            seen["id"] = chunk.id
+            seen["usage"] = usage_of(chunk.usage) or seen["usage"]
+            for choice in chunk.choices:
+                seen["text"] += choice.delta.content or ""
+                seen["finish"] = choice.finish_reason or seen["finish"]
+                if choice.delta.tool_calls:
+                    seen["tool"] = (seen["tool"] or "") + choice.delta.tool_calls[
+                        0
+                    ].function.arguments
+    print(json.dumps(seen), flush=True)
+
+
+for one in asked:
+    ask(*one.split(":"))
