@@ -41,6 +41,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/config",),
     ("daemon/store", "daemon/control"),
     ("daemon/wire",),
+    ("daemon/audit",),
     ("daemon/commands", "daemon/demo"),
     ("daemon/cli",),
     ("daemon/__main__",),

@@ -54,15 +54,18 @@ class EventStream:
 
 
 def fields(event: bytes) -> tuple[list[bytes], bytes | None]:
-    """Return the lines of an event that are not data, and its data; None where it has none.
+    """Return the comments of an event, and its data; None where it has none.
+
+    Names and ids of events are left out: OpenAI's client 1.35 reads a chunk with a name as something
+    else, and none of its clients needs one.
 
     >>> fields(b"event: error\\ndata: {}\\n: a comment")
-    ([b'event: error', b': a comment'], b'{}')
+    ([b': a comment'], b'{}')
     """
-    others, data = list[bytes](), list[bytes]()
+    comments, data = list[bytes](), list[bytes]()
     for line in event.split(b"\n"):
         if line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
-        elif line:
-            others.append(line)
-    return others, b"\n".join(data) if data else None
+        elif line.startswith(b":"):
+            comments.append(line)
+    return comments, b"\n".join(data) if data else None

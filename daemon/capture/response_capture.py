@@ -125,9 +125,9 @@ class ResponseCapture:
             yield event
 
     def _pass(self, event: bytes) -> bytes:
-        others, data = fields(event)
+        comments, data = fields(event)
         if data is None:
-            return self.hide(event) + b"\n\n"
+            return self.hide(b"\n".join(comments)) + b"\n\n" if comments else b""
         if data.strip() == DONE:
             self.done = True
             return b"data: [DONE]\n\n"
@@ -135,10 +135,10 @@ class ResponseCapture:
             piece = read_engine_json(data)
         except ValueError:
             self.tokens.spoil("an event is not JSON")
-            return self.hide(event) + b"\n\n"
+            return b"data: " + self.hide(data) + b"\n\n"
         if isinstance(piece, dict):
             data = write_json(self.take(piece))
-        lines = [self.hide(line) for line in others]
+        lines = [self.hide(line) for line in comments]
         return b"\n".join([*lines, b"data: " + data, b"", b""])
 
     @property

@@ -6,9 +6,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from ...learner.checkpoint.folder import read_manifests
+from ..audit.audit import Audit, audit
 from ..config import Config
 from ..store import existing_store
-from .audit import Audit, audit
 
 
 def run_audit(config: Config, *, as_json: bool) -> int:
@@ -37,12 +37,16 @@ def _print(console: Console, found: Audit) -> None:
         numbers = (row.delivered, row.accepted, row.duplicate, row.dead_lettered)
         records.add_row(escape(row.partition), *map(str, numbers), _mark(row.closes))
     fates = Table(title="Generations", title_justify="left", box=None, header_style="dim")
-    for name in ("day", "variant", "generations", "fates", "closes"):
+    for name in ("day", "variant", "served", "known", "lost at gateway", "fates", "closes"):
         fates.add_column(name)
     for day in found.generations:
         parts = ", ".join(f"{name} {count}" for name, count in day.fates.items())
         fates.add_row(
-            day.day, escape(day.variant), str(day.generations), escape(parts), _mark(day.closes)
+            day.day,
+            escape(day.variant),
+            *map(str, (day.served, day.generations, day.lost_at_gateway)),
+            escape(parts),
+            _mark(day.closes),
         )
     console.print(records)
     console.print(fates)

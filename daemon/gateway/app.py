@@ -85,7 +85,7 @@ def _open_context(
     spool = Spool(Path(settings.spool), settings.spool_max_bytes)
     context = GatewayContext(
         settings=settings,
-        flags=FlagEvaluator(Path(settings.flags)),
+        flags=FlagEvaluator(Path(settings.flags), copy=spool.folder / "flags.last.json"),
         spool=spool,
         forwarder=Forwarder(spool, sink_factory),
         engine_pool=EnginePool(

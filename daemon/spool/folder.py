@@ -1,11 +1,15 @@
 """SpoolFolder: the files of one process's spool, and the lock that keeps other processes out."""
 
+import contextlib
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from ...streams.state.durable import replace_file
 from ...streams.state.file_lock import FileLocked, lock_file
+from .lost import LostCounts
+from .record import Entry, Kind, read_segment
 
 
 class SpoolBusy(RuntimeError):
@@ -13,65 +17,86 @@ class SpoolBusy(RuntimeError):
 
 
 class SpoolFolder:
-    """Segments, cursor and tombstones on disk. Raises SpoolBusy where another process has it."""
+    """Segments, cursor and lost counts on disk. Raises SpoolBusy where another process has it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(parents=True, exist_ok=True)
+        self._lock = self._take()
+        self.lost = LostCounts(path)
+        self.sizes = {int(p.stem): p.stat().st_size for p in sorted(path.glob("*.seg"))}
+        """Bytes of each segment, oldest first; kept up to date by whoever writes."""
+        # Held open: a segment is still read where its name was removed.
+        self.files = {number: os.open(self.segment(number), os.O_RDONLY) for number in self.sizes}
+
+    def _take(self) -> int:
+        self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock = lock_file(path / "lock")
+            return lock_file(self.path / "lock")
         except FileLocked as locked:
             raise SpoolBusy(
-                f"{path}: gateway process {locked.holder} spools here; give each gateway its own"
-                " folder (gateway.spool)"
+                f"{self.path}: gateway process {locked.holder} spools here; give each gateway its"
+                " own folder (gateway.spool)"
             ) from None
+
+    def take_again(self) -> None:
+        """Make a folder that somebody removed; what it held is written again by the spool.
+
+        Raises OSError or SpoolBusy, and then nothing has changed.
+        """
+        lock = self._take()
+        os.close(self._lock)
+        self._lock = lock
+        self.lost.open(self.path)
 
     def segment(self, number: int) -> Path:
         """Return where a segment is."""
         return self.path / f"{number:012d}.seg"
 
-    def sizes(self) -> dict[int, int]:
-        """Return the bytes of each segment there is, oldest first."""
-        return {int(p.stem): p.stat().st_size for p in sorted(self.path.glob("*.seg"))}
-
     def create(self, number: int) -> int:
-        """Return a descriptor that appends to a new segment."""
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_EXCL
-        return os.open(self.segment(number), flags, 0o600)
+        """Return a descriptor that appends to a new segment, and can read it."""
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL
+        file = os.open(self.segment(number), flags, 0o600)
+        self.files[number], self.sizes[number] = file, 0
+        return file
 
     def delete(self, number: int) -> None:
         """Remove a segment."""
         self.segment(number).unlink(missing_ok=True)
+        os.close(self.files.pop(number))
+        del self.sizes[number]
+
+    def pending(self, admitted: Mapping[str, Entry], cursor: tuple[int, int]) -> list[Entry]:
+        """Return what is after the cursor and what is admitted and has no end, in order."""
+        found = []
+        for segment, file in sorted(self.files.items()):
+            for entry in read_segment(file, segment, 0):
+                if entry.kind is Kind.ADMISSION:
+                    if entry.id in admitted and admitted[entry.id].segment == segment:
+                        found.append(entry)
+                elif (segment, entry.end) > cursor:
+                    found.append(entry)
+        return found
 
     @property
     def cursor(self) -> tuple[int, int]:
         """Segment and offset up to which the log has everything; (0, 0) where unknown."""
-        found = self._read("cursor.json")
-        return found.get("segment", 0), found.get("offset", 0)
-
-    @cursor.setter
-    def cursor(self, place: tuple[int, int]) -> None:
-        self._write("cursor.json", {"segment": place[0], "offset": place[1]})
-
-    @property
-    def tombstones(self) -> dict[str, int]:
-        """Records dropped, by `topic|day|variant`."""
-        return self._read("tombstones.json")
-
-    @tombstones.setter
-    def tombstones(self, counts: dict[str, int]) -> None:
-        self._write("tombstones.json", counts)
-
-    def _read(self, name: str) -> dict[str, int]:
         try:
-            found = json.loads((self.path / name).read_bytes())
+            found = json.loads((self.path / "cursor.json").read_bytes())
         except (FileNotFoundError, ValueError):
-            return {}
-        return found if isinstance(found, dict) else {}
+            return 0, 0
+        return (
+            (found.get("segment", 0), found.get("offset", 0)) if isinstance(found, dict) else (0, 0)
+        )
 
-    def _write(self, name: str, value: dict[str, int]) -> None:
-        replace_file(self.path / name, json.dumps(value).encode())
+    def note_cursor(self, place: tuple[int, int]) -> None:
+        """Note up to where the log has everything; where this fails, the next life sends again."""
+        document = {"segment": place[0], "offset": place[1]}
+        with contextlib.suppress(OSError):
+            replace_file(self.path / "cursor.json", json.dumps(document).encode())
 
     def close(self) -> None:
         """Let another process have it."""
+        for file in self.files.values():
+            os.close(file)
+        self.lost.close()
         os.close(self._lock)

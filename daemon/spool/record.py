@@ -6,12 +6,12 @@
 `label` is `topic|day|variant`: what a tombstone counts when a record has to be dropped.
 """
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 _FRAME = struct.Struct("<II")
 _HEAD = struct.Struct("<BHHH")
@@ -60,21 +60,22 @@ class Entry:
         return _FRAME.pack(len(body), zlib.crc32(body)) + body
 
 
-def read_segment(path: Path, segment: int, start: int, stop: int | None = None) -> Iterator[Entry]:
-    """Yield the whole records from `start` on; end at the first that is torn or damaged."""
-    with path.open("rb") as file:
-        file.seek(start)
-        offset = start
-        while stop is None or offset < stop:
-            frame = file.read(_FRAME.size)
-            if len(frame) < _FRAME.size:
-                return
-            length, crc = _FRAME.unpack(frame)
-            body = file.read(length)
-            if len(body) < length or length < _HEAD.size or zlib.crc32(body) != crc:
-                return
-            offset += _FRAME.size + length
-            yield _entry(body, segment, offset)
+def read_segment(file: int, segment: int, start: int, stop: int | None = None) -> Iterator[Entry]:
+    """Yield the whole records from `start` on; end at the first that is torn or damaged.
+
+    `file` is a descriptor, so that a segment is read also where its name is gone.
+    """
+    offset = start
+    while stop is None or offset < stop:
+        frame = os.pread(file, _FRAME.size, offset)
+        if len(frame) < _FRAME.size:
+            return
+        length, crc = _FRAME.unpack(frame)
+        body = os.pread(file, length, offset + _FRAME.size)
+        if len(body) < length or length < _HEAD.size or zlib.crc32(body) != crc:
+            return
+        offset += _FRAME.size + length
+        yield _entry(body, segment, offset)
 
 
 def _entry(body: bytes, segment: int, end: int) -> Entry:

@@ -1,5 +1,6 @@
 """FlagEvaluator: asks the flag who gets what, through OpenFeature, and reloads the file by content."""
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,8 +16,9 @@ from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
 from openfeature.provider import AbstractProvider
 from openfeature.provider.metadata import Metadata
 
-from .assignment import Assignment, ServedVersion, Variant, bucket
-from .flag_state import FlagState, VariantValue, to_state
+from ...streams.state.durable import replace_file
+from .assignment import Assignment, ServedVersion, Shares, Variant, bucket
+from .flag_state import FlagState, VariantValue, to_document, to_state
 
 log = structlog.get_logger()
 
@@ -87,11 +89,15 @@ class FlagEvaluator:
 
     It reads the file at most once in `reload_seconds` and compares bytes, so nothing that happens
     to the file's times can hide a change. A bad or missing file leaves the rules as they were, is
-    counted, and is logged once. Not thread-safe.
+    counted, and is logged once. Where it was bad from the start, a copy of the last good one decides,
+    if there is any: everybody gets its champion then, since an experiment of old may have ended badly.
+    Not thread-safe.
     """
 
-    def __init__(self, path: Path, *, reload_seconds: float = 0.15) -> None:
-        self.path, self.reload_seconds = path, reload_seconds
+    def __init__(
+        self, path: Path, *, reload_seconds: float = 0.15, copy: Path | None = None
+    ) -> None:
+        self.path, self.reload_seconds, self.copy = path, reload_seconds, copy
         self.state: FlagState | None = None
         self.problem: str = f"{path}: not read yet"
         """What is wrong with the file now; empty where nothing is."""
@@ -134,13 +140,27 @@ class FlagEvaluator:
             return
         self._provider.core.set_flags(document)
         self.state, self.problem = state, ""
+        if self.copy is not None:
+            # Without it only a restart without a flag file would be the worse.
+            with contextlib.suppress(OSError):
+                replace_file(self.copy, raw)
 
     def _refuse(self, problem: str) -> None:
         if problem != self.problem:
             self.bad_reads += 1
             self.problem = problem
+            if self.state is None:
+                self._load_copy()
             kept = None if self.state is None else self.state.generation
             log.warning("flag_file_refused", problem=problem, serving_generation=kept)
+
+    def _load_copy(self) -> None:
+        if self.copy is None:
+            return
+        with contextlib.suppress(OSError, ValueError):
+            state = to_state(orjson.loads(self.copy.read_bytes()))
+            self.state = msgspec.structs.replace(state, shares=Shares())
+            self._provider.core.set_flags(to_document(self.state))
 
     def evaluate(self, user_hash: str, now: float) -> Assignment:
         """Return what this user is served by; `now` is a monotonic clock's.

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config
 from rlwd.daemon.demo.crowd import CrowdResults
 from rlwd.daemon.store import state_store

@@ -27,7 +27,7 @@ from mutation import (
     enlarge,
 )
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import reward_spec

@@ -16,7 +16,7 @@ from kafka_server import KafkaServer
 from loop_processes import LoopProcesses
 from places_by_hand import new_schema
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.checkpoint.folder import read_manifests

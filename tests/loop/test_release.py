@@ -11,7 +11,7 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, spoil
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid, read_manifests
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch

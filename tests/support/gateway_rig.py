@@ -25,6 +25,7 @@ from rlwd.streams.events.event import (
     GenerationEvent,
     decode_event,
 )
+from rlwd.streams.log.ports import EventSink
 
 __all__ = ["CHAT", "PLAIN", "version"]
 
@@ -124,11 +125,17 @@ class GatewayRig:
         )
         return write_flags(self.flags, to_document(state))
 
-    def open(self, **changes: Any) -> httpx.Client:
+    def open(
+        self,
+        sink: Callable[[], EventSink] | None = None,
+        life: ExitStack | None = None,
+        **changes: Any,
+    ) -> httpx.Client:
         settings = msgspec.structs.replace(self.settings, **changes)
-        serving = serve_gateway(settings, self.sink)
+        serving = serve_gateway(settings, sink or self.sink)
         url = self.loop.run(serving.__aenter__())
-        self.stack.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))
+        ending = self.stack if life is None else life
+        ending.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))
         return self.stack.enter_context(httpx.Client(base_url=url, timeout=30))
 
 

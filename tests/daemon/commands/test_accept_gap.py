@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from ledger_by_hand import SPEC, generation
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.ingest import Ingest, read_to_end

@@ -19,7 +19,7 @@ from ledger_by_hand import feedback, generation
 from places_by_hand import new_schema
 from waiting import until
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import build_ingest, event_sink

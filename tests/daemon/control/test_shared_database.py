@@ -17,7 +17,7 @@ from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.commands.audit_report import run_audit
 from rlwd.daemon.commands.explain import run_explain
 from rlwd.daemon.commands.status import print_status

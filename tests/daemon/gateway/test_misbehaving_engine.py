@@ -44,9 +44,9 @@ def test_a_tool_call_that_was_read_to_its_end_is_one(
     client: httpx.Client, gateway: GatewayRig
 ) -> None:
     """A streamed call of a tool ends as `tool_calls`, and its tokens are kept."""
-    gateway.engine.finish = "tool_calls"
-    gateway.engine.wrong = Misbehaviour(linger=1.0, tool_call=True)
-    read_until_done(client, HELLO)
+    gateway.engine.wrong = Misbehaviour(linger=1.0)
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    read_until_done(client, {**HELLO, "tools": [tool]})
     (event,) = gateway.sink.generations(1)
     assert (event.finish_reason, event.completion_token_ids) == ("tool_calls", TOKENS)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from real_clients import CLIENTS, RealClient
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import version_name
@@ -263,3 +264,21 @@ def test_leaving_a_stream_is_recorded(client: httpx.Client, serving: Serving) ->
     assert event.finish_reason in ("abort", "stop")
     assert len(event.completion_token_ids or ()) < 800
     assert client.get("/readyz").status_code == 200
+
+
+@pytest.mark.parametrize("real", [one for one in CLIENTS if one.plain], ids=lambda real: real.name)
+def test_a_real_client_and_the_event_agree(
+    real: RealClient, client: httpx.Client, serving: Serving
+) -> None:
+    """OpenAI's clients, old and new, on real engines: text, end, usage and id are the event's."""
+    asks = [one for one in real.asks() if not one.endswith("tool")] * 3
+    for seen in real.talk(str(client.base_url).rstrip("/"), asks):
+        event = serving.next_event()
+        assert seen.text == event.text
+        assert seen.finish == event.finish_reason
+        assert seen.id == event.generation_id
+        assert event.finish_reason in ("stop", "length")
+        assert event.capture_problem == ""
+        assert len(event.logprobs or ()) == event.usage.completion_tokens > 0
+        if seen.usage is not None:
+            assert seen.usage == [event.usage.prompt_tokens, event.usage.completion_tokens]

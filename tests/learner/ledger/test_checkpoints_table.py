@@ -8,7 +8,7 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back, skipping, version_of
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.ledger.batches_table import forget_batches
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost

@@ -8,7 +8,7 @@ import pytest
 from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints

@@ -2,21 +2,21 @@
 
 Records, by partition: delivered = accepted + duplicate + dead-lettered, and what was accepted or
 dead-lettered is really in the tables. Generations, by day and variant: each has one known fate, the
-trained ones are those of the batches that the manifests say were applied, and what a gateway had to
-drop is counted beside them.
+trained ones are those of the batches that the manifests say were applied; and served = known here +
+lost at the gateway, which counts on its own disk what it could not keep.
 """
 
-import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ...learner.candidate import Manifest
-from ...streams.join import fate
 from ...streams.join.offsets import accepted_gaps
 from ...streams.state.transaction import Transaction
+from ..spool.lost import read_lost
+from .generations import GenerationRow, generation_rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,36 +57,6 @@ class RecordRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationRow:
-    """Generations of one day and variant."""
-
-    day: str
-    """Date, UTC."""
-    variant: str
-    """What the flag returned; empty where no flag was asked."""
-    generations: int
-    """Known."""
-    fates: dict[str, int]
-    """How many ended how; each generation has one."""
-
-    @property
-    def sums(self) -> str:
-        """The counts in words, for one who looks for the difference."""
-        ends = ", ".join(f"{name} {count}" for name, count in self.fates.items())
-        return f"{self.generations} known; {ends}"
-
-    @property
-    def closes(self) -> bool:
-        """True where the fates sum to the generations and each is one that the contract knows."""
-        known = all(
-            name in (fate.TRAINED, fate.WAITING, fate.DEAD_LETTERED)
-            or name.startswith(("censored:", "excluded:"))
-            for name in self.fates
-        )
-        return known and sum(self.fates.values()) == self.generations
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Audit:
     """All that was found."""
 
@@ -95,7 +65,7 @@ class Audit:
     generations: tuple[GenerationRow, ...]
     """By day and variant."""
     lost_at_gateway: dict[str, int]
-    """Dropped by full spools: `topic|day|variant` to count."""
+    """Dropped by full spools or not taken by full disks: `topic|day|variant` to count."""
     gaps: dict[str, int]
     """Offsets that an operator gave up because the log had lost them, by partition."""
     problems: tuple[str, ...] = field(default=())
@@ -111,7 +81,10 @@ class Audit:
         return {
             "closes": self.closes,
             "records": [asdict(row) | {"closes": row.closes} for row in self.records],
-            "generations": [asdict(row) | {"closes": row.closes} for row in self.generations],
+            "generations": [
+                asdict(row) | {"closes": row.closes, "served": row.served}
+                for row in self.generations
+            ],
             "lost_at_gateway": self.lost_at_gateway,
             "gaps": self.gaps,
             "problems": list(self.problems),
@@ -122,7 +95,8 @@ def audit(
     view: Transaction, policy: str, manifests: Iterable[Manifest], spools: Iterable[Path] = ()
 ) -> Audit:
     """Count everything twice and compare."""
-    records, generations = _records(view, policy), _generations(view, policy)
+    lost = sum(map(read_lost, spools), Counter[str]())
+    records, generations = _records(view, policy), generation_rows(view, policy, lost)
     problems = [
         f"records of {row.partition} do not add up: {row.sums}" for row in records if not row.closes
     ]
@@ -136,7 +110,7 @@ def audit(
     return Audit(
         records=records,
         generations=generations,
-        lost_at_gateway=_tombstones(spools),
+        lost_at_gateway=dict(lost),
         gaps=accepted_gaps(view, policy),
         problems=tuple(problems),
     )
@@ -165,30 +139,6 @@ def _records(view: Transaction, policy: str) -> tuple[RecordRow, ...]:
             found_dead=found_dead,
         )
         for topic, index, delivered, accepted, duplicate, dead, found, found_dead in rows
-    )
-
-
-def _generations(view: Transaction, policy: str) -> tuple[GenerationRow, ...]:
-    totals = view.execute(
-        "SELECT day, variant, COUNT(*) FROM episodes WHERE policy = ? AND received IS NOT NULL"
-        " GROUP BY day, variant ORDER BY day, variant",
-        (policy,),
-    ).fetchall()
-    fates: dict[tuple[int, str], dict[str, int]] = {}
-    for day, variant, name, count in view.execute(
-        "SELECT day, variant, fate, COUNT(*) FROM episodes"
-        " WHERE policy = ? AND received IS NOT NULL GROUP BY day, variant, fate ORDER BY fate",
-        (policy,),
-    ).fetchall():
-        fates.setdefault((day, variant), {})[name] = count
-    return tuple(
-        GenerationRow(
-            day=datetime.fromtimestamp(day * 86400, UTC).date().isoformat(),
-            variant=variant,
-            generations=count,
-            fates=fates.get((day, variant), {}),
-        )
-        for day, variant, count in totals
     )
 
 
@@ -239,13 +189,3 @@ def _stages(view: Transaction, policy: str) -> list[str]:
     return [
         f"{name}: stage {stage}, fate {ends}, batch {state}" for name, stage, ends, state in rows
     ]
-
-
-def _tombstones(spools: Iterable[Path]) -> dict[str, int]:
-    lost: dict[str, int] = {}
-    for spool in spools:
-        path = spool / "tombstones.json"
-        if path.exists():
-            for key, count in json.loads(path.read_text()).items():
-                lost[key] = lost.get(key, 0) + count
-    return lost
