@@ -13,8 +13,7 @@ from rlwd.daemon.audit.audit import Audit, audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import event_sink, event_source, joiner
-from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.read_to_end import read_to_end
+from rlwd.streams.join.ingest import Ingest, read_to_end
 
 CONFIG = """\
 state = "state"

@@ -77,7 +77,7 @@ def test_a_disk_that_fills_in_mid_answer_loses_no_answer(
 ) -> None:
     """An answer that was admitted and whose end found no room ends as not captured, without a restart."""
     here = AuditedGateway(gateway)
-    whole, fail = os.write, []
+    whole, fail = os.write, list[bool]()
 
     def write(file: int, data: bytes) -> int:
         path = os.readlink(f"/proc/self/fd/{file}")

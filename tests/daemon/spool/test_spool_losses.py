@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ class FakeLog:
 
     def __init__(self) -> None:
         self.values: list[str] = []
-        self.before_flush = lambda: None
+        self.before_flush: Callable[[], None] = lambda: None
 
     def __call__(self) -> "FakeLog":
         return self
@@ -141,6 +142,7 @@ def test_what_a_full_disk_did_not_take_is_counted_for_good(
 WRITER = """
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from rlwd.daemon.spool.lost import LostCounts
 counts = LostCounts(Path(sys.argv[1]))

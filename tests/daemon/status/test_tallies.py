@@ -7,7 +7,7 @@ from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, generation
 from prometheus_client import generate_latest
 
-from rlwd.daemon.commands.audit import audit
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.commands.doctor_services import check_services
 from rlwd.daemon.commands.status import status_document, status_tables
 from rlwd.daemon.config import Config, load_config
