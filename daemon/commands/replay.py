@@ -26,10 +26,12 @@ from ...streams.log.ports import EventSink
 from ...streams.open import open_store
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
-from ...streams.traces.formats import EVENTS, read_events, trace_format
+from ...streams.traces.formats import EVENTS, MalformedRow, OnError, read_events, trace_format
 
 GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
 POLICY = "replay"
+NAMED_ROWS = 20
+"""Most rows that could not be read which a report names."""
 
 
 def run_replay(
@@ -37,7 +39,8 @@ def run_replay(
 ) -> None:
     """Replay a file and print, or write, the report.
 
-    Raises ValueError for an unknown format, and for a row that cannot be read, naming file and line.
+    Rows that cannot be read are counted and named in the report, and the others are replayed. Raises
+    ValueError for an unknown format, and where no row can be read.
     """
     with tempfile.TemporaryDirectory(prefix="rlwd-replay-") as scratch:
         folder = state if state is not None else Path(scratch)
@@ -56,7 +59,12 @@ def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str
     """
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "log.db"
-    write_log(EmbeddedSink(log), file, format)
+    bad_rows: list[str] = []
+    count = write_log(EmbeddedSink(log), file, format, lambda row: bad_rows.append(str(row)))
+    readable = count - len(bad_rows) if format == EVENTS else count
+    if readable == 0:
+        why = f"; the first of {len(bad_rows)}: {bad_rows[0]}" if bad_rows else ": it holds no rows"
+        raise ValueError(f"{file}: nothing here can be read as {format}{why}")
     loaded = reward_spec(spec)
     store = open_store(folder / "rlwd.db")
     joiner = Joiner(POLICY, Scorer(loaded), loaded.decision_seconds)
@@ -65,13 +73,16 @@ def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str
     ingest.source.close()
     document = describe_replay(store)
     store.close()
-    return document
+    return {**document, "unreadable": len(bad_rows), "unreadable_rows": bad_rows[:NAMED_ROWS]}
 
 
-def write_log(sink: EventSink, file: Path, format: str) -> int:
-    """Write a recorded file's events to a log as their products would have; return how many."""
+def write_log(sink: EventSink, file: Path, format: str, on_error: OnError | None = None) -> int:
+    """Write a recorded file's events to a log as their products would have; return how many.
+
+    A row that cannot be read is given to `on_error`, or raised.
+    """
     count = 0
-    for topic, key, value in trace_records(file, format):
+    for topic, key, value in trace_records(file, format, on_error):
         sink.send(topic, key, value)
         count += 1
         if count % 500 == 0:
@@ -81,23 +92,29 @@ def write_log(sink: EventSink, file: Path, format: str) -> int:
     return count
 
 
-def trace_records(file: Path, format: str) -> Iterator[tuple[str, str, bytes]]:
-    """Yield topic, key and bytes of each record of a file."""
+def trace_records(
+    file: Path, format: str, on_error: OnError | None = None
+) -> Iterator[tuple[str, str, bytes]]:
+    """Yield topic, key and bytes of each record of a file; malformed events of ours are among them."""
     if format == EVENTS:
-        for raw in read_events(file):
-            yield *_route(raw), raw
+        for number, raw in read_events(file):
+            try:
+                topic, key = _route(raw)
+            except MalformedEvent as problem:
+                if on_error is not None:
+                    on_error(MalformedRow(f"{file}:{number}: {problem}"))
+                # It goes where it becomes a dead letter.
+                topic, key = GENERATIONS, ""
+            yield topic, key, raw
         return
-    for event in trace_format(format)(file):
+    for event in trace_format(format)(file, on_error=on_error):
         feedback = isinstance(event, FeedbackEvent)
         yield FEEDBACK if feedback else GENERATIONS, event.data.session_id, encode_event(event)
 
 
 def _route(raw: bytes) -> tuple[str, str]:
-    """Return topic and key of a raw line; what cannot be read goes where it is dead-lettered."""
-    try:
-        event = decode_event(raw)
-    except MalformedEvent:
-        return GENERATIONS, ""
+    """Return topic and key of a raw line; raises MalformedEvent where it is no event."""
+    event = decode_event(raw)
     topic = FEEDBACK if isinstance(event, FeedbackEvent) else GENERATIONS
     return topic, event.data.session_id
 

@@ -16,6 +16,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .foreign import name_foreign
 from .limits import as_reason, check_depth, check_names, check_time
 from .signals import Identifier, Signal
 
@@ -233,6 +234,9 @@ def decode_event(raw: bytes) -> Event:
     """
     try:
         check_depth(raw)
+    except ValueError as problem:
+        raise MalformedEvent(as_reason(problem)) from problem
+    try:
         event: Event = _DECODER.decode(raw)
         check_time("$.time", event.time)
         check_time("$.receivedtime", event.receivedtime)
@@ -240,7 +244,7 @@ def decode_event(raw: bytes) -> Event:
         check_names("$.data.", fields, _NAMED[type(event)](event.data))
     # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
     except ValueError as problem:
-        raise MalformedEvent(as_reason(problem)) from problem
+        raise MalformedEvent(name_foreign(raw) or as_reason(problem)) from problem
     return event
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from kafka import TopicPartition
 from kafka import errors as failures
 
+from .binary_mode import as_structured
 from .kafka_commits import Commits
 from .kafka_end_offsets import Ends
 from .kafka_group import Listener, Membership, open_consumer
@@ -133,7 +134,9 @@ class KafkaSource:
                 offset=each.offset,
                 key=each.key,
                 # A tombstone has no value. It is no event, and its dead letter says so.
-                value=each.value or b"",
+                value=as_structured(each.value or b"", each.headers, each.timestamp)
+                if each.headers
+                else each.value or b"",
             )
             for where, records in found.items()
             # A partition that is not placed yet is paused and should bring no records.

@@ -10,7 +10,7 @@ from .chat import read_chat
 from .copilot import read_copilot
 from .recorded import MalformedRow, OnError, raw_lines
 
-__all__ = ["MalformedRow", "read_chat", "read_copilot", "read_events", "trace_format"]
+__all__ = ["MalformedRow", "OnError", "read_chat", "read_copilot", "read_events", "trace_format"]
 
 ENTRY_POINTS = "rlwd.trace_formats"
 """Group of the entry points by which installed distributions add formats (experimental)."""
@@ -49,11 +49,10 @@ def trace_format(name: str) -> TraceFormat:
     return reader
 
 
-def read_events(path: Path) -> Iterator[bytes]:
-    """Yield the lines of a file of our own events, undecoded.
+def read_events(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield number and bytes of each line of a file of our own events, undecoded.
 
     A malformed line is yielded too, so that it becomes a dead letter with its reason, as it would
     from a topic. Blank lines are left out.
     """
-    for _, raw in raw_lines(path):
-        yield raw
+    return raw_lines(path)

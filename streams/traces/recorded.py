@@ -1,5 +1,6 @@
 """Recorded rows: what the trace adapters share: reading lines, naming events, a clock for each person."""
 
+import codecs
 import hashlib
 import uuid
 from collections.abc import Callable, Iterator
@@ -26,9 +27,14 @@ OnError = Callable[[MalformedRow], None]
 
 
 def raw_lines(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield number and bytes of each line that is not blank, without its line end."""
+    """Yield number and bytes of each line that is not blank, without its line end.
+
+    The byte order mark that some editors write at a file's beginning is no part of its first line.
+    """
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
+            if number == 1:
+                line = line.removeprefix(codecs.BOM_UTF8)
             if line.strip():
                 yield number, line.rstrip(b"\r\n")
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from kafka_server import KafkaServer
+from ledger_by_hand import generation
 
 from rlwd.daemon.commands.replay import (
     FEEDBACK,
@@ -127,5 +128,6 @@ def test_unknown_formats_and_unreadable_rows_are_named(tmp_path: Path) -> None:
 def test_bad_lines_of_recorded_events_are_dead_lettered(tmp_path: Path) -> None:
     """A recording of our own events goes through as it is: what cannot be read is counted."""
     file = tmp_path / "events.jsonl"
-    file.write_text('{"type": "rlwd.generation.v9"}\nnonsense\n')
+    good = generation("g", 0.0) + b"\n"
+    file.write_bytes(good + b'{"type": "rlwd.generation.v9"}\nnonsense\n')
     assert replay(file, "events", tmp_path / "state")["dead_letters"] == 2

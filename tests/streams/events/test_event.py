@@ -343,7 +343,7 @@ def events(draw: some.DrawFn) -> Event:
             replaces=draw(some.none() | WORD),
         )
         return FeedbackEvent(**frame, data=said)
-    tokens = draw(some.none() | some.lists(some.integers(0, 2**31), max_size=5).map(tuple))
+    tokens = draw(some.none() | some.lists(some.integers(0, 2**31 - 1), max_size=5).map(tuple))
     logprobs = (
         None
         if tokens is None

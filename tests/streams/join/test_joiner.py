@@ -129,7 +129,7 @@ def test_one_feedback_id_counts_once_through_two_gateways(ledger: Ledger) -> Non
         (generation("g", 0.0).replace(b"-0.5", b"NaN"), "malformed"),
         (generation("g", 0.0).replace(b"[-0.5]", b"[-0.5,-0.5]"), "$.data.logprobs"),
         (b"\xff\xfe", "malformed"),
-        (b"", "truncated"),
+        (b"", "tombstone"),
     ],
 )
 def test_malformed_records_are_dead_lettered_with_the_reason(
