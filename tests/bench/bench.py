@@ -67,7 +67,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="rlwd bench", description="Measure rlwd side by side.")
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description="Measure rlwd side by side."
+    )
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
     parser.add_argument("--readme", type=Path, help="write the table between its bench markers")
     parser.add_argument("--json", type=Path, help="write all numbers here")

@@ -91,7 +91,7 @@ def machine() -> str:
 
 def terminal_table(lines: Sequence[Line], where: str) -> Table:
     """Return the table for a terminal."""
-    table = Table(title=f"rlwd bench: {where}", title_justify="left")
+    table = Table(title=f"bench: {where}", title_justify="left")
     for name in HEADER:
         table.add_column(name, justify="right" if name in ("ours", "theirs", "result") else "left")
     for line in lines:

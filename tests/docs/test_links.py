@@ -45,6 +45,13 @@ def test_what_a_page_names_is_there(path: Path) -> None:
     assert broken(path, path.read_text()) == []
 
 
+def test_the_index_has_every_page() -> None:
+    """docs/README.md links to whatever lies in docs/."""
+    listed = set(_LINK.findall((ROOT / "docs" / "README.md").read_text()))
+    there = {path.name + "/" * path.is_dir() for path in (ROOT / "docs").iterdir()}
+    assert there - {"README.md"} <= listed
+
+
 def test_a_broken_link_is_found() -> None:
     """Planted: a page, an anchor and a path that are not there; and ones that are."""
     planted = "[a](nowhere.md) [b](README.md#nothing) `ops/nothing.py` [c](README.md) `ops/`"
