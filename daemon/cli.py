@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from .cli_by_hand import BY_HAND
 from .commands.plan import plan_command
 
 app = typer.Typer(
@@ -159,17 +160,8 @@ def accept_gap(
     run_accept_gap(load_config(config), partition, offset)
 
 
-@app.command()
-def rollback(
-    what: Annotated[str, typer.Argument(help="champion, candidate, or a version by name.")],
-    reason: Annotated[str, typer.Option(help="Why; kept in the trail and shown in MLflow.")],
-    config: ConfigFile = Path("rlwd.toml"),
-) -> None:
-    """Take a version back, now and for good: users, engines and learner go back to the one before."""
-    from .commands.rollback import run_rollback
-    from .config import load_config
-
-    raise typer.Exit(run_rollback(load_config(config), what, reason))
+for by_hand in BY_HAND:
+    app.command()(by_hand)
 
 
 @app.command()

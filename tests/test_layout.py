@@ -43,6 +43,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/wire",),
     ("daemon/audit",),
     ("daemon/commands", "daemon/demo"),
+    ("daemon/cli_by_hand",),
     ("daemon/cli",),
     ("daemon/__main__",),
 )

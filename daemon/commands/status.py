@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.rollout import rollouts_table
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
@@ -48,9 +49,22 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             problems = release_problems(view, config.policy, now)
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
-            return {**describe(view, config.policy), "lease": lease, "problems": problems}
+            held = _held(view, config.policy)
+            return {
+                **describe(view, config.policy),
+                "lease": lease,
+                "problems": problems,
+                "held": None if held is None else held.sentence,
+            }
         except sqlite3.Error as problem:
             raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
+
+
+def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:
+    try:
+        return rollouts_table.hold(view, policy)
+    except sqlite3.OperationalError:
+        return None  # A state that an older rlwd left: nothing could be held there.
 
 
 @contextmanager
@@ -80,6 +94,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the page: one line on who is in charge, then the tables that hold something."""
     return [
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
+        *([] if document["held"] is None else [Text(f"held by hand: {document['held']}")]),
         *(Text(f"problem, {name}: {why}") for name, why in document["problems"].items()),
         _records(document["records"]),
         _fates(document),

@@ -71,6 +71,13 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "ALTER TABLE candidates ADD COLUMN pruned INTEGER NOT NULL DEFAULT 0",
     "ALTER TABLE reigns RENAME TO champions",
+    """
+    CREATE TABLE holds (
+        policy TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (policy)
+    )
+    """,
 )
 
 WAITING = ""
@@ -126,6 +133,15 @@ def anchor(tx: Transaction, policy: str) -> Candidate:
     found = find_anchor(tx, policy)
     assert found is not None, f"{policy}: v0 was never registered"
     return found
+
+
+def newest(tx: Transaction, policy: str) -> Candidate:
+    """Return the version that was made last; v0 must be registered."""
+    row = tx.execute(
+        "SELECT record FROM candidates WHERE policy = ? ORDER BY sequence DESC LIMIT 1", (policy,)
+    ).fetchone()
+    assert row is not None, f"{policy}: v0 was never registered"
+    return _decode(row[0])
 
 
 def waiting(tx: Transaction, policy: str) -> list[Candidate]:

@@ -6,14 +6,24 @@ where the tables are. What the tables say is read from them: `champions_table`, 
 `candidates_table`, and `desired_state` for what follows from them.
 """
 
+import msgspec
+
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..statistics.guardrail import Observation
 from ..statistics.verdict import Verdict
 from . import candidates_table, champions_table, rollouts_table
-from .record import Rollout, Stage
+from .record import Rollout, Stage, held_still, shifted
+from .rollouts_table import Hold
 from .settings import RolloutSettings
-from .state_machine import advance, begin, gated, superseded, taken_back
+from .state_machine import (
+    advance,
+    begin,
+    gated,
+    promoted_by_hand,
+    superseded,
+    taken_back,
+)
 from .transitions import owe_return, save_move
 
 
@@ -53,8 +63,10 @@ class RolloutController:
         return True
 
     def next_candidate(self, tx: Transaction) -> Candidate | None:
-        """Return the newest version to offer; None while a rollout is under way."""
+        """Return the newest version to offer; None while a rollout is under way, or held by hand."""
         if rollouts_table.current(tx, self.policy) is not None:
+            return None
+        if rollouts_table.hold(tx, self.policy) is not None:
             return None
         waiting = candidates_table.waiting(tx, self.policy)
         return waiting[-1] if waiting else None
@@ -91,6 +103,10 @@ class RolloutController:
         if before is None:
             return None
         after = advance(before, seen, now, self.settings, since_promotion=since_promotion)
+        held = rollouts_table.hold(tx, self.policy)
+        if held is not None and after.stage is not Stage.ROLLED_BACK:
+            # Harm takes it back all the same; nothing else moves, and its time stands still.
+            after = held_still(before, after, held.sentence)
         return save_move(tx, self.policy, before, after, now)
 
     def refuse(self, tx: Transaction, reason: str, now: float) -> Rollout:
@@ -125,7 +141,87 @@ class RolloutController:
             ended = superseded(current, f"made from {champion.version}, rolled back", now)
             save_move(tx, self.policy, current, ended, now)
         save_move(tx, self.policy, before, taken_back(before, reason, now), now)
+        held = rollouts_table.hold(tx, self.policy)
+        if held is not None and held.pinned:
+            # It is not served any more; that nothing new is let out stays as somebody decided.
+            paused = msgspec.structs.replace(held, pinned="")
+            rollouts_table.put_hold(tx, self.policy, paused)
         return champions_table.champion(tx, self.policy)
+
+    def promote(self, tx: Transaction, reason: str, now: float) -> Rollout:
+        """Promote the candidate that people meet, whatever the evidence: a person says so.
+
+        Done again it changes nothing. Raises ValueError where no candidate meets people.
+        """
+        before = self._under_way(tx)
+        if before.stage is Stage.PROMOTED:
+            return before
+        if before.stage is not Stage.CANARY:
+            raise ValueError(f"{before.version} is {before.stage}: nobody has met it yet")
+        after = promoted_by_hand(before, reason, now, self.settings)
+        return save_move(tx, self.policy, before, after, now)
+
+    def pause(self, tx: Transaction, by: str, reason: str, now: float) -> Hold:
+        """Let no version meet more people, and none be offered; return the hold.
+
+        Harm still takes a version back. A hold that is there stays as it is.
+        """
+        held = rollouts_table.hold(tx, self.policy)
+        if held is None:
+            held = Hold(by=by, reason=reason, since=now)
+            rollouts_table.put_hold(tx, self.policy, held)
+        return held
+
+    def pin(self, tx: Transaction, version: str, by: str, reason: str, now: float) -> Hold:
+        """Make a version that was champion before the champion, and keep it until `resume`.
+
+        A rollout under way ends without blame, and the learner goes on from the pinned version.
+        Raises ValueError for a version that never was champion, is quarantined, or has no weights.
+        """
+        champion = champions_table.champion(tx, self.policy)
+        held = rollouts_table.hold(tx, self.policy)
+        if held is not None and held.pinned == version == champion.version:
+            return held
+        self._check_pin(tx, version)
+        why = f"pinned by {by}: {reason}"
+        if (current := rollouts_table.current(tx, self.policy)) is not None:
+            ended = superseded(current, why, now)
+            save_move(tx, self.policy, current, ended, now)
+        newest = candidates_table.newest(tx, self.policy)
+        if version != champion.version:
+            champions_table.set_champion(tx, self.policy, version, why, now)
+        pinned = candidates_table.find(tx, self.policy, version)
+        for waiting in candidates_table.waiting(tx, self.policy):
+            candidates_table.close(tx, self.policy, waiting.version, Stage.SUPERSEDED, why)
+        if newest.version != version:
+            owe_return(tx, self.policy, newest, pinned, why, now)
+        held = Hold(pinned=version, by=by, reason=reason, since=now)
+        rollouts_table.put_hold(tx, self.policy, held)
+        return held
+
+    def resume(self, tx: Transaction, now: float) -> Hold | None:
+        """Let rollouts go on by themselves; return the hold that ended, if there was one.
+
+        The time that it lasted is no part of a rollout's time.
+        """
+        held = rollouts_table.hold(tx, self.policy)
+        current = rollouts_table.current(tx, self.policy)
+        rollouts_table.put_hold(tx, self.policy, None)
+        if held is not None and current is not None:
+            later = shifted(current, now - max(held.since, current.entered_at))
+            rollouts_table.save(tx, self.policy, later)
+        return held
+
+    def _check_pin(self, tx: Transaction, version: str) -> None:
+        known = {name for name, _, _ in champions_table.history(tx, self.policy)}
+        if version not in known:
+            raise ValueError(f"{version}: was never champion; only such a version can be pinned")
+        digest = candidates_table.find(tx, self.policy, version).digest
+        banned = candidates_table.quarantined(tx, self.policy).get(digest)
+        if banned is not None:
+            raise ValueError(f"{version}: is quarantined: {banned}")
+        if version in candidates_table.pruned(tx, self.policy):
+            raise ValueError(f"{version}: its weights were deleted (see keep_checkpoints)")
 
     def _under_way(self, tx: Transaction) -> Rollout:
         current = rollouts_table.current(tx, self.policy)

@@ -93,3 +93,17 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     def has_served(self) -> bool:
         """True once anybody may have been on the candidate."""
         return any(move.stage is Stage.CANARY for move in self.trail)
+
+
+def held_still(before: Rollout, after: Rollout, reason: str) -> Rollout:
+    """Return the rollout where it was, with the verdict of a look and what holds it."""
+    verdict = msgspec.structs.replace(after.verdict, reasons=(reason, *after.verdict.reasons))
+    looks = max(before.looks, after.looks)
+    return msgspec.structs.replace(before, verdict=verdict, looks=looks)
+
+
+def shifted(rollout: Rollout, seconds: float) -> Rollout:
+    """Return the rollout with its time moved on by the length of a hold."""
+    return msgspec.structs.replace(
+        rollout, entered_at=rollout.entered_at + seconds, deadline=rollout.deadline + seconds
+    )

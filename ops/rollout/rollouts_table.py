@@ -1,4 +1,4 @@
-"""Rollouts: the table of releases under way and past, and of what the learner owes after them."""
+"""Rollouts: the tables of releases, of what the learner owes after them, and of what people hold."""
 
 import msgspec
 
@@ -17,6 +17,25 @@ class LearnerReturn(msgspec.Struct, frozen=True, kw_only=True):
     """The champion's checkpoint, to go back to."""
     reason: str
     """Why it was given up."""
+
+
+class Hold(msgspec.Struct, frozen=True, kw_only=True):
+    """A person lets no version meet more people, until they resume."""
+
+    pinned: str = ""
+    """The champion that is to stay; empty for a pause."""
+    by: str
+    """Who."""
+    reason: str
+    """Why."""
+    since: float
+    """Epoch seconds."""
+
+    @property
+    def sentence(self) -> str:
+        """The hold in words."""
+        what = f"{self.pinned} is pinned" if self.pinned else "rollouts are paused"
+        return f"{what} by {self.by}: {self.reason}"
 
 
 def current(tx: Transaction, policy: str) -> Rollout | None:
@@ -57,6 +76,19 @@ def save(tx: Transaction, policy: str, rollout: Rollout) -> None:
             msgspec.json.encode(rollout).decode(),
         ),
     )
+
+
+def hold(tx: Transaction, policy: str) -> Hold | None:
+    """Return what a person holds; None where rollouts go on by themselves."""
+    row = tx.execute("SELECT record FROM holds WHERE policy = ?", (policy,)).fetchone()
+    return None if row is None else msgspec.json.decode(row[0], type=Hold)
+
+
+def put_hold(tx: Transaction, policy: str, held: Hold | None) -> None:
+    """Write down a hold in the place of any other, or that there is none."""
+    tx.execute("DELETE FROM holds WHERE policy = ?", (policy,))
+    if held is not None:
+        tx.execute("INSERT INTO holds VALUES (?, ?)", (policy, msgspec.json.encode(held).decode()))
 
 
 def ask_return(tx: Transaction, policy: str, owed: LearnerReturn, now: float) -> None:

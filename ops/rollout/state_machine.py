@@ -82,6 +82,15 @@ def superseded(rollout: Rollout, reason: str, now: float) -> Rollout:
     return rollout if rollout.ended else _move(rollout, Stage.SUPERSEDED, now, reason)
 
 
+def promoted_by_hand(
+    rollout: Rollout, reason: str, now: float, settings: RolloutSettings
+) -> Rollout:
+    """Return the rollout as promoted, whatever the evidence, which the reason then names."""
+    overruled = rollout.verdict.reason or "nothing was shown yet"
+    said = f"{reason} (by hand, over: {overruled})"
+    return _move(rollout, Stage.PROMOTED, now, said, deadline=now + settings.bake_seconds)
+
+
 def _offered(
     rollout: Rollout, _seen: Observation | None, now: float, _settings: RolloutSettings
 ) -> Rollout:

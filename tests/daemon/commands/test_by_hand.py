@@ -8,14 +8,23 @@ from daemon_by_hand import open_daemon_ledger
 from releases_by_hand import let_out, promote, register, version
 from rich.console import Console
 
-from rlwd.daemon.commands.rollback import run_rollback, take_back
-from rlwd.daemon.commands.status import print_status
+from rlwd.daemon.commands.by_hand import decide, run_rollback, take_back
+from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.record import Rollout, Stage
+from rlwd.ops.statistics.guardrail import Observation, VariantObservation
 from rlwd.streams.state.lease import take_lease
 from rlwd.streams.state.store import Store
+
+HARMED = Observation(
+    candidate=VariantObservation(exposed_users=9, requests=9, errors=9),
+    control=VariantObservation(exposed_users=9, requests=9),
+)
+"""A candidate whose every answer fails."""
 
 
 class Deployment:
@@ -138,3 +147,98 @@ def test_any_reason_is_shown_as_it_was_written(deployment: Deployment) -> None:
     with console.capture() as captured:
         print_status(deployment.config, as_json=False, console=console)
     assert reason in captured.get()
+
+
+def decided(deployment: Deployment, name: str, what: str = "") -> str:
+    """Decide by hand where no daemon lives; return what is said."""
+    said, flagged, _ = decide(
+        deployment.config, deployment.store, name, what, "ann@desk", "because", 0.3
+    )
+    assert flagged
+    return said
+
+
+def flags_of(deployment: Deployment) -> FlagState:
+    flags = read_flags(deployment.config.flags_path)
+    assert flags is not None
+    return flags
+
+
+def looked_at(deployment: Deployment, now: float) -> Rollout:
+    """Look once, as the daemon does, and return the rollout under way."""
+    with deployment.store.transaction() as tx:
+        rollout = deployment.controller.observe(tx, None, now)
+    assert rollout is not None
+    return rollout
+
+
+def test_a_candidate_is_promoted_by_hand(deployment: Deployment) -> None:
+    """Everybody gets it, it bakes as any other, and the trail says who, why and over what."""
+    deployment.let_out(1)
+    looked_at(deployment, 2.0)
+    said = decided(deployment, "promote")
+    assert deployment.champion == deployment.versions[1].version
+    assert "ann@desk: because (by hand, over: nothing was observed)" in said
+    flags = flags_of(deployment)
+    assert flags.champion.version == deployment.versions[1].version
+    assert flags.control is not None
+    assert decided(deployment, "promote") == said
+    assert flags_of(deployment).generation == flags.generation, "done again it changes nothing"
+
+
+def test_a_candidate_is_rejected_by_hand(deployment: Deployment) -> None:
+    """It loses its users and is never offered again; done again, that is said."""
+    deployment.let_out(1)
+    assert "never offered again" in decided(deployment, "reject")
+    assert flags_of(deployment).candidate is None
+    assert "is rejected already: ann@desk: because" in decided(deployment, "reject")
+    with pytest.raises(ValueError, match="no rollout is under way"):
+        decided(deployment, "promote")
+
+
+def test_a_pause_stops_time_and_not_the_guardrails(deployment: Deployment) -> None:
+    """Nothing climbs, times out or is offered; resumed, the rollout has all the time it had left."""
+    deployment.let_out(1)
+    before = looked_at(deployment, 2.0)
+    first = decided(deployment, "pause")
+    assert "rollouts are paused by ann@desk: because" in first
+    assert decided(deployment, "pause") == first
+    far = time.time() + 10.0 * deployment.config.rollout.deadline_seconds
+    held = looked_at(deployment, far)
+    assert (held.stage, held.step, held.deadline) == (Stage.CANARY, 0, before.deadline)
+    assert held.verdict.reasons[0].startswith("rollouts are paused by ann@desk")
+    with deployment.store.transaction() as tx:
+        assert deployment.controller.next_candidate(tx) is None
+        paused = rollouts_table.hold(tx, "policy")
+        assert paused is not None
+        deployment.controller.resume(tx, paused.since + 1000.0)
+        resumed = rollouts_table.current(tx, "policy")
+        assert resumed is not None
+        assert resumed.deadline == pytest.approx(before.deadline + 1000.0)
+        deployment.controller.pause(tx, "bob", "again", 5000.0)
+        taken = deployment.controller.observe(tx, HARMED, 5001.0)
+    assert taken is not None
+    assert taken.stage is Stage.ROLLED_BACK
+    assert "go on by themselves" in decided(deployment, "resume")
+    assert decided(deployment, "resume") == "nothing was held"
+
+
+def test_a_version_is_pinned(deployment: Deployment) -> None:
+    """It serves everybody, nothing new is offered, nobody is blamed, and the learner goes back."""
+    deployment.promote(1)
+    deployment.let_out(2)
+    v0 = deployment.versions[0].version
+    said = decided(deployment, "pin", v0)
+    assert f"{v0} is pinned by ann@desk: because" in said
+    assert decided(deployment, "pin", v0) == said
+    assert deployment.champion == flags_of(deployment).champion.version == v0
+    with deployment.store.reading() as view:
+        assert candidates_table.quarantined(view, "policy") == {}
+        owed = rollouts_table.must_return(view, "policy")
+        assert rollouts_table.current(view, "policy") is None
+        assert deployment.controller.next_candidate(view) is None
+    assert owed is not None
+    assert (owed.refused_sequence, owed.to_sequence) == (2, 0)
+    assert status_document(deployment.config, 9.0)["held"] == f"{v0} is pinned by ann@desk: because"
+    with pytest.raises(ValueError, match="was never champion"):
+        decided(deployment, "pin", deployment.versions[2].version)

@@ -1,0 +1,64 @@
+"""Command line, by hand: one function for each thing that an operator decides of versions."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The TOML config file.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the trail and shown in MLflow.")]
+By = Annotated[str, typer.Option(help="Who; the user and host where nothing is given.")]
+TOML = Path("rlwd.toml")
+
+
+def rollback(
+    what: Annotated[str, typer.Argument(help="champion, candidate, or a version by name.")],
+    reason: Reason,
+    config: ConfigFile = TOML,
+) -> None:
+    """Take a version back, now and for good: users, engines and learner go back to the one before."""
+    from .commands.by_hand import run_rollback
+    from .config import load_config
+
+    raise typer.Exit(run_rollback(load_config(config), what, reason))
+
+
+def promote(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+    """Promote the candidate that people meet now, whatever its evidence; it bakes as any other."""
+    _decide("promote", "", by, reason, config)
+
+
+def reject(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+    """Reject the candidate under way: it is never offered again, and the learner goes back."""
+    _decide("reject", "", by, reason, config)
+
+
+def pause(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+    """Let no version meet more people until `resume`; harm still takes one back."""
+    _decide("pause", "", by, reason, config)
+
+
+def resume(config: ConfigFile = TOML) -> None:
+    """Let rollouts go on by themselves, after `pause` or `pin`."""
+    _decide("resume", "", "", "", config)
+
+
+def pin(
+    what: Annotated[str, typer.Argument(help="champion, or a version that was one before.")],
+    reason: Reason,
+    by: By = "",
+    config: ConfigFile = TOML,
+) -> None:
+    """Serve a version to everybody, and let nothing new out until `resume`; nobody is blamed."""
+    _decide("pin", what, by, reason, config)
+
+
+def _decide(name: str, what: str, by: str, reason: str, config: Path) -> None:
+    from .commands.by_hand import run_decision
+    from .config import load_config
+
+    raise typer.Exit(run_decision(load_config(config), name, what, by=by, why=reason))
+
+
+BY_HAND = (rollback, promote, reject, pause, resume, pin)
+"""In the order of the help."""
