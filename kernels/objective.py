@@ -53,7 +53,7 @@ class PolicyGradient:
     """What of an episode is held against `limit`: `mean` the absolute mean of d, `geometric` how far
     exp(mean d) is from 1, `k3` the mean of exp(d) - 1 - d. One beyond it pulls nowhere (w = 0)."""
     limit: float = 0.05
-    """See `filter`."""
+    """Bound that `filter` holds an episode against."""
     negatives_only: bool = False
     """Filter only tokens whose advantage is below 0 (DeepSeek-V3.2's rule)."""
     reference_weight: float = 0.0

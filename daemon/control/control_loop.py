@@ -32,11 +32,11 @@ class Outlets:
     """Where the control loop writes besides its own tables."""
 
     dead_letters: EventSink
-    """The log."""
+    """Takes the records that were refused."""
     dead_letter_topic: str
     """Topic of what was refused."""
     mirror: Mirror
-    """MLflow."""
+    """Carries to MLflow what happened."""
 
 
 class ControlLoop(DaemonLoop):

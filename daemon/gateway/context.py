@@ -31,7 +31,7 @@ class GatewayContext:
     forwarder: Forwarder
     """Carries the spool to the log."""
     engine_pool: EnginePool
-    """The engines."""
+    """Replicas that answer, and which of them has which version."""
     clients: ClientDirectory
     """Who may call."""
     limits: ConnectionLimits

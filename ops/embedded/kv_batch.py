@@ -27,7 +27,7 @@ class Row:
     length: int
     """Tokens in the cache, padding left out; also the next token's position."""
     made: int = 0
-    """Tokens drawn."""
+    """Tokens drawn so far."""
     last: int = 0
     """The token drawn last, not in the cache yet."""
 
@@ -50,7 +50,7 @@ class Batch:
     keys: list[Tensor] = field(default_factory=list)
     """One a layer, [B, heads, T, D]."""
     values: list[Tensor] = field(default_factory=list)
-    """Likewise."""
+    """One a layer, of the shape of `keys`."""
 
     def keep(self, kept: Sequence[int]) -> None:
         """Drop all other rows, and the columns that only they used."""

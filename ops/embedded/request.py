@@ -11,7 +11,7 @@ class PromptLogprob:
     """What the policy thinks of one token of a prompt, at temperature 1."""
 
     id: int
-    """Which token."""
+    """Index into the vocabulary."""
     logprob: float
     """Given all tokens before it."""
     rank: int

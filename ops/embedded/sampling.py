@@ -35,7 +35,7 @@ class Token:
     """One token, and what the policy thought of it."""
 
     id: int
-    """Which token."""
+    """Index into the vocabulary."""
     logprob: float
     """Processed: after temperature, top-k and top-p."""
     top: tuple[tuple[int, float], ...] = ()

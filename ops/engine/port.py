@@ -61,9 +61,9 @@ class Proof:
     """Whether one server serves a version's true bits."""
 
     url: str
-    """The server."""
+    """Address of the server that was asked."""
     served: bool
-    """True where it does."""
+    """Whether its log-probabilities are those of the version."""
     difference: float | None
     """Largest absolute difference of a log-probability; None where none was measured."""
     reason: str

@@ -42,7 +42,7 @@ class Move(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     """Epoch seconds."""
     reason: str
-    """Why."""
+    """Why it was entered, as pages and logs show it."""
 
 
 class Rollout(msgspec.Struct, frozen=True, kw_only=True):

@@ -26,11 +26,11 @@ class CandidateEntry(msgspec.Struct, frozen=True, kw_only=True, tag="candidate")
     at: float
     """Epoch seconds."""
     tags: dict[str, str]
-    """Lineage."""
+    """Parent, batch and digests, as MLflow's tags."""
     params: dict[str, str]
     """What it was made with; never changed later."""
     metrics: dict[str, float]
-    """Finite."""
+    """What the update measured; finite numbers alone, since MLflow takes no others."""
     adapter_path: str
     """Folder to upload."""
 
@@ -52,7 +52,7 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
     outcome: str
     """promoted, rolled_back, superseded, …"""
     reason: str
-    """Why."""
+    """Why the version came to this, as the status page shows it."""
     at: float
     """Epoch seconds."""
 

@@ -86,9 +86,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     digest: str = ""
     """SHA-256 of the served adapter's weights, hex; empty where unknown."""
     base_digest: str = ""
-    """Digest of the base model."""
+    """Tells base models apart, as the writer's configuration names it; empty where unknown."""
     tokenizer_digest: str = ""
-    """Digest of the tokenizer."""
+    """Tells tokenizers apart, likewise."""
     engine: str = ""
     """The replica that answered."""
     harness: str = ""
@@ -193,7 +193,7 @@ class GenerationEvent(
     receivedtime: datetime
     """When the writer of the record received it."""
     data: Generation
-    """The generation."""
+    """What was asked and answered."""
 
 
 class FeedbackEvent(
@@ -212,7 +212,7 @@ class FeedbackEvent(
     receivedtime: datetime
     """When it was received; horizons are measured on this clock alone."""
     data: Feedback
-    """The feedback."""
+    """What was done about which generation."""
 
 
 Event = GenerationEvent | FeedbackEvent

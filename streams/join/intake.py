@@ -36,9 +36,9 @@ class Arrival(NamedTuple):
     """One record that holds an event."""
 
     event: Event
-    """What it says."""
+    """What the record says."""
     record: Record
-    """The record."""
+    """Where it stands on the log, and its bytes."""
     received: float
     """When the event was received, epoch seconds."""
     due: float
