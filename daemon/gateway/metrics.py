@@ -10,6 +10,24 @@ from ..spool.spool import Spool
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
+WATCHED = {
+    "flag_generation": "Generation of the flag file that is served; -1 before the first was read.",
+    "flag_bad_reads": "Times that the flag file could not be used; the last good one is served on.",
+    "flag_problem": "1 while the flag file cannot be used.",
+    "spool_bytes": "Bytes on disk of what the log does not have yet.",
+    "spool_unsent": "Records that the log does not have yet.",
+    "spool_dropped": "Records that a full spool dropped before the log had them.",
+    "spool_torn_segments": "Spool files whose end was cut off, as a crash of the host leaves them.",
+    "lost_at_gateway": "Generations and feedback among what was dropped; the audit counts them.",
+    "forwarded": "Records that the log has acknowledged.",
+    "forward_failures": "Times that the log did not take what was sent; it is sent again.",
+    "connections": "Connections that are open.",
+    "connections_refused": "Connections that were refused, because as many as may be were open.",
+    "connections_too_slow": "Connections that were closed, because their request did not come in time.",
+    "log_away": "1 while the log does not take records.",
+}
+"""What the gateway shows of what others count, by the end of the metric's name."""
+
 
 class GatewayMetrics:
     """One registry per gateway, so that several may live in one process."""
@@ -55,65 +73,23 @@ class GatewayMetrics:
     ) -> None:
         """Show what others count."""
         gauges = {
-            "flag_generation": (
-                "Generation of the flag file that is served; -1 before the first was read.",
-                lambda: -1 if flags.state is None else flags.state.generation,
-            ),
-            "flag_bad_reads": (
-                "Times that the flag file could not be used; the last good one is served on.",
-                lambda: flags.bad_reads,
-            ),
-            "flag_problem": (
-                "1 while the flag file cannot be used.",
-                lambda: bool(flags.problem),
-            ),
-            "spool_bytes": (
-                "Bytes on disk of what the log does not have yet.",
-                lambda: spool.size_bytes,
-            ),
-            "spool_unsent": (
-                "Records that the log does not have yet.",
-                lambda: spool.unsent,
-            ),
-            "spool_dropped": (
-                "Records that a full spool dropped before the log had them.",
-                lambda: spool.dropped,
-            ),
-            "spool_torn_segments": (
-                "Spool files whose end was cut off, as a crash of the host leaves them.",
-                lambda: spool.torn,
-            ),
-            "lost_at_gateway": (
-                "Generations and feedback among what was dropped; the audit counts them.",
-                lambda: spool.tombstones.total(),
-            ),
-            "forwarded": (
-                "Records that the log has acknowledged.",
-                lambda: forwarder.sent,
-            ),
-            "forward_failures": (
-                "Times that the log did not take what was sent; it is sent again.",
-                lambda: forwarder.failures,
-            ),
-            "connections": (
-                "Connections that are open.",
-                lambda: limits.connected,
-            ),
-            "connections_refused": (
-                "Connections that were refused, because as many as may be were open.",
-                lambda: limits.refused,
-            ),
-            "connections_too_slow": (
-                "Connections that were closed, because their request did not come in time.",
-                lambda: limits.too_slow,
-            ),
-            "log_away": (
-                "1 while the log does not take records.",
-                lambda: bool(forwarder.problem),
-            ),
+            "flag_generation": lambda: -1 if flags.state is None else flags.state.generation,
+            "flag_bad_reads": lambda: flags.bad_reads,
+            "flag_problem": lambda: bool(flags.problem),
+            "spool_bytes": lambda: spool.size_bytes,
+            "spool_unsent": lambda: spool.unsent,
+            "spool_dropped": lambda: spool.dropped,
+            "spool_torn_segments": lambda: spool.torn,
+            "lost_at_gateway": lambda: spool.tombstones.total(),
+            "forwarded": lambda: forwarder.sent,
+            "forward_failures": lambda: forwarder.failures,
+            "connections": lambda: limits.connected,
+            "connections_refused": lambda: limits.refused,
+            "connections_too_slow": lambda: limits.too_slow,
+            "log_away": lambda: bool(forwarder.problem),
         }
-        for name, (said, value) in gauges.items():
-            gauge = Gauge(f"rlwd_gateway_{name}", said, registry=self.registry)
+        for name, value in gauges.items():
+            gauge = Gauge(f"rlwd_gateway_{name}", WATCHED[name], registry=self.registry)
             gauge.set_function(value)
 
     def page(self) -> bytes:
