@@ -38,7 +38,7 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     session_id: Identifier | None = None
     """Needed only for generations that no gateway gave out."""
     tenant: str | None = None
-    """Else of the `X-Rlwd-Tenant` header."""
+    """Else of the `X-Rlwd-Tenant` header, else the answer's own."""
     actor: Literal["person", "agent", "system"] = "person"
     """Who did it."""
     replaces: Identifier | None = None
@@ -58,9 +58,8 @@ async def feedback(request: web.Request) -> web.Response:
         raw = await read_body(request, context.settings.body_seconds)
         posted = parse_json(raw, half_pairs=True)
         check_tenant(request.headers, caller.tenant)
-        tenant = caller.tenant or plain(
-            "X-Rlwd-Tenant", request.headers.get("X-Rlwd-Tenant") or "default"
-        )
+        named = request.headers.get("X-Rlwd-Tenant")
+        tenant = caller.tenant or (plain("X-Rlwd-Tenant", named) if named else "")
     except BodyRefused as problem:
         return refusal(problem.status, str(problem))
     except TenantRefused as problem:
@@ -97,7 +96,7 @@ class Taker:
     caller: Caller
     """Who posted it."""
     tenant: str
-    """The caller's, or the one that it names."""
+    """The caller's, or the one that it names; empty for the answer's own."""
     now: float
     """When it came, epoch seconds."""
 
@@ -161,7 +160,8 @@ def to_event(posted: object, tenant: str, now: float, *, fixed: bool = False) ->
     check_name("$.generation_id", one.generation_id)
     if fixed and one.tenant not in (None, "", tenant):
         raise NotServed("$.tenant: is not the tenant of this token")
-    tenant = plain("$.tenant", one.tenant or tenant)
+    # Who may name a tenant and names none means the answer's own.
+    tenant = plain("$.tenant", one.tenant) if one.tenant else tenant
     data = Feedback(
         feedback_id=one.feedback_id,
         generation_id=one.generation_id,
@@ -174,7 +174,7 @@ def to_event(posted: object, tenant: str, now: float, *, fixed: bool = False) ->
     return FeedbackEvent(
         id=one.feedback_id,
         # The tenant's and not this gateway's: a client may post it again at another one.
-        source=f"/feedback/{tenant}",
+        source=f"/feedback/{tenant or 'default'}",
         specversion="1.0",
         time=one.time or at(now),
         receivedtime=at(now),

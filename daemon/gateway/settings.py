@@ -39,8 +39,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Tell clients variant and version in headers. Left out: only where there are no `[clients]`,
     for who knows the variant can vote against it."""
     user_key: str = ""
-    """Key of the users' hashes and of signed generation ids; the same on all gateways, kept as long
-    as the data."""
+    """Key of the users' hashes and of signed generation ids; required with `[clients]`; the same on
+    all gateways, kept as long as the data."""
     generations_topic: str = "rlwd.generations"
     """Where generations go."""
     feedback_topic: str = "rlwd.feedback"
@@ -83,6 +83,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         if self.spool_max_bytes < 1 << 16:
             raise ValueError("gateway.spool_max_bytes: at least 65536")
         check_origins("gateway.allowed_origins", self.allowed_origins)
+        if self.clients and not self.user_key:
+            raise ValueError(
+                "gateway.user_key: required with [clients]: it signs generation ids, so that one"
+                " tenant's feedback cannot be about another's answers"
+            )
         if self.on_loopback:
             return
         if not self.token and not self.clients:

@@ -170,7 +170,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     signal: Signal
     """What was done."""
     tenant: str = "default"
-    """The customer, where a product has several; feedback ids are unique within one."""
+    """The customer, where a product has several: only who was served counts. Empty is the answer's."""
     actor: Literal["person", "agent", "system"] = "person"
     """Who did it."""
     replaces: str | None = None

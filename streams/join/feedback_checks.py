@@ -61,14 +61,15 @@ def _of_other_tenants(
     """Return the feedback on answers that were served to another tenant.
 
     The tenant of a generation that has not come is not known yet: `_of_met_orphans` looks once it
-    has. Nor is that of one taken in before tenants were kept: any feedback on it counts.
+    has. Nor is that of one taken in before tenants were kept: any feedback on it counts. So does
+    feedback that names no tenant: its writer may name any, and means the answer's own.
     """
     found: list[Refusal] = []
     for (name, feedback_id), data in said.items():
         tenant = served.get(name)
         if tenant is None and name in known:
             tenant = known[name].tenant
-        if tenant is not None and tenant != data.tenant:
+        if tenant is not None and data.tenant and tenant != data.tenant:
             found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
     return found
 
@@ -86,7 +87,7 @@ def _of_met_orphans(
         ).fetchall()
         for name, feedback_id, payload in rows:
             data = _DECODER.decode(payload)
-            if data.tenant != served[name]:
+            if data.tenant and data.tenant != served[name]:
                 found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
     return found
 

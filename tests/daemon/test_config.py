@@ -315,3 +315,11 @@ def test_what_the_gateway_must_share_is_not_overruled_in_silence(
     """A gateway's key that contradicts the daemon's is refused by its path and not ignored."""
     with pytest.raises(ValueError, match=rf"gateway\.{key}: is not '.*', which the daemon uses"):
         load_config(write(tmp_path, f'[gateway]\n{key} = "{value}"\n'))
+
+
+def test_clients_need_the_key_that_signs_ids(tmp_path: Path) -> None:
+    """With unsigned ids one tenant's feedback could be about another's answers."""
+    client = f'[clients.a]\ntokens = ["sha256:{"0" * 64}"]\ntenant = "a"\n'
+    with pytest.raises(ValueError, match=r"gateway\.user_key: required with \[clients\]"):
+        load_config(write(tmp_path, client))
+    load_config(write(tmp_path, f'{client}[gateway]\nuser_key = "k"\n'))

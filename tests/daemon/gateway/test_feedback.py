@@ -129,3 +129,13 @@ def test_what_ingest_would_bury_is_refused_at_the_door(
 def test_what_is_no_feedback_is_400(body: str, client: httpx.Client) -> None:
     """Broken JSON, another type, or too long a list is refused as a whole."""
     assert client.post("/v1/feedback", content=body).status_code == 400
+
+
+def test_feedback_of_who_names_no_tenant_is_the_answers_own(
+    client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """A product that named its tenant when it asked need not name it again: the record says none."""
+    generation = client.post(CHAT, json={**HELLO, "metadata": {"tenant": "acme"}}).json()["id"]
+    posted = {"feedback_id": "f", "generation_id": generation, "signal": {"kind": "accepted"}}
+    assert client.post("/v1/feedback", json=posted).status_code == 202
+    assert [one.tenant for one in gateway.sink.feedback(1)] == [""]

@@ -60,6 +60,21 @@ def test_another_tenants_feedback_counts_nowhere(ledger: Ledger, order: str) -> 
     assert closes(ledger)
 
 
+@pytest.mark.parametrize("order", ["before", "after"])
+def test_feedback_that_names_no_tenant_is_the_answers_own(ledger: Ledger, order: str) -> None:
+    """Whoever may name a tenant and names none means the one that was served."""
+    answer = generation("g", 1.0, tenant="a")
+    said = feedback("f", "g", Accepted(), 2.0, tenant="")
+    if order == "before":
+        ledger.take(said, partition=FEEDBACK)
+    ledger.take(answer)
+    if order == "after":
+        ledger.take(said, partition=FEEDBACK)
+    assert ledger.ask("SELECT reward FROM episodes") == (1.0,)
+    assert ledger.ask("SELECT COUNT(*) FROM dead_letters") == (0,)
+    assert closes(ledger)
+
+
 def test_one_answers_feedback_is_capped_by_kind_and_what_is_capped_is_counted(
     make_ledger: Callable[[], Ledger],
 ) -> None:
