@@ -9,6 +9,7 @@ import logging
 import os
 import sys
 import threading
+from collections import Counter
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -21,6 +22,8 @@ LEVELS = {
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+LINES: Counter[str] = Counter()
+"""Lines that this process wrote, by level; a warning that a library wrote is one too."""
 LEVEL_VARIABLE = "RLWD_LOG_LEVEL"
 """Environment variable that names the level; it wins over the config file."""
 
@@ -39,11 +42,16 @@ def log_to_stderr(process: str, level: str = "info", *, stream: TextIO | None = 
     def name_process(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
         return {"process": process, **line}
 
+    def count(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+        LINES[line["level"]] += 1
+        return line
+
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         name_process,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.add_log_level,
+        count,
     ]
     renderer = _renderer(stream.isatty())
     structlog.configure(

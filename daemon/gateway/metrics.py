@@ -6,6 +6,7 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
+from ..status.log_lines import LogLines
 
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -34,6 +35,7 @@ class GatewayMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(LogLines())
         self.requests = self._counter("requests", "Answered, by status.", "route", "status")
         self.generations = self._counter(
             "generations", "Assigned a variant, by variant and end.", "variant", "finish"

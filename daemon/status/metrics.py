@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from ...streams.join.offsets import Counts
+from .log_lines import LogLines
 
 
 class TableCounters(Collector):
@@ -54,6 +55,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self._tables = TableCounters()
         self.registry.register(self._tables)
+        self.registry.register(LogLines())
         self._fates = Gauge(
             "rlwd_generations", "Generations known, by fate", ["fate"], registry=self.registry
         )

@@ -113,6 +113,16 @@ def test_a_terminal_gets_plain_lines() -> None:
     assert not any(line.startswith(b"{") for line in told.splitlines())
 
 
+def test_lines_are_counted_by_level() -> None:
+    """Errors of ours, of libraries, and of a thread that nobody handled are counted."""
+    code = WRITES.replace(
+        'raise RuntimeError("at the very end")',
+        "from rlwd.streams.logs import LINES; print(dict(LINES))",
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'info': 1, 'error': 3, 'warning': 1}"
+
+
 @pytest.mark.parametrize("role", ["daemon", "ingest", "gateway", "learner", "engine"])
 def test_a_process_is_named(role: str) -> None:
     """Each line says which of the five processes wrote it."""
