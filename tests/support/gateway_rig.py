@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import msgspec
 from fake_engine import CHAT, PLAIN, FakeEngine, version
+from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.ops.flags.assignment import Shares
@@ -150,12 +151,12 @@ def stream(client: httpx.Client, path: str, body: dict[str, Any], **kw: Any) -> 
 
 
 def wait_for(true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
+    """Wait until something is the case; a gateway that does not answer yet is not it."""
+
+    def answered() -> bool:
         try:
-            if true():
-                return
+            return true()
         except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    raise AssertionError("it never came true")
+            return False
+
+    until(answered, pause=0.05)

@@ -1,7 +1,6 @@
 """The daemon's tables on a PostgreSQL server, while others write beside it (CONTRACTS 16, 17, 24)."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -16,6 +15,7 @@ from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
+from waiting import until
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.commands.audit_report import run_audit
@@ -89,13 +89,13 @@ def in_thread(work: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 
 def wait_until_blocked(store: Store, count: int = 1) -> None:
     """Return once so many wait for a lock; by then the other transactions are really under way."""
-    deadline = time.monotonic() + 20.0
-    blocked = 0
-    while blocked < count:
-        assert time.monotonic() < deadline, "nobody waits"
+    sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+    def blocked() -> bool:
         with store.reading() as view:
-            sql = "SELECT COUNT(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            blocked = view.execute(sql).fetchone()[0]
+            return bool(view.execute(sql).fetchone()[0] >= count)
+
+    until(blocked, told=lambda: "nobody waits")
 
 
 def test_of_two_that_start_at_once_one_is_in_charge(open_ledger: Callable[[], Ledger]) -> None:
