@@ -5,6 +5,7 @@ which of those what is served today descends from, so that somebody can decide.
 """
 
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -40,7 +41,7 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
 def erase_person(config: Config, store: Store, user_hash: str, now: float) -> ErasureReport:
     """Forget a person in the state database, the batch files and the data folder."""
     with store.transaction() as tx:
-        found = erase(tx, config.policy, user_hash, now, config.data_path)
+        found = erase(tx, config.policy, user_hash, now, _folders(config))
         forgotten = forget_batches(tx, config.policy, found.batches)
         waiting = still_sealed(tx, config.policy, found.batches)
         champion = champions_table.find_champion(tx, config.policy)
@@ -58,6 +59,12 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
     )
 
 
+def _folders(config: Config) -> list[Path]:
+    """Return where events lie that were too large for the log, as far as this machine has them."""
+    found = [spool / "oversize" for spool in config.spools]
+    return found if config.data_path is None else [config.data_path, *found]
+
+
 def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     """Erase and print the report as JSON; return 1 where it has to be run again."""
     store = existing_store(config)
@@ -70,9 +77,9 @@ def run_erase(config: Config, user: str, *, hashed: bool) -> int:
     store.close()
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
-        "not_reached": "the log keeps its records until its own retention ends, and the data folder"
-        " keeps the files of records that were never read here until retention_days are over;"
-        " reading them again brings nothing back",
+        "not_reached": "the log keeps its records until its own retention ends, and gateways on other"
+        " machines keep what the log refused for its size for gateway.oversize_days; reading records"
+        " again brings nothing back",
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     return 1 if done.batches_waiting else 0

@@ -6,16 +6,16 @@ change.
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..events.stage import EpisodeStage
-from ..log.claim_check import file_of
+from ..log.claim_check import delete_events_of
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction, hold_key, row_lock
 from . import fate
-from .contents import forget_contents, load_contents
+from .contents import forget_contents
 from .retention import forget_feedback
 
 ERASED = """
@@ -42,12 +42,12 @@ class ErasureCounts:
 
 
 def erase(
-    tx: Transaction, policy: str, user_hash: str, now: float, data: Path | None = None
+    tx: Transaction, policy: str, user_hash: str, now: float, folders: Iterable[Path] = ()
 ) -> ErasureCounts:
     """Forget a person, by the keyed hash that the gateway gave them; erasing again is harmless.
 
     What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
-    the ledger still closes. `data` is the folder of what was too large for the log.
+    the ledger still closes. `folders` hold the events that were too large for the log.
     """
     # No poll may be under way: it would not know of the erasure, nor this of its records.
     hold_key(tx, ERASING, alone=True)
@@ -58,8 +58,8 @@ def erase(
         (policy, user_hash, alias),
     ).fetchall()
     ids = [row[0] for row in rows]
-    if data is not None:
-        _delete_files(tx, policy, ids, data)
+    for folder in folders:
+        delete_events_of(folder, user_hash, set(ids))
     forget_contents(tx, policy, ids)
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
@@ -118,8 +118,3 @@ def _alias(tx: Transaction, policy: str, user_hash: str, now: float) -> str:
         (policy, user_hash, f"erased-{secrets.token_hex(12)}", now),
     )
     return erased_users(tx, policy)[user_hash]
-
-
-def _delete_files(tx: Transaction, policy: str, ids: list[str], data: Path) -> None:
-    for payload, _ in load_contents(tx, policy, ids).values():
-        file_of(data, payload).unlink(missing_ok=True)

@@ -7,12 +7,13 @@ its SHA-256. Writers and readers share the folder (CONTRACTS 1).
 import contextlib
 import hashlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from ..events.event import MalformedEvent, decode_event
+from ..events.event import Generation, MalformedEvent, decode_event
 from ..state.durable import replace_file
 
 _NAME = re.compile(r"[0-9a-f]{64}\.json")
@@ -101,6 +102,24 @@ def resolve(raw: bytes, folder: Path | None) -> bytes:
     if (event.source, event.id) != (reference.source, reference.id):
         raise MalformedEvent("$.id: the file holds another event")
     return payload
+
+
+def delete_events_of(folder: Path, user_hash: str, generation_ids: Collection[str]) -> int:
+    """Delete the files of a person's answers and of the feedback on them; return how many.
+
+    Every file is read, also those of records that no daemon has read yet: a folder holds few. A
+    file that is no event is left to retention.
+    """
+    deleted = 0
+    for path in folder.glob("*.json"):
+        # Another daemon may have deleted it first.
+        with contextlib.suppress(FileNotFoundError, MalformedEvent):
+            data = decode_event(path.read_bytes()).data
+            theirs = isinstance(data, Generation) and data.user_hash == user_hash
+            if theirs or data.generation_id in generation_ids:
+                path.unlink()
+                deleted += 1
+    return deleted
 
 
 def expire(folder: Path, before: float) -> int:

@@ -30,7 +30,7 @@ def connecting(settings: KafkaSettings) -> Iterator[None]:
     """Turn what the client raises where it cannot get through into ConnectionError."""
     try:
         yield
-    except failures.RetriableError as problem:
+    except (failures.RetriableError, failures.SaslAuthenticationFailedError) as problem:
         raise ConnectionError(
             f"kafka at {', '.join(settings.bootstrap_servers)}: {problem or type(problem).__name__}"
         ) from problem

@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
+from kafka_security import KafkaSecurity
+
 from rlwd.ops.servers.process import LOOPBACK, Server, free_port
 
 FETCH = Path(__file__).with_name("fetch_kafka.sh")
@@ -71,13 +73,20 @@ class KafkaServer(Server):
     ...     KafkaSettings(bootstrap_servers=(server.bootstrap,), ...)
     """
 
-    def __init__(self, folder: Path, *, port: int | None = None, detour: int | None = None) -> None:
-        """`detour` is the port of a proxy: whoever comes to `detour_port` is sent on to it."""
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        port: int | None = None,
+        detour: int | None = None,
+        security: KafkaSecurity | None = None,
+    ) -> None:
+        """`detour` is the port of a proxy to which clients of `detour_port` are sent on."""
         self.folder, self.detour_port = folder, free_port()
         self._detour = detour or self.detour_port
         self.port, self._controller_port = port or free_port(), free_port()
         self.bootstrap = f"{LOOPBACK}:{self.port}"
-        self._jars: Path | None = None
+        self.security = security
         super().__init__(
             [],
             name="kafka",
@@ -101,16 +110,15 @@ class KafkaServer(Server):
             raise KafkaMissing("kafka: 'java' is missing; install Java 17 or newer")
         self.folder.mkdir(parents=True, exist_ok=True)
         properties, logging = self.folder / "server.properties", self.folder / "log4j2.properties"
-        properties.write_text(
-            _PROPERTIES.format(
-                host=LOOPBACK,
-                port=self.port,
-                detour_port=self.detour_port,
-                detour=self._detour,
-                controller_port=self._controller_port,
-                data=self.folder / "data",
-            )
+        written = _PROPERTIES.format(
+            host=LOOPBACK,
+            port=self.port,
+            detour_port=self.detour_port,
+            detour=self._detour,
+            controller_port=self._controller_port,
+            data=self.folder / "data",
         )
+        properties.write_text(self.security.secured(written) if self.security else written)
         logging.write_text(_LOGGING)
         # Small, since it shares a laptop; the JIT stops at its first stage, which halves the start.
         flags = ["-Xmx384m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
@@ -122,8 +130,9 @@ class KafkaServer(Server):
                 [*tool, "random-uuid"], capture_output=True, text=True, check=True
             )
             cluster = made.stdout.split()[-1]
+            users = self.security.format_arguments if self.security else []
             subprocess.run(
-                [*tool, "format", "-t", cluster, "-c", str(properties)],
+                [*tool, "format", "-t", cluster, "-c", str(properties), *users],
                 capture_output=True,
                 check=True,
             )
@@ -136,7 +145,7 @@ class KafkaServer(Server):
 
     def create_topics(self, names: Iterable[str], partitions: int = 4) -> None:
         """Create topics; one that exists keeps its number of partitions."""
-        # Here, because only who asks for topics needs the client.
+        # Imported here: a server without topics to make needs no client.
         from kafka.admin import KafkaAdminClient
 
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap)

@@ -6,13 +6,14 @@ from typing import Any
 import orjson
 import pytest
 from daemon_by_hand import decide, open_daemon_ledger
-from ledger_by_hand import Ledger
+from ledger_by_hand import Ledger, feedback
 
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.config import load_config
 from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.ops.flags.assignment import hash_user
+from rlwd.streams.events.signals import Edited
 
 KEY = b"key"
 CONFIG = 'state = "."\n[learner]\nmodel = "base"\n[gateway]\nuser_key = "key"\n'
@@ -76,3 +77,15 @@ def test_nobody_is_nobody(
     status, report = run(tmp_path, capsys, "carol")
     assert (status, report["generations"], report["batches_waiting"]) == (0, 0, [])
     assert ledger.ask("SELECT COUNT(*) FROM erased") == (1,)
+
+
+def test_feedback_that_the_log_refused_for_its_size_is_deleted_too(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A gateway keeps it beside its spool: hers goes, his stays until its time is over."""
+    kept = tmp_path / "spool-8001" / "oversize"
+    kept.mkdir(parents=True)
+    for name in ("s.g1", "s.g2"):
+        (kept / f"{name}.json").write_bytes(feedback("f", name, Edited(final_text="long"), 2.0))
+    run(tmp_path, capsys, "ann")
+    assert [path.name for path in kept.iterdir()] == ["s.g2.json"]

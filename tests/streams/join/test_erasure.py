@@ -21,9 +21,9 @@ def serve(ledger: Ledger, name: str, user: str = HERS) -> None:
     ledger.take(feedback(f"{name}.f", name, said, 2.0), partition=FEEDBACK)
 
 
-def forget(ledger: Ledger, user: str = HERS, data: Path | None = None) -> ErasureCounts:
+def forget(ledger: Ledger, user: str = HERS, *folders: Path) -> ErasureCounts:
     with ledger.store.transaction() as tx:
-        return erase(tx, "policy", user, 50.0, data)
+        return erase(tx, "policy", user, 50.0, folders)
 
 
 def everything(ledger: Ledger) -> str:
@@ -102,14 +102,20 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
 
 
 def test_files_of_what_was_too_large_are_deleted(ledger: Ledger, tmp_path: Path) -> None:
-    """Only hers; whoever was never served leaves nothing to forget."""
+    """Her answers, the feedback on them, and what no daemon has read yet; nobody else's."""
     ledger.joiner.reader.data = folder = tmp_path / "data"
     ledger.take(store_payload(folder, generation("g1", 1.0, user_hash=HERS, text=SECRET)))
     ledger.take(store_payload(folder, generation("g2", 1.0, user_hash=OTHERS)))
-    assert len(list(folder.iterdir())) == 2
+    said = feedback("f", "g1", Edited(final_text=SECRET), 2.0)
+    ledger.take(store_payload(folder, said), partition=FEEDBACK)
+    store_payload(folder, generation("unread", 3.0, user_hash=HERS, text=SECRET))
+    (folder / "damaged.json").write_bytes(b"{}")
+    assert len(list(folder.iterdir())) == 5
     assert forget(ledger, "c3" * 16, folder).generations == 0
-    assert forget(ledger, data=folder).generations == 1
-    assert len(list(folder.iterdir())) == 1
+    assert forget(ledger, HERS, folder).generations == 1
+    left = [path.read_bytes() for path in folder.iterdir()]
+    assert len(left) == 2
+    assert not any(SECRET.encode() in content for content in left)
 
 
 @pytest.mark.parametrize("signal", [Accepted(), Edited(final_text="x")])

@@ -1,0 +1,91 @@
+"""Kafka as companies run it: TLS, and SASL over it, for source, sink and end offsets."""
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from kafka_security import PASSWORD, USER, KafkaSecurity
+from kafka_server import KafkaServer
+from waiting import until
+
+from rlwd.streams.log.kafka_sink import KafkaSink
+from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSource
+from rlwd.streams.log.kafka_topics import create_topics
+from rlwd.streams.log.ports import Partition, Record
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSecurity]:
+    """A broker with a certificate of its own, and one user."""
+    folder = tmp_path_factory.mktemp("secured")
+    security = KafkaSecurity(folder)
+    with KafkaServer(folder, security=security):
+        yield security
+
+
+def settings_of(security: KafkaSecurity, how: str, password: str = PASSWORD) -> KafkaSettings:
+    """Settings for one way in; `how` is TLS or a mechanism of SASL."""
+    trust: dict[str, str | bool] = {"ssl_cafile": str(security.certificate)}
+    if how == "TLS":
+        where, more = security.tls, {"security_protocol": "SSL"}
+    else:
+        where = security.sasl
+        more = {"security_protocol": "SASL_SSL", "sasl_mechanism": how}
+        more |= {"sasl_plain_username": USER, "sasl_plain_password": password}
+    return KafkaSettings(
+        bootstrap_servers=(where,),
+        group_id=f"group-{uuid.uuid4().hex[:8]}",
+        group_instance_id="one",
+        session_timeout_seconds=6.0,
+        security={**trust, **more},
+    )
+
+
+@pytest.mark.parametrize("how", ["TLS", "PLAIN", "SCRAM-SHA-512"])
+def test_what_is_written_is_read_and_the_end_is_known(
+    secured: KafkaSecurity, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Topics are made, records written and read, and end offsets heard, over the same way in."""
+    monkeypatch.setenv("KAFKA_PASSWORD", PASSWORD)
+    settings = settings_of(secured, how, "$KAFKA_PASSWORD")
+    topic = f"events-{uuid.uuid4().hex[:8]}"
+    create_topics(settings, [topic], partitions=2)
+    sink = KafkaSink(settings)
+    for number in range(50):
+        sink.send(topic, f"s{number}", b"v%d" % number)
+    sink.flush(30.0)
+    source = KafkaSource(settings, [topic], lambda _: {})
+    found: list[Record] = []
+
+    def all_read_and_drained() -> bool:
+        found.extend(source.poll(0.2, 100))
+        known = source.progress()
+        parts = {Partition(topic=topic, index=index) for index in (0, 1)}
+        return len(found) == 50 and parts == {p for p, at in known.items() if at.drained}
+
+    until(all_read_and_drained)
+    assert {record.value for record in found} == {b"v%d" % number for number in range(50)}
+    source.close()
+    sink.close()
+
+
+@pytest.mark.parametrize("how", ["PLAIN", "SCRAM-SHA-512"])
+def test_a_wrong_password_is_told_without_it(secured: KafkaSecurity, how: str) -> None:
+    """The error names the broker and what it said; nothing waits for ever."""
+    settings = settings_of(secured, how, "not the password")
+    with pytest.raises(ConnectionError, match=rf"kafka at {secured.sasl}") as told:
+        KafkaSource(settings, ["events"], lambda _: {})
+    assert "not the password" not in str(told.value)
+
+
+def test_a_certificate_that_is_not_trusted_is_refused(
+    secured: KafkaSecurity, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Nobody reads from a broker that cannot prove itself."""
+    other = KafkaSecurity(tmp_path_factory.mktemp("other"))
+    other.secured("listeners=a\nadvertised.listeners=b\nlistener.security.protocol.map=c")
+    other.tls = secured.tls
+    with pytest.raises(ConnectionError, match=rf"kafka at {secured.tls}"):
+        KafkaSource(settings_of(other, "TLS"), ["events"], lambda _: {})
