@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from .cli_by_hand import BY_HAND
+from .commands.client import client_command
 from .commands.plan import plan_command
 
 app = typer.Typer(
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("plan")(plan_command)
+app.command("client")(client_command)
 
 EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "safetensors"), "learner") | {
     "matplotlib": "plot",

@@ -16,7 +16,7 @@ from ..streams.join.fate import JoinSettings
 from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
 from .bounds import check_values
-from .callers.settings import ClientSettings
+from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .secret_values import FILE, KEYS, anchored, read_secret
@@ -205,8 +205,9 @@ def load_config(path: Path) -> Config:
     try:
         written = msgspec.toml.decode(path.read_bytes())
         check_values(written)
-        config = msgspec.convert(written, Config)
-        return _anchored(config, path.absolute().parent, set(written.get("gateway", ())))
+        given = set(written.get("gateway", ()))
+        config = msgspec.convert(with_clients(written), Config)
+        return _anchored(config, path.absolute().parent, given)
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:

@@ -19,8 +19,9 @@ def hint(problem: str, config: type[msgspec.Struct]) -> str:
 
 
 def _fields(section: str, kind: type[msgspec.Struct]) -> list[str]:
-    for name in filter(None, re.sub(r"\[\d*\.*\]", "", section).split(".")):
+    for name in filter(None, re.sub(r"\[[^\]]*\]", "", section).split(".")):
         found = {field.name: field.type for field in msgspec.structs.fields(kind)}[name]
-        # A list of tables has the keys of its element.
-        kind = get_args(found)[0] if get_origin(found) is tuple else found
+        # A list of tables has the keys of its element, a table of names those of each.
+        kind = get_args(found)[-1] if get_origin(found) is dict else found
+        kind = get_args(found)[0] if get_origin(found) is tuple else kind
     return [field.name for field in msgspec.structs.fields(kind)]

@@ -1,6 +1,7 @@
 """ClientSettings: one `[clients.NAME]` of the config."""
 
 import re
+from typing import Any
 
 import msgspec
 
@@ -41,3 +42,18 @@ def check_origins(path: str, origins: tuple[str, ...]) -> None:
     for origin in origins:
         if not _ORIGIN.fullmatch(origin):
             raise ValueError(f"{path}: {origin!r} is not scheme://host[:port]")
+
+
+class _Clients(msgspec.Struct, frozen=True, kw_only=True):
+    clients: dict[str, ClientSettings] = {}
+
+
+def with_clients(written: dict[str, Any]) -> dict[str, Any]:
+    """Give the gateway its clients: whether it may listen beyond loopback depends on them."""
+    clients = written.get("clients")
+    gateway = written.get("gateway", {})
+    if not clients or not isinstance(gateway, dict) or "clients" in gateway:
+        return written
+    # First alone, so that a fault in them is named where it stands.
+    msgspec.convert({"clients": clients}, _Clients)
+    return {**written, "gateway": {**gateway, "clients": clients}}
