@@ -1,4 +1,4 @@
-"""SpoolRecord: one record of the spool, as bytes on disk, little-endian.
+"""Record: one entry of the spool, as bytes on disk, little-endian.
 
     u32 length of body | u32 crc32 of body | body
     body = u8 kind | u16 len key | u16 len id | u16 len label | key | id | label | payload

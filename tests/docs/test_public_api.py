@@ -32,6 +32,7 @@ def test_every_key_is_documented() -> None:
     """docs/settings.md is what the settings say of themselves, and none of them says nothing."""
     assert SETTINGS_PAGE.read_text() == settings_page(), HOW
     assert [key for key, note in every_key().items() if not note] == []
+    assert not re.search(r"NoneType|\bnull\b", SETTINGS_PAGE.read_text()), "no word of TOML's"
 
 
 def test_the_settings_page_finds_every_section() -> None:

@@ -79,7 +79,7 @@ def type_name(kind: Any) -> str:
     if origin is dict:
         return f"table of {type_name(inside[1])}"
     if origin in (types.UnionType, typing.Union):
-        return " or ".join(type_name(one) for one in inside)
+        return " or ".join(type_name(one) for one in inside if one is not type(None))
     names = {str: "text", int: "integer", float: "number", bool: "true or false"}
     return names.get(kind, getattr(kind, "__name__", str(kind)))
 
@@ -96,7 +96,9 @@ def toml_value(value: Any) -> str:
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
-    """Return a field's default as TOML, or `required`."""
+    """Return a field's default as TOML, which has no null, or `required`."""
+    if field.default is None:
+        return "left out"
     if field.default is not msgspec.NODEFAULT:
         return f"`{toml_value(field.default)}`"
     if field.default_factory is not msgspec.NODEFAULT:
