@@ -67,7 +67,10 @@ def _serves_base(
 
 
 def _base_model(models: dict[str, Any]) -> str:
-    return next(str(one["id"]) for one in models["data"] if not one.get("parent"))
+    for one in models["data"]:
+        if not one.get("parent"):
+            return str(one["id"])
+    raise ValueError("/v1/models names no base model, only adapters")
 
 
 def _takes_adapters(what: str, http: httpx.Client) -> Finding:

@@ -44,6 +44,8 @@ class AdapterEngine(FakeEngine):
         super().__init__()
         self.known = set()
         self.paths: dict[str, str] = {}
+        self.scored = -1.0
+        """Log-probability of each token of a probe."""
         self.failing: dict[str, str] = {}
         """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`."""
 
@@ -63,10 +65,13 @@ class AdapterEngine(FakeEngine):
 
     async def models(self, _: web.Request) -> web.Response:
         listed = [{"id": n, "root": p, "parent": "base"} for n, p in self.paths.items()]
-        return web.json_response({"data": listed})
+        base = {"id": "base", "root": "base", "parent": None}
+        return web.json_response({"data": [base, *listed]})
 
     async def load(self, request: web.Request) -> web.Response:
         body = await request.json()
+        if "lora_name" not in body:
+            return web.json_response({"error": {"message": "Field required"}}, status=400)
         self.paths[body["lora_name"]] = body["lora_path"]
         self.known.add(body["lora_name"])
         return web.Response(text="Success")
@@ -78,9 +83,13 @@ class AdapterEngine(FakeEngine):
         return web.Response(text="Success")
 
     async def score(self, request: web.Request) -> web.Response:
-        """Answer a probe as the versions written by hand say: -1 a token."""
-        prompt = (await request.json())["prompt"]
-        scored = [None, *({str(token): {"logprob": -1.0}} for token in prompt[1:])]
+        """Answer a probe; the versions written by hand say -1 a token."""
+        body = await request.json()
+        if "prompt_logprobs" not in body:
+            likely = {"a": self.scored / body["temperature"]}
+            return web.json_response({"choices": [{"logprobs": {"top_logprobs": [likely]}}]})
+        prompt = body["prompt"]
+        scored = [None, *({str(token): {"logprob": self.scored}} for token in prompt[1:])]
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:

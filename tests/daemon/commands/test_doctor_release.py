@@ -1,0 +1,85 @@
+"""What `rlwd doctor` and `rlwd status` say of a release that stands still."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from daemon_by_hand import open_daemon_ledger
+from gateway_rig import LoopThread
+from ledger_by_hand import Ledger
+from releases_by_hand import let_out, register, version
+from rollout_rig import AdapterEngine
+
+from rlwd.daemon.commands.doctor_engine import check_engine
+from rlwd.daemon.commands.doctor_services import check_services
+from rlwd.daemon.commands.status import print_status
+from rlwd.daemon.config import Config, load_config
+from rlwd.learner.candidate import Candidate
+from rlwd.ops.rollout.controller import RolloutController
+
+
+@pytest.fixture
+def engine() -> Iterator[AdapterEngine]:
+    """An engine whose log-probabilities are -1."""
+    loop, engine = LoopThread(), AdapterEngine()
+    loop.run(engine.start())
+    yield engine
+    loop.run(engine.runner.cleanup())
+    loop.close()
+
+
+@pytest.fixture
+def config(tmp_path: Path, engine: AdapterEngine) -> Config:
+    """A config of that engine, with its state in the same folder."""
+    path = tmp_path / "rlwd.toml"
+    path.write_text(f'state = "."\n[learner]\nmodel = "base"\n[engine]\nurls = ["{engine.url}"]\n')
+    return load_config(path)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    """The daemon's tables."""
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    yield ledger
+    ledger.store.close()
+
+
+def lines(config: Config, engine: AdapterEngine) -> str:
+    return "\n".join(finding.line for finding in check_engine(engine.url, config))
+
+
+def load(engine: AdapterEngine, v0: Candidate) -> None:
+    body = {"lora_name": v0.version, "lora_path": str(v0.path.absolute())}
+    httpx.post(f"{engine.url}/v1/load_lora_adapter", json=body).raise_for_status()
+
+
+def test_an_engine_with_another_base_is_found(
+    tmp_path: Path, config: Config, ledger: Ledger, engine: AdapterEngine
+) -> None:
+    """Doctor proves v0 where an engine holds it, and says what to do where that fails."""
+    v0 = version(0, tmp_path)
+    register(ledger.store, RolloutController("policy", config.rollout), v0)
+    assert "base model" not in lines(config, engine), "it does not hold v0 yet"
+    load(engine, v0)
+    assert "ok    engine" in lines(config, engine)
+    assert "serves the base model that is trained on" in lines(config, engine)
+    engine.scored = -3.88
+    said = lines(config, engine)
+    assert f"FAIL  engine {engine.url}: does not serve the base model" in said
+    assert "off by 2.9" in said
+
+
+def test_a_rollout_that_nobody_feeds_is_named(
+    tmp_path: Path, config: Config, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Doctor and status say the same of it, from the tables, whether a daemon runs or not."""
+    controller = RolloutController("policy", config.rollout)
+    register(ledger.store, controller, version(0, tmp_path))
+    one = version(1, tmp_path)
+    let_out(ledger.store, controller, one)
+    said = "\n".join(finding.line for finding in check_services(config))
+    assert f"WARN  release, rollout: {one.version} runs out of time" in said.replace("warn", "WARN")
+    print_status(config, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"problem, rollout: {one.version} runs out of time" in shown
