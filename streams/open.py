@@ -17,6 +17,7 @@ MIGRATIONS = (
     erasure.ERASED,
     exposure.OUTCOMES,
     episodes_table.TENANTS,
+    exposure.MEASURED,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

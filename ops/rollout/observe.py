@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from ...streams.join.exposure import AnswerRow, VariantTally, answer_rows, exposures
@@ -32,6 +33,8 @@ class Comparing:
     """When a run of failed answers is enough."""
     comparison: ComparisonSettings
     """Which answers count, and how much one user weighs."""
+    numbers: tuple[str, ...]
+    """Numbers of an answer that the metrics need."""
     horizon: Callable[[str], float]
     """Segment to the seconds after which an answer's reward is final."""
 
@@ -44,10 +47,12 @@ class Comparing:
     ) -> "Comparing":
         """Return the comparison that a configuration asks for.
 
-        `horizon` is the reward spec's, used where `comparison` gives none.
+        `horizon` is the reward spec's, used where `comparison` gives none. Raises ValueError for a
+        metric that no answer carries.
         """
         fixed = comparison.horizon_seconds
         return cls(
+            numbers=_numbers_of(settings.metrics),
             metrics=settings.metrics,
             looks=settings.looks,
             tripwire=TripwireSettings(answers=settings.guardrail.min_bad),
@@ -72,12 +77,11 @@ def observe_users(
     and not this machine's, so a reader that lags takes nobody for silent.
     """
     rows = answer_rows(tx, policy, salt, since=since)
-    now = rows[-1][3] if rows else 0.0
-    strata = {
-        segment: place for place, segment in enumerate(sorted({row[2] or "" for row in rows}))
-    }
+    now = rows[-1].received if rows else 0.0
+    kinds = sorted({(row.segment, row.harness) for row in rows})
+    strata = {kind: place for place, kind in enumerate(kinds)}
     ours, theirs = (
-        [row for row in rows if row[0] == variant] for variant in ("candidate", "control")
+        [row for row in rows if row.variant == variant] for variant in ("candidate", "control")
     )
     readout = read_out(
         comparing.metrics,
@@ -96,32 +100,72 @@ def observe_users(
     )
 
 
-def _answers(rows: list[AnswerRow], strata: dict[str, int], comparing: Comparing) -> Answers:
+def _answers(
+    rows: list[AnswerRow], strata: dict[tuple[str, str], int], comparing: Comparing
+) -> Answers:
     users: dict[str, int] = {}
     for row in rows:
-        if row[1]:
-            users.setdefault(row[1], len(users))
+        if row.user:
+            users.setdefault(row.user, len(users))
     return Answers(
-        user=np.array([users.get(row[1], -1) for row in rows], np.int64),
-        stratum=np.array([strata[row[2] or ""] for row in rows], np.int64),
-        served_at=np.array([row[3] for row in rows], float),
-        horizon=np.array([comparing.horizon(row[2] or "") for row in rows], float),
+        user=np.array([users.get(row.user, -1) for row in rows], np.int64),
+        stratum=np.array([strata[row.segment, row.harness] for row in rows], np.int64),
+        served_at=np.array([row.received for row in rows], float),
+        horizon=np.array([comparing.horizon(row.segment) for row in rows], float),
         values={
-            "reward": np.array([np.nan if row[4] is None else row[4] for row in rows], float),
-            "failed": np.array([row[5] for row in rows], float),
-            "cut_off": np.array([row[6] or row[7] for row in rows], float),
+            name: np.array([_number(NUMBERS[name](row)) for row in rows], float)
+            for name in comparing.numbers
         },
         earlier=np.full(len(users), np.nan),
     )
+
+
+def _number(value: float | None) -> float:
+    return np.nan if value is None else value
+
+
+def _kept(row: AnswerRow) -> float | None:
+    """Return what of the answer was kept, where the reward has that part."""
+    kept = msgspec.json.decode(row.parts).get("kept") if row.parts else None
+    return kept[0] if kept else None
+
+
+NUMBERS: dict[str, Callable[[AnswerRow], float | None]] = {
+    "reward": lambda row: row.reward,
+    "kept": _kept,
+    "failed": lambda row: row.failed,
+    "cut_off": lambda row: row.empty or row.cut,
+    "latency": lambda row: row.latency,
+    "tokens": lambda row: row.tokens,
+    "first_turn": lambda row: row.first_turn,
+}
+"""The numbers that every answer carries, by the names that metrics know them by."""
+
+
+def _numbers_of(metrics: tuple[MetricSettings, ...]) -> tuple[str, ...]:
+    """Return the numbers that metrics need; raises ValueError for one that no answer carries."""
+    needed = {"reward"}
+    for metric in metrics:
+        asked = metric.definition
+        for name in filter(None, (asked.value, asked.over)):
+            if name not in NUMBERS and name != "decided":
+                raise ValueError(
+                    f"rollout.metric {metric.name}: no answer carries {name}; there are"
+                    f" {', '.join(NUMBERS)}"
+                )
+            needed.add(name)
+    return tuple(sorted(needed - {"decided"}))
 
 
 def _variant(
     rows: list[AnswerRow], tally: VariantTally, comparing: Comparing, now: float
 ) -> VariantObservation:
     sums = (
-        (user, reward, 1.0)
-        for _, user, segment, received, reward, *_ in rows
-        if user and reward is not None and received + comparing.horizon(segment or "") <= now
+        (row.user, row.reward, 1.0)
+        for row in rows
+        if row.user
+        and row.reward is not None
+        and row.received + comparing.horizon(row.segment) <= now
     )
     return VariantObservation(
         sums=UserSums.of(sums),
@@ -134,6 +178,5 @@ def _variant(
 
 def _last(rows: list[AnswerRow]) -> list[Served]:
     return [
-        Served(user=user, failed=bool(failed or empty))
-        for _, user, _, _, _, failed, empty, _ in rows[-LAST_ANSWERS:]
+        Served(user=row.user, failed=bool(row.failed or row.empty)) for row in rows[-LAST_ANSWERS:]
     ]

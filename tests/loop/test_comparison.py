@@ -105,3 +105,28 @@ def test_a_metric_of_the_configuration_decides(rig: RolloutRig) -> None:
         rig.turn()
     assert rig.rollout.stage is Stage.PROMOTED
     assert "feedback_rate" in rig.rollout.trail[-1].reason
+
+
+def test_a_slow_candidate_is_rolled_back_by_its_median(rig: RolloutRig) -> None:
+    """Latency is measured at the gateway and compared with the control's own quantile."""
+    reward = MetricSettings(name="reward", kind="non-inferior", margin=0.3)
+    slow = MetricSettings(name="latency_p50", tolerance=0.5)
+    compare_by(rig, msgspec.structs.replace(SETTINGS, metric=(reward, slow)), ComparisonSettings())
+    rig.engine.failing[rig.versions[1].version] = "slow"
+    rig.offer(1)
+    people(rig, 120, answered={"candidate": 1, "control": 1})
+    rig.turn()
+    assert rig.rollout.stage is Stage.ROLLED_BACK
+    assert "harm: latency_p50" in rig.rollout.trail[-1].reason
+
+
+def test_what_no_answer_carries_is_refused_at_start() -> None:
+    """A guard that nothing feeds would pass everybody."""
+    lines = MetricSettings(name="diff_lines", direction="lower")
+    settings = msgspec.structs.replace(
+        SETTINGS, metric=(MetricSettings(name="reward", kind="non-inferior"), lines)
+    )
+    with pytest.raises(
+        ValueError, match=r"rollout\.metric diff_lines: no answer carries diff_lines"
+    ):
+        Comparing.of(settings, ComparisonSettings(), lambda segment: 0.0)

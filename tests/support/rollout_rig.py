@@ -3,6 +3,7 @@
 Only the model is not real: the engine is a server that answers as the served version is told to.
 """
 
+import asyncio
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,7 +48,7 @@ class AdapterEngine(FakeEngine):
         self.scored = -1.0
         """Log-probability of each token of a probe."""
         self.failing: dict[str, str] = {}
-        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`."""
+        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`."""
 
     async def start(self) -> None:
         app = web.Application()
@@ -97,6 +98,8 @@ class AdapterEngine(FakeEngine):
         if how == "status 500":
             error = {"message": "CUDA error: device-side assert triggered", "code": 500}
             return web.json_response({"error": error}, status=500)
+        if how == "slow":
+            await asyncio.sleep(0.1)
         return await super().answer(request)
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
