@@ -56,20 +56,8 @@ _GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
-    *(
-        "cut",
-        "user_named",
-        "harness",
-        "latency",
-        "tokens",
-        "first_turn",
-        "topic",
-        "partition",
-        '"offset"',
-        "content",
-        "tenant",
-        "read_until",
-    ),
+    *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
+    *('"offset"', "content", "tenant", "read_until"),
     *("stage", "fate", "due", "reward", "parts", "spec_version", "revision", "scored_at"),
 )
 _NEW = f"INSERT INTO episodes (policy, generation_id, {', '.join(_COLUMNS)}) VALUES "
