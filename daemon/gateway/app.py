@@ -87,7 +87,7 @@ def _open_context(
         settings=settings,
         flags=FlagEvaluator(Path(settings.flags), copy=spool.folder / "flags.last.json"),
         spool=spool,
-        forwarder=Forwarder(spool, sink_factory),
+        forwarder=Forwarder(spool, sink_factory, oversize_days=settings.oversize_days),
         engine_pool=EnginePool(
             open_session(settings.request_seconds),
             settings.engines,

@@ -10,10 +10,15 @@ import msgspec
 import structlog
 
 from ...streams.events.event import GenerationEvent, decode_event, encode_event
+from ...streams.log.claim_check import expire
 from ...streams.log.ports import EventSink
+from ...streams.state.durable import replace_file
 from .spool import Entry, Spool
 
 log = structlog.get_logger()
+
+DAY_SECONDS = 86_400
+EXPIRY_SECONDS = 3600.0
 
 
 class Forwarder:
@@ -32,9 +37,12 @@ class Forwarder:
         batch: int = 500,
         flush_seconds: float = 10.0,
         retry_seconds: float = 1.0,
+        oversize_days: float = 30.0,
     ) -> None:
         self.spool, self.sink_factory = spool, sink_factory
         self.batch, self.flush_seconds, self.retry_seconds = batch, flush_seconds, retry_seconds
+        self.oversize, self.oversize_days = spool.folder / "oversize", oversize_days
+        self._expires_next = float("-inf")
         self.sent, self.failures = 0, 0
         self.problem = ""
         """Why the log does not take records now; empty while it does."""
@@ -99,7 +107,11 @@ class Forwarder:
 
     def _send_slim(self, sink: EventSink, entry: Entry) -> None:
         log.warning("log_refuses_record", record=entry.id, bytes=len(entry.payload))
-        self._keep_aside(entry)
+        try:
+            self._keep_aside(entry)
+        except OSError as problem:
+            # Not tried for ever: the records behind it would wait.
+            log.error("record_not_kept_aside", record=entry.id, problem=str(problem))
         try:
             sink.send(entry.topic, entry.key, slim(entry.payload))
             sink.flush(self.flush_seconds)
@@ -107,10 +119,19 @@ class Forwarder:
             self.spool.count_lost(Counter({entry.label: 1}))
 
     def _keep_aside(self, entry: Entry) -> None:
-        folder = self.spool.folder / "oversize"
-        folder.mkdir(exist_ok=True)
+        """Keep the whole record, durably, where `rlwd erase` and `oversize_days` reach it."""
+        self.oversize.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(entry.id.encode()).hexdigest()[:32]
-        (folder / f"{name}.json").write_bytes(entry.payload)
+        replace_file(self.oversize / f"{name}.json", entry.payload)
+
+    def _expire(self) -> None:
+        now = time.monotonic()
+        if now < self._expires_next:
+            return
+        self._expires_next = now + EXPIRY_SECONDS
+        gone = expire(self.oversize, time.time() - self.oversize_days * DAY_SECONDS)
+        if gone:
+            log.info("oversize_expired", records=gone)
 
     def _let_go(self) -> None:
         if self._sink is not None:
@@ -121,6 +142,7 @@ class Forwarder:
         said = False
         while True:
             try:
+                self._expire()
                 count = self.step()
                 said = False
             except Exception as problem:  # noqa: BLE001 - top of the loop; it must not end

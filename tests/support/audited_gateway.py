@@ -1,6 +1,6 @@
 """AuditedGateway: a gateway of a config file on the embedded log, whose records `rlwd audit` counts."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import event_sink, event_source, joiner
 from rlwd.streams.join.ingest import Ingest, read_to_end
+from rlwd.streams.log.ports import EventSink
 
 CONFIG = """\
 state = "state"
@@ -29,7 +30,7 @@ empty_engine_seconds = 0.0
 class AuditedGateway:
     """Serves, forwards to a real log, and is audited as the command does."""
 
-    def __init__(self, rig: GatewayRig) -> None:
+    def __init__(self, rig: GatewayRig, **changes: Any) -> None:
         path = rig.folder / "rlwd.toml"
         path.write_text(CONFIG.format(engine=rig.engine.url))
         self.rig, self.config = rig, load_config(path)
@@ -37,14 +38,14 @@ class AuditedGateway:
         self.spool = Path(self.config.gateway.spool)
         self.config.state_path.mkdir(exist_ok=True)
         rig.set_flags()
-        self.served, self.accepted = 0, 0
+        self.served, self.accepted, self.changes = 0, 0, changes
 
     @contextmanager
-    def life(self) -> Iterator[httpx.Client]:
+    def life(self, sink: Callable[[], EventSink] | None = None) -> Iterator[httpx.Client]:
         """Serve until the block ends; what the log can take is on it then."""
-        self.rig.settings = msgspec.structs.replace(self.config.gateway, port=0)
+        self.rig.settings = msgspec.structs.replace(self.config.gateway, port=0, **self.changes)
         with ExitStack() as life:
-            yield self.rig.open(sink=lambda: event_sink(self.config), life=life)
+            yield self.rig.open(sink=sink or (lambda: event_sink(self.config)), life=life)
 
     def ask(self, client: httpx.Client, *, streamed: bool = False) -> str:
         """Ask once; return the generation's id."""

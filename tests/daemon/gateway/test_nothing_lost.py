@@ -2,14 +2,17 @@
 
 import os
 import shutil
+import time
 from pathlib import Path
 
 import pytest
 from audited_gateway import AuditedGateway, audited
 from fake_engine import version
-from gateway_rig import CHAT, HELLO, GatewayRig
+from gateway_rig import CHAT, HELLO, GatewayRig, wait_for
 
 from rlwd.daemon.audit.audit import Audit
+from rlwd.daemon.commands.erase import run_erase
+from rlwd.daemon.wire import event_sink
 
 
 def generations(found: Audit) -> tuple[int, int]:
@@ -144,3 +147,70 @@ def test_the_audit_reads_what_0_1_0_counted(gateway: GatewayRig, tmp_path: Path)
     with here.life() as client:
         here.ask(client)
     assert generations(here.audit()) == (1, 7)
+
+
+def test_feedback_over_the_limit_is_refused_at_the_door(gateway: GatewayRig) -> None:
+    """What would not fit into a record of the log is 413; in a list it alone."""
+    here = AuditedGateway(gateway, max_feedback_bytes=20_000)
+    with here.life() as client:
+        name = here.ask(client)
+        large = {"kind": "edited", "final_text": "x" * 30_000}
+        post = {"generation_id": name, "feedback_id": "large", "signal": large}
+        small = {**post, "feedback_id": "small", "signal": {"kind": "accepted"}}
+        assert client.post("/v1/feedback", json=post).status_code == 413
+        results = client.post("/v1/feedback", json=[post, small]).json()["results"]
+        assert [one["status"] for one in results] == [413, 202]
+    found = here.audit()
+    assert generations(found) == (1, 0)
+    assert feedback_taken(found) == 1
+    assert not found.lost_at_gateway
+
+
+def test_feedback_that_the_log_refuses_is_kept_and_can_be_erased(gateway: GatewayRig) -> None:
+    """A broker with a smaller limit than ours loses nothing silently, and no copy outlives its person."""
+    here = AuditedGateway(gateway)
+
+    class FakeSmallLog:
+        """The real log, but that it refuses what is over 20,000 bytes."""
+
+        def __init__(self) -> None:
+            self.sink = event_sink(here.config)
+
+        def send(self, topic: str, key: str, value: bytes) -> None:
+            if len(value) > 20_000:
+                raise ValueError("too large")
+            self.sink.send(topic, key, value)
+
+        def flush(self, timeout_seconds: float) -> None:
+            self.sink.flush(timeout_seconds)
+
+        def close(self) -> None:
+            self.sink.close()
+
+    with here.life(FakeSmallLog) as client:
+        name = here.ask(client)
+        large = {"kind": "edited", "final_text": "x" * 30_000}
+        post = {"generation_id": name, "feedback_id": "large", "signal": large}
+        assert client.post("/v1/feedback", json=post).status_code == 202
+    found = here.audit()
+    assert generations(found) == (1, 0)
+    assert [key.split("|")[0] for key in found.lost_at_gateway] == ["rlwd.feedback"]
+    (kept,) = (here.spool / "oversize").iterdir()
+    assert kept.stat().st_size > 30_000
+    assert run_erase(here.config, "alice", hashed=False) == 0
+    assert list((here.spool / "oversize").iterdir()) == []
+
+
+def test_what_was_too_large_is_not_kept_for_ever(gateway: GatewayRig) -> None:
+    """Copies older than `oversize_days` go when a gateway starts."""
+    here = AuditedGateway(gateway, oversize_days=1.0)
+    folder = here.spool / "oversize"
+    folder.mkdir(parents=True)
+    for name, days in (("old", 2), ("new", 0)):
+        (folder / f"{name}.json").write_text("{}")
+        then = time.time() - days * 86_400
+        os.utime(folder / f"{name}.json", (then, then))
+    with here.life() as client:
+        wait_for(lambda: not (folder / "old.json").exists())
+        assert client.get("/livez").status_code == 200
+    assert [path.name for path in folder.iterdir()] == ["new.json"]
