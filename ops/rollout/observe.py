@@ -1,6 +1,6 @@
 """Observe: what people did under one experiment, counted from the episodes by variant."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -69,11 +69,12 @@ def observe_users(
     *,
     since: float = 0.0,
     looks: LookSettings | None = None,
+    earlier: Mapping[str, float] | None = None,
 ) -> Observation:
     """Return what candidate and control did since their experiment's salt is in use.
 
     With `since`, epoch seconds, only answers received from then on are counted; with `looks`, by
-    tests of other error probabilities. The clock of the horizons is the newest answer that was read
+    tests of other error probabilities; `earlier` holds users' mean rewards from before. The clock of the horizons is the newest answer that was read
     and not this machine's, so a reader that lags takes nobody for silent.
     """
     rows = answer_rows(tx, policy, salt, since=since)
@@ -85,8 +86,8 @@ def observe_users(
     )
     readout = read_out(
         comparing.metrics,
-        _answers(ours, strata, comparing),
-        _answers(theirs, strata, comparing),
+        _answers(ours, strata, comparing, earlier or {}),
+        _answers(theirs, strata, comparing, earlier or {}),
         now=now,
         comparison=comparing.comparison,
         settings=looks or comparing.looks,
@@ -101,7 +102,10 @@ def observe_users(
 
 
 def _answers(
-    rows: list[AnswerRow], strata: dict[tuple[str, str], int], comparing: Comparing
+    rows: list[AnswerRow],
+    strata: dict[tuple[str, str], int],
+    comparing: Comparing,
+    earlier: Mapping[str, float],
 ) -> Answers:
     users: dict[str, int] = {}
     for row in rows:
@@ -116,7 +120,7 @@ def _answers(
             name: np.array([_number(NUMBERS[name](row)) for row in rows], float)
             for name in comparing.numbers
         },
-        earlier=np.full(len(users), np.nan),
+        earlier=np.array([earlier.get(user, np.nan) for user in users], float),
     )
 
 

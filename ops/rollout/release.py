@@ -13,6 +13,7 @@ import structlog
 
 from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
+from ...streams.join.exposure import user_means
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -22,6 +23,7 @@ from ..flags.flag_file import file_says, named_in
 from ..gate.gate_run import GateRun
 from ..statistics.answers import ComparisonSettings
 from ..statistics.guardrail import Observation
+from ..statistics.look_settings import LookSettings
 from . import candidates_table, champions_table, rollouts_table
 from .controller import RolloutController
 from .desired_state import kept_checkpoints
@@ -64,6 +66,7 @@ class Release:
         self.comparing = Comparing.of(
             controller.settings, comparison or ComparisonSettings(), horizon
         )
+        self._earlier: tuple[str, dict[str, float]] | None = None
         self._seen: ReleaseSnapshot | None = None
         self._looked_at = 0.0
         self._rewritten = False
@@ -187,7 +190,7 @@ class Release:
                 # While it is only offered nobody has seen it: the look lets its deadline run.
                 seen = new = None
                 if rollout.stage is not Stage.OFFERED:
-                    seen = observe_users(tx, self.policy, rollout.version, self.comparing)
+                    seen = self._observed(tx, rollout)
                 if rollout.stage is Stage.PROMOTED:
                     new = self._since_promotion(tx, rollout)
                 after = self.controller.observe(tx, seen, now, since_promotion=new)
@@ -199,18 +202,34 @@ class Release:
         with self.store.reading() as view:
             self.problems = release_problems(view, self.policy, now)
 
-    def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
-        """Return what was seen of a promoted version since it is one: a test of half the alpha."""
-        looks = self.comparing.looks
-        half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
+    def _observed(
+        self,
+        tx: Transaction,
+        rollout: Rollout,
+        since: float = 0.0,
+        looks: LookSettings | None = None,
+    ) -> Observation:
+        """Return what was seen of a rollout, beside what its users were like before it."""
+        if self._earlier is None or self._earlier[0] != rollout.version:
+            # The salt before this one; it is read once, for it changes no more.
+            before = [one.version for one in rollouts_table.history(tx, self.policy, limit=2)][:-1]
+            salt = before[0] if before else rollout.control
+            self._earlier = rollout.version, user_means(tx, self.policy, salt)
         return observe_users(
             tx,
             self.policy,
             rollout.version,
             self.comparing,
-            since=rollout.entered_at,
-            looks=half,
+            since=since,
+            looks=looks,
+            earlier=self._earlier[1],
         )
+
+    def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
+        """Return what was seen of a promoted version since it is one: a test of half the alpha."""
+        looks = self.comparing.looks
+        half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
+        return self._observed(tx, rollout, rollout.entered_at, half)
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
         intact = file_says(self.flags, seen.flags)

@@ -115,6 +115,16 @@ def answer_rows(tx: Transaction, policy: str, salt: str, *, since: float = 0.0) 
     return [AnswerRow._make(row) for row in rows.fetchall()]
 
 
+def user_means(tx: Transaction, policy: str, salt: str) -> dict[str, float]:
+    """Return each named user's mean reward under a salt, whatever variant served him."""
+    rows = tx.execute(
+        f"SELECT user_hash, AVG({LATEST}) FROM episodes"
+        f" WHERE policy = ? AND salt = ? AND {LATEST} IS NOT NULL AND {NAMED} GROUP BY user_hash",
+        (policy, salt),
+    )
+    return dict(rows.fetchall())
+
+
 def exposures(
     tx: Transaction, policy: str, salt: str, *, since: float = 0.0
 ) -> dict[str, VariantTally]:

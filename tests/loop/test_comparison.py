@@ -130,3 +130,18 @@ def test_what_no_answer_carries_is_refused_at_start() -> None:
         ValueError, match=r"rollout\.metric diff_lines: no answer carries diff_lines"
     ):
         Comparing.of(settings, ComparisonSettings(), lambda segment: 0.0)
+
+
+def test_what_users_were_like_before_is_read_from_the_salt_before(rig: RolloutRig) -> None:
+    """Under v0's salt half of the users accepted and half rejected; the first rollout knows that."""
+    for number in range(8):
+        _, _, name = rig.ask(f"user{number}")
+        rig.say(name, "accepted" if number % 2 else "rejected")
+    rig.settle(8, 8)
+    rig.offer(1)
+    for number in range(8):
+        rig.ask(f"user{number}")
+    rig.settle(16)
+    version, earlier = rig.release._earlier or ("", {})
+    assert version == rig.versions[1].version
+    assert sorted(earlier.values()) == [0.0] * 4 + [1.0] * 4
