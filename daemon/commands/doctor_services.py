@@ -54,7 +54,7 @@ def _release(config: Config) -> Iterator[Finding]:
     """Look at what the tables say of the release, whether the daemon runs or not."""
     try:
         with state_view(config.state_database) as view:
-            problems = release_problems(view, config.policy, time.time())
+            problems = release_problems(view, config.policy, config.rollout, time.time())
             answers = unlearnable(view, config.policy)
     except (ValueError, ConnectionError, sqlite3.Error):
         return  # The daemon's own finding says what is wrong with the state.

@@ -46,7 +46,7 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
         try:
             holder = read_holder(view, config.policy, now)
             lease = None if holder is None else msgspec.to_builtins(holder)
-            problems = release_problems(view, config.policy, now)
+            problems = release_problems(view, config.policy, config.rollout, now)
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
             held = _held(view, config.policy)

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -55,9 +56,7 @@ class Replica:
             if self.clock() < until:
                 problems.append(said)
                 continue
-            problem = self._bring(
-                version, candidate, version in holds, prove_it=version != on_trial
-            )
+            problem = self._bring(candidate, holds.get(version), prove_it=version != on_trial)
             if problem is None:
                 self._refusals.pop(version, None)
             else:
@@ -83,12 +82,14 @@ class Replica:
             )
         return proof
 
-    def _bring(
-        self, version: str, candidate: Candidate, held: bool, *, prove_it: bool
-    ) -> str | None:
-        """Load and prove one version; return what was wrong."""
+    def _bring(self, candidate: Candidate, held: str | None, *, prove_it: bool) -> str | None:
+        """Load and prove one version, held from this path or not at all; return what was wrong."""
+        version, wanted = candidate.version, candidate.path.absolute()
         try:
-            if not held:
+            if held is not None and Path(held) != wanted:
+                # The state folder was moved while the engine lived on.
+                self.engine.unload(version)
+            if held is None or Path(held) != wanted:
                 # Each time: what was sound when it was let out may have been spoilt since.
                 check_adapter(candidate.path, candidate.digest)
                 log.info("adapter_loading", version=version, engine=self.engine.url)

@@ -8,20 +8,24 @@ from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from . import rollouts_table
 from .record import Rollout, Stage
+from .settings import RolloutSettings
 
 PROBLEMS = ("rollout", "learning")
 """Names of the problems that there can be."""
+VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
 """So many versions that ran out of time one after another are a problem and no chance."""
 OLD_ANSWERS = 50
 """So many answers that were too old to learn from, since the last batch, are a stall."""
 
 
-def release_problems(view: Transaction, policy: str, now: float) -> dict[str, str]:
+def release_problems(
+    view: Transaction, policy: str, settings: RolloutSettings, now: float
+) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`."""
     found: dict[str, str] = {}
     current = rollouts_table.current(view, policy)
-    if current is not None and (starved := _starved(current, now)):
+    if current is not None and (starved := _starved(current, settings, now)):
         found["rollout"] = starved
     elif stalled := _stalled(rollouts_table.history(view, policy, limit=TIMEOUTS_IN_A_ROW + 1)):
         found["rollout"] = stalled
@@ -33,9 +37,17 @@ def release_problems(view: Transaction, policy: str, now: float) -> dict[str, st
     return found
 
 
-def _starved(rollout: Rollout, now: float) -> str | None:
-    """Return why the rollout under way will run out of time, once half of its time is over."""
-    if rollout.stage is Stage.PROMOTED or now < (rollout.entered_at + rollout.deadline) / 2:
+def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:
+    """Return why the rollout under way will run out of time, once half of its time is over.
+
+    One that gets enough users at its present pace is slow and no problem.
+    """
+    began = next((m.at for m in rollout.trail if m.stage is rollout.stage), rollout.entered_at)
+    if rollout.stage is Stage.PROMOTED or now < (began + rollout.deadline) / 2:
+        return None
+    pace = (rollout.deadline - began) / max(now - began, 1e-9)
+    users = min(rollout.verdict.numbers.get(f"ab/users_{one}", 0.0) for one in VARIANTS)
+    if rollout.stage is Stage.CANARY and users * pace >= settings.min_users:
         return None
     left = max(0.0, rollout.deadline - now)
     why = rollout.verdict.reason or "nothing was decided yet"

@@ -200,7 +200,7 @@ class Release:
         # All of them, because an operator takes versions back without asking this process.
         self.moves.report(last)
         with self.store.reading() as view:
-            self.problems = release_problems(view, self.policy, now)
+            self.problems = release_problems(view, self.policy, self.controller.settings, now)
 
     def _observed(
         self,

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 from ledger_by_hand import FEEDBACK, feedback, generation
 from releases_by_hand import register, version
@@ -10,6 +11,8 @@ from scripted_release import House
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
+from rlwd.ops.statistics.guardrail import Observation, VariantObservation
+from rlwd.ops.statistics.sequential_tests import UserSums
 from rlwd.streams.events.signals import Accepted
 
 
@@ -51,6 +54,24 @@ def test_a_rollout_that_nobody_feeds_is_named_at_half_its_time(house: House) -> 
     assert "nobody has been served the candidate yet" in problem
 
 
+def test_a_rollout_that_is_only_slow_is_no_problem(house: House) -> None:
+    """At its pace it gets the users that a promotion needs: nobody is paged."""
+    house.let_out()
+    settings, most = house.controller.settings, house.controller.settings.deadline_seconds
+    fed = VariantObservation(
+        sums=UserSums.of((f"u{n}", 1.0, 1.0) for n in range(settings.min_users)), exposed_users=400
+    )
+    with house.ledger.store.transaction() as tx:
+        house.controller.observe(tx, Observation(candidate=fed, control=fed), 0.7 * most)
+    for slow, named in (
+        (settings, False),
+        (msgspec.structs.replace(settings, min_users=999), True),
+    ):
+        with house.ledger.store.reading() as view:
+            problems = release_problems(view, "policy", slow, 0.7 * most)
+        assert ("rollout" in problems) == named
+
+
 def test_answers_that_are_too_old_to_learn_from_are_named(house: House) -> None:
     """Learning stands still although people answer."""
     for number in range(OLD_ANSWERS):
@@ -72,5 +93,5 @@ def test_answers_that_are_too_old_to_learn_from_are_named(house: House) -> None:
             is None
         )
     with house.ledger.store.reading() as view:
-        problems = release_problems(view, "policy", 1003.0)
+        problems = release_problems(view, "policy", house.controller.settings, 1003.0)
     assert f"{OLD_ANSWERS} answers since the last batch were too old" in problems["learning"]

@@ -67,6 +67,15 @@ def test_an_engine_that_came_back_empty_proves_what_it_serves_again(house: House
     assert "one does not serve the base model" in (house.release.fleet.problem or "")
 
 
+def test_what_an_engine_holds_from_another_folder_is_loaded_anew(house: House) -> None:
+    """A state folder that was moved is no other base model."""
+    house.engines[0].held = {house.v0.version: "/where/it/was/before"}
+    house.release.step(1.0)
+    assert house.release.fleet.problem is None
+    assert house.engines[0].held == {house.v0.version: str(house.v0.path)}
+    assert house.flags is not None
+
+
 def test_an_engine_that_refuses_a_version_is_asked_with_growing_pauses(house: House) -> None:
     """Its own words are in the log and in the problem, and a minute brings a handful of loads."""
     words = "400 LoRA rank 64 is greater than max_lora_rank 16."
