@@ -54,7 +54,10 @@ def run(
         str, typer.Option(help="Name in the consumer group; one for each ingest daemon.")
     ] = "",
     port: Annotated[
-        int | None, typer.Option(help="Port of this ingest daemon's pages, not the config's.")
+        int | None,
+        typer.Option(
+            min=1, max=65535, help="Port of this ingest daemon's pages, not the config's."
+        ),
     ] = None,
 ) -> None:
     """Run the daemon: consume, join, score, learn, let out."""
@@ -77,7 +80,9 @@ def gateway(
     port: Annotated[
         int | None,
         typer.Option(
-            help="Port of this gateway, where several share a config; it has its own spool."
+            min=1,
+            max=65535,
+            help="Port of this gateway, where several share a config; it has its own spool.",
         ),
     ] = None,
 ) -> None:

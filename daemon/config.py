@@ -13,60 +13,26 @@ from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
 from ..streams.join.fate import JoinSettings
-from ..streams.log.kafka_settings import KafkaSettings
 from ..streams.open import POSTGRES
+from ..streams.secret_values import FILE, anchored, read_secret
 from .bounds import check_values
 from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
-from .secret_values import FILE, KEYS, anchored, read_secret
+from .sections import EngineSettings, HttpSettings, StreamSettings
 
 ENVELOPE_BYTES = 10_000
 """More than a record's key and framing take."""
 
 
-class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where events come from."""
-
-    kind: Literal["embedded", "kafka"] = "embedded"
-    """The embedded log is for one machine."""
-    generations: str = "rlwd.generations"
-    """Topic of generations."""
-    feedback: str = "rlwd.feedback"
-    """Topic of feedback."""
-    dead_letters: str = "rlwd.deadletter"
-    """Topic of what was refused."""
-    poll_seconds: float = 0.2
-    """Longest wait for records in one turn of the loop."""
-    poll_records: int = 2000
-    """Most records in one turn."""
-    data_folder: str = ""
-    """Shared by all gateways and daemons: events over the broker's limit go here, and references to
-    them onto the log. Empty: such a generation is kept without its tokens."""
-    kafka: KafkaSettings = KafkaSettings()
-    """Used where `kind` is kafka."""
-
-
-class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The inference engines."""
-
-    urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
-    """Every replica; each is loaded and proven on its own."""
-    token: str = ""
-    """API key of the engines."""
-    request_seconds: float = 60.0
-    """Longest wait for one call; a load waits for the engine's step in progress."""
-
-
-class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The daemon's own pages: /livez /readyz /metrics /statusz."""
-
-    host: str = "127.0.0.1"
-    """Address to listen on."""
-    port: int = 8090
-    """Port to listen on."""
-    token: str = ""
-    """Asked of callers; required unless the host is loopback."""
+SECRETS = (
+    "http.token",
+    "engine.token",
+    "gateway.token",
+    "gateway.engine_token",
+    "gateway.user_key",
+)
+"""Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -77,8 +43,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     state: str = "state"
     """Folder of all durable state."""
     database: str = ""
-    """`postgresql://…` of the state database, or `$NAME` of the environment variable that holds it;
-    empty is SQLite in the state folder. The ingest role needs a server."""
+    """`postgresql://…` of the state database, `$NAME` of the variable or `file:PATH` of the file that
+    holds it; empty is SQLite in the state folder. The ingest role needs a server."""
     reward_spec: str = ""
     """File of the reward spec; the built-in default where empty."""
     stop_seconds: float = 30.0
@@ -157,7 +123,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 getattr(self, section),
                 **{
                     key: read_secret(f"{section}.{key}", getattr(getattr(self, section), key))
-                    for owner, _, key in (name.partition(".") for name in KEYS)
+                    for owner, _, key in (name.partition(".") for name in SECRETS)
                     if owner == section
                 },
             )
@@ -243,6 +209,11 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
             config.gateway.max_body_bytes if stream.data_folder else stream.kafka.max_record_bytes
         )
         known["max_feedback_bytes"] = max(1024, whole - ENVELOPE_BYTES)
+    security = {
+        key: anchored(value, folder) if isinstance(value, str) else value
+        for key, value in stream.kafka.security.items()
+    }
+    kafka = msgspec.structs.replace(stream.kafka, security=security)
     data = folder / stream.data_folder if stream.data_folder else ""
     return msgspec.structs.replace(
         config,
@@ -250,7 +221,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         http=msgspec.structs.replace(config.http, token=anchored(config.http.token, folder)),
         engine=msgspec.structs.replace(config.engine, token=anchored(config.engine.token, folder)),
         state=str(state),
-        stream=msgspec.structs.replace(stream, data_folder=str(data)),
+        stream=msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=msgspec.structs.replace(config.gateway, **known, **paths),

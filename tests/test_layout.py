@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
-    ("kernels", "streams/logs"),
+    ("kernels", "streams/logs", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log",),
     ("streams/join",),
@@ -37,7 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/http",),
     ("daemon/callers", "daemon/capture", "daemon/spool", "daemon/status"),
     ("daemon/gateway",),
-    ("daemon/bounds", "daemon/config_hint", "daemon/secret_values"),
+    ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/config",),
     ("daemon/store", "daemon/control"),
     ("daemon/wire",),

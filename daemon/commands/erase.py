@@ -17,9 +17,9 @@ from ...learner.ledger.lineage import Lineage
 from ...ops.flags.assignment import hash_user
 from ...ops.rollout import champions_table
 from ...streams.join.erasure import ErasureCounts, erase
+from ...streams.secret_values import read_secret
 from ...streams.state.store import Store
 from ..config import Config
-from ..secret_values import read_secret
 from ..store import existing_store
 
 

@@ -19,7 +19,7 @@ from ...ops.servers.process import LOOPBACK, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
-from ..config import StreamSettings
+from ..sections import StreamSettings
 from .task import pretraining_pairs
 
 PRETRAINING_STEPS = 350

@@ -93,8 +93,9 @@ class StatusServer:
             self._loop.run_until_complete(runner.setup())
             site = web.TCPSite(runner, self.host, self.port)
             self._loop.run_until_complete(site.start())
-        except OSError as problem:
-            self._problem = problem
+        except (OSError, OverflowError) as problem:
+            # Overflow: a port that is none. Without pages the daemon does not run.
+            self._problem = OSError(str(problem)) if isinstance(problem, OverflowError) else problem
         finally:
             self._started.set()
         if self._problem is None:

@@ -1,12 +1,13 @@
 """KafkaSettings: how to reach Kafka. Importable without its client."""
 
 import contextlib
-import os
 import re
 import socket
 from typing import Any
 
 import msgspec
+
+from ..secret_values import read_secret
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -35,8 +36,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     connect_seconds: float = 10.0
     """How long a first connection may take."""
     security: dict[str, str | bool] = {}
-    """`security_protocol`, `ssl_*`, `sasl_*` as kafka-python names them; a value that begins with
-    `$` names the environment variable that holds it."""
+    """`security_protocol`, `ssl_*`, `sasl_*` as kafka-python names them; `$NAME` names the
+    environment variable, `file:PATH` the file that holds a value."""
 
     def __post_init__(self) -> None:
         if not self.bootstrap_servers:
@@ -53,15 +54,15 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def connection(self) -> dict[str, Any]:
         """Arguments that consumer, producer and admin client share.
 
-        Raises ValueError where an environment variable is not set, ConnectionError where no broker
+        Raises ValueError where a secret is not there, ConnectionError where no broker
         takes a connection. (Asked first because a client that fails to start leaves its thread.)
         """
-        security = dict(self.security)
-        for key, value in security.items():
-            if isinstance(value, str) and value.startswith("$"):
-                if value[1:] not in os.environ:
-                    raise ValueError(f"security.{key}: environment variable {value[1:]} is not set")
-                security[key] = os.environ[value[1:]]
+        security = {
+            key: read_secret(f"stream.kafka.security.{key}", value)
+            if isinstance(value, str)
+            else value
+            for key, value in self.security.items()
+        }
         for server in self.bootstrap_servers:
             host, _, port = server.rpartition(":")
             with contextlib.suppress(OSError):

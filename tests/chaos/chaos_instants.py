@@ -13,7 +13,8 @@ from collections import Counter
 from kafka_server import KafkaServer
 from waiting import until
 
-from rlwd.daemon.config import StreamSettings, load_config
+from rlwd.daemon.config import load_config
+from rlwd.daemon.sections import StreamSettings
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.store import state_store

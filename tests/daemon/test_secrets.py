@@ -91,6 +91,19 @@ def test_the_database_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         _ = load_config(path).state_database
 
 
+def test_what_kafka_asks_for_too(tmp_path: Path) -> None:
+    """A password of the broker may stand in a file beside the config; one that is gone is named."""
+    (tmp_path / "password").write_text("hunter2\n")
+    path = tmp_path / "rlwd.toml"
+    security = 'sasl_plain_password = "file:password", ssl_keyfile = "file:gone"'
+    path.write_text(f'[learner]\nmodel = "base"\n[stream.kafka]\nsecurity = {{ {security} }}\n')
+    with pytest.raises(ValueError, match=r"stream\.kafka\.security\.ssl_keyfile: .*gone: No such"):
+        load_config(path).stream.kafka.connection()
+    path.write_text(path.read_text().replace(', ssl_keyfile = "file:gone"', ""))
+    with pytest.raises(ConnectionError, match="nothing answers"):
+        load_config(path).stream.kafka.connection()
+
+
 def rlwd(*arguments: str, folder: Path, umask: int = 0o022) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "rlwd.daemon", *arguments],

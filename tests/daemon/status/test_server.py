@@ -163,3 +163,10 @@ def test_a_port_that_is_taken_is_an_error_at_start() -> None:
     finally:
         first.stop()
         second.stop()
+
+
+def test_a_port_that_is_none_is_an_error_at_start() -> None:
+    """A daemon without its pages does not run on in silence."""
+    server = StatusServer(Vitals(), Metrics().registry, dict, host=LOOPBACK, port=99999)
+    with pytest.raises(OSError, match="port"):
+        server.start()

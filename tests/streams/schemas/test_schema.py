@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from rlwd.daemon.config import StreamSettings
+from rlwd.daemon.sections import StreamSettings
 from rlwd.streams.events.event import MalformedEvent, decode_event
 from rlwd.streams.schemas.schema import SCHEMAS, asyncapi, documents, schema, write_documents
 

@@ -4,8 +4,6 @@ import os
 from pathlib import Path
 
 FILE = "file:"
-KEYS = ("http.token", "engine.token", "gateway.token", "gateway.engine_token", "gateway.user_key")
-"""Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
 
 
 def read_secret(key: str, value: str) -> str:

@@ -1,0 +1,51 @@
+"""Sections of the config that belong to no other folder: the log, the engines, the pages."""
+
+from typing import Literal
+
+import msgspec
+
+from ..streams.log.kafka_settings import KafkaSettings
+
+
+class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where events come from."""
+
+    kind: Literal["embedded", "kafka"] = "embedded"
+    """The embedded log is for one machine."""
+    generations: str = "rlwd.generations"
+    """Topic of generations."""
+    feedback: str = "rlwd.feedback"
+    """Topic of feedback."""
+    dead_letters: str = "rlwd.deadletter"
+    """Topic of what was refused."""
+    poll_seconds: float = 0.2
+    """Longest wait for records in one turn of the loop."""
+    poll_records: int = 2000
+    """Most records in one turn."""
+    data_folder: str = ""
+    """Shared by all gateways and daemons: events over the broker's limit go here, and references to
+    them onto the log. Empty: such a generation is kept without its tokens."""
+    kafka: KafkaSettings = KafkaSettings()
+    """Used where `kind` is kafka."""
+
+
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The inference engines."""
+
+    urls: tuple[str, ...] = ("http://127.0.0.1:8000",)
+    """Every replica; each is loaded and proven on its own."""
+    token: str = ""
+    """API key of the engines."""
+    request_seconds: float = 60.0
+    """Longest wait for one call; a load waits for the engine's step in progress."""
+
+
+class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The daemon's own pages: /livez /readyz /metrics /statusz."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = 8090
+    """Port to listen on."""
+    token: str = ""
+    """Asked of callers; required unless the host is loopback."""
