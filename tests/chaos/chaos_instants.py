@@ -14,9 +14,9 @@ from kafka_server import KafkaServer
 from waiting import until
 
 from rlwd.daemon.config import load_config
-from rlwd.daemon.sections import StreamSettings
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.demo.processes import DemoProcesses
+from rlwd.daemon.sections import StreamSettings
 from rlwd.daemon.store import state_store
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid
 from rlwd.ops.rollout import rollouts_table

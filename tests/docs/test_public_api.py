@@ -14,9 +14,9 @@ from settings_page import every_key, named_sections, settings_page
 
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import Config
-from rlwd.daemon.sections import StreamSettings
 from rlwd.daemon.gateway.app import build_app
 from rlwd.daemon.gateway.settings import GatewaySettings
+from rlwd.daemon.sections import StreamSettings
 from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
