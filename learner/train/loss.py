@@ -4,8 +4,8 @@
 
 w is `kernels.objective.token_weights`: the advantage times a ratio cut at C, without gradient, and
 nothing where the ratio already left 1 on the side that the step pushes to. KL is of the policy
-against the anchor over the whole vocabulary: with neither it nor `negative_weight` the tiny policy
-collapses (measured). Legend: M tokens, D hidden width, V vocabulary.
+against the anchor over the whole vocabulary: without it and at `negative_weight` 1 the tiny policy
+collapses (measured); that weight below 1 is another objective than the mean reward. Legend: M tokens, D hidden width, V vocabulary.
 """
 
 from dataclasses import dataclass
