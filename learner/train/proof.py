@@ -22,7 +22,7 @@ from .packing import pack
 from .policy import Policy
 
 LENGTHS = (24, 17)
-STIRRED = (0.01, 0.03, 0.1, 0.3, 1.0)
+STIRRED = (0.001, 0.01, 0.03, 0.1, 0.3, 1.0)
 VISIBLE = 0.1
 """Change of a log-probability, nats, that an adapter on trial has to make at the least."""
 
@@ -33,15 +33,16 @@ class Tolerance:
 
     way: float
     """Alone, packed, through the head: sums in another order."""
-    leak: float
-    """The same shapes, other neighbours in the row: bits of mixture routing at most."""
+    same: float
+    """The same shapes, with other neighbours in the row or an adapter read again: next to nothing."""
 
 
 TOLERANCES = {
-    torch.float32: Tolerance(way=5e-3, leak=1e-4),
-    torch.bfloat16: Tolerance(way=0.5, leak=2e-2),
+    torch.float32: Tolerance(way=5e-3, same=1e-4),
+    torch.bfloat16: Tolerance(way=1.0, same=2e-2),
 }
-"""By the base's dtype. The faults that were seen are 0.05 to 9 nats in float32."""
+"""By the base's dtype. The faults that were seen are 0.05 to 9 nats in float32; a random Llama of 30
+layers is packed to 3e-5 in float32 and to 0.3 in bfloat16, the largest of 4,096 tokens."""
 
 
 def prove(policy: Policy) -> None:
@@ -59,7 +60,7 @@ def prove(policy: Policy) -> None:
         wanted = [logits.log_softmax(-1) for logits in own]
         if (
             _packed_error(policy, sequences, wanted) > tolerance.way
-            or _leak(policy) > tolerance.leak
+            or _leak(policy) > tolerance.same
         ):
             policy.packs = False
             off = _packed_error(policy, sequences, wanted)
@@ -134,7 +135,7 @@ def _prove_adapter(policy: Policy, ids: list[int], wanted: Tensor, tolerance: To
         finally:
             policy.model.set_adapter("default")
             policy.model.delete_adapter("proof")
-    if off > tolerance.way:
+    if off > tolerance.same:
         raise ValueError(f"PEFT reads its adapter back otherwise: off by {off:.2f}")
 
 
