@@ -96,6 +96,9 @@ DEMO = LearnerSettings(
     eps=1e-5,
     warmup_steps=0,
     ratio_mask=0.2,
+    # The demo's profile, and not the mean reward. Accepted in ten versions of 192 answers, three
+    # seeds: at 1 the best was 0.85, 0.85, 0.83 and the last 0.83, 0.73, 0.77; at 0.2 the best was
+    # 0.84, 0.84, 0.83 and the last 0.84, 0.84, 0.79.
     negative_weight=0.2,
     kl_weight=0.05,
     pack_tokens=512,
