@@ -73,13 +73,13 @@ urls = ["{engine}"]
 margin = 0.1
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
 
-[rollout]        # half of the crowd each, and promotion on non-inferiority at a margin of 0.10
+[rollout]        # half of the crowd each, and promotion as not worse by a quarter
 steps = [0.49]
 anchor_share = 0.02
 step_users = 0
 step_seconds = 0.0
 min_users = 100
-margin = 0.10
+margin = 0.25
 planned_users = 200
 deadline_seconds = 90.0
 gate_seconds = 60.0
