@@ -183,16 +183,18 @@ class Release:
         return rollout is not None and rollout.version == candidate.version
 
     def _look(self, now: float) -> None:
-        after = None
+        after = seen = new = None
+        # Reading a long rollout takes a while, in which nobody's write has to wait.
+        with self.store.reading() as view:
+            watched = rollouts_table.current(view, self.policy)
+            # While it is only offered nobody has seen it: the look lets its deadline run.
+            if watched is not None and watched.stage is not Stage.OFFERED:
+                seen = self._observed(view, watched)
+            if watched is not None and watched.stage is Stage.PROMOTED:
+                new = self._since_promotion(view, watched)
         with self.store.transaction() as tx:
-            rollout = rollouts_table.current(tx, self.policy)
-            if rollout is not None:
-                # While it is only offered nobody has seen it: the look lets its deadline run.
-                seen = new = None
-                if rollout.stage is not Stage.OFFERED:
-                    seen = self._observed(tx, rollout)
-                if rollout.stage is Stage.PROMOTED:
-                    new = self._since_promotion(tx, rollout)
+            # Where an operator moved it meanwhile, the next look is of that.
+            if watched is not None and rollouts_table.current(tx, self.policy) == watched:
                 after = self.controller.observe(tx, seen, now, since_promotion=new)
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
         if after is not None and after.serving:
