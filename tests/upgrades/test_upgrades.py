@@ -4,6 +4,7 @@ Each folder here is named after the version that made it; CONTRIBUTING.md says h
 """
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from typing import Any
 
 import pytest
 from pack_state import read_again
+from waiting import until
 
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import existing_store
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 
 VERSIONS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/state.tar.xz"))
 
@@ -156,3 +159,42 @@ def test_the_flag_file_of_then_is_read(config: Config) -> None:
     state = read_flags(config.state_path / "flags.json")
     assert state is not None
     assert state.champion.version.startswith("demo@v00000")
+
+
+@pytest.mark.parametrize("flags", ["whole", "cut", "gone"])
+def test_a_daemon_goes_on_from_it(folder: Path, flags: str) -> None:
+    """`rlwd run` starts on the old state, and what it derives from it, the flag file, is made anew.
+
+    No engine and no model is here: the tables alone say who is served.
+    """
+    path = folder / "state" / "flags.json"
+    before = read_flags(path)
+    assert before is not None
+    if flags == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    elif flags == "gone":
+        path.unlink()
+    config = folder / "rlwd.toml"
+    port = free_port()
+    text = re.sub(r"(?<=\[http\]\nport = )\d+", str(port), config.read_text())
+    text = re.sub(r'tracking_uri = ".*"', 'tracking_uri = ""', text)
+    # 0.1.0 took a bake in which no answer could count; the message says what to change.
+    config.write_text(text.replace("bake_seconds = 1.0", "bake_seconds = 60.0"))
+    daemon = Server(
+        [sys.executable, "-m", "rlwd.daemon", "run", "--config", str(config)],
+        name="daemon",
+        log=folder / "daemon.log",
+        healthy=answers(f"http://{LOOPBACK}:{port}/livez"),
+    )
+
+    def served() -> str:
+        try:
+            state = read_flags(path)
+        except ValueError:
+            return ""
+        return "" if state is None else state.champion.version
+
+    with daemon:
+        until(lambda: "control_takes_in" in daemon.log.read_text(), told=daemon.tail)
+        until(lambda: served() == before.champion.version, told=daemon.tail)
+    assert rlwd(folder, "audit").returncode == 0
