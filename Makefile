@@ -62,6 +62,8 @@ format: install-dev
 docs: install-dev  ## write what docs/ takes from the code: settings, API tables, examples
 	$(CHECKOUT) -m api_tables
 	$(CHECKOUT) -m shown_files
+	$(BIN)/python -m rlwd.daemon.gateway.openapi docs/openapi.gateway.json
+	$(BIN)/python -m rlwd.daemon.status.openapi docs/openapi.daemon.json
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -28,6 +28,8 @@ async def read_body(request: web.Request, seconds: float) -> bytes:
     said = request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if said and said != "application/json" and not said.endswith("+json"):
         raise BodyRefused(415, "Content-Type: must be application/json")
+    if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+        raise BodyRefused(415, "Content-Encoding: compressed bodies are not taken")
     try:
         async with asyncio.timeout(seconds):
             return await request.read()

@@ -120,6 +120,8 @@ class LimitedRunner(web.AppRunner):
             access_log=None,
             logger=QuietLogger(),
             keepalive_timeout=idle_seconds,
+            # A damaged one would end the connection before the answer is read.
+            auto_decompress=False,
             **more,
         )
         self.limits = limits

@@ -1,0 +1,56 @@
+"""The OpenAPI 3.1 description of the daemon's pages.
+
+`python -m rlwd.daemon.status.openapi FILE` writes it; a test fails where the published file,
+`docs/openapi.daemon.json`, is out of date.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def openapi_document() -> dict[str, Any]:
+    """Return the description."""
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "rlwd daemon",
+            "version": "1",
+            "description": "Pages for people and monitoring; nothing here changes anything. Fields"
+            " are added within version 1.",
+        },
+        "security": [{}, {"bearer": []}, {"basic": []}],
+        "paths": {
+            "/": _page("The page for people; its markup is private.", "text/html"),
+            "/livez": _health("Whether the loop turns.", "It stands still."),
+            "/readyz": _health("Whether nothing keeps it from working.", "Something does."),
+            "/metrics": _page("What Prometheus reads.", "text/plain"),
+            "/statusz": _page("The page's content; it only grows.", "application/json"),
+        },
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "basic": {"type": "http", "scheme": "basic", "description": "Any user, the token."},
+            }
+        },
+    }
+
+
+def _page(said: str, kind: str) -> dict[str, Any]:
+    schema = {"type": "object"} if kind == "application/json" else {"type": "string"}
+    good = {"description": said, "content": {kind: {"schema": schema}}}
+    return {"get": {"summary": said, "responses": {"200": good, "401": _json("No valid token.")}}}
+
+
+def _health(said: str, failed: str) -> dict[str, Any]:
+    return {"get": {"summary": said, "responses": {"200": _json(said), "503": _json(failed)}}}
+
+
+def _json(said: str) -> dict[str, Any]:
+    content = {"application/json": {"schema": {"type": "object"}}}
+    return {"description": said, "content": content}
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(json.dumps(openapi_document(), indent=2) + "\n")
