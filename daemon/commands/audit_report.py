@@ -38,9 +38,10 @@ def _print(console: Console, found: Audit) -> None:
         records.add_row(escape(row.partition), *map(str, numbers), _mark(row.closes))
     fates = Table(title="Generations", title_justify="left", box=None, header_style="dim")
     for name in ("day", "variant", "served", "known", "lost at gateway", "fates", "closes"):
-        fates.add_column(name)
+        # A name that is cut is none that could be looked up: one fate a line, and whole.
+        fates.add_column(name, no_wrap=name in ("day", "variant", "fates"))
     for day in found.generations:
-        parts = ", ".join(f"{name} {count}" for name, count in day.fates.items())
+        parts = "\n".join(f"{name} {count}" for name, count in day.fates.items())
         fates.add_row(
             day.day,
             escape(day.variant),

@@ -114,7 +114,11 @@ def _in_charge(lease: Mapping[str, Any] | None) -> str:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", box=None, header_style="dim", pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right", overflow="fold")
+        # The first column is a name to copy: it stays in one piece.
+        first = number == 0
+        table.add_column(
+            column, justify="left" if first else "right", overflow="fold", no_wrap=first
+        )
     return table
 
 

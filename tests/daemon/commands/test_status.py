@@ -9,6 +9,7 @@ from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import GENERATIONS, generation
 from rich.console import Console
 
+from rlwd.daemon.commands.audit_report import run_audit
 from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.streams.state.lease import release_lease, take_lease
@@ -93,3 +94,17 @@ def test_the_tables_say_the_same(config: Config) -> None:
         "ready episodes",
     ):
         assert words in page
+
+
+def test_no_name_is_cut_on_a_narrow_terminal(
+    config: Config, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What somebody may have to copy stands in one piece at 80 columns, in status and audit."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 3)
+    decide(ledger, "cold", 2000.0, sampling={"temperature": 0.01})
+    monkeypatch.setenv("COLUMNS", "80")
+    print_status(config, as_json=False)
+    assert "excluded:low_temperature" in capsys.readouterr().out
+    run_audit(config, as_json=False)
+    assert "excluded:low_temperature 1 " in capsys.readouterr().out
