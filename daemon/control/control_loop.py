@@ -101,7 +101,7 @@ class ControlLoop(DaemonLoop):
 
     def work(self, now: float) -> None:
         """Learn from what was taken in, and let out what was learned."""
-        finished = self.training.step(now, self.release.undecided, self.release.owes_return)
+        finished = self.training.step(now, self.release.standing)
         # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
         for manifest in finished:
             report_checkpoint(self.mirror, manifest, self.training.checkpoints)

@@ -31,6 +31,7 @@ from ...learner.process.protocol import (
 )
 from ...learner.process.supervisor import LearnerSupervisor
 from ...ops.rollout import candidates_table
+from ...ops.rollout.snapshot import LearnerStanding
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -77,14 +78,11 @@ class Training:
         self._died_on: int | None = None
         self._finished: list[Manifest] = []
 
-    def step(
-        self, now: float, undecided: Callable[[], int | None], back_to: Callable[[], int | None]
-    ) -> list[Manifest]:
+    def step(self, now: float, standing: Callable[[], LearnerStanding]) -> list[Manifest]:
         """Keep the learner alive and busy; return the checkpoints that it finished.
 
-        `undecided` returns how many versions wait for their decision, None before there is v0.
-        `back_to` returns the checkpoint that the learner must go back to, because a version that it
-        made was refused for cause.
+        `standing` returns whether the learner may go on, and from where; it is asked when the
+        learner is idle.
         Raises ConnectionError where the database is away; the next step goes on from there.
         """
         self._tend(now)
@@ -92,7 +90,7 @@ class Training:
             self._hear(report)
         self._take_finished(now)
         if self._asking and self.head is not None:
-            command = self._next(now, undecided(), back_to())
+            command = self._next(now, *standing())
             if command is not None:
                 self._asking = False
                 self.child.send(command)

@@ -24,7 +24,7 @@ from ..gate.gate_run import GateRun
 from ..statistics.answers import ComparisonSettings
 from ..statistics.guardrail import Observation
 from ..statistics.look_settings import LookSettings
-from . import candidates_table, champions_table, rollouts_table
+from . import candidates_table, rollouts_table
 from .controller import RolloutController
 from .desired_state import kept_checkpoints
 from .move_log import MoveLog
@@ -32,7 +32,7 @@ from .observe import Comparing, observe_users
 from .problems import release_problems
 from .publish_flags import publish_flags
 from .record import Rollout, Stage
-from .snapshot import ReleaseSnapshot, read_snapshot
+from .snapshot import LearnerStanding, ReleaseSnapshot, read_snapshot, read_standing
 
 log = structlog.get_logger()
 
@@ -84,28 +84,15 @@ class Release:
         """Return the checkpoints that flags, engines or a rollback still name."""
         return kept_checkpoints(tx, self.policy, self.controller.settings, now)
 
-    def undecided(self) -> int | None:
-        """Return how many versions wait for their decision.
-
-        None while nothing may be learned: before v0 exists, or while an engine serves another base
-        model than the one that is trained.
-        """
-        if self.fleet.base_problem is not None:
-            return None
+    def standing(self) -> LearnerStanding:
+        """Return whether the learner may go on, and from where."""
         with self.store.reading() as view:
-            if champions_table.find_champion(view, self.policy) is None:
-                return None
-            return len(candidates_table.waiting(view, self.policy))
+            found = read_standing(view, self.policy)
+        return found if self.fleet.base_problem is None else found._replace(undecided=None)
 
     def champion_version(self) -> str:
         """Return the version that was served when the last step ended; empty before v0 exists."""
         return "" if self._seen is None else self._seen.champion.version
-
-    def owes_return(self) -> int | None:
-        """Return the checkpoint that the learner must go back to; None where it owes no return."""
-        with self.store.reading() as view:
-            owed = rollouts_table.must_return(view, self.policy)
-        return None if owed is None else owed.to_sequence
 
     def step(self, now: float) -> None:
         """Offer, gate, look, and make flag file and engines agree; one small move at a time."""

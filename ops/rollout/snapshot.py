@@ -1,6 +1,7 @@
 """Release snapshot: all that one step of a release reads of the tables, read in one view."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
@@ -31,6 +32,27 @@ class ReleaseSnapshot:
     """What the flag file should say."""
     confirmed: bool
     """Whether the file was confirmed to say it."""
+
+
+class LearnerStanding(NamedTuple):
+    """How a release leaves the learner: whether it may go on, and from where."""
+
+    undecided: int | None = None
+    """Versions that wait for their decision. None while nothing may be learned: before v0 exists, or
+    while an engine serves another base model than the one that is trained."""
+    back_to: int | None = None
+    """Checkpoint that it must go back to, because a version that it made was given up."""
+
+
+def read_standing(tx: Transaction, policy: str) -> LearnerStanding:
+    """Return how the learner stands, as far as the tables say."""
+    if champions_table.find_champion(tx, policy) is None:
+        return LearnerStanding()
+    owed = rollouts_table.must_return(tx, policy)
+    return LearnerStanding(
+        undecided=len(candidates_table.waiting(tx, policy)),
+        back_to=None if owed is None else owed.to_sequence,
+    )
 
 
 def read_snapshot(

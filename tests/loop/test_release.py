@@ -203,19 +203,19 @@ def test_versions_that_run_out_of_time_do_not_stop_learning(shop: Shop) -> None:
         made = shop.record()
         now = 2000.0 + 1000.0 * round_
         shop.release.step(now)
-        assert shop.release.undecided() == 1
+        assert shop.release.standing().undecided == 1
         shop.release.step(now + 700.0)
-        assert shop.release.undecided() == 0
+        assert shop.release.standing().undecided == 0
         with shop.ledger.store.reading() as view:
             rollout = rollouts_table.find(view, POLICY, made.version)
             assert candidates_table.quarantined(view, POLICY) == {}
         assert rollout is not None
         assert "out of time as offered" in rollout.trail[-1].reason
-        back = shop.release.owes_return()
+        back = shop.release.standing().back_to
         assert back == v0.sequence
         worker.run(RollBackTo(to_sequence=back), lambda _: None)
         shop.record()
-        assert shop.release.owes_return() is None
+        assert shop.release.standing().back_to is None
     assert "excluded:too_old" not in shop.ledger.fates()
     assert shop.problems() == ()
 

@@ -25,6 +25,7 @@ from rlwd.learner.process.protocol import (
     Skip,
 )
 from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.ops.rollout.snapshot import LearnerStanding
 
 
 class ScriptedChild:
@@ -86,7 +87,7 @@ class Desk:
         """Let the child say something, turn once, and return what it was told."""
         self.child.says.extend(says)
         before = len(self.child.told)
-        self.training.step(100.0, lambda: self.undecided, lambda: self.back_to)
+        self.training.step(100.0, lambda: LearnerStanding(self.undecided, self.back_to))
         return self.child.told[before:]
 
     def ask(self, sql: str) -> Any:

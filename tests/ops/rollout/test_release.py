@@ -55,7 +55,7 @@ def test_a_rollback_waits_for_nobody(house: House) -> None:
     house.release.step(4.0)
     assert house.flags is not None
     assert house.flags.candidate is None
-    assert house.release.owes_return() == 0
+    assert house.release.standing().back_to == 0
 
 
 def test_what_an_operator_takes_back_is_told(house: House) -> None:
@@ -98,7 +98,7 @@ def test_damaged_files_are_no_fault_of_the_weights(house: House) -> None:
     assert "its files are damaged" in rollout.trail[-1].reason
     assert house.v1.version not in house.engines[0].held
     register(house.ledger.store, house.controller, version(2, house.folder, bits=1))
-    assert house.release.undecided() == 1
+    assert house.release.standing().undecided == 1
 
 
 def test_rolling_the_champion_back_waits_for_nobody_either(house: House) -> None:
@@ -150,7 +150,7 @@ def test_an_engine_that_dies_under_the_probe_is_no_fault_of_the_version(
     house.engines[1].dies_under_probe = True
     register(house.ledger.store, house.controller, house.v1)
     house.release.step(1.0)
-    assert house.release.undecided() == 1
+    assert house.release.standing().undecided == 1
     with house.ledger.store.reading() as view:
         rollout = rollouts_table.current(view, house.controller.policy)
     assert rollout is not None

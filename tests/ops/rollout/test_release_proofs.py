@@ -27,12 +27,12 @@ def test_v0_is_proven_before_any_flag_names_it(house: House) -> None:
     assert problem is not None
     assert "two does not serve the base model that was trained on" in problem
     assert "off by 2.9" in problem
-    assert house.release.undecided() is None
+    assert house.release.standing().undecided is None
     house.engines[1].off, house.now = 0.0, 100.0
     house.release.step(2.0)
     assert house.flags is not None
     assert house.release.fleet.problem is None
-    assert house.release.undecided() == 0
+    assert house.release.standing().undecided == 0
 
 
 def test_no_candidate_is_blamed_for_an_engine_that_changed_its_base(house: House) -> None:
