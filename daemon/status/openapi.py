@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of the daemon's pages.
+"""The status pages' description, as OpenAPI 3.1.
 
 `python -m rlwd.daemon.status.openapi FILE` writes it; a test fails where the published file,
 `docs/openapi.daemon.json`, is out of date.
