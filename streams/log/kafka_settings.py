@@ -1,8 +1,9 @@
 """KafkaSettings: how to reach Kafka. Importable without its client."""
 
-import contextlib
 import re
 import socket
+import ssl
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -54,8 +55,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def connection(self) -> dict[str, Any]:
         """Arguments that consumer, producer and admin client share.
 
-        Raises ValueError where a secret is not there, ConnectionError where no broker
-        takes a connection. (Asked first because a client that fails to start leaves its thread.)
+        Raises ValueError where a secret is not there, ConnectionError where no broker takes a
+        connection, or none proves itself by its certificate. (Asked first because a client that
+        fails to start leaves its thread, and one that is refused a handshake its sockets.)
         """
         security = {
             key: read_secret(f"stream.kafka.security.{key}", value)
@@ -63,16 +65,40 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             else value
             for key, value in self.security.items()
         }
+        refusals: list[str] = []
         for server in self.bootstrap_servers:
-            host, _, port = server.rpartition(":")
-            with contextlib.suppress(OSError):
-                socket.create_connection((host.strip("[]"), int(port)), 3.0).close()
+            try:
+                _reach(server, security)
                 break
+            except ssl.SSLError as problem:
+                refusals.append(f"kafka at {server}: {problem.reason or problem}")
+            except OSError:
+                continue
         else:
-            raise ConnectionError(f"kafka: nothing answers at {', '.join(self.bootstrap_servers)}")
+            nothing = f"kafka: nothing answers at {', '.join(self.bootstrap_servers)}"
+            raise ConnectionError("; ".join(refusals) or nothing)
         return {
             "bootstrap_servers": list(self.bootstrap_servers),
             "bootstrap_timeout_ms": int(self.connect_seconds * 1000),
             "reconnect_backoff_max_ms": 1000,
             **security,
         }
+
+
+def _reach(server: str, security: Mapping[str, str | bool]) -> None:
+    """Connect once, as the client will; raises OSError, and SSLError where the handshake fails."""
+    host, _, port = server.rpartition(":")
+    with socket.create_connection((host.strip("[]"), int(port)), 3.0) as plain:
+        if str(security.get("security_protocol", "")).upper() not in ("SSL", "SASL_SSL"):
+            return
+        trusted = security.get("ssl_cafile")
+        context = ssl.create_default_context(cafile=str(trusted) if trusted else None)
+        context.check_hostname = bool(security.get("ssl_check_hostname", True))
+        if certificate := security.get("ssl_certfile"):
+            key, password = security.get("ssl_keyfile"), security.get("ssl_password")
+            context.load_cert_chain(
+                str(certificate),
+                str(key) if key else None,
+                str(password) if password else None,
+            )
+        context.wrap_socket(plain, server_hostname=host.strip("[]")).close()
