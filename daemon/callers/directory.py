@@ -42,7 +42,7 @@ class Caller:
     _spent: dict[str, int] = field(default_factory=dict)
 
     def spend(self, what: Counted, now: float, amount: int = 1) -> None:
-        """Count a call against rate and day. Raises TooMany, and then nothing was counted."""
+        """Count against the day's cap. Raises TooMany, and then nothing was counted."""
         if self.settings is None:
             return
         cap = (
@@ -55,12 +55,11 @@ class Caller:
         if cap and spent + amount > cap:
             left = DAY_SECONDS - now % DAY_SECONDS
             raise TooMany(f"the day's cap of {cap} {what} is used up", math.ceil(left))
-        self._spend_rate(now)
         self._spent[what] = spent + amount
 
-    def _spend_rate(self, now: float) -> None:
-        assert self.settings is not None
-        rate = self.settings.requests_per_minute
+    def spend_rate(self, now: float) -> None:
+        """Count a call of any kind against the rate. Raises TooMany, and then it was not counted."""
+        rate = 0 if self.settings is None else self.settings.requests_per_minute
         if not rate:
             return
         passed = max(0.0, now - self._refilled)

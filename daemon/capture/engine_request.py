@@ -111,6 +111,6 @@ def _sampling(asked: dict[str, Any], *, constrained: bool) -> Sampling:
         top_p=float(asked["top_p"]),
         top_k=int(asked["top_k"]),
         min_p=float(asked["min_p"]),
-        max_tokens=longest if isinstance(longest, int) else None,
+        max_tokens=longest if type(longest) is int else None,
         constrained=constrained,
     )

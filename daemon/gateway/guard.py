@@ -26,6 +26,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     answer = _refuse(request)
     if answer is None:
         answer = await _answer(request, handler)
+    if request.content.exception() is not None:
+        # What is left of a damaged body cannot be told from the next request.
+        answer.force_close()
     resource = request.match_info.route.resource
     route = "other" if resource is None else resource.canonical
     context.metrics.requests.labels(route, str(answer.status)).inc()
@@ -56,6 +59,8 @@ def _refuse(request: web.Request) -> web.StreamResponse | None:
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     context, caller = request.app[CONTEXT], request[CALLER]
     try:
+        if request.path not in _OPEN:
+            caller.spend_rate(context.clock())
         if request.path in (CHAT, PLAIN):
             caller.spend("requests", context.clock())
         return await handler(request)

@@ -22,8 +22,7 @@ class QuietLogger:
     def exception(self, _message: str, *_arguments: Any, exc_info: Any = None, **_: Any) -> None:
         """Log an error while a request was handled, by its kind alone."""
         error = exc_info if isinstance(exc_info, BaseException) else None
-        malformed = error is not None and isinstance(error, HttpProcessingError)
-        if malformed:
+        if isinstance(error, HttpProcessingError | web.RequestPayloadError):
             log.info("malformed_request", kind=type(error).__name__)
         else:
             log.error("request_failed", kind=type(error).__name__, exc_info=error)

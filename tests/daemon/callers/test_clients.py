@@ -165,15 +165,38 @@ def test_a_cap_ends_with_the_day_and_a_rate_refills() -> None:
     """A new day, UTC, has a new cap; after a third of a minute one of three is free again."""
     settings = ClientSettings(tokens=(hash_token("a"),), requests_per_minute=3, requests_per_day=4)
     caller = ClientDirectory("", {"a": settings}).find("a")
+
+    def ask(now: float) -> None:
+        caller.spend_rate(now)
+        caller.spend("requests", now)
+
     for _ in range(3):
-        caller.spend("requests", 86_000.0)
+        ask(86_000.0)
     with pytest.raises(TooMany, match="a minute"):
-        caller.spend("requests", 86_000.0)
-    caller.spend("requests", 86_020.0)
+        ask(86_000.0)
+    ask(86_020.0)
     with pytest.raises(TooMany, match="cap of 4") as over:
-        caller.spend("requests", 86_100.0)
+        ask(86_100.0)
     assert over.value.retry_after == 300
-    caller.spend("requests", 86_400.0)
+    ask(86_400.0)
+
+
+def test_every_call_of_a_client_counts_against_its_rate(gateway: GatewayRig) -> None:
+    """Flags, models and feedback that cannot be read cost a call too; health checks cost none."""
+    gateway.set_flags()
+    limited = ClientSettings(tokens=(hash_token("a"),), requests_per_minute=3)
+    client = gateway.open(clients={"limited": limited})
+    for _ in range(5):
+        assert client.get("/livez", headers=bearer("a")).status_code == 200
+    person = {"context": {"targetingKey": "p"}}
+    found = [
+        client.post("/ofrep/v1/evaluate/flags", json=person, headers=bearer("a")),
+        client.get("/v1/models", headers=bearer("a")),
+        client.post("/v1/feedback", content=b"[", headers=bearer("a")),
+        client.post("/ofrep/v1/evaluate/flags", json=person, headers=bearer("a")),
+        client.get("/v1/models", headers=bearer("a")),
+    ]
+    assert [one.status_code for one in found] == [200, 200, 400, 429, 429]
 
 
 def test_a_clients_page_may_call_with_its_token_alone(gateway: GatewayRig) -> None:

@@ -64,6 +64,18 @@ def test_seed_passes_where_the_engine_can_take_it(gateway: GatewayRig) -> None:
 
 
 @pytest.mark.parametrize(
+    ("asked", "kept"), [(7, 7), (True, None), ("7", None), (1.5, None), ([7], None), (2**64, None)]
+)
+def test_an_odd_length_limit_costs_no_event(
+    asked: Any, kept: int | None, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """Whatever an engine makes of a limit that is no number, the event can be read."""
+    assert client.post(CHAT, json={**HELLO, "max_tokens": asked}).status_code == 200
+    (event,) = gateway.sink.generations(1)
+    assert event.sampling.max_tokens == kept
+
+
+@pytest.mark.parametrize(
     ("extra", "constrained"),
     [
         ({}, False),

@@ -142,6 +142,22 @@ def test_a_malformed_request_is_logged_without_its_bytes(
     assert "tok-3f2a" not in told.err + told.out
 
 
+def test_a_damaged_body_ends_its_connection_in_order(
+    gateway: GatewayRig, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The caller's fault is no error of ours, no byte of it is logged, and the next request works."""
+    gateway.set_flags()
+    client = gateway.open()
+    for path in (CHAT, "/v1/feedback", "/ofrep/v1/evaluate/flags"):
+        for content in (b"tok-3f2a", b"\x1f\x8b\x08tok-3f2a"):
+            damaged = client.post(path, content=content, headers={"Content-Encoding": "gzip"})
+            assert (damaged.status_code, damaged.headers["Connection"]) == (400, "close")
+            assert client.get("/v1/models").status_code == 200
+    told = capfd.readouterr()
+    assert "error" not in told.err + told.out
+    assert "tok-3f2a" not in told.err + told.out
+
+
 def test_slow_connections_are_closed(gateway: GatewayRig) -> None:
     """Who connects and does not ask in time is closed; a body that does not come is 408."""
     gateway.set_flags()
