@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,8 @@ class RealClient:
     """Which script speaks through it."""
     plain: bool = False
     """It can ask for plain completions."""
+    node: bool = False
+    """It runs in Node."""
 
     def asks(self) -> list[str]:
         """Return what it is asked to do, each as `how:what`."""
@@ -49,11 +52,20 @@ class RealClient:
         """Return what it saw of each answer; skips where it is not installed."""
         home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         cache = Path(os.environ.get("RLWD_CLIENTS") or home / "rlwd" / "clients")
-        python = cache / self.environment / "bin" / "python"
-        if not (cache / self.environment / "installed.txt").exists():
+        place = cache / self.environment
+        if not (place / ("installed.json" if self.node else "installed.txt")).exists():
             pytest.skip(f"{self.name} is not installed: make clients")
+        command: list[str | Path] = [
+            place / "bin" / "python",
+            HERE / f"{self.script}_transcript.py",
+        ]
+        if self.node:
+            # Node looks for packages beside the script, not where it is started.
+            script = f"{self.script}_transcript.mjs"
+            shutil.copy(HERE / "node" / script, place / script)
+            command = ["node", place / script]
         done = subprocess.run(
-            [python, HERE / f"{self.script}_transcript.py", url, *asks],
+            [*command, url, *asks],
             capture_output=True,
             text=True,
             timeout=240,
@@ -69,5 +81,7 @@ CLIENTS = (
     RealClient(name="openai-newest", environment="newest", script="openai", plain=True),
     RealClient(name="langchain", environment="newest", script="langchain"),
     RealClient(name="litellm", environment="newest", script="litellm"),
+    RealClient(name="openai-node", environment="node", script="openai", node=True),
+    RealClient(name="ai-sdk", environment="node", script="aisdk", node=True),
     RealClient(name="agents-sdk", environment="newest", script="agents"),
 )
