@@ -218,7 +218,10 @@ class FeedbackEvent(
 Event = GenerationEvent | FeedbackEvent
 
 _NAMES: dict[type, tuple[str, ...]] = {
-    GenerationEvent: ("generation_id", "segment", "user_hash", "salt", "variant", "version"),
+    GenerationEvent: (
+        *("generation_id", "segment", "user_hash", "salt", "variant", "version"),
+        *("harness", "tenant"),
+    ),
     FeedbackEvent: ("generation_id", "feedback_id"),
 }
 """What becomes a column, and is named in queries and indexes."""

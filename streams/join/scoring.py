@@ -16,6 +16,9 @@ from .intake import Arrival, NewArrivals
 
 Score = Callable[[Episode], Scored | None]
 """Returns an episode's reward, or None while nothing decisive is known."""
+MOST_TOKENS = 2**31 - 1
+"""What is kept of a count that a product wrote down, whatever number stands there."""
+
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""
 
@@ -162,7 +165,7 @@ def _generation_row(
         int(data.user_named),
         data.harness,
         data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
-        None if outcome.failed else data.usage.completion_tokens,
+        None if outcome.failed else max(0, min(data.usage.completion_tokens, MOST_TOKENS)),
         int(not data.parent_id),
         partition.topic,
         partition.index,

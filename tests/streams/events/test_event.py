@@ -227,6 +227,8 @@ def test_a_bad_signal_names_the_field(signal: dict[str, Any], says: str) -> None
     [
         (generation(), {"generation_id": "a\0"}, r"\$\.data\.generation_id: holds a NUL"),
         (generation(), {"salt": "s\0"}, r"\$\.data\.salt: holds a NUL"),
+        (generation(), {"harness": "h\0"}, r"\$\.data\.harness: holds a NUL"),
+        (generation(), {"tenant": "t" * 513}, r"\$\.data\.tenant: is longer than 512 bytes"),
         (generation(), {"salt": "s" * 513}, r"\$\.data\.salt: is longer than 512 bytes"),
         (generation(), {"segment": "ü" * 257}, r"\$\.data\.segment: is longer than 512 bytes"),
         (feedback(Accepted()), {"feedback_id": "\0"}, r"\$\.data\.feedback_id: holds a NUL"),

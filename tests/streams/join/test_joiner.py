@@ -10,6 +10,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
 from rlwd.rewards.scorer import Scorer
+from rlwd.streams.events.event import Usage
 from rlwd.streams.events.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
 from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.join.joiner import Joiner
@@ -279,3 +280,10 @@ def test_a_topic_read_again_from_zero_moves_nothing(make_ledger: Callable[[], Le
     result = ledger.take(*values, partition=copy)
     assert (result.counts.duplicate, result.counts.accepted) == (10, 0)
     assert ledger.ask("SELECT MAX(revision) FROM episodes") == (1,)
+
+
+@pytest.mark.parametrize("count", [10**30, -(10**30)])
+def test_a_count_of_any_size_is_taken_in(ledger: Ledger, count: int) -> None:
+    """What a product wrote as its usage is kept within what every database holds."""
+    ledger.take(generation("g", 0.0, usage=Usage(completion_tokens=count)))
+    assert ledger.fates() == {"waiting": 1}
