@@ -3,7 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .join import contents, dead_letters, dedup, episodes_table, erasure, exposure, offsets
+from .join import (
+    contents,
+    dead_letters,
+    dedup,
+    episodes_table,
+    erasure,
+    exposure,
+    feedback_checks,
+    offsets,
+)
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
@@ -18,6 +27,7 @@ MIGRATIONS = (
     exposure.OUTCOMES,
     episodes_table.TENANTS,
     exposure.MEASURED,
+    feedback_checks.FEEDBACK_TENANTS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

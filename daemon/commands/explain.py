@@ -55,13 +55,14 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
 
 def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[str, Any]]:
     rows = view.execute(
-        'SELECT feedback_id, acted, received, payload, topic, partition, "offset", dead'
+        'SELECT feedback_id, tenant, acted, received, payload, topic, partition, "offset", dead'
         " FROM feedback WHERE policy = ? AND generation_id = ? ORDER BY received, feedback_id",
         (policy, generation_id),
     ).fetchall()
     return [
         {
             "feedback_id": name,
+            "tenant": tenant,
             "acted": _time(acted),
             "received": _time(received),
             "signal": orjson.loads(payload)["signal"],
@@ -69,7 +70,7 @@ def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[s
             "record": f"{topic}/{partition}/{offset}",
             "dead_lettered": bool(dead),
         }
-        for name, acted, received, payload, topic, partition, offset, dead in rows
+        for name, tenant, acted, received, payload, topic, partition, offset, dead in rows
     ]
 
 

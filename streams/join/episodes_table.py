@@ -153,8 +153,9 @@ def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
 
 
 def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
-    """Leave out what another one takes the place of."""
-    replaced = {one.feedback.replaces for one in timed}
+    """Leave out what another one takes the place of; nothing takes its own."""
+    said = [one.feedback for one in timed]
+    replaced = {one.replaces for one in said if one.replaces != one.feedback_id}
     if replaced == {None}:
         return tuple(timed)
     return tuple([one for one in timed if one.feedback.feedback_id not in replaced])

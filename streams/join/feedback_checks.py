@@ -16,45 +16,70 @@ from ..state.transaction import Transaction
 from .dead_letters import DeadLetter, put_dead_letter
 from .episodes_table import EpisodeRow
 
+FEEDBACK_TENANTS = """
+CREATE TABLE told_feedback (
+    policy TEXT NOT NULL, generation_id TEXT NOT NULL, feedback_id TEXT NOT NULL,
+    tenant TEXT NOT NULL,
+    kind TEXT NOT NULL, acted REAL NOT NULL, received REAL NOT NULL, payload BLOB NOT NULL,
+    topic TEXT NOT NULL, partition INTEGER NOT NULL, "offset" INTEGER NOT NULL,
+    dead INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (policy, generation_id, feedback_id, tenant));
+INSERT INTO told_feedback SELECT f.policy, f.generation_id, f.feedback_id,
+    COALESCE((SELECT e.tenant FROM episodes e
+        WHERE e.policy = f.policy AND e.generation_id = f.generation_id), 'default'),
+    f.kind, f.acted, f.received, f.payload, f.topic, f.partition, f."offset", f.dead
+    FROM feedback f;
+DROP TABLE feedback;
+ALTER TABLE told_feedback RENAME TO feedback
+"""
+"""Whoever says it is part of feedback's identity: another tenant that guesses the ids of an answer
+and of its feedback takes no place of the true one's."""
 
-class Refusal(NamedTuple):
-    """One feedback that does not count."""
+
+class FeedbackKey(NamedTuple):
+    """What makes two records the same feedback."""
 
     generation_id: str
     """The answer that it is about."""
     feedback_id: str
     """Its own id."""
+    tenant: str
+    """Whose product says it; empty for the answer's own."""
+
+
+class Refusal(NamedTuple):
+    """One feedback that does not count."""
+
+    key: FeedbackKey
+    """Which."""
     reason: str
     """Why it does not count."""
-
-
-_DECODER = msgspec.json.Decoder(Feedback)
 
 
 def refuse_feedback(
     tx: Transaction,
     policy: str,
-    said: Mapping[tuple[str, str], Generation | Feedback],
+    said: Mapping[FeedbackKey, Generation | Feedback],
     served: Mapping[str, str],
     known: Mapping[str, EpisodeRow],
     now: float,
     cap: int,
-) -> dict[tuple[str, str], Partition]:
+) -> dict[FeedbackKey, Partition]:
     """Dead-letter feedback that may not count; return where each record of it stood.
 
-    `said` is the new feedback of a poll, by answer and its own id, and its rows are written;
+    `said` is the new feedback of a poll, and its rows are written;
     `served` has the tenants of the poll's new generations, and `known` the rows that there were.
     The caller counts the records.
     """
     refusals = _of_other_tenants(said, known, served)
     refusals += _of_met_orphans(tx, policy, [name for name in served if name in known], served)
     stood = _refuse(tx, policy, refusals, now)
-    beyond = _beyond_cap(tx, policy, list(dict.fromkeys(name for name, _ in said)), cap)
+    beyond = _beyond_cap(tx, policy, list(dict.fromkeys(key.generation_id for key in said)), cap)
     return stood | _refuse(tx, policy, beyond, now)
 
 
 def _of_other_tenants(
-    said: Mapping[tuple[str, str], Generation | Feedback],
+    said: Mapping[FeedbackKey, Generation | Feedback],
     known: Mapping[str, EpisodeRow],
     served: Mapping[str, str],
 ) -> list[Refusal]:
@@ -65,12 +90,13 @@ def _of_other_tenants(
     feedback that names no tenant: its writer may name any, and means the answer's own.
     """
     found: list[Refusal] = []
-    for (name, feedback_id), data in said.items():
+    for key, data in said.items():
+        name = key.generation_id
         tenant = served.get(name)
         if tenant is None and name in known:
             tenant = known[name].tenant
         if tenant is not None and data.tenant and tenant != data.tenant:
-            found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
+            found.append(Refusal(key, _wrong_tenant(name, data.tenant)))
     return found
 
 
@@ -81,14 +107,13 @@ def _of_met_orphans(
     found: list[Refusal] = []
     for marks, chunk in by_ids(sorted(met)):
         rows = tx.execute(
-            "SELECT generation_id, feedback_id, payload FROM feedback"
+            "SELECT generation_id, feedback_id, tenant FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0",
             (policy, *chunk),
         ).fetchall()
-        for name, feedback_id, payload in rows:
-            data = _DECODER.decode(payload)
-            if data.tenant and data.tenant != served[name]:
-                found.append(Refusal(name, feedback_id, _wrong_tenant(name, data)))
+        for key in map(FeedbackKey._make, rows):
+            if key.tenant and key.tenant != served[key.generation_id]:
+                found.append(Refusal(key, _wrong_tenant(key.generation_id, key.tenant)))
     return found
 
 
@@ -96,52 +121,52 @@ def _beyond_cap(tx: Transaction, policy: str, names: Sequence[str], cap: int) ->
     """Return the feedback by which these answers have more of one kind than may count.
 
     The earliest in the log count; an undoing is of another kind than what it undoes, so nobody can
-    keep it out by sending much of something else.
+    keep it out by sending much of something else. What waits for its answer is counted by tenant.
     """
-    full: list[tuple[str, str]] = []
+    full: list[tuple[str, str, str]] = []
     for marks, chunk in by_ids(names):
         full += tx.execute(
-            "SELECT generation_id, kind FROM feedback"
+            "SELECT generation_id, kind, tenant FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
-            " GROUP BY generation_id, kind HAVING COUNT(*) > ?",
+            " GROUP BY generation_id, kind, tenant HAVING COUNT(*) > ?",
             (policy, *chunk, cap),
         ).fetchall()
     found: list[Refusal] = []
-    for name, kind in full:
+    for name, kind, tenant in full:
         rows = tx.execute(
             "SELECT feedback_id FROM feedback WHERE policy = ? AND generation_id = ? AND kind = ?"
-            ' AND dead = 0 ORDER BY topic, partition, "offset"',
-            (policy, name, kind),
+            ' AND tenant = ? AND dead = 0 ORDER BY topic, partition, "offset"',
+            (policy, name, kind, tenant),
         ).fetchall()
         reason = f"too_much_feedback: {name} has {cap} of kind {kind} already"
-        found += [Refusal(name, feedback_id, reason) for (feedback_id,) in rows[cap:]]
+        found += [Refusal(FeedbackKey(name, one, tenant), reason) for (one,) in rows[cap:]]
     return found
 
 
 def _refuse(
     tx: Transaction, policy: str, refusals: Sequence[Refusal], now: float
-) -> dict[tuple[str, str], Partition]:
+) -> dict[FeedbackKey, Partition]:
     """Dead-letter feedback whose rows are written; return where each record stood."""
-    stood: dict[tuple[str, str], Partition] = {}
-    for name, feedback_id, reason in refusals:
-        where = (policy, name, feedback_id)
+    stood: dict[FeedbackKey, Partition] = {}
+    for key, reason in refusals:
+        where = (policy, *key)
         row = tx.execute(
             'SELECT topic, partition, "offset", payload, kind FROM feedback'
-            " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+            " WHERE policy = ? AND generation_id = ? AND feedback_id = ? AND tenant = ?",
             where,
         ).fetchone()
         topic, index, offset, payload, kind = row
         partition = Partition(topic=topic, index=index)
         letter = DeadLetter(partition=partition, offset=offset, reason=reason, value=bytes(payload))
         put_dead_letter(tx, policy, letter, now)
-        stood[name, feedback_id] = partition
+        stood[key] = partition
         tx.execute(
             "UPDATE feedback SET dead = 1, payload = ?"
-            " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+            " WHERE policy = ? AND generation_id = ? AND feedback_id = ? AND tenant = ?",
             (msgspec.json.encode({"signal": {"kind": kind}}), *where),
         )
     return stood
 
 
-def _wrong_tenant(name: str, data: Generation | Feedback) -> str:
-    return f"wrong_tenant: {name} was not served to tenant {data.tenant!r}"
+def _wrong_tenant(name: str, tenant: str) -> str:
+    return f"wrong_tenant: {name} was not served to tenant {tenant!r}"

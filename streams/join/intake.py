@@ -27,6 +27,7 @@ from .episodes_table import (
     standings,
 )
 from .fate import WAITING
+from .feedback_checks import FeedbackKey
 from .offsets import Counts
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -114,14 +115,14 @@ def take(
         name = arrival.event.data.generation_id
         if name not in known or known[name].received is None:
             generations.setdefault(name, arrival)
-    new = {place: came[place] for place in _put_feedback(tx, policy, came, known)}
-    said = {place: arrival.event.data for place, arrival in new.items()}
+    new = {key: came[key] for key in _put_feedback(tx, policy, came, known)}
+    said = {key: arrival.event.data for key, arrival in new.items()}
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
     feedback: dict[str, list[Arrival]] = {}
-    for place, arrival in new.items():
-        if place not in stood:
-            feedback.setdefault(place[0], []).append(arrival)
+    for key, arrival in new.items():
+        if key not in stood:
+            feedback.setdefault(key.generation_id, []).append(arrival)
     _put_orphans(
         tx,
         policy,
@@ -135,25 +136,27 @@ def take(
         generations=generations,
         feedback=feedback,
         known=known,
-        refused=[new[place] for place in stood if place in new],
-        refused_before=Counter(at for place, at in stood.items() if place not in new),
+        refused=[new[key] for key in stood if key in new],
+        refused_before=Counter(at for key, at in stood.items() if key not in new),
     )
 
 
 def _unknown(
     tx: Transaction, arrivals: Sequence[Arrival], keys: EventKeys
-) -> tuple[list[Arrival], dict[tuple[str, str], Arrival]]:
-    """Return the generations with new event keys, and all feedback by answer and its own id.
+) -> tuple[list[Arrival], dict[FeedbackKey, Arrival]]:
+    """Return the generations with new event keys, and all feedback by its identity.
 
-    That pair is the identity of feedback: clients name the thumbs of many answers alike.
+    The answer is part of it: clients name the thumbs of many answers alike.
     """
     first: dict[bytes, Arrival] = {}
-    came: dict[tuple[str, str], Arrival] = {}
+    came: dict[FeedbackKey, Arrival] = {}
     for arrival in arrivals:
         event = arrival.event
         first.setdefault(key_of(event.source, event.id), arrival)
         if isinstance(event, FeedbackEvent):
-            came.setdefault((event.data.generation_id, event.data.feedback_id), arrival)
+            said = event.data
+            key = FeedbackKey(said.generation_id, said.feedback_id, said.tenant)
+            came.setdefault(key, arrival)
     unknown = keys.add(tx, list(first))
     fresh = [
         arrival
@@ -185,20 +188,20 @@ def _lock(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
 def _put_feedback(
     tx: Transaction,
     policy: str,
-    came: Mapping[tuple[str, str], Arrival],
+    came: Mapping[FeedbackKey, Arrival],
     known: Mapping[str, EpisodeRow],
-) -> list[tuple[str, str]]:
-    """Take in feedback; return generation id and feedback id of what is new."""
+) -> list[FeedbackKey]:
+    """Take in feedback; return what is new."""
     head = (
-        "INSERT INTO feedback (policy, generation_id, feedback_id, kind, acted, received, payload,"
+        "INSERT INTO feedback (policy, generation_id, feedback_id, tenant, kind, acted, received, payload,"
         ' topic, partition, "offset") VALUES '
     )
     # A generation without a row has no feedback yet, so nothing here can be known already.
     first = [names for names in came if names[0] not in known]
     insert_rows(tx, head, [_feedback_row(policy, came[names]) for names in first])
     more = [_feedback_row(policy, came[names]) for names in came if names[0] in known]
-    returning = " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id"
-    return first + insert_rows(tx, head, more, returning)
+    returning = " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id, tenant"
+    return first + [FeedbackKey._make(row) for row in insert_rows(tx, head, more, returning)]
 
 
 def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
@@ -209,6 +212,7 @@ def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
         policy,
         data.generation_id,
         data.feedback_id,
+        data.tenant,
         data.signal.__struct_config__.tag,
         event.time.timestamp(),
         arrival.received,

@@ -51,16 +51,16 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
 def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
     """Keep of each feedback its kind alone: texts and edits go, from dead letters too."""
     rows = tx.execute(
-        'SELECT feedback_id, kind, topic, partition, "offset" FROM feedback'
+        'SELECT feedback_id, tenant, kind, topic, partition, "offset" FROM feedback'
         " WHERE policy = ? AND generation_id = ?",
         (policy, generation_id),
     ).fetchall()
-    dead_letters.forget_values(tx, policy, [row[2:] for row in rows])
+    dead_letters.forget_values(tx, policy, [row[3:] for row in rows])
     tx.executemany(
         "UPDATE feedback SET payload = ?"
-        " WHERE policy = ? AND generation_id = ? AND feedback_id = ?",
+        " WHERE policy = ? AND generation_id = ? AND feedback_id = ? AND tenant = ?",
         [
-            (msgspec.json.encode({"signal": {"kind": kind}}), policy, generation_id, feedback_id)
-            for feedback_id, kind, *_ in rows
+            (msgspec.json.encode({"signal": {"kind": kind}}), policy, generation_id, *named)
+            for *named, kind, _, _, _ in rows
         ],
     )

@@ -60,6 +60,38 @@ def test_another_tenants_feedback_counts_nowhere(ledger: Ledger, order: str) -> 
     assert closes(ledger)
 
 
+@pytest.mark.parametrize("order", ["before", "after", "together"])
+def test_another_tenant_takes_no_place_of_the_true_ones_feedback(
+    make_ledger: Callable[[], Ledger], order: str
+) -> None:
+    """A neighbour that guesses the ids of an answer and its feedback, and sends much, hides nothing."""
+    ledger = make_ledger()
+    settings = JoinSettings(feedback_per_kind=2)
+    ledger.joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds, settings=settings)
+    with ledger.store.transaction() as tx:
+        ledger.joiner.resume(tx, [GENERATIONS, FEEDBACK])
+    answer = generation("g", 1.0, tenant="a")
+    theirs = [
+        feedback(name, "g", Accepted(), 2.0, tenant="b") for name in ("thumb", "more", "yet more")
+    ]
+    ours = feedback("thumb", "g", Accepted(), 3.0, tenant="a")
+    if order == "before":
+        ledger.take(*theirs, partition=FEEDBACK)
+        ledger.take(ours, partition=FEEDBACK)
+        ledger.take(answer)
+    elif order == "after":
+        ledger.take(answer)
+        ledger.take(*theirs, partition=FEEDBACK)
+        ledger.take(ours, partition=FEEDBACK)
+    else:
+        ledger.take(*theirs, ours, answer, partition=FEEDBACK)
+    ledger.take(ours, *theirs, partition=FEEDBACK)
+    assert ledger.ask("SELECT reward, fate FROM episodes") == (1.0, "waiting")
+    assert ledger.ask("SELECT COUNT(*) FROM dead_letters") == (3,)
+    assert ledger.ask("SELECT feedback_id, tenant FROM feedback WHERE dead = 0") == ("thumb", "a")
+    assert closes(ledger)
+
+
 @pytest.mark.parametrize("order", ["before", "after"])
 def test_feedback_that_names_no_tenant_is_the_answers_own(ledger: Ledger, order: str) -> None:
     """Whoever may name a tenant and names none means the one that was served."""
@@ -73,6 +105,13 @@ def test_feedback_that_names_no_tenant_is_the_answers_own(ledger: Ledger, order:
     assert ledger.ask("SELECT reward FROM episodes") == (1.0,)
     assert ledger.ask("SELECT COUNT(*) FROM dead_letters") == (0,)
     assert closes(ledger)
+
+
+def test_feedback_that_replaces_itself_counts(ledger: Ledger) -> None:
+    """A client that fills in its own id takes nothing back."""
+    ledger.take(generation("g", 1.0))
+    ledger.take(feedback("f", "g", Accepted(), 2.0, replaces="f"), partition=FEEDBACK)
+    assert ledger.ask(REWARDS) == (1.0, 1)
 
 
 def test_one_answers_feedback_is_capped_by_kind_and_what_is_capped_is_counted(

@@ -117,6 +117,7 @@ def test_every_row_is_what_it_was(place: Place) -> None:
             )
         assert view.execute("SELECT COUNT(*) FROM contents").fetchone() == (3,)
         assert view.execute("SELECT COUNT(*) FROM feedback").fetchone() == (2,)
+        assert set(view.execute("SELECT tenant FROM feedback").fetchall()) == {("default",)}
     assert ledger.ends == {GENERATIONS: 4}
     ledger.store.close()
 
