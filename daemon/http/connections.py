@@ -119,7 +119,7 @@ class LimitedRunner(web.AppRunner):
             access_log=None,
             logger=QuietLogger(),
             keepalive_timeout=idle_seconds,
-            # A damaged one would end the connection before the answer is read.
+            # A damaged compressed body of some size leaves its request without any answer.
             auto_decompress=False,
             **more,
         )
