@@ -17,7 +17,7 @@ from ...ops.flags.evaluator import FlagsUnavailable
 from ...ops.flags.flag_state import to_document
 from ..http.answers import JSON, printable
 from ..http.bodies import BodyRefused, parse_json, read_body
-from .context import CONTEXT, GatewayContext
+from .context import CALLER, CONTEXT, GatewayContext
 
 
 class ContextError(ValueError):
@@ -32,9 +32,19 @@ class _Body(msgspec.Struct, frozen=True, kw_only=True):
     context: dict[str, Any] = msgspec.field(default_factory=dict)
 
 
+def _hidden(request: web.Request) -> bool:
+    """Return whether this client may not know variants: it could vote against one."""
+    return bool(request[CALLER].name) and not request.app[CONTEXT].settings.shows_variant
+
+
+_HIDDEN = "this token may not know variants (gateway.show_variant)"
+
+
 async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
     context, key = request.app[CONTEXT], printable(request.match_info["key"])
+    if _hidden(request):
+        return _failure(403, key, "GENERAL", _HIDDEN)
     try:
         found = _evaluate(context, await _user(request))
     except ContextError as problem:
@@ -49,6 +59,8 @@ async def evaluate_one(request: web.Request) -> web.Response:
 async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
     context = request.app[CONTEXT]
+    if _hidden(request):
+        return _failure(403, None, "GENERAL", _HIDDEN)
     try:
         found = _evaluate(context, await _user(request))
     except ContextError as problem:

@@ -58,17 +58,17 @@ def openapi_document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": _completions("messages")},
             "/v1/completions": {"post": _completions("prompt")},
-            "/v1/models": {"get": _page("List the one model.", ("401", "403"))},
+            "/v1/models": {"get": _page("List the one model.", ("401", "403", "429"))},
             "/v1/models/{id}": {
                 "parameters": [_path("id")],
-                "get": _page("Tell of one model.", ("401", "403", "404")),
+                "get": _page("Tell of one model.", ("401", "403", "404", "429")),
             },
             "/v1/feedback": {"post": _feedback()},
             "/ofrep/v1/evaluate/flags": {"post": _ofrep()},
             "/ofrep/v1/evaluate/flags/{key}": {"parameters": [_path("key")], "post": _ofrep()},
             "/livez": {"get": _page("Whether the process answers.", ("403",))},
             "/readyz": {"get": _page("Whether a request would be served.", ("403", "503"))},
-            "/openapi.json": {"get": _page("This description.", ("401", "403"))},
+            "/openapi.json": {"get": _page("This description.", ("401", "403", "429"))},
             "/metrics": {"get": _metrics()},
         },
         "components": {
@@ -142,10 +142,10 @@ def _ofrep() -> dict[str, Any]:
         {**asked, "required": ["context"]},
         _answer("The evaluation.", {"type": "object"}),
         "200",
-        refusals=("400", "401", "403", "404", "408", "413", "415", "500"),
+        refusals=("400", "401", "403", "404", "408", "413", "415", "429", "500"),
     )
     failure = _object({"errorCode": {"type": "string"}, "errorDetails": {"type": "string"}})
-    for status in ("400", "404", "408", "413", "415", "500"):
+    for status in ("400", "404", "408", "413", "415", "429", "500"):
         either = {"anyOf": [failure, {"$ref": "#/components/schemas/Error"}]}
         found["responses"][status]["content"]["application/json"]["schema"] = either
     found["responses"]["304"] = {"description": "As the client knows it already."}
@@ -163,7 +163,7 @@ def _metrics() -> dict[str, Any]:
     text = {"description": "Counters.", "content": {"text/plain": {"schema": {"type": "string"}}}}
     return {
         "summary": "What Prometheus reads.",
-        "responses": {"200": text, **_refusals(("401", "403"))},
+        "responses": {"200": text, **_refusals(("401", "403", "429"))},
     }
 
 

@@ -36,8 +36,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     allowed_origins: tuple[str, ...] = ()
     """Pages of the web that may call, `https://app.example.com`; none where empty."""
     show_variant: bool | None = None
-    """Tell clients variant and version in headers. Left out: only where there are no `[clients]`,
-    for who knows the variant can vote against it."""
+    """Tell clients variant and version, in headers and by OFREP. Left out: only where there are no
+    `[clients]`, for who knows the variant can vote against it; `token` may always ask."""
     user_key: str = ""
     """Key of the users' hashes and of signed generation ids; required with `[clients]`; the same on
     all gateways, kept as long as the data."""

@@ -5,6 +5,8 @@ from ...streams.state.transaction import Transaction
 
 FEWEST = 50
 """So many answers that were left out, since the last batch, are no chance."""
+SILENT = 200
+"""So many answers of which none was decided, since the last batch, are no shy people."""
 LEAST_SHARE = 0.05
 """Below this share of usable answers next to nothing is learned."""
 NOT_BY_CONTENT = {
@@ -16,6 +18,8 @@ NOT_BY_CONTENT = {
     fate.NO_SPREAD,
 }
 """Exclusions that say nothing of how answers are asked for and captured."""
+WITHOUT_FEEDBACK = {fate.NO_CONSENT, fate.NO_CAPTURE, fate.EXPIRED, fate.ERASED}
+"""Exclusions that need no decision."""
 REMEDIES = {
     "excluded:greedy": "the product asks for temperature 0; what is learned from is drawn above it",
     fate.LOW_TEMPERATURE: "the product asks for a temperature near 0",
@@ -38,6 +42,13 @@ def unlearnable(view: Transaction, policy: str) -> str | None:
         (policy, policy),
     ).fetchall()
     counts = {name: count for name, count in rows if not name.startswith("censored:")}
+    silent = sum(count for name, count in rows if name == fate.NO_DECISION)
+    if silent >= SILENT and not counts.keys() - WITHOUT_FEEDBACK:
+        return (
+            f"none of the last {silent} answers was decided by feedback within its horizon: does"
+            " /v1/feedback get the X-Rlwd-Generation of each answer, with signals that [parts] of"
+            " the reward spec count?"
+        )
     left_out = {
         name: count
         for name, count in counts.items()

@@ -120,6 +120,25 @@ def test_variant_and_version_are_not_told(client: httpx.Client, tokens: dict[str
     assert "X-Rlwd-Generation" in response.headers
 
 
+@pytest.mark.parametrize("path", ["/ofrep/v1/evaluate/flags", "/ofrep/v1/evaluate/flags/policy"])
+def test_a_client_asks_for_no_variant_that_it_may_not_know(path: str, gateway: GatewayRig) -> None:
+    """By OFREP as in headers: not for a client's token, but for the operator's or where configured."""
+    gateway.set_flags(candidate=5000)
+    clients = {"one": ClientSettings(tokens=(hash_token("a"),))}
+    for shown, token, status in [
+        (None, "a", 403),
+        (None, "operator", 200),
+        (True, "a", 200),
+        (False, "a", 403),
+    ]:
+        folder = str(gateway.folder / f"{shown}-{token}")
+        client = gateway.open(clients=clients, token="operator", show_variant=shown, spool=folder)
+        person = {"context": {"targetingKey": "p"}}
+        response = client.post(path, json=person, headers=bearer(token))
+        assert response.status_code == status
+        assert ("policy@v" in response.text) == (status == 200)
+
+
 def test_feedback_is_only_for_those_who_were_served(
     client: httpx.Client, gateway: GatewayRig, tokens: dict[str, str]
 ) -> None:
@@ -185,7 +204,7 @@ def test_every_call_of_a_client_counts_against_its_rate(gateway: GatewayRig) -> 
     """Flags, models and feedback that cannot be read cost a call too; health checks cost none."""
     gateway.set_flags()
     limited = ClientSettings(tokens=(hash_token("a"),), requests_per_minute=3)
-    client = gateway.open(clients={"limited": limited})
+    client = gateway.open(clients={"limited": limited}, show_variant=True)
     for _ in range(5):
         assert client.get("/livez", headers=bearer("a")).status_code == 200
     person = {"context": {"targetingKey": "p"}}

@@ -13,7 +13,7 @@ from rlwd.daemon.commands.status import status_document, status_tables
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.snapshot import tallies
-from rlwd.learner.ledger.learnable import FEWEST, unlearnable
+from rlwd.learner.ledger.learnable import FEWEST, SILENT, unlearnable
 
 
 @pytest.fixture
@@ -78,6 +78,17 @@ def test_a_product_that_cannot_teach_is_named(config: Config, ledger: Ledger) ->
     assert "temperature 0" in told
     assert f"problem, answers: {told}" in [str(part) for part in status_tables(document)]
     assert [f.seen for f in check_services(config) if f.what == "answers"] == [told]
+
+
+def test_a_product_without_feedback_is_named(config: Config, ledger: Ledger) -> None:
+    """Hundreds of answers that nobody decides are a stall too; one that is decided ends it."""
+    ledger.take(*(generation(f"s{number}", 1000.0) for number in range(SILENT)))
+    ledger.take(generation("unasked", 1000.0, consent=False))
+    ledger.close(5000.0)
+    told = status_document(config, 6000.0)["problems"]["answers"]
+    assert told.startswith(f"none of the last {SILENT} answers was decided by feedback")
+    fill(ledger, 1, prefix="s.ok", at=6000.0)
+    assert "answers" not in status_document(config, 6000.0)["problems"]
 
 
 def test_a_product_that_teaches_is_not_accused(ledger: Ledger) -> None:
