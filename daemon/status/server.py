@@ -11,11 +11,16 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from ..http.connections import ConnectionLimits, LimitedRunner
 from ..http.credentials import basic_password, bearer_token, same_token
 from .page import render
 
 STUCK_SECONDS = 60.0
 """A loop that did not turn for so long is not alive."""
+MOST_CONNECTIONS = 256
+"""Probes, scrapers and people together; one more is closed at once."""
+HEADER_SECONDS, IDLE_SECONDS = 15.0, 75.0
+"""Longest for a first request to come, and between two."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +61,7 @@ class StatusServer:
     ) -> None:
         self.vitals, self.registry, self.status = vitals, registry, status
         self.host, self.port, self.token = host, port, token
+        self.limits = ConnectionLimits(MOST_CONNECTIONS, HEADER_SECONDS)
         self._loop: asyncio.AbstractEventLoop
         self._started = threading.Event()
         self._problem: OSError | None = None
@@ -88,7 +94,7 @@ class StatusServer:
                 web.get("/statusz", self._statusz),
             ]
         )
-        runner = web.AppRunner(app, access_log=None)
+        runner = LimitedRunner(app, self.limits, idle_seconds=IDLE_SECONDS)
         try:
             self._loop.run_until_complete(runner.setup())
             site = web.TCPSite(runner, self.host, self.port)

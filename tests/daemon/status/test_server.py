@@ -1,14 +1,17 @@
 """The daemon's pages, over real HTTP."""
 
+import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import httpx
 import pytest
+from waiting import until
 
 from rlwd.daemon.status.metrics import Metrics
-from rlwd.daemon.status.server import STUCK_SECONDS, StatusServer, Vitals
+from rlwd.daemon.status.server import MOST_CONNECTIONS, STUCK_SECONDS, StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.streams.join.offsets import Counts
 
@@ -170,3 +173,41 @@ def test_a_port_that_is_none_is_an_error_at_start() -> None:
     server = StatusServer(Vitals(), Metrics().registry, dict, host=LOOPBACK, port=99999)
     with pytest.raises(OSError, match="port"):
         server.start()
+
+
+def connect(client: httpx.Client) -> socket.socket:
+    """Open a connection that says nothing yet."""
+    return socket.create_connection((client.base_url.host, client.base_url.port or 80), 5.0)
+
+
+def test_a_malformed_request_is_no_error_and_logged_without_its_bytes(
+    serve: Serve, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It may hold the token; neither our log nor the library's repeats it."""
+    client, _, _ = serve(token="tok-3f2a")
+    with connect(client) as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nAuthorization Bearer tok-3f2a\r\n\r\n")
+        assert b" 400 " in connection.recv(4096)
+    told = capfd.readouterr()
+    assert "tok-3f2a" not in told.err + told.out + caplog.text
+    assert not caplog.records
+
+
+def test_connections_are_limited(serve: Serve) -> None:
+    """A crowd of silent connections ends where the limit is; the pages answer once it is gone."""
+    client, _, _ = serve()
+    with ExitStack() as silent:
+        for _ in range(MOST_CONNECTIONS):
+            silent.enter_context(connect(client))
+        one_more = silent.enter_context(connect(client))
+        with suppress(ConnectionResetError):
+            assert one_more.recv(1) == b""
+    until(lambda: answers_alive(client), 10.0)
+
+
+def answers_alive(client: httpx.Client) -> bool:
+    """Whether the pages answer now."""
+    try:
+        return client.get("/livez").status_code == 200
+    except httpx.TransportError:
+        return False
