@@ -222,7 +222,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
         *("generation_id", "segment", "user_hash", "salt", "variant", "version"),
         *("harness", "tenant"),
     ),
-    FeedbackEvent: ("generation_id", "feedback_id"),
+    FeedbackEvent: ("generation_id", "feedback_id", "tenant"),
 }
 """What becomes a column, and is named in queries and indexes."""
 _NAMED = {kind: attrgetter(*fields) for kind, fields in _NAMES.items()}

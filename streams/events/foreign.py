@@ -1,5 +1,7 @@
 """Records that are no events and are well known all the same, so that a reason can name them."""
 
+import json
+
 import msgspec
 
 
@@ -14,6 +16,10 @@ class _TopLevel(msgspec.Struct):
 
 
 _DECODER = msgspec.json.Decoder(_TopLevel)
+_HALF_PAIR = (
+    "a text that holds half a surrogate pair, as of an emoji that was cut in two: UTF-8 has no such"
+    " text (in JavaScript, toWellFormed() before JSON.stringify)"
+)
 
 
 def name_foreign(raw: bytes) -> str | None:
@@ -33,10 +39,15 @@ def name_foreign(raw: bytes) -> str | None:
             f"Confluent's wire format (magic byte 0, schema id {schema}): write the event as plain"
             " JSON, with a string or byte-array serializer"
         )
+    if raw[:2] == b"\x1f\x8b":
+        return (
+            "a value compressed with gzip by its producer: leave that to Kafka's compression.type,"
+            " which readers undo"
+        )
     try:
         found = _DECODER.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
+        return _HALF_PAIR if _holds_half_pair(raw) else None
     inner = _payload_of(found) or found
     if inner.op is not msgspec.UNSET and (
         inner.after is not msgspec.UNSET or inner.before is not msgspec.UNSET
@@ -51,6 +62,20 @@ def name_foreign(raw: bytes) -> str | None:
             " value.converter.schemas.enable to false"
         )
     return None
+
+
+def _holds_half_pair(raw: bytes) -> bool:
+    """Return whether it is JSON but for a text that no UTF-8 can hold."""
+    if b"\\ud" not in raw.lower():
+        return False
+    try:
+        text = json.dumps(json.loads(raw), ensure_ascii=False)
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    except (ValueError, RecursionError):
+        return False
+    return False
 
 
 def _payload_of(found: _TopLevel) -> _TopLevel | None:

@@ -232,6 +232,8 @@ def test_a_bad_signal_names_the_field(signal: dict[str, Any], says: str) -> None
         (generation(), {"salt": "s" * 513}, r"\$\.data\.salt: is longer than 512 bytes"),
         (generation(), {"segment": "ü" * 257}, r"\$\.data\.segment: is longer than 512 bytes"),
         (feedback(Accepted()), {"feedback_id": "\0"}, r"\$\.data\.feedback_id: holds a NUL"),
+        (feedback(Accepted()), {"tenant": "a\0"}, r"\$\.data\.tenant: holds a NUL"),
+        (feedback(Accepted()), {"tenant": "t" * 513}, r"\$\.data\.tenant: is longer than 512"),
         (feedback(Accepted()), {"generation_id": "ü" * 257}, r"generation_id: is longer"),
         (generation(), {"_receivedtime": "9999-12-31T23:59:59-14:00"}, r"\$\.receivedtime: 9999"),
         (generation(), {"_time": "0001-01-01T00:00:00+14:00"}, r"\$\.time: 0001"),

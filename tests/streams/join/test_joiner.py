@@ -3,6 +3,7 @@
 Semantics locked here: CONTRACTS 4, 9 to 13, 15, 16, and 17 for revisions after sealing.
 """
 
+import gzip
 import math
 from collections.abc import Callable
 
@@ -131,6 +132,9 @@ def test_one_feedback_id_counts_once_through_two_gateways(ledger: Ledger) -> Non
         (generation("g", 0.0).replace(b"[-0.5]", b"[-0.5,-0.5]"), "$.data.logprobs"),
         (b"\xff\xfe", "malformed"),
         (b"", "tombstone"),
+        (gzip.compress(generation("z", 1.0)), "compressed with gzip"),
+        (generation("h", 1.0).replace(b'"h"', b'"\\ud83d"', 1), "half a surrogate pair"),
+        (generation("h", 1.0).replace(b'"h"', b'"\\udc00 "', 1), "half a surrogate pair"),
     ],
 )
 def test_malformed_records_are_dead_lettered_with_the_reason(
