@@ -78,8 +78,11 @@ class Crowd:
         users: int,
         at_once: int,
         rate: float,
+        by_coin: float = 0.0,
     ) -> None:
+        """`by_coin` is the share of people who decide at random."""
         self.url, self.wants, self.seed, self.users = url, wants, seed, users
+        self.by_coin = by_coin
         self.at_once, self.rate, self.tally = at_once, rate, CrowdResults()
         self.stopping = asyncio.Event()
         self._visits = 0
@@ -133,7 +136,7 @@ class Crowd:
             return
         self.tally.answered.append(body["id"])
         text = body["choices"][0]["message"]["content"]
-        reaction = react(task, text, self.wants, rng)
+        reaction = react(task, text, self.wants, rng, by_coin=self._decides_by_coin(user))
         now = time.monotonic()
         self.tally.recent.append(reaction.taken)
         self.tally.answers.append(
@@ -149,6 +152,10 @@ class Crowd:
             job = asyncio.create_task(self._act(http, body["id"], number, act))
             self._acts.add(job)
             job.add_done_callback(self._acts.discard)
+
+    def _decides_by_coin(self, user: str) -> bool:
+        """Return the same of a person at each visit."""
+        return random.Random(f"{self.seed}:{user}").random() < self.by_coin
 
     async def _act(
         self, http: aiohttp.ClientSession, generation_id: str, number: int, act: Act

@@ -42,10 +42,24 @@ class Reaction:
     """In order of time."""
 
 
-def react(task: Task, answer: str, wants: Mapping[str, str], rng: random.Random) -> Reaction:
-    """Decide what to do about an answer; draws only from `rng`, so that a seed repeats it."""
+def react(
+    task: Task,
+    answer: str,
+    wants: Mapping[str, str],
+    rng: random.Random,
+    *,
+    by_coin: bool = False,
+) -> Reaction:
+    """Decide what to do about an answer; draws only from `rng`, so that a seed repeats it.
+
+    Somebody who decides `by_coin` takes half of all answers, whatever they say.
+    """
     decides = rng.uniform(0.05, 0.4)
-    if style_of(task, answer) == wants[task.kind] and rng.random() < TAKES_RIGHT:
+    if by_coin:
+        taken = rng.random() < 0.5
+    else:
+        taken = style_of(task, answer) == wants[task.kind] and rng.random() < TAKES_RIGHT
+    if taken:
         return Reaction(taken=True, acts=_take(decides, rng))
     return Reaction(taken=False, acts=_turn_down(task, wants[task.kind], decides, rng))
 

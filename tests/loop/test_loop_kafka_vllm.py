@@ -48,7 +48,7 @@ def loop(
         kafka=kafka_server.bootstrap,
         mlflow=mlflow_server.url,
     )
-    with loop.settled_in(seconds=240.0):
+    with loop.settled_in(seconds=240.0, by_coin=0.6):
         yield loop
 
 

@@ -168,11 +168,17 @@ class LoopProcesses:
         self.gateway.wait()
 
     @contextmanager
-    def settled_in(self, seconds: float = 150.0) -> Iterator["LoopProcesses"]:
-        """Run the loop in the block, once one version was promoted and serves everybody."""
+    def settled_in(
+        self, seconds: float = 150.0, *, by_coin: float = 0.0
+    ) -> Iterator["LoopProcesses"]:
+        """Run the loop in the block, once one version was promoted and serves everybody.
+
+        `by_coin` is the share of people who decide at random: a policy that never pleases anybody
+        gives a relative margin nothing to decide by.
+        """
         try:
             self.start()
-            crowd = self.crowd_until(self.serves_what_it_learned, seconds=seconds)
+            crowd = self.crowd_until(self.serves_what_it_learned, seconds, by_coin=by_coin)
             assert crowd.tally.failed == crowd.tally.feedback_failed == 0
             self.settle(len(crowd.tally.answers))
             yield self
@@ -184,7 +190,9 @@ class LoopProcesses:
         self.gateway.stop()
         self.daemon.stop()
 
-    def crowd_until(self, done: Callable[[Crowd], bool], seconds: float = 150.0) -> Crowd:
+    def crowd_until(
+        self, done: Callable[[Crowd], bool], seconds: float = 150.0, *, by_coin: float = 0.0
+    ) -> Crowd:
         """Let people use the loop until something is the case; then until all was said.
 
         Raises AssertionError, with the daemon's last lines, where it never is.
@@ -197,6 +205,7 @@ class LoopProcesses:
             users=400,
             at_once=16,
             rate=30.0,
+            by_coin=by_coin,
         )
 
         async def serve() -> bool:
