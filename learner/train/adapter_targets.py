@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 LINEAR = (nn.Linear, Conv1D)
@@ -13,7 +14,7 @@ EXPERT_NAMES = frozenset(("gate_proj", "up_proj", "down_proj", "w1", "w2", "w3")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdapterTargets:
-    """Every linear layer of the text decoder, but for gates of a single output."""
+    """Every linear layer of the text decoder, but for routers and gates of a single output."""
 
     modules: tuple[str, ...]
     """Full names within the causal model."""
@@ -38,6 +39,7 @@ def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
         for name, parameter in decoder.named_parameters()
         if parameter.dim() == 3 and "experts" in name
     }
+    routers = _routers(causal)
     inside = {id(module) for module in decoder.modules()}
     head = causal.get_output_embeddings()
     chosen, others, left_out, kinds = list[str](), list[str](), set(fused), set[type]()
@@ -47,7 +49,7 @@ def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
         if id(module) not in inside:
             others.append(name)
             left_out.add(_tower(name))
-        elif isinstance(module, nn.Linear) and module.out_features == 1:
+        elif (isinstance(module, nn.Linear) and module.out_features == 1) or id(module) in routers:
             others.append(name)
             left_out.add(_last(name))
         elif fused and _last(name) in EXPERT_NAMES:
@@ -66,6 +68,28 @@ def adapter_targets(causal: Any, decoder: nn.Module) -> AdapterTargets:
         left_out=tuple(sorted(left_out)),
         transposed=Conv1D in kinds,
     )
+
+
+def _routers(causal: Any) -> set[int]:
+    """Return the ids of linear layers that give no activation, found by one forward.
+
+    Routers of experts are such layers in some families: PEFT adds to what a layer returns, and they
+    return a choice.
+    """
+    found = set[int]()
+
+    def look(module: nn.Module, _given: Any, returned: Any) -> None:
+        if not isinstance(returned, Tensor):
+            found.add(id(module))
+
+    hooks = [m.register_forward_hook(look) for m in causal.modules() if isinstance(m, LINEAR)]
+    try:
+        with torch.no_grad():
+            causal(input_ids=torch.tensor([[1, 2, 3]], device=causal.device), use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
 
 
 def _last(name: str) -> str:

@@ -38,6 +38,13 @@ def load_policy(settings: LearnerSettings) -> Policy:
     except ValueError as problem:
         kind = causal.config.model_type
         raise ValueError(f"learner.model: {folder} ({kind}): {problem}") from problem
+    except (AttributeError, TypeError, LookupError, NotImplementedError) as problem:
+        # The code of a family that nobody tried: it has not the parts, or takes not the calls.
+        kind = causal.config.model_type
+        told = f"{type(problem).__name__}: {problem}"
+        raise ValueError(
+            f"learner.model: {folder} ({kind}): it cannot be used: {told}"
+        ) from problem
     log.info(
         "model_proven",
         family=causal.config.model_type,
