@@ -93,13 +93,13 @@ def test_daemon_routes_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     from prometheus_client import CollectorRegistry
 
     seen: list[web.Application] = []
-    made = web.AppRunner
+    made = web.Application
 
-    def runner(app: web.Application, *args: object, **more: object) -> web.AppRunner:
-        seen.append(app)
-        return made(app, *args, **more)  # type: ignore[arg-type]
+    def application(*args: Any, **more: Any) -> web.Application:
+        seen.append(made(*args, **more))
+        return seen[-1]
 
-    monkeypatch.setattr(web, "AppRunner", runner)
+    monkeypatch.setattr(web, "Application", application)
     server = StatusServer(Vitals(), CollectorRegistry(), dict, host="127.0.0.1", port=0)
     server.start()
     server.stop()
