@@ -30,6 +30,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "batch.episodes": (1, 1_000_000),
     "batch.at_most": (1, 1_000_000),
     "batch.held_out": (0.0, 0.9),
+    "batch.user_share": (0.001, 1.0),
     "batch.max_lead": (0, 1000),
     "learner.lora_rank": (1, 1024),
     "learner.lora_alpha": (1e-6, 1e6),

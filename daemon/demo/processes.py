@@ -79,7 +79,7 @@ anchor_share = 0.02
 step_users = 0
 step_seconds = 0.0
 min_users = 100
-margin = 0.25
+margin = {margin}
 planned_users = 200
 deadline_seconds = 90.0
 gate_seconds = 60.0
@@ -150,10 +150,12 @@ class DemoProcesses:
         mlflow: bool = True,
         episodes: int = 256,
         pretraining_steps: int = PRETRAINING_STEPS,
+        margin: float = 0.25,
     ) -> None:
+        """`margin` is `rollout.margin`: how much worse than the control a promoted version may be."""
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
         self.with_mlflow, self.episodes = mlflow, episodes
-        self.pretraining_steps = pretraining_steps
+        self.pretraining_steps, self.margin = pretraining_steps, margin
         self.model = self.folder / "policy"
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -185,6 +187,7 @@ class DemoProcesses:
             engine=self.engine_url,
             gateway=self.gateway_port,
             episodes=self.episodes,
+            margin=self.margin,
             mlflow=self.mlflow.url if self.with_mlflow else "",
             http=self.http_port,
         )

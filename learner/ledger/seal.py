@@ -10,6 +10,7 @@ from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
+from .user_share import beyond_share
 
 MIGRATIONS = (
     """
@@ -21,6 +22,9 @@ CREATE TABLE batches (
 """,
 )
 """States: sealed, applied, skipped, reverted."""
+
+ReadyRow = tuple[str, str, float, int, str | None]
+"""Generation id, version, reward, its revision, and the user where one is named."""
 
 Age = Callable[[str], int | None]
 """Versions along the lineage from a served version to the parent; None where it is unknown."""
@@ -35,6 +39,9 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Most; the freshest come first."""
     held_out: float = 0.1
     """Share kept from training as evidence for the gate."""
+    user_share: float = 0.25
+    """Largest share of a batch that answers to one named user may be; more of them are left out
+    (`excluded:user_share`). Where fewer users than that are there, each has an equal part."""
     max_lead: int = 1
     """Versions that the learner may be ahead of the champion."""
 
@@ -53,6 +60,8 @@ class ReadyEpisode:
     """Which that is."""
     age: int
     """Its policy age now."""
+    user: str | None
+    """Hash of the user whom it answered; None where the product named nobody."""
 
 
 def seal(
@@ -67,14 +76,19 @@ def seal(
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
-    Whether or not a batch is sealed, episodes that are too old are excluded by name. A held-out
+    Those beyond one user's share are excluded by name once there is a batch without them. Whether or not a batch is sealed, episodes that are too old are excluded by name. A held-out
     share is set aside. From sealing on, a revision of any of them counts as after training.
     """
     fresh, too_old = _by_age(_ready_rows(tx, policy), age, max_policy_age)
     episodes_table.close(tx, policy, too_old, fate.TOO_OLD)
-    if len(fresh) < settings.episodes:
+    beyond = beyond_share([one.user for one in fresh], settings.user_share)
+    within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
+    if len(within) < settings.episodes:
         return None
-    chosen = fresh[: settings.at_most]
+    # Only now: until there is a batch, others' answers may still come and make room for them.
+    left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
+    episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
+    chosen = within[: settings.at_most]
     held = [one for one in chosen if _is_held_out(one.generation_id, settings.held_out)]
     held_ids = {one.generation_id for one in held}
     batch = SealedBatch(
@@ -90,23 +104,24 @@ def seal(
     return batch
 
 
-def _ready_rows(tx: Transaction, policy: str) -> list[tuple[str, str, float, int]]:
-    """Return (generation id, version, reward, revision) of what may be sealed, as it was received."""
+def _ready_rows(tx: Transaction, policy: str) -> list[ReadyRow]:
+    """Return what may be sealed, in the order in which it was received."""
     rows = tx.execute(
-        "SELECT generation_id, version, reward, revision, received FROM episodes"
+        "SELECT generation_id, version, reward, revision,"
+        " CASE WHEN user_named = 1 THEN user_hash END, received FROM episodes"
         f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
         + row_lock(tx),
         (policy,),
     ).fetchall()
-    return [row[:4] for row in sorted(rows, key=lambda row: (row[4], row[0]))]
+    return [row[:5] for row in sorted(rows, key=lambda row: (row[5], row[0]))]
 
 
 def _by_age(
-    rows: Sequence[tuple[str, str, float, int]], age: Age, max_policy_age: int
+    rows: Sequence[ReadyRow], age: Age, max_policy_age: int
 ) -> tuple[list[ReadyEpisode], list[str]]:
     """Return the episodes within the bound, freshest first, and the ids of the others."""
     fresh, too_old = list[ReadyEpisode](), list[str]()
-    for generation_id, version, reward, revision in rows:
+    for generation_id, version, reward, revision, user in rows:
         policy_age = age(version)
         if policy_age is None or policy_age > max_policy_age:
             too_old.append(generation_id)
@@ -118,6 +133,7 @@ def _by_age(
                 reward=reward,
                 revision=revision,
                 age=policy_age,
+                user=user or None,
             )
         )
     return sorted(fresh, key=lambda episode: episode.age), too_old

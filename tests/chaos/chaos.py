@@ -136,6 +136,8 @@ def run_chaos(
             mlflow=False,
             episodes=EPISODES,
             pretraining_steps=PRETRAINING_STEPS,
+            # A policy that few like, at a few requests a second: versions must follow one another.
+            margin=0.5,
         )
         loop.write_config()
         pretraining = loop.make_policy()

@@ -42,6 +42,7 @@ KEYS = [
     "batch.episodes",
     "batch.at_most",
     "batch.held_out",
+    "batch.user_share",
     "batch.max_lead",
     "learner.model",
     "learner.device",

@@ -83,6 +83,31 @@ def test_what_is_too_old_is_excluded_by_name(ledger: Ledger) -> None:
     assert ledger.fates() == {"excluded:too_old": 2, "waiting": 3}
 
 
+def test_one_user_teaches_no_more_than_a_share(ledger: Ledger) -> None:
+    """Beyond it a named user's answers are excluded by name once there is a batch, not before."""
+    for number in range(8):
+        decide(ledger, f"heavy{number}", 1000.0 + number, user_hash="heavy")
+    for number in range(3):
+        decide(ledger, f"other{number}", 1100.0 + number, user_hash=f"u{number}")
+    settings = BatchSettings(episodes=6, held_out=0.0, user_share=0.25)
+    assert seal_now(ledger, settings) is None
+    assert ledger.fates() == {"waiting": 11}
+    for number in range(3, 6):
+        decide(ledger, f"other{number}", 1100.0 + number, user_hash=f"u{number}")
+    batch = sealed_now(ledger, settings)
+    others = [f"other{number}" for number in range(6)]
+    assert [one.generation_id for one in batch.episodes] == ["heavy0", "heavy1", *others]
+    assert ledger.fates() == {"excluded:user_share": 6, "waiting": 8}
+
+
+def test_users_whom_the_product_did_not_name_are_not_one_user(ledger: Ledger) -> None:
+    """A hash that stands for nobody caps nothing."""
+    for number in range(6):
+        decide(ledger, f"g{number}", 1000.0 + number, user_hash="nobody", user_named=False)
+    decide(ledger, "known", 1100.0, user_hash="ann")
+    assert len(sealed_now(ledger, BatchSettings(episodes=4, held_out=0.0)).episodes) == 7
+
+
 def test_the_same_episodes_are_held_out_again(tmp_path: Path) -> None:
     """Who is held out follows from the ids alone, so that a lost transaction decides the same."""
     settings = BatchSettings(episodes=200, held_out=0.1)
