@@ -177,13 +177,14 @@ def erase(
     hashed: Annotated[
         bool, typer.Option("--hashed", help="It is the keyed hash that the records carry.")
     ] = False,
+    tenant: Annotated[str, typer.Option(help="Whose user that is.")] = "default",
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Forget a person everywhere, and name the versions that had learned from them."""
     from .commands.erase import run_erase
     from .config import load_config
 
-    raise typer.Exit(run_erase(load_config(config), user, hashed=hashed))
+    raise typer.Exit(run_erase(load_config(config), user, hashed=hashed, tenant=tenant))
 
 
 @app.command()

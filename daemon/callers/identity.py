@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ...ops.flags.assignment import hash_user
+from ...ops.flags.assignment import DEFAULT_TENANT, hash_user, tenant_key
 
 _PRINTABLE = re.compile(r"[\x21-\x7e]{1,200}")
 _ID = re.compile(r"[\x21-\x7e]{1,512}")
@@ -115,10 +115,11 @@ def identify(
     """
     fields = _Fields(headers, body.get("metadata"))
     user = fields.user(body)
+    served_tenant = _tenant(fields, headers, tenant)
+    key = tenant_key(key, served_tenant)
     session = fields.plain("session") or _cache_session(fields, body, key)
     segment = fields.plain("segment") or "default"
     consent = _consent(fields, headers)
-    served_tenant = _tenant(fields, headers, tenant)
     parent = fields.read("parent", _ID)
     named_harness = fields.read("harness", _LINE, spaces=" characters")
     return Identity(
@@ -166,7 +167,7 @@ def _consent(fields: _Fields, headers: Mapping[str, str]) -> bool:
 
 def _tenant(fields: _Fields, headers: Mapping[str, str], credential: str | None) -> str:
     if credential is None:
-        return fields.plain("tenant") or "default"
+        return fields.plain("tenant") or DEFAULT_TENANT
     check_tenant(headers, credential)
     if fields.metadata.get("tenant") not in (None, "", credential):
         fields.left_out.append("tenant")

@@ -14,7 +14,7 @@ import orjson
 from ...learner.checkpoint.folder import read_manifests
 from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
 from ...learner.ledger.lineage import Lineage
-from ...ops.flags.assignment import hash_user
+from ...ops.flags.assignment import hash_user, tenant_key
 from ...ops.rollout import champions_table
 from ...streams.join.erasure import ErasureCounts, erase
 from ...streams.secret_values import read_secret
@@ -65,14 +65,13 @@ def _folders(config: Config) -> list[Path]:
     return found if config.data_path is None else [config.data_path, *found]
 
 
-def run_erase(config: Config, user: str, *, hashed: bool) -> int:
+def run_erase(config: Config, user: str, *, hashed: bool, tenant: str = "default") -> int:
     """Erase and print the report as JSON; return 1 where it has to be run again."""
     store = existing_store(config)
-    user_hash = (
-        user
-        if hashed
-        else hash_user(user, read_secret("gateway.user_key", config.gateway.user_key).encode())
-    )
+    user_hash = user
+    if not hashed:
+        key = read_secret("gateway.user_key", config.gateway.user_key).encode()
+        user_hash = hash_user(user, tenant_key(key, tenant))
     done = erase_person(config, store, user_hash, time.time())
     store.close()
     report: dict[str, Any] = {

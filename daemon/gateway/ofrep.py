@@ -1,7 +1,8 @@
 """OFREP: OpenFeature's remote evaluation protocol, for products that want the variant themselves.
 
 The context's `targetingKey` is the user as the product names it. It is hashed here, so that a
-product and the gateway always agree on who gets what.
+product and the gateway always agree on who gets what. A caller whose token is for no one tenant
+names it as `tenant` in the context, where its users are not of the default one.
 """
 
 import hashlib
@@ -12,7 +13,7 @@ import msgspec
 import orjson
 from aiohttp import web
 
-from ...ops.flags.assignment import hash_user
+from ...ops.flags.assignment import DEFAULT_TENANT, hash_user, tenant_key
 from ...ops.flags.evaluator import FlagsUnavailable
 from ...ops.flags.flag_state import to_document
 from ..http.answers import JSON, printable
@@ -46,7 +47,7 @@ async def evaluate_one(request: web.Request) -> web.Response:
     if _hidden(request):
         return _failure(403, key, "GENERAL", _HIDDEN)
     try:
-        found = _evaluate(context, await _user(request))
+        found = _evaluate(context, await _user_hash(request))
     except ContextError as problem:
         return _failure(problem.status, key, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -62,7 +63,7 @@ async def evaluate_all(request: web.Request) -> web.Response:
     if _hidden(request):
         return _failure(403, None, "GENERAL", _HIDDEN)
     try:
-        found = _evaluate(context, await _user(request))
+        found = _evaluate(context, await _user_hash(request))
     except ContextError as problem:
         return _failure(problem.status, None, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -83,7 +84,7 @@ def _without_place(context: GatewayContext, problem: FlagsUnavailable) -> str:
     return str(problem).replace(f"{context.flags.path}: ", "")
 
 
-async def _user(request: web.Request) -> str:
+async def _user_hash(request: web.Request) -> str:
     try:
         raw = await read_body(request, request.app[CONTEXT].settings.body_seconds)
         context = msgspec.convert(parse_json(raw or b"{}"), _Body).context
@@ -98,11 +99,14 @@ async def _user(request: web.Request) -> str:
         raise ContextError("TARGETING_KEY_MISSING", "context.targetingKey: the user is needed")
     if not isinstance(user, str):
         raise ContextError("INVALID_CONTEXT", "context.targetingKey: must be a text")
-    return user
+    named = context.get("tenant") or DEFAULT_TENANT
+    if not isinstance(named, str):
+        raise ContextError("INVALID_CONTEXT", "context.tenant: must be a text")
+    key = request.app[CONTEXT].settings.user_key.encode()
+    return hash_user(user, tenant_key(key, request[CALLER].tenant or named))
 
 
-def _evaluate(context: GatewayContext, user: str) -> dict[str, Any]:
-    user_hash = hash_user(user, context.settings.user_key.encode())
+def _evaluate(context: GatewayContext, user_hash: str) -> dict[str, Any]:
     assigned = context.flags.evaluate(user_hash, time.monotonic())
     state = context.flags.state
     assert state is not None

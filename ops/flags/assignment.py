@@ -12,6 +12,8 @@ from typing import Annotated
 
 import msgspec
 
+DEFAULT_TENANT = "default"
+"""The tenant of who names none."""
 BUCKETS = 10_000
 """A bucket is one hundredth of a per cent of the users."""
 
@@ -37,9 +39,15 @@ def hash_user(user: str, key: bytes) -> str:
     """Return the name under which a user leaves the gateway.
 
     HMAC-SHA256 of the UTF-8 bytes under `key`, cut to 128 bits: 32 hex digits. Whoever has no key
-    can neither turn it back nor try out names.
+    can neither turn it back nor try out names. `key` is the tenant's (`tenant_key`): one name in
+    two tenants is two people.
     """
     return hmac.digest(key, user.encode(), "sha256")[:16].hex()
+
+
+def tenant_key(key: bytes, tenant: str) -> bytes:
+    """Return the key of one tenant's users: of `default` the key itself, else an HMAC-SHA256."""
+    return key if tenant == DEFAULT_TENANT else hmac.digest(key, tenant.encode(), "sha256")
 
 
 def bucket(salt: str, user_hash: str) -> int:

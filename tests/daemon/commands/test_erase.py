@@ -12,7 +12,7 @@ from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.config import load_config
 from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
 from rlwd.learner.ledger.seal import BatchSettings, seal
-from rlwd.ops.flags.assignment import hash_user
+from rlwd.ops.flags.assignment import hash_user, tenant_key
 from rlwd.streams.events.signals import Edited
 
 KEY = b"key"
@@ -68,6 +68,18 @@ def test_a_batch_that_is_being_applied_is_waited_for(
     assert ledger.ask("SELECT LENGTH(content) FROM batches") == (0,)
     assert not batch_path(tmp_path / "batches", 1).exists()
     assert ledger.fates() == {"trained": 4}
+
+
+def test_a_user_of_a_tenant_is_named_with_it(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Somebody of the same name in another tenant keeps all of theirs."""
+    decide(ledger, "t.g1", 9.0, user_hash=hash_user("ann", tenant_key(KEY, "acme")), tenant="acme")
+    config = load_config(tmp_path / "rlwd.toml")
+    assert run_erase(config, "ann", hashed=False, tenant="acme") == 0
+    assert orjson.loads(capsys.readouterr().out)["generations"] == 1
+    assert run_erase(config, "ann", hashed=False) == 1
+    assert orjson.loads(capsys.readouterr().out)["generations"] == 2
 
 
 def test_nobody_is_nobody(

@@ -80,6 +80,18 @@ def test_a_consent_that_cannot_be_read_is_none(
     assert event.consent is consent
 
 
+def test_one_name_in_two_tenants_is_two_people(client: httpx.Client, gateway: GatewayRig) -> None:
+    """Users and unnamed sessions of one tenant share no hash with another's of the same name."""
+    for tenant in ("t1", "t2", "default"):
+        headers = {"X-Rlwd-Tenant": tenant}
+        client.post(CHAT, json={**HELLO, "user": "alice"}, headers=headers)
+        client.post(CHAT, json={**HELLO, "prompt_cache_key": "chat 7"}, headers=headers)
+    events = gateway.sink.generations(6)
+    assert len({event.user_hash for event in events}) == 6
+    assert len({event.session_id for event in events[1::2]}) == 3
+    assert events[4].user_hash == hash_user("alice", b"key")
+
+
 def test_a_safety_identifier_is_the_user(client: httpx.Client, gateway: GatewayRig) -> None:
     """OpenAI's follower of `user` names the person; thirty of their requests are one user."""
     for number in range(30):

@@ -18,7 +18,7 @@ from openfeature.exception import (
 )
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
-from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
+from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user, tenant_key
 from rlwd.ops.flags.evaluator import FlagEvaluator
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
@@ -140,6 +140,18 @@ def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, flags: Path)
         for number in range(0, 10_000, 1111)
     }
     assert len(answers) == 1
+
+
+def test_a_user_is_the_tenants_own(provider: OFREPProvider, flags: Path) -> None:
+    """The tenant in the context is whose user it is: the answer is what their requests get."""
+    set_flags(flags, 1)
+    evaluator = FlagEvaluator(flags)
+    for number in range(20):
+        context = EvaluationContext(f"u{number}", {"tenant": "acme"})
+        details = provider.resolve_object_details("policy", {}, context)
+        user = hash_user(f"u{number}", tenant_key(b"key", "acme"))
+        assert details.variant == evaluator.evaluate(user, 0.0).variant
+        assert details.flag_metadata["bucket"] == evaluator.evaluate(user, 0.0).bucket
 
 
 def test_bulk_answers_304_until_something_changes(client: httpx.Client, flags: Path) -> None:
