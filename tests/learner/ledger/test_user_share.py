@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlwd.learner.ledger.user_share import beyond_share
@@ -12,6 +12,7 @@ USERS = st.lists(st.sampled_from([None, "ann", "ben", "cas", "dan", "eve"]), max
 SHARES = st.floats(0.01, 1.0)
 
 
+@settings(deadline=None)
 @given(USERS, SHARES)
 def test_nobody_has_more_than_the_share(users: list[str | None], share: float) -> None:
     """What stays holds at most the share of any named user, an equal part, or one answer."""
@@ -21,6 +22,7 @@ def test_nobody_has_more_than_the_share(users: list[str | None], share: float) -
     assert all(count <= max(1, math.floor(allowed + 1e-6)) for count in named.values())
 
 
+@settings(deadline=None)
 @given(USERS, SHARES)
 def test_the_first_answers_stay(users: list[str | None], share: float) -> None:
     """Of one user the earlier, wanted more, stay; nobody is shut out; the unnamed all stay."""
