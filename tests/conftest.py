@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from kafka_server import KafkaServer
 
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.vllm_server import VllmServer
+
+# No property depends on how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 
 def shared_data() -> Path | None:

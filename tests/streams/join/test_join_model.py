@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_by_hand import (
     FEEDBACK,
@@ -103,7 +103,7 @@ class Crash(BaseException):
     """A kill between ingest and commit."""
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None)
 @given(history=histories(), data=st.data())
 def test_order_repeats_and_crashes_do_not_matter(
     history: tuple[list[int], list[Act]], data: st.DataObject
@@ -113,7 +113,7 @@ def test_order_repeats_and_crashes_do_not_matter(
         check(Path(folder) / "rlwd.db", history, data)
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None)
 @given(history=histories(), data=st.data())
 def test_nor_do_they_on_a_server(
     postgres_url: str, history: tuple[list[int], list[Act]], data: st.DataObject
