@@ -112,7 +112,9 @@ def _completions(needs: str) -> dict[str, Any]:
     asked["required"] = [needs]
     refusals = tuple(_REFUSALS)
     answer = _answer("The answer, as OpenAI's; `id` is the generation id.", {"type": "object"})
-    answer["content"]["text/event-stream"] = {"schema": {"type": "string"}}
+    # Without a schema: OpenAPI 3.1 has none for the events of a stream, and readers differ in
+    # whether one would be of the whole text or of each event.
+    answer["content"]["text/event-stream"] = {}
     answer["headers"] = {
         name: {"schema": {"type": "string"}, "description": said}
         for name, said in {

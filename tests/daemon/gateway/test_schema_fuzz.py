@@ -14,6 +14,16 @@ def test_the_gateway_answers_as_described(path: str, method: str, client: httpx.
     fuzz(openapi_document(), str(client.base_url).rstrip("/"), path, method)
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+def test_a_streamed_answer_is_as_described(path: str, client: httpx.Client) -> None:
+    """Where every request asks for a stream, too, the answer is one of those described."""
+    document = openapi_document()
+    asked = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    asked["properties"]["stream"] = {"const": True}
+    asked["required"] = [*asked["required"], "stream"]
+    fuzz(document, str(client.base_url).rstrip("/"), path, "POST")
+
+
 @pytest.mark.parametrize("raw", [b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"nul", b"\x00", b""])
 @pytest.mark.parametrize(
     "path",
