@@ -1,6 +1,7 @@
 """The child as the daemon meets it: a real process, really killed."""
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import msgspec
 import pytest
 
 from rlwd.learner.checkpoint.epoch import write_epoch
-from rlwd.learner.checkpoint.folder import read_manifests, sequences
+from rlwd.learner.checkpoint.folder import newest_valid, read_manifests, sequences
 from rlwd.learner.process.protocol import (
     Apply,
     Asking,
@@ -127,6 +128,35 @@ def test_a_conversation(
     child.process.stdin.close()
     assert child.process.wait(timeout=30) == 3
     assert [m.skipped for m in read_manifests(Path(child_settings.folder))][-1] == (2,)
+
+
+def test_a_full_disk_ends_it_and_the_next_one_applies_the_batch(
+    child_settings: LearnerProcessSettings,
+    start: Callable[[LearnerProcessSettings], Child],
+    make_batch: MakeBatch,
+    sealed: Sealed,
+) -> None:
+    """No half a checkpoint is left, the log says what failed, and the batch is applied later.
+
+    A limit on the size of files stands in for the disk: the kernel refuses the write with another
+    number, and through the same calls.
+    """
+    child = start(child_settings)
+    child.hear_until(Asking)
+    resource.prlimit(child.process.pid, resource.RLIMIT_FSIZE, (20_000, 20_000))
+    batch = sealed(make_batch(1))
+    child.tell(Apply(path=str(batch)))
+    assert "File too large" in child.end()
+    assert child.process.returncode not in (0, None)
+    folder = Path(child_settings.folder)
+    assert [manifest.sequence for manifest in read_manifests(folder)] == [0]
+    again = start(child_settings)
+    assert again.hear_until(Asking) == Asking(sequence=0)
+    again.tell(Apply(path=str(batch)))
+    assert again.hear_until(Checkpointed).sequence == 1
+    newest = newest_valid(folder)
+    assert newest is not None
+    assert newest.applied == (1,)
 
 
 def test_killed_in_mid_batch(
