@@ -149,6 +149,8 @@ def run_chaos(
             users=1000,
             at_once=16,
             rate=rate,
+            # Else hardly anything is accepted, and a relative margin cannot be decided by that.
+            by_coin=0.5,
         )
         chaos = Chaos(loop, broker, kills=kills, seed=seed, victims=victims)
         with loop.running():
