@@ -174,9 +174,6 @@ def _variant(
     return VariantObservation(
         sums=UserSums.of(sums),
         exposed_users=tally.users,
-        requests=tally.requests,
-        errors=tally.failed,
-        empty=tally.empty,
     )
 
 

@@ -38,25 +38,14 @@ def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str
         planned_users=settings.planned_users,
     )
     numbers = {"ab/promote_bound": look.low} if look.low > float("-inf") else {}
-    if seen.readout is not None:
-        verdict = seen.readout.verdict
-        return verdict.outcome is VerdictKind.PASS, verdict.reason, numbers
-    users = min(each.users for each in sums)
-    reason = (
-        f"reward {look.difference:+.3f} against the control, at least {look.low:+.3f}"
-        f" (margin {settings.margin:g}, alpha {settings.alpha_promote:g}), {users} users per variant"
-        " or more"
-    )
-    if users < 2:
-        waits = max(2, settings.min_users)
-        reason = f"the promotion waits for rewards of {waits} users per variant; there are {users}"
-    return look.holds and users >= settings.min_users, reason, numbers
+    verdict = seen.readout.verdict
+    return verdict.outcome is VerdictKind.PASS, verdict.reason, numbers
 
 
 def held_back(rollout: Rollout, seen: Observation | None) -> Rollout:
     """Return the rollout with what holds it, which is neither a step nor blame."""
     held = rollout.held
-    if not held and seen is not None and seen.readout is not None and seen.readout.held:
+    if not held and seen is not None and seen.readout.held:
         held = seen.readout.verdict.reason
     if not held:
         return rollout

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from .readout import Readout
-from .sequential_tests import Comparison, UserSums, harm, sample_ratio
+from .sequential_tests import UserSums, harm, sample_ratio
 from .verdict import Verdict, VerdictKind
 
 
@@ -52,43 +52,20 @@ class VariantObservation:
     """Sums over the users with rewarded episodes, by the variant of their first exposure."""
     exposed_users: int = 0
     """Users whom the variant served, rewarded or not."""
-    requests: int = 0
-    """Requests served; while a promoted version bakes, all requests that it served."""
-    errors: int = 0
-    """Requests that failed."""
-    empty: int = 0
-    """Answers that were empty or cut off."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
     """What one look at a rollout reads. The control has the same share of users at the same time."""
 
-    candidate: VariantObservation = field(default_factory=VariantObservation)
+    candidate: VariantObservation
     """The variant that serves the new version."""
-    control: VariantObservation = field(default_factory=VariantObservation)
+    control: VariantObservation
     """The concurrent variant that serves the champion."""
-    readout: Readout | None = None
-    """All metrics over matured answers; None in an observation of sums alone."""
+    readout: Readout
+    """All metrics over matured answers: the evidence."""
     tripped: Verdict | None = None
     """What the tripwire says of the last answers; None where it says nothing."""
-
-
-def technical(seen: Observation, settings: GuardrailSettings) -> tuple[str, ...]:
-    """Return the bounds that are broken by count: k bad of n requests, and more than the control."""
-    reasons = []
-    for what, ours, theirs, allowed in (
-        ("failed requests", seen.candidate.errors, seen.control.errors, settings.max_error_share),
-        ("empty answers", seen.candidate.empty, seen.control.empty, settings.max_empty_share),
-    ):
-        share = ours / max(1, seen.candidate.requests)
-        usual = theirs / max(1, seen.control.requests)
-        if ours >= settings.min_bad and share > usual + allowed:
-            reasons.append(
-                f"{what}: {ours} of {seen.candidate.requests} ({share:.1%}), the control has"
-                f" {usual:.1%}, allowed are {allowed:.1%} more"
-            )
-    return tuple(reasons)
 
 
 def split_e_value(seen: Observation) -> float:
@@ -121,10 +98,8 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
         "ab/srm_e_value": split_e_value(seen),
     }
     numbers = {name: value for name, value in numbers.items() if abs(value) < float("inf")}
-    reasons = _by_sums(seen, look, settings) if seen.readout is None else _by_readout(seen)
-    if seen.readout is not None:
-        numbers |= seen.readout.verdict.numbers
-    if reasons:
+    numbers |= seen.readout.verdict.numbers
+    if reasons := _failures(seen):
         return Verdict(outcome=VerdictKind.FAIL, reasons=reasons, numbers=numbers)
     if not seen.candidate.exposed_users:
         nobody = "nobody has been served the candidate yet"
@@ -132,20 +107,7 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
     return Verdict(outcome=VerdictKind.WAIT, reasons=_waits_for(seen), numbers=numbers)
 
 
-def _by_sums(seen: Observation, look: Comparison, settings: GuardrailSettings) -> tuple[str, ...]:
-    reasons = technical(seen, settings)
-    users = min(seen.candidate.sums.users, seen.control.sums.users)
-    if not look.holds or users < settings.harm_users:
-        return reasons
-    worse = (
-        f"harm: reward {look.difference:+.3f} against the control, at most {look.high:+.3f}"
-        f" (alpha {settings.alpha_harm:g}), {users} users per variant or more"
-    )
-    return (*reasons, worse)
-
-
-def _by_readout(seen: Observation) -> tuple[str, ...]:
-    assert seen.readout is not None
+def _failures(seen: Observation) -> tuple[str, ...]:
     verdicts = [each for each in (seen.tripped, seen.readout.verdict) if each is not None]
     return tuple(
         reason

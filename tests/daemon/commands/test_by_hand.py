@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pytest
+from crowds_by_hand import arm, look_of
 from daemon_by_hand import open_daemon_ledger
 from releases_by_hand import let_out, promote, register, version
 from rich.console import Console
@@ -16,14 +17,11 @@ from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.record import Rollout, Stage
-from rlwd.ops.statistics.guardrail import Observation, VariantObservation
+from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.streams.state.lease import take_lease
 from rlwd.streams.state.store import Store
 
-HARMED = Observation(
-    candidate=VariantObservation(exposed_users=9, requests=9, errors=9),
-    control=VariantObservation(exposed_users=9, requests=9),
-)
+HARMED = look_of(RolloutSettings(), arm(0.0, 0, exposed=9, failed=9), arm(0.0, 0, exposed=9))
 """A candidate whose every answer fails."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from crowds_by_hand import arm, look_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from places_by_hand import new_schema
@@ -22,8 +23,7 @@ from rlwd.ops.rollout.desired_state import flag_state, kept_checkpoints, should_
 from rlwd.ops.rollout.publish_flags import intend, is_current
 from rlwd.ops.rollout.record import ENDED, Stage
 from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.statistics.guardrail import Observation, VariantObservation
-from rlwd.ops.statistics.sequential_tests import UserSums
+from rlwd.ops.statistics.guardrail import Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.postgres import PostgresStore
 from rlwd.streams.state.sqlite import SqliteStore
@@ -61,15 +61,9 @@ def made(policy: str, sequence: int, digest: str | None = None) -> Candidate:
     )
 
 
-def looks(ours: float, theirs: float, users: int) -> Observation:
-    def variant(mean: float) -> VariantObservation:
-        rows = [(str(user), float(user < mean * users), 1.0) for user in range(users)]
-        return VariantObservation(sums=UserSums.of(rows), exposed_users=users, requests=users)
-
-    return Observation(candidate=variant(ours), control=variant(theirs))
-
-
-GOOD, HARMFUL, UNDECIDED = looks(0.7, 0.5, 400), looks(0.1, 0.6, 100), looks(0.5, 0.5, 40)
+GOOD = look_of(SETTINGS, arm(0.7, 400), arm(0.5, 400))
+HARMFUL = look_of(SETTINGS, arm(0.1, 100), arm(0.6, 100))
+UNDECIDED = look_of(SETTINGS, arm(0.5, 40), arm(0.5, 40))
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgres"])

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from crowds_by_hand import arm, look_of
 from ledger_by_hand import FEEDBACK, feedback, generation
 from releases_by_hand import register, version
 from scripted_release import House
@@ -11,8 +12,6 @@ from scripted_release import House
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
-from rlwd.ops.statistics.guardrail import Observation, VariantObservation
-from rlwd.ops.statistics.sequential_tests import UserSums
 from rlwd.streams.events.signals import Accepted
 
 
@@ -58,11 +57,9 @@ def test_a_rollout_that_is_only_slow_is_no_problem(house: House) -> None:
     """At its pace it gets the users that a promotion needs: nobody is paged."""
     house.let_out()
     settings, most = house.controller.settings, house.controller.settings.deadline_seconds
-    fed = VariantObservation(
-        sums=UserSums.of((f"u{n}", 1.0, 1.0) for n in range(settings.min_users)), exposed_users=400
-    )
+    fed = arm(1.0, settings.min_users, exposed=settings.min_users)
     with house.ledger.store.transaction() as tx:
-        house.controller.observe(tx, Observation(candidate=fed, control=fed), 0.7 * most)
+        house.controller.observe(tx, look_of(settings, fed, fed), 0.7 * most)
     for slow, named in (
         (settings, False),
         (msgspec.structs.replace(settings, min_users=999), True),

@@ -5,21 +5,20 @@ promotion, promotion beats the deadline; guardrails watch the bake too; a wrong 
 promotes and never blames; and with 100 users a variant the good pass and the harmful go.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
+from crowds_by_hand import Arm, arm, look_of, looks_of
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.wire import build_control
 from rlwd.ops.rollout.record import Rollout, Stage
 from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.rollout.state_machine import advance, begin, gated, superseded, taken_back
-from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation, VariantObservation
-from rlwd.ops.statistics.sequential_tests import UserSums
+from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
 SETTINGS = RolloutSettings(
@@ -35,33 +34,20 @@ SETTINGS = RolloutSettings(
 DEMO = msgspec.structs.replace(SETTINGS, steps=(0.49,), step_seconds=0.0)
 
 
-def variant(
-    mean: float, users: int, exposed: int | None = None, **broken: int
-) -> VariantObservation:
-    """Users who gave one reward each, 0 or 1, and average to `mean`."""
-    ones = round(mean * users)
-    rows = [(str(user), float(user < ones), 1.0) for user in range(users)]
-    exposed = users if exposed is None else exposed
-    defaults = {"requests": exposed}
-    return VariantObservation(
-        sums=UserSums.of(rows), exposed_users=exposed, **{**defaults, **broken}
-    )
+def seen(ours: Arm, theirs: Arm) -> Observation:
+    return look_of(SETTINGS, ours, theirs)
 
 
-def seen(ours: VariantObservation, theirs: VariantObservation) -> Observation:
-    return Observation(candidate=ours, control=theirs)
-
-
-GOOD = seen(variant(0.7, 400), variant(0.5, 400))
-EVEN_FEW = seen(variant(0.5, 50), variant(0.5, 50))
-GOOD_FEW = seen(variant(0.95, 90), variant(0.3, 90))
-HARMFUL = seen(variant(0.2, 60), variant(0.6, 60))
-WORSE_BUT_FEW = seen(variant(0.0, 12), variant(1.0, 12))
-FAILING = seen(variant(0.9, 5, 40, errors=6), variant(0.5, 5, 40))
-EMPTY = seen(variant(0.9, 5, 40, empty=8), variant(0.5, 5, 40, empty=2))
-ALL_EMPTY = seen(variant(0.5, 50, empty=8), variant(0.5, 50, empty=8))
-SKEWED = seen(variant(0.7, 400, 900), variant(0.5, 400, 500))
-NOBODY = Observation()
+GOOD = seen(arm(0.7, 400), arm(0.5, 400))
+EVEN_FEW = seen(arm(0.5, 50), arm(0.5, 50))
+GOOD_FEW = seen(arm(0.95, 90), arm(0.3, 90))
+HARMFUL = seen(arm(0.2, 60), arm(0.6, 60))
+WORSE_BUT_FEW = seen(arm(0.0, 12), arm(1.0, 12))
+FAILING = seen(arm(1.0, 5, exposed=40, failed=6), arm(0.4, 5, exposed=40))
+EMPTY = seen(arm(1.0, 5, exposed=40, empty=8), arm(0.4, 5, exposed=40, empty=2))
+ENGINE_DOWN = seen(arm(0.5, 50, failed=8), arm(0.5, 50, failed=8))
+SKEWED = seen(arm(0.7, 400, exposed=900), arm(0.5, 400, exposed=500))
+NOBODY = seen(arm(0.0, 0), arm(0.0, 0))
 
 
 def at(stage: Stage, step: int = 0, *, settings: RolloutSettings = SETTINGS) -> Rollout:
@@ -86,23 +72,39 @@ TABLE: list[tuple[Stage, int, Observation | None, float, Stage, int, str]] = [
     (Stage.CANARY, 0, WORSE_BUT_FEW, 10, Stage.CANARY, 0, "against"),
     (Stage.CANARY, 0, EVEN_FEW, 10, Stage.CANARY, 1, "49.0% of users, step 2 of 2"),
     (Stage.CANARY, 0, GOOD, 10, Stage.CANARY, 1, "49.0% of users"),
-    (Stage.CANARY, 0, HARMFUL, 1, Stage.ROLLED_BACK, 0, "harm: reward -0.400"),
-    (Stage.CANARY, 0, FAILING, 1, Stage.ROLLED_BACK, 0, "failed requests: 6 of 40"),
-    (Stage.CANARY, 0, EMPTY, 1, Stage.ROLLED_BACK, 0, "empty answers: 8 of 40"),
-    (Stage.CANARY, 0, ALL_EMPTY, 10, Stage.CANARY, 1, "step 2 of 2"),
+    (Stage.CANARY, 0, HARMFUL, 1, Stage.ROLLED_BACK, 0, "harm: reward 0.2 against 0.6"),
+    (
+        Stage.CANARY,
+        0,
+        FAILING,
+        1,
+        Stage.ROLLED_BACK,
+        0,
+        "the last 6 answers of the candidate all failed",
+    ),
+    (
+        Stage.CANARY,
+        0,
+        EMPTY,
+        1,
+        Stage.ROLLED_BACK,
+        0,
+        "the last 8 answers of the candidate all failed",
+    ),
+    (Stage.CANARY, 0, ENGINE_DOWN, 10, Stage.CANARY, 1, "step 2 of 2"),
     (Stage.CANARY, 1, GOOD, 9, Stage.CANARY, 1, "against"),
     (Stage.CANARY, 1, GOOD_FEW, 10, Stage.CANARY, 1, "against"),
     (Stage.CANARY, 1, EVEN_FEW, 10, Stage.CANARY, 1, "against"),
     (Stage.CANARY, 1, EVEN_FEW, 600, Stage.SUPERSEDED, 0, "out of time as canary"),
-    (Stage.CANARY, 1, GOOD, 10, Stage.PROMOTED, 0, "at least"),
-    (Stage.CANARY, 1, GOOD, 600, Stage.PROMOTED, 0, "at least"),
+    (Stage.CANARY, 1, GOOD, 10, Stage.PROMOTED, 0, "reward 0.7 against 0.5"),
+    (Stage.CANARY, 1, GOOD, 600, Stage.PROMOTED, 0, "reward 0.7 against 0.5"),
     (Stage.CANARY, 1, HARMFUL, 600, Stage.ROLLED_BACK, 0, "harm"),
     (Stage.CANARY, 1, SKEWED, 10, Stage.CANARY, 1, "against"),
     (Stage.CANARY, 1, SKEWED, 600, Stage.SUPERSEDED, 0, "900 against 500"),
     (Stage.PROMOTED, 0, GOOD, 99, Stage.PROMOTED, 0, "against"),
     (Stage.PROMOTED, 0, None, 100, Stage.SETTLED, 0, "no late evidence"),
     (Stage.PROMOTED, 0, HARMFUL, 99, Stage.ROLLED_BACK, 0, "harm"),
-    (Stage.PROMOTED, 0, FAILING, 100, Stage.ROLLED_BACK, 0, "failed requests"),
+    (Stage.PROMOTED, 0, FAILING, 100, Stage.ROLLED_BACK, 0, "all failed"),
     (Stage.SETTLED, 0, HARMFUL, 1e9, Stage.SETTLED, 0, "against"),
     (Stage.ROLLED_BACK, 0, GOOD, 1e9, Stage.ROLLED_BACK, 0, "against"),
     (Stage.SUPERSEDED, 0, GOOD, 1e9, Stage.SUPERSEDED, 0, "against"),
@@ -150,13 +152,12 @@ def test_only_harm_and_breakage_are_guilt() -> None:
 
 
 def test_harm_that_begins_with_the_promotion_is_not_outweighed() -> None:
-    """Ten thousand users who saw none of it before do not hide it; half an alpha is its test's own."""
-    even = seen(variant(0.5, 10_000), variant(0.5, 10_000))
+    """Two thousand users who saw none of it before do not hide it."""
+    even = seen(arm(0.5, 2000), arm(0.5, 2000))
     after = advance(at(Stage.PROMOTED), even, 5.0, SETTINGS, since_promotion=HARMFUL)
     assert after.stage is Stage.ROLLED_BACK
     assert after.quarantine
-    assert "since its promotion: harm: reward -0.400" in after.trail[-1].reason
-    assert "alpha 0.025" in after.trail[-1].reason
+    assert "since its promotion: harm: reward 0.2 against 0.6" in after.trail[-1].reason
     unharmed = advance(at(Stage.PROMOTED), even, 100.0, SETTINGS, since_promotion=EVEN_FEW)
     assert unharmed.stage is Stage.SETTLED
     assert "in 50 users per variant since its promotion" in unharmed.trail[-1].reason
@@ -165,15 +166,15 @@ def test_harm_that_begins_with_the_promotion_is_not_outweighed() -> None:
 def test_a_step_up_needs_rewards_that_do_not_look_worse() -> None:
     """Not time, not users alone, and not fewer rewarded users than a step asks for."""
     waits: list[tuple[Observation, str]] = [
-        (seen(variant(0.5, 0, 900), variant(0.5, 0, 900)), "there are 0"),
-        (seen(variant(1.0, 19, 900), variant(0.5, 60, 900)), "there are 19"),
-        (seen(variant(0.40, 100), variant(0.50, 100)), "below 0"),
+        (seen(arm(0.0, 0, exposed=90), arm(0.0, 0, exposed=90)), "there are 0"),
+        (seen(arm(1.0, 19, exposed=90), arm(0.5, 30, exposed=90)), "there are 19"),
+        (seen(arm(0.40, 100), arm(0.50, 100)), "below 0"),
     ]
     for look, says in waits:
         after = advance(at(Stage.CANARY), look, 500.0, SETTINGS)
         assert (after.stage, after.step) == (Stage.CANARY, 0)
         assert says in after.verdict.reason
-    fine = seen(variant(0.48, 100), variant(0.50, 100))
+    fine = seen(arm(0.48, 100), arm(0.50, 100))
     assert advance(at(Stage.CANARY), fine, 500.0, SETTINGS).step == 1
 
 
@@ -236,37 +237,30 @@ def test_a_person_may_take_back_at_any_stage() -> None:
     assert superseded(at(Stage.SETTLED), "parent", 5.0).stage is Stage.SETTLED
 
 
-def crowd(difference: float, seed: int) -> Iterator[Observation]:
-    """Looks at two variants that gain five users each; reward sd about 0.45 per user."""
-    generator = np.random.default_rng(seed)
-    ours = generator.binomial(1, 0.5 + difference, 2000)
-    theirs = generator.binomial(1, 0.5, 2000)
-    for users in range(5, 2001, 5):
-        yield seen(
-            variant(float(np.mean(ours[:users])), users),
-            variant(float(np.mean(theirs[:users])), users),
-        )
-
-
 def decided(difference: float, seed: int) -> tuple[Stage, int]:
     """Stage in which the canary ends, and users per variant by then."""
+    generator = np.random.default_rng(seed)
+    ours, theirs = (
+        [bool(good) for good in generator.binomial(1, 0.5 + gain, 600)]
+        for gain in (difference, 0.0)
+    )
     rollout = at(Stage.CANARY, settings=DEMO)
-    for now, look in enumerate(crowd(difference, seed)):
+    for now, look in enumerate(looks_of(DEMO, ours, theirs, every=30)):
         rollout = advance(rollout, look, float(now), DEMO)
         if rollout.stage is not Stage.CANARY:
             return rollout.stage, look.control.sums.users
-    return rollout.stage, 2000
+    return rollout.stage, 600
 
 
 @pytest.mark.parametrize(
     ("difference", "stage", "least"),
-    [(0.1, Stage.PROMOTED, 19), (0.0, Stage.PROMOTED, 17), (-0.25, Stage.ROLLED_BACK, 19)],
+    [(0.2, Stage.PROMOTED, 5), (-0.3, Stage.ROLLED_BACK, 5)],
 )
 def test_the_good_are_promoted_and_the_harmful_taken_back(
     difference: float, stage: Stage, least: int
 ) -> None:
-    """Twenty crowds each at margin 0.10; no promotion rests on fewer than 100 users a variant."""
-    ends = [decided(difference, seed) for seed in range(20)]
+    """Five crowds each; no promotion rests on fewer than 100 users a variant."""
+    ends = [decided(difference, seed) for seed in range(5)]
     assert sum(end is stage for end, _ in ends) >= least
     assert all(users >= 100 for end, users in ends if end is Stage.PROMOTED)
 
