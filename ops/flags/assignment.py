@@ -32,7 +32,8 @@ class Variant(StrEnum):
     """The champion's weights, or the previous champion's while a promoted version bakes, for as
     many users as the candidate has, over the same time."""
     ANCHOR = "anchor"
-    """A small share on frozen weights, so that slow drift of everything else is seen."""
+    """The long-term holdout: fixed users on frozen weights, so that slow drift of everything else is
+    seen. They are in no experiment."""
 
 
 def hash_user(user: str, key: bytes) -> str:
@@ -62,38 +63,54 @@ def bucket(salt: str, user_hash: str) -> int:
     return int.from_bytes(digest[:8]) % BUCKETS
 
 
+def holdout_salt(policy: str) -> str:
+    """Return the salt of a policy's long-term holdout, which no experiment ever has or changes."""
+    return f"holdout/{policy}"
+
+
 class Shares(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many of the 10,000 buckets each variant has; the champion has the rest.
 
-    Candidate from the low end, anchor right above it, control from the high end: a growing
-    candidate keeps all the users that it had, and so does its control.
+    The anchor has the middle of the holdout's own buckets, which are drawn apart from the
+    experiment's: a range that a new experiment never moves, and that another share only grows or
+    shrinks at its ends. Of everybody else the candidate has the low end, the control the high end:
+    a growing candidate keeps all the users that it had, and so does its control.
 
-    >>> [str(Shares(candidate=500, anchor=100).of(b)) for b in (0, 499, 500, 599, 600, 9499, 9500)]
-    ['candidate', 'candidate', 'anchor', 'anchor', 'champion', 'champion', 'control']
+    >>> shares = Shares(candidate=500, anchor=100)
+    >>> [str(shares.of(b, holdout_bucket=0)) for b in (0, 499, 500, 9499, 9500)]
+    ['candidate', 'candidate', 'champion', 'champion', 'control']
+    >>> [str(shares.of(0, holdout_bucket=b)) for b in (4949, 4950, 5049, 5050)]
+    ['candidate', 'anchor', 'anchor', 'candidate']
 
-    Raises ValueError where the shares do not fit in 10,000.
+    Raises ValueError where candidate and control do not fit in 10,000.
     """
 
     candidate: Bucket = 0
     """Buckets of the candidate; the control has as many."""
     anchor: Bucket = 0
-    """Buckets of the anchor."""
+    """Buckets of the anchor, of the holdout's."""
 
     def __post_init__(self) -> None:
-        if min(self.candidate, self.anchor) < 0:
-            raise ValueError(f"shares: below 0: {self}")
-        if 2 * self.candidate + self.anchor > BUCKETS:
+        if min(self.candidate, self.anchor) < 0 or self.anchor > BUCKETS:
+            raise ValueError(f"shares: below 0 or above {BUCKETS}: {self}")
+        if 2 * self.candidate > BUCKETS:
             raise ValueError(
-                f"shares: candidate {self.candidate}, an equal control and anchor {self.anchor}"
-                f" are more than {BUCKETS} buckets"
+                f"shares: candidate {self.candidate} and an equal control are more than"
+                f" {BUCKETS} buckets"
             )
 
-    def of(self, bucket: int) -> Variant:
-        """Return whose this bucket is; what the flag file's rules say, in Python."""
+    @property
+    def held_out(self) -> range:
+        """The anchor's buckets of the holdout's; a smaller share's lie within a larger one's."""
+        low = BUCKETS // 2 - self.anchor // 2
+        return range(low, low + self.anchor)
+
+    def of(self, bucket: int, *, holdout_bucket: int) -> Variant:
+        """Return whose these buckets are; what the flag file's rules say, in Python."""
+        if holdout_bucket in self.held_out:
+            return Variant.ANCHOR
         if 0 <= bucket < self.candidate:
             return Variant.CANDIDATE
-        if self.candidate <= bucket < self.candidate + self.anchor:
-            return Variant.ANCHOR
         if BUCKETS - self.candidate <= bucket < BUCKETS:
             return Variant.CONTROL
         return Variant.CHAMPION
@@ -125,9 +142,9 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     fallbacks: tuple[ServedVersion, ...]
     """Asked for in this order where the engine does not know `served`: the previous version, v0."""
     salt: str
-    """Salt of the experiment."""
+    """Salt of the experiment; the anchor's is the holdout's."""
     bucket: int
-    """0 to 9,999, from salt and user."""
+    """0 to 9,999, from that salt and the user."""
     generation: int
     """Generation of the flag file that decided."""
     reason: str

@@ -159,7 +159,9 @@ class FlagEvaluator:
             return
         with contextlib.suppress(OSError, ValueError):
             state = to_state(orjson.loads(self.copy.read_bytes()))
-            self.state = msgspec.structs.replace(state, shares=Shares())
+            # Whoever is held out stays so: their users are no experiment's.
+            kept = Shares(anchor=state.shares.anchor if state.holdout_salt else 0)
+            self.state = msgspec.structs.replace(state, shares=kept)
             self._provider.core.set_flags(to_document(self.state))
 
     def evaluate(self, user_hash: str, now: float) -> Assignment:
@@ -171,11 +173,14 @@ class FlagEvaluator:
         state = self.state
         if state is None:
             raise FlagsUnavailable(self.problem)
-        number = bucket(state.salt, user_hash)
-        context = EvaluationContext(user_hash, {"bucket": number})
+        salt, number = state.salt, bucket(state.salt, user_hash)
+        held_out = bucket(state.holdout_salt, user_hash)
+        context = EvaluationContext(user_hash, {"bucket": number, "holdout_bucket": held_out})
         details = self._client.get_object_details(state.policy, {}, context)
         if details.variant is None:
             raise FlagsUnavailable(f"{self.path}: {details.error_code}: {details.error_message}")
+        if details.variant == Variant.ANCHOR and state.holdout_salt:
+            salt, number = state.holdout_salt, held_out
         value = msgspec.convert(details.value, VariantValue)
         served = ServedVersion(version=value.version, digest=value.digest)
         others = (
@@ -186,7 +191,7 @@ class FlagEvaluator:
             variant=Variant(details.variant),
             served=served,
             fallbacks=tuple(v for i, v in enumerate(others) if v not in (served, *others[:i])),
-            salt=state.salt,
+            salt=salt,
             bucket=number,
             generation=state.generation,
             reason=str(details.reason),

@@ -18,7 +18,7 @@ Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     """All that a flag file says.
 
-    Raises ValueError for shares without a candidate, or a NUL in the salt.
+    Raises ValueError for shares without a candidate or that do not fit, or a NUL in a salt.
     """
 
     policy: Text
@@ -27,6 +27,9 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     """Grows with every file that is written, rollbacks too."""
     salt: Text
     """Of the experiment: kept for the whole ramp of one candidate, new for the next."""
+    holdout_salt: str = ""
+    """Of the long-term holdout, whose users are the anchor's; never changes for a policy. Empty in
+    what 0.1.0 wrote: there the anchor has buckets of the experiment's, right above the candidate."""
     champion: ServedVersion
     """Serves everybody who is in no experiment, and the control."""
     anchor: ServedVersion
@@ -45,8 +48,11 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"shares.candidate: {self.shares.candidate} buckets of no candidate")
         if self.control == self.champion:
             raise ValueError("control: is the champion, which needs no naming")
-        if "\0" in self.salt:
+        if "\0" in self.salt + self.holdout_salt:
             raise ValueError("salt: holds a NUL character")
+        shares = self.shares
+        if not self.holdout_salt and 2 * shares.candidate + shares.anchor > BUCKETS:
+            raise ValueError(f"shares: more than {BUCKETS} buckets of one salt: {shares}")
 
 
 class VariantValue(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -87,6 +93,7 @@ class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     candidate_share: int
     anchor_share: int
     control: str = ""
+    holdout_salt: str = ""
 
 
 class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -107,6 +114,7 @@ def to_document(state: FlagState) -> dict[str, Any]:
     }
     if state.candidate is not None:
         variants["candidate"] = _value(state.candidate, champion, anchor)
+    held_out = {"holdout_salt": state.holdout_salt} if state.holdout_salt else {}
     return {
         "$schema": "https://flagd.dev/schema/v0/flags.json",
         "flags": {
@@ -114,12 +122,13 @@ def to_document(state: FlagState) -> dict[str, Any]:
                 "state": "ENABLED",
                 "variants": variants,
                 "defaultVariant": "champion",
-                "targeting": _targeting(state.shares),
+                "targeting": _targeting(state.shares, apart=bool(held_out)),
             }
         },
         "metadata": {
             "generation": state.generation,
             "salt": state.salt,
+            **held_out,
             "policy": state.policy,
             "candidate_share": state.shares.candidate,
             "anchor_share": state.shares.anchor,
@@ -139,20 +148,24 @@ def _value(served: ServedVersion, previous: ServedVersion, anchor: ServedVersion
     }
 
 
-def _targeting(shares: Shares) -> dict[str, Any]:
-    """Compare `bucket`, and nothing else; a context without one is nobody's but the champion's.
+def _targeting(shares: Shares, *, apart: bool) -> dict[str, Any]:
+    """Compare `holdout_bucket` and `bucket`, and nothing else.
 
-    The default of -1 matters: JavaScript's `null < 500` is true.
+    Whoever's context has neither is the champion's. The default of -1 matters: JavaScript's
+    `null < 500` is true. Where the anchor is not `apart`, as in 0.1.0, it has buckets of `bucket`.
     """
-    number = {"var": ["bucket", -1]}
-    top = shares.candidate + shares.anchor
     clauses: list[Any] = []
-    if shares.candidate:
-        clauses += [{"<=": [0, number, shares.candidate - 1]}, str(Variant.CANDIDATE)]
-    if shares.anchor:
-        clauses += [{"<=": [shares.candidate, number, top - 1]}, str(Variant.ANCHOR)]
-    if shares.candidate:
-        clauses += [{"<=": [BUCKETS - shares.candidate, number, BUCKETS - 1]}, str(Variant.CONTROL)]
+
+    def give(number: str, low: int, size: int, variant: Variant) -> None:
+        if size:
+            clauses.extend([{"<=": [low, {"var": [number, -1]}, low + size - 1]}, str(variant)])
+
+    if apart:
+        give("holdout_bucket", shares.held_out.start, shares.anchor, Variant.ANCHOR)
+    give("bucket", 0, shares.candidate, Variant.CANDIDATE)
+    if not apart:
+        give("bucket", shares.candidate, shares.anchor, Variant.ANCHOR)
+    give("bucket", BUCKETS - shares.candidate, shares.candidate, Variant.CONTROL)
     return {"if": [*clauses, str(Variant.CHAMPION)]} if clauses else {}
 
 
@@ -191,6 +204,7 @@ def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
         "policy": metadata.policy,
         "generation": metadata.generation,
         "salt": metadata.salt,
+        "holdout_salt": metadata.holdout_salt,
         "champion": own,
         "anchor": anchor,
         "candidate": None

@@ -3,7 +3,7 @@
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
-from ..flags.assignment import BUCKETS, ServedVersion, Shares
+from ..flags.assignment import BUCKETS, ServedVersion, Shares, holdout_salt
 from ..flags.flag_state import FlagState
 from . import candidates_table, champions_table, rollouts_table
 from .record import Stage
@@ -59,8 +59,8 @@ def flag_state(
 ) -> FlagState:
     """Return what the flag file should say; v0 must be registered.
 
-    The salt is the candidate's version, so that each experiment draws its users anew; between
-    experiments it stays, so that the anchor keeps its users. While a promoted version bakes, some
+    The salt is the candidate's version, so that each experiment draws its users anew. The holdout's
+    is its own, so that its users stay on v0 whatever experiment comes. While a promoted version bakes, some
     of its control's users stay on the previous champion, and as many of its own are counted.
     """
     champion = champions_table.champion(tx, policy)
@@ -79,6 +79,7 @@ def flag_state(
         policy=policy,
         generation=generation,
         salt=salt,
+        holdout_salt=holdout_salt(policy),
         champion=_served(champion),
         anchor=_served(anchor),
         candidate=_optional(candidate),

@@ -14,9 +14,11 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How a candidate meets people. Times in seconds, shares of users in [0, 1]."""
 
     steps: tuple[float, ...] = (0.01, 0.05, 0.25, 0.45)
-    """Share of the candidate, step by step; the concurrent control always has the same."""
+    """Share of the candidate, step by step; the concurrent control always has the same. Of everybody
+    but the holdout."""
     anchor_share: float = 0.02
-    """Share that stays on v0, so that slow loss through many small steps is seen."""
+    """Long-term holdout: share of users who stay on v0 and out of every experiment, always the same
+    ones, so that slow loss through many small steps is seen."""
     step_users: int = 20
     """Users per variant with a reward, since the start, that every step but the last waits for; at
     least two, for there is no comparison of fewer."""
@@ -110,11 +112,12 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         rising = all(a < b for a, b in zip(self.steps, self.steps[1:], strict=False))
         if not self.steps or not rising or self.steps[0] <= 0:
             raise ValueError(f"steps is {self.steps}; it must be shares above 0 that rise")
-        if self.anchor_share < 0 or 2 * self.steps[-1] + self.anchor_share > 1:
+        if 2 * self.steps[-1] > 1:
             raise ValueError(
-                f"steps ends at {self.steps[-1]} and anchor_share is {self.anchor_share}:"
-                " candidate, equal control and anchor must fit into 1"
+                f"steps ends at {self.steps[-1]}: candidate and an equal control must fit into 1"
             )
+        if not 0 <= self.anchor_share < 1:
+            raise ValueError(f"anchor_share is {self.anchor_share}; it must lie in [0, 1)")
         if not 0 < self.bake_share <= 0.5:
             raise ValueError(f"bake_share is {self.bake_share}; it must lie above 0 and up to 0.5")
         if not 0 < self.alpha_promote < 1 or not 0 < self.margin < 1:

@@ -94,7 +94,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     harness: str = ""
     """Version of the product around the model."""
     salt: str = ""
-    """Salt of the experiment under which the bucket was drawn."""
+    """Salt under which the bucket was drawn: the experiment's, or for the anchor the holdout's."""
     bucket: int = -1
     """0 to 9,999 from salt and user; -1 where no flag was asked."""
     variant: str = ""

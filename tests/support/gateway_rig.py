@@ -15,7 +15,7 @@ from fake_engine import CHAT, PLAIN, FakeEngine, version
 from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
-from rlwd.ops.flags.assignment import Shares
+from rlwd.ops.flags.assignment import Shares, holdout_salt
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.streams.events.event import (
@@ -118,6 +118,7 @@ class GatewayRig:
             policy="policy",
             generation=self.generation,
             salt="salt-1",
+            holdout_salt=holdout_salt("policy"),
             champion=version(2),
             previous=version(1),
             anchor=version(0),

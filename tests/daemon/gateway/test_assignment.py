@@ -10,18 +10,26 @@ from rlwd.ops.flags.assignment import bucket, hash_user
 
 
 def test_users_are_served_by_their_bucket(gateway: GatewayRig) -> None:
-    """Every variant is served by its version, for all requests of a user alike."""
+    """Every variant is served by its version, for all requests of a user alike, and the event has
+    the salt and bucket that decided: the holdout's own for the anchor."""
     state = gateway.set_flags(candidate=3000, anchor=2000)
     client = gateway.open()
     served = {"candidate": 3, "control": 2, "champion": 2, "anchor": 0}
-    seen = set()
+    seen, told = set(), {}
     for number in [*range(30), *range(30)]:
         response = client.post(CHAT, json={**HELLO, "user": f"u{number}"})
-        variant = state.shares.of(bucket(state.salt, hash_user(f"u{number}", b"key")))
+        user = hash_user(f"u{number}", b"key")
+        held_out = bucket(state.holdout_salt, user)
+        variant = state.shares.of(bucket(state.salt, user), holdout_bucket=held_out)
         assert response.headers["X-Rlwd-Variant"] == variant
         assert response.headers["X-Rlwd-Version"] == version(served[variant]).version
         seen.add(str(variant))
+        told[response.headers["X-Rlwd-Generation"]] = (user, variant)
     assert seen == set(served)
+    for event in gateway.sink.generations(60):
+        user, variant = told[event.generation_id]
+        salt = state.holdout_salt if variant == "anchor" else state.salt
+        assert (event.variant, event.salt, event.bucket) == (variant, salt, bucket(salt, user))
 
 
 def test_a_new_flag_file_reaches_the_next_requests(

@@ -18,7 +18,7 @@ from openfeature.exception import (
 )
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
-from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user, tenant_key
+from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user, holdout_salt, tenant_key
 from rlwd.ops.flags.evaluator import FlagEvaluator
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
@@ -35,6 +35,7 @@ def set_flags(path: Path, generation: int) -> dict[str, Any]:
         policy="policy",
         generation=generation,
         salt="salt",
+        holdout_salt=holdout_salt("policy"),
         champion=version(1),
         anchor=version(0),
         candidate=version(2),
@@ -99,7 +100,7 @@ def test_the_real_client_gets_what_the_gateway_serves(provider: OFREPProvider, f
         assert details.flag_metadata == {
             "policy": "policy",
             "generation": 1,
-            "salt": "salt",
+            "salt": "holdout/policy" if details.variant == "anchor" else "salt",
             "bucket": assigned.bucket,
         }
         seen.add(details.variant)
@@ -135,7 +136,7 @@ def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, flags: Path)
     set_flags(flags, 1)
     answers = {
         provider.resolve_object_details(
-            "policy", {}, EvaluationContext("u1", {"bucket": number})
+            "policy", {}, EvaluationContext("u1", {"bucket": number, "holdout_bucket": number})
         ).variant
         for number in range(0, 10_000, 1111)
     }

@@ -4,7 +4,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, bucket, hash_user
+from rlwd.ops.flags.assignment import (
+    BUCKETS,
+    ServedVersion,
+    Shares,
+    Variant,
+    bucket,
+    hash_user,
+    holdout_salt,
+)
 
 
 @pytest.mark.parametrize(
@@ -15,6 +23,7 @@ from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, b
         ("policy-000017", "0b8a", 6062),
         ("salz", "größe", 7730),
         ("policy@v000001", "7f5869472f7937382ee449fa11667e1d", 4564),
+        (holdout_salt("policy"), "7f5869472f7937382ee449fa11667e1d", 1589),
     ],
 )
 def test_bucket_is_pinned(salt: str, user: str, expected: int) -> None:
@@ -45,35 +54,53 @@ def test_buckets_are_even_and_independent_between_salts() -> None:
     assert abs(both - 200) < 70
 
 
-@given(
-    candidate=st.integers(0, 5000),
-    anchor=st.integers(0, BUCKETS),
-    more=st.integers(0, 5000),
-    number=st.integers(0, BUCKETS - 1),
-)
+SHARES = st.builds(Shares, candidate=st.integers(0, BUCKETS // 2), anchor=st.integers(0, BUCKETS))
+NUMBERS = st.integers(0, BUCKETS - 1)
+
+
+@given(first=SHARES, second=SHARES, number=NUMBERS, held_out=NUMBERS)
 def test_growing_shares_keep_their_users(
-    candidate: int, anchor: int, more: int, number: int
+    first: Shares, second: Shares, number: int, held_out: int
 ) -> None:
-    """A ramp takes nobody out of candidate or control."""
-    if 2 * candidate + anchor > BUCKETS or 2 * (candidate + more) + anchor > BUCKETS:
-        return
-    before = Shares(candidate=candidate, anchor=anchor).of(number)
-    after = Shares(candidate=candidate + more, anchor=anchor).of(number)
-    if before in (Variant.CANDIDATE, Variant.CONTROL):
-        assert after is before
+    """A ramp takes nobody out of candidate or control, and nobody in or out of the holdout."""
+    small, large = sorted((first, second), key=lambda shares: shares.candidate)
+    after = Shares(candidate=large.candidate, anchor=small.anchor).of(
+        number, holdout_bucket=held_out
+    )
+    before = small.of(number, holdout_bucket=held_out)
+    assert after is before or before is Variant.CHAMPION
+    assert (after is Variant.ANCHOR) == (before is Variant.ANCHOR)
 
 
-@given(candidate=st.integers(0, 5000), anchor=st.integers(0, BUCKETS))
-def test_control_is_as_large_as_the_candidate(candidate: int, anchor: int) -> None:
-    """Every bucket is one variant's, the control's count is the candidate's, the anchor's its own."""
-    if 2 * candidate + anchor > BUCKETS:
+@given(first=SHARES, second=SHARES, number=NUMBERS, held_out=NUMBERS)
+def test_holdout_grows_and_shrinks_at_its_edges(
+    first: Shares, second: Shares, number: int, held_out: int
+) -> None:
+    """Whoever a smaller holdout has, a larger one has too, whatever the experiment's buckets."""
+    small, large = sorted((first, second), key=lambda shares: shares.anchor)
+    if small.of(number, holdout_bucket=held_out) is Variant.ANCHOR:
+        assert large.of(number, holdout_bucket=held_out) is Variant.ANCHOR
+    middle = BUCKETS // 2
+    assert small.anchor == 0 or small.of(0, holdout_bucket=middle) is Variant.ANCHOR
+
+
+@given(shares=SHARES, held_out=NUMBERS)
+def test_control_is_as_large_as_the_candidate(shares: Shares, held_out: int) -> None:
+    """Outside the holdout, of exactly its size, control and candidate have as many buckets."""
+    dealt = [shares.of(number, holdout_bucket=held_out) for number in range(BUCKETS)]
+    apart = held_out in shares.held_out
+    assert dealt.count(Variant.ANCHOR) == (BUCKETS if apart else 0)
+    expected = 0 if apart else shares.candidate
+    assert dealt.count(Variant.CANDIDATE) == expected == dealt.count(Variant.CONTROL)
+    assert len(shares.held_out) == shares.anchor
+
+
+def test_shares_that_do_not_fit_are_refused() -> None:
+    """Candidate and control have 10,000 buckets together, and the holdout 10,000 of its own."""
+    assert Shares(candidate=5000, anchor=BUCKETS).anchor == BUCKETS
+    for wrong in ({"candidate": 5001}, {"anchor": BUCKETS + 1}, {"candidate": -1}):
         with pytest.raises(ValueError, match="shares"):
-            Shares(candidate=candidate, anchor=anchor)
-        return
-    shares = Shares(candidate=candidate, anchor=anchor)
-    dealt = [shares.of(number) for number in range(BUCKETS)]
-    assert dealt.count(Variant.CANDIDATE) == candidate == dealt.count(Variant.CONTROL)
-    assert dealt.count(Variant.ANCHOR) == anchor
+            Shares(**wrong)
 
 
 def test_version_carries_its_digest() -> None:

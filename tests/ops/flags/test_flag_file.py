@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from openfeature import api
 from openfeature.contrib.provider.flagd import FlagdProvider
@@ -16,7 +17,15 @@ from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 from structlog.testing import capture_logs
 
-from rlwd.ops.flags.assignment import BUCKETS, ServedVersion, Shares, Variant, bucket, hash_user
+from rlwd.ops.flags.assignment import (
+    BUCKETS,
+    ServedVersion,
+    Shares,
+    Variant,
+    bucket,
+    hash_user,
+    holdout_salt,
+)
 from rlwd.ops.flags.evaluator import FlagEvaluator, FlagsUnavailable
 from rlwd.ops.flags.flag_file import read_flags, write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document, to_state
@@ -32,6 +41,7 @@ def state(generation: int = 1, candidate: int = 500, anchor: int = 100) -> FlagS
         policy="policy",
         generation=generation,
         salt=f"policy-{generation}",
+        holdout_salt=holdout_salt("policy"),
         champion=version(2),
         previous=version(1),
         anchor=version(0),
@@ -59,14 +69,14 @@ def flagd(path: Path) -> Iterator[str]:
 
 
 def test_unmodified_flagd_reads_our_file_as_we_do(flagd: str, path: Path) -> None:
-    """For all 10,000 buckets flagd's own file mode returns the variant and value that we meant."""
+    """For all 10,000 buckets, of experiment and holdout, flagd's own file mode returns the variant and value that we meant."""
     client = api.get_client(flagd)
     shares, variants = state().shares, to_document(state())["flags"]["policy"]["variants"]
-    for number in range(BUCKETS):
-        details = client.get_object_details(
-            "policy", {}, EvaluationContext("someone", {"bucket": number})
-        )
-        assert details.variant == shares.of(number)
+    pairs = [(number, 0) for number in range(BUCKETS)] + [(0, n) for n in range(BUCKETS)]
+    for number, held_out in pairs:
+        context = {"bucket": number, "holdout_bucket": held_out}
+        details = client.get_object_details("policy", {}, EvaluationContext("someone", context))
+        assert details.variant == shares.of(number, holdout_bucket=held_out)
         assert details.value == variants[details.variant]
     assert details.flag_metadata["generation"] == 1
 
@@ -189,12 +199,56 @@ def test_evaluator_deals_as_the_shares_say(path: Path) -> None:
     for user in (hash_user(str(i), b"k") for i in range(400)):
         got = evaluator.evaluate(user, 0.0)
         seen.add(got.variant)
-        assert got.bucket == bucket("policy-1", user)
-        assert got.variant is Shares(candidate=3000, anchor=1000).of(got.bucket)
+        number, held_out = bucket("policy-1", user), bucket("holdout/policy", user)
+        wanted = Shares(candidate=3000, anchor=1000).of(number, holdout_bucket=held_out)
+        apart = wanted is Variant.ANCHOR
+        assert got.variant is wanted
+        assert got.bucket == (held_out if apart else number)
         assert got.served == version(served[got.variant])
         assert list(got.fallbacks) == [version(n) for n in back[got.variant]]
-        assert (got.generation, got.salt) == (1, "policy-1")
+        assert (got.generation, got.salt) == (1, "holdout/policy" if apart else "policy-1")
     assert seen == set(Variant)
+
+
+def test_the_holdout_is_the_same_whatever_experiment_comes(path: Path) -> None:
+    """New salts and growing candidates move nobody into the holdout or out of it."""
+    users = [hash_user(str(i), b"k") for i in range(400)]
+    evaluator, found = FlagEvaluator(path), []
+    for generation, candidate in enumerate((0, 100, 2500, 5000, 1000), 1):
+        write_flags(path, to_document(state(generation, candidate=candidate, anchor=1000)))
+        dealt = [(user, evaluator.evaluate(user, float(generation))) for user in users]
+        found.append({user for user, got in dealt if got.variant is Variant.ANCHOR})
+    assert 20 < len(found[0]) < 65
+    assert all(one == found[0] for one in found)
+
+
+def before(state: FlagState) -> FlagState:
+    """Return a state as 0.1.0 wrote it."""
+    return msgspec.structs.replace(state, holdout_salt="")
+
+
+def test_a_file_of_0_1_0_says_what_it_said(path: Path) -> None:
+    """A gateway before its daemon's upgrade: the anchor has the experiment's buckets, as then."""
+    document = to_document(before(state(candidate=500, anchor=100)))
+    assert "holdout_salt" not in document["metadata"]
+    path.write_text(json.dumps(document))
+    evaluator, middle = FlagEvaluator(path), range(500, 600)
+    seen = [evaluator.evaluate(hash_user(str(i), b"k"), 0.0) for i in range(1000)]
+    assert any(got.variant is Variant.ANCHOR for got in seen)
+    for got in seen:
+        assert (got.variant is Variant.ANCHOR) == (got.bucket in middle)
+        assert got.salt == "policy-1"
+    with pytest.raises(ValueError, match="shares"):
+        before(state(candidate=5000, anchor=1))
+
+
+def test_a_copy_of_old_keeps_the_holdout(path: Path, tmp_path: Path) -> None:
+    """Without a flag file the copy's champion answers everybody, but those who are held out."""
+    copy = tmp_path / "copy.json"
+    write_flags(copy, to_document(state(candidate=5000, anchor=1000)))
+    evaluator = FlagEvaluator(path, copy=copy)
+    seen = {evaluator.evaluate(hash_user(str(i), b"k"), 0.0).variant for i in range(100)}
+    assert seen == {Variant.CHAMPION, Variant.ANCHOR}
 
 
 def test_no_file_yet_is_said(path: Path) -> None:
