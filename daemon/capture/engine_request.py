@@ -47,6 +47,8 @@ class EngineRequest:
     """The client asked for token ids."""
     wants_reasoning: bool
     """The client wants to read the reasoning, where the engine tells it apart."""
+    wants_usage: bool
+    """The client asked for the usage, or takes it with a whole answer."""
     ignored: tuple[str, ...]
     """Fields that the engine cannot take, so that the client is told."""
     sampling: Sampling
@@ -83,16 +85,28 @@ def read_request(
     if not wants_logprobs:
         asked |= {"logprobs": True, "top_logprobs": 0} if chat else {"logprobs": 0}
     asked["return_token_ids"] = True
+    stream = body.get("stream") is True
+    wants_usage = not stream or _counts_for_us(asked)
     return EngineRequest(
         chat=chat,
-        stream=body.get("stream") is True,
+        stream=stream,
         wants_logprobs=wants_logprobs,
         wants_tokens=body.get("return_token_ids") is True,
         wants_reasoning=body.get("include_reasoning") is not False,
+        wants_usage=wants_usage,
         ignored=ignored,
         sampling=_sampling(asked, constrained=bool(constraining_fields(body))),
         body=asked,
     )
+
+
+def _counts_for_us(asked: dict[str, Any]) -> bool:
+    """Let the engine count a streamed answer's tokens; return whether the client asked for that."""
+    options = asked.get("stream_options")
+    if not isinstance(options, dict | None):
+        return True  # The engine refuses it in its own words.
+    asked["stream_options"] = {**(options or {}), "include_usage": True}
+    return bool((options or {}).get("include_usage"))
 
 
 def _refuse_many(body: dict[str, Any], chat: bool) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from ...streams.events.event import Usage
+from ...streams.events.usage import Usage
 from ..http.answers import error_body, printable
 from .engine_json import read_engine_json, write_json
 from .engine_request import EngineRequest
@@ -39,6 +39,7 @@ class ResponseCapture:
         self.tokens = TokenCapture(chat=engine_request.chat)
         self._text: list[str] = []
         self._usage: dict[str, Any] = {}
+        self._calls: set[Any] = set()
         self._stream = EventStream()
 
     def take(self, piece: dict[str, Any]) -> dict[str, Any]:
@@ -57,6 +58,8 @@ class ResponseCapture:
                 self.tokens.spoil("a choice is no object")
         if isinstance(usage := piece.get("usage"), dict):
             self._usage = usage
+        if not self.engine_request.wants_usage:
+            piece.pop("usage", None)
         if not self.engine_request.wants_tokens:
             piece.pop("prompt_token_ids", None)
         if "id" in piece:
@@ -77,9 +80,20 @@ class ResponseCapture:
         text = said.get("content" if said is not choice else "text") if said else None
         if isinstance(text, str):
             self._text.append(text)
+        if isinstance(said, dict):
+            self._take_calls(said)
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             self.finish_reason = printable(finish)[:64]
+
+    def _take_calls(self, said: dict[str, Any]) -> None:
+        """Count the calls of tools: a stream tells each in pieces that bear its index."""
+        calls = said.get("tool_calls")
+        for place, call in enumerate(calls if isinstance(calls, list) else ()):
+            index = call.get("index") if isinstance(call, dict) else None
+            self._calls.add(index if isinstance(index, int) else place)
+        if said.get("function_call"):
+            self._calls.add("function_call")
 
     def _mask(self, choice: dict[str, Any]) -> None:
         asked = self.engine_request
@@ -137,7 +151,10 @@ class ResponseCapture:
             self.tokens.spoil("an event is not JSON")
             return b"data: " + self.hide(data) + b"\n\n"
         if isinstance(piece, dict):
+            unasked = not self.engine_request.wants_usage and piece.get("choices") == []
             data = write_json(self.take(piece))
+            if unasked:
+                return b""
         lines = [self.hide(line) for line in comments]
         return b"\n".join([*lines, b"data: " + data, b"", b""])
 
@@ -153,7 +170,13 @@ class ResponseCapture:
             prompt_tokens=_count(self._usage.get("prompt_tokens"))
             or len(self.tokens.prompt_token_ids or ()),
             completion_tokens=self.told_tokens or len(self.tokens.token_ids or ()),
+            cached_prompt_tokens=_cached(self._usage.get("prompt_tokens_details")),
         )
+
+    @property
+    def tool_calls(self) -> int:
+        """Calls of tools in the answer so far."""
+        return len(self._calls)
 
     @property
     def told_tokens(self) -> int:
@@ -163,6 +186,12 @@ class ResponseCapture:
     def settle(self) -> None:
         """Compare counts, once the answer has ended."""
         self.tokens.settle(self.told_tokens, said_something=bool(self._text and self.text))
+
+
+def _cached(details: Any) -> int | None:
+    """Return the prompt tokens that were cached; None where the engine does not say."""
+    told = details.get("cached_tokens") if isinstance(details, dict) else None
+    return None if told is None else _count(told)
 
 
 def _count(said: Any) -> int:

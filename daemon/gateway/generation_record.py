@@ -95,6 +95,7 @@ class GenerationRecord:
             "status": status,
             "capture_problem": problem,
             "usage": self.capture.usage,
+            "tool_call_count": self.capture.tool_calls,
             "latency_seconds": seconds,
         }
         self._record(Kind.GENERATION, self._generation(**ended))

@@ -88,5 +88,7 @@ class VllmServer(Server):
             "--max-lora-rank": rank,
         }
         switches = ["--enable-lora", "--enforce-eager", "--no-enable-chunked-prefill"]
+        # The share of cached prompts is a metric; without this the usage does not tell it.
+        switches.append("--enable-prompt-tokens-details")
         told = [str(part) for pair in settings.items() for part in pair]
         return [sys.executable, "-m", module, *told, *switches, "--lora-target-modules", *ADAPTED]

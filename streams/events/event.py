@@ -18,7 +18,8 @@ import msgspec
 
 from .foreign import name_foreign
 from .limits import as_reason, check_depth, check_names, check_time
-from .signals import Identifier, Signal
+from .signals import Identifier, Number, NumberName, Signal
+from .usage import Usage
 
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 """What an engine's vocabulary and a learner's tensor both can hold."""
@@ -43,15 +44,6 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Longest answer asked for."""
     constrained: bool = False
     """True where penalties, logit bias or a grammar bent the distribution."""
-
-
-class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Tokens that a generation read and wrote."""
-
-    prompt_tokens: int = 0
-    """Tokens read."""
-    completion_tokens: int = 0
-    """Tokens written."""
 
 
 class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -131,6 +123,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Tokens read and written."""
     latency_seconds: float = 0.0
     """Request received to last byte sent."""
+    tool_call_count: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    """Calls of tools in the answer; None where nobody counted them."""
+    numbers: Annotated[dict[NumberName, Number], msgspec.Meta(max_length=64)] = {}
+    """The product's own numbers of the answer, by name: metrics of a rollout may name them."""
     mixed_versions: bool = False
     """True where weights changed inside the generation."""
     captured: bool = True

@@ -11,6 +11,10 @@ import msgspec
 
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+NumberName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
+"""Name of a product's own number, as metrics of a rollout name it."""
+Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
+"""A product's own number; sums of many stay finite."""
 
 Statement = Literal[
     "direction",
@@ -130,6 +134,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_fiel
     """Unit of the amount."""
 
 
+class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured", tag_field="kind"):
+    """A number of the product's own was taken of the answer, after the fact. Says nothing of its worth."""
+
+    name: NumberName
+    """What was measured: `seconds_saved`. A metric of a rollout may name it."""
+    value: Number
+    """How much; a later one of the same name takes its place."""
+
+
 Signal = (
     Accepted
     | Rejected
@@ -145,6 +158,7 @@ Signal = (
     | Escalated
     | Regenerated
     | Outcome
+    | Measured
 )
 
 SIGNALS: tuple[type[Signal], ...] = (
@@ -162,6 +176,7 @@ SIGNALS: tuple[type[Signal], ...] = (
     Escalated,
     Regenerated,
     Outcome,
+    Measured,
 )
 
 

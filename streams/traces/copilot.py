@@ -18,8 +18,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ..events.event import Event, Generation, Usage
+from ..events.event import Event, Generation
 from ..events.signals import Accepted, Kept, Rejected
+from ..events.usage import Usage
 from .recorded import OnError, Recording, hashed, later, rows
 
 HORIZONS = (15, 30, 120, 300, 600)

@@ -9,9 +9,9 @@ from rlwd.streams.events.event import (
     Generation,
     GenerationEvent,
     Sampling,
-    Usage,
 )
 from rlwd.streams.events.signals import Accepted, Edited, Rejected, Signal
+from rlwd.streams.events.usage import Usage
 
 TOKENS = 40
 BEGAN = 1.79e9

@@ -75,6 +75,10 @@ class FakeEngine:
         self.dies_after: int | None = None
         self.finish: str | None = "stop"
         self.pause = 0.0
+        self.cached: int | None = None
+        """Tokens of the prompt that the usage says were cached; None says nothing."""
+        self.calls = 1
+        """Calls of tools in an answer to a request with tools."""
         self.wrong = Misbehaviour()
         self.left = threading.Event()
         self.url = ""
@@ -151,16 +155,23 @@ class FakeEngine:
     def ids(self, start: int, stop: int) -> Any:
         return ["t", -1.5] if self.wrong.odd_ids else list(self.TOKENS[start:stop])
 
-    def usage(self) -> dict[str, int]:
+    def usage(self) -> dict[str, Any]:
         wrong = self.wrong.usage_says
         count = len(self.TOKENS) if wrong is None else wrong
-        return {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
+        told = {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
+        if self.cached is None:
+            return told
+        return {**told, "prompt_tokens_details": {"cached_tokens": self.cached}}
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         text = "".join(self.TEXTS)
         message: dict[str, Any] = {"role": "assistant", "content": text}
         if body.get("tools"):
-            message = {"role": "assistant", "content": None, "tool_calls": [self.call(whole=True)]}
+            message = {
+                "role": "assistant",
+                "content": None,
+                "tool_calls": self.told_calls(whole=True),
+            }
         choice = {
             "index": 0,
             "finish_reason": self.end_of(body),
@@ -176,11 +187,13 @@ class FakeEngine:
     def end_of(self, body: dict[str, Any]) -> str | None:
         return "tool_calls" if body.get("tools") and self.finish == "stop" else self.finish
 
-    @staticmethod
-    def call(*, whole: bool) -> dict[str, Any]:
+    def told_calls(self, *, whole: bool) -> list[dict[str, Any]]:
         function = {"name": "add", "arguments": '{"a": 1, "b": 2}'}
-        call = {"id": "call-1", "type": "function", "function": function}
-        return call if whole else {"index": 0, **call}
+        calls = [
+            {"index": n, "id": f"call-{n + 1}", "type": "function", "function": function}
+            for n in range(self.calls)
+        ]
+        return [{**call, "index": None} if whole else call for call in calls]
 
     async def stream(
         self, request: web.Request, body: dict[str, Any], chat: bool
@@ -214,7 +227,8 @@ class FakeEngine:
         last = i == len(self.TOKENS) - 1
         delta: dict[str, Any] = {"content": self.TEXTS[i]}
         if body.get("tools"):
-            delta = {"tool_calls": [self.call(whole=False)]} if i == 0 else {}
+            # Each call in two pieces: its name first, the rest of its arguments later.
+            delta = {"tool_calls": self.told_calls(whole=False)} if i < 2 else {}
         choice = {
             "index": 0,
             "finish_reason": self.end_of(body) if last else None,

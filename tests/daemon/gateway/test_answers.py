@@ -67,6 +67,7 @@ def test_a_chat_answer_hides_the_version_and_the_event_tells_all(
         sampling=msgspec.convert({"temperature": 0.7}, type(event.sampling)),
         finish_reason="stop",
         usage=msgspec.convert({"prompt_tokens": 3, "completion_tokens": 4}, type(event.usage)),
+        tool_call_count=0,
         latency_seconds=event.latency_seconds,
     )
     assert event.reason in ("STATIC", "TARGETING_MATCH")
@@ -92,6 +93,36 @@ def test_a_stream_is_the_same_event_as_a_whole_answer(
     replace = msgspec.structs.replace
     assert replace(first, **alike) == replace(second, **alike)
     assert first.logprobs == gateway.engine.LOGPROBS
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_calls_of_tools_and_cached_tokens_are_counted(
+    streamed: bool, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """A call counts once, in however many pieces it comes; so does what the engine had cached."""
+    gateway.engine.calls, gateway.engine.cached = 2, 1
+    tool = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
+    body = {**HELLO, "tools": [tool]}
+    if streamed:
+        stream(client, CHAT, body)
+    else:
+        client.post(CHAT, json=body)
+    (event,) = gateway.sink.generations(1)
+    assert (event.tool_call_count, event.usage.cached_prompt_tokens) == (2, 1)
+
+
+@pytest.mark.parametrize("asked", [None, {"include_usage": False}, {"include_usage": True}])
+def test_a_streams_usage_goes_to_those_who_asked(
+    asked: dict[str, bool] | None, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """The engine is always asked to count; a client that did not ask sees no chunk for it."""
+    chunks = stream(client, CHAT, {**HELLO, **({"stream_options": asked} if asked else {})})
+    told = [chunk for chunk in chunks if not chunk["choices"]]
+    assert len(told) == (1 if asked and asked["include_usage"] else 0)
+    assert any(chunk.get("usage") for chunk in chunks) is bool(told)
+    (event,) = gateway.sink.generations(1)
+    assert event.usage.prompt_tokens == 3
+    assert event.usage.cached_prompt_tokens is None
 
 
 @pytest.mark.parametrize("streamed", [False, True])

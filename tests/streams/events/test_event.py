@@ -17,7 +17,6 @@ from rlwd.streams.events.event import (
     GenerationEvent,
     MalformedEvent,
     Sampling,
-    Usage,
     check_logprobs,
     decode_event,
     encode_event,
@@ -32,6 +31,7 @@ from rlwd.streams.events.signals import (
     FollowedUp,
     Interrupted,
     Kept,
+    Measured,
     Outcome,
     Rated,
     Regenerated,
@@ -43,6 +43,7 @@ from rlwd.streams.events.signals import (
     Undone,
     kind_of,
 )
+from rlwd.streams.events.usage import Usage
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 EVERY_SIGNAL: tuple[Signal, ...] = (
@@ -64,6 +65,7 @@ EVERY_SIGNAL: tuple[Signal, ...] = (
     Regenerated(new_generation_id="s1.g2"),
     Outcome(name="merged", value=1.0),
     Outcome(name="sold", value=0.25, amount=120.5, unit="EUR"),
+    Measured(name="seconds_saved", value=-12.5),
 )
 
 
@@ -293,6 +295,7 @@ def test_no_bytes_make_the_decoder_fail_otherwise(junk: bytes) -> None:
         decode_event(junk)
 
 
+NAME = some.from_regex("[a-z][a-z0-9_]{0,8}", fullmatch=True)
 WORD = some.text(some.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20)
 TIMES = some.datetimes(
     min_value=datetime(1971, 1, 1),
@@ -324,6 +327,7 @@ SIGNAL = some.one_of(
         amount=some.none() | some.floats(allow_nan=False, allow_infinity=False),
         unit=some.text(),
     ),
+    some.builds(Measured, name=NAME, value=some.floats(-1e15, 1e15)),
 )
 
 
@@ -366,10 +370,36 @@ def events(draw: some.DrawFn) -> Event:
         completion_token_ids=tokens,
         logprobs=logprobs,
         sampling=Sampling(temperature=draw(some.floats(0, 5)), top_k=draw(some.integers(-1, 99))),
-        usage=Usage(prompt_tokens=draw(some.integers(0, 10**9))),
+        usage=Usage(
+            prompt_tokens=draw(some.integers(0, 10**9)),
+            cached_prompt_tokens=draw(some.none() | some.integers(0, 10**9)),
+        ),
+        tool_call_count=draw(some.none() | some.integers(0, 99)),
+        numbers=draw(some.dictionaries(NAME, some.floats(-1e15, 1e15), max_size=3)),
         latency_seconds=draw(some.floats(0, 1e6)),
     )
     return GenerationEvent(**frame, data=served)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "path"),
+    [
+        ("numbers", {"Diff": 1}, "numbers"),
+        ("numbers", {"diff": 1e300}, "numbers"),
+        ("numbers", {"diff": "7"}, "numbers"),
+        ("numbers", {f"n{i}": 1 for i in range(65)}, "numbers"),
+        ("tool_call_count", -1, "tool_call_count"),
+        ("usage", {"cached_prompt_tokens": -1}, "usage.cached_prompt_tokens"),
+    ],
+)
+def test_a_number_that_cannot_be_compared_is_refused_by_its_path(
+    field: str, value: object, path: str
+) -> None:
+    """Names that no metric could bear, and numbers whose sums are not finite, are no event."""
+    record = json.loads(encode_event(generation()))
+    record["data"][field] = value
+    with pytest.raises(MalformedEvent, match=rf"\$\.data\.{path}"):
+        decode_event(json.dumps(record).encode())
 
 
 @given(events())

@@ -11,8 +11,8 @@ import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
 from rlwd.rewards.scorer import Scorer
-from rlwd.streams.events.event import Usage
 from rlwd.streams.events.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
+from rlwd.streams.events.usage import Usage
 from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.join.offsets import StaleOffset, mark_read_past, record_counts, watermark
