@@ -14,13 +14,14 @@ TOML = Path("rlwd.toml")
 def rollback(
     what: Annotated[str, typer.Argument(help="champion, candidate, or a version by name.")],
     reason: Reason,
+    by: By = "",
     config: ConfigFile = TOML,
 ) -> None:
     """Take a version back, now and for good: users, engines and learner go back to the one before."""
     from .commands.by_hand import run_rollback
     from .config import load_config
 
-    raise typer.Exit(run_rollback(load_config(config), what, reason))
+    raise typer.Exit(run_rollback(load_config(config), what, reason, by=by))
 
 
 def promote(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:

@@ -39,7 +39,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/gateway",),
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/config",),
-    ("daemon/store", "daemon/control"),
+    ("daemon/by_hand", "daemon/store", "daemon/control"),
     ("daemon/wire",),
     ("daemon/audit",),
     ("daemon/commands", "daemon/demo"),

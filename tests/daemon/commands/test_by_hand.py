@@ -9,7 +9,8 @@ from daemon_by_hand import open_daemon_ledger
 from releases_by_hand import let_out, promote, register, version
 from rich.console import Console
 
-from rlwd.daemon.commands.by_hand import decide, run_rollback, take_back
+from rlwd.daemon.by_hand.decisions import decide, take_back
+from rlwd.daemon.commands.by_hand import run_rollback
 from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.ops.flags.flag_file import read_flags
@@ -130,8 +131,11 @@ def test_the_command_says_what_is_true_now(
 ) -> None:
     """Paged at night, one reads what is served and which file says so."""
     deployment.promote(1)
-    assert run_rollback(deployment.config, "champion", "it shouts") == 0
+    assert run_rollback(deployment.config, "champion", "it shouts", by="ann@desk") == 0
     said = capsys.readouterr().out
+    with deployment.store.reading() as view:
+        last = rollouts_table.history(view, "policy")[-1].trail[-1]
+    assert last.reason == "ann@desk: it shouts"
     assert f"{deployment.versions[0].version} is served" in said
     assert str(deployment.config.flags_path) in said
 
