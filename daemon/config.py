@@ -8,7 +8,7 @@ import msgspec
 
 from ..learner.ledger.seal import BatchSettings
 from ..learner.settings import LearnerSettings
-from ..ops.rollout.settings import RolloutSettings
+from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings

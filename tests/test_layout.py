@@ -32,6 +32,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/engine",),
     ("ops/statistics",),
     ("ops/gate",),
+    ("ops/stages",),
     ("ops/rollout",),
     ("ops/tracking",),
     ("daemon/http",),

@@ -6,8 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ...ops.rollout.record import Rollout, Stage
 from ...ops.rollout.rollouts_table import history
+from ...ops.stages.record import Rollout, Stage
 from ...streams.join.episodes_table import count_fates
 from ...streams.state.store import Store
 from ..status.snapshot import event_to_served

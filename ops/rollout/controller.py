@@ -10,13 +10,9 @@ import msgspec
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
-from ..statistics.guardrail import Observation
-from ..statistics.verdict import Verdict
-from . import candidates_table, champions_table, rollouts_table
-from .record import Rollout, Stage, held_still, shifted
-from .rollouts_table import Hold
-from .settings import RolloutSettings
-from .state_machine import (
+from ..stages.record import Rollout, Stage, held_still, shifted
+from ..stages.settings import RolloutSettings
+from ..stages.state_machine import (
     advance,
     begin,
     gated,
@@ -24,6 +20,10 @@ from .state_machine import (
     superseded,
     taken_back,
 )
+from ..statistics.guardrail import Observation
+from ..statistics.verdict import Verdict
+from . import candidates_table, champions_table, rollouts_table
+from .rollouts_table import Hold
 from .transitions import owe_return, save_move
 
 

@@ -5,9 +5,9 @@ from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.assignment import BUCKETS, ServedVersion, Shares, holdout_salt
 from ..flags.flag_state import FlagState
+from ..stages.record import Stage
+from ..stages.settings import RolloutSettings
 from . import candidates_table, champions_table, rollouts_table
-from .record import Stage
-from .settings import RolloutSettings
 
 LOADED_ROLLOUTS = 8
 """So many of the last rollouts may have a version that is still loaded."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from .record import Rollout, Stage
+from ..stages.record import Rollout, Stage
 
 log = structlog.get_logger()
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ...streams.join.exposure import AnswerRow, VariantTally, answer_rows, exposures
 from ...streams.state.transaction import Transaction
+from ..stages.settings import RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings
 from ..statistics.guardrail import Observation, VariantObservation
 from ..statistics.look_settings import LookSettings
@@ -15,7 +16,6 @@ from ..statistics.metric import MetricSettings
 from ..statistics.readout import read_out
 from ..statistics.sequential_tests import UserSums
 from ..statistics.tripwire import Served, TripwireSettings, tripped
-from .settings import RolloutSettings
 
 LAST_ANSWERS = 100
 """Answers of each variant that the tripwire reads."""

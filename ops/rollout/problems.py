@@ -6,9 +6,9 @@ same.
 
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
+from ..stages.record import Rollout, Stage
+from ..stages.settings import RolloutSettings
 from . import rollouts_table
-from .record import Rollout, Stage
-from .settings import RolloutSettings
 
 PROBLEMS = ("rollout", "learning")
 """Names of the problems that there can be."""

@@ -13,8 +13,8 @@ from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.flag_file import generation_of, write_flags
 from ..flags.flag_state import FlagState, to_document
+from ..stages.settings import RolloutSettings
 from .desired_state import flag_state
-from .settings import RolloutSettings
 
 
 def publish_flags(

@@ -21,6 +21,7 @@ from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
 from ..flags.flag_file import file_says, named_in
 from ..gate.gate_run import GateRun
+from ..stages.record import Rollout, Stage
 from ..statistics.answers import ComparisonSettings
 from ..statistics.guardrail import Observation
 from ..statistics.look_settings import LookSettings
@@ -31,7 +32,6 @@ from .move_log import MoveLog
 from .observe import Comparing, observe_users
 from .problems import release_problems
 from .publish_flags import publish_flags
-from .record import Rollout, Stage
 from .snapshot import LearnerStanding, ReleaseSnapshot, read_snapshot, read_standing
 
 log = structlog.get_logger()

@@ -3,7 +3,7 @@
 import msgspec
 
 from ...streams.state.transaction import Transaction
-from .record import Rollout
+from ..stages.record import Rollout
 
 
 class LearnerReturn(msgspec.Struct, frozen=True, kw_only=True):

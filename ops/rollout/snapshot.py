@@ -7,11 +7,11 @@ from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.flag_state import FlagState
+from ..stages.record import Rollout
+from ..stages.settings import RolloutSettings
 from . import candidates_table, champions_table, rollouts_table
 from .desired_state import flag_state, should_be_loaded
-from .record import Rollout
 from .rollouts_table import LearnerReturn
-from .settings import RolloutSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

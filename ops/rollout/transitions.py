@@ -2,8 +2,8 @@
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
+from ..stages.record import Rollout, Stage
 from . import candidates_table, champions_table, rollouts_table
-from .record import Rollout, Stage
 from .rollouts_table import LearnerReturn
 
 

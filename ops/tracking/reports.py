@@ -7,7 +7,7 @@ from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
 from ..rollout import candidates_table, champions_table
-from ..rollout.record import Rollout, Stage
+from ..stages.record import Rollout, Stage
 from .mirror import Mirror
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rlwd.ops.flags.assignment import Variant
-from rlwd.ops.rollout.record import Stage
+from rlwd.ops.stages.record import Stage
 from rlwd.ops.statistics.verdict import VerdictKind
 from rlwd.streams.events.stage import EpisodeStage
 from rlwd.streams.join.fate import DEAD_LETTERED, TRAINED, WAITING

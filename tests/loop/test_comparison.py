@@ -10,8 +10,8 @@ from gateway_rig import LoopThread
 from rollout_rig import RolloutRig
 
 from rlwd.ops.rollout.observe import Comparing
-from rlwd.ops.rollout.record import Stage
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.metric import MetricSettings
 

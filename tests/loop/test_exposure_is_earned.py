@@ -9,8 +9,8 @@ from gateway_rig import LoopThread
 from rollout_rig import RolloutRig
 
 from rlwd.ops.flags.flag_file import read_flags
-from rlwd.ops.rollout.record import Stage
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.stages.settings import RolloutSettings
 
 SETTINGS = RolloutSettings(
     steps=(0.2, 0.5),

@@ -23,10 +23,10 @@ from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
-from rlwd.ops.rollout.record import Stage
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.stages.record import Stage
 
 pytestmark = pytest.mark.timeout(600)
 

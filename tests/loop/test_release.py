@@ -27,10 +27,10 @@ from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.record import Stage
 from rlwd.ops.rollout.release import Release
-from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
 
 POLICY = "policy"

@@ -9,7 +9,7 @@ from typing import Any
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
 
 from rlwd.ops.rollout.observe import Comparing, observe_users
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.guardrail import Observation
 from rlwd.streams.events.signals import Accepted, Rejected

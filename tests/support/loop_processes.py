@@ -17,10 +17,10 @@ from rlwd.daemon.commands.status import state_view, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.checkpoint.folder import read_manifests
-from rlwd.ops.rollout.record import Rollout
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 from rlwd.ops.servers.vllm_server import VllmServer
+from rlwd.ops.stages.record import Rollout
 
 WANTS = {"reply": "plain", "title": "bullet", "note": "shout", "alert": "polite"}
 

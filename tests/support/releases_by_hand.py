@@ -14,7 +14,7 @@ from rlwd.learner.digests import adapter_digest
 from rlwd.ops.engine.fleet import FleetAnswers
 from rlwd.ops.rollout import rollouts_table, transitions
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.record import Move, Stage
+from rlwd.ops.stages.record import Move, Stage
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.store import Store
 

@@ -24,9 +24,9 @@ from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.record import Rollout
 from rlwd.ops.rollout.release import Release
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.record import Rollout
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.rewards.scorer import Scorer
 from rlwd.streams.join.ingest import Ingest

@@ -14,7 +14,7 @@ from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.release import Release
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
 
 SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)

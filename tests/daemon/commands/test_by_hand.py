@@ -17,8 +17,8 @@ from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.record import Rollout, Stage
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.record import Rollout, Stage
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.streams.state.lease import take_lease
 from rlwd.streams.state.store import Store
 

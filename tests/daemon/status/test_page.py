@@ -13,8 +13,8 @@ from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.daemon.status.snapshot import difference_of, read_status
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.rollout.settings import RolloutSettings
 from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.stages.settings import RolloutSettings
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.desired_state import flag_state, kept_checkpoints, should_be_loaded
 from rlwd.ops.rollout.publish_flags import intend, is_current
-from rlwd.ops.rollout.record import ENDED, Stage
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.record import ENDED, Stage
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.guardrail import Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.postgres import PostgresStore

@@ -6,7 +6,7 @@ import pytest
 from places_by_hand import new_schema
 
 from rlwd.ops.rollout.observe import Comparing, observe_users
-from rlwd.ops.rollout.settings import RolloutSettings
+from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.metric import MetricSettings
 from rlwd.streams.join.exposure import user_means

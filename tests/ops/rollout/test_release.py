@@ -8,7 +8,7 @@ from scripted_release import House
 
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.desired_state import should_be_loaded
-from rlwd.ops.rollout.record import Stage
+from rlwd.ops.stages.record import Stage
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout import candidates_table, rollouts_table
-from rlwd.ops.rollout.record import Stage
+from rlwd.ops.stages.record import Stage
 
 
 @pytest.fixture

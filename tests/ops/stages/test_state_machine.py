@@ -15,9 +15,9 @@ from crowds_by_hand import Arm, arm, look_of, looks_of
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.wire import build_control
-from rlwd.ops.rollout.record import Rollout, Stage
-from rlwd.ops.rollout.settings import RolloutSettings
-from rlwd.ops.rollout.state_machine import advance, begin, gated, superseded, taken_back
+from rlwd.ops.stages.record import Rollout, Stage
+from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.stages.state_machine import advance, begin, gated, superseded, taken_back
 from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
