@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ...streams.events.event import Sampling
+from ...streams.events.generation import Sampling
 from ...streams.events.trainable import constraining_fields
 
 # The gateway's own: what a client says here would choose weights, slots or priorities.

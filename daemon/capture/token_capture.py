@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...streams.events.event import check_logprobs
+from ...streams.events.generation import check_logprobs
 
 MOST_TOKEN_ID = 2**31 - 1
 

@@ -7,7 +7,8 @@ from typing import Any
 import structlog
 
 from ...ops.flags.assignment import Assignment
-from ...streams.events.event import Generation, GenerationEvent
+from ...streams.events.event import GenerationEvent
+from ...streams.events.generation import Generation
 from ..callers.identity import Identity
 from ..capture.engine_request import EngineRequest
 from ..capture.response_capture import ResponseCapture

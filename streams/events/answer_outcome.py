@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .event import Generation
+from .generation import Generation
 
 FAILED_ENDS = frozenset(("error", "timeout"))
 """Ends by which the gateway says that the person got no whole answer, and not by their own doing."""

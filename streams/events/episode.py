@@ -2,7 +2,8 @@
 
 import msgspec
 
-from .event import Feedback, Generation
+from .event import Feedback
+from .generation import Generation
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

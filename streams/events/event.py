@@ -8,150 +8,20 @@ record of a version that this build does not know is refused by name and never h
      "data": {"generation_id": "s1.g1", "session_id": "s1", ...}}
 """
 
-import math
-from collections.abc import Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Literal
 
 import msgspec
 
 from .foreign import name_foreign
+from .generation import Generation
 from .limits import as_reason, check_depth, check_names, check_time
-from .signals import Identifier, Number, NumberName, Signal
-from .usage import Usage
-
-TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
-"""What an engine's vocabulary and a learner's tensor both can hold."""
+from .signals import Identifier, Signal
 
 
 class MalformedEvent(ValueError):
     """A record that is not an event; the message names the field at fault."""
-
-
-class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """How the tokens of a generation were drawn."""
-
-    temperature: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
-    """0 is greedy; the learner divides its logits by it."""
-    top_p: float = 1.0
-    """Nucleus mass kept; below 1 the generation is excluded from the ratio lanes."""
-    top_k: int = -1
-    """Tokens kept; -1 or 0 keeps all."""
-    min_p: float = 0.0
-    """Least probability kept, relative to the likeliest token's."""
-    max_tokens: int | None = None
-    """Longest answer asked for."""
-    constrained: bool = False
-    """True where penalties, logit bias or a grammar bent the distribution."""
-
-
-class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What was served to whom, by which bits (CONTRACTS 2).
-
-    >>> Generation(generation_id="s1.g1", session_id="s1", policy="policy", version="policy@v000000-0",
-    ...            prompt_token_ids=(5, 6), completion_token_ids=(7, 8), logprobs=(-0.1, -2.0))
-    Raises ValueError, with the field's path, where lengths differ or a log-probability is above 0.
-    """
-
-    generation_id: Identifier
-    """Names the generation; feedback needs only this."""
-    session_id: Identifier
-    """Key of the topic: a session's events stay in order."""
-    parent_id: str | None = None
-    """The generation that this one answers to, within the session."""
-    tenant: str = "default"
-    """The customer, where a product has several; feedback ids are unique within one."""
-    user_hash: str = ""
-    """Keyed hash of the user; the user id itself never leaves the gateway."""
-    user_named: bool = True
-    """False where the product named no user, so that the hash is the session's: such a generation
-    never counts as an independent user in a comparison."""
-    consent: bool = True
-    """False: counted, never trained on."""
-    segment: str = "default"
-    """Kind of work; the learner's baseline is tracked per segment."""
-    policy: str = "policy"
-    """Name of the policy, the same over all versions."""
-    version: str = ""
-    """Served adapter, `policy@v000017-3fa9c2e1`; empty where unknown."""
-    digest: str = ""
-    """SHA-256 of the served adapter's weights, hex; empty where unknown."""
-    base_digest: str = ""
-    """Tells base models apart, as the writer's configuration names it; empty where unknown."""
-    tokenizer_digest: str = ""
-    """Tells tokenizers apart, likewise."""
-    engine: str = ""
-    """The replica that answered."""
-    harness: str = ""
-    """Version of the product around the model."""
-    salt: str = ""
-    """Salt under which the bucket was drawn: the experiment's, or for the anchor the holdout's."""
-    bucket: int = -1
-    """0 to 9,999 from salt and user; -1 where no flag was asked."""
-    variant: str = ""
-    """champion, candidate, control or anchor; what the flag returned."""
-    flag_generation: int = -1
-    """Generation of the flag file that decided."""
-    reason: str = ""
-    """Why this variant: the provider's reason, or `fallback`."""
-    fallback: bool = False
-    """True where the flagged version was not loaded and another one answered."""
-    prompt_token_ids: tuple[TokenId, ...] | None = None
-    """What the model read; None where the product could not capture it."""
-    completion_token_ids: tuple[TokenId, ...] | None = None
-    """What the model wrote; None where the product could not capture it."""
-    logprobs: tuple[float, ...] | None = None
-    """Log-probability of each completion token when it was drawn."""
-    logprobs_mode: Literal["processed", "raw", ""] = "processed"
-    """Processed is after the temperature; raw is before."""
-    text: str = ""
-    """The answer as the person saw it. Shown and compared, never trained on."""
-    choice: int = 0
-    """Index among the answers to one request."""
-    sampling: Sampling = Sampling()
-    """How the tokens were drawn."""
-    finish_reason: str = ""
-    """As the engine said it: stop, length, tool_calls, … Else, by the gateway: `abort` where the
-    client left before the end, `error` where the engine failed or broke off, `timeout` where it took
-    too long, `refused` where it would not take the request."""
-    status: int = 200
-    """HTTP status that the client got; 499 where the client left before any."""
-    capture_problem: str = ""
-    """Why tokens, log-probabilities or text are missing; empty where nothing is."""
-    usage: Usage = Usage()
-    """Tokens read and written."""
-    latency_seconds: float = 0.0
-    """Request received to last byte sent."""
-    tool_call_count: Annotated[int, msgspec.Meta(ge=0)] | None = None
-    """Calls of tools in the answer; None where nobody counted them."""
-    numbers: Annotated[dict[NumberName, Number], msgspec.Meta(max_length=64)] = {}
-    """The product's own numbers of the answer, by name: metrics of a rollout may name them."""
-    mixed_versions: bool = False
-    """True where weights changed inside the generation."""
-    captured: bool = True
-    """False: the gateway admitted the request and died before its end (CONTRACTS 6)."""
-
-    def __post_init__(self) -> None:
-        check_logprobs(self.completion_token_ids, self.logprobs)
-
-
-def check_logprobs(tokens: Sequence[int] | None, logprobs: Sequence[float] | None) -> None:
-    """Refuse log-probabilities that cannot belong to these tokens.
-
-    Raises ValueError naming `$.data.logprobs`.
-    """
-    if logprobs is None:
-        return
-    if tokens is None:
-        raise ValueError("$.data.logprobs: given without $.data.completion_token_ids")
-    if len(tokens) != len(logprobs):
-        raise ValueError(
-            f"$.data.logprobs: {len(logprobs)} values for {len(tokens)} completion_token_ids"
-        )
-    # Engines round; a value a hair above 0 is their arithmetic, more is a wrong number.
-    if logprobs and not (max(logprobs) <= 1e-4 and math.isfinite(sum(logprobs))):
-        raise ValueError("$.data.logprobs: every value must be finite and at most 0")
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..events.event import Generation
+from ..events.generation import Generation
 from ..events.trainable import FINISH_REASONS, MIN_TEMPERATURE
 
 WAITING = "waiting"

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from ..events.event import Feedback, Generation
+from ..events.event import Feedback
+from ..events.generation import Generation
 from ..log.ports import Partition
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction

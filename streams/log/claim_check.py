@@ -13,7 +13,8 @@ from typing import Literal
 
 import msgspec
 
-from ..events.event import Generation, MalformedEvent, decode_event
+from ..events.event import MalformedEvent, decode_event
+from ..events.generation import Generation
 from ..state.durable import replace_file
 
 _NAME = re.compile(r"[0-9a-f]{64}\.json")

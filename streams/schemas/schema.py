@@ -1,6 +1,6 @@
 """JSON Schemas of the records, and the AsyncAPI document of their topics, for other products.
 
-Made from the one definition in `event.py`, `signals.py`, `usage.py` and `dead_letters.py`. `python -m
+Made from the one definition in `event.py`, `generation.py`, `signals.py`, `usage.py` and `dead_letters.py`. `python -m
 rlwd.streams.schemas.schema` writes them beside this file, and a test fails where they are out of date.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..events import event, signals, usage
+from ..events import event, generation, signals, usage
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..join import dead_letters
 from ..join.dead_letters import DeadLetterRecord
@@ -66,7 +66,7 @@ def schema(name: str) -> dict[str, Any]:
 def field_sentences() -> dict[tuple[str, str], str]:
     """Return the docstring under each field of the definition, by class and field."""
     found = {}
-    for module in (event, signals, usage, dead_letters):
+    for module in (event, generation, signals, usage, dead_letters):
         for struct in ast.parse(inspect.getsource(module)).body:
             if isinstance(struct, ast.ClassDef):
                 for field, below in itertools.pairwise(struct.body):

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.event import Event, Generation
+from ..events.event import Event
+from ..events.generation import Generation
 from ..events.signals import Copied
 from .recorded import OnError, Recording, hashed, later, rows
 

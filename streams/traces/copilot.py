@@ -18,7 +18,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ..events.event import Event, Generation
+from ..events.event import Event
+from ..events.generation import Generation
 from ..events.signals import Accepted, Kept, Rejected
 from ..events.usage import Usage
 from .recorded import OnError, Recording, hashed, later, rows

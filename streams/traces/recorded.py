@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import msgspec
 
-from ..events.event import Event, Feedback, FeedbackEvent, Generation, GenerationEvent
+from ..events.event import Event, Feedback, FeedbackEvent, GenerationEvent
+from ..events.generation import Generation
 from ..events.signals import Signal
 
 Row = TypeVar("Row")

@@ -3,13 +3,8 @@
 import random
 from datetime import UTC, datetime
 
-from rlwd.streams.events.event import (
-    Feedback,
-    FeedbackEvent,
-    Generation,
-    GenerationEvent,
-    Sampling,
-)
+from rlwd.streams.events.event import Feedback, FeedbackEvent, GenerationEvent
+from rlwd.streams.events.generation import Generation, Sampling
 from rlwd.streams.events.signals import Accepted, Edited, Rejected, Signal
 from rlwd.streams.events.usage import Usage
 

@@ -3,7 +3,8 @@
 from typing import Any
 
 from rlwd.streams.events.episode import Episode, Timed
-from rlwd.streams.events.event import Feedback, Generation
+from rlwd.streams.events.event import Feedback
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Signal
 
 

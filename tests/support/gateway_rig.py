@@ -18,14 +18,8 @@ from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.ops.flags.assignment import Shares, holdout_salt
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
-from rlwd.streams.events.event import (
-    Event,
-    Feedback,
-    FeedbackEvent,
-    Generation,
-    GenerationEvent,
-    decode_event,
-)
+from rlwd.streams.events.event import Event, Feedback, FeedbackEvent, GenerationEvent, decode_event
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.log.ports import EventSink
 
 __all__ = ["CHAT", "PLAIN", "version"]

@@ -7,13 +7,8 @@ from typing import Any
 
 from rlwd.rewards.scorer import Scorer
 from rlwd.rewards.spec import Spec
-from rlwd.streams.events.event import (
-    Feedback,
-    FeedbackEvent,
-    Generation,
-    GenerationEvent,
-    encode_event,
-)
+from rlwd.streams.events.event import Feedback, FeedbackEvent, GenerationEvent, encode_event
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Signal
 from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.joiner import Ingested, Joiner

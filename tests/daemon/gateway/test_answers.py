@@ -13,7 +13,7 @@ from gateway_rig import CHAT, HELLO, PLAIN, GatewayRig, stream, version
 
 from rlwd.daemon.callers.generation_ids import session_of
 from rlwd.ops.flags.assignment import bucket, hash_user
-from rlwd.streams.events.event import Generation
+from rlwd.streams.events.generation import Generation
 
 
 def test_gateway_does_not_load_torch() -> None:

@@ -6,7 +6,7 @@ from fake_engine import Misbehaviour
 from gateway_rig import GatewayRig
 from real_clients import CLIENTS, RealClient, Transcript
 
-from rlwd.streams.events.event import Generation
+from rlwd.streams.events.generation import Generation
 
 
 def agree(seen: Transcript, event: Generation) -> None:

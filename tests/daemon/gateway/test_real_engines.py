@@ -18,7 +18,8 @@ from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.streams.events.event import Generation, GenerationEvent, decode_event
+from rlwd.streams.events.event import GenerationEvent, decode_event
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
 

@@ -20,11 +20,11 @@ from rlwd.daemon.spool.spool import Kind, Spool, SpoolBusy
 from rlwd.streams.events.event import (
     Feedback,
     FeedbackEvent,
-    Generation,
     GenerationEvent,
     decode_event,
     encode_event,
 )
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 

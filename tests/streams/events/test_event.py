@@ -13,14 +13,12 @@ from rlwd.streams.events.event import (
     Event,
     Feedback,
     FeedbackEvent,
-    Generation,
     GenerationEvent,
     MalformedEvent,
-    Sampling,
-    check_logprobs,
     decode_event,
     encode_event,
 )
+from rlwd.streams.events.generation import Generation, Sampling, check_logprobs
 from rlwd.streams.events.signals import (
     SIGNALS,
     Accepted,

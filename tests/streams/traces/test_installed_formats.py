@@ -10,7 +10,8 @@ from rlwd.streams.traces.formats import trace_format
 
 SOURCE = """
 from datetime import datetime, timezone
-from rlwd.streams.events.event import Generation, GenerationEvent
+from rlwd.streams.events.event import GenerationEvent
+from rlwd.streams.events.generation import Generation
 
 def read_lines(path, *, on_error=None):
     for number, line in enumerate(path.read_text().splitlines()):

@@ -17,12 +17,12 @@ import pytest
 from rlwd.streams.events.event import (
     Event,
     FeedbackEvent,
-    Generation,
     GenerationEvent,
     MalformedEvent,
     decode_event,
     encode_event,
 )
+from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Copied, Kept, kind_of
 from rlwd.streams.traces.formats import MalformedRow, read_chat, read_copilot, read_events
 
