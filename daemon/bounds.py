@@ -71,6 +71,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "rollout.step_users": (0, 1_000_000_000),
     "rollout.step_seconds": (0.0, YEAR),
     "rollout.min_users": (1, 1_000_000_000),
+    "rollout.min_days": (0, 366),
     "rollout.margin": SHARE,
     "rollout.alpha_promote": (1e-9, 0.5),
     "rollout.planned_users": (1, 1_000_000_000),

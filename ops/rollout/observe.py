@@ -8,7 +8,7 @@ import numpy as np
 
 from ...streams.join.exposure import AnswerRow, VariantTally, answer_rows, exposures
 from ...streams.state.transaction import Transaction
-from ..stages.settings import RolloutSettings
+from ..stages.settings import DAY, RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings
 from ..statistics.guardrail import Observation, VariantObservation
 from ..statistics.look_settings import LookSettings
@@ -98,7 +98,23 @@ def observe_users(
         control=_variant(theirs, tallies.get("control", VariantTally()), comparing, now),
         readout=readout,
         tripped=tripped(_last(ours), _last(theirs), comparing.tripwire),
+        days=_whole_days(ours, theirs, comparing, now),
     )
+
+
+def _whole_days(
+    ours: list[AnswerRow], theirs: list[AnswerRow], comparing: Comparing, now: float
+) -> int:
+    """Return how many days of 24 hours, from the first answer on, are over and count.
+
+    A day without an answer of either variant is none: it shows nothing of a season.
+    """
+    if not ours or not theirs:
+        return 0
+    began = min(ours[0].received, theirs[0].received)
+    horizon = max(comparing.horizon(segment) for segment in {r.segment for r in (*ours, *theirs)})
+    days = [{int((row.received - began) // DAY) for row in rows} for rows in (ours, theirs)]
+    return sum(began + (day + 1) * DAY + horizon <= now for day in days[0] & days[1])
 
 
 def _answers(

@@ -6,6 +6,7 @@ from ..statistics.guardrail import GuardrailSettings
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings, harm_alphas
 
+DAY = 86400.0
 FEEDBACK_MARGIN = 0.05
 """Relative drop of the feedback rate that a promotion must exclude where no metric is named."""
 
@@ -26,6 +27,9 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Least time in every step; covers the delay of rewards."""
     min_users: int = 100
     """Users per variant before a promotion."""
+    min_days: int = 0
+    """Whole days before a promotion: 7 see a week through, 0 asks for none. A day is 24 hours from
+    the canary's first answer on; it counts where both variants answered in it and its answers do."""
     margin: float = 0.02
     """Promoted once shown to be less than this much worse than the control, in reward; relative, so
     0.02 is 2 % of the control's. Used where no metric is named."""
@@ -36,7 +40,7 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     gate_seconds: float = 600.0
     """Time from offer to canary: loading and proving."""
     deadline_seconds: float = 21_600.0
-    """Time for all steps of the canary together."""
+    """Greatest time for all steps of the canary together: then it ends without blame."""
     bake_seconds: float = 7200.0
     """Time after promotion in which late evidence may still take it back; longer than an answer's
     horizon, or nothing that was served since would count. 0 is no bake at all."""
@@ -102,6 +106,12 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
                 f"rollout.deadline_seconds is {self.deadline_seconds:g}, and an answer counts after"
                 f" {seconds:g}: every version would run out of time before any does"
             )
+        if self.min_days and self.deadline_seconds <= self.min_days * DAY + seconds:
+            raise ValueError(
+                f"rollout.min_days is {self.min_days}, and an answer counts after {seconds:g} s:"
+                f" that does not fit into rollout.deadline_seconds, {self.deadline_seconds:g}, so"
+                " nothing could be promoted"
+            )
         if 0 < self.bake_seconds <= seconds:
             raise ValueError(
                 f"rollout.bake_seconds is {self.bake_seconds:g}, and an answer counts after"
@@ -133,6 +143,11 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(
                 f"step_seconds is {self.step_seconds:g} and steps has {len(self.steps)}: they do not"
                 f" fit into deadline_seconds, {self.deadline_seconds:g}, so nothing could be promoted"
+            )
+        if self.min_days < 0 or (self.min_days and self.deadline_seconds <= self.min_days * DAY):
+            raise ValueError(
+                f"min_days is {self.min_days}: it must be at least 0 and so many days be shorter than"
+                f" deadline_seconds, {self.deadline_seconds:g}, or nothing could be promoted"
             )
         times = (self.step_seconds, self.gate_seconds, self.deadline_seconds, self.bake_seconds)
         if min(*times, self.linger_seconds) < 0:

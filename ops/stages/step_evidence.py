@@ -39,6 +39,10 @@ def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str
     )
     numbers = {"ab/promote_bound": look.low} if look.low > float("-inf") else {}
     verdict = seen.readout.verdict
+    if seen.days < settings.min_days:
+        waits = f"the promotion waits for {settings.min_days} whole days of traffic; there are {seen.days}"
+        shown = verdict.outcome is VerdictKind.PASS
+        return False, f"{waits}; so far {verdict.reason}" if shown else waits, numbers
     return verdict.outcome is VerdictKind.PASS, verdict.reason, numbers
 
 

@@ -66,6 +66,8 @@ class Observation:
     """All metrics over matured answers: the evidence."""
     tripped: Verdict | None = None
     """What the tripwire says of the last answers; None where it says nothing."""
+    days: int = 0
+    """Whole days of traffic of both variants whose answers count."""
 
 
 def split_e_value(seen: Observation) -> float:

@@ -90,6 +90,7 @@ KEYS = [
     "rollout.step_users",
     "rollout.step_seconds",
     "rollout.min_users",
+    "rollout.min_days",
     "rollout.margin",
     "rollout.alpha_promote",
     "rollout.planned_users",
@@ -235,6 +236,7 @@ def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
         ('[stream]\nkind = "pigeons"', r"Invalid enum value 'pigeons' - at `stream.kind`"),
         ("[rollout]\nsteps = [0.4, 0.2]", r"it must be shares above 0 that rise - at `rollout`"),
         ("[rollout]\nsteps = [0.6]", r"must fit into 1 - at `rollout`"),
+        ("[rollout]\nmin_days = 7", r"min_days is 7: it must .* - at `rollout`"),
         (
             "[rollout.guardrail]\nsrm_alpha = 2.0",
             r"rollout.guardrail.srm_alpha: 2.0 is not between",

@@ -57,7 +57,7 @@ def fill(
     ledger.take(*said, partition=FEEDBACK, now=at)
 
 
-def seen(ledger: Ledger, settings: RolloutSettings, *, salt: str = SALT) -> Observation:
+def seen_in(ledger: Ledger, settings: RolloutSettings, *, salt: str = SALT) -> Observation:
     """Look as a release does; an answer counts at once."""
     at_once = Comparing.of(settings, ComparisonSettings(horizon_seconds=0.0), lambda segment: 0.0)
     with ledger.store.reading() as view:
@@ -80,7 +80,7 @@ def look_of(settings: RolloutSettings, candidate: Arm, control: Arm) -> Observat
         for variant, told in (("candidate", candidate), ("control", control)):
             asked: dict[str, Any] = dict(told)
             fill(ledger, variant, **asked)
-        found = seen(ledger, settings)
+        found = seen_in(ledger, settings)
         ledger.store.close()
     return found
 
@@ -96,5 +96,5 @@ def looks_of(
                 part = said[first : first + every]
                 good = sum(part) / len(part)
                 fill(ledger, variant, good, len(part), at=1000.0 + first, first=first)
-            yield seen(ledger, settings)
+            yield seen_in(ledger, settings)
         ledger.store.close()

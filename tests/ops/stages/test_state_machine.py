@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from crowds_by_hand import Arm, arm, look_of, looks_of
+from crowds_by_hand import Arm, arm, fill, look_of, looks_of, seen_in
+from ledger_by_hand import open_ledger
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.wire import build_control
 from rlwd.ops.stages.record import Rollout, Stage
-from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.stages.settings import DAY, RolloutSettings
 from rlwd.ops.stages.state_machine import advance, begin, gated, superseded, taken_back
 from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
@@ -178,6 +179,29 @@ def test_a_step_up_needs_rewards_that_do_not_look_worse() -> None:
     assert advance(at(Stage.CANARY), fine, 500.0, SETTINGS).step == 1
 
 
+def test_a_promotion_waits_for_whole_days_where_it_is_asked_to(tmp_path: Path) -> None:
+    """Shown on the first day, it is promoted on the fourth: a day in which one variant served nobody is none."""
+    settings = msgspec.structs.replace(SETTINGS, min_days=2, deadline_seconds=9 * DAY)
+    rollout = msgspec.structs.replace(at(Stage.CANARY, 1), deadline=9 * DAY)
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    both = ("candidate", "control")
+    for day, variants, says in (
+        (0.0, both, "waits for 2 whole days of traffic; there are 0; so far reward 0.8"),
+        (1.1, ("candidate",), "there are 1"),
+        (2.2, both, "there are 1"),
+        (2.9, both, "there are 1"),
+        (3.2, both, "reward 0.8"),
+    ):
+        for variant in variants:
+            mean, users = {"candidate": 0.8, "control": 0.4}[variant], 100 if day < 1 else 5
+            when, first = 1000.0 + day * DAY, round(1000 * day)
+            fill(ledger, variant, mean, users, at=when, first=first)
+        rollout = advance(rollout, seen_in(ledger, settings), day * DAY + 100.0, settings)
+        assert says in rollout.verdict.reason
+        assert (rollout.stage is Stage.PROMOTED) == (day == 3.2)
+    ledger.store.close()
+
+
 def test_whoever_is_given_up_sends_the_learner_back() -> None:
     """Blamed or not: a learner that stays on it would move away from the champion for ever."""
     ends = [advance(at(Stage.CANARY, 1), look, 600.0, SETTINGS) for look in (EVEN_FEW, HARMFUL)]
@@ -279,6 +303,8 @@ def test_the_good_are_promoted_and_the_harmful_taken_back(
         ({"bake_seconds": -1.0}, "bake_"),
         ({"bake_share": 0.0}, "bake_share"),
         ({"step_seconds": 6000.0}, "do not fit into deadline_seconds"),
+        ({"min_days": 1}, "min_days is 1: it must .* shorter than deadline_seconds, 21600"),
+        ({"min_days": -1}, "min_days is -1"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(wrong: dict[str, Any], named: str) -> None:
@@ -296,6 +322,10 @@ def test_times_within_which_no_answer_counts_are_refused(tmp_path: Path) -> None
     with pytest.raises(ValueError, match=r"rollout\.deadline_seconds is 21600"):
         settings.check_horizon(86_400.0)
     msgspec.structs.replace(settings, bake_seconds=0.0).check_horizon(7200.0)
+    week = msgspec.structs.replace(settings, min_days=7, deadline_seconds=7 * DAY + 3600.0)
+    week.check_horizon(3599.0)
+    with pytest.raises(ValueError, match=r"rollout\.min_days is 7, .* counts after 3600"):
+        week.check_horizon(3600.0)
     path = tmp_path / "rlwd.toml"
     path.write_text(
         'state = "."\n[learner]\nmodel = "base"\n[comparison]\nhorizon_seconds = 9999\n'
