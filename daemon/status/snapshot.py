@@ -148,7 +148,7 @@ def event_to_served(view: Transaction, policy: str) -> dict[str, Any]:
         " JOIN checkpoints c ON c.policy = e.policy AND c.version = e.trained_version"
         "   AND c.batch_id = e.batch_id"
         " JOIN (SELECT policy, version, MIN(received) AS first FROM episodes"
-        "   WHERE received IS NOT NULL GROUP BY policy, version) s"
+        "   WHERE received IS NOT NULL AND fate <> 'excluded:shadow' GROUP BY policy, version) s"
         "   ON s.policy = e.policy AND s.version = e.trained_version"
         " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at",
         (policy,),

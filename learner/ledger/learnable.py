@@ -41,7 +41,12 @@ def unlearnable(view: Transaction, policy: str) -> str | None:
         " AND stage <> 'open' AND stage <> 'scored' GROUP BY fate",
         (policy, policy),
     ).fetchall()
-    counts = {name: count for name, count in rows if not name.startswith("censored:")}
+    # Nobody saw what a mirrored request was answered: it was never to be learned from.
+    counts = {
+        name: count
+        for name, count in rows
+        if not name.startswith("censored:") and name != fate.MIRRORED
+    }
     silent = sum(count for name, count in rows if name == fate.NO_DECISION)
     if silent >= SILENT and not counts.keys() - WITHOUT_FEEDBACK:
         return (

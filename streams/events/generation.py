@@ -13,6 +13,19 @@ TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 """What an engine's vocabulary and a learner's tensor both can hold."""
 
 
+SHADOW = "shadow"
+"""Variant of a mirrored request: it was asked of a candidate too, and nobody was shown the answer."""
+
+
+def shadow_id(generation_id: str) -> str:
+    """Return the id of the mirrored answer to the request that a generation answered.
+
+    >>> shadow_id("s1.g1")
+    's1.g1.shadow'
+    """
+    return f"{generation_id}.{SHADOW}"
+
+
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """How the tokens of a generation were drawn."""
 
@@ -74,7 +87,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bucket: int = -1
     """0 to 9,999 from salt and user; -1 where no flag was asked."""
     variant: str = ""
-    """champion, candidate, control or anchor; what the flag returned."""
+    """champion, candidate, control or anchor; what the flag returned. shadow: a mirrored request, whose
+    answer nobody was shown."""
     flag_generation: int = -1
     """Generation of the flag file that decided."""
     reason: str = ""

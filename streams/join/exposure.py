@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..events.generation import SHADOW, shadow_id
 from ..state.transaction import Transaction
 
 OUTCOMES = """
@@ -63,6 +64,25 @@ class AnswerRow(NamedTuple):
     """The reward's parts, JSON: name to value and weight."""
 
 
+class MirroredPair(NamedTuple):
+    """A mirrored answer, which nobody was shown, beside the champion's to the same request."""
+
+    user: str
+    """Hashed user; empty where the product named none."""
+    failed: int
+    """1 where the engine failed it."""
+    cut: int
+    """1 where it showed nothing, or was cut at its length limit."""
+    tokens: int | None
+    """Tokens written; None where it failed."""
+    champion_failed: int
+    """Of the champion's answer, likewise."""
+    champion_cut: int
+    """Likewise."""
+    champion_tokens: int | None
+    """Likewise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantTally:
     """What one variant served."""
@@ -113,6 +133,20 @@ def answer_rows(tx: Transaction, policy: str, salt: str, *, since: float = 0.0) 
         (policy, salt, since),
     )
     return [AnswerRow._make(row) for row in rows.fetchall()]
+
+
+def mirrored_pairs(tx: Transaction, policy: str, version: str) -> list[MirroredPair]:
+    """Return a candidate's mirrored answers beside those that people got, oldest first."""
+    rows = tx.execute(
+        "SELECT CASE WHEN s.user_named = 1 THEN COALESCE(s.user_hash, '') ELSE '' END,"
+        " s.failed, s.empty + s.cut, s.tokens, c.failed, c.empty + c.cut, c.tokens"
+        " FROM episodes s JOIN episodes c ON c.policy = s.policy"
+        " AND c.generation_id = SUBSTR(s.generation_id, 1, LENGTH(s.generation_id) - ?)"
+        " WHERE s.policy = ? AND s.salt = ? AND s.variant = ? AND c.received IS NOT NULL"
+        " ORDER BY s.received",
+        (len(shadow_id("")), policy, version, SHADOW),
+    )
+    return [MirroredPair._make(row) for row in rows.fetchall()]
 
 
 def user_means(tx: Transaction, policy: str, salt: str) -> dict[str, float]:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..events.generation import Generation
+from ..events.generation import SHADOW, Generation
 from ..events.trainable import FINISH_REASONS, MIN_TEMPERATURE
 
 WAITING = "waiting"
@@ -20,6 +20,8 @@ USER_SHARE = "excluded:user_share"
 BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
+
+MIRRORED = "excluded:shadow"
 
 NO_TOKENS = "excluded:no_tokens"
 NO_LOGPROBS = "excluded:no_logprobs"
@@ -62,6 +64,8 @@ class JoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 def exclusion_at_ingest(generation: Generation) -> str | None:
     """Name the rule that keeps a generation out before any feedback counts, or None."""
+    if generation.variant == SHADOW:
+        return MIRRORED
     if not generation.consent:
         return NO_CONSENT
     if not generation.captured:

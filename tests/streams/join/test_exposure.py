@@ -7,8 +7,10 @@ from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.streams.events.generation import SHADOW, shadow_id
 from rlwd.streams.events.signals import Accepted, Rejected, Undone
-from rlwd.streams.join.exposure import VariantTally, exposures, user_sums
+from rlwd.streams.events.usage import Usage
+from rlwd.streams.join.exposure import VariantTally, exposures, mirrored_pairs, user_sums
 
 SALT = "policy@v000001-00000000"
 
@@ -148,3 +150,23 @@ def test_feedback_after_sealing_reaches_the_comparison(tmp_path: Path) -> None:
         ledger.take(undone, partition=FEEDBACK)
     assert {total for _, total, _ in sums(ledger)["candidate"]} == {0.0}
     assert ledger.ask("SELECT SUM(reward), SUM(late) FROM episodes") == (8.0, 8)
+
+
+def test_a_mirrored_answer_stands_beside_the_champions_and_counts_for_nothing_else(
+    ledger: Ledger,
+) -> None:
+    """Its fate says what it is, feedback moves nothing of it, and nobody was exposed to it."""
+    serve(ledger, "1", "ann", "champion", True, salt="before", usage=Usage(completion_tokens=4))
+    mirrored = {"finish_reason": "length", "usage": Usage(completion_tokens=9)}
+    serve(ledger, shadow_id("1"), "ann", SHADOW, True, **mirrored)
+    serve(ledger, shadow_id("gone"), "bob", SHADOW, None)
+    with ledger.store.reading() as view:
+        pairs = mirrored_pairs(view, "policy", SALT)
+        assert mirrored_pairs(view, "policy", "before") == []
+    assert pairs == [("ann", 0, 1, 9, 0, 0, 4)]
+    assert ledger.fates() == {"excluded:shadow": 2, "waiting": 1}
+    assert sums(ledger) == {}
+    reward, content = ledger.ask(
+        "SELECT reward, content FROM episodes WHERE generation_id = ?", shadow_id("1")
+    )
+    assert (reward, content) == (None, None)
