@@ -91,6 +91,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "comparison.user_weight": (1.0, 1e9),
     "comparison.stratum_users": (2, 1_000_000_000),
     "gateway.port": (0, 65535),
+    "gateway.flags_seconds": (0.05, 60.0),
     "gateway.spool_max_bytes": (1 << 16, 1024 * GIB),
     "gateway.request_seconds": (0.1, DAY),
     "gateway.empty_engine_seconds": (0.0, 3600.0),
@@ -118,7 +119,8 @@ PATHS = {
     "gateway.flags",
     "gateway.spool",
 }
-URLS = {"engine.urls", "gateway.engines", "mlflow.tracking_uri"}
+URLS = {"engine.urls", "gateway.engines", "gateway.flags_url", "mlflow.tracking_uri"}
+OPTIONAL_URLS = {"gateway.flags_url", "mlflow.tracking_uri"}
 TOPICS = {
     "stream.generations",
     "stream.feedback",
@@ -172,7 +174,7 @@ def _check_path(path: str, value: str) -> None:
 
 
 def _check_url(path: str, value: str) -> None:
-    if not value and path == "mlflow.tracking_uri":
+    if not value and path in OPTIONAL_URLS:
         return
     try:
         url = urlsplit(value)

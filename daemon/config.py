@@ -27,10 +27,13 @@ ENVELOPE_BYTES = 10_000
 
 SECRETS = (
     "http.token",
+    "http.flags_key",
     "engine.token",
     "gateway.token",
     "gateway.engine_token",
     "gateway.user_key",
+    "gateway.flags_token",
+    "gateway.flags_key",
 )
 """Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
 
@@ -123,8 +126,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 getattr(self, section),
                 **{
                     key: read_secret(f"{section}.{key}", getattr(getattr(self, section), key))
-                    for owner, _, key in (name.partition(".") for name in SECRETS)
-                    if owner == section
+                    for key in _secrets_of(section)
                 },
             )
             for section in sections
@@ -201,7 +203,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         key: str(folder / getattr(config.gateway, key) if key in written else state / name)
         for key, name in (("flags", "flags.json"), ("spool", "spool"))
     }
-    for key in ("token", "engine_token", "user_key"):
+    for key in _secrets_of("gateway"):
         paths[key] = anchored(getattr(config.gateway, key), folder)
     if "max_feedback_bytes" not in written and stream.kind == "kafka":
         # Beside the data folder a record may be of any size; without, the broker's limit is ours.
@@ -218,7 +220,10 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     return msgspec.structs.replace(
         config,
         database=anchored(config.database, folder),
-        http=msgspec.structs.replace(config.http, token=anchored(config.http.token, folder)),
+        http=msgspec.structs.replace(
+            config.http,
+            **{key: anchored(getattr(config.http, key), folder) for key in _secrets_of("http")},
+        ),
         engine=msgspec.structs.replace(config.engine, token=anchored(config.engine.token, folder)),
         state=str(state),
         stream=msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka),
@@ -226,3 +231,8 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=msgspec.structs.replace(config.gateway, **known, **paths),
     )
+
+
+def _secrets_of(section: str) -> list[str]:
+    found = (name.partition(".") for name in SECRETS)
+    return [key for owner, _, key in found if owner == section]

@@ -15,6 +15,7 @@ from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
 from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
+from ..ops.flags.flag_state import FlagState
 from ..ops.gate.gate_run import GateRun
 from ..ops.gate.suites import load_suites
 from ..ops.rollout.controller import RolloutController
@@ -39,6 +40,7 @@ from .control.lifecycle import SteadyClock
 from .control.loop import Consumer, StatusPages
 from .control.timers import Timers
 from .control.training import Training
+from .status.flag_page import FlagPage
 from .status.metrics import Metrics
 from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
@@ -100,7 +102,8 @@ def build_control(config: Config) -> ControlLoop:
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
     release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
-    pages = _pages(config, store, {"learner": "starting", "engine": "not asked yet"})
+    waits = {"learner": "starting", "engine": "not asked yet"}
+    pages = _pages(config, store, waits, flags=_flag_page(config, store))
     return ControlLoop(
         _consumer(config, store, ingest),
         pages,
@@ -161,8 +164,21 @@ def _consumer(config: Config, store: Store, ingest: Ingest) -> Consumer:
     )
 
 
+def _flag_page(config: Config, store: Store) -> FlagPage:
+    def confirmed() -> FlagState | None:
+        with store.reading() as view:
+            return intents_table.confirmed(view, config.policy)
+
+    return FlagPage(config.http.flags_key, confirmed)
+
+
 def _pages(
-    config: Config, store: Store, problems: dict[str, str], *, port: int | None = None
+    config: Config,
+    store: Store,
+    problems: dict[str, str],
+    *,
+    port: int | None = None,
+    flags: FlagPage | None = None,
 ) -> StatusPages:
     """Build the pages; `problems` hold the daemon back until the loop says that they are over."""
     metrics = Metrics()
@@ -173,6 +189,7 @@ def _pages(
         host=config.http.host,
         port=config.http.port if port is None else port,
         token=config.http.token,
+        flags=flags,
     )
     return StatusPages(server=server, metrics=metrics)
 

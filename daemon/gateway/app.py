@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
+from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
 from ..http.connections import ConnectionLimits, LimitedRunner
@@ -21,6 +22,7 @@ from .completions import CHAT, PLAIN, generate
 from .context import CONTEXT, GatewayContext
 from .engine_pool import EnginePool, open_session
 from .feedback import feedback
+from .flag_poll import FlagPoll
 from .guard import guard, tell_origin
 from .metrics import GatewayMetrics
 from .ofrep import evaluate_all, evaluate_one
@@ -44,14 +46,22 @@ def build_app(
 
     Run it with `handler_cancellation=True`, or a client that leaves does not stop its generation.
     `sink_factory` is called in the forwarder's thread, again after each failure; it may raise
-    ConnectionError. Start-up raises SpoolBusy where another process has the spool's folder.
+    ConnectionError. Start-up raises SpoolBusy where another process has the spool's folder. Raises
+    ValueError for a key of the flags that is no secret.
     """
+    if settings.flags_url:
+        check_key("gateway.flags_key", settings.flags_key)
     app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
         context = app[CONTEXT] = _open_context(settings, sink_factory, clock, limits)
         context.forwarder.start()
+        poll = FlagPoll(settings, context.flags) if settings.flags_url else None
+        if poll is not None:
+            await poll.start()
         yield
+        if poll is not None:
+            await poll.stop()
         await context.engine_pool.close()
         left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
         if left:
@@ -85,7 +95,12 @@ def _open_context(
     spool = Spool(Path(settings.spool), settings.spool_max_bytes)
     context = GatewayContext(
         settings=settings,
-        flags=FlagEvaluator(Path(settings.flags), copy=spool.folder / "flags.last.json"),
+        flags=FlagEvaluator(
+            None if settings.flags_url else Path(settings.flags),
+            copy=spool.folder / "flags.last.json",
+            policy=settings.policy,
+            place=settings.flags_url,
+        ),
         spool=spool,
         forwarder=Forwarder(spool, sink_factory, oversize_days=settings.oversize_days),
         engine_pool=EnginePool(

@@ -81,7 +81,7 @@ async def evaluate_all(request: web.Request) -> web.Response:
 
 
 def _without_place(context: GatewayContext, problem: FlagsUnavailable) -> str:
-    return str(problem).replace(f"{context.flags.path}: ", "")
+    return str(problem).replace(f"{context.flags.place}: ", "")
 
 
 async def _user_hash(request: web.Request) -> str:

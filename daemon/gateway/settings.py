@@ -23,7 +23,16 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     engine_token: str = ""
     """Bearer token for the engines; empty sends none."""
     flags: str = "state/flags.json"
-    """The flag file."""
+    """The flag file; not read where there is a `flags_url`."""
+    flags_url: str = ""
+    """Where a daemon serves the flags, `https://daemon:8090/flags`: for a gateway on another host than
+    the flag file. Empty: the file is read."""
+    flags_token: str = ""
+    """The daemon's `http.token`."""
+    flags_key: str = ""
+    """The daemon's `http.flags_key`: flags that are not signed with it are not used."""
+    flags_seconds: float = 1.0
+    """Time between two questions to `flags_url`."""
     spool: str = "state/spool"
     """Folder of this process's spool; no two gateways share one."""
     spool_max_bytes: int = 1 << 30
@@ -80,6 +89,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError("gateway.engines: at least one is needed")
         if self.logprobs_mode not in ("processed", "raw"):
             raise ValueError(f"gateway.logprobs_mode: {self.logprobs_mode!r}: processed or raw")
+        if self.flags_url and not self.flags_key:
+            raise ValueError("gateway.flags_key: required with flags_url: flags come signed")
         if self.spool_max_bytes < 1 << 16:
             raise ValueError("gateway.spool_max_bytes: at least 65536")
         check_origins("gateway.allowed_origins", self.allowed_origins)

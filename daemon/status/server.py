@@ -1,4 +1,4 @@
-"""Status server: a page for people, /livez /readyz /metrics /statusz, answered by a thread of its own."""
+"""Status server: a page for people and some for machines, answered by a thread of its own."""
 
 import asyncio
 import threading
@@ -13,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from ..http.connections import ConnectionLimits, LimitedRunner
 from ..http.credentials import basic_password, bearer_token, same_token
+from .flag_page import FLAGS, FlagPage
 from .page import render
 
 STUCK_SECONDS = 60.0
@@ -58,8 +59,10 @@ class StatusServer:
         host: str,
         port: int,
         token: str = "",
+        flags: FlagPage | None = None,
     ) -> None:
         self.vitals, self.registry, self.status = vitals, registry, status
+        self.flags = flags or FlagPage("", lambda: None)
         self.host, self.port, self.token = host, port, token
         self.limits = ConnectionLimits(MOST_CONNECTIONS, HEADER_SECONDS)
         self._loop: asyncio.AbstractEventLoop
@@ -92,6 +95,7 @@ class StatusServer:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/statusz", self._statusz),
+                web.get(FLAGS, self.flags.answer),
             ]
         )
         runner = LimitedRunner(app, self.limits, idle_seconds=IDLE_SECONDS)

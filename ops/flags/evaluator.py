@@ -91,15 +91,24 @@ class FlagEvaluator:
     to the file's times can hide a change. A bad or missing file leaves the rules as they were, is
     counted, and is logged once. Where it was bad from the start, a copy of the last good one decides,
     if there is any: everybody gets its champion then, since an experiment of old may have ended badly.
-    Not thread-safe.
+    Without a path it reads nothing: `take` and `refuse` tell it what was fetched from `place`, and a
+    generation that goes back is a bad one, for anybody on the way may have kept it. `policy` is the
+    one whose flags may be used; empty is any. Not thread-safe.
     """
 
     def __init__(
-        self, path: Path, *, reload_seconds: float = 0.15, copy: Path | None = None
+        self,
+        path: Path | None,
+        *,
+        reload_seconds: float = 0.15,
+        copy: Path | None = None,
+        policy: str = "",
+        place: str = "",
     ) -> None:
         self.path, self.reload_seconds, self.copy = path, reload_seconds, copy
+        self.policy, self.place = policy, place or str(path)
         self.state: FlagState | None = None
-        self.problem: str = f"{path}: not read yet"
+        self.problem: str = f"{self.place}: not read yet"
         """What is wrong with the file now; empty where nothing is."""
         self.bad_reads = 0
         """Times that a new content, or none, was refused."""
@@ -118,25 +127,39 @@ class FlagEvaluator:
 
     def refresh(self, now: float) -> None:
         """Take over the file's content if it changed; does nothing more than once in a while."""
-        if now < self._next:
+        if self.path is None or now < self._next:
             return
         self._next = now + self.reload_seconds
         try:
             raw = self.path.read_bytes()
         except OSError as problem:
             self._raw = None
-            self._refuse(f"{self.path}: {problem.strerror}")
+            self.refuse(str(problem.strerror))
             return
         if raw != self._raw:
             self._raw = raw
             self._load(raw)
 
-    def _load(self, raw: bytes) -> None:
+    def take(self, raw: bytes) -> bool:
+        """Take over a document that was fetched; return False where it was refused."""
+        known = self.state or self._copied()
+        self._load(raw, at_least=0 if known is None else known.generation)
+        return not self.problem
+
+    def confirm(self) -> None:
+        """Note that what was taken last is still what should be used."""
+        self.problem = ""
+
+    def _load(self, raw: bytes, at_least: int = 0) -> None:
         try:
             document = orjson.loads(raw)
             state = to_state(document)
+            if self.policy and state.policy != self.policy:
+                raise ValueError(f"policy is {state.policy!r} and not {self.policy!r}")
+            if state.generation < at_least:
+                raise ValueError(f"generation {state.generation} is older than {at_least}")
         except ValueError as problem:
-            self._refuse(f"{self.path}: {problem}")
+            self.refuse(str(problem))
             return
         self._provider.core.set_flags(document)
         self.state, self.problem = state, ""
@@ -145,7 +168,9 @@ class FlagEvaluator:
             with contextlib.suppress(OSError):
                 replace_file(self.copy, raw)
 
-    def _refuse(self, problem: str) -> None:
+    def refuse(self, problem: str) -> None:
+        """Note why there is nothing that can be used; what was taken last, or its copy, decides."""
+        problem = f"{self.place}: {problem}"
         if problem != self.problem:
             self.bad_reads += 1
             self.problem = problem
@@ -155,14 +180,21 @@ class FlagEvaluator:
             log.warning("flag_file_refused", problem=problem, serving_generation=kept)
 
     def _load_copy(self) -> None:
-        if self.copy is None:
-            return
-        with contextlib.suppress(OSError, ValueError):
-            state = to_state(orjson.loads(self.copy.read_bytes()))
+        state = self._copied()
+        if state is not None:
             # Whoever is held out stays so: their users are no experiment's.
             kept = Shares(anchor=state.shares.anchor if state.holdout_salt else 0)
             self.state = msgspec.structs.replace(state, shares=kept)
             self._provider.core.set_flags(to_document(self.state))
+
+    def _copied(self) -> FlagState | None:
+        """Return what the last good flags said, in an earlier life; None where there is no copy."""
+        if self.copy is None:
+            return None
+        with contextlib.suppress(OSError, ValueError):
+            state = to_state(orjson.loads(self.copy.read_bytes()))
+            return state if state.policy == self.policy or not self.policy else None
+        return None
 
     def evaluate(self, user_hash: str, now: float) -> Assignment:
         """Return what this user is served by; `now` is a monotonic clock's.
@@ -178,7 +210,7 @@ class FlagEvaluator:
         context = EvaluationContext(user_hash, {"bucket": number, "holdout_bucket": held_out})
         details = self._client.get_object_details(state.policy, {}, context)
         if details.variant is None:
-            raise FlagsUnavailable(f"{self.path}: {details.error_code}: {details.error_message}")
+            raise FlagsUnavailable(f"{self.place}: {details.error_code}: {details.error_message}")
         if details.variant == Variant.ANCHOR and state.holdout_salt:
             salt, number = state.holdout_salt, held_out
         value = msgspec.convert(details.value, VariantValue)

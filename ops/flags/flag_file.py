@@ -39,7 +39,7 @@ def write_flags(path: Path, document: dict[str, Any]) -> FlagState:
         raise ValueError(
             f"{path}: generation {state.generation} would not grow: the file is at {present}"
         )
-    raw = _render(document)
+    raw = render_flags(document)
     replace_file(path, raw, mode=0o644)
     if path.read_bytes() != raw:
         raise RuntimeError(f"{path}: another writer replaced it; a flag file has one writer")
@@ -59,12 +59,13 @@ def generation_of(path: Path) -> int:
 def file_says(path: Path, state: FlagState) -> bool:
     """Return whether the file is, byte for byte, the one that is written of this state."""
     try:
-        return path.read_bytes() == _render(to_document(state))
+        return path.read_bytes() == render_flags(to_document(state))
     except FileNotFoundError:
         return False
 
 
-def _render(document: dict[str, Any]) -> bytes:
+def render_flags(document: dict[str, Any]) -> bytes:
+    """Return a document as the flag file has it."""
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 

@@ -121,6 +121,10 @@ KEYS = [
     "gateway.engines",
     "gateway.engine_token",
     "gateway.flags",
+    "gateway.flags_url",
+    "gateway.flags_token",
+    "gateway.flags_key",
+    "gateway.flags_seconds",
     "gateway.spool",
     "gateway.spool_max_bytes",
     "gateway.token",
@@ -155,6 +159,7 @@ KEYS = [
     "http.host",
     "http.port",
     "http.token",
+    "http.flags_key",
 ]
 """The surface: who adds, renames or drops a key changes this list, and says so in the changelog."""
 

@@ -11,10 +11,13 @@ from rlwd.daemon.config import Config, load_config
 
 KEYS = [
     "http.token",
+    "http.flags_key",
     "engine.token",
     "gateway.token",
     "gateway.engine_token",
     "gateway.user_key",
+    "gateway.flags_token",
+    "gateway.flags_key",
 ]
 
 
