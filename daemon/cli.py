@@ -233,7 +233,7 @@ def demo(
 @app.command()
 def doctor(config: ConfigFile = Path("rlwd.toml")) -> None:
     """Check every dependency and say what to do about what is wrong."""
-    from .commands.doctor import examine
+    from .doctor.doctor import examine
 
     raise typer.Exit(examine(config))
 

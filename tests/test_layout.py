@@ -44,6 +44,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/wire",),
     ("daemon/audit",),
     ("daemon/commands", "daemon/demo"),
+    ("daemon/doctor",),
     ("daemon/cli_by_hand",),
     ("daemon/cli",),
     ("daemon/__main__",),

@@ -87,7 +87,7 @@ def test_a_command_loads_only_what_it_uses(command: str, config: Path) -> None:
         "daemon.cli",
         "daemon.control.control_loop",
         "daemon.gateway.app",
-        "daemon.commands.doctor",
+        "daemon.doctor.doctor",
         "daemon.commands.replay",
         "daemon.demo.run",
     ],

@@ -15,9 +15,9 @@ import pytest
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 
-from rlwd.daemon.commands.doctor import examine
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.doctor.doctor import examine
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine

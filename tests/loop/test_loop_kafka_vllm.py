@@ -11,7 +11,7 @@ from kafka_server import KafkaServer
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 
-from rlwd.daemon.commands.doctor import examine
+from rlwd.daemon.doctor.doctor import examine
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.engine.http_engine import HttpEngine

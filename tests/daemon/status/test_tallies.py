@@ -8,9 +8,9 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, generation
 from prometheus_client import generate_latest
 
 from rlwd.daemon.audit.audit import audit
-from rlwd.daemon.commands.doctor_services import check_services
 from rlwd.daemon.commands.status import status_document, status_tables
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.snapshot import tallies
 from rlwd.learner.ledger.learnable import FEWEST, SILENT, unlearnable

@@ -10,9 +10,9 @@ import httpx
 from ...learner.ledger.learnable import unlearnable
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
+from ..commands.status import state_view
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
-from .status import state_view
 
 SECONDS = 5.0
 REMEDIES = {

@@ -9,9 +9,9 @@ import httpx
 from ...ops.engine.http_engine import HttpEngine, error_of
 from ...ops.engine.port import prove
 from ...ops.rollout import candidates_table
+from ..commands.status import state_view
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
-from .status import state_view
 
 SECONDS = 5.0
 PEAKED = -3.0

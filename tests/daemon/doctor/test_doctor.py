@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 
-from rlwd.daemon.commands.doctor import examine
+from rlwd.daemon.doctor.doctor import examine
 from rlwd.ops.servers.process import LOOPBACK, free_port
 
 

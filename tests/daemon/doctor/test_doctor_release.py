@@ -11,10 +11,10 @@ from ledger_by_hand import Ledger
 from releases_by_hand import let_out, register, version
 from rollout_rig import AdapterEngine
 
-from rlwd.daemon.commands.doctor_engine import check_engine
-from rlwd.daemon.commands.doctor_services import check_services
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.doctor.doctor_engine import check_engine
+from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.rollout.controller import RolloutController
 
