@@ -5,6 +5,8 @@ from typing import Any
 
 from ...streams.events.generation import Sampling
 from ...streams.events.trainable import constraining_fields
+from .conversation import Conversation, read_conversation
+from .tool_schemas import ToolSchemas
 
 # The gateway's own: what a client says here would choose weights, slots or priorities.
 _OWNED = (
@@ -53,6 +55,10 @@ class EngineRequest:
     """Fields that the engine cannot take, so that the client is told."""
     sampling: Sampling
     """How the tokens will be drawn."""
+    conversation: Conversation
+    """What was said before."""
+    tools: ToolSchemas
+    """The tools that are offered."""
     body: dict[str, Any]
     """What the engine is asked."""
 
@@ -96,6 +102,8 @@ def read_request(
         wants_usage=wants_usage,
         ignored=ignored,
         sampling=_sampling(asked, constrained=bool(constraining_fields(body))),
+        conversation=read_conversation(body.get("messages") if chat else None),
+        tools=ToolSchemas(body.get("tools") if chat else None),
         body=asked,
     )
 

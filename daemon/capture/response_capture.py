@@ -12,6 +12,7 @@ import orjson
 
 from ...streams.events.usage import Usage
 from ..http.answers import error_body, printable
+from .call_capture import CallCapture
 from .engine_json import read_engine_json, write_json
 from .engine_request import EngineRequest
 from .event_stream import EventStream, fields
@@ -37,9 +38,10 @@ class ResponseCapture:
         self.done = False
         """True once the stream said that nothing follows."""
         self.tokens = TokenCapture(chat=engine_request.chat)
+        self.calls = CallCapture()
         self._text: list[str] = []
         self._usage: dict[str, Any] = {}
-        self._calls: set[Any] = set()
+        self._reasoning: list[str] = []
         self._stream = EventStream()
 
     def take(self, piece: dict[str, Any]) -> dict[str, Any]:
@@ -81,19 +83,13 @@ class ResponseCapture:
         if isinstance(text, str):
             self._text.append(text)
         if isinstance(said, dict):
-            self._take_calls(said)
+            self.calls.take(said)
+            thought = said.get("reasoning") or said.get("reasoning_content")
+            if isinstance(thought, str):
+                self._reasoning.append(thought)
         finish = choice.get("finish_reason")
         if isinstance(finish, str) and finish:
             self.finish_reason = printable(finish)[:64]
-
-    def _take_calls(self, said: dict[str, Any]) -> None:
-        """Count the calls of tools: a stream tells each in pieces that bear its index."""
-        calls = said.get("tool_calls")
-        for place, call in enumerate(calls if isinstance(calls, list) else ()):
-            index = call.get("index") if isinstance(call, dict) else None
-            self._calls.add(index if isinstance(index, int) else place)
-        if said.get("function_call"):
-            self._calls.add("function_call")
 
     def _mask(self, choice: dict[str, Any]) -> None:
         asked = self.engine_request
@@ -164,6 +160,11 @@ class ResponseCapture:
         return printable("".join(self._text))
 
     @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered, where the engine tells it apart."""
+        return printable("".join(self._reasoning))
+
+    @property
     def usage(self) -> Usage:
         """Tokens read and written; counted here where the engine did not say."""
         return Usage(
@@ -172,11 +173,6 @@ class ResponseCapture:
             completion_tokens=self.told_tokens or len(self.tokens.token_ids or ()),
             cached_prompt_tokens=_cached(self._usage.get("prompt_tokens_details")),
         )
-
-    @property
-    def tool_calls(self) -> int:
-        """Calls of tools in the answer so far."""
-        return len(self._calls)
 
     @property
     def told_tokens(self) -> int:

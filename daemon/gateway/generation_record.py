@@ -96,7 +96,7 @@ class GenerationRecord:
             "status": status,
             "capture_problem": problem,
             "usage": self.capture.usage,
-            "tool_call_count": self.capture.tool_calls,
+            "tool_call_count": len(self.capture.calls),
             "latency_seconds": seconds,
         }
         self._record(Kind.GENERATION, self._generation(**ended))
@@ -110,6 +110,11 @@ class GenerationRecord:
             "completion_token_ids": None if written is None else tuple(written),
             "logprobs": None if logprobs is None else tuple(logprobs),
             "text": self.capture.text,
+            "reasoning": self.capture.reasoning,
+            "tool_calls": self.capture.calls.checked(self.engine_request.tools),
+            "tools": self.engine_request.tools.offered,
+            "input": self.engine_request.conversation.input,
+            "last_answer": self.engine_request.conversation.last_answer,
         }
 
     def _record(self, kind: Kind, generation: Generation) -> None:
@@ -157,5 +162,6 @@ class GenerationRecord:
             fallback=fallback,
             logprobs_mode="raw" if settings.logprobs_mode == "raw" else "processed",
             sampling=self.engine_request.sampling,
+            earlier_answers=self.engine_request.conversation.earlier_answers,
             **ended,
         )

@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .input_message import InputMessage
 from .signals import Identifier, Number, NumberName
+from .tool_use import OfferedTool, ToolCall
 from .usage import Usage
 
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -55,8 +57,18 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Names the generation; feedback needs only this."""
     session_id: Identifier
     """Key of the topic: a session's events stay in order."""
+    session_found: Literal["named", "cache_key", "beginning", "chance", ""] = ""
+    """How the writer knew the session: it was named, or OpenAI's `prompt_cache_key` was; it begins as
+    earlier requests of this person; by chance, so no other request is in it. Empty: the writer did
+    not say, and it was named."""
     parent_id: str | None = None
-    """The generation that this one answers to, within the session."""
+    """The generation that this one goes on from, where the product named it: of this session, or of
+    the one that started it (a subagent's). Else the join looks for it."""
+    call_id: Annotated[str, msgspec.Meta(max_length=512)] | None = None
+    """The tool call that this session works for, where the product named it: a subagent's."""
+    side_request: Annotated[str, msgspec.Meta(max_length=200)] = ""
+    """What the harness asked for on its own (a title, a check), where the product says so. It is
+    counted, never trained on, and no turn of the conversation."""
     tenant: str = "default"
     """The customer, where a product has several; feedback ids are unique within one."""
     user_hash: str = ""
@@ -105,6 +117,19 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Processed is after the temperature; raw is before."""
     text: str = ""
     """The answer as the person saw it. Shown and compared, never trained on."""
+    reasoning: str = ""
+    """What the model thought before it, where the engine tells it apart; likewise."""
+    tool_calls: Annotated[tuple[ToolCall, ...], msgspec.Meta(max_length=256)] = ()
+    """Calls of tools in the answer, in its order."""
+    tools: Annotated[tuple[OfferedTool, ...], msgspec.Meta(max_length=1024)] = ()
+    """Tools that the request offered."""
+    input: Annotated[tuple[InputMessage, ...], msgspec.Meta(max_length=1024)] = ()
+    """The messages of the request after the last one of the assistant: what the person or the tools
+    said since, or all of them where the conversation begins. Earlier ones are the parents'."""
+    earlier_answers: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Messages of the assistant in the request: answers that were given before, by whomever."""
+    last_answer: Annotated[str, msgspec.Meta(max_length=64)] = ""
+    """`answer_digest` of the last of them; empty where there is none, or it said nothing."""
     choice: int = 0
     """Index among the answers to one request."""
     sampling: Sampling = Sampling()

@@ -1,7 +1,7 @@
 """JSON Schemas of the records, and the AsyncAPI document of their topics, for other products.
 
-Made from the one definition in `event.py`, `generation.py`, `signals.py`, `usage.py` and `dead_letters.py`. `python -m
-rlwd.streams.schemas.schema` writes them beside this file, and a test fails where they are out of date.
+Made from the one definition in `MODULES`. `python -m rlwd.streams.schemas.schema` writes them beside
+this file, and a test fails where they are out of date.
 """
 
 import ast
@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from ..events import event, generation, signals, usage
+from ..events import event, generation, input_message, signals, tool_use, usage
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..join import dead_letters
 from ..join.dead_letters import DeadLetterRecord
@@ -33,6 +33,9 @@ TOPICS: dict[str, tuple[str, str, str, str]] = {
     "deadletter": ("deadletter", "rlwd.deadletter", "send", PLACE),
 }
 """Message by message: its channel, the topic where none is configured, what rlwd does, the key."""
+
+MODULES = (event, generation, input_message, signals, tool_use, usage, dead_letters)
+"""Where the records are defined."""
 
 _TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)$"
 
@@ -66,7 +69,7 @@ def schema(name: str) -> dict[str, Any]:
 def field_sentences() -> dict[tuple[str, str], str]:
     """Return the docstring under each field of the definition, by class and field."""
     found = {}
-    for module in (event, generation, signals, usage, dead_letters):
+    for module in MODULES:
         for struct in ast.parse(inspect.getsource(module)).body:
             if isinstance(struct, ast.ClassDef):
                 for field, below in itertools.pairwise(struct.body):

@@ -74,6 +74,8 @@ class FakeEngine:
         self.headers: list[dict[str, str]] = []
         self.dies_after: int | None = None
         self.finish: str | None = "stop"
+        self.arguments = '{"a": 1, "b": 2}'
+        self.reasoning = ""
         self.pause = 0.0
         self.cached: int | None = None
         """Tokens of the prompt that the usage says were cached; None says nothing."""
@@ -172,6 +174,8 @@ class FakeEngine:
                 "content": None,
                 "tool_calls": self.told_calls(whole=True),
             }
+        if self.reasoning:
+            message["reasoning"] = self.reasoning
         choice = {
             "index": 0,
             "finish_reason": self.end_of(body),
@@ -188,12 +192,23 @@ class FakeEngine:
         return "tool_calls" if body.get("tools") and self.finish == "stop" else self.finish
 
     def told_calls(self, *, whole: bool) -> list[dict[str, Any]]:
-        function = {"name": "add", "arguments": '{"a": 1, "b": 2}'}
+        function = {"name": "add", "arguments": self.arguments}
         calls = [
             {"index": n, "id": f"call-{n + 1}", "type": "function", "function": function}
             for n in range(self.calls)
         ]
         return [{**call, "index": None} if whole else call for call in calls]
+
+    def call_pieces(self, i: int) -> list[dict[str, Any]]:
+        """Each call in pieces, as vLLM streams it: its name first, its arguments bit by bit."""
+        half = len(self.arguments) // 2
+        bit = ("", self.arguments[:half], self.arguments[half:])[i]
+        pieces = list[dict[str, Any]]()
+        for call in self.told_calls(whole=False):
+            function = {**call["function"], "arguments": bit} if i == 0 else {"arguments": bit}
+            named = call if i == 0 else {"index": call["index"]}
+            pieces.append({**named, "function": function})
+        return pieces
 
     async def stream(
         self, request: web.Request, body: dict[str, Any], chat: bool
@@ -227,8 +242,9 @@ class FakeEngine:
         last = i == len(self.TOKENS) - 1
         delta: dict[str, Any] = {"content": self.TEXTS[i]}
         if body.get("tools"):
-            # Each call in two pieces: its name first, the rest of its arguments later.
-            delta = {"tool_calls": self.told_calls(whole=False)} if i < 2 else {}
+            delta = {"tool_calls": self.call_pieces(i)} if i < 3 else {}
+        if self.reasoning and i == 0:
+            delta = {**delta, "reasoning": self.reasoning}
         choice = {
             "index": 0,
             "finish_reason": self.end_of(body) if last else None,

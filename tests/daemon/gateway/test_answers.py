@@ -14,6 +14,7 @@ from gateway_rig import CHAT, HELLO, PLAIN, GatewayRig, stream, version
 from rlwd.daemon.callers.generation_ids import session_of
 from rlwd.ops.flags.assignment import bucket, hash_user
 from rlwd.streams.events.generation import Generation
+from rlwd.streams.events.input_message import InputMessage
 
 
 def test_gateway_does_not_load_torch() -> None:
@@ -67,6 +68,7 @@ def test_a_chat_answer_hides_the_version_and_the_event_tells_all(
         sampling=msgspec.convert({"temperature": 0.7}, type(event.sampling)),
         finish_reason="stop",
         usage=msgspec.convert({"prompt_tokens": 3, "completion_tokens": 4}, type(event.usage)),
+        input=(InputMessage(role="user", text="hi"),),
         tool_call_count=0,
         latency_seconds=event.latency_seconds,
     )

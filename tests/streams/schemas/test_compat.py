@@ -2,7 +2,8 @@
 
 `compat/` holds records as they were written; nothing writes them again. `generations.json` and
 `feedback.json` are of the first writer, with its eight kinds of signal; `work_data.json` is of the
-one that brought the rest of the taxonomy, `measured.json` of the one that brought own numbers.
+one that brought the rest of the taxonomy, `measured.json` of the one that brought own numbers,
+`agent.json` of the one that brought thoughts, tool calls and input.
 """
 
 import json
@@ -75,7 +76,7 @@ class OldEvent(msgspec.Struct, kw_only=True, tag_field="type", tag="rlwd.feedbac
 def test_nothing_is_missing_from_the_frozen_records() -> None:
     """Every kind there is has one, so that the next change is held to it."""
     assert {r["data"]["signal"]["kind"] for r in records("feedback.json")} == set(FIRST_KINDS)
-    kinds = {r["data"]["signal"]["kind"] for name, r in EVERY if name != "generations.json"}
+    kinds = {r["data"]["signal"]["kind"] for _, r in EVERY if r["type"] == "rlwd.feedback.v1"}
     assert kinds == {str(kind.__struct_config__.tag) for kind in SIGNALS}
     first, full = records("generations.json")
     assert first["data"].keys() == full["data"].keys()
@@ -93,7 +94,7 @@ def test_what_version_1_wrote_is_read(name: str, record: dict[str, Any]) -> None
     event = decode_event(json.dumps(record).encode())
     again = json.loads(encode_event(event))
     assert holds(again, record)
-    file = "generation.v1.json" if name == "generations.json" else "feedback.v1.json"
+    file = f"{record['type'].removeprefix('rlwd.')}.json"
     jsonschema.Draft202012Validator(schema(file)).validate(record)
 
 

@@ -1,0 +1,93 @@
+"""Conversation: what a request says of the turns before it, read out of its messages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ...streams.events.input_message import InputMessage, answer_digest
+from ..http.answers import printable
+
+KEPT_CHARACTERS = 200_000
+"""Most text of the input that one record holds."""
+KEPT_MESSAGES = 256
+"""Most messages of the input that one record holds; of more, the last ones."""
+NAME_CHARACTERS = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """The messages of a chat request, as far as the log and the session need them."""
+
+    input: tuple[InputMessage, ...] = ()
+    """Those after the last one of the assistant."""
+    earlier_answers: int = 0
+    """Messages of the assistant."""
+    last_answer: str = ""
+    """Digest of the last of them."""
+    beginning: bytes = b""
+    """What was said before the first answer, in one form; empty where nobody said anything. A later
+    request of the same conversation begins in the same way."""
+
+
+def read_conversation(messages: Any) -> Conversation:
+    """Read a request's `messages`; what is no message is left to the engine to refuse."""
+    told = [one for one in _listed(messages) if isinstance(one, Mapping)]
+    answers = [place for place, one in enumerate(told) if one.get("role") == "assistant"]
+    since = told[answers[-1] + 1 :] if answers else told
+    before = told[: answers[0]] if answers else told
+    return Conversation(
+        input=_input(since[-KEPT_MESSAGES:]),
+        earlier_answers=len(answers),
+        last_answer=answer_digest(_text(told[answers[-1]])[0]) if answers else "",
+        beginning=_beginning(before),
+    )
+
+
+def _input(messages: Sequence[Mapping[str, Any]]) -> tuple[InputMessage, ...]:
+    found, left = list[InputMessage](), KEPT_CHARACTERS
+    # The last one is what the answer is to: it has its room first.
+    for message in reversed(messages):
+        text, attachments = _text(message)
+        found.append(
+            InputMessage(
+                role=_name(message.get("role"))[:64],
+                text=text[:left],
+                tool_call_id=_name(message.get("tool_call_id")) or None,
+                name=_name(message.get("name")) or None,
+                is_error=message["is_error"] if type(message.get("is_error")) is bool else None,
+                attachments=attachments,
+                cut=len(text) > left,
+            )
+        )
+        left -= min(left, len(text))
+    return tuple(reversed(found))
+
+
+def _text(message: Mapping[str, Any]) -> tuple[str, int]:
+    """Return a message's text, and how many of its parts are none."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return printable(content), 0
+    parts = _listed(content)
+    texts = [
+        one["text"]
+        for one in parts
+        if isinstance(one, Mapping) and isinstance(one.get("text"), str)
+    ]
+    return printable("\n".join(texts)), len(parts) - len(texts)
+
+
+def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
+    """Return roles and texts; where a client puts marks for caches, they move between requests."""
+    said = [(_name(one.get("role")), *_text(one)) for one in messages]
+    return orjson.dumps(said) if any(text for _, text, _ in said) else b""
+
+
+def _name(value: Any) -> str:
+    return printable(value)[:NAME_CHARACTERS] if isinstance(value, str) else ""
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

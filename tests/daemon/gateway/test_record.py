@@ -1,0 +1,81 @@
+"""The record of an agent's answer: what it thought, called and was told, as the gateway captures it."""
+
+from typing import Any
+
+import pytest
+from gateway_rig import CHAT, HELLO, GatewayRig, stream
+
+from rlwd.streams.events.generation import Generation
+from rlwd.streams.events.input_message import InputMessage, answer_digest
+from rlwd.streams.events.tool_use import ToolCall
+
+ADD = {
+    "type": "function",
+    "function": {
+        "name": "add",
+        "parameters": {"type": "object", "required": ["a", "b"]},
+    },
+}
+TURN = {
+    "model": "rlwd",
+    "tools": [ADD],
+    "messages": [
+        {"role": "user", "content": "What is 1 + 2?"},
+        {"role": "assistant", "content": "Let me see."},
+        {"role": "user", "content": "Do."},
+    ],
+}
+
+
+def ask(gateway: GatewayRig, streamed: bool, body: Any = TURN, **headers: str) -> Generation:
+    """Ask once; return what the log was told."""
+    gateway.set_flags()
+    client = gateway.open()
+    if streamed:
+        stream(client, CHAT, body, headers=headers)
+    else:
+        assert client.post(CHAT, json=body, headers=headers).status_code == 200
+    # A streamed answer has an admission, which is not sent where its end follows.
+    return gateway.sink.generations(1)[-1]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_thoughts_calls_tools_and_input(gateway: GatewayRig, streamed: bool) -> None:
+    """A whole answer and a streamed one give the same record."""
+    gateway.engine.reasoning = "They want a sum."
+    found = ask(gateway, streamed)
+    assert found.reasoning == "They want a sum."
+    called = ToolCall(id="call-1", name="add", arguments='{"a": 1, "b": 2}', parses=True, fits=True)
+    assert found.tool_calls == (called,)
+    assert found.tool_call_count == 1
+    assert [tool.name for tool in found.tools] == ["add"]
+    assert found.input == (InputMessage(role="user", text="Do."),)
+    assert (found.earlier_answers, found.last_answer) == (1, answer_digest("Let me see."))
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_broken_call_is_told(gateway: GatewayRig, streamed: bool) -> None:
+    """What the model wrote stays as it was written."""
+    gateway.engine.arguments = '{"a": 1, "b"'
+    (call,) = ask(gateway, streamed).tool_calls
+    assert call == ToolCall(
+        id="call-1", name="add", arguments='{"a": 1, "b"', parses=False, fits=False
+    )
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_without_consent_only_counts_are_kept(gateway: GatewayRig, streamed: bool) -> None:
+    """No text, no call, no thought, no input; how many calls there were is a count."""
+    gateway.engine.reasoning = "They want a sum."
+    found = ask(gateway, streamed, **{"X-Rlwd-Consent": "false"})
+    assert (found.reasoning, found.tool_calls, found.tools, found.input) == ("", (), (), ())
+    assert (found.last_answer, found.text, found.prompt_token_ids) == ("", "", None)
+    assert (found.tool_call_count, found.earlier_answers) == (1, 1)
+
+
+def test_reasoning_that_the_client_does_not_want_is_recorded(gateway: GatewayRig) -> None:
+    """`include_reasoning` is about what the client reads."""
+    gateway.engine.reasoning = "They want a sum."
+    assert (
+        ask(gateway, False, {**HELLO, "include_reasoning": False}).reasoning == "They want a sum."
+    )
