@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from .answers import own_numbers
 from .join import (
     contents,
     dead_letters,
@@ -28,6 +29,7 @@ MIGRATIONS = (
     episodes_table.TENANTS,
     exposure.MEASURED,
     feedback_checks.FEEDBACK_TENANTS,
+    own_numbers.COUNTED,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

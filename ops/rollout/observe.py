@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from ...streams.join.exposure import AnswerRow, VariantTally, answer_rows, exposures
+from ...streams.answers.answer_rows import AnswerRow, answer_rows
+from ...streams.join.exposure import VariantTally, exposures
 from ...streams.state.transaction import Transaction
 from ..stages.settings import DAY, RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings
@@ -35,6 +36,8 @@ class Comparing:
     """Which answers count, and how much one user weighs."""
     numbers: tuple[str, ...]
     """Numbers of an answer that the metrics need."""
+    own: tuple[str, ...]
+    """Likewise of the product's own."""
     horizon: Callable[[str], float]
     """Segment to the seconds after which an answer's reward is final."""
 
@@ -51,8 +54,10 @@ class Comparing:
         metric that no answer carries.
         """
         fixed = comparison.horizon_seconds
+        numbers, own = _numbers_of(settings.metrics)
         return cls(
-            numbers=_numbers_of(settings.metrics),
+            numbers=numbers,
+            own=own,
             metrics=settings.metrics,
             looks=settings.looks,
             tripwire=TripwireSettings(answers=settings.guardrail.min_bad),
@@ -77,7 +82,7 @@ def observe_users(
     tests of other error probabilities; `earlier` holds users' mean rewards from before. The clock of the horizons is the newest answer that was read
     and not this machine's, so a reader that lags takes nobody for silent.
     """
-    rows = answer_rows(tx, policy, salt, since=since)
+    rows = answer_rows(tx, policy, salt, since=since, own=comparing.own)
     now = rows[-1].received if rows else 0.0
     kinds = sorted({(row.segment, row.harness) for row in rows})
     strata = {kind: place for place, kind in enumerate(kinds)}
@@ -135,6 +140,10 @@ def _answers(
         values={
             name: np.array([_number(NUMBERS[name](row)) for row in rows], float)
             for name in comparing.numbers
+        }
+        | {
+            name: np.array([_number(row.own[place]) for row in rows], float)
+            for place, name in enumerate(comparing.own)
         },
         earlier=np.array([earlier.get(user, np.nan) for user in users], float),
     )
@@ -157,24 +166,34 @@ NUMBERS: dict[str, Callable[[AnswerRow], float | None]] = {
     "cut_off": lambda row: row.empty or row.cut,
     "latency": lambda row: row.latency,
     "tokens": lambda row: row.tokens,
+    "prompt_tokens": lambda row: row.prompt_tokens,
+    "cached_tokens": lambda row: row.cached_tokens,
+    "tool_calls": lambda row: row.tool_calls,
     "first_turn": lambda row: row.first_turn,
 }
 """The numbers that every answer carries, by the names that metrics know them by."""
 
 
-def _numbers_of(metrics: tuple[MetricSettings, ...]) -> tuple[str, ...]:
-    """Return the numbers that metrics need; raises ValueError for one that no answer carries."""
-    needed = {"reward"}
+def _numbers_of(
+    metrics: tuple[MetricSettings, ...],
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the numbers that metrics need, and those of the product's own.
+
+    Raises ValueError for one that no answer carries, or that is rlwd's and said to be the product's.
+    """
+    needed, own = {"reward"}, set[str]()
     for metric in metrics:
-        asked = metric.definition
+        asked, where = metric.definition, f"rollout.metric {metric.name}"
         for name in filter(None, (asked.value, asked.over)):
-            if name not in NUMBERS and name != "decided":
+            if metric.own and name in NUMBERS:
+                raise ValueError(f"{where}: own is true, and {name} is a number of rlwd's")
+            if not metric.own and name not in NUMBERS and name != "decided":
                 raise ValueError(
-                    f"rollout.metric {metric.name}: no answer carries {name}; there are"
-                    f" {', '.join(NUMBERS)}"
+                    f"{where}: no answer carries {name}; there are {', '.join(NUMBERS)}, and with"
+                    " own = true the numbers that your product gives its answers"
                 )
-            needed.add(name)
-    return tuple(sorted(needed - {"decided"}))
+            (own if metric.own else needed).add(name)
+    return tuple(sorted(needed - {"decided"})), tuple(sorted(own))
 
 
 def _variant(

@@ -46,7 +46,8 @@ KNOWN: dict[str, MetricDefinition] = {
 class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One `[[rollout.metric]]`. Margins are relative to the control's value, so 0.02 is 2 % of it.
 
-    Any number that an answer carries is a metric by its name; `NAME_p95` is its quantile.
+    Any number that an answer carries is a metric by its name, and so is one of the product's own with
+    `own = true`; `NAME_p95` is its quantile.
     """
 
     name: str
@@ -64,6 +65,9 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Which way is better; required where the name is not of `KNOWN`."""
     alpha_share: float = 1.0
     """Weight with which the metric takes its part of the alpha for harm."""
+    own: bool = False
+    """Whether the name is of a number of your product's own (`numbers` of an event, `measured` or
+    `outcome` feedback). Until both variants have it nothing is promoted, a guard or not."""
     on_harm: Literal["rollback", "hold"] = "rollback"
     """What shown harm does: rolls back for cause, or keeps the rollout where it is."""
 
@@ -73,6 +77,8 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             raise ValueError(f"{where}: name must be of a-z, 0-9 and _")
         if self.name not in KNOWN and not self.direction:
             raise ValueError(f"{where}: direction is required; the name is none of {list(KNOWN)}")
+        if self.name in KNOWN and self.own:
+            raise ValueError(f"{where}: own is true, and {self.name} is rlwd's own metric")
         for name in ("margin", "tolerance"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{where}: {name} is {getattr(self, name)}; it must lie in [0, 1)")
@@ -92,6 +98,8 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
             known = MetricDefinition(
                 value=quantile[1] if quantile else self.name,
                 quantile=int(quantile[2]) / 100 if quantile else None,
+                # It may be told later than the answer, and later in one of the variants.
+                matured=self.own,
             )
         if not self.direction:
             return known

@@ -34,7 +34,7 @@ def read_out(
     """Return every metric at this look and the verdict from all of them.
 
     FAIL where a metric with `on_harm = "rollback"` shows harm. WAIT while one with "hold" does, or
-    until every goal is shown; PASS then. NODATA where no metric has a value of the candidate.
+    until every goal is shown and every own number was seen in both variants; PASS then. NODATA where no metric has a value of the candidate.
     """
     alphas = harm_alphas(metrics, settings.alpha_harm)
     looks = tuple(
@@ -70,9 +70,12 @@ def _verdict(metrics: tuple[MetricSettings, ...], looks: tuple[MetricLook, ...])
         return answer(VerdictKind.WAIT, *(f"held: {_sentence(look)}" for look in held))
     goals = [metric.name for metric in metrics if metric.goal]
     shown = {look.metric.name: look for look in looks if look.shown}
-    if missing := [name for name in goals if name not in shown]:
+    measured = {look.metric.name for look in looks if look.users}
+    # A guard that nothing feeds would pass everybody; a product's own may be misspelt.
+    unfed = [metric.name for metric in metrics if metric.own and metric.name not in measured]
+    if missing := [*(name for name in goals if name not in shown), *unfed]:
         known = {look.metric.name: look for look in looks}
-        open_goals = [_open(name, known.get(name)) for name in missing]
+        open_goals = [_open(name, known.get(name)) for name in dict.fromkeys(missing)]
         return answer(VerdictKind.WAIT, *open_goals)
     if not goals:
         return answer(VerdictKind.WAIT, "no metric is a goal: nothing can promote")

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..answers.answer_rows import LATEST, NAMED
 from ..events.generation import SHADOW, shadow_id
 from ..state.transaction import Transaction
 
@@ -25,43 +26,8 @@ ALTER TABLE episodes ADD COLUMN first_turn INTEGER NOT NULL DEFAULT 1
 """
 """What a comparison measures besides rewards."""
 
-LATEST = "CASE WHEN revised = 1 THEN late_reward ELSE reward END"
-"""What an answer is worth with all feedback so far."""
-NAMED = "(user_named = 1 AND user_hash <> '')"
-
 UserRow = tuple[str, float, int]
 """User, sum of rewards, number of rewarded episodes."""
-
-
-class AnswerRow(NamedTuple):
-    """One answer that a variant served, as a comparison reads it."""
-
-    variant: str
-    """candidate or control."""
-    user: str
-    """Hashed user; empty where the product named none."""
-    segment: str
-    """Kind of work."""
-    harness: str
-    """Version of the product around the model."""
-    received: float
-    """Epoch seconds."""
-    reward: float | None
-    """With all feedback so far; None while nothing decisive came."""
-    failed: int
-    """1 where the engine failed it."""
-    empty: int
-    """1 where it showed nothing."""
-    cut: int
-    """1 where it was cut at its length limit."""
-    latency: float | None
-    """Seconds to its last byte; None where it failed or nothing was measured."""
-    tokens: int | None
-    """Tokens written; likewise."""
-    first_turn: int
-    """1 where it answers to no earlier one of its session."""
-    parts: bytes | None
-    """The reward's parts, JSON: name to value and weight."""
 
 
 class MirroredPair(NamedTuple):
@@ -120,19 +86,6 @@ def user_sums(
     for variant, user, total, count in rows.fetchall():
         found.setdefault(variant, []).append((user, total, count))
     return found
-
-
-def answer_rows(tx: Transaction, policy: str, salt: str, *, since: float = 0.0) -> list[AnswerRow]:
-    """Return every answer of a salt's candidate and control received from `since` on, oldest first."""
-    rows = tx.execute(
-        f"SELECT variant, CASE WHEN {NAMED} THEN user_hash ELSE '' END, COALESCE(segment, ''),"
-        f" harness, received, {LATEST}, failed, empty, cut, latency, tokens, first_turn, parts"
-        " FROM episodes"
-        " WHERE policy = ? AND salt = ? AND received >= ? AND variant IN ('candidate', 'control')"
-        " ORDER BY received",
-        (policy, salt, since),
-    )
-    return [AnswerRow._make(row) for row in rows.fetchall()]
 
 
 def mirrored_pairs(tx: Transaction, policy: str, version: str) -> list[MirroredPair]:

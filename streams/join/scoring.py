@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from ..answers import own_numbers
 from ..events.answer_outcome import outcome_of
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
@@ -37,8 +38,13 @@ class Scoring:
         feedback: Mapping[str, tuple[Timed, ...]],
         now: float,
     ) -> None:
-        """Write new generations, with the rewards of those that have feedback."""
+        """Write new generations, with the rewards of those that have feedback.
+
+        `feedback` is on some of them and on answers from before: the product's own numbers in it
+        are written too.
+        """
         rows: list[tuple[Arrival, NewRow | None]] = []
+        told = dict(feedback)
         for name, arrival in taken.generations.items():
             said = feedback.get(name) if name in taken.known else taken.alone(name)
             worth = None
@@ -59,7 +65,10 @@ class Scoring:
                         scored_at=now,
                     )
             rows.append((arrival, worth))
+            if said is not None:
+                told[name] = said if arrival.fate == fate.WAITING else ()
         _write_generations(tx, self.policy, rows)
+        own_numbers.put_later_numbers(tx, self.policy, told)
 
     def write(
         self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
@@ -134,6 +143,15 @@ def _write_generations(
             for arrival, worth in arrivals
         ],
     )
+    own_numbers.put_served_numbers(
+        tx,
+        policy,
+        [
+            (arrival.event.data.generation_id, arrival.event.data.numbers)
+            for arrival, _ in arrivals
+            if isinstance(arrival.event, GenerationEvent) and arrival.event.data.numbers
+        ],
+    )
 
 
 def _generation_row(
@@ -165,10 +183,13 @@ def _generation_row(
         int(data.user_named),
         data.harness,
         data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
-        None if outcome.failed else max(0, min(data.usage.completion_tokens, MOST_TOKENS)),
+        None if outcome.failed else _count(data.usage.completion_tokens),
         int(not data.parent_id),
         partition.topic,
         partition.index,
+        None if outcome.failed else _count(data.usage.prompt_tokens),
+        None if outcome.failed else _count(data.usage.cached_prompt_tokens),
+        None if outcome.failed else _count(data.tool_call_count),
         record.offset,
         content,
         data.tenant,
@@ -176,3 +197,7 @@ def _generation_row(
         worth.stage.value,
         *worth[1:],
     )
+
+
+def _count(told: int | None) -> int | None:
+    return None if told is None else max(0, min(told, MOST_TOKENS))

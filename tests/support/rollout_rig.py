@@ -47,8 +47,14 @@ class AdapterEngine(FakeEngine):
         self.paths: dict[str, str] = {}
         self.scored = -1.0
         """Log-probability of each token of a probe."""
+        self.calls_of: dict[str, int] = {}
+        """Version to the calls of tools in each of its answers."""
+        self.cached_of: dict[str, int] = {}
+        """Version to the tokens of a prompt that it says were cached."""
         self.failing: dict[str, str] = {}
-        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`."""
+        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`, or
+        `now and then`: with status 500 at every third answer."""
+        self.answered: dict[str, int] = {}
 
     async def start(self) -> None:
         app = web.Application()
@@ -94,12 +100,18 @@ class AdapterEngine(FakeEngine):
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        how = self.failing.get((await request.json())["model"], "")
+        model = (await request.json())["model"]
+        self.calls = self.calls_of.get(model, 1)
+        self.cached = self.cached_of.get(model)
+        how = self.failing.get(model, "")
         if how == "status 500":
             error = {"message": "CUDA error: device-side assert triggered", "code": 500}
             return web.json_response({"error": error}, status=500)
         if how == "slow":
             await asyncio.sleep(0.1)
+        self.answered[model] = self.answered.get(model, 0) + 1
+        if how == "now and then" and self.answered[model] % 3 == 0:
+            return web.json_response({"error": {"message": "out of memory"}}, status=500)
         return await super().answer(request)
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
@@ -111,6 +123,10 @@ class AdapterEngine(FakeEngine):
             answer["usage"]["completion_tokens"] = 1
         if how == "cut":
             choice["finish_reason"] = "length"
+        if how == "long":
+            choice["token_ids"] = 3 * choice["token_ids"]
+            choice["logprobs"]["content"] *= 3
+            answer["usage"]["completion_tokens"] *= 3
         return answer
 
     async def stream(
@@ -136,6 +152,7 @@ class RolloutRig:
         self.store = open_store(folder / "rlwd.db", tables)
         stack.callback(self.store.close)
         log, flags = folder / "log.db", folder / "flags.json"
+        self.log = log
         joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)
         self.ingest = Ingest(
             self.store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1)
@@ -179,9 +196,9 @@ class RolloutRig:
             self.turn()
         time.sleep(0.2)  # The gateway looks at the flag file seven times a second.
 
-    def ask(self, user: str, *, stream: bool = False) -> tuple[str, str, str]:
+    def ask(self, user: str, *, stream: bool = False, **more: Any) -> tuple[str, str, str]:
         """Let a user ask once; return variant, version and generation id as the client sees them."""
-        body = {**HELLO, "user": user, "stream": stream}
+        body = {**HELLO, "user": user, "stream": stream, **more}
         answer = self.client.post(CHAT, json=body)
         variant = answer.headers.get("X-Rlwd-Variant", "")
         served = answer.headers.get("X-Rlwd-Version", "")
@@ -190,10 +207,11 @@ class RolloutRig:
             name = answer.json()["id"]
         return variant, served, name
 
-    def say(self, generation: str, kind: str) -> None:
+    def say(self, generation: str, kind: str, **fields: Any) -> None:
         """Post feedback on an answer."""
         item = {"feedback_id": f"{generation}.{kind}", "generation_id": generation}
-        answer = self.client.post("/v1/feedback", json={**item, "signal": {"kind": kind}})
+        signal = {"kind": kind, **fields}
+        answer = self.client.post("/v1/feedback", json={**item, "signal": signal})
         assert answer.status_code == 202, answer.text
 
     def turn(self) -> None:
