@@ -4,21 +4,16 @@ Headers are ours and strict. What a body says may be a product's own and mean so
 not usable there is left out and counted, and the person is served.
 """
 
-import hashlib
-import hmac
-import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...ops.flags.assignment import DEFAULT_TENANT, hash_user, tenant_key
+from ...streams.events.generation import SessionFound
+from .named_fields import ID, LINE, PRINTABLE, NamedFields
+from .session import find_session
 
-_PRINTABLE = re.compile(r"[\x21-\x7e]{1,200}")
-_ID = re.compile(r"[\x21-\x7e]{1,512}")
-_LINE = re.compile(r"[\x20-\x7e]{1,200}")
 _CONSENT = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
-USER_CHARACTERS = 1000
 
 
 class TenantRefused(ValueError):
@@ -31,6 +26,8 @@ class Identity:
 
     session: str
     """Key of the topics."""
+    session_found: SessionFound
+    """How the session was known."""
     user_hash: str
     """Keyed hash of the user, or of the session where no user is named."""
     anonymous: bool
@@ -42,62 +39,15 @@ class Identity:
     tenant: str
     """The customer whose product sent the request."""
     parent: str | None
-    """The generation that this one answers to."""
+    """The generation that this one goes on from, where the product says so."""
+    tool_call: str | None
+    """The tool call that the session works for, where the product says so."""
+    side_request: str
+    """What the harness asks for on its own; empty for a turn of a conversation."""
     harness: str
     """Version of the product around the model."""
     left_out: tuple[str, ...]
     """Fields of the body that were not usable."""
-
-
-class _Fields:
-    """Reads one named field after another: header first, then the body's metadata."""
-
-    def __init__(self, headers: Mapping[str, str], metadata: Any) -> None:
-        self.headers = headers
-        self.metadata = metadata if isinstance(metadata, Mapping) else {}
-        self.left_out = [] if metadata is None or self.metadata is metadata else ["metadata"]
-
-    def read(self, name: str, pattern: re.Pattern[str], *, spaces: str = "") -> str | None:
-        """Return the field, or None. Raises ValueError where a header is not usable."""
-        value = self.headers.get(f"X-Rlwd-{name.capitalize()}")
-        if value:
-            if not pattern.fullmatch(value):
-                raise ValueError(
-                    f"X-Rlwd-{name.capitalize()}: must be 1 to 200 printable ASCII{spaces}"
-                )
-            return value
-        value = self.metadata.get(name)
-        if value is None or value == "":
-            return None
-        if isinstance(value, str | bool | int) and pattern.fullmatch(str(value)):
-            return str(value)
-        self.left_out.append(name)
-        return None
-
-    def plain(self, name: str) -> str | None:
-        """Return a field that becomes a key or a column."""
-        return self.read(name, _PRINTABLE, spaces=" characters without spaces")
-
-    def user(self, body: Mapping[str, Any]) -> str | None:
-        """Return the user as the product names them; `safety_identifier` follows on `user`."""
-        named: list[tuple[str, Any]] = [
-            ("user", self.headers.get("X-Rlwd-User")),
-            ("user", self.metadata.get("user")),
-            ("safety_identifier", body.get("safety_identifier")),
-            ("user", body.get("user")),
-        ]
-        for place, (name, value) in enumerate(named):
-            if value is None or value == "":
-                continue
-            text = str(value) if isinstance(value, str | int) else ""
-            if 0 < len(text) <= USER_CHARACTERS and _encodable(text):
-                return text
-            if place == 0:
-                raise ValueError(
-                    f"X-Rlwd-User: must be UTF-8, at most {USER_CHARACTERS} characters"
-                )
-            self.left_out.append(name)
-        return None
 
 
 def identify(
@@ -107,23 +57,26 @@ def identify(
     harness: str,
     *,
     tenant: str | None = None,
+    beginning: bytes = b"",
 ) -> Identity:
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.
 
-    `tenant` is the credential's. Raises ValueError naming a header that is not usable, TenantRefused
+    `tenant` is the credential's, `beginning` how the conversation begins. Raises ValueError naming a header that is not usable, TenantRefused
     where it names another tenant.
     """
-    fields = _Fields(headers, body.get("metadata"))
+    fields = NamedFields(headers, body.get("metadata"))
     user = fields.user(body)
     served_tenant = _tenant(fields, headers, tenant)
     key = tenant_key(key, served_tenant)
-    session = fields.plain("session") or _cache_session(fields, body, key)
+    session, found = find_session(fields, body, key, user, beginning)
     segment = fields.plain("segment") or "default"
     consent = _consent(fields, headers)
-    parent = fields.read("parent", _ID)
-    named_harness = fields.read("harness", _LINE, spaces=" characters")
+    parent = fields.read("parent", ID)
+    tool_call = fields.read("tool_call", ID)
+    named_harness = fields.read("harness", LINE, spaces=" characters")
     return Identity(
         session=session,
+        session_found=found,
         # The NUL keeps sessions apart from users who are called like one.
         user_hash=hash_user(user if user is not None else f"\0{session}", key),
         anonymous=user is None,
@@ -131,25 +84,14 @@ def identify(
         consent=consent,
         tenant=served_tenant,
         parent=parent,
+        tool_call=tool_call,
+        side_request=fields.plain("side_request") or "",
         harness=named_harness or harness,
         left_out=tuple(fields.left_out),
     )
 
 
-def _cache_session(fields: _Fields, body: Mapping[str, Any], key: bytes) -> str:
-    """Return a session for who names none: by OpenAI's `prompt_cache_key`, else by chance.
-
-    It is hashed, since it may be a person's name. It names no user: many people may share it.
-    """
-    cache_key = body.get("prompt_cache_key")
-    if isinstance(cache_key, str) and cache_key and _encodable(cache_key):
-        return f"c{hmac.new(key, cache_key.encode(), hashlib.sha256).hexdigest()[:16]}"
-    if cache_key:
-        fields.left_out.append("prompt_cache_key")
-    return f"s{secrets.token_hex(8)}"
-
-
-def _consent(fields: _Fields, headers: Mapping[str, str]) -> bool:
+def _consent(fields: NamedFields, headers: Mapping[str, str]) -> bool:
     """Return whether the person agreed. What cannot be read is no agreement."""
     said = headers.get("X-Rlwd-Consent")
     if said:
@@ -165,7 +107,7 @@ def _consent(fields: _Fields, headers: Mapping[str, str]) -> bool:
     return False
 
 
-def _tenant(fields: _Fields, headers: Mapping[str, str], credential: str | None) -> str:
+def _tenant(fields: NamedFields, headers: Mapping[str, str], credential: str | None) -> str:
     if credential is None:
         return fields.plain("tenant") or DEFAULT_TENANT
     check_tenant(headers, credential)
@@ -183,14 +125,6 @@ def check_tenant(headers: Mapping[str, str], credential: str | None) -> None:
 
 def plain(name: str, text: str) -> str:
     """Return the text if it is 1 to 200 printable ASCII characters; else raise ValueError."""
-    if not _PRINTABLE.fullmatch(text):
+    if not PRINTABLE.fullmatch(text):
         raise ValueError(f"{name}: must be 1 to 200 printable ASCII characters without spaces")
     return text
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

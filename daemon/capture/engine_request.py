@@ -20,6 +20,7 @@ _OWNED = (
     "vllm_xargs",
     "safety_identifier",
     "prompt_cache_key",
+    "session_id",
     # It hides token ids from the engine's own answer; we leave the reasoning out of ours instead.
     "include_reasoning",
 )
@@ -29,6 +30,8 @@ _DEFAULTS = {"temperature": 1.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repet
 
 
 LARGEST = 1e9
+NOT_KEPT = ("previous_response_id", "conversation")
+"""Fields by which a server is asked for what was said before; nothing here keeps it for clients."""
 
 
 class UnknownModel(ValueError):
@@ -73,6 +76,9 @@ def read_request(
     if body.get("model") not in (None, model):
         raise UnknownModel(f"The model `{body['model']}` does not exist. There is: {model}.")
     _refuse_many(body, chat)
+    for name in NOT_KEPT:
+        if body.get(name) is not None:
+            raise ValueError(f"{name}: no conversation is kept here; send all of its messages")
     if not isinstance(body.get("stream"), bool | None):
         raise ValueError("stream: must be true or false")
     asked = {k: v for k, v in body.items() if k not in _OWNED}

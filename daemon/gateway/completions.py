@@ -79,6 +79,7 @@ async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRe
         settings.user_key.encode(),
         settings.harness,
         tenant=request[CALLER].tenant,
+        beginning=engine_request.conversation.beginning,
     )
     return engine_request, identity
 

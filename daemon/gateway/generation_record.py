@@ -141,7 +141,10 @@ class GenerationRecord:
         return Generation(
             generation_id=self.generation_id,
             session_id=self.identity.session,
+            session_found=self.identity.session_found,
             parent_id=self.identity.parent,
+            call_id=self.identity.tool_call,
+            side_request=self.identity.side_request,
             tenant=self.identity.tenant,
             user_hash=self.identity.user_hash,
             user_named=not self.identity.anonymous,

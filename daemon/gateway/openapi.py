@@ -35,6 +35,8 @@ _HEADERS = {
     "Tenant": "The customer; where the token is bound to one, that one.",
     "Parent": "The generation that this one answers to.",
     "Harness": "Version of the product around the model.",
+    "Tool-Call": "The tool call that this session works for: a subagent's.",
+    "Side-Request": "What the harness asks for on its own (title, check): never trained on.",
 }
 
 

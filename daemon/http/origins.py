@@ -7,7 +7,8 @@ from aiohttp import web
 _EXPOSED = "X-Rlwd-Generation, X-Rlwd-Version, X-Rlwd-Variant, X-Request-Id, ETag, Retry-After"
 _SENT = (
     "Authorization, Content-Type, If-None-Match, X-Rlwd-Session, X-Rlwd-User, X-Rlwd-Segment,"
-    " X-Rlwd-Consent, X-Rlwd-Tenant, X-Rlwd-Parent, X-Rlwd-Harness"
+    " X-Rlwd-Consent, X-Rlwd-Tenant, X-Rlwd-Parent, X-Rlwd-Harness,"
+    " X-Rlwd-Tool-Call, X-Rlwd-Side-Request"
 )
 PREFLIGHT_SECONDS = 600
 

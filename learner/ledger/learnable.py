@@ -20,6 +20,8 @@ NOT_BY_CONTENT = {
 """Exclusions that say nothing of how answers are asked for and captured."""
 WITHOUT_FEEDBACK = {fate.NO_CONSENT, fate.NO_CAPTURE, fate.EXPIRED, fate.ERASED}
 """Exclusions that need no decision."""
+NO_WORK = {fate.MIRRORED, fate.SIDE_REQUEST}
+"""Answers that are no work for a person: they say nothing of what can be learned from."""
 REMEDIES = {
     "excluded:greedy": "the product asks for temperature 0; what is learned from is drawn above it",
     fate.LOW_TEMPERATURE: "the product asks for a temperature near 0",
@@ -45,7 +47,7 @@ def unlearnable(view: Transaction, policy: str) -> str | None:
     counts = {
         name: count
         for name, count in rows
-        if not name.startswith("censored:") and name != fate.MIRRORED
+        if not name.startswith("censored:") and name not in NO_WORK
     }
     silent = sum(count for name, count in rows if name == fate.NO_DECISION)
     if silent >= SILENT and not counts.keys() - WITHOUT_FEEDBACK:

@@ -15,6 +15,7 @@ TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 """What an engine's vocabulary and a learner's tensor both can hold."""
 
 
+SessionFound = Literal["named", "cache_key", "beginning", "chance", ""]
 SHADOW = "shadow"
 """Variant of a mirrored request: it was asked of a candidate too, and nobody was shown the answer."""
 
@@ -57,10 +58,10 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Names the generation; feedback needs only this."""
     session_id: Identifier
     """Key of the topic: a session's events stay in order."""
-    session_found: Literal["named", "cache_key", "beginning", "chance", ""] = ""
-    """How the writer knew the session: it was named, or OpenAI's `prompt_cache_key` was; it begins as
-    earlier requests of this person; by chance, so no other request is in it. Empty: the writer did
-    not say, and it was named."""
+    session_found: SessionFound = ""
+    """How the writer knew the session: it was named; by OpenAI's `prompt_cache_key` or the like; it
+    begins as earlier requests of this person do; drawn by chance, so no other request is in it. Empty:
+    the writer did not say."""
     parent_id: str | None = None
     """The generation that this one goes on from, where the product named it: of this session, or of
     the one that started it (a subagent's). Else the join looks for it."""

@@ -22,7 +22,7 @@ NEUTRAL_FIELDS = frozenset(
     (
         # Who asks for what, and in which form the answer comes.
         *("model", "messages", "prompt", "user", "metadata", "safety_identifier"),
-        *("prompt_cache_key", "prompt_cache_retention", "store", "service_tier"),
+        *("session_id", "prompt_cache_key", "prompt_cache_retention", "store", "service_tier"),
         *("stream", "stream_options", "stream_interval", "request_id", "cache_salt", "priority"),
         *("logprobs", "top_logprobs", "prompt_logprobs", "logprob_token_ids"),
         *("return_token_ids", "return_tokens_as_token_ids", "return_prompt_text"),

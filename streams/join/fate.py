@@ -22,6 +22,7 @@ EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
 
 MIRRORED = "excluded:shadow"
+SIDE_REQUEST = "excluded:side_request"
 
 NO_TOKENS = "excluded:no_tokens"
 NO_LOGPROBS = "excluded:no_logprobs"
@@ -70,6 +71,8 @@ def exclusion_at_ingest(generation: Generation) -> str | None:
         return NO_CONSENT
     if not generation.captured:
         return NO_CAPTURE
+    if generation.side_request:
+        return SIDE_REQUEST
     return None
 
 

@@ -52,8 +52,8 @@ def test_every_field_of_feedback_is_shown() -> None:
 
 def test_every_header_is_shown_and_read() -> None:
     """Each header of the table changes who is seen to ask; so does its name in `metadata`."""
-    rows = re.findall(r"^\| `X-Rlwd-(\w+)` \| `(\w+)`", CONNECT, re.MULTILINE)
-    assert len(rows) == 7
+    rows = re.findall(r"^\| `X-Rlwd-([\w-]+)` \| `(\w+)`", CONNECT, re.MULTILINE)
+    assert len(rows) == 9
     nobody = identify({}, {}, b"", "")
     for header, name in rows:
         value = "false" if name == "consent" else "a-value"

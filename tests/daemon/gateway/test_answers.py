@@ -68,6 +68,7 @@ def test_a_chat_answer_hides_the_version_and_the_event_tells_all(
         sampling=msgspec.convert({"temperature": 0.7}, type(event.sampling)),
         finish_reason="stop",
         usage=msgspec.convert({"prompt_tokens": 3, "completion_tokens": 4}, type(event.usage)),
+        session_found="named",
         input=(InputMessage(role="user", text="hi"),),
         tool_call_count=0,
         latency_seconds=event.latency_seconds,
