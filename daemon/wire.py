@@ -18,8 +18,10 @@ from ..ops.flags.flag_file import named_in
 from ..ops.flags.flag_state import FlagState
 from ..ops.gate.gate_run import GateRun
 from ..ops.gate.suites import load_suites
+from ..ops.looks.look_keeper import LookKeeper
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.move_log import MoveLog
+from ..ops.rollout.observe import Comparing
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import look_reporter, rollout_reporter
@@ -209,6 +211,13 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         tolerance=config.gate.probe_tolerance,
         held=named_in(confirmed),
     )
+    horizon = reward_spec(config.reward_spec).decision_seconds
+    keeper = LookKeeper(
+        store,
+        config.policy,
+        Comparing.of(config.rollout, config.comparison, horizon),
+        srm_alpha=config.rollout.guardrail.srm_alpha,
+    )
     return Release(
         store,
         config.policy,
@@ -219,9 +228,10 @@ def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) ->
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
         comparison=config.comparison,
-        horizon=reward_spec(config.reward_spec).decision_seconds,
+        horizon=horizon,
         moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
+        keep=keeper.keep,
     )
 
 

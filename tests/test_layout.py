@@ -34,7 +34,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/gate",),
     ("ops/stages",),
     ("ops/rollout",),
-    ("ops/tracking",),
+    ("ops/looks", "ops/tracking"),
     ("daemon/http",),
     ("daemon/callers", "daemon/capture", "daemon/spool", "daemon/status"),
     ("daemon/gateway",),

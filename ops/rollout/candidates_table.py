@@ -78,6 +78,21 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (policy)
     )
     """,
+    """
+    CREATE TABLE rollout_looks (
+        policy TEXT NOT NULL,
+        version TEXT NOT NULL,
+        at REAL NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (policy, version, at)
+    );
+    CREATE TABLE rollout_parts (
+        policy TEXT NOT NULL,
+        version TEXT NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (policy, version)
+    )
+    """,
 )
 
 WAITING = ""

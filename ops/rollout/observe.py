@@ -1,6 +1,6 @@
 """Observe: what people did under one experiment, counted from the episodes by variant."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -14,7 +14,7 @@ from ..statistics.answers import Answers, ComparisonSettings
 from ..statistics.guardrail import Observation, VariantObservation
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings
-from ..statistics.readout import read_out
+from ..statistics.readout import Readout, read_out
 from ..statistics.sequential_tests import UserSums
 from ..statistics.tripwire import Served, TripwireSettings, tripped
 
@@ -84,19 +84,8 @@ def observe_users(
     """
     rows = answer_rows(tx, policy, salt, since=since, own=comparing.own)
     now = rows[-1].received if rows else 0.0
-    kinds = sorted({(row.segment, row.harness) for row in rows})
-    strata = {kind: place for place, kind in enumerate(kinds)}
-    ours, theirs = (
-        [row for row in rows if row.variant == variant] for variant in ("candidate", "control")
-    )
-    readout = read_out(
-        comparing.metrics,
-        _answers(ours, strata, comparing, earlier or {}),
-        _answers(theirs, strata, comparing, earlier or {}),
-        now=now,
-        comparison=comparing.comparison,
-        settings=looks or comparing.looks,
-    )
+    ours, theirs = by_variant(rows)
+    readout = readout_of(rows, comparing, now, looks=looks, earlier=earlier)
     tallies = exposures(tx, policy, salt, since=since)
     return Observation(
         candidate=_variant(ours, tallies.get("candidate", VariantTally()), comparing, now),
@@ -120,6 +109,36 @@ def _whole_days(
     horizon = max(comparing.horizon(segment) for segment in {r.segment for r in (*ours, *theirs)})
     days = [{int((row.received - began) // DAY) for row in rows} for rows in (ours, theirs)]
     return sum(began + (day + 1) * DAY + horizon <= now for day in days[0] & days[1])
+
+
+def by_variant(rows: Iterable[AnswerRow]) -> tuple[list[AnswerRow], list[AnswerRow]]:
+    """Return the rows of candidate and control."""
+    found: dict[str, list[AnswerRow]] = {"candidate": [], "control": []}
+    for row in rows:
+        found[row.variant].append(row)
+    return found["candidate"], found["control"]
+
+
+def readout_of(
+    rows: list[AnswerRow],
+    comparing: Comparing,
+    now: float,
+    *,
+    looks: LookSettings | None = None,
+    earlier: Mapping[str, float] | None = None,
+) -> Readout:
+    """Return all metrics over answers of candidate and control, as of the newest answer read."""
+    kinds = sorted({(row.segment, row.harness) for row in rows})
+    strata = {kind: place for place, kind in enumerate(kinds)}
+    ours, theirs = by_variant(rows)
+    return read_out(
+        comparing.metrics,
+        _answers(ours, strata, comparing, earlier or {}),
+        _answers(theirs, strata, comparing, earlier or {}),
+        now=now,
+        comparison=comparing.comparison,
+        settings=looks or comparing.looks,
+    )
 
 
 def _answers(

@@ -39,6 +39,11 @@ log = structlog.get_logger()
 ROLLOUTS_REPORTED = 8
 """So many of the last rollouts are searched for moves that another process made."""
 
+KeepLook = Callable[
+    [Rollout | None, Rollout | None, Observation | None, Observation | None, float], None
+]
+"""Keeps what a look showed: the rollout before and after, what was seen, that since its promotion."""
+
 
 class Release:
     """One policy's way from a checkpoint to people. Not thread-safe: the loop's thread owns it."""
@@ -58,11 +63,13 @@ class Release:
         horizon: Callable[[str], float] = lambda segment: 0.0,
         moves: MoveLog | None = None,
         looked: Callable[[Rollout, float], None] = lambda rollout, now: None,
+        keep: KeepLook = lambda watched, after, seen, since_promotion, now: None,
     ) -> None:
         self.store, self.policy, self.controller = store, policy, controller
         self.fleet, self.gate = fleet, gate
         self.flags, self.checkpoints, self.look_seconds = flags, checkpoints, look_seconds
         self.moves, self.looked = moves or MoveLog(), looked
+        self.keep = keep
         self.comparing = Comparing.of(
             controller.settings, comparison or ComparisonSettings(), horizon
         )
@@ -186,6 +193,7 @@ class Release:
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
         if after is not None and after.serving:
             self.looked(after, now)
+        self.keep(watched, after, seen, new, now)
         # All of them, because an operator takes versions back without asking this process.
         self.moves.report(last)
         with self.store.reading() as view:

@@ -12,11 +12,16 @@ from rlwd.ops.flags import intents_table
 from rlwd.ops.flags.flag_file import named_in, read_flags
 from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.gate.gate_run import GateRun
+from rlwd.ops.looks.look_keeper import LookKeeper
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.observe import Comparing
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.gate import GateSettings
 
+AT_ONCE = ComparisonSettings(horizon_seconds=0.0)
+"""An answer counts as soon as it was given."""
 SETTINGS = RolloutSettings(steps=(0.4,), step_users=0, step_seconds=0.0)
 
 
@@ -98,6 +103,16 @@ class House:
             flags=self.folder / "flags.json",
             checkpoints=self.folder,
             look_seconds=0.0,
+            comparison=AT_ONCE,
+            keep=self.keeper().keep,
+        )
+
+    def keeper(self) -> LookKeeper:
+        """Return what keeps the looks, as the daemon has it."""
+        settings = self.controller.settings
+        comparing = Comparing.of(settings, AT_ONCE, lambda segment: 0.0)
+        return LookKeeper(
+            self.ledger.store, "policy", comparing, srm_alpha=settings.guardrail.srm_alpha
         )
 
     def let_out(self) -> None:
