@@ -15,13 +15,20 @@ def rollback(
     what: Annotated[str, typer.Argument(help="champion, candidate, or a version by name.")],
     reason: Reason,
     by: By = "",
+    wait: Annotated[
+        float, typer.Option(min=1.0, max=3600.0, help="Longest wait for the gateways, in seconds.")
+    ] = 75.0,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Do not wait until every gateway acts on it.")
+    ] = False,
     config: ConfigFile = TOML,
 ) -> None:
     """Take a version back, now and for good: users, engines and learner go back to the one before."""
     from .commands.by_hand import run_rollback
     from .config import load_config
 
-    raise typer.Exit(run_rollback(load_config(config), what, reason, by=by))
+    seconds = 0.0 if no_wait else wait
+    raise typer.Exit(run_rollback(load_config(config), what, reason, by=by, wait_seconds=seconds))
 
 
 def promote(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:

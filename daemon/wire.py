@@ -37,6 +37,7 @@ from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .config import Config
 from .control.control_loop import ControlLoop, Outlets
+from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
 from .control.lifecycle import SteadyClock
 from .control.loop import Consumer, StatusPages
@@ -105,7 +106,8 @@ def build_control(config: Config) -> ControlLoop:
     release = _release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     waits = {"learner": "starting", "engine": "not asked yet"}
-    pages = _pages(config, store, waits, flags=_flag_page(config, store))
+    flag_page = _flag_page(config, store)
+    pages = _pages(config, store, waits, flags=flag_page)
     return ControlLoop(
         _consumer(config, store, ingest),
         pages,
@@ -113,6 +115,7 @@ def build_control(config: Config) -> ControlLoop:
         lease=held,
         training=training,
         release=release,
+        gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
         outlets=Outlets(
             dead_letters=event_sink(config),
             dead_letter_topic=config.stream.dead_letters,
@@ -187,7 +190,7 @@ def _pages(
     server = StatusServer(
         Vitals(problems=problems),
         metrics.registry,
-        lambda: read_status(store, config.policy),
+        lambda: read_status(store, config.policy, config.flags_path),
         host=config.http.host,
         port=config.http.port if port is None else port,
         token=config.http.token,

@@ -3,20 +3,40 @@
 import getpass
 import socket
 
+from ...streams.state.store import Store
 from ..by_hand.decisions import decide, take_back
-from ..by_hand.flag_wait import FLAG_SECONDS
+from ..by_hand.flag_wait import FLAG_SECONDS, GATEWAY_SECONDS, wait_for_gateways
 from ..config import Config
 from ..store import existing_store
 
 
-def run_rollback(config: Config, what: str, reason: str, *, by: str = "") -> int:
-    """Take back, and say what is true now; return 1 where the flag file does not say so yet."""
+def run_rollback(
+    config: Config, what: str, reason: str, *, by: str = "", wait_seconds: float = GATEWAY_SECONDS
+) -> int:
+    """Take back, and say what is true now; return 1 where it is not complete yet.
+
+    It is once every gateway that was heard of in the last minute acts on it; 0 seconds wait for none.
+    """
     store = existing_store(config)
-    done = take_back(config, store, what, f"{_who(by)}: {reason}")
-    store.close()
-    print(f"{done.version} is taken back and never offered again; {done.champion} is served")
-    print(_flag_line(config, done.flagged, done.by))
-    return 0 if done.flagged else 1
+    try:
+        done = take_back(config, store, what, f"{_who(by)}: {reason}")
+        print(f"{done.version} is taken back and never offered again; {done.champion} is served")
+        print(_flag_line(config, done.flagged, done.by))
+        if not done.flagged:
+            return 1
+        return _follow(config, store, wait_seconds) if wait_seconds else 0
+    finally:
+        store.close()
+
+
+def _follow(config: Config, store: Store, seconds: float) -> int:
+    """Wait for the gateways, and say whether the rollback is complete."""
+    reach = wait_for_gateways(config, store, seconds)
+    if reach.complete:
+        print(f"the rollback is complete: {reach.sentence}")
+        return 0
+    print(f"the rollback is not complete: {reach.sentence}; `rlwd status` says when it is")
+    return 1
 
 
 def run_decision(config: Config, name: str, what: str = "", *, by: str = "", why: str = "") -> int:

@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..status.snapshot import describe, difference_of, users_on_trial
+from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
 
 
 def print_status(config: Config, as_json: bool, console: Console | None = None) -> None:
@@ -50,11 +51,15 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
             held = _held(view, config.policy)
+            flags = _reach(view, config, now, listening=holder is not None and holder.alive)
+            if flags is not None and (late := flags.problem(now)):
+                problems["gateways"] = late
             return {
                 **describe(view, config.policy),
                 "lease": lease,
                 "problems": problems,
                 "held": None if held is None else held.sentence,
+                "flags": None if flags is None else describe_reach(flags, now),
             }
         except sqlite3.Error as problem:
             raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
@@ -65,6 +70,13 @@ def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:
         return rollouts_table.hold(view, policy)
     except sqlite3.OperationalError:
         return None  # A state that an older rlwd left: nothing could be held there.
+
+
+def _reach(view: Transaction, config: Config, now: float, *, listening: bool) -> FlagReach | None:
+    try:
+        return read_reach(view, config.policy, config.flags_path, now, listening=listening)
+    except sqlite3.OperationalError:
+        return None  # Likewise: nobody wrote down who asked.
 
 
 @contextmanager
@@ -96,6 +108,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
         *([] if document["held"] is None else [Text(f"held by hand: {document['held']}")]),
         *(Text(f"problem, {name}: {why}") for name, why in document["problems"].items()),
+        *([] if document["flags"] is None else [Text(f"flags: {document['flags']['said']}")]),
         _records(document["records"]),
         _fates(document),
         _versions(document["versions"]),

@@ -17,6 +17,7 @@ from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.transaction import Transaction
 from ..status.snapshot import Tallies
+from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
 from .timers import Intent, Timers
@@ -57,6 +58,7 @@ class ControlLoop(DaemonLoop):
         training: Training,
         release: Release,
         outlets: Outlets,
+        gateways: GatewayWatch,
         retention_days: float,
         stop_seconds: float,
         clock: Callable[[], float],
@@ -64,6 +66,7 @@ class ControlLoop(DaemonLoop):
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
         self.lease, self.training, self.release = lease, training, release
         self.outlets, self.mirror = outlets, outlets.mirror
+        self.gateways = gateways
         self.retention_days = retention_days
         self._champion = ""
         self._renewed = 0.0
@@ -90,6 +93,7 @@ class ControlLoop(DaemonLoop):
     def startup(self) -> None:
         """Start what asks and answers; the first turns bring the learner and v0."""
         self.mirror.start()
+        self.gateways.start()
         super().startup()
 
     def prepare(self, now: float) -> None:
@@ -105,6 +109,8 @@ class ControlLoop(DaemonLoop):
         # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
         for manifest in finished:
             report_checkpoint(self.mirror, manifest, self.training.checkpoints)
+        if self.gateways.listen(now):
+            self.release.rewrite_flags()
         self.release.step(now)
 
     def do(self, intent: Intent, now: float) -> None:
@@ -128,6 +134,8 @@ class ControlLoop(DaemonLoop):
             pending=self.mirror.pending,
             dropped=self.mirror.dropped,
         )
+        reach = self.gateways.measure(view)
+        self.metrics.reached(reach.generation, len(reach.gateways), len(reach.behind))
         if Intent.MIRROR in asked:
             self._unlearnable = unlearnable(view, self.policy)
             values = {f"fates/{name.replace(':', '_')}": float(n) for name, n in seen.fates.items()}
@@ -159,6 +167,7 @@ class ControlLoop(DaemonLoop):
             "engine": self.release.fleet.problem,
             "answers": self._unlearnable,
             **{name: self.release.problems.get(name) for name in PROBLEMS},
+            "gateways": self.gateways.problem(),
             "learner": self._learner_problem(),
         }
 

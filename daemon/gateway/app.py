@@ -23,6 +23,7 @@ from .context import CONTEXT, GatewayContext
 from .engine_pool import EnginePool, open_session
 from .feedback import feedback
 from .flag_poll import FlagPoll
+from .flag_reporter import FlagReporter
 from .guard import guard, tell_origin
 from .metrics import GatewayMetrics
 from .ofrep import evaluate_all, evaluate_one
@@ -56,12 +57,11 @@ def build_app(
     async def live(app: web.Application) -> AsyncIterator[None]:
         context = app[CONTEXT] = _open_context(settings, sink_factory, clock, limits)
         context.forwarder.start()
-        poll = FlagPoll(settings, context.flags) if settings.flags_url else None
-        if poll is not None:
-            await poll.start()
+        follows = FlagPoll if settings.flags_url else FlagReporter
+        follower = follows(settings, context.flags)
+        await follower.start()
         yield
-        if poll is not None:
-            await poll.stop()
+        await follower.stop()
         await context.engine_pool.close()
         left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
         if left:

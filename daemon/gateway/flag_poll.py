@@ -6,7 +6,9 @@ import contextlib
 import aiohttp
 
 from ...ops.flags.evaluator import FlagEvaluator
+from ...ops.flags.gateway_report import ACTS_ON, GATEWAY
 from ...ops.flags.signed_flags import MOST_BYTES, SIGNATURE, check_flags, check_key
+from .flag_reporter import gateway_id
 from .settings import GatewaySettings
 
 ANSWER_SECONDS = 5.0
@@ -24,7 +26,7 @@ class FlagPoll:
     def __init__(self, settings: GatewaySettings, flags: FlagEvaluator) -> None:
         self.settings, self.flags = settings, flags
         self._key = check_key("gateway.flags_key", settings.flags_key)
-        self._tag = ""
+        self._id, self._tag = gateway_id(settings), ""
         self._session: aiohttp.ClientSession | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -58,7 +60,11 @@ class FlagPoll:
             self.flags.refuse(str(problem))
 
     def _headers(self) -> dict[str, str]:
-        headers = {"If-None-Match": f'"{self._tag}"'} if self._tag else {}
+        headers = {GATEWAY: self._id}
+        if self.flags.state is not None:
+            headers[ACTS_ON] = str(self.flags.state.generation)
+        if self._tag:
+            headers["If-None-Match"] = f'"{self._tag}"'
         if self.settings.flags_token:
             headers["Authorization"] = f"Bearer {self.settings.flags_token}"
         return headers
@@ -83,4 +89,8 @@ class FlagPoll:
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(self.settings.flags_seconds)
+            before = self._tag
             await self.ask()
+            if self._tag != before:
+                # It says at once that it acts on them: somebody may wait for a rollback.
+                await self.ask()

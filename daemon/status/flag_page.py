@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 
+import msgspec
 import orjson
 from aiohttp import web
 
 from ...ops.flags.flag_state import FlagState
+from ...ops.flags.gateway_report import ACTS_ON, GATEWAY, GatewayReport
 from ...ops.flags.signed_flags import GENERATION, SIGNATURE, check_key, sign_flags
 
 FLAGS = "/flags"
@@ -16,19 +19,33 @@ FLAGS = "/flags"
 class FlagPage:
     """Answers `/flags`: 200 with the document, or 304 where the caller has it.
 
-    `confirmed` returns the flags that the flag file was seen to say. Raises ValueError for a key
+    Whoever asks says on which flags they act, if on any. `confirmed` returns the flags that the flag file was seen to say. Raises ValueError for a key
     that is too short.
     """
 
-    def __init__(self, key: str, confirmed: Callable[[], FlagState | None]) -> None:
+    def __init__(
+        self,
+        key: str,
+        confirmed: Callable[[], FlagState | None],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.key = check_key("http.flags_key", key) if key else b""
         self.confirmed = confirmed
+        self.clock = clock
         self._last: FlagState | None = None
+        self._heard: dict[str, GatewayReport] = {}
+
+    def heard(self) -> list[GatewayReport]:
+        """Return what gateways said since the last call; safe from another thread."""
+        heard, self._heard = self._heard, {}
+        return list(heard.values())
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answer a gateway."""
         if not self.key:
             return _refusal(404, "flags are served by the control role alone, with http.flags_key")
+        self._hear(request)
         # Where the database is away nothing new was decided: the last ones are right.
         with contextlib.suppress(ConnectionError):
             self._last = await asyncio.to_thread(self.confirmed) or self._last
@@ -47,6 +64,19 @@ class FlagPage:
         if headers["ETag"] in {one.strip() for one in known.split(",")}:
             return web.Response(status=304, headers=headers)
         return web.Response(body=signed.body, headers=headers, content_type="application/json")
+
+    def _hear(self, request: web.Request) -> None:
+        """Note who asks. What is no report is left out: they get the flags all the same."""
+        with contextlib.suppress(ValueError):
+            report = msgspec.convert(
+                {
+                    "gateway": request.headers.get(GATEWAY, ""),
+                    "generation": int(request.headers.get(ACTS_ON, "0")[:20]),
+                    "at": self.clock(),
+                },
+                GatewayReport,
+            )
+            self._heard[report.gateway] = report
 
 
 def _refusal(status: int, said: str) -> web.Response:

@@ -68,6 +68,17 @@ class Metrics:
         self._learner = Gauge(
             "rlwd_learner_up", "1 while the learner process lives", registry=self.registry
         )
+        self._generation = Gauge(
+            "rlwd_flag_generation",
+            "Generation of the flags that was decided last",
+            registry=self.registry,
+        )
+        self._gateways = Gauge(
+            "rlwd_gateways",
+            "Gateways heard of in the last minute, by whether they act on that generation yet",
+            ["acting_on"],
+            registry=self.registry,
+        )
         self._info = Gauge(
             "rlwd_champion_info", "1 for the version served", ["version"], registry=self.registry
         )
@@ -91,6 +102,12 @@ class Metrics:
         self._fates.clear()
         for fate, count in counts.items():
             self._fates.labels(fate).set(count)
+
+    def reached(self, generation: int, gateways: int, behind: int) -> None:
+        """Show how far the newest flags have come."""
+        self._generation.set(generation)
+        self._gateways.labels("newest").set(gateways - behind)
+        self._gateways.labels("older").set(behind)
 
     def state(self, *, learner_up: bool, champion: str, pending: int, dropped: int) -> None:
         """Show the processes around the loop."""

@@ -4,10 +4,13 @@ Read from a snapshot, so that asking never makes the loop wait.
 """
 
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, offsets
@@ -47,10 +50,15 @@ def tallies(view: Transaction, policy: str) -> Tallies:
     )
 
 
-def read_status(store: Store, policy: str) -> dict[str, Any]:
-    """Return records, fates, batches and versions of a policy."""
+def read_status(store: Store, policy: str, flags: Path | None = None) -> dict[str, Any]:
+    """Return records, fates, batches and versions of a policy; with the flag file, its gateways."""
     with store.reading() as view:
-        return describe(view, policy)
+        found = describe(view, policy)
+        if flags is not None:
+            found["flags"] = describe_reach(
+                read_reach(view, policy, flags, time.time()), time.time()
+            )
+        return found
 
 
 def describe(view: Transaction, policy: str) -> dict[str, Any]:
@@ -70,6 +78,24 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "batches": _batches(view, policy),
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
+    }
+
+
+def describe_reach(reach: FlagReach, now: float) -> dict[str, Any]:
+    """Return how far the newest flags have come, gateway by gateway."""
+    return {
+        "generation": reach.generation,
+        "complete": reach.complete,
+        "gateways": [
+            {
+                "gateway": one.gateway,
+                "generation": one.generation,
+                "behind": one.generation < reach.generation,
+                "heard_seconds_ago": round(max(0.0, now - one.at), 1),
+            }
+            for one in reach.gateways
+        ],
+        "said": reach.sentence,
     }
 
 

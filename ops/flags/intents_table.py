@@ -36,6 +36,16 @@ def confirmed(tx: Transaction, policy: str) -> FlagState | None:
     return None if row is None else msgspec.json.decode(row[0], type=FlagState)
 
 
+def newest_times(tx: Transaction, policy: str) -> tuple[int, float | None] | None:
+    """Return the last intent's generation, and when the file was confirmed to say it."""
+    row = tx.execute(
+        "SELECT generation, confirmed_at FROM flag_intents WHERE policy = ?"
+        " ORDER BY generation DESC LIMIT 1",
+        (policy,),
+    ).fetchone()
+    return None if row is None else (row[0], row[1])
+
+
 def confirm(tx: Transaction, policy: str, generation: int, now: float) -> None:
     """Write down that the file was read back and says this generation.
 

@@ -12,6 +12,7 @@ import msgspec
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
+from ..flags.gateways_table import GATEWAYS
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -93,6 +94,7 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (policy, version)
     )
     """,
+    GATEWAYS,
 )
 
 WAITING = ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
-from ..flags import intents_table
+from ..flags import gateways_table, intents_table
 from ..flags.flag_file import generation_of, write_flags
 from ..flags.flag_state import FlagState, to_document
 from ..stages.settings import RolloutSettings
@@ -55,9 +55,13 @@ def is_current(tx: Transaction, policy: str, settings: RolloutSettings) -> bool:
 def intend(
     tx: Transaction, policy: str, settings: RolloutSettings, file_generation: int, now: float
 ) -> FlagState:
-    """Write down what the file is to say, under a generation above the file's and our own."""
+    """Write down what the file is to say, under a generation above the file's and our own.
+
+    Above the gateways' too: they refuse older ones, and a restored state may be behind them.
+    """
     newest = intents_table.newest(tx, policy)
     known = 0 if newest is None else newest[0].generation
-    state = flag_state(tx, policy, settings, max(known, file_generation) + 1)
+    highest = max(known, file_generation, gateways_table.highest(tx, policy))
+    state = flag_state(tx, policy, settings, highest + 1)
     intents_table.intend(tx, state, now)
     return state

@@ -126,6 +126,10 @@ class Release:
         if seen is not None:
             self.fleet.fill(seen.loaded)
 
+    def rewrite_flags(self) -> None:
+        """Write the flag file in the next step, under a generation above all that is known."""
+        self._rewritten = False
+
     def _read(self, now: float) -> ReleaseSnapshot | None:
         with self.store.reading() as view:
             self._seen = read_snapshot(view, self.policy, self.controller.settings, now)

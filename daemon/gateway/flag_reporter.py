@@ -1,0 +1,80 @@
+"""FlagReporter: tells the daemon's machine on which flags this gateway acts, beside the requests."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import time
+from pathlib import Path
+
+import structlog
+
+from ...ops.flags.evaluator import FlagEvaluator
+from ...ops.flags.gateway_report import GatewayReport, withdraw_report, write_report
+from .settings import GatewaySettings
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 0.2
+"""Between two looks at the flag file where no request comes."""
+RENEW_SECONDS = 5.0
+"""Between two reports of the same."""
+
+
+def gateway_id(settings: GatewaySettings) -> str:
+    """Return what tells this gateway from all others, the same after a restart on its port."""
+    place = str(settings.port) if settings.port else f"pid{os.getpid()}"
+    return f"{settings.name}@{socket.gethostname()}:{place}"
+
+
+class FlagReporter:
+    """Writes a report beside the flag file, for a gateway that reads that file.
+
+    Consumes: the evaluator's state; waits for: time; unblocked by: time, `stop`; produces: a small
+    file, when the generation changes and every few seconds.
+    """
+
+    def __init__(self, settings: GatewaySettings, flags: FlagEvaluator) -> None:
+        self.flags, self.path = flags, Path(settings.flags)
+        self.gateway = gateway_id(settings)
+        self._said: tuple[int, float] = (0, float("-inf"))
+        self._problem = ""
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Report from now on."""
+        self._task = asyncio.create_task(self._go_on())
+
+    async def stop(self) -> None:
+        """Report no more: this gateway is waited for no longer."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await asyncio.to_thread(withdraw_report, self.path, self.gateway)
+
+    async def look(self, now: float) -> None:
+        """Take over the flags if they changed, and report where there is something to say."""
+        self.flags.refresh(now)
+        generation = 0 if self.flags.state is None else self.flags.state.generation
+        said, at = self._said
+        if not generation or (generation == said and now - at < RENEW_SECONDS):
+            return
+        report = GatewayReport(gateway=self.gateway, generation=generation, at=time.time())
+        try:
+            await asyncio.to_thread(write_report, self.path, report)
+        except OSError as problem:
+            self._note(f"{self.path}: {problem.strerror}")
+            return
+        self._said = generation, now
+        self._note("")
+
+    def _note(self, problem: str) -> None:
+        if problem and problem != self._problem:
+            log.warning("flag_report_not_written", problem=problem)
+        self._problem = problem
+
+    async def _go_on(self) -> None:
+        while True:
+            await self.look(time.monotonic())
+            await asyncio.sleep(LOOK_SECONDS)
