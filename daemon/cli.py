@@ -15,6 +15,7 @@ import typer
 
 from .cli_by_hand import BY_HAND
 from .commands.client import client_command
+from .commands.keep import keep_command
 from .commands.plan import plan_command
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.command("plan")(plan_command)
 app.command("client")(client_command)
+app.command("keep")(keep_command)
 
 EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "safetensors"), "learner") | {
     "matplotlib": "plot",

@@ -42,7 +42,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/config",),
     ("daemon/by_hand", "daemon/store", "daemon/control"),
     ("daemon/wire",),
-    ("daemon/audit",),
+    ("daemon/audit", "daemon/keep"),
     ("daemon/commands", "daemon/demo"),
     ("daemon/doctor",),
     ("daemon/cli_by_hand",),
