@@ -15,7 +15,7 @@ from ...streams.state.sqlite import SqliteStore
 from .commit_trailers import take_trailers
 from .git_repository import GitRepository
 from .keep_state import open_state
-from .look import SETTLED, Look
+from .look import SETTLED, TreeLook
 from .measure import HORIZONS, measure_due, place_name
 from .posting import FeedbackPoster
 from .work_tree import WorkTree
@@ -73,7 +73,7 @@ class KeepWatch:
             with self.store.transaction() as tx:
                 tree = WorkTree.of(self.repository, now)
                 take_trailers(tree, tx)
-                Look(tree, tx).take(self.settled)
+                TreeLook(tree, tx).take(self.settled)
                 measure_due(tx, self._place, self.horizons, now)
         return 0 if self.poster is None else self.poster.post(now)
 

@@ -39,7 +39,7 @@ class _Gone:
 
 
 @dataclass(slots=True)
-class Look:
+class TreeLook:
     """One look at all files under watch."""
 
     tree: WorkTree
@@ -172,4 +172,4 @@ def _in_sight(tx: Transaction, file: WatchedFile) -> WatchedFile | None:
 def look(repository: GitRepository, tx: Transaction, now: float, settled: float = SETTLED) -> None:
     """Bring every file under watch up to date; does nothing while git is in the middle of something."""
     if not repository.is_busy():
-        Look(WorkTree.of(repository, now), tx).take(settled)
+        TreeLook(WorkTree.of(repository, now), tx).take(settled)
