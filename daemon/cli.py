@@ -14,9 +14,11 @@ from typing import Annotated
 import typer
 
 from .cli_by_hand import BY_HAND
+from .cli_experiments import add_experiments
 from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
+from .demo.demo_command import demo_command
 
 app = typer.Typer(
     help="Keeps a served language model learning from the work people do with it.",
@@ -26,6 +28,7 @@ app = typer.Typer(
 )
 app.command("plan")(plan_command)
 app.command("client")(client_command)
+app.command("demo")(demo_command)
 app.command("keep")(keep_command)
 
 EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "safetensors"), "learner") | {
@@ -171,6 +174,7 @@ def accept_gap(
 
 for by_hand in BY_HAND:
     app.command()(by_hand)
+add_experiments(app)
 
 
 @app.command()
@@ -199,37 +203,6 @@ def explain(
     from .config import load_config
 
     run_explain(load_config(config), generation_id)
-
-
-@app.command()
-def demo(
-    seed: Annotated[int, typer.Option(help="Makes the crowd reproducible.")] = 0,
-    report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
-    folder: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path("demo-state"),
-    seconds: Annotated[float, typer.Option(help="Longest time for the crowd.")] = 210.0,
-    users: Annotated[int, typer.Option(help="People in the crowd.")] = 4000,
-    at_once: Annotated[int, typer.Option(help="People at work at a time.")] = 48,
-    rate: Annotated[float, typer.Option(help="Requests a second.")] = 50.0,
-    kafka: Annotated[str, typer.Option(help="Use this Kafka: HOST:PORT.")] = "",
-    vllm: Annotated[bool, typer.Option(help="Serve with a real vLLM server.")] = False,
-    promoted: Annotated[int, typer.Option(help="Go on until so many versions are promoted.")] = 4,
-) -> None:
-    """Show the loop learning: a tiny policy, and a crowd with a preference that nobody told it."""
-    from .demo.run import DemoOptions, run_demo
-
-    options = DemoOptions(
-        seed=seed,
-        report=report,
-        folder=folder,
-        seconds=seconds,
-        users=users,
-        at_once=at_once,
-        rate=rate,
-        kafka=kafka,
-        vllm=vllm,
-        promoted=promoted,
-    )
-    raise typer.Exit(run_demo(options))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Wire: builds every object from the configuration, and is the only file that names them all."""
+"""Wire: builds every object from the configuration, release apart (`wire_release.py`)."""
 
 import re
 import socket
@@ -10,21 +10,10 @@ import msgspec
 from ..learner.checkpoint.epoch import write_epoch
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
-from ..ops.engine.fleet import Fleet
-from ..ops.engine.http_engine import HttpEngine
-from ..ops.engine.port import Engine
 from ..ops.flags import intents_table
-from ..ops.flags.flag_file import named_in
 from ..ops.flags.flag_state import FlagState
-from ..ops.gate.gate_run import GateRun
-from ..ops.gate.suites import load_suites
-from ..ops.looks.look_keeper import LookKeeper
-from ..ops.rollout.controller import RolloutController
-from ..ops.rollout.move_log import MoveLog
-from ..ops.rollout.observe import Comparing
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
-from ..ops.tracking.reports import look_reporter, rollout_reporter
 from ..rewards.scorer import Scorer
 from ..rewards.spec import reward_spec
 from ..streams.join.ingest import Ingest
@@ -48,6 +37,7 @@ from .status.metrics import Metrics
 from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
 from .store import opening, state_store
+from .wire_release import build_holdout, build_release
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:
@@ -82,14 +72,6 @@ def joiner(config: Config) -> Joiner:
     )
 
 
-def engines(config: Config) -> list[Engine]:
-    """Return a client for each replica."""
-    return [
-        HttpEngine(url, token=config.engine.token, timeout_seconds=config.engine.request_seconds)
-        for url in config.engine.urls
-    ]
-
-
 def build_control(config: Config) -> ControlLoop:
     """Build the control loop; raises LeaseHeld where another one is in charge."""
     fixed = config.comparison.horizon_seconds
@@ -103,7 +85,7 @@ def build_control(config: Config) -> ControlLoop:
     write_epoch(checkpoints, held.epoch)
     ingest = _ingest(config, store)
     mirror = Mirror(config.mlflow, config.policy, config.state_path)
-    release = _release(config, store, checkpoints, mirror)
+    release = build_release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     waits = {"learner": "starting", "engine": "not asked yet"}
     flag_page = _flag_page(config, store)
@@ -116,6 +98,7 @@ def build_control(config: Config) -> ControlLoop:
         training=training,
         release=release,
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
+        holdout=build_holdout(config, store, mirror),
         outlets=Outlets(
             dead_letters=event_sink(config),
             dead_letter_topic=config.stream.dead_letters,
@@ -201,41 +184,6 @@ def _pages(
 
 def _ingest(config: Config, store: Store) -> Ingest:
     return Ingest(store, joiner(config), partial(event_source, config))
-
-
-def _release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
-    controller = RolloutController(config.policy, config.rollout)
-    with store.reading() as view:
-        # After a restart a rollback waits for no engine that is away: what was named was loaded.
-        confirmed = intents_table.confirmed(view, controller.policy)
-    fleet = Fleet(
-        engines(config),
-        config.policy,
-        tolerance=config.gate.probe_tolerance,
-        held=named_in(confirmed),
-    )
-    horizon = reward_spec(config.reward_spec).decision_seconds
-    keeper = LookKeeper(
-        store,
-        config.policy,
-        Comparing.of(config.rollout, config.comparison, horizon),
-        srm_alpha=config.rollout.guardrail.srm_alpha,
-    )
-    return Release(
-        store,
-        config.policy,
-        controller,
-        fleet,
-        GateRun(fleet, config.gate, load_suites(config.gate.suites)),
-        flags=config.flags_path,
-        checkpoints=checkpoints,
-        look_seconds=config.look_seconds,
-        comparison=config.comparison,
-        horizon=horizon,
-        moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
-        looked=look_reporter(mirror),
-        keep=keeper.keep,
-    )
 
 
 def _training(

@@ -30,6 +30,7 @@ MIGRATIONS = (
     exposure.MEASURED,
     feedback_checks.FEEDBACK_TENANTS,
     own_numbers.COUNTED,
+    exposure.BY_TIME,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

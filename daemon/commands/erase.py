@@ -15,8 +15,8 @@ from ...learner.checkpoint.folder import read_manifests
 from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
 from ...learner.ledger.lineage import Lineage
 from ...ops.flags.assignment import hash_user, tenant_key
-from ...ops.rollout import champions_table
-from ...streams.join.erasure import ErasureCounts, erase
+from ...ops.rollout import champions_table, holdout_table
+from ...streams.join.erasure import ErasureCounts, erase, erased_users
 from ...streams.secret_values import read_secret
 from ...streams.state.store import Store
 from ..config import Config
@@ -42,6 +42,9 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
     """Forget a person in the state database, the batch files and the data folder."""
     with store.transaction() as tx:
         found = erase(tx, config.policy, user_hash, now, _folders(config))
+        holdout_table.forget_erased(
+            tx, config.policy, {user_hash: erased_users(tx, config.policy)[user_hash]}
+        )
         forgotten = forget_batches(tx, config.policy, found.batches)
         waiting = still_sealed(tx, config.policy, found.batches)
         champion = champions_table.find_champion(tx, config.policy)

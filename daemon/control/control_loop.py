@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.holdout.watch import HoldoutWatch
 from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
 from ...ops.tracking.mirror import Mirror
@@ -57,6 +58,7 @@ class ControlLoop(DaemonLoop):
         lease: Lease,
         training: Training,
         release: Release,
+        holdout: HoldoutWatch,
         outlets: Outlets,
         gateways: GatewayWatch,
         retention_days: float,
@@ -65,6 +67,7 @@ class ControlLoop(DaemonLoop):
     ) -> None:
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
         self.lease, self.training, self.release = lease, training, release
+        self.holdout = holdout
         self.outlets, self.mirror = outlets, outlets.mirror
         self.gateways = gateways
         self.retention_days = retention_days
@@ -120,6 +123,8 @@ class ControlLoop(DaemonLoop):
                 self.ingest.expire(now, self.retention_days)
             case Intent.RECONCILE_ENGINE:
                 self.release.reconcile(now)
+            case Intent.HOLDOUT:
+                self.holdout.look(now)
             case Intent.FORWARD_DEAD_LETTERS:
                 self._forward()
             case _:
@@ -128,6 +133,7 @@ class ControlLoop(DaemonLoop):
     def measure(self, asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
         """Show what the tables say, and what goes on around the loop; mirror it when it is time."""
         seen = super().measure(asked, view, now)
+        self.metrics.problems(self.vitals.problems)
         self.metrics.state(
             learner_up=self.training.child.alive,
             champion=self._champion,

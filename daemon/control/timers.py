@@ -20,6 +20,8 @@ class Intent(StrEnum):
     """Send metrics to MLflow."""
     EXPIRE = "expire"
     """Forget the content of what is old."""
+    HOLDOUT = "holdout"
+    """Compare the champion with the long-term holdout."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -30,6 +32,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.CLOSE_HORIZONS: 1.0,
     Intent.MIRROR: 5.0,
     Intent.EXPIRE: 60.0,
+    Intent.HOLDOUT: 60.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

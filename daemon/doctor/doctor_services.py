@@ -17,6 +17,7 @@ from .doctor_finding import Finding, fail, ok, warn
 SECONDS = 5.0
 REMEDIES = {
     "rollout": "`rlwd plan` says how many users a decision needs; see [rollout] and `rlwd status`",
+    "holdout": "`rlwd report` says by week and version; `rlwd pin VERSION` serves an earlier one",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }
 

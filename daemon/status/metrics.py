@@ -82,6 +82,9 @@ class Metrics:
         self._info = Gauge(
             "rlwd_champion_info", "1 for the version served", ["version"], registry=self.registry
         )
+        self._problems = Gauge(
+            "rlwd_problem", "1 for what is not as it should be", ["name"], registry=self.registry
+        )
         self._mirror = Gauge(
             "rlwd_mlflow",
             "What waits for MLflow and what was dropped",
@@ -108,6 +111,12 @@ class Metrics:
         self._generation.set(generation)
         self._gateways.labels("newest").set(gateways - behind)
         self._gateways.labels("older").set(behind)
+
+    def problems(self, named: Iterable[str]) -> None:
+        """Show what is not as it should be, by the names that /readyz has."""
+        self._problems.clear()
+        for name in named:
+            self._problems.labels(name).set(1)
 
     def state(self, *, learner_up: bool, champion: str, pending: int, dropped: int) -> None:
         """Show the processes around the loop."""

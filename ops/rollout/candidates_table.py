@@ -13,6 +13,7 @@ import msgspec
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags.gateways_table import GATEWAYS
+from . import holdout_table
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -95,6 +96,7 @@ MIGRATIONS: tuple[str, ...] = (
     )
     """,
     GATEWAYS,
+    holdout_table.HOLDOUT,
 )
 
 WAITING = ""

@@ -4,13 +4,15 @@ All of it is read from the tables, so that a running daemon, `rlwd status` and `
 same.
 """
 
+import sqlite3
+
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
-from . import rollouts_table
+from . import holdout_table, rollouts_table
 
-PROBLEMS = ("rollout", "learning")
+PROBLEMS = ("rollout", "learning", "holdout")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -22,7 +24,10 @@ OLD_ANSWERS = 50
 def release_problems(
     view: Transaction, policy: str, settings: RolloutSettings, now: float
 ) -> dict[str, str]:
-    """Return the problems by what they keep from going on: `rollout`, `learning`."""
+    """Return the problems by what they keep from going on: `rollout`, `learning`.
+
+    `holdout` is the alarm that the champion is worse than v0.
+    """
     found: dict[str, str] = {}
     current = rollouts_table.current(view, policy)
     if current is not None and (starved := _starved(current, settings, now)):
@@ -34,6 +39,8 @@ def release_problems(
             f"{old} answers since the last batch were too old to learn from: the learner is further"
             " from the champion than learner.max_policy_age"
         )
+    if worse := _worse_than_holdout(view, policy):
+        found["holdout"] = worse
     return found
 
 
@@ -65,6 +72,13 @@ def _stalled(last: list[Rollout]) -> str | None:
         f" {newest.trail[-1].reason}; too few users answer for [rollout] min_users, margin and"
         " deadline_seconds (`rlwd plan` says how many are needed)"
     )
+
+
+def _worse_than_holdout(view: Transaction, policy: str) -> str:
+    try:
+        return holdout_table.alarm(view, policy)
+    except sqlite3.OperationalError:
+        return ""  # A state that an older rlwd left: nothing was compared there.
 
 
 def _old_answers(view: Transaction, policy: str) -> int:

@@ -7,6 +7,7 @@ from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
 from ..rollout import candidates_table, champions_table
+from ..rollout.holdout_table import HoldoutLook
 from ..stages.record import Rollout, Stage
 from .mirror import Mirror
 
@@ -70,5 +71,23 @@ def look_reporter(mirror: Mirror) -> Callable[[Rollout, float], None]:
 
     def report(rollout: Rollout, now: float) -> None:
         mirror.metrics(rollout.version, rollout.looks, rollout.verdict.numbers, now)
+
+    return report
+
+
+def holdout_reporter(mirror: Mirror) -> Callable[[HoldoutLook, float], None]:
+    """Return what to call at each look at the long-term holdout: curves of the daemon's own run."""
+
+    def report(look: HoldoutLook, now: float) -> None:
+        values = {
+            "holdout/users": float(look.holdout_users),
+            "holdout/alarm": float(bool(look.alarm)),
+        }
+        for one in look.measures:
+            values[f"holdout/{one.name}"] = one.difference
+            for end, value in (("low", one.low), ("high", one.high)):
+                if value is not None:
+                    values[f"holdout/{one.name}_{end}"] = value
+        mirror.metrics("parent", int(now), values, now)
 
     return report

@@ -26,6 +26,12 @@ ALTER TABLE episodes ADD COLUMN first_turn INTEGER NOT NULL DEFAULT 1
 """
 """What a comparison measures besides rewards."""
 
+BY_TIME = """
+DROP INDEX episodes_salt;
+CREATE INDEX episodes_salt ON episodes (policy, salt, received) WHERE salt IS NOT NULL
+"""
+"""What came under a salt since a time is read without what came before."""
+
 UserRow = tuple[str, float, int]
 """User, sum of rewards, number of rewarded episodes."""
 

@@ -33,6 +33,7 @@ def fill(
     at: float = 1000.0,
     first: int = 0,
     salt: str = SALT,
+    **more: Any,
 ) -> None:
     """Let users get one answer each, of which `users` are decided and good on average `mean`.
 
@@ -47,7 +48,7 @@ def fill(
         broken = FAILED if left <= failed else NOTHING if left <= empty else {}
         user = f"{variant}.u{first + number}"
         name = f"{salt}.{user}.{at:g}"
-        known = {"user_hash": user, "salt": salt, "variant": variant}
+        known = {"user_hash": user, "salt": salt, "variant": variant, **more}
         shown.append(generation(name, at, **{**known, **broken}))
         if number < users:
             # Good and bad come evenly mixed, so that no run of either is news.

@@ -1,0 +1,36 @@
+"""Report: `rlwd report`, what learning has brought in all: the champion against the holdout on v0."""
+
+import msgspec
+import orjson
+from rich.console import Console
+from rich.text import Text
+
+from ...ops.rollout import holdout_table
+from ..commands.status import state_view
+from ..config import Config
+from .report_table import report_table, sentence
+
+
+def print_report(config: Config, *, as_json: bool) -> None:
+    """Print the difference in all, by week and by version; the daemon may run or not.
+
+    Raises ValueError where there is no state database; none is made.
+    """
+    with state_view(config.state_database) as view:
+        looks = holdout_table.looks(view, config.policy)
+    if as_json:
+        document = {
+            "policy": config.policy,
+            "holdout_share": config.rollout.anchor_share,
+            "says": sentence(looks, config.rollout.anchor_share),
+            "alarm": looks[0].alarm if looks else "",
+            "periods": msgspec.to_builtins(looks),
+        }
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console()
+    console.print(Text(sentence(looks, config.rollout.anchor_share)))
+    if looks and looks[0].alarm:
+        console.print(Text(f"problem, holdout: {looks[0].alarm}"))
+    if looks:
+        console.print(report_table(looks))

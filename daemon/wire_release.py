@@ -1,0 +1,80 @@
+"""Wire release: builds what lets versions out, and what watches over them, from the configuration."""
+
+from pathlib import Path
+
+from ..ops.engine.fleet import Fleet
+from ..ops.engine.http_engine import HttpEngine
+from ..ops.engine.port import Engine
+from ..ops.flags import intents_table
+from ..ops.flags.flag_file import named_in
+from ..ops.gate.gate_run import GateRun
+from ..ops.gate.suites import load_suites
+from ..ops.holdout.watch import HoldoutWatch
+from ..ops.looks.look_keeper import LookKeeper
+from ..ops.rollout.controller import RolloutController
+from ..ops.rollout.move_log import MoveLog
+from ..ops.rollout.observe import Comparing
+from ..ops.rollout.release import Release
+from ..ops.tracking.mirror import Mirror
+from ..ops.tracking.reports import holdout_reporter, look_reporter, rollout_reporter
+from ..rewards.spec import reward_spec
+from ..streams.state.store import Store
+from .config import Config
+
+
+def engines(config: Config) -> list[Engine]:
+    """Return a client for each replica."""
+    return [
+        HttpEngine(url, token=config.engine.token, timeout_seconds=config.engine.request_seconds)
+        for url in config.engine.urls
+    ]
+
+
+def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
+    """Build a policy's way from a checkpoint to people."""
+    controller = RolloutController(config.policy, config.rollout)
+    with store.reading() as view:
+        # After a restart a rollback waits for no engine that is away: what was named was loaded.
+        confirmed = intents_table.confirmed(view, controller.policy)
+    fleet = Fleet(
+        engines(config),
+        config.policy,
+        tolerance=config.gate.probe_tolerance,
+        held=named_in(confirmed),
+    )
+    horizon = reward_spec(config.reward_spec).decision_seconds
+    keeper = LookKeeper(
+        store,
+        config.policy,
+        Comparing.of(config.rollout, config.comparison, horizon),
+        srm_alpha=config.rollout.guardrail.srm_alpha,
+    )
+    return Release(
+        store,
+        config.policy,
+        controller,
+        fleet,
+        GateRun(fleet, config.gate, load_suites(config.gate.suites)),
+        flags=config.flags_path,
+        checkpoints=checkpoints,
+        look_seconds=config.look_seconds,
+        comparison=config.comparison,
+        horizon=horizon,
+        moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
+        looked=look_reporter(mirror),
+        keep=keeper.keep,
+    )
+
+
+def build_holdout(config: Config, store: Store, mirror: Mirror) -> HoldoutWatch:
+    """Build what compares the champion with the holdout."""
+    fixed = config.comparison.horizon_seconds
+    spec = reward_spec(config.reward_spec)
+    return HoldoutWatch(
+        store,
+        config.policy,
+        share=config.rollout.anchor_share,
+        comparison=config.comparison,
+        longest_horizon=max(spec.decision.values()) if fixed is None else fixed,
+        looked=holdout_reporter(mirror),
+    )
