@@ -52,9 +52,13 @@ class PlannedRollout:
 
     @property
     def deviation(self) -> float:
-        """Standard deviation of a user's mean: sqrt(p (1 - p) (rho + (1 - rho) / k))."""
+        """Standard deviation of a user's mean under the control."""
+        return self.deviation_at(self.base)
+
+    def deviation_at(self, rate: float) -> float:
+        """Return the standard deviation of a user's mean: sqrt(p (1 - p) (rho + (1 - rho) / k))."""
         shared = self.correlation + (1 - self.correlation) / self.answers_per_user
-        return math.sqrt(self.base * (1 - self.base) * shared)
+        return math.sqrt(rate * (1 - rate) * shared)
 
     def users_in(self, days: float) -> float:
         """Return the users per variant whose answers count after so many days."""
@@ -101,10 +105,11 @@ def plan(asked: PlannedRollout, settings: LookSettings, *, alpha_harm: float) ->
     most = asked.users_in(asked.days)
 
     def ends(effect: float, margin: float) -> Passage:
+        means = asked.base * (1 + effect), asked.base
         return passage(
-            effect=effect * asked.base,
-            margin=margin * asked.base,
-            deviation=asked.deviation,
+            means=means,
+            deviations=(asked.deviation_at(means[0]), asked.deviation_at(means[1])),
+            margin=margin,
             most_users=most,
             alpha_harm=alpha_harm,
             settings=settings,

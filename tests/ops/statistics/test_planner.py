@@ -26,10 +26,10 @@ def users_needed(effect: float, margin: float, most: int, seed: int) -> dict[str
         ours, theirs = (
             np.cumsum(generator.random(most) < p)[at - 1] / at for p in (0.6 + effect, 0.6)
         )
-        error = np.sqrt((ours * (1 - ours) + theirs * (1 - theirs)) / at)
-        difference = ours - theirs
-        harm = np.flatnonzero(difference + widths["harmed"] * error < 0)
-        good = np.flatnonzero((difference - widths["promoted"] * error > -margin) & (at >= 100))
+        spread, other = ours * (1 - ours) / at, theirs * (1 - theirs) / at
+        harm = np.flatnonzero(ours - theirs + widths["harmed"] * np.sqrt(spread + other) < 0)
+        reach = widths["promoted"] * np.sqrt(spread + (1 - margin) ** 2 * other)
+        good = np.flatnonzero((ours - (1 - margin) * theirs - reach > 0) & (at >= 100))
         if len(harm) and (not len(good) or harm[0] <= good[0]):
             ends["harmed"].append(float(at[harm[0]]))
         elif len(good):
@@ -43,14 +43,14 @@ def users_needed(effect: float, margin: float, most: int, seed: int) -> dict[str
 def test_the_promised_users_are_what_simulated_users_need(effect: float, kind: str) -> None:
     """The median is right within a fifth, and the share within six points."""
     promised = passage(
-        effect=effect,
-        margin=0.06,
-        deviation=math.sqrt(0.24),
+        means=(0.6 + effect, 0.6),
+        deviations=(math.sqrt((0.6 + effect) * (0.4 - effect)), math.sqrt(0.24)),
+        margin=0.1,
         most_users=4000,
         alpha_harm=0.05,
         settings=SETTINGS,
     )
-    needed = users_needed(effect, 0.06, 4000, seed=11)[kind]
+    needed = users_needed(effect, 0.1, 4000, seed=11)[kind]
     median = np.median(needed + [np.inf] * (400 - len(needed)))
     users = promised.promote_users if kind == "promoted" else promised.harm_users
     share = promised.promoted if kind == "promoted" else promised.harmed
@@ -62,9 +62,9 @@ def test_wrong_decisions_stay_under_alpha() -> None:
     """At the edge of the margin 5 % are promoted at most; of the equal 5 % are refused at most."""
     edge, equal = (
         passage(
-            effect=effect,
-            margin=0.05,
-            deviation=0.5,
+            means=(0.5 + effect, 0.5),
+            deviations=(0.5, 0.5),
+            margin=0.1,
             most_users=20_000,
             alpha_harm=0.05,
             settings=SETTINGS,
@@ -79,9 +79,9 @@ def test_the_smallest_effect_is_shown_in_four_of_five() -> None:
     """Paths with that effect cross within the users in 80 % or a little more."""
     effect = smallest_effect(deviation=0.4, users=5000, alpha=0.05, planned=1000)
     shown = passage(
-        effect=effect,
+        means=(0.5 + effect, 0.5),
+        deviations=(0.4, 0.4),
         margin=0.0,
-        deviation=0.4,
         most_users=5000,
         alpha_harm=0.05,
         settings=SETTINGS,
