@@ -91,6 +91,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "comparison.user_weight": (1.0, 1e9),
     "comparison.stratum_users": (2, 1_000_000_000),
     "gateway.port": (0, 65535),
+    "gateway.keep_seconds": (0.0, DAY),
     "gateway.flags_seconds": (0.05, 60.0),
     "gateway.spool_max_bytes": (1 << 16, 1024 * GIB),
     "gateway.request_seconds": (0.1, DAY),

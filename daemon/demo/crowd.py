@@ -142,7 +142,7 @@ class Crowd:
         self.tally.answers.append(
             CrowdAnswer(
                 at=now - self._started,
-                version=response.headers.get("X-Rlwd-Version", ""),
+                version=response.headers.get("X-Rlwd-Version", "").partition("; ")[0],
                 variant=response.headers.get("X-Rlwd-Variant", ""),
                 taken=reaction.taken,
                 seconds=now - began,

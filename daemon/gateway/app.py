@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Callable
@@ -112,6 +113,8 @@ def _open_context(
         clients=ClientDirectory(settings.token, settings.clients, settings.allowed_origins),
         limits=limits or _limits(settings),
         metrics=GatewayMetrics(),
+        # Without a key, on loopback, what this process signed holds for its life.
+        keep_key=settings.id_key or secrets.token_bytes(32),
         clock=clock,
     )
     context.metrics.watch(context.flags, context.spool, context.forwarder, context.limits)
@@ -124,12 +127,15 @@ def _limits(settings: GatewaySettings) -> ConnectionLimits:
 
 @contextlib.asynccontextmanager
 async def serve_gateway(
-    settings: GatewaySettings, sink_factory: Callable[[], EventSink]
+    settings: GatewaySettings,
+    sink_factory: Callable[[], EventSink],
+    *,
+    clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[str]:
     """Serve until the block ends; give its base URL. Requests in flight get a while to end."""
     limits = _limits(settings)
     runner = LimitedRunner(
-        build_app(settings, sink_factory, limits=limits),
+        build_app(settings, sink_factory, clock=clock, limits=limits),
         limits,
         idle_seconds=settings.idle_seconds,
         handler_cancellation=True,

@@ -8,6 +8,7 @@ import orjson
 import structlog
 from aiohttp import web
 
+from ...ops.flags.assignment import Assignment
 from ...ops.flags.evaluator import FlagsUnavailable
 from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
@@ -18,6 +19,7 @@ from ..http.bodies import BodyRefused, parse_json, read_body
 from .context import CALLER, CONTEXT, GatewayContext
 from .engine_pool import EngineAway
 from .generation_record import LEFT, GenerationRecord
+from .kept_version import VERSION, KeptVersion, keep_version
 from .relay import relay_stream
 
 log = structlog.get_logger()
@@ -52,16 +54,41 @@ async def generate(request: web.Request) -> web.StreamResponse:
     for name in identity.left_out:
         context.metrics.left_out.labels(name).inc()
     key = context.settings.id_key
+    kept = _keep(context, request, identity, assignment, received)
     record = GenerationRecord(
         context=context,
         identity=identity,
         engine_request=engine_request,
-        assignment=assignment,
+        assignment=kept.assignment,
+        on_version_since=kept.since,
         generation_id=new_generation_id(identity.session, received, identity.tenant, key),
         received=received,
         started=started,
     )
     return await _serve(record, request)
+
+
+def _keep(
+    context: GatewayContext,
+    request: web.Request,
+    identity: Identity,
+    assignment: Assignment,
+    received: float,
+) -> KeptVersion:
+    """Return what serves the request: what the flag says, or what its conversation has so far."""
+    state = context.flags.state
+    found = keep_version(
+        request.headers.get(VERSION, ""),
+        assignment,
+        () if state is None else state.kept,
+        identity,
+        context.keep_key,
+        now=received,
+        keep_seconds=context.settings.keep_seconds,
+    )
+    if found.outcome != "none":
+        context.metrics.kept.labels(found.outcome).inc()
+    return found
 
 
 async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRequest, Identity]:

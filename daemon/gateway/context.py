@@ -38,6 +38,8 @@ class GatewayContext:
     """How many may call at once."""
     metrics: GatewayMetrics
     """Counters for Prometheus."""
+    keep_key: bytes
+    """Signs what a client returns to keep its version."""
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
 

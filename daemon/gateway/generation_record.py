@@ -15,6 +15,7 @@ from ..capture.response_capture import ResponseCapture
 from ..spool.spool import Kind
 from .context import GatewayContext, at
 from .engine_pool import EngineResponse
+from .kept_version import VERSION, version_header
 
 log = structlog.get_logger()
 
@@ -43,6 +44,8 @@ class GenerationRecord:
     """Epoch seconds when it came."""
     started: float
     """The same moment on the clock that measures durations."""
+    on_version_since: int
+    """Epoch seconds of the session's first turn on the version that it is assigned."""
     answer: EngineResponse | None = None
     """The engine's response, once there is one."""
     told: str = ""
@@ -61,9 +64,17 @@ class GenerationRecord:
     def headers(self) -> dict[str, str]:
         """Return what the client is told before the first byte of the answer."""
         found = {"X-Rlwd-Generation": self.generation_id, "X-Request-Id": self.generation_id}
-        if self.context.settings.shows_variant:
-            if self.answer is not None:
-                found["X-Rlwd-Version"] = self.answer.served.version
+        shows = self.context.settings.shows_variant
+        if self.answer is not None:
+            # Of a fallback nothing is kept: the next turn goes to what the flag says.
+            found[VERSION] = version_header(
+                self.identity,
+                self.assignment.served.version,
+                self.on_version_since,
+                self.context.keep_key,
+                shown=self.answer.served.version if shows else "",
+            )
+        if shows:
             found["X-Rlwd-Variant"] = str(self.assignment.variant)
         if self.engine_request.ignored:
             found["X-Rlwd-Ignored"] = ", ".join(self.engine_request.ignored)
@@ -163,6 +174,7 @@ class GenerationRecord:
             flag_generation=assigned.generation,
             reason="fallback" if fallback else assigned.reason,
             fallback=fallback,
+            kept=assigned.kept and not fallback,
             logprobs_mode="raw" if settings.logprobs_mode == "raw" else "processed",
             sampling=self.engine_request.sampling,
             earlier_answers=self.engine_request.conversation.earlier_answers,

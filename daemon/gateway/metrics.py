@@ -43,6 +43,11 @@ class GatewayMetrics:
         self.fallbacks = self._counter(
             "fallbacks", "Answered by another version than the flag named.", "variant"
         )
+        self.kept = self._counter(
+            "returned_versions",
+            "Turns that returned X-Rlwd-Version, by what came of it: same, kept, expired, gone.",
+            "outcome",
+        )
         self.anonymous = self._counter("anonymous", "Requests without a user.")
         self.left_out = self._counter(
             "left_out", "Fields of requests that were not usable and were left out.", "field"

@@ -35,6 +35,7 @@ _HEADERS = {
     "Tenant": "The customer; where the token is bound to one, that one.",
     "Parent": "The generation that this one answers to.",
     "Harness": "Version of the product around the model.",
+    "Version": "As the session's last answer gave it: the conversation stays on its version.",
     "Tool-Call": "The tool call that this session works for: a subagent's.",
     "Side-Request": "What the harness asks for on its own (title, check): never trained on.",
 }

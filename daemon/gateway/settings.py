@@ -50,6 +50,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     user_key: str = ""
     """Key of the users' hashes and of signed generation ids; required with `[clients]`; the same on
     all gateways, kept as long as the data."""
+    keep_seconds: float = 21_600.0
+    """How long, from its first turn on a version, a session that returns `X-Rlwd-Version` stays on it
+    though the flag says another by now; never on one that was rolled back. 0 keeps none."""
     generations_topic: str = "rlwd.generations"
     """Where generations go."""
     feedback_topic: str = "rlwd.feedback"

@@ -8,7 +8,7 @@ _EXPOSED = "X-Rlwd-Generation, X-Rlwd-Version, X-Rlwd-Variant, X-Request-Id, ETa
 _SENT = (
     "Authorization, Content-Type, If-None-Match, X-Rlwd-Session, X-Rlwd-User, X-Rlwd-Segment,"
     " X-Rlwd-Consent, X-Rlwd-Tenant, X-Rlwd-Parent, X-Rlwd-Harness,"
-    " X-Rlwd-Tool-Call, X-Rlwd-Side-Request"
+    " X-Rlwd-Tool-Call, X-Rlwd-Side-Request, X-Rlwd-Version"
 )
 PREFLIGHT_SECONDS = 600
 

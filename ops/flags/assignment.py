@@ -148,4 +148,6 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     generation: int
     """Generation of the flag file that decided."""
     reason: str
-    """The flag provider's own reason."""
+    """The flag provider's own reason, or `kept`."""
+    kept: bool = False
+    """True where the session stays on an earlier version than the flag says by now."""

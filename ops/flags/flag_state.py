@@ -42,6 +42,8 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     """The champion before this one: the champion's first fallback."""
     shares: Shares = Shares()
     """Who gets what."""
+    kept: tuple[ServedVersion, ...] = ()
+    """Versions that a session under way may stay on: every engine has them, and none was refused."""
 
     def __post_init__(self) -> None:
         if self.candidate is None and self.shares.candidate:
@@ -94,6 +96,7 @@ class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     anchor_share: int
     control: str = ""
     holdout_salt: str = ""
+    kept: str = ""
 
 
 class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -133,6 +136,7 @@ def to_document(state: FlagState) -> dict[str, Any]:
             "candidate_share": state.shares.candidate,
             "anchor_share": state.shares.anchor,
             "control": "" if state.control is None else state.control.version,
+            **({"kept": _kept_text(state.kept)} if state.kept else {}),
         },
     }
 
@@ -146,6 +150,16 @@ def _value(served: ServedVersion, previous: ServedVersion, anchor: ServedVersion
         "anchor": anchor.version,
         "anchor_digest": anchor.digest,
     }
+
+
+def _kept_text(kept: tuple[ServedVersion, ...]) -> str:
+    """Return versions as a text: flagd's metadata has no lists."""
+    return " ".join(f"{one.version}={one.digest}" for one in kept)
+
+
+def _kept_versions(text: str) -> list[dict[str, str]]:
+    parts = (one.rpartition("=") for one in text.split())
+    return [{"version": version, "digest": digest} for version, _, digest in parts]
 
 
 def _targeting(shares: Shares, *, apart: bool) -> dict[str, Any]:
@@ -213,4 +227,5 @@ def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
         "control": control if metadata.control else None,
         "previous": None if previous == anchor else previous,
         "shares": {"candidate": metadata.candidate_share, "anchor": metadata.anchor_share},
+        "kept": _kept_versions(metadata.kept),
     }

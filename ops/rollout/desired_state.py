@@ -75,6 +75,7 @@ def flag_state(
         if rollout.stage is Stage.PROMOTED:
             control = candidates_table.find(tx, policy, rollout.control)
             share = min(settings.bake_share, settings.steps[-1])
+    previous = champions_table.previous(tx, policy)
     return FlagState(
         policy=policy,
         generation=generation,
@@ -84,12 +85,25 @@ def flag_state(
         anchor=_served(anchor),
         candidate=_optional(candidate),
         control=_optional(control),
-        previous=_optional(champions_table.previous(tx, policy)),
+        previous=_optional(previous),
         shares=Shares(
             candidate=max(round(share * BUCKETS), share > 0),
             anchor=round(settings.anchor_share * BUCKETS),
         ),
+        kept=_kept(tx, policy, (champion, candidate, control, previous)),
     )
+
+
+def _kept(
+    tx: Transaction, policy: str, named: tuple[Candidate | None, ...]
+) -> tuple[ServedVersion, ...]:
+    """Return what sessions may stay on: versions that the flags name, so that every engine has them.
+
+    The one before the last promotion is among them, and none that was refused for cause.
+    """
+    refused = candidates_table.quarantined(tx, policy)
+    found = {one.version: _served(one) for one in named if one and one.digest not in refused}
+    return tuple(found.values())
 
 
 def _served(candidate: Candidate) -> ServedVersion:

@@ -105,9 +105,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     flag_generation: int = -1
     """Generation of the flag file that decided."""
     reason: str = ""
-    """Why this variant: the provider's reason, or `fallback`."""
+    """Why this version: the provider's reason, `fallback` or `kept`."""
     fallback: bool = False
     """True where the flagged version was not loaded and another one answered."""
+    kept: bool = False
+    """True where the conversation stayed on the version that it had, and the flag says another."""
     prompt_token_ids: tuple[TokenId, ...] | None = None
     """What the model read; None where the product could not capture it."""
     completion_token_ids: tuple[TokenId, ...] | None = None

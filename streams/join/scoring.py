@@ -174,8 +174,8 @@ def _generation_row(
         data.segment,
         data.user_hash,
         data.salt,
-        # A fallback answer counts for no variant: other weights than the variant's gave it.
-        "fallback" if data.fallback else data.variant,
+        # Other weights than the variant's gave these answers, so they count for none.
+        "fallback" if data.fallback else "kept" if data.kept else data.variant,
         data.version,
         int(outcome.empty),
         int(outcome.failed),

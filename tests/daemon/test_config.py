@@ -132,6 +132,7 @@ KEYS = [
     "gateway.allowed_origins",
     "gateway.show_variant",
     "gateway.user_key",
+    "gateway.keep_seconds",
     "gateway.generations_topic",
     "gateway.feedback_topic",
     "gateway.base_digest",

@@ -125,10 +125,11 @@ class GatewayRig:
         self,
         sink: Callable[[], EventSink] | None = None,
         life: ExitStack | None = None,
+        clock: Callable[[], float] = time.time,
         **changes: Any,
     ) -> httpx.Client:
         settings = msgspec.structs.replace(self.settings, **changes)
-        serving = serve_gateway(settings, sink or self.sink)
+        serving = serve_gateway(settings, sink or self.sink, clock=clock)
         url = self.loop.run(serving.__aenter__())
         ending = self.stack if life is None else life
         ending.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))

@@ -85,7 +85,7 @@ class Readers:
         reading = Reading(
             generation_id=body["id"],
             text=body["choices"][0]["message"]["content"],
-            version=answer.headers["X-Rlwd-Version"],
+            version=answer.headers["X-Rlwd-Version"].partition("; ")[0],
             variant=answer.headers["X-Rlwd-Variant"],
         )
         kind = self.says(user, reading.text)

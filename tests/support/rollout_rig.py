@@ -201,7 +201,7 @@ class RolloutRig:
         body = {**HELLO, "user": user, "stream": stream, **more}
         answer = self.client.post(CHAT, json=body)
         variant = answer.headers.get("X-Rlwd-Variant", "")
-        served = answer.headers.get("X-Rlwd-Version", "")
+        served = answer.headers.get("X-Rlwd-Version", "").partition("; ")[0]
         name = ""
         if answer.status_code == 200 and not stream:
             name = answer.json()["id"]

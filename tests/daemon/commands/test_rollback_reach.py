@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -138,11 +139,13 @@ class Holder:
 
 def open_three(gateway: GatewayRig, control: Control, held: Holder) -> None:
     """Open one gateway on the flag file, one that asks the daemon, one that asks through a proxy."""
-    shared = {"flags": str(control.config.flags_path), "flags_key": KEY, "flags_seconds": 0.05}
+    shared: dict[str, Any] = {
+        "flags": str(control.config.flags_path),
+        "flags_key": KEY,
+        "flags_seconds": 0.05,
+    }
     for name, url in (("beside", ""), ("remote", control.url), ("held", held.place)):
-        gateway.open(
-            None, None, name=name, flags_url=url, spool=str(gateway.folder / name), **shared
-        )
+        gateway.open(name=name, flags_url=url, spool=str(gateway.folder / name), **shared)
     state = control.confirmed()
     assert state is not None
     wait_for(
@@ -157,8 +160,12 @@ def test_gateways_ahead_of_a_restored_state_are_caught_up_with(
     ahead = {GATEWAY: "far@host:8080", ACTS_ON: "50"}
     httpx.get(control.url, headers=ahead, trust_env=False)
     wait_for(lambda: (state := control.confirmed()) is not None and state.generation == 51)
-    mine = {"flags_url": control.url, "flags_key": KEY, "spool": str(gateway.folder / "mine")}
-    gateway.open(None, None, name="mine", **mine)
+    mine: dict[str, Any] = {
+        "flags_url": control.url,
+        "flags_key": KEY,
+        "spool": str(gateway.folder / "mine"),
+    }
+    gateway.open(name="mine", **mine)
     wait_for(lambda: control.heard().get("mine") == 51)
 
 

@@ -144,7 +144,7 @@ def why(client: httpx.Client) -> str:
 
 def served(client: httpx.Client, user: str = "ada") -> tuple[str, str]:
     headers = client.post(CHAT, json=HELLO, headers={"X-Rlwd-User": user}).headers
-    return headers["X-Rlwd-Variant"], headers["X-Rlwd-Version"]
+    return headers["X-Rlwd-Variant"], headers["X-Rlwd-Version"].partition("; ")[0]
 
 
 def test_two_gateways_follow_one_daemon(gateway: GatewayRig, daemon: Daemon) -> None:
