@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from ...ops.engine.http_engine import HttpEngine, error_of
-from ...ops.engine.port import prove
+from ...ops.engine.port import prove, try_out
 from ...ops.rollout import candidates_table
 from ..commands.status import state_view
 from ..config import Config
@@ -22,7 +22,9 @@ CHANGED = 0.02
 def check_engine(url: str, config: Config) -> Iterator[Finding]:
     """Look at one replica: does it answer, may it take adapters, what are its log-probabilities?"""
     what = f"engine {url}"
-    engine = HttpEngine(url, token=config.engine.token, timeout_seconds=SECONDS)
+    engine = HttpEngine(
+        url, token=config.engine.token, timeout_seconds=SECONDS, load_seconds=SECONDS
+    )
     headers = {"Authorization": f"Bearer {config.engine.token}"} if config.engine.token else {}
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False) as http:
@@ -47,15 +49,23 @@ def check_engine(url: str, config: Config) -> Iterator[Finding]:
 def _serves_base(
     what: str, engine: HttpEngine, loaded: list[str], config: Config
 ) -> Iterator[Finding]:
-    """Prove v0, which is the base model, where the daemon has loaded it."""
+    """Prove v0, which is the base model; where it is not served, under a name of the moment."""
     try:
         with state_view(config.state_database) as view:
             v0 = candidates_table.find_anchor(view, config.policy)
     except (ValueError, ConnectionError, sqlite3.Error):
         return  # Nothing was made yet, or the daemon's own finding says what is wrong.
-    if v0 is None or v0.version not in loaded:
+    if v0 is None or not v0.path.is_dir():
         return
-    proof = prove(engine, v0, config.gate.probe_tolerance)
+    tolerance = config.gate.probe_tolerance
+    try:
+        if v0.version in loaded:
+            proof = prove(engine, v0, tolerance)
+        else:
+            proof = try_out(engine, v0, tolerance, by="doctor:")
+    except ValueError as refused:
+        yield fail(what, f"refuses v0: {refused}", "start it with what its words ask for")
+        return
     if proof.served:
         yield ok(what, "serves the base model that is trained on")
         return

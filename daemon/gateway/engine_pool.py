@@ -45,8 +45,8 @@ class EngineResponse:
 class EnginePool:
     """Asks engines over kept-alive connections.
 
-    A session keeps to one replica, where its prefix cache is; a replica that takes no connection is
-    passed over. Only our own headers go up: vLLM obeys some that clients must not set.
+    A session keeps to one replica, where its prefix cache is; a replica that takes no connection, or
+    has not the version, is passed over: one that restarted has none until each is proven. Only our own headers go up: vLLM obeys some that clients must not set.
     """
 
     def __init__(
@@ -67,9 +67,9 @@ class EnginePool:
     async def ask(
         self, path: str, body: dict[str, Any], assignment: Assignment, key: str
     ) -> EngineResponse:
-        """Ask for the assigned version; where the engine has it not, for its fallbacks.
+        """Ask for the assigned version; where no replica has it, for its fallbacks.
 
-        An engine that came back empty has none of them for a moment: the request waits for the
+        An only engine that came back empty has none of them for a moment: the request waits for the
         daemon to fill it, because nobody is refused for that. Raises EngineAway.
         """
         deadline = time.monotonic() + self.empty_seconds
@@ -87,31 +87,45 @@ class EnginePool:
     ) -> EngineResponse | None:
         for served in (assignment.served, *assignment.fallbacks):
             raw = orjson.dumps({**body, "model": served.version})
-            engine, response = await self._post(path, raw, key)
-            if response.status != 404:
+            if (answered := await self._post(path, raw, key)) is not None:
+                engine, response = answered
                 return EngineResponse(
                     response=response,
                     served=served,
                     fallback=served is not assignment.served,
                     engine=engine,
                 )
-            response.release()
         return None
 
-    async def _post(self, path: str, raw: bytes, key: str) -> tuple[str, aiohttp.ClientResponse]:
+    async def _post(
+        self, path: str, raw: bytes, key: str
+    ) -> tuple[str, aiohttp.ClientResponse] | None:
+        """Return the first replica that has what is asked for, and its answer; None where none has.
+
+        Raises EngineAway where none takes a connection.
+        """
         first = zlib.crc32(key.encode()) % len(self.engines)
         order = self.engines[first:] + self.engines[:first]
         problem: Exception | None = None
+        lacking = set[str]()
         # The first once more: a kept-alive connection may have been closed under us, and vLLM
         # closes them after errors; a new one then works.
         for engine in (order[0], *order):
+            if engine in lacking:
+                continue
             try:
                 response = await self.session.post(
                     engine + path, data=raw, headers=self.headers, allow_redirects=False
                 )
-                return engine, response
             except aiohttp.ClientConnectionError as failure:
                 problem = failure
+                continue
+            if response.status != 404:
+                return engine, response
+            lacking.add(engine)
+            response.release()
+        if lacking:
+            return None
         raise EngineAway(f"no engine answers: {problem}", "no engine answers") from problem
 
     def let_go(self, response: aiohttp.ClientResponse) -> None:

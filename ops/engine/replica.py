@@ -9,7 +9,7 @@ import structlog
 
 from ...learner.candidate import Candidate
 from .adapter_check import check_adapter
-from .port import Engine, Proof, prove
+from .port import Engine, Proof, prove, try_out
 
 log = structlog.get_logger()
 
@@ -18,9 +18,10 @@ FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 
 
 class Replica:
-    """Fills one engine, and proves each version there before it counts.
+    """Fills one engine, and proves each version there before it counts, or anybody can ask for it.
 
-    A version counts until the engine lost it; an engine that came back empty proves all anew. What
+    A version is loaded under a name of the moment, proven, and only then loaded under its own. It
+    counts until the engine lost it; an engine that came back empty proves all anew. What
     an engine refused is tried again after a pause that grows, with jitter, so that many replicas
     are not asked in step. Used by one thread at a time.
     """
@@ -73,6 +74,11 @@ class Replica:
         proof = prove(self.engine, candidate, self.tolerance)
         if proof.served:
             self.proven.add(candidate.version)
+        self._note_base(candidate, proof)
+        return proof
+
+    def _note_base(self, candidate: Candidate, proof: Proof) -> None:
+        """Learn from v0's proof whether the base model is the right one."""
         if candidate.sequence == 0:
             self.base_problem = (
                 None
@@ -80,19 +86,28 @@ class Replica:
                 else f"{self.engine.url} does not serve the base model that was trained on"
                 f" ({candidate.base}): v0: {proof.reason}"
             )
-        return proof
 
     def _bring(self, candidate: Candidate, held: str | None, *, prove_it: bool) -> str | None:
-        """Load and prove one version, held from this path or not at all; return what was wrong."""
+        """Prove and load one version; return what was wrong, and then it is not served.
+
+        Without `prove_it` it is only loaded, as no flag names it yet.
+        """
         version, wanted = candidate.version, candidate.path.absolute()
         try:
             if held is not None and Path(held) != wanted:
                 # The state folder was moved while the engine lived on.
                 self.engine.unload(version)
-            if held is None or Path(held) != wanted:
+                held = None
+            if held is None:
                 # Each time: what was sound when it was let out may have been spoilt since.
                 check_adapter(candidate.path, candidate.digest)
                 log.info("adapter_loading", version=version, engine=self.engine.url)
+                if (
+                    prove_it
+                    and not (proof := try_out(self.engine, candidate, self.tolerance)).served
+                ):
+                    self._note_base(candidate, proof)
+                    return self._unproven(candidate, proof)
                 self.engine.load(version, candidate.path)
         except ValueError as problem:
             return str(problem)
@@ -101,7 +116,14 @@ class Replica:
         proof = self.prove(candidate)
         if proof.served:
             return None
-        return self.base_problem or f"{proof.url} does not serve {version}: {proof.reason}"
+        if proof.difference is not None:
+            # It was held before this process began, or changed in this moment: others have it.
+            self.engine.unload(version)
+        return self._unproven(candidate, proof)
+
+    def _unproven(self, candidate: Candidate, proof: Proof) -> str:
+        said = f"{proof.url} does not serve {candidate.version}: {proof.reason}"
+        return self.base_problem or said
 
     def _put_off(self, version: str, times: int, problem: str) -> None:
         pause = min(FIRST_RETRY_SECONDS * 2.0**times, LONGEST_RETRY_SECONDS)

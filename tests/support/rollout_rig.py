@@ -47,6 +47,10 @@ class AdapterEngine(FakeEngine):
         self.paths: dict[str, str] = {}
         self.scored = -1.0
         """Log-probability of each token of a probe."""
+        self.refuses = ""
+        """Why it loads nothing."""
+        self.slow_score = 0.0
+        """Seconds that a probe takes."""
         self.calls_of: dict[str, int] = {}
         """Version to the calls of tools in each of its answers."""
         self.cached_of: dict[str, int] = {}
@@ -55,6 +59,9 @@ class AdapterEngine(FakeEngine):
         """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`, or
         `now and then`: with status 500 at every third answer."""
         self.answered: dict[str, int] = {}
+        """Version to the requests for it."""
+        self.wrote = 0
+        """Whole answers that it gave."""
 
     async def start(self) -> None:
         app = web.Application()
@@ -79,6 +86,8 @@ class AdapterEngine(FakeEngine):
         body = await request.json()
         if "lora_name" not in body:
             return web.json_response({"error": {"message": "Field required"}}, status=400)
+        if self.refuses:
+            return web.json_response({"error": {"message": self.refuses}}, status=400)
         self.paths[body["lora_name"]] = body["lora_path"]
         self.known.add(body["lora_name"])
         return web.Response(text="Success")
@@ -89,12 +98,19 @@ class AdapterEngine(FakeEngine):
         self.paths.pop(name, None)
         return web.Response(text="Success")
 
+    def restart(self, *, scored: float = -1.0, text: str = "Good") -> None:
+        """Come back empty, with a base model that scores and answers so."""
+        self.known.clear()
+        self.paths.clear()
+        self.scored, self.TEXTS = scored, (text, *self.TEXTS[1:])
+
     async def score(self, request: web.Request) -> web.Response:
         """Answer a probe; the versions written by hand say -1 a token."""
         body = await request.json()
         if "prompt_logprobs" not in body:
             likely = {"a": self.scored / body["temperature"]}
             return web.json_response({"choices": [{"logprobs": {"top_logprobs": [likely]}}]})
+        await asyncio.sleep(self.slow_score)
         prompt = body["prompt"]
         scored = [None, *({str(token): {"logprob": self.scored}} for token in prompt[1:])]
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
@@ -115,6 +131,7 @@ class AdapterEngine(FakeEngine):
         return await super().answer(request)
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
+        self.wrote += 1
         answer = super().whole(body, chat)
         choice, how = answer["choices"][0], self.failing.get(body["model"], "")
         if how == "end token":
@@ -140,13 +157,21 @@ class RolloutRig:
     """One engine, one gateway and one release on a folder; requests go in, verdicts come out."""
 
     def __init__(
-        self, folder: Path, loop: LoopThread, stack: ExitStack, settings: RolloutSettings
+        self,
+        folder: Path,
+        loop: LoopThread,
+        stack: ExitStack,
+        settings: RolloutSettings,
+        *,
+        engines: int = 1,
     ) -> None:
-        self.engine = AdapterEngine()
+        self.engines = [AdapterEngine() for _ in range(engines)]
+        self.engine = self.engines[0]
         self.asked = 0
         """Requests so far, for a test to count."""
-        loop.run(self.engine.start())
-        stack.callback(lambda: loop.run(self.engine.runner.cleanup()))
+        for engine in self.engines:
+            loop.run(engine.start())
+            stack.callback(self._end, loop, engine)
         daemon = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
         tables = {"daemon": daemon, "ops": candidates_table.MIGRATIONS}
         self.store = open_store(folder / "rlwd.db", tables)
@@ -159,9 +184,10 @@ class RolloutRig:
         )
         stack.callback(self.ingest.source.close)
         self.controller = RolloutController("policy", settings)
-        client = HttpEngine(self.engine.url)
-        stack.callback(client.close)
-        fleet = Fleet([client], "policy", tolerance=0.05, submit=at_once)
+        clients = [HttpEngine(engine.url) for engine in self.engines]
+        for client in clients:
+            stack.callback(client.close)
+        fleet = Fleet(clients, "policy", tolerance=0.05, submit=at_once)
         gate = GateRun(fleet, GateSettings())
         self.release = Release(
             self.store,
@@ -178,7 +204,7 @@ class RolloutRig:
         self.release.step(time.time())
         gateway = GatewaySettings(
             port=0,
-            engines=(self.engine.url,),
+            engines=tuple(engine.url for engine in self.engines),
             flags=str(flags),
             spool=str(folder / "spool"),
             user_key="key",
@@ -188,6 +214,10 @@ class RolloutRig:
         url = loop.run(serving.__aenter__())
         stack.callback(lambda: loop.run(serving.__aexit__(None, None, None)))
         self.client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+
+    @staticmethod
+    def _end(loop: LoopThread, engine: AdapterEngine) -> None:
+        loop.run(engine.runner.cleanup())
 
     def offer(self, number: int) -> None:
         """Register a version, and turn until its first users may meet it."""

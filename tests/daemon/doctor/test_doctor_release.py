@@ -54,20 +54,33 @@ def load(engine: AdapterEngine, v0: Candidate) -> None:
     httpx.post(f"{engine.url}/v1/load_lora_adapter", json=body).raise_for_status()
 
 
+@pytest.mark.parametrize("held", [True, False])
 def test_an_engine_with_another_base_is_found(
-    tmp_path: Path, config: Config, ledger: Ledger, engine: AdapterEngine
+    tmp_path: Path, config: Config, ledger: Ledger, engine: AdapterEngine, held: bool
 ) -> None:
-    """Doctor proves v0 where an engine holds it, and says what to do where that fails."""
+    """Doctor proves v0, served or not, and says what to do where that fails; it leaves nothing."""
     v0 = version(0, tmp_path)
     register(ledger.store, RolloutController("policy", config.rollout), v0)
-    assert "base model" not in lines(config, engine), "it does not hold v0 yet"
-    load(engine, v0)
+    if held:
+        load(engine, v0)
     assert "ok    engine" in lines(config, engine)
     assert "serves the base model that is trained on" in lines(config, engine)
     engine.scored = -3.88
     said = lines(config, engine)
     assert f"FAIL  engine {engine.url}: does not serve the base model" in said
     assert "off by 2.9" in said
+    assert set(engine.paths) == ({v0.version} if held else set())
+
+
+def test_doctor_says_in_the_engines_words_why_it_takes_no_version(
+    tmp_path: Path, config: Config, ledger: Ledger, engine: AdapterEngine
+) -> None:
+    """An adapter's rank above the engine's limit is read here, and not searched for in its log."""
+    v0 = version(0, tmp_path)
+    register(ledger.store, RolloutController("policy", config.rollout), v0)
+    engine.refuses = "LoRA rank 64 is greater than max_lora_rank 16."
+    assert f"refuses v0: {engine.url}" in lines(config, engine)
+    assert engine.refuses in lines(config, engine)
 
 
 def test_a_rollout_that_nobody_feeds_is_named(
