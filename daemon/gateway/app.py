@@ -29,6 +29,7 @@ from .guard import guard, tell_origin
 from .metrics import GatewayMetrics
 from .ofrep import evaluate_all, evaluate_one
 from .settings import GatewaySettings
+from .shadow import MIRROR, ShadowMirror
 
 __all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
 
@@ -57,12 +58,14 @@ def build_app(
 
     async def live(app: web.Application) -> AsyncIterator[None]:
         context = app[CONTEXT] = _open_context(settings, sink_factory, clock, limits)
+        mirror = app[MIRROR] = ShadowMirror(context)
         context.forwarder.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
         follower = follows(settings, context.flags)
         await follower.start()
         yield
         await follower.stop()
+        await mirror.close()
         await context.engine_pool.close()
         left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
         if left:

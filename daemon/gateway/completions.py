@@ -21,6 +21,7 @@ from .engine_pool import EngineAway
 from .generation_record import LEFT, GenerationRecord
 from .kept_version import VERSION, KeptVersion, keep_version
 from .relay import relay_stream
+from .shadow import MIRROR
 
 log = structlog.get_logger()
 
@@ -65,7 +66,10 @@ async def generate(request: web.Request) -> web.StreamResponse:
         received=received,
         started=started,
     )
-    return await _serve(record, request)
+    try:
+        return await _serve(record, request)
+    finally:
+        request.app[MIRROR].after(record)
 
 
 def _keep(

@@ -55,6 +55,7 @@ class GenerationRecord:
         model = self.context.settings.model
         self.capture = ResponseCapture(self.engine_request, self.generation_id, model)
         self._ended = False
+        self.finish = ""  # how it ended, once it has
 
     def answered_by(self, answer: EngineResponse) -> None:
         """Note which engine and version answer."""
@@ -82,13 +83,13 @@ class GenerationRecord:
 
     def admit(self) -> None:
         """Put on disk that this generation is about to be seen; before its first byte goes out."""
-        self._record(Kind.ADMISSION, self._generation(captured=False))
+        self.write(Kind.ADMISSION, self.generation(captured=False))
 
     def end(self, finish: str, status: int = 200) -> None:
         """Put the event on disk, and count it; a second end changes nothing."""
         if self._ended:
             return
-        self._ended = True
+        self._ended, self.finish = True, finish
         metrics, variant = self.context.metrics, str(self.assignment.variant)
         seconds = time.perf_counter() - self.started
         if self.answer is not None and self.answer.fallback:
@@ -110,7 +111,7 @@ class GenerationRecord:
             "tool_call_count": len(self.capture.calls),
             "latency_seconds": seconds,
         }
-        self._record(Kind.GENERATION, self._generation(**ended))
+        self.write(Kind.GENERATION, self.generation(**ended))
 
     def _captured(self) -> dict[str, Any]:
         """Return what is kept only of those who consent."""
@@ -128,7 +129,8 @@ class GenerationRecord:
             "last_answer": self.engine_request.conversation.last_answer,
         }
 
-    def _record(self, kind: Kind, generation: Generation) -> None:
+    def write(self, kind: Kind, generation: Generation) -> None:
+        """Put an event of this generation on disk; a disk that takes no more is logged."""
         event = GenerationEvent(
             id=self.generation_id,
             source=f"/gateway/{self.context.settings.name}",
@@ -145,7 +147,8 @@ class GenerationRecord:
                 "generation_not_recorded", generation=self.generation_id, problem=str(problem)
             )
 
-    def _generation(self, **ended: Any) -> Generation:
+    def generation(self, **ended: Any) -> Generation:
+        """Return the event's data, with what is known of its end."""
         settings, assigned, answer = self.context.settings, self.assignment, self.answer
         served = assigned.served if answer is None else answer.served
         fallback = answer is not None and answer.fallback

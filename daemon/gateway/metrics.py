@@ -56,6 +56,13 @@ class GatewayMetrics:
             "uncaptured", "Answers of which tokens or log-probabilities could not be captured."
         )
         self.capped = self._counter("capped", "Calls over a client's rate or cap.", "client")
+        self.shadow = self._counter(
+            "shadow",
+            "Mirrored requests, by outcome: answered, or given up since too many were under way"
+            " (busy), the engine had no room (no_room), people came (made_way), or it does not hold"
+            " the version (not_loaded).",
+            "outcome",
+        )
         self.unspooled = self._counter("unspooled", "Records that the disk did not take.")
         self.feedback = self._counter("feedback", "Feedback, by status.", "status")
         self.before = Histogram(

@@ -83,6 +83,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Longest that a connection is kept between two requests."""
     oversize_days: float = 30.0
     """How long feedback that the log refused for its size is kept beside the spool."""
+    shadow_concurrency: int = 2
+    """Most mirrored requests at a time, where a rollout asks for some (`[rollout.shadow]`); one more is
+    dropped and counted. 0 mirrors none."""
+    shadow_beside: int = 8
+    """Most requests of people that a replica may answer beside a mirrored one; where more run, or any
+    waits, a mirrored request is not begun and one under way is given up. 0: only on an idle engine."""
     strip_seed: bool = True
     """Drop `seed` and say so in X-Rlwd-Ignored: it can end vLLM's CPU build (docs/vllm.md 5). Set it to
     false on a GPU."""

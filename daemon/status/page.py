@@ -22,6 +22,7 @@ TONES = {
     "settled": "good",
     "promoted": "good",
     "canary": "busy",
+    "shadow": "busy",
     "gated": "busy",
     "offered": "busy",
     "rolled_back": "bad",

@@ -31,6 +31,9 @@ class Variant(StrEnum):
     CONTROL = "control"
     """The champion's weights, or the previous champion's while a promoted version bakes, for as
     many users as the candidate has, over the same time."""
+    SHADOW = "shadow"
+    """Nobody's: a request of the champion's that the candidate is asked too, and whose answer nobody is
+    shown. No flag returns it."""
     ANCHOR = "anchor"
     """The long-term holdout: fixed users on frozen weights, so that slow drift of everything else is
     seen. They are in no experiment."""

@@ -184,7 +184,7 @@ class FlagEvaluator:
         if state is not None:
             # Whoever is held out stays so: their users are no experiment's.
             kept = Shares(anchor=state.shares.anchor if state.holdout_salt else 0)
-            self.state = msgspec.structs.replace(state, shares=kept)
+            self.state = msgspec.structs.replace(state, shares=kept, shadow=None, shadow_share=0)
             self._provider.core.set_flags(to_document(self.state))
 
     def _copied(self) -> FlagState | None:

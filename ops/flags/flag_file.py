@@ -70,8 +70,8 @@ def render_flags(document: dict[str, Any]) -> bytes:
 
 
 def named_in(flags: FlagState | None) -> set[str]:
-    """Return the versions that a flag file sends people to."""
+    """Return the versions that a flag file sends requests to."""
     if flags is None:
         return set()
-    served = (flags.champion, flags.anchor, flags.candidate, flags.control)
+    served = (flags.champion, flags.anchor, flags.candidate, flags.control, flags.shadow)
     return {one.version for one in served if one is not None}

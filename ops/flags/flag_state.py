@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 import orjson
 
-from .assignment import BUCKETS, ServedVersion, Shares, Variant
+from .assignment import BUCKETS, Bucket, ServedVersion, Shares, Variant
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -44,10 +44,16 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     """Who gets what."""
     kept: tuple[ServedVersion, ...] = ()
     """Versions that a session under way may stay on: every engine has them, and none was refused."""
+    shadow: ServedVersion | None = None
+    """The version that answers mirrored requests, whose answers nobody is shown; mostly none."""
+    shadow_share: Bucket = 0
+    """Of 10,000 requests of the champion's so many are mirrored to it."""
 
     def __post_init__(self) -> None:
         if self.candidate is None and self.shares.candidate:
             raise ValueError(f"shares.candidate: {self.shares.candidate} buckets of no candidate")
+        if (self.shadow is None) != (not self.shadow_share > 0):
+            raise ValueError(f"shadow: {self.shadow_share} of 10,000 requests for {self.shadow}")
         if self.control == self.champion:
             raise ValueError("control: is the champion, which needs no naming")
         if "\0" in self.salt + self.holdout_salt:
@@ -97,6 +103,9 @@ class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     control: str = ""
     holdout_salt: str = ""
     kept: str = ""
+    shadow: str = ""
+    shadow_digest: str = ""
+    shadow_share: int = 0
 
 
 class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +127,14 @@ def to_document(state: FlagState) -> dict[str, Any]:
     if state.candidate is not None:
         variants["candidate"] = _value(state.candidate, champion, anchor)
     held_out = {"holdout_salt": state.holdout_salt} if state.holdout_salt else {}
+    mirrored: dict[str, Any] = {}
+    if state.shadow is not None:
+        # No variant: no rule, and no client, ever names it.
+        mirrored = {
+            "shadow": state.shadow.version,
+            "shadow_digest": state.shadow.digest,
+            "shadow_share": state.shadow_share,
+        }
     return {
         "$schema": "https://flagd.dev/schema/v0/flags.json",
         "flags": {
@@ -137,6 +154,7 @@ def to_document(state: FlagState) -> dict[str, Any]:
             "anchor_share": state.shares.anchor,
             "control": "" if state.control is None else state.control.version,
             **({"kept": _kept_text(state.kept)} if state.kept else {}),
+            **mirrored,
         },
     }
 
@@ -228,4 +246,8 @@ def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
         "previous": None if previous == anchor else previous,
         "shares": {"candidate": metadata.candidate_share, "anchor": metadata.anchor_share},
         "kept": _kept_versions(metadata.kept),
+        "shadow": {"version": metadata.shadow, "digest": metadata.shadow_digest}
+        if metadata.shadow
+        else None,
+        "shadow_share": metadata.shadow_share,
     }

@@ -21,10 +21,12 @@ from ..stages.state_machine import (
     taken_back,
 )
 from ..statistics.guardrail import Observation
+from ..statistics.paired_look import PairedLook
 from ..statistics.verdict import Verdict
 from . import candidates_table, champions_table, rollouts_table
 from .rollouts_table import Hold
 from .transitions import owe_return, save_move
+from .unfit import check_pin, flaw_of
 
 
 class RolloutController:
@@ -54,7 +56,7 @@ class RolloutController:
             champions_table.set_champion(tx, self.policy, version, first, now)
             candidates_table.close(tx, self.policy, version, "anchor", first)
             return True
-        flaw = self._flaw(tx, candidate)
+        flaw = flaw_of(tx, self.policy, candidate)
         if flaw is not None:
             candidates_table.close(tx, self.policy, version, *flaw)
             # The learner stands on what nobody will be served: without a return it would move away
@@ -97,12 +99,20 @@ class RolloutController:
         now: float,
         *,
         since_promotion: Observation | None = None,
+        mirrored: PairedLook | None = None,
     ) -> Rollout | None:
         """Look once at the rollout under way; return it after at most one move."""
         before = rollouts_table.current(tx, self.policy)
         if before is None:
             return None
-        after = advance(before, seen, now, self.settings, since_promotion=since_promotion)
+        after = advance(
+            before,
+            seen,
+            now,
+            self.settings,
+            since_promotion=since_promotion,
+            mirrored=mirrored,
+        )
         held = rollouts_table.hold(tx, self.policy)
         if held is not None and after.stage is not Stage.ROLLED_BACK:
             # Harm takes it back all the same; nothing else moves, and its time stands still.
@@ -182,7 +192,7 @@ class RolloutController:
         held = rollouts_table.hold(tx, self.policy)
         if held is not None and held.pinned == version == champion.version:
             return held
-        self._check_pin(tx, version)
+        check_pin(tx, self.policy, version)
         why = f"pinned by {by}: {reason}"
         if (current := rollouts_table.current(tx, self.policy)) is not None:
             ended = superseded(current, why, now)
@@ -212,39 +222,11 @@ class RolloutController:
             rollouts_table.save(tx, self.policy, later)
         return held
 
-    def _check_pin(self, tx: Transaction, version: str) -> None:
-        known = {name for name, _, _ in champions_table.history(tx, self.policy)}
-        if version not in known:
-            raise ValueError(f"{version}: was never champion; only such a version can be pinned")
-        digest = candidates_table.find(tx, self.policy, version).digest
-        banned = candidates_table.quarantined(tx, self.policy).get(digest)
-        if banned is not None:
-            raise ValueError(f"{version}: is quarantined: {banned}")
-        if version in candidates_table.pruned(tx, self.policy):
-            raise ValueError(f"{version}: its weights were deleted (see keep_checkpoints)")
-
     def _under_way(self, tx: Transaction) -> Rollout:
         current = rollouts_table.current(tx, self.policy)
         if current is None:
             raise ValueError(f"{self.policy}: no rollout is under way")
         return current
-
-    def _flaw(self, tx: Transaction, candidate: Candidate) -> tuple[Stage, str] | None:
-        """Return why a new version is never to be offered."""
-        banned = candidates_table.quarantined(tx, self.policy).get(candidate.digest)
-        if banned is not None:
-            return Stage.QUARANTINED, f"the weights of {banned}"
-        owed = rollouts_table.must_return(tx, self.policy)
-        if owed is not None and candidate.sequence > owed.refused_sequence:
-            return Stage.SUPERSEDED, f"made from {owed.refused_version}, which was given up"
-        for known in (
-            champions_table.champion(tx, self.policy),
-            champions_table.previous(tx, self.policy),
-            candidates_table.anchor(tx, self.policy),
-        ):
-            if known is not None and known.digest == candidate.digest:
-                return Stage.SUPERSEDED, f"the same weights as {known.version}"
-        return None
 
     def _begin(self, tx: Transaction, candidate: Candidate, now: float) -> Rollout:
         waiting = candidates_table.waiting(tx, self.policy)

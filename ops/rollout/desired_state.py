@@ -76,6 +76,9 @@ def flag_state(
             control = candidates_table.find(tx, policy, rollout.control)
             share = min(settings.bake_share, settings.steps[-1])
     previous = champions_table.previous(tx, policy)
+    shadow = None
+    if rollout is not None and rollout.stage is Stage.SHADOW:
+        shadow = candidates_table.find(tx, policy, rollout.version)
     return FlagState(
         policy=policy,
         generation=generation,
@@ -91,6 +94,8 @@ def flag_state(
             anchor=round(settings.anchor_share * BUCKETS),
         ),
         kept=_kept(tx, policy, (champion, candidate, control, previous)),
+        shadow=_optional(shadow),
+        shadow_share=0 if shadow is None else max(1, round(settings.shadow.share * BUCKETS)),
     )
 
 

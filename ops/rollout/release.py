@@ -13,7 +13,7 @@ import structlog
 
 from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
-from ...streams.join.exposure import user_means
+from ...streams.join.exposure import mirrored_pairs, user_means
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -25,6 +25,7 @@ from ..stages.record import Rollout, Stage
 from ..statistics.answers import ComparisonSettings
 from ..statistics.guardrail import Observation
 from ..statistics.look_settings import LookSettings
+from ..statistics.paired_look import PairedLook, look_at_pairs
 from . import candidates_table, rollouts_table
 from .controller import RolloutController
 from .desired_state import kept_checkpoints
@@ -181,21 +182,25 @@ class Release:
         return rollout is not None and rollout.version == candidate.version
 
     def _look(self, now: float) -> None:
-        after = seen = new = None
+        after = seen = new = mirrored = None
         # Reading a long rollout takes a while, in which nobody's write has to wait.
         with self.store.reading() as view:
             watched = rollouts_table.current(view, self.policy)
             # While it is only offered nobody has seen it: the look lets its deadline run.
-            if watched is not None and watched.stage is not Stage.OFFERED:
+            if watched is not None and watched.stage is Stage.SHADOW:
+                mirrored = self._mirrored(view, watched)
+            elif watched is not None and watched.stage is not Stage.OFFERED:
                 seen = self._observed(view, watched)
             if watched is not None and watched.stage is Stage.PROMOTED:
                 new = self._since_promotion(view, watched)
         with self.store.transaction() as tx:
             # Where an operator moved it meanwhile, the next look is of that.
             if watched is not None and rollouts_table.current(tx, self.policy) == watched:
-                after = self.controller.observe(tx, seen, now, since_promotion=new)
+                after = self.controller.observe(
+                    tx, seen, now, since_promotion=new, mirrored=mirrored
+                )
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
-        if after is not None and after.serving:
+        if after is not None and (after.serving or after.stage is Stage.SHADOW):
             self.looked(after, now)
         self.keep(watched, after, seen, new, now)
         # All of them, because an operator takes versions back without asking this process.
@@ -225,6 +230,12 @@ class Release:
             looks=looks,
             earlier=self._earlier[1],
         )
+
+    def _mirrored(self, tx: Transaction, rollout: Rollout) -> PairedLook:
+        """Return what a candidate answered that nobody was shown, beside what people got."""
+        settings = self.controller.settings
+        pairs = mirrored_pairs(tx, self.policy, rollout.version)
+        return look_at_pairs(pairs, settings.guardrail, longer=settings.shadow.longer)
 
     def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
         """Return what was seen of a promoted version since it is one: a test of half the alpha."""

@@ -16,6 +16,16 @@ def share_in_words(settings: RolloutSettings, step: int, *, part: float = 1.0) -
     return f"{share:.1%} of users, step {step + 1} of {len(settings.steps)}"
 
 
+def to_canary(
+    rollout: Rollout, now: float, settings: RolloutSettings, *, because: str = ""
+) -> Rollout:
+    """Return the rollout at its first users."""
+    share = share_in_words(settings, 0, part=rollout.first_step)
+    reason = f"{because}; {share}" if because else share
+    deadline = now + settings.deadline_seconds
+    return move(rollout, Stage.CANARY, now, reason, deadline=deadline)
+
+
 def look_at_canary(
     rollout: Rollout, seen: Observation | None, now: float, settings: RolloutSettings
 ) -> Rollout:

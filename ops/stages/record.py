@@ -14,6 +14,8 @@ class Stage(enum.StrEnum):
     """The gate has not judged the candidate yet."""
     GATED = "gated"
     """The gate passed it; nobody is served by it yet."""
+    SHADOW = "shadow"
+    """It answers mirrored requests, and nobody is shown its answers."""
     CANARY = "canary"
     """A share of the users is served by it, in rising steps."""
     PROMOTED = "promoted"
@@ -25,7 +27,7 @@ class Stage(enum.StrEnum):
     SUPERSEDED = "superseded"
     """It ran out of time and is not blamed."""
     QUARANTINED = "quarantined"
-    """The gate refused it; it never served anybody."""
+    """Gate or shadow refused it; it never served anybody."""
 
 
 ENDED = frozenset({Stage.SETTLED, Stage.ROLLED_BACK, Stage.SUPERSEDED, Stage.QUARANTINED})

@@ -5,6 +5,7 @@ import msgspec
 from ..statistics.guardrail import GuardrailSettings
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings, harm_alphas
+from .shadow_settings import ShadowSettings
 
 DAY = 86400.0
 FEEDBACK_MARGIN = 0.05
@@ -51,6 +52,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How long a version that lost its users stays loaded, for requests under way."""
     guardrail: GuardrailSettings = GuardrailSettings()
     """Watched in every stage."""
+    shadow: ShadowSettings = ShadowSettings()
+    """Mirrored requests before the first step; off where its share is 0."""
     metric: tuple[MetricSettings, ...] = ()
     """What is compared, each with its goal; none takes reward, feedback rate, errors and cut-offs."""
 

@@ -1,10 +1,12 @@
 """State machine: the staged release of a candidate, as a pure function of what was seen and the time.
 
-offered -> gated -> canary (step by step) -> promoted -> settled
-   |         |         |                        |
-   |         |         +-- harm or breakage ----+--> rolled_back   (digest quarantined)
-   +-- gate says FAIL ------------------------------> quarantined  (never served)
-   +---------+---------+-- out of time -------------> superseded   (not blamed)
+offered -> gated -> [shadow] -> canary (step by step) -> promoted -> settled
+   |         |         |          |                        |
+   |         |         |          +-- harm or breakage ----+--> rolled_back   (digest quarantined)
+   +- FAIL --|---------+- FAIL -------------------------------> quarantined   (never served)
+   +---------+---------+----------+-- out of time -------------> superseded   (not blamed)
+
+The shadow is optional: mirrored requests, whose answers nobody is shown.
 
 A step up needs users whose rewards do not look worse than the control's, not only time. A promoted
 version bakes: a control of equal size stays on the previous champion, and the comparison goes on.
@@ -16,12 +18,14 @@ from collections.abc import Callable
 import msgspec
 
 from ..statistics.guardrail import Observation
+from ..statistics.paired_look import PairedLook
 from ..statistics.verdict import Verdict, VerdictKind
 from .bake import look_at_bake
-from .canary import look_at_canary, share_in_words
+from .canary import look_at_canary, to_canary
 from .moves import move, refuse, unless_late
 from .record import Move, Rollout, Stage
 from .settings import RolloutSettings
+from .shadow import look_at_shadow
 
 
 def begin(
@@ -61,14 +65,17 @@ def advance(
     settings: RolloutSettings,
     *,
     since_promotion: Observation | None = None,
+    mirrored: PairedLook | None = None,
 ) -> Rollout:
     """Return the rollout after one look: at most one move, none once it has ended.
 
-    `since_promotion` is what was seen of a promoted version since it is one. Abort beats promotion,
-    and promotion beats the deadline.
+    `since_promotion` is what was seen of a promoted version since it is one, `mirrored` what a
+    shadow answered. Abort beats promotion, and promotion beats the deadline.
     """
     if rollout.ended:
         return rollout
+    if rollout.stage is Stage.SHADOW:
+        return look_at_shadow(rollout, mirrored, now, settings)
     if rollout.stage is Stage.PROMOTED:
         return look_at_bake(rollout, seen, since_promotion, now, settings)
     return _ADVANCES[rollout.stage](rollout, seen, now, settings)
@@ -104,9 +111,12 @@ def _gated(
 ) -> Rollout:
     if now >= rollout.deadline:
         return unless_late(rollout, now)
-    deadline = now + settings.deadline_seconds
-    reason = share_in_words(settings, 0, part=rollout.first_step)
-    return move(rollout, Stage.CANARY, now, reason, deadline=deadline)
+    if not settings.shadow.share:
+        return to_canary(rollout, now, settings)
+    share = (
+        f"{settings.shadow.share:.1%} of the champion's requests are mirrored, and nobody sees it"
+    )
+    return move(rollout, Stage.SHADOW, now, share, deadline=now + settings.shadow.seconds)
 
 
 _ADVANCES: dict[Stage, Callable[[Rollout, Observation | None, float, RolloutSettings], Rollout]] = {

@@ -81,6 +81,12 @@ class FakeEngine:
         """Tokens of the prompt that the usage says were cached; None says nothing."""
         self.calls = 1
         """Calls of tools in an answer to a request with tools."""
+        self.slow: dict[str, float] = {}
+        """Version to the seconds that it takes to answer."""
+        self.statuses: dict[str, int] = {}
+        """Version to the status that it answers with instead."""
+        self.busy: tuple[int, int] | None = (0, 0)
+        """Requests that wait and that run, as its metrics tell; None tells nothing."""
         self.wrong = Misbehaviour()
         self.left = threading.Event()
         self.url = ""
@@ -90,6 +96,7 @@ class FakeEngine:
         app.router.add_post(CHAT, self.answer)
         app.router.add_post(PLAIN, self.answer)
         app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.metrics)
         self.runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", 0)
@@ -98,6 +105,20 @@ class FakeEngine:
 
     async def health(self, _: web.Request) -> web.Response:
         return web.Response()
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        """Tell what vLLM tells of its load, among much else."""
+        if self.busy is None:
+            return web.Response(status=404)
+        waiting, running = self.busy
+        page = (
+            "# TYPE vllm:num_requests_waiting gauge\n"
+            f'vllm:num_requests_waiting{{engine="0",model_name="base"}} {waiting:.1f}\n'
+            'vllm:num_requests_waiting_by_reason{engine="0",reason="capacity"} 7.0\n'
+            f'vllm:num_requests_running{{engine="0",model_name="base"}} {running:.1f}\n'
+            'vllm:kv_cache_usage_perc{engine="0",model_name="base"} 0.01\n'
+        )
+        return web.Response(text=page)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -110,10 +131,10 @@ class FakeEngine:
         if chat and "messages" not in body:
             error = {"message": "messages: Field required", "type": "Bad Request", "code": 400}
             return web.json_response({"error": error}, status=400)
-        if self.wrong.status != 200:
+        if self.wrong.status != 200 or body["model"] in self.statuses:
             return self.refuse(body)
         try:
-            await asyncio.sleep(self.pause)
+            await asyncio.sleep(self.slow.get(body["model"], self.pause))
             if self.wrong.raw_body is not None:
                 return web.Response(body=self.wrong.raw_body, content_type="application/json")
             if body.get("stream"):
@@ -127,9 +148,10 @@ class FakeEngine:
 
     def refuse(self, body: dict[str, Any]) -> web.Response:
         message = f"{body['model']} failed at {self.url} in /srv/models"
-        error = {"message": message, "type": "X", "code": self.wrong.status}
+        status = self.statuses.get(body["model"], self.wrong.status)
+        error = {"message": message, "type": "X", "code": status}
         headers = {"Retry-After": self.wrong.retry_after} if self.wrong.retry_after else None
-        return web.json_response({"error": error}, status=self.wrong.status, headers=headers)
+        return web.json_response({"error": error}, status=status, headers=headers)
 
     def logprobs(self, body: dict[str, Any], chat: bool, start: int, stop: int) -> Any:
         values = list(self.LOGPROBS)

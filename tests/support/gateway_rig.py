@@ -106,7 +106,7 @@ class GatewayRig:
             tokenizer_digest="tok",
         )
 
-    def set_flags(self, candidate: int = 0, anchor: int = 0) -> FlagState:
+    def set_flags(self, candidate: int = 0, anchor: int = 0, shadow: int = 0) -> FlagState:
         self.generation += 1
         state = FlagState(
             policy="policy",
@@ -118,6 +118,8 @@ class GatewayRig:
             anchor=version(0),
             candidate=version(3),
             shares=Shares(candidate=candidate, anchor=anchor),
+            shadow=version(3) if shadow else None,
+            shadow_share=shadow,
         )
         return write_flags(self.flags, to_document(state))
 

@@ -68,6 +68,7 @@ class AdapterEngine(FakeEngine):
         app.router.add_post(CHAT, self.answer)
         app.router.add_post(PLAIN, self.score)
         app.router.add_get("/health", self.health)
+        app.router.add_get("/metrics", self.metrics)
         app.router.add_get("/v1/models", self.models)
         app.router.add_post("/v1/load_lora_adapter", self.load)
         app.router.add_post("/v1/unload_lora_adapter", self.unload)

@@ -27,7 +27,7 @@ from rlwd.ops.flags.assignment import (
     holdout_salt,
 )
 from rlwd.ops.flags.evaluator import FlagEvaluator, FlagsUnavailable
-from rlwd.ops.flags.flag_file import read_flags, write_flags
+from rlwd.ops.flags.flag_file import named_in, read_flags, write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document, to_state
 
 
@@ -207,7 +207,7 @@ def test_evaluator_deals_as_the_shares_say(path: Path) -> None:
         assert got.served == version(served[got.variant])
         assert list(got.fallbacks) == [version(n) for n in back[got.variant]]
         assert (got.generation, got.salt) == (1, "holdout/policy" if apart else "policy-1")
-    assert seen == set(Variant)
+    assert seen == set(Variant) - {Variant.SHADOW}
 
 
 def test_the_holdout_is_the_same_whatever_experiment_comes(path: Path) -> None:
@@ -323,3 +323,23 @@ def test_document_is_plain_json(path: Path) -> None:
     write_flags(path, document)
     assert json.loads(path.read_text()) == document
     assert to_state(json.loads(path.read_text())) == state()
+
+
+def test_a_shadow_is_told_and_nobodys_variant(path: Path) -> None:
+    """The document says it beside the rules, and a copy of an old one mirrors nothing."""
+    mirroring = msgspec.structs.replace(state(), shadow=version(3), shadow_share=500)
+    assert to_state(to_document(mirroring)) == mirroring
+    assert to_document(mirroring)["flags"] == to_document(state())["flags"]
+    assert version(3).version in named_in(mirroring)
+    write_flags(path, to_document(mirroring))
+    evaluator = FlagEvaluator(path, copy=path.with_name("copy.json"))
+    evaluator.refresh(0.0)
+    assert evaluator.state == mirroring
+    path.unlink()
+    again = FlagEvaluator(path, copy=path.with_name("copy.json"))
+    again.refresh(0.0)
+    assert again.state is not None
+    assert (again.state.shadow, again.state.shadow_share) == (None, 0)
+    for wrong in ({"shadow_share": 0}, {"shadow": None}, {"shadow_share": 10_001}):
+        with pytest.raises(ValueError, match="shadow"):
+            to_state(to_document(msgspec.structs.replace(mirroring, **wrong)))
