@@ -37,7 +37,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/holdout", "ops/looks"),
     ("ops/tracking",),
     ("daemon/http",),
-    ("daemon/callers", "daemon/capture", "daemon/spool", "daemon/status"),
+    ("daemon/callers", "daemon/capture", "daemon/engines", "daemon/spool", "daemon/status"),
     ("daemon/gateway",),
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/config",),

@@ -15,13 +15,13 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
+from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import ConnectionLimits, LimitedRunner
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 from . import pages
 from .completions import CHAT, PLAIN, generate
 from .context import CONTEXT, GatewayContext
-from .engine_pool import EnginePool, open_session
 from .feedback import feedback
 from .flag_poll import FlagPoll
 from .flag_reporter import FlagReporter

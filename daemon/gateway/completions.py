@@ -14,10 +14,10 @@ from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
 from ..capture.engine_json import read_engine_json, write_json
 from ..capture.engine_request import EngineRequest, UnknownModel, read_request
+from ..engines.engine_pool import EngineAway
 from ..http.answers import JSON, refusal
 from ..http.bodies import BodyRefused, parse_json, read_body
 from .context import CALLER, CONTEXT, GatewayContext
-from .engine_pool import EngineAway
 from .generation_record import LEFT, GenerationRecord
 from .kept_version import VERSION, KeptVersion, keep_version
 from .relay import relay_stream

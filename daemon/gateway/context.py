@@ -10,10 +10,10 @@ from aiohttp import web
 from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
 from ..callers.directory import Caller, ClientDirectory
+from ..engines.engine_pool import EnginePool
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Kind, Spool
-from .engine_pool import EnginePool
 from .metrics import GatewayMetrics
 from .settings import GatewaySettings
 

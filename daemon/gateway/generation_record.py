@@ -12,9 +12,9 @@ from ...streams.events.generation import Generation
 from ..callers.identity import Identity
 from ..capture.engine_request import EngineRequest
 from ..capture.response_capture import ResponseCapture
+from ..engines.engine_pool import EngineResponse
 from ..spool.spool import Kind
 from .context import GatewayContext, at
-from .engine_pool import EngineResponse
 from .kept_version import VERSION, version_header
 
 log = structlog.get_logger()

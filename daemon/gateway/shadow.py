@@ -19,10 +19,10 @@ from aiohttp import web
 from ...ops.flags.assignment import BUCKETS, Assignment, ServedVersion, Variant, bucket
 from ...streams.events.generation import shadow_id
 from ..capture.engine_json import read_engine_json
+from ..engines.engine_pool import EngineResponse
+from ..engines.engine_room import EngineRoom
 from ..spool.spool import Kind
 from .context import GatewayContext
-from .engine_pool import EngineResponse
-from .engine_room import EngineRoom
 from .generation_record import GenerationRecord
 
 log = structlog.get_logger()
@@ -167,14 +167,14 @@ def _end(record: GenerationRecord, status: int, told: dict[str, Any]) -> None:
         return
     capture = record.capture
     capture.take(told)
-    shown = bool(capture.text.strip()) or capture.tool_calls > 0
+    shown = bool(capture.text.strip()) or len(capture.calls) > 0
     _write(
         record,
         finish_reason=capture.finish_reason or "error",
         # No tokens at all is how an event says that an answer showed nothing.
         completion_token_ids=None if shown else (),
         usage=capture.usage,
-        tool_call_count=capture.tool_calls,
+        tool_call_count=len(capture.calls),
     )
 
 

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from rlwd.daemon.gateway.engine_pool import EngineAway, EnginePool
+from rlwd.daemon.engines.engine_pool import EngineAway, EnginePool
 from rlwd.ops.flags.assignment import Assignment, ServedVersion, Variant
 
 V1 = ServedVersion(version="policy@v000001-" + "a" * 8, digest="a" * 64)
