@@ -54,7 +54,10 @@ class ShadowMirror:
         state, context = self.context.flags.state, self.context
         if state is None or state.shadow is None or record.answer is None:
             return
-        if record.assignment.variant is not Variant.CHAMPION or record.answer.fallback:
+        # A session that keeps an older version, and a fallback, are compared with nothing.
+        if record.assignment.variant is not Variant.CHAMPION:
+            return
+        if record.answer.served != state.champion:
             return
         if not record.identity.consent or record.finish in ("", "abort", "refused"):
             return
@@ -157,6 +160,7 @@ def _mirrored(record: GenerationRecord, shadow: ServedVersion, generation: int) 
         ),
         generation_id=shadow_id(record.generation_id),
         received=record.context.clock(),
+        on_version_since=record.on_version_since,
         started=time.perf_counter(),
     )
 
