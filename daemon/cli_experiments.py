@@ -4,9 +4,12 @@ from typing import Annotated
 
 import typer
 
-from .cli_by_hand import TOML, ConfigFile
+from .cli_by_hand import TOML, By, ConfigFile, Reason
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Days = Annotated[float, typer.Option(help="Days until it ends by itself.")]
+
+rollout = typer.Typer(help="Try the rollout's own tests.", no_args_is_help=True)
 
 
 def report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
@@ -17,6 +20,43 @@ def report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
     print_report(load_config(config), as_json=as_json)
 
 
+@rollout.command("aa")
+def rollout_aa(
+    reason: Reason,
+    share: Annotated[
+        float, typer.Option(help="Share of the users in each half, up to 0.5.")
+    ] = 0.45,
+    days: Days = 1.0,
+    by: By = "",
+    config: ConfigFile = TOML,
+) -> None:
+    """Run the champion against itself: false alarms and variance on your own traffic. Versions wait."""
+    from .config import load_config
+    from .experiments.experiment_runs import run_aa
+
+    raise typer.Exit(run_aa(load_config(config), share=share, days=days, by=by, why=reason))
+
+
+@rollout.command("aa-end")
+def rollout_aa_end(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+    """End the A/A now; versions go on."""
+    from .config import load_config
+    from .experiments.experiment_runs import run_end
+
+    raise typer.Exit(run_end(load_config(config), "", by=by, why=reason))
+
+
+@rollout.command("aa-report")
+def rollout_aa_report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
+    """Print what the last A/A shows: by metric the difference, its interval and a user's deviation."""
+    from ..ops.stages.experiment import ExperimentKind
+    from .config import load_config
+    from .experiments.experiment_runs import print_experiments
+
+    print_experiments(load_config(config), "", kind=ExperimentKind.AA, as_json=as_json)
+
+
 def add_experiments(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command()(report)
+    app.add_typer(rollout, name="rollout")

@@ -37,7 +37,7 @@ from .status.metrics import Metrics
 from .status.server import StatusServer, Vitals
 from .status.snapshot import read_status
 from .store import opening, state_store
-from .wire_release import build_holdout, build_release
+from .wire_release import build_conductor, build_holdout, build_release
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:
@@ -99,6 +99,7 @@ def build_control(config: Config) -> ControlLoop:
         release=release,
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
         holdout=build_holdout(config, store, mirror),
+        conductor=build_conductor(config, store, mirror),
         outlets=Outlets(
             dead_letters=event_sink(config),
             dead_letter_topic=config.stream.dead_letters,

@@ -5,6 +5,7 @@ from pathlib import Path
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
+from ..ops.experiments.conductor import Conductor
 from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
 from ..ops.gate.gate_run import GateRun
@@ -16,7 +17,12 @@ from ..ops.rollout.move_log import MoveLog
 from ..ops.rollout.observe import Comparing
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
-from ..ops.tracking.reports import holdout_reporter, look_reporter, rollout_reporter
+from ..ops.tracking.reports import (
+    experiment_reporter,
+    holdout_reporter,
+    look_reporter,
+    rollout_reporter,
+)
 from ..rewards.spec import reward_spec
 from ..streams.state.store import Store
 from .config import Config
@@ -77,4 +83,17 @@ def build_holdout(config: Config, store: Store, mirror: Mirror) -> HoldoutWatch:
         comparison=config.comparison,
         longest_horizon=max(spec.decision.values()) if fixed is None else fixed,
         looked=holdout_reporter(mirror),
+    )
+
+
+def build_conductor(config: Config, store: Store, mirror: Mirror) -> Conductor:
+    """Build what looks at experiments, by the metrics of rollouts."""
+    horizon = reward_spec(config.reward_spec).decision_seconds
+    return Conductor(
+        store,
+        config.policy,
+        Comparing.of(config.rollout, config.comparison, horizon),
+        srm_alpha=config.rollout.guardrail.srm_alpha,
+        look_seconds=config.look_seconds,
+        looked=experiment_reporter(mirror),
     )

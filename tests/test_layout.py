@@ -34,7 +34,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/gate",),
     ("ops/stages",),
     ("ops/rollout",),
-    ("ops/holdout", "ops/looks"),
+    ("ops/experiments", "ops/holdout", "ops/looks"),
     ("ops/tracking",),
     ("daemon/http",),
     ("daemon/callers", "daemon/capture", "daemon/engines", "daemon/spool", "daemon/status"),

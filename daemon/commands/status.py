@@ -15,12 +15,14 @@ from rich.text import Text
 
 from ...learner.ledger.learnable import unlearnable
 from ...ops.flags.flag_reach import FlagReach, read_reach
-from ...ops.rollout import rollouts_table
+from ...ops.rollout import experiments_table, rollouts_table
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
+
+EXPERIMENTS_SHOWN = 5
 
 
 def print_status(config: Config, as_json: bool, console: Console | None = None) -> None:
@@ -59,6 +61,7 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
                 "lease": lease,
                 "problems": problems,
                 "held": None if held is None else held.sentence,
+                **_experiments(view, config.policy),
                 "flags": None if flags is None else describe_reach(flags, now),
             }
         except sqlite3.Error as problem:
@@ -70,6 +73,19 @@ def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:
         return rollouts_table.hold(view, policy)
     except sqlite3.OperationalError:
         return None  # A state that an older rlwd left: nothing could be held there.
+
+
+def _experiments(view: Transaction, policy: str) -> dict[str, Any]:
+    try:
+        found = experiments_table.history(view, policy, limit=EXPERIMENTS_SHOWN)
+        waits = experiments_table.aa_under_way(view, policy)
+    except sqlite3.OperationalError:
+        found, waits = [], None  # Likewise: none could be started there.
+    return {
+        "experiments": msgspec.to_builtins(found),
+        "experiments_say": [one.sentence for one in found],
+        "waits": None if waits is None else f"versions wait until it ends: {waits.sentence}",
+    }
 
 
 def _reach(view: Transaction, config: Config, now: float, *, listening: bool) -> FlagReach | None:
@@ -107,6 +123,8 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     return [
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
         *([] if document["held"] is None else [Text(f"held by hand: {document['held']}")]),
+        *([] if document["waits"] is None else [Text(document["waits"])]),
+        *(Text(line) for line in document["experiments_say"]),
         *(Text(f"problem, {name}: {why}") for name, why in document["problems"].items()),
         *([] if document["flags"] is None else [Text(f"flags: {document['flags']['said']}")]),
         _records(document["records"]),

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.experiments.conductor import Conductor
 from ...ops.holdout.watch import HoldoutWatch
 from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
@@ -59,6 +60,7 @@ class ControlLoop(DaemonLoop):
         training: Training,
         release: Release,
         holdout: HoldoutWatch,
+        conductor: Conductor,
         outlets: Outlets,
         gateways: GatewayWatch,
         retention_days: float,
@@ -67,7 +69,7 @@ class ControlLoop(DaemonLoop):
     ) -> None:
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
         self.lease, self.training, self.release = lease, training, release
-        self.holdout = holdout
+        self.holdout, self.conductor = holdout, conductor
         self.outlets, self.mirror = outlets, outlets.mirror
         self.gateways = gateways
         self.retention_days = retention_days
@@ -115,6 +117,7 @@ class ControlLoop(DaemonLoop):
         if self.gateways.listen(now):
             self.release.rewrite_flags()
         self.release.step(now)
+        self.conductor.step(now)
 
     def do(self, intent: Intent, now: float) -> None:
         """Do what a timer asked for."""

@@ -13,7 +13,7 @@ import msgspec
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags.gateways_table import GATEWAYS
-from . import holdout_table
+from . import experiments_table, holdout_table
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -97,6 +97,7 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     GATEWAYS,
     holdout_table.HOLDOUT,
+    experiments_table.EXPERIMENTS,
 )
 
 WAITING = ""

@@ -23,7 +23,7 @@ from ..stages.state_machine import (
 from ..statistics.guardrail import Observation
 from ..statistics.paired_look import PairedLook
 from ..statistics.verdict import Verdict
-from . import candidates_table, champions_table, rollouts_table
+from . import candidates_table, champions_table, experiments_table, rollouts_table
 from .rollouts_table import Hold
 from .transitions import owe_return, save_move
 from .unfit import check_pin, flaw_of
@@ -65,10 +65,10 @@ class RolloutController:
         return True
 
     def next_candidate(self, tx: Transaction) -> Candidate | None:
-        """Return the newest version to offer; None while a rollout is under way, or held by hand."""
+        """Return the newest version to offer; None while a rollout or an A/A is under way, or held."""
         if rollouts_table.current(tx, self.policy) is not None:
             return None
-        if rollouts_table.hold(tx, self.policy) is not None:
+        if rollouts_table.hold(tx, self.policy) or experiments_table.aa_under_way(tx, self.policy):
             return None
         waiting = candidates_table.waiting(tx, self.policy)
         return waiting[-1] if waiting else None

@@ -7,7 +7,7 @@ from ..flags.assignment import BUCKETS, ServedVersion, Shares, holdout_salt
 from ..flags.flag_state import FlagState
 from ..stages.record import Stage
 from ..stages.settings import RolloutSettings
-from . import candidates_table, champions_table, rollouts_table
+from . import candidates_table, champions_table, experiments_table, rollouts_table
 
 LOADED_ROLLOUTS = 8
 """So many of the last rollouts may have a version that is still loaded."""
@@ -61,7 +61,8 @@ def flag_state(
 
     The salt is the candidate's version, so that each experiment draws its users anew. The holdout's
     is its own, so that its users stay on v0 whatever experiment comes. While a promoted version bakes, some
-    of its control's users stay on the previous champion, and as many of its own are counted.
+    of its control's users stay on the previous champion, and as many of its own are counted. In an
+    A/A the candidate is the champion itself.
     """
     champion = champions_table.champion(tx, policy)
     anchor = candidates_table.anchor(tx, policy)
@@ -75,6 +76,8 @@ def flag_state(
         if rollout.stage is Stage.PROMOTED:
             control = candidates_table.find(tx, policy, rollout.control)
             share = min(settings.bake_share, settings.steps[-1])
+    elif (aa := experiments_table.aa_under_way(tx, policy)) is not None:
+        candidate, salt, share = champion, aa.salt, aa.share / 2
     previous = champions_table.previous(tx, policy)
     shadow = None
     if rollout is not None and rollout.stage is Stage.SHADOW:

@@ -31,6 +31,8 @@ class MetricLook:
     """Lower bound of `change`, at all looks with probability 1 - alpha_promote."""
     high: float
     """Upper bound of `change`, likewise."""
+    standard_error: float
+    """Of `change`; inf with fewer than two users in a variant."""
     harm: bool
     """Whether the candidate is shown to be worse by more than the tolerance."""
     shown: bool
@@ -58,8 +60,7 @@ def look_at(
         return None
     better = 1.0 if asked.direction == "higher" else -1.0
     margin = -metric.margin if metric.kind == "superior" else metric.margin
-    worse = goal = means
-    exact = asked.quantile is not None
+    worse, goal, exact = means, means, asked.quantile is not None
     if exact:
         # The margins are in the thresholds, and the shares above them are compared as they are.
         worse = _means(asked, candidate, control, now, comparison, metric.tolerance) or means
@@ -75,7 +76,7 @@ def look_at(
         passed[0] - _reach(goal, passed[1], settings.alpha_promote, settings.promote_planned_users)
         > 0
     )
-    change, low, high = _interval(means, settings)
+    change, low, high, error = _interval(means, settings)
     return MetricLook(
         metric=metric,
         candidate=means[0].estimate,
@@ -84,6 +85,7 @@ def look_at(
         change=change,
         low=low,
         high=high,
+        standard_error=error,
         harm=is_harm,
         shown=is_shown and not is_harm if metric.goal else not is_harm,
     )
@@ -144,12 +146,14 @@ def _reach(means: tuple[Mean, Mean], error: float, alpha: float, planned: int) -
     return width(users, planned, alpha) * error if math.isfinite(error) else math.inf
 
 
-def _interval(means: tuple[Mean, Mean], settings: LookSettings) -> tuple[float, float, float]:
-    """Return the relative difference with its bounds, by the delta method for a ratio."""
+def _interval(
+    means: tuple[Mean, Mean], settings: LookSettings
+) -> tuple[float, float, float, float]:
+    """Return the relative difference, its bounds, and its error, by the delta method for a ratio."""
     ours, theirs = means
     if not theirs.estimate or not math.isfinite(theirs.estimate + ours.estimate):
-        return math.nan, -math.inf, math.inf
+        return math.nan, -math.inf, math.inf, math.inf
     ratio = ours.estimate / theirs.estimate
     error = math.sqrt(ours.variance + ratio * ratio * theirs.variance) / abs(theirs.estimate)
     reach = _reach(means, error, settings.alpha_promote, settings.promote_planned_users)
-    return ratio - 1, ratio - 1 - reach, ratio - 1 + reach
+    return ratio - 1, ratio - 1 - reach, ratio - 1 + reach, error

@@ -8,6 +8,7 @@ from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
 from ..rollout import candidates_table, champions_table
 from ..rollout.holdout_table import HoldoutLook
+from ..stages.experiment import Experiment
 from ..stages.record import Rollout, Stage
 from .mirror import Mirror
 
@@ -89,5 +90,23 @@ def holdout_reporter(mirror: Mirror) -> Callable[[HoldoutLook, float], None]:
                 if value is not None:
                     values[f"holdout/{one.name}_{end}"] = value
         mirror.metrics("parent", int(now), values, now)
+
+    return report
+
+
+def experiment_reporter(mirror: Mirror) -> Callable[[Experiment, float], None]:
+    """Return what to call after each look at an experiment: a nested run under its name."""
+
+    def report(experiment: Experiment, now: float) -> None:
+        values = {"false_alarms": float(len(experiment.false_alarms))}
+        for one in experiment.readings:
+            for what in ("change", "low", "high", "standard_error", "user_deviation", "users"):
+                value = getattr(one, what)
+                if value is not None:
+                    values[f"{one.arm}/{one.name}/{what}"] = float(value)
+        mirror.metrics(experiment.name, experiment.looks, values, now)
+        if experiment.ended:
+            why = experiment.trail[-1].reason
+            mirror.outcome(experiment.name, f"{experiment.kind} experiment", why, now)
 
     return report

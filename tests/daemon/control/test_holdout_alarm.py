@@ -4,7 +4,6 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +11,35 @@ import httpx
 import orjson
 import pytest
 from daemon_by_hand import open_daemon_ledger
-from gateway_rig import LoopThread, wait_for
 from releases_by_hand import promote, register, version
 from rollout_rig import RolloutRig
+from state_rig import config_of, rig_on, wait_for_gateway
 
-from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.config import Config
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.daemon.experiments.report import print_report
 from rlwd.ops.holdout.watch import HoldoutWatch
 from rlwd.ops.rollout import holdout_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
-from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.servers.process import LOOPBACK, Server, answers
 from rlwd.ops.statistics.answers import ComparisonSettings
 
 SHARE = 0.4
-CONFIG = """\
-state = "state"
-[learner]
-model = "nothing-here"
-[rollout]
-anchor_share = {share}
-[http]
-port = {port}
-[engine]
-urls = ["http://127.0.0.1:1"]
-"""
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     """A daemon's config, without engine or model."""
-    path = tmp_path / "rlwd.toml"
-    path.write_text(CONFIG.format(share=SHARE, port=free_port()))
-    (tmp_path / "state").mkdir()
-    return load_config(path)
+    return config_of(tmp_path, f"anchor_share = {SHARE}")
 
 
 @pytest.fixture
 def rig(config: Config) -> Iterator[RolloutRig]:
     """Gateway, engine and release on the daemon's own state; version 1 is the champion."""
-    loop = LoopThread()
-    with ExitStack() as stack:
-        stack.callback(loop.close)
-        rig = RolloutRig(config.state_path, loop, stack, RolloutSettings(anchor_share=SHARE))
+    with rig_on(config) as rig:
         promote(rig.store, rig.controller, rig.versions[1])
         rig.turn()
-        wait_for(lambda: bool(rig.client.get("/readyz").json()["flag_generation"] == 2))
+        wait_for_gateway(rig, 2)
         yield rig
 
 
