@@ -1,5 +1,6 @@
 """Bounds: what each value of the config may be; one that is out of them is named by its path."""
 
+import ipaddress
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -213,10 +214,24 @@ def _check_host(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} is no host name or address")
 
 
+def _check_header(path: str, value: str) -> None:
+    if value and not re.fullmatch(r"[A-Za-z0-9-]{1,100}", value):
+        raise ValueError(f"{path}: {value!r} is no name of a header")
+
+
+def _check_address(path: str, value: str) -> None:
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        raise ValueError(f"{path}: {value!r} is no IP address") from None
+
+
 _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (PATHS, _check_path),
     (URLS, _check_url),
     (TOPICS, _check_topic),
     (NAMES, _check_name),
     (HOSTS, _check_host),
+    ({"http.user_header"}, _check_header),
+    ({"http.proxies"}, _check_address),
 )

@@ -41,7 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The daemon's own pages: /livez /readyz /metrics /statusz /flags."""
+    """The daemon's own pages: / /rollouts /livez /readyz /metrics /statusz /flags."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""
@@ -49,6 +49,11 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Port to listen on."""
     token: str = ""
     """Asked of callers; required unless the host is loopback."""
+    user_header: str = ""
+    """Header in which a proxy names the user whom it let in, such as X-Forwarded-User. Empty: none is
+    believed. With it, who comes without that header needs the token, on loopback too."""
+    proxies: tuple[str, ...] = ("127.0.0.1", "::1")
+    """Addresses of the proxies that `user_header` is believed from."""
     flags_key: str = ""
     """Key that signs the flags at /flags, for gateways on other hosts (`gateway.flags_url`): 16
     characters or more, the same there. Empty: none are served."""

@@ -10,8 +10,6 @@ import msgspec
 from ..learner.checkpoint.epoch import write_epoch
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
-from ..ops.flags import intents_table
-from ..ops.flags.flag_state import FlagState
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
 from ..rewards.scorer import Scorer
@@ -29,13 +27,10 @@ from .control.control_loop import ControlLoop, Outlets
 from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
 from .control.lifecycle import SteadyClock
-from .control.loop import Consumer, StatusPages
+from .control.loop import Consumer
 from .control.timers import Timers
 from .control.training import Training
-from .status.flag_page import FlagPage
-from .status.metrics import Metrics
-from .status.server import StatusServer, Vitals
-from .status.snapshot import read_status
+from .site.page_server import build_flag_page, build_pages
 from .store import opening, state_store
 from .wire_release import build_conductor, build_holdout, build_release
 
@@ -88,8 +83,8 @@ def build_control(config: Config) -> ControlLoop:
     release = build_release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     waits = {"learner": "starting", "engine": "not asked yet"}
-    flag_page = _flag_page(config, store)
-    pages = _pages(config, store, waits, flags=flag_page)
+    flag_page = build_flag_page(config, store)
+    pages = build_pages(config, store, waits, flags=flag_page)
     return ControlLoop(
         _consumer(config, store, ingest),
         pages,
@@ -136,7 +131,7 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
     store = state_store(config)
     return IngestLoop(
         _consumer(config, store, _ingest(config, store)),
-        _pages(config, store, {"log": "not polled yet"}, port=port),
+        build_pages(config, store, {"log": "not polled yet"}, port=port),
         Timers(INGEST_PERIODS),
         stop_seconds=config.stop_seconds,
         clock=SteadyClock(),
@@ -151,36 +146,6 @@ def _consumer(config: Config, store: Store, ingest: Ingest) -> Consumer:
         poll_seconds=config.stream.poll_seconds,
         poll_records=config.stream.poll_records,
     )
-
-
-def _flag_page(config: Config, store: Store) -> FlagPage:
-    def confirmed() -> FlagState | None:
-        with store.reading() as view:
-            return intents_table.confirmed(view, config.policy)
-
-    return FlagPage(config.http.flags_key, confirmed)
-
-
-def _pages(
-    config: Config,
-    store: Store,
-    problems: dict[str, str],
-    *,
-    port: int | None = None,
-    flags: FlagPage | None = None,
-) -> StatusPages:
-    """Build the pages; `problems` hold the daemon back until the loop says that they are over."""
-    metrics = Metrics()
-    server = StatusServer(
-        Vitals(problems=problems),
-        metrics.registry,
-        lambda: read_status(store, config.policy, config.flags_path),
-        host=config.http.host,
-        port=config.http.port if port is None else port,
-        token=config.http.token,
-        flags=flags,
-    )
-    return StatusPages(server=server, metrics=metrics)
 
 
 def _ingest(config: Config, store: Store) -> Ingest:

@@ -42,7 +42,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/config",),
     ("daemon/by_hand", "daemon/store", "daemon/control"),
-    ("daemon/wire_release",),
+    ("daemon/site", "daemon/wire_release"),
     ("daemon/wire",),
     ("daemon/audit", "daemon/keep"),
     ("daemon/commands", "daemon/demo"),

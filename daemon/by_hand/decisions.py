@@ -67,15 +67,17 @@ class Decision:
 
 
 def _promote(
-    controller: RolloutController, tx: Transaction, _what: str, by: str, why: str, now: float
+    controller: RolloutController, tx: Transaction, what: str, by: str, why: str, now: float
 ) -> str:
+    _check_under_way(tx, controller, what)
     rollout = controller.promote(tx, f"{by}: {why}", now)
     return f"{rollout.version} is served to everybody: {rollout.trail[-1].reason}"
 
 
 def _reject(
-    controller: RolloutController, tx: Transaction, _what: str, by: str, why: str, now: float
+    controller: RolloutController, tx: Transaction, what: str, by: str, why: str, now: float
 ) -> str:
+    _check_under_way(tx, controller, what)
     last = rollouts_table.history(tx, controller.policy, limit=1)
     if rollouts_table.current(tx, controller.policy) is None and last and last[-1].quarantine:
         return f"{last[-1].version} is rejected already: {last[-1].trail[-1].reason}"
@@ -136,6 +138,13 @@ def decide(
             raise ValueError(f"{name}: nothing was ever served; the daemon has not made v0 yet")
         said = DECISIONS[name].do(controller, tx, what, by, why, time.time())
     return (said, *wait_for_flags(config, store, controller, flag_seconds))
+
+
+def _check_under_way(tx: Transaction, controller: RolloutController, what: str) -> None:
+    """Raise ValueError where a version is named that is not under way: a page may be old."""
+    current = rollouts_table.current(tx, controller.policy)
+    if what and current is not None and current.version != what:
+        raise ValueError(f"{what}: is not under way any more; {current.version} is")
 
 
 def _named(tx: Transaction, controller: RolloutController, what: str) -> str:

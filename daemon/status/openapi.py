@@ -17,12 +17,25 @@ def openapi_document() -> dict[str, Any]:
         "info": {
             "title": "rlwd daemon",
             "version": "1",
-            "description": "Pages for people and monitoring; nothing here changes anything. Fields"
-            " are added within version 1.",
+            "description": "Pages for people and monitoring. The forms are for people in a browser,"
+            " and change what the commands of the same names change. Fields are added within"
+            " version 1.",
         },
-        "security": [{}, {"bearer": []}, {"basic": []}],
+        "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}],
         "paths": {
-            "/": _page("The page for people; its markup is private.", "text/html"),
+            "/": _page("The overview, for people; the markup of pages is private.", "text/html"),
+            "/rollouts": _page("Every rollout.", "text/html"),
+            "/rollouts/{version}": _readout(),
+            "/login": {
+                "get": {"summary": "Asks for the token.", "responses": {"200": _html("The form.")}},
+                **_form("Begins a session.", ("name", "token", "next"), _html("A wrong token.")),
+            },
+            "/logout": _form("Ends a session.", ("form",)),
+            "/decide": _form(
+                "Promotes, rejects, pauses, resumes or rolls back, as the commands do.",
+                ("form", "action", "version", "by", "reason"),
+                _html("Not sent from our own page."),
+            ),
             "/livez": _health("Whether the loop turns.", "It stands still."),
             "/readyz": _health("Whether nothing keeps it from working.", "Something does."),
             "/metrics": _page("What Prometheus reads.", "text/plain"),
@@ -32,6 +45,7 @@ def openapi_document() -> dict[str, Any]:
         "components": {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": "rlwd_session"},
                 "basic": {"type": "http", "scheme": "basic", "description": "Any user, the token."},
             }
         },
@@ -42,6 +56,32 @@ def _page(said: str, kind: str) -> dict[str, Any]:
     schema = {"type": "object"} if kind == "application/json" else {"type": "string"}
     good = {"description": said, "content": {kind: {"schema": schema}}}
     return {"get": {"summary": said, "responses": {"200": good, "401": _json("No valid token.")}}}
+
+
+def _readout() -> dict[str, Any]:
+    page = _page("All that is known of one rollout.", "text/html")
+    version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
+    page["get"]["parameters"] = [version]
+    page["get"]["responses"]["404"] = _html("No such version.")
+    return page
+
+
+def _form(
+    said: str, fields: tuple[str, ...], refused: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    properties = {name: {"type": "string"} for name in fields}
+    form = {"schema": {"type": "object", "properties": properties}}
+    responses = {
+        "303": {"description": "On to the next page.", "content": {"text/plain": {"schema": {}}}},
+        "401": _json("No valid token."),
+        **({"403": refused} if refused else {}),
+    }
+    body = {"content": {"application/x-www-form-urlencoded": form}}
+    return {"post": {"summary": said, "requestBody": body, "responses": responses}}
+
+
+def _html(said: str) -> dict[str, Any]:
+    return {"description": said, "content": {"text/html": {"schema": {"type": "string"}}}}
 
 
 def _flags() -> dict[str, Any]:

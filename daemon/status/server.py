@@ -3,21 +3,23 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
+from ..http.access import Access
 from ..http.connections import ConnectionLimits, LimitedRunner
-from ..http.credentials import basic_password, bearer_token, same_token
 from .flag_page import FLAGS, FlagPage
-from .page import render
 
 STUCK_SECONDS = 60.0
 """A loop that did not turn for so long is not alive."""
+PUBLIC = ("/livez", "/readyz", "/login", "/site.css", "/site.js", "/site.svg")
+"""For everybody; what keeps the daemon from being ready is told to those who may know."""
 MOST_CONNECTIONS = 256
 """Probes, scrapers and people together; one more is closed at once."""
 HEADER_SECONDS, IDLE_SECONDS = 15.0, 75.0
@@ -58,12 +60,15 @@ class StatusServer:
         *,
         host: str,
         port: int,
-        token: str = "",
+        access: Access | None = None,
         flags: FlagPage | None = None,
+        pages: Sequence[web.RouteDef] = (),
     ) -> None:
+        """`pages` are those for people; without `access` everybody is let in."""
         self.vitals, self.registry, self.status = vitals, registry, status
         self.flags = flags or FlagPage("", lambda: None)
-        self.host, self.port, self.token = host, port, token
+        self.host, self.port = host, port
+        self.access, self.pages = access or Access(), pages
         self.limits = ConnectionLimits(MOST_CONNECTIONS, HEADER_SECONDS)
         self._loop: asyncio.AbstractEventLoop
         self._started = threading.Event()
@@ -90,12 +95,12 @@ class StatusServer:
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
             [
-                web.get("/", self._page),
                 web.get("/livez", self._livez),
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.get("/statusz", self._statusz),
                 web.get(FLAGS, self.flags.answer),
+                *self.pages,
             ]
         )
         runner = LimitedRunner(app, self.limits, idle_seconds=IDLE_SECONDS)
@@ -115,19 +120,18 @@ class StatusServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path not in ("/livez", "/readyz") and not self._knows(request):
+        if request.path not in PUBLIC and not self._knows(request):
+            if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
+                raise web.HTTPSeeOther(f"/login?next={quote(request.path)}")
             answer = _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)
-            # A browser asks for a user and a password: any user, and the token.
+            # A client that is no browser may ask for a user and a password: any user, and the token.
             answer.headers["WWW-Authenticate"] = 'Basic realm="rlwd", charset="UTF-8"'
             return answer
         response: web.StreamResponse = await handler(request)
         return response
 
     def _knows(self, request: web.Request) -> bool:
-        given = request.headers.get("Authorization", "")
-        return not self.token or same_token(
-            bearer_token(given) or basic_password(given), self.token
-        )
+        return self.access.caller(request) is not None
 
     async def _livez(self, _request: web.Request) -> web.Response:
         age = time.monotonic() - self.vitals.ticked_at
@@ -146,11 +150,6 @@ class StatusServer:
     async def _metrics(self, _request: web.Request) -> web.Response:
         page = generate_latest(self.registry)
         return web.Response(body=page, headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-    async def _page(self, _request: web.Request) -> web.Response:
-        stored = await asyncio.to_thread(self.status)
-        page = render(stored, dict(self.vitals.live), dict(self.vitals.problems))
-        return web.Response(text=page, content_type="text/html")
 
     async def _statusz(self, _request: web.Request) -> web.Response:
         stored = await asyncio.to_thread(self.status)

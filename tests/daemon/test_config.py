@@ -167,6 +167,8 @@ KEYS = [
     "http.host",
     "http.port",
     "http.token",
+    "http.user_header",
+    "http.proxies",
     "http.flags_key",
 ]
 """The surface: who adds, renames or drops a key changes this list, and says so in the changelog."""
@@ -256,6 +258,8 @@ def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
         ),
         ('[learner]\nmodel = ""', r"learner.model: names no folder"),
         ('[http]\nhost = "0.0.0.0"', r"http.token: required, because http.host is 0.0.0.0"),
+        ('[http]\nuser_header = "X User"', r"http.user_header: 'X User' is no name of a header"),
+        ('[http]\nproxies = ["proxy"]', r"http.proxies\[0\]: 'proxy' is no IP address"),
         ('database = "mysql://x"', r"database: must be empty, postgresql://…, \$NAME or file:PATH"),
         ("policy = ", r"Invalid value"),
     ],

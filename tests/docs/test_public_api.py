@@ -9,6 +9,8 @@ import pytest
 import typer
 from aiohttp import web
 from api_tables import PAGE, gateway_registry, metric_rows, with_tables
+from daemon_by_hand import open_daemon_ledger
+from pages_by_hand import served
 from settings_page import PAGE as SETTINGS_PAGE
 from settings_page import every_key, named_sections, settings_page
 
@@ -17,7 +19,6 @@ from rlwd.daemon.config import Config
 from rlwd.daemon.gateway.app import build_app
 from rlwd.daemon.gateway.settings import GatewaySettings
 from rlwd.daemon.sections import StreamSettings
-from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
 ROOT = Path(__file__).parents[2]
@@ -88,10 +89,8 @@ def test_gateway_routes_are_declared(tmp_path: Path) -> None:
     assert routes(app) == declared("gateway")
 
 
-def test_daemon_routes_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_daemon_routes_are_declared(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The daemon answers the routes on the page and no other."""
-    from prometheus_client import CollectorRegistry
-
     seen: list[web.Application] = []
     made = web.Application
 
@@ -100,9 +99,8 @@ def test_daemon_routes_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
         return seen[-1]
 
     monkeypatch.setattr(web, "Application", application)
-    server = StatusServer(Vitals(), CollectorRegistry(), dict, host="127.0.0.1", port=0)
-    server.start()
-    server.stop()
+    with served(tmp_path, open_daemon_ledger(tmp_path / "rlwd.db").store):
+        pass
     assert routes(seen[0]) == declared("daemon")
 
 

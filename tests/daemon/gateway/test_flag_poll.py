@@ -13,6 +13,7 @@ from aiohttp import web
 from daemon_by_hand import open_daemon_ledger
 from gateway_rig import CHAT, HELLO, GatewayRig, version, wait_for
 
+from rlwd.daemon.http.access import Access
 from rlwd.daemon.status.flag_page import FlagPage
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
@@ -58,7 +59,7 @@ class Daemon:
             dict,
             host=LOOPBACK,
             port=self.port,
-            token=TOKEN,
+            access=Access(TOKEN),
             flags=FlagPage(KEY, confirmed),
         )
         self.server.start()

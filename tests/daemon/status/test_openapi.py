@@ -9,10 +9,9 @@ import pytest
 from daemon_by_hand import open_daemon_ledger
 from schema_fuzz import fuzz, operations
 
-from rlwd.daemon.status.metrics import Metrics
+from rlwd.daemon.config import load_config
+from rlwd.daemon.site.page_server import build_pages
 from rlwd.daemon.status.openapi import openapi_document
-from rlwd.daemon.status.server import StatusServer, Vitals
-from rlwd.daemon.status.snapshot import read_status
 from rlwd.ops.servers.process import LOOPBACK, free_port
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "openapi.daemon.json"
@@ -23,14 +22,9 @@ TOKEN = {"Authorization": "Bearer secret"}
 def url(tmp_path: Path) -> Iterator[str]:
     """Pages that ask for a token, on real tables."""
     ledger, port = open_daemon_ledger(tmp_path / "rlwd.db"), free_port()
-    server = StatusServer(
-        Vitals(problems={"engine": "away"}),
-        Metrics().registry,
-        lambda: read_status(ledger.store, "policy"),
-        host=LOOPBACK,
-        port=port,
-        token="secret",
-    )
+    path = tmp_path / "rlwd.toml"
+    path.write_text('[learner]\nmodel = "base"\n[http]\ntoken = "secret"\n')
+    server = build_pages(load_config(path), ledger.store, {"engine": "away"}, port=port).server
     server.start()
     yield f"http://{LOOPBACK}:{port}"
     server.stop()
@@ -49,7 +43,9 @@ def test_the_pages_answer_as_described(path: str, method: str, url: str) -> None
         fuzz(openapi_document(), url, path, method, examples=5, headers=headers)
 
 
-@pytest.mark.parametrize("path", ["/", "/livez", "/readyz", "/metrics", "/statusz", "/%ff", "/x"])
+@pytest.mark.parametrize(
+    "path", ["/", "/rollouts", "/livez", "/readyz", "/metrics", "/statusz", "/%ff", "/x"]
+)
 @pytest.mark.parametrize(
     "headers",
     [{}, {b"Authorization": b"Bearer \xff"}, {b"Authorization": b"Basic \xff="}, {b"X": b"\xff"}],

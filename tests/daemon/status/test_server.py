@@ -10,6 +10,7 @@ import httpx
 import pytest
 from waiting import until
 
+from rlwd.daemon.http.access import Access
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import MOST_CONNECTIONS, STUCK_SECONDS, StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
@@ -28,7 +29,7 @@ def serve() -> Iterator[Serve]:
         vitals, metrics, port = Vitals(), Metrics(), free_port()
         status: Callable[[], dict[str, Any]] = lambda: {"fates": {"trained": 3}}
         server = StatusServer(
-            vitals, metrics.registry, status, host=LOOPBACK, port=port, token=token
+            vitals, metrics.registry, status, host=LOOPBACK, port=port, access=Access(token)
         )
         server.start()
         servers.append(server)

@@ -1,0 +1,137 @@
+"""Access: who a request to the daemon's pages is from: a token, a session, a proxy, or this machine."""
+
+import base64
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from .credentials import basic_password, bearer_token, same_token
+
+COOKIE = "rlwd_session"
+SESSION_SECONDS = 12 * 3600
+NAME_LETTERS = 80
+HERE = ("localhost", "127.0.0.1", "::1")
+FAILURES, FAILURE_SECONDS = 10, 60.0
+"""So many wrong tokens in so many seconds, and the form takes none for a while."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Who asks."""
+
+    name: str
+    """As it goes into the trail; empty where nobody said."""
+    how: str
+    """open (this machine), token, session or proxy."""
+
+
+class Access:
+    """Who may see the pages. Sessions outlive a restart, and end with the token that began them."""
+
+    def __init__(
+        self,
+        token: str = "",
+        *,
+        user_header: str = "",
+        proxies: tuple[str, ...] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`user_header` is believed where the connection comes from one of `proxies`."""
+        self.token, self.user_header, self.proxies = token, user_header, proxies
+        self.clock = clock
+        base = token.encode("utf-8", "surrogatepass") if token else secrets.token_bytes(32)
+        self._key = hashlib.sha256(b"rlwd pages\0" + base).digest()
+        self._failures: list[float] = []
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody who reaches the port is let in: it is on this machine alone."""
+        return not self.token and not self.user_header
+
+    def caller(self, request: web.Request) -> Visitor | None:
+        """Return who asks; None for somebody who may not."""
+        if self.user_header and request.remote in self.proxies:
+            name = tidy_name(request.headers.get(self.user_header, ""))
+            if name:
+                return Visitor(name=name, how="proxy")
+        given = request.headers.get("Authorization", "")
+        shown = bearer_token(given) or basic_password(given)
+        if self.token and shown and same_token(shown, self.token):
+            return Visitor(name="", how="token")
+        of_session = self._session(request.cookies.get(COOKIE, ""))
+        if of_session is not None:
+            return Visitor(name=of_session, how="session")
+        return Visitor(name="", how="open") if self.open else None
+
+    def begin_session(self, token: str, name: str) -> str | None:
+        """Return a cookie's value for who shows the token; None for a wrong one, or too many."""
+        now = self.clock()
+        self._failures = [at for at in self._failures if now - at < FAILURE_SECONDS]
+        if len(self._failures) >= FAILURES:
+            return None
+        if not self.token or not same_token(token, self.token):
+            self._failures.append(now)
+            return None
+        told = f"{int(now) + SESSION_SECONDS}.{_encoded(tidy_name(name))}"
+        return f"{told}.{self._sign('session', told)}"
+
+    def form_token(self, caller: Visitor) -> str:
+        """Return what a form of this caller's must bring back: another site cannot read it."""
+        return self._sign("form", f"{caller.how} {caller.name}")
+
+    def is_own_form(self, request: web.Request, caller: Visitor, given: str) -> bool:
+        """Return whether a form was filled in on our own page, by this caller."""
+        return is_own_page(request) and same_token(given, self.form_token(caller))
+
+    def _session(self, cookie: str) -> str | None:
+        """Return the name in a session's cookie; None for one that is over, or not ours."""
+        told, _, signature = cookie.rpartition(".")
+        if not self.token or not told or not same_token(signature, self._sign("session", told)):
+            return None
+        expires, _, name = told.partition(".")
+        return _decoded(name) if self.clock() < int(expires) else None
+
+    def _sign(self, what: str, told: str) -> str:
+        message = f"{what} {told}".encode("utf-8", "surrogatepass")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()
+
+
+def is_own_page(request: web.Request) -> bool:
+    """Return whether no page of another site made the browser ask."""
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        return False
+    return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
+
+
+def is_asked_here(request: web.Request) -> bool:
+    """Return whether the Host is a name of this machine's.
+
+    A page of the web may be shown under a name that its owner's DNS points here: the browser lets it
+    read what it asks for under that name.
+    """
+    try:
+        name = urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return False
+    return name in HERE or name.endswith(".localhost")
+
+
+def tidy_name(name: str) -> str:
+    """Return a name as one line of at most 80 printable letters."""
+    line = " ".join("".join(letter if letter.isprintable() else " " for letter in name).split())
+    return line[:NAME_LETTERS]
+
+
+def _encoded(name: str) -> str:
+    return base64.urlsafe_b64encode(name.encode("utf-8", "replace")).decode()
+
+
+def _decoded(name: str) -> str:
+    return base64.urlsafe_b64decode(name.encode()).decode()

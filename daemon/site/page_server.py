@@ -1,0 +1,59 @@
+"""Page server: all pages of one daemon, built from its configuration."""
+
+from typing import Any
+
+from ...ops.flags import intents_table
+from ...ops.flags.flag_state import FlagState
+from ...streams.state.store import Store
+from ..config import Config
+from ..control.loop import StatusPages
+from ..http.access import Access
+from ..status.flag_page import FlagPage
+from ..status.metrics import Metrics
+from ..status.server import StatusServer, Vitals
+from ..status.snapshot import read_status
+from .forms import Forms
+from .pages import Site
+
+
+def build_flag_page(config: Config, store: Store) -> FlagPage:
+    """Return the page of the flags, as the flag file was seen to say them."""
+
+    def confirmed() -> FlagState | None:
+        with store.reading() as view:
+            return intents_table.confirmed(view, config.policy)
+
+    return FlagPage(config.http.flags_key, confirmed)
+
+
+def build_pages(
+    config: Config,
+    store: Store,
+    problems: dict[str, str],
+    *,
+    port: int | None = None,
+    flags: FlagPage | None = None,
+) -> StatusPages:
+    """Return the pages, not listening yet.
+
+    `problems` hold the daemon back until its loop says that they are over; the one in control has
+    `flags` to serve.
+    """
+    metrics, vitals, http = Metrics(), Vitals(problems=problems), config.http
+    access = Access(http.token, user_header=http.user_header, proxies=http.proxies)
+
+    def status() -> dict[str, Any]:
+        return read_status(store, config.policy, config.flags_path)
+
+    site = Site(config, store, vitals, access, status)
+    server = StatusServer(
+        vitals,
+        metrics.registry,
+        status,
+        host=http.host,
+        port=http.port if port is None else port,
+        access=access,
+        flags=flags,
+        pages=[*site.routes(), *Forms(config, store, access, site).routes()],
+    )
+    return StatusPages(server=server, metrics=metrics)
