@@ -16,6 +16,7 @@ from rich.text import Text
 from ...learner.ledger.learnable import unlearnable
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import experiments_table, rollouts_table
+from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
@@ -50,6 +51,8 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             holder = read_holder(view, config.policy, now)
             lease = None if holder is None else msgspec.to_builtins(holder)
             problems = release_problems(view, config.policy, config.rollout, now)
+            horizon = config.comparison.horizon_seconds or 0.0
+            problems |= crowd_problem(view, config.policy, config.rollout, horizon)
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
             held = _held(view, config.policy)

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ..commands.status import state_view
@@ -17,6 +18,7 @@ from .doctor_finding import Finding, fail, ok, warn
 SECONDS = 5.0
 REMEDIES = {
     "rollout": "`rlwd plan` says how many users a decision needs; see [rollout] and `rlwd status`",
+    "crowd": "`rlwd plan` says what a crowd can show: `[rollout] deadline_seconds`, `margin`, `steps`",
     "holdout": "`rlwd report` says by week and version; `rlwd pin VERSION` serves an earlier one",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }
@@ -56,6 +58,8 @@ def _release(config: Config) -> Iterator[Finding]:
     try:
         with state_view(config.state_database) as view:
             problems = release_problems(view, config.policy, config.rollout, time.time())
+            horizon = config.comparison.horizon_seconds or 0.0
+            problems |= crowd_problem(view, config.policy, config.rollout, horizon)
             answers = unlearnable(view, config.policy)
     except (ValueError, ConnectionError, sqlite3.Error):
         return  # The daemon's own finding says what is wrong with the state.

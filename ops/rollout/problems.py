@@ -12,7 +12,7 @@ from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
 from . import holdout_table, rollouts_table
 
-PROBLEMS = ("rollout", "learning", "holdout")
+PROBLEMS = ("rollout", "learning", "holdout", "crowd")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -26,7 +26,8 @@ def release_problems(
 ) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
-    `holdout` is the alarm that the champion is worse than v0.
+    `holdout` is the alarm that the champion is worse than v0. That the `crowd` is too small is told
+    by `crowd_problem`.
     """
     found: dict[str, str] = {}
     current = rollouts_table.current(view, policy)
@@ -55,6 +56,9 @@ def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | N
     pace = (rollout.deadline - began) / max(now - began, 1e-9)
     users = min(rollout.verdict.numbers.get(f"ab/users_{one}", 0.0) for one in VARIANTS)
     if rollout.stage is Stage.CANARY and users * pace >= settings.min_users:
+        return None
+    pairs = rollout.verdict.numbers.get("shadow/pairs", 0.0)
+    if rollout.stage is Stage.SHADOW and pairs * pace >= settings.shadow.answers:
         return None
     left = max(0.0, rollout.deadline - now)
     why = rollout.verdict.reason or "nothing was decided yet"

@@ -28,6 +28,7 @@ from ..statistics.look_settings import LookSettings
 from ..statistics.paired_look import PairedLook, look_at_pairs
 from . import candidates_table, rollouts_table
 from .controller import RolloutController
+from .crowd import CrowdWatch
 from .desired_state import kept_checkpoints
 from .move_log import MoveLog
 from .observe import Comparing, observe_users
@@ -74,6 +75,7 @@ class Release:
         self.comparing = Comparing.of(
             controller.settings, comparison or ComparisonSettings(), horizon
         )
+        self.crowd = CrowdWatch(policy, controller.settings, self.comparing.horizon("default"))
         self._earlier: tuple[str, dict[str, float]] | None = None
         self._seen: ReleaseSnapshot | None = None
         self._looked_at = 0.0
@@ -207,6 +209,7 @@ class Release:
         self.moves.report(last)
         with self.store.reading() as view:
             self.problems = release_problems(view, self.policy, self.controller.settings, now)
+            self.problems |= self.crowd.problems(view, now)
 
     def _observed(
         self,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from crowds_by_hand import fill
 from daemon_by_hand import open_daemon_ledger
 from gateway_rig import LoopThread
 from ledger_by_hand import Ledger
@@ -17,6 +18,7 @@ from rlwd.daemon.doctor.doctor_engine import check_engine
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.publish_flags import publish_flags
 
 
 @pytest.fixture
@@ -96,3 +98,21 @@ def test_a_rollout_that_nobody_feeds_is_named(
     print_status(config, as_json=False)
     shown = " ".join(capsys.readouterr().out.split())
     assert f"problem, rollout: {one.version} runs out of time" in shown
+
+
+def test_a_crowd_too_small_for_the_margin_is_named(
+    tmp_path: Path, config: Config, ledger: Ledger, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Doctor and status say how long it would take, from what the state database has seen."""
+    controller = RolloutController("policy", config.rollout)
+    register(ledger.store, controller, version(0, tmp_path))
+    flags = publish_flags(ledger.store, "policy", config.rollout, config.flags_path, 1.0)
+    assert flags is not None
+    for hour in (0, 2):
+        at, first = 1000.0 + hour * 3600.0, 1000 * hour
+        fill(ledger, "champion", 0.6, 100, at=at, first=first, salt=flags.salt)
+    said = "\n".join(finding.line for finding in check_services(config))
+    assert "release, crowd: at 2400 users a day it takes" in said
+    assert "rollout.deadline_seconds ends it after 0.2" in said
+    print_status(config, as_json=False)
+    assert "problem, crowd: at 2400 users a day" in " ".join(capsys.readouterr().out.split())

@@ -12,7 +12,11 @@ from scripted_release import House
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
+from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.stages.shadow_settings import ShadowSettings
+from rlwd.ops.statistics.paired_look import look_at_pairs
 from rlwd.streams.events.signals import Accepted
+from rlwd.streams.join.exposure import MirroredPair
 
 
 @pytest.fixture
@@ -67,6 +71,24 @@ def test_a_rollout_that_is_only_slow_is_no_problem(house: House) -> None:
         with house.ledger.store.reading() as view:
             problems = release_problems(view, "policy", slow, 0.7 * most)
         assert ("rollout" in problems) == named
+
+
+def test_a_shadow_that_no_engine_has_room_for_is_named_at_half_its_time(tmp_path: Path) -> None:
+    """Unless it gets its answers at the present pace."""
+    shadow = ShadowSettings(share=0.5, answers=100, seconds=600.0)
+    house = House(tmp_path, RolloutSettings(steps=(0.4,), step_seconds=0.0, shadow=shadow))
+    house.let_out()
+    house.release.step(200.0)
+    assert house.release.problems == {}
+    house.release.step(310.0)
+    named = house.release.problems["rollout"]
+    assert f"{house.v1.version} runs out of time in" in named
+    assert "as shadow: mirrored answers: 0 of 100" in named
+    with house.ledger.store.transaction() as tx:
+        pairs = [MirroredPair(f"u{n}", 0, 0, 5, 0, 0, 5) for n in range(60)]
+        look = look_at_pairs(pairs, house.controller.settings.guardrail, longer=0.5)
+        house.controller.observe(tx, None, 320.0, mirrored=look)
+        assert release_problems(tx, "policy", house.controller.settings, 320.0) == {}
 
 
 def test_answers_that_are_too_old_to_learn_from_are_named(house: House) -> None:
