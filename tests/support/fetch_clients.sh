@@ -18,15 +18,18 @@ for list in *.txt; do
     "$CACHE/$name/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$list"
     cp "$list" "$CACHE/$name/installed.txt"
 done
-# Node's clients, where npm is there; without them their tests say so and are left out.
-if command -v npm > /dev/null && ! cmp -s node/package.json "$CACHE/node/installed.json"; then
-    rm -rf "${CACHE:?}/node"
-    mkdir "$CACHE/node"
-    cp node/package.json "$CACHE/node/"
-    if (cd "$CACHE/node" && npm install --silent --no-audit --no-fund); then
-        cp node/package.json "$CACHE/node/installed.json"
-    else
-        echo "npm could not install Node's clients" >&2
+# What npm installs, where it is there: Node's clients, and axe, which looks at the daemon's pages.
+# Without them their tests say so and are left out.
+for set in node axe; do
+    if command -v npm > /dev/null && ! cmp -s "$set/package.json" "$CACHE/$set/installed.json"; then
+        rm -rf "${CACHE:?}/$set"
+        mkdir "$CACHE/$set"
+        cp "$set/package.json" "$CACHE/$set/"
+        if (cd "$CACHE/$set" && npm install --silent --no-audit --no-fund); then
+            cp "$set/package.json" "$CACHE/$set/installed.json"
+        else
+            echo "npm could not install $set" >&2
+        fi
     fi
-fi
+done
 echo "$CACHE"

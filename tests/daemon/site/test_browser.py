@@ -1,0 +1,220 @@
+"""The pages in a real Chromium, of a real daemon: desktop and phone, light and dark."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lone_daemon import LoneDaemon
+from pages_by_hand import served
+from playwright.sync_api import Browser
+from real_browser import DESKTOP, PHONE, axe_finds, chromium, window
+from rollouts_by_hand import told_story
+from waiting import until
+
+from rlwd.daemon.config import load_config
+from rlwd.daemon.store import existing_store
+from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.stages.record import Stage
+
+CONFIG = """\
+state = "."
+[learner]
+model = "no model: this daemon only shows and lets out"
+[engine]
+urls = ["http://{host}:{nobody}"]
+[rollout]
+steps = [0.05, 0.45]
+step_seconds = 7200.0
+deadline_seconds = 216000.0
+margin = 0.08
+[http]
+port = {port}
+"""
+
+
+class Deployment:
+    """A daemon on a state with a past, and what its tables say."""
+
+    def __init__(self, folder: Path) -> None:
+        told_story(folder, now=time.time()).ledger.store.close()
+        path = folder / "rlwd.toml"
+        path.write_text(CONFIG.format(host=LOOPBACK, nobody=free_port(), port=free_port()))
+        self.config = load_config(path)
+        self.daemon = LoneDaemon(path)
+        self.url = f"http://{LOOPBACK}:{self.daemon.port}"
+        self.store = existing_store(self.config)
+        with self.store.reading() as view:
+            self.versions = [one.version for one in rollouts_table.history(view, "policy")]
+
+    @property
+    def stage(self) -> Stage:
+        """Where the newest rollout is."""
+        with self.store.reading() as view:
+            return rollouts_table.history(view, "policy")[-1].stage
+
+    @property
+    def held(self) -> str:
+        """Who holds rollouts, and why; empty where nobody does."""
+        with self.store.reading() as view:
+            held = rollouts_table.hold(view, "policy")
+        return held.sentence if held else ""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """A daemon that runs."""
+    deployment = Deployment(tmp_path_factory.mktemp("deployment"))
+    with deployment.daemon:
+        yield deployment
+    deployment.store.close()
+
+
+def paths(deployment: Deployment) -> list[str]:
+    return ["/", "/rollouts", *(f"/rollouts/{name}" for name in deployment.versions)]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_every_page_loads_whole_and_fits(
+    browser: Browser, deployment: Deployment, width: int, dark: bool
+) -> None:
+    """Nothing is refused, missing or wider than the window, and nothing on the page is an error."""
+    with window(browser, deployment.url, width=width, dark=dark) as (page, said):
+        for path in paths(deployment):
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status == 200
+            wide, seen = page.evaluate(
+                "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+            )
+            assert wide <= seen, f"{path}: {wide} of {seen} pixels"
+            for table in page.query_selector_all(".frame"):
+                assert table.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), path
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (ground == "rgb(17, 21, 27)") is dark
+    assert said == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_nothing(
+    browser: Browser, deployment: Deployment, width: int, dark: bool
+) -> None:
+    """Names, contrast, headings, landmarks and tables are as they should be, with forms open too."""
+    with window(browser, deployment.url, width=width, dark=dark) as (page, _):
+        for path in (*paths(deployment), "/rollouts/unknown", "/login"):
+            page.goto(path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            assert axe_finds(page) == [], path
+
+
+def test_a_chart_can_be_read_without_seeing_it(browser: Browser, deployment: Deployment) -> None:
+    """It has a name and a description, and opens as a table by the keyboard alone."""
+    with window(browser, deployment.url) as (page, _):
+        page.goto(f"/rollouts/{deployment.versions[0]}")
+        reward = page.get_by_role("region", name="Reward", exact=True)
+        chart = reward.get_by_role("img", name="Reward: candidate minus control")
+        assert chart.is_visible()
+        told = chart.locator("desc").text_content()
+        assert told is not None
+        assert "At the last one candidate minus control is" in told
+        reward.locator("summary").focus()
+        page.keyboard.press("Enter")
+        assert reward.get_by_role("table").is_visible()
+        assert reward.locator("tbody tr").count() > 5
+
+
+def test_a_page_is_kept_up_to_date_while_nobody_works_on_it(
+    browser: Browser, deployment: Deployment
+) -> None:
+    """What changes is shown without a reload; a form that is open is left alone."""
+    with window(browser, deployment.url) as (page, said):
+        page.clock.install()
+        page.goto("/rollouts")
+        page.evaluate("window.same = true")
+        with deployment.store.transaction() as tx:
+            held = rollouts_table.Hold(by="bob", reason="a test", since=time.time())
+            rollouts_table.put_hold(tx, "policy", held)
+        with page.expect_response("**/rollouts"):
+            page.clock.run_for(5000)
+        page.get_by_text("rollouts are paused by bob: a test").wait_for()
+        assert page.evaluate("window.same")
+        page.get_by_text("Resume rollouts").first.click()
+        with deployment.store.transaction() as tx:
+            rollouts_table.put_hold(tx, "policy", None)
+        page.clock.run_for(20000)
+        assert page.get_by_text("rollouts are paused by bob: a test").is_visible()
+    assert said == []
+
+
+def test_forms_act_as_the_commands_do(browser: Browser, deployment: Deployment) -> None:
+    """Pause, resume and reject, filled in by hand: tables and flag file follow, and the page says so."""
+    newest = deployment.versions[-1]
+    with window(browser, deployment.url, width=PHONE) as (page, said):
+        page.goto(f"/rollouts/{newest}")
+        page.locator("summary", has_text="Pause rollouts").click()
+        form = page.locator("details[open] form")
+        form.get_by_role("button").click()
+        assert page.url.endswith(newest), "a form without who and why is not sent"
+        form.get_by_label("Who").fill("ann@desk")
+        form.get_by_label("Why").fill("a look at <it>")
+        form.get_by_role("button").click()
+        page.get_by_role("status").wait_for()
+        assert deployment.held == "rollouts are paused by ann@desk: a look at <it>"
+        page.locator("summary", has_text="Resume rollouts").click()
+        form = page.locator("details[open] form")
+        form.get_by_label("Who").fill("ann@desk")
+        form.get_by_role("button").click()
+        page.get_by_text("rollouts go on by themselves").wait_for()
+        assert deployment.held == ""
+        page.locator("summary", has_text="Reject").click()
+        form = page.locator("details[open] form")
+        form.get_by_label("Who").fill("ann@desk")
+        form.get_by_label("Why").fill("it is rude")
+        form.get_by_role("button").click()
+        page.get_by_text("is rejected and never offered again").wait_for()
+        assert page.get_by_text("ann@desk: it is rude").is_visible()
+        assert deployment.stage is Stage.ROLLED_BACK
+        flags = read_flags(deployment.config.flags_path)
+        assert flags is not None
+        assert flags.candidate is None
+        until(lambda: newest in str(deployment.daemon.ask("statusz")), 30.0)
+    assert said == []
+
+
+def test_logging_in(browser: Browser, deployment: Deployment, tmp_path: Path) -> None:
+    """A browser is led to the form; a wrong token is said, the right one leads on; logging out ends it."""
+    with (
+        served(tmp_path, deployment.store, 'token = "secret"') as pages,
+        window(browser, pages.url, width=PHONE) as (page, said),
+    ):
+        page.goto("/rollouts")
+        assert page.url.endswith("/login?next=/rollouts")
+        page.get_by_label("Your name").fill("Ann")
+        page.get_by_label("Token").fill("guess")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("alert").wait_for()
+        assert said.pop().startswith(
+            "Failed to load resource: the server responded with a status of 403"
+        )
+        page.get_by_label("Your name").fill("Ann")
+        page.get_by_label("Token").fill("secret")
+        page.get_by_role("button", name="Log in").click()
+        page.get_by_role("heading", name="Rollouts").wait_for()
+        assert page.evaluate("document.cookie") == ""
+        page.get_by_role("link", name="Overview").click()
+        assert page.get_by_text("Ann", exact=True).is_visible()
+        page.get_by_role("button", name="Log out").click()
+        page.goto("/")
+        assert "/login" in page.url
+    assert said == []
