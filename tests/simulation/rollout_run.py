@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 from rollout_oracle import plain_verdict
-from rollout_world import HORIZON, HOUR, Drawn, World, draw
+from rollout_world import HOUR, Drawn, World, draw
 
 from rlwd.ops.statistics.answers import Answers, ComparisonSettings
 from rlwd.ops.statistics.look_settings import LookSettings
@@ -50,12 +50,12 @@ def answers_of(drawn: Drawn, now: float) -> Answers:
     """Return what the daemon would know by now: feedback that came within the horizon, no later."""
     seen = int(np.searchsorted(drawn.served_at, now, side="right"))
     decided = drawn.decided_at[:seen]
-    known = (decided <= now) & (decided - drawn.served_at[:seen] <= HORIZON)
+    known = (decided <= now) & (decided - drawn.served_at[:seen] <= drawn.horizon)
     return Answers(
         user=drawn.user[:seen],
         stratum=drawn.hard[:seen].astype(np.int64),
         served_at=drawn.served_at[:seen],
-        horizon=np.full(seen, HORIZON),
+        horizon=np.full(seen, drawn.horizon),
         values={
             "reward": np.where(known, drawn.good[:seen].astype(float), np.nan),
             "failed": drawn.failed[:seen].astype(float),
@@ -107,7 +107,7 @@ def simulate(
 
     Each rollout has a seed of its own, from its number: a run may begin at the `first` that is open.
     """
-    looks = [hour * HOUR for hour in range(2, int(world.hours) + 1, every)]
+    looks = list(np.arange(2, world.hours + 1e-9, world.every or every) * HOUR)
     ends: dict[Method, list[tuple[str, float]]] = {method: [] for method in methods}
     for number in range(first, first + runs):
         generator = np.random.default_rng([seed, number])

@@ -57,6 +57,12 @@ class World:
     drift: float = -0.05
     failing_users: float = 1.0
     """Share of the users on whom the failures fall: 1 spreads them, 0.2 clusters them."""
+    newcomers: float = 0.0
+    """Points by which users who come last differ from those who come first, in both variants."""
+    horizon: float = HORIZON
+    """Seconds until an answer counts."""
+    every: float = 0.0
+    """Hours between two looks; 0 takes what the simulation is run with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +79,8 @@ class Drawn:
     latency: NDArray[np.float64]
     earlier: NDArray[np.float64]
     """By user: mean outcome of earlier answers; nan for users without."""
+    horizon: float
+    """Seconds until an answer counts."""
 
 
 def level(
@@ -91,6 +99,7 @@ def draw(world: World, arm: Arm, generator: np.random.Generator) -> Drawn:
     often = np.minimum(generator.pareto(1.3, world.users) * 2.5, 60) * (1 - first / end)
     count = 1 + generator.poisson(often)
     taste = generator.normal(0, world.taste, world.users)
+    taste += world.newcomers * (first / end - 0.5)
     past = generator.poisson(4, world.users)
     with np.errstate(invalid="ignore"):
         earlier = generator.binomial(past, np.clip(0.62 + taste, 0, 1)) / past
@@ -118,10 +127,10 @@ def draw(world: World, arm: Arm, generator: np.random.Generator) -> Drawn:
         failed=failed,
         latency=latency,
         earlier=earlier,
+        horizon=world.horizon,
     )
 
 
-LATE = {"bad_delay": 1800.0}
 WORLDS = {
     world.name: world
     for world in (
@@ -167,4 +176,4 @@ WORLDS = {
         World(name="better by 10 points", candidate=Arm(effect=0.1)),
     )
 }
-"""The rollouts that are simulated, by name."""
+"""The rollouts that are simulated a thousand times, by name; `crowd_worlds.py` has more."""

@@ -56,8 +56,8 @@ class AdapterEngine(FakeEngine):
         self.cached_of: dict[str, int] = {}
         """Version to the tokens of a prompt that it says were cached."""
         self.failing: dict[str, str] = {}
-        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`, or
-        `now and then`: with status 500 at every third answer."""
+        """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`,
+        `now and then`: with status 500 at every third answer, or `away`: not there for nine in ten."""
         self.answered: dict[str, int] = {}
         """Version to the requests for it."""
         self.wrote = 0
@@ -127,6 +127,9 @@ class AdapterEngine(FakeEngine):
         if how == "slow":
             await asyncio.sleep(0.1)
         self.answered[model] = self.answered.get(model, 0) + 1
+        if how == "away" and self.answered[model] % 10:
+            error = {"message": f"The model `{model}` does not exist.", "code": 404}
+            return web.json_response({"error": error}, status=404)
         if how == "now and then" and self.answered[model] % 3 == 0:
             return web.json_response({"error": {"message": "out of memory"}}, status=500)
         return await super().answer(request)
