@@ -3,17 +3,16 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .answers import own_numbers
+from .answers import exposure, own_numbers
 from .join import (
-    contents,
     dead_letters,
     dedup,
     episodes_table,
     erasure,
-    exposure,
     feedback_checks,
     offsets,
 )
+from .sessions import contents, turns_table
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
@@ -31,6 +30,7 @@ MIGRATIONS = (
     feedback_checks.FEEDBACK_TENANTS,
     own_numbers.COUNTED,
     exposure.BY_TIME,
+    contents.BASES + ";" + turns_table.TURNS + ";" + feedback_checks.ORIGINS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -28,6 +28,8 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
 
     generations: int
     """Answers to this person; what was said in them is gone."""
+    others: int
+    """Answers to others in the same conversations, whose prompts held it; they are gone, too."""
     learned: tuple[str, ...]
     """Versions that were trained on some of them."""
     served_descends_from: tuple[str, ...]
@@ -53,6 +55,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
     return ErasureReport(
         generations=found.generations,
+        others=found.others,
         learned=found.versions,
         served_descends_from=_in_line(
             config, found, None if champion is None else champion.sequence

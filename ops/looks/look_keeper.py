@@ -1,6 +1,6 @@
 """Look keeper: keeps what each look at a rollout showed, for the time after the rollout."""
 
-from ...streams.join.exposure import user_means
+from ...streams.answers.exposure import user_means
 from ...streams.state.store import Store
 from ..rollout import rollouts_table
 from ..rollout.observe import Comparing

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 
 from ...streams.answers.answer_rows import AnswerRow, answer_rows
-from ...streams.join.exposure import VariantTally, exposures
+from ...streams.answers.exposure import VariantTally, exposures
 from ...streams.state.transaction import Transaction
 from ..stages.settings import DAY, RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings

@@ -13,7 +13,7 @@ import structlog
 
 from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
-from ...streams.join.exposure import mirrored_pairs, user_means
+from ...streams.answers.exposure import mirrored_pairs, user_means
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ...streams.join.exposure import MirroredPair
+from ...streams.answers.exposure import MirroredPair
 from .guardrail import GuardrailSettings
 from .sequential_tests import UserSums, ratio_mean, width
 from .tripwire import Served, TripwireSettings, tripped

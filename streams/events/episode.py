@@ -1,5 +1,7 @@
 """Episode: one served request joined with its feedback."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from .event import Feedback
@@ -15,6 +17,8 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When the person acted, epoch seconds."""
     received_at: float
     """When it was received, epoch seconds."""
+    origin: str = ""
+    """The generation whose record says so, for a signal that nobody posted; empty for a posted one."""
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -36,6 +40,9 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When the generation was received, epoch seconds; horizons run from here."""
     feedback: tuple[Timed, ...]
     """What was done, earliest received first."""
+    history: str = ""
+    """`switched` where another version wrote some of what stands before it in the conversation,
+    `foreign` where somebody did whom nobody knows; empty where its own version wrote all of it."""
 
     @property
     def id(self) -> str:
@@ -44,7 +51,7 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 def join_feedback(
-    generation: Generation, received_at: float, feedback: tuple[Timed, ...]
+    generation: Generation, received_at: float, feedback: tuple[Timed, ...], history: str = ""
 ) -> Episode:
     """Return the episode of a generation and its feedback, with possible times of acts.
 
@@ -62,4 +69,22 @@ def join_feedback(
             for one in feedback
         ]
     )
-    return Episode(generation=generation, received_at=received_at, feedback=acts)
+    return Episode(generation=generation, received_at=received_at, feedback=acts, history=history)
+
+
+def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Return feedback on one generation in the order received, without what another one replaces."""
+    if len(timed) == 1:
+        return without_replaced(timed)
+    return without_replaced(
+        sorted(timed, key=lambda one: (one.received_at, one.feedback.feedback_id))
+    )
+
+
+def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
+    """Leave out what another one takes the place of; nothing takes its own."""
+    said = [one.feedback for one in timed]
+    replaced = {one.replaces for one in said if one.replaces != one.feedback_id}
+    if replaced == {None}:
+        return tuple(timed)
+    return tuple([one for one in timed if one.feedback.feedback_id not in replaced])

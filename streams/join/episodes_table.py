@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ..events.episode import Episode, Timed, join_feedback
-from ..events.event import Feedback, GenerationEvent
+from ..derived.overruled import without_overruled
+from ..events.episode import Episode, Timed, join_feedback, without_replaced
+from ..events.event import Feedback
 from ..events.stage import EpisodeStage
+from ..sessions.contents import load_contents
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
-from .contents import load_contents
 from .fate import WAITING
 
 EPISODES = """
@@ -52,13 +53,12 @@ ALTER TABLE episodes ADD COLUMN read_until REAL NOT NULL DEFAULT 0
 """
 """`tenant` was served, NULL where that was not kept; a row waits at least until `read_until`."""
 
-_GENERATION = msgspec.json.Decoder(GenerationEvent)
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
     *("prompt_tokens", "cached_tokens", "tool_calls"),
-    *('"offset"', "content", "tenant", "read_until"),
+    *('"offset"', "content", "tenant", "session_id", "parent_id", "link", "history", "read_until"),
     *("stage", "fate", "due", "reward", "parts", "spec_version", "revision", "scored_at"),
 )
 _NEW = f"INSERT INTO episodes (policy, generation_id, {', '.join(_COLUMNS)}) VALUES "
@@ -132,34 +132,17 @@ def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, t
     found = defaultdict[str, list[Timed]](list)
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
-            "SELECT generation_id, payload, acted, received FROM feedback"
+            "SELECT generation_id, payload, acted, received, origin FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
             " ORDER BY received, feedback_id",
             (policy, *chunk),
         )
-        for generation_id, payload, acted, received in rows.fetchall():
+        for generation_id, payload, acted, received, origin in rows.fetchall():
+            said = _FEEDBACK.decode(payload)
             found[generation_id].append(
-                Timed(feedback=_FEEDBACK.decode(payload), acted_at=acted, received_at=received)
+                Timed(feedback=said, acted_at=acted, received_at=received, origin=origin)
             )
     return {generation_id: without_replaced(timed) for generation_id, timed in found.items()}
-
-
-def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
-    """Return feedback on one generation as `feedback_of` does."""
-    if len(timed) == 1:
-        return without_replaced(timed)
-    return without_replaced(
-        sorted(timed, key=lambda one: (one.received_at, one.feedback.feedback_id))
-    )
-
-
-def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
-    """Leave out what another one takes the place of; nothing takes its own."""
-    said = [one.feedback for one in timed]
-    replaced = {one.replaces for one in said if one.replaces != one.feedback_id}
-    if replaced == {None}:
-        return tuple(timed)
-    return tuple([one for one in timed if one.feedback.feedback_id not in replaced])
 
 
 def load_episodes(
@@ -176,9 +159,14 @@ def load_episodes(
         feedback = feedback_of(tx, policy, ids)
     held = load_contents(tx, policy, ids)
     return [
-        join_feedback(_GENERATION.decode(held[name][0]).data, held[name][1], feedback.get(name, ()))
+        join_feedback(
+            one.event.data,
+            one.received,
+            without_overruled(one.event.data, feedback.get(name, ())),
+            one.history,
+        )
         for name in ids
-        if name in held
+        if (one := held.get(name)) is not None
     ]
 
 

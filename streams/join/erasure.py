@@ -12,10 +12,12 @@ from pathlib import Path
 
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
+from ..sessions.contents import forget_contents
+from ..sessions.descendants import descendants
+from ..sessions.turns_table import forget_turns
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction, hold_key, row_lock
 from . import fate
-from .contents import forget_contents
 from .retention import forget_feedback
 
 ERASED = """
@@ -35,6 +37,8 @@ class ErasureCounts:
 
     generations: int
     """Answers to this person."""
+    others: int
+    """Answers to others that went on from those: their prompts held what was said to this person."""
     versions: tuple[str, ...]
     """Versions that had learned from some of them."""
     batches: tuple[int, ...]
@@ -47,20 +51,22 @@ def erase(
     """Forget a person, by the keyed hash that the gateway gave them; erasing again is harmless.
 
     What waited for its decision or its batch ends as `excluded:erased`; other fates stay, so that
-    the ledger still closes. `folders` hold the events that were too large for the log.
+    the ledger still closes. So do answers to others that went on from this person's: their prompts
+    begin with what is forgotten. `folders` hold the events that were too large for the log.
     """
     # No poll may be under way: it would not know of the erasure, nor this of its records.
     hold_key(tx, ERASING, alone=True)
     alias = _alias(tx, policy, user_hash, now)
-    rows = tx.execute(
-        "SELECT generation_id, stage, batch_id, trained_version FROM episodes"
-        " WHERE policy = ? AND user_hash IN (?, ?) ORDER BY generation_id" + row_lock(tx),
-        (policy, user_hash, alias),
-    ).fetchall()
+    rows = _hold(tx, policy, "user_hash IN (?, ?)", (user_hash, alias))
+    own = [row[0] for row in rows]
+    for marks, chunk in by_ids(descendants(tx, policy, own)):
+        rows += _hold(tx, policy, f"generation_id IN ({marks})", chunk)
     ids = [row[0] for row in rows]
     for folder in folders:
         delete_events_of(folder, user_hash, set(ids))
+    _forget_derived(tx, policy, ids)
     forget_contents(tx, policy, ids)
+    forget_turns(tx, policy, ids)
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
     tx.executemany(
@@ -77,10 +83,37 @@ def erase(
         (alias, policy, user_hash),
     )
     return ErasureCounts(
-        generations=len(ids),
+        generations=len(own),
+        others=len(ids) - len(own),
         versions=tuple(sorted({version for *_, version in rows if version is not None})),
         batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),
     )
+
+
+def _hold(
+    tx: Transaction, policy: str, where: str, named: Sequence[str]
+) -> list[tuple[str, str, int | None, str | None]]:
+    """Return id, stage, batch and version of these generations, and keep others from them."""
+    rows = tx.execute(
+        "SELECT generation_id, stage, batch_id, trained_version FROM episodes"
+        f" WHERE policy = ? AND {where} ORDER BY generation_id" + row_lock(tx),
+        (policy, *named),
+    ).fetchall()
+    return list(rows)
+
+
+def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
+    """Forget what the records of these generations said of the answers before them."""
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT parent_id, generation_id FROM episodes"
+            f" WHERE policy = ? AND parent_id IS NOT NULL AND generation_id IN ({marks})",
+            (policy, *chunk),
+        ).fetchall()
+        tx.executemany(
+            "DELETE FROM feedback WHERE policy = ? AND generation_id = ? AND origin = ?",
+            [(policy, parent, name) for parent, name in rows],
+        )
 
 
 def erased_users(tx: Transaction, policy: str) -> dict[str, str]:

@@ -17,6 +17,7 @@ NO_CAPTURE = "excluded:no_capture"
 HELD_OUT = "excluded:held_out"
 TOO_OLD = "excluded:too_old"
 USER_SHARE = "excluded:user_share"
+SWITCHED = "excluded:switched"
 BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
@@ -59,6 +60,10 @@ class JoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     cut_answers: bool = True
     """Whether answers that were cut at their length limit may be trained on."""
+    switched_answers: bool = True
+    """Whether answers may be trained on whose conversation another version or model wrote in before."""
+    leaving_interrupts: bool = False
+    """Whether a client that leaves in the middle of a streamed answer has interrupted it."""
     feedback_per_kind: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
     """Most feedback of one kind on one answer that counts; more of it is dead-lettered."""
 

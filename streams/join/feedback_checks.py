@@ -37,6 +37,12 @@ ALTER TABLE told_feedback RENAME TO feedback
 and of its feedback takes no place of the true one's."""
 
 
+ORIGINS = """
+ALTER TABLE feedback ADD COLUMN origin TEXT NOT NULL DEFAULT ''
+"""
+"""The generation whose record says so, of a signal that nobody posted; empty for posted feedback."""
+
+
 class FeedbackKey(NamedTuple):
     """What makes two records the same feedback."""
 
@@ -122,13 +128,13 @@ def _beyond_cap(tx: Transaction, policy: str, names: Sequence[str], cap: int) ->
     """Return the feedback by which these answers have more of one kind than may count.
 
     The earliest in the log count; an undoing is of another kind than what it undoes, so nobody can
-    keep it out by sending much of something else. What waits for its answer is counted by tenant.
+    keep it out by sending much of something else; what was derived takes no place. What waits for its answer is counted by tenant.
     """
     full: list[tuple[str, str, str]] = []
     for marks, chunk in by_ids(names):
         full += tx.execute(
             "SELECT generation_id, kind, tenant FROM feedback"
-            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
+            f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0 AND origin = ''"
             " GROUP BY generation_id, kind, tenant HAVING COUNT(*) > ?",
             (policy, *chunk, cap),
         ).fetchall()
@@ -136,7 +142,8 @@ def _beyond_cap(tx: Transaction, policy: str, names: Sequence[str], cap: int) ->
     for name, kind, tenant in full:
         rows = tx.execute(
             "SELECT feedback_id FROM feedback WHERE policy = ? AND generation_id = ? AND kind = ?"
-            ' AND tenant = ? AND dead = 0 ORDER BY topic, partition, "offset"',
+            " AND tenant = ? AND dead = 0 AND origin = ''"
+            ' ORDER BY topic, partition, "offset"',
             (policy, name, kind, tenant),
         ).fetchall()
         reason = f"too_much_feedback: {name} has {cap} of kind {kind} already"

@@ -7,49 +7,31 @@ name the first counts.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from ..events.episode import Timed
-from ..events.event import Event, FeedbackEvent, GenerationEvent
+from ..events.episode import Timed, order_feedback
+from ..events.event import Feedback, FeedbackEvent, GenerationEvent
 from ..events.stage import EpisodeStage
-from ..log.ports import Partition, Record
+from ..log.ports import Partition
+from ..sessions.linking import LinkedTurn
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from . import feedback_checks
+from .arrival import Arrival
+from .conversations import link_conversations, write_conversations
 from .dedup import EventKeys, key_of
 from .episodes_table import (
     EpisodeRow,
-    order_feedback,
     standings,
 )
-from .fate import WAITING
+from .fate import WAITING, JoinSettings
 from .feedback_checks import FeedbackKey
-from .offsets import Counts
 
 _ENCODE = msgspec.json.Encoder().encode
-
-
-class Arrival(NamedTuple):
-    """One record that holds an event."""
-
-    event: Event
-    """What the record says."""
-    record: Record
-    """Where it stands on the log, and its bytes."""
-    received: float
-    """When the event was received, epoch seconds."""
-    due: float
-    """Until when its episode waits for a decision, by what this event says of it."""
-    read_until: float
-    """Until when its episode waits at least, since it was read only now."""
-    fate: str
-    """For a generation: `waiting`, or the rule that excludes it at once."""
-    counts: Counts
-    """Where it is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +48,8 @@ class NewArrivals:
     """New feedback that does not count; it is dead-lettered."""
     refused_before: Mapping[Partition, int]
     """Feedback of earlier polls that turned out not to count, by where it stood."""
+    links: Mapping[str, LinkedTurn]
+    """Where the new generations lead, of those that are turns of a session."""
 
     @property
     def new(self) -> list[Arrival]:
@@ -86,8 +70,9 @@ class NewArrivals:
                     feedback=event.data,
                     acted_at=event.time.timestamp(),
                     received_at=received,
+                    origin=origin,
                 )
-                for event, _, received, *_ in arrived
+                for event, _, received, *_, origin in arrived
                 if isinstance(event, FeedbackEvent)
             ]
         )
@@ -99,17 +84,17 @@ def take(
     arrivals: Sequence[Arrival],
     keys: EventKeys,
     now: float,
-    cap: int,
+    settings: JoinSettings,
 ) -> NewArrivals:
-    """Take in one poll's feedback, and find the generations that are new.
-
-    At most `cap` feedback of one kind counts on one answer.
-    """
+    """Take in one poll's feedback, and find the generations that are new, and where they lead."""
     fresh, came = _unknown(tx, arrivals, keys)
+    linked, signals = link_conversations(tx, policy, fresh, settings)
+    came |= {_key_of(arrival): arrival for arrival in signals}
+    names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
+    bases = {one.base.generation_id for one in linked.new.values() if one.base is not None}
     if is_shared(tx):
-        _lock(tx, policy, [*fresh, *came.values()])
-    names = [arrival.event.data.generation_id for arrival in [*fresh, *came.values()]]
-    known = standings(tx, policy, list(dict.fromkeys(names)))
+        _lock(tx, policy, {**{name: 0.0 for name in bases}, **{n: a.due for n, a in names.items()}})
+    known = standings(tx, policy, [*names, *(bases - names.keys())])
     generations: dict[str, Arrival] = {}
     for arrival in fresh:
         name = arrival.event.data.generation_id
@@ -118,18 +103,21 @@ def take(
     new = {key: came[key] for key in _put_feedback(tx, policy, came, known)}
     said = {key: arrival.event.data for key, arrival in new.items()}
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
+    cap = settings.feedback_per_kind
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
     feedback: dict[str, list[Arrival]] = {}
     for key, arrival in new.items():
         if key not in stood:
             feedback.setdefault(key.generation_id, []).append(arrival)
+    for name in write_conversations(tx, policy, linked, generations):
+        feedback.setdefault(name, [])
     _put_orphans(
         tx,
         policy,
         {
             name: each[-1].due
             for name, each in feedback.items()
-            if name not in known and name not in generations
+            if each and name not in known and name not in generations
         },
     )
     return NewArrivals(
@@ -138,7 +126,22 @@ def take(
         known=known,
         refused=[new[key] for key in stood if key in new],
         refused_before=Counter(at for key, at in stood.items() if key not in new),
+        links={name: _with_held_base(one, known, generations) for name, one in linked.new.items()},
     )
+
+
+def _with_held_base(
+    linked: LinkedTurn, known: Mapping[str, EpisodeRow], new: Mapping[str, Arrival]
+) -> LinkedTurn:
+    """Return a link without its base where that is not held any more."""
+    base = linked.base
+    if base is None:
+        return linked
+    name = base.generation_id
+    held = name in known and known[name].content is not None
+    if held or (name in new and new[name].fate == WAITING):
+        return linked
+    return linked._replace(base=None)
 
 
 def _unknown(
@@ -154,9 +157,7 @@ def _unknown(
         event = arrival.event
         first.setdefault(key_of(event.source, event.id), arrival)
         if isinstance(event, FeedbackEvent):
-            said = event.data
-            key = FeedbackKey(said.generation_id, said.feedback_id, said.tenant)
-            came.setdefault(key, arrival)
+            came.setdefault(_key_of(arrival), arrival)
     unknown = keys.add(tx, list(first))
     fresh = [
         arrival
@@ -166,13 +167,18 @@ def _unknown(
     return fresh, came
 
 
-def _lock(tx: Transaction, policy: str, arrivals: Iterable[Arrival]) -> None:
+def _key_of(arrival: Arrival) -> FeedbackKey:
+    said = arrival.event.data
+    assert isinstance(said, Feedback)
+    return FeedbackKey(said.generation_id, said.feedback_id, said.tenant)
+
+
+def _lock(tx: Transaction, policy: str, due_of: Mapping[str, float]) -> None:
     """Lock these episodes until the transaction ends; make rows where there are none.
 
     What is read of an episode afterwards is then all that was committed about it. Ids are locked in
     order, so that two transactions never wait for each other in a circle.
     """
-    due_of = {arrival.event.data.generation_id: arrival.due for arrival in arrivals}
     insert_rows(
         tx,
         "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
@@ -194,7 +200,7 @@ def _put_feedback(
     """Take in feedback; return what is new."""
     head = (
         "INSERT INTO feedback (policy, generation_id, feedback_id, tenant, kind, acted, received, payload,"
-        ' topic, partition, "offset") VALUES '
+        ' topic, partition, "offset", origin) VALUES '
     )
     # A generation without a row has no feedback yet, so nothing here can be known already.
     first = [names for names in came if names[0] not in known]
@@ -220,6 +226,7 @@ def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
         partition.topic,
         partition.index,
         record.offset,
+        arrival.origin,
     )
 
 

@@ -19,9 +19,10 @@ from ..events.stage import EpisodeStage
 from ..log.ports import Partition, Record
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
+from .arrival import Arrival
 from .episodes_table import EpisodeRow
 from .fate import JoinSettings
-from .intake import Arrival, NewArrivals, take
+from .intake import NewArrivals, take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
 from .scoring import Horizon, Score, Scoring
@@ -94,8 +95,7 @@ class Joiner:
         arrivals, polled = self.reader.read(tx, records, self._positions, now)
         if erased:
             arrivals = [_without_person(arrival, erased) for arrival in arrivals]
-        cap = self.settings.feedback_per_kind
-        taken = take(tx, self.policy, arrivals, self._keys, now, cap)
+        taken = take(tx, self.policy, arrivals, self._keys, now, self.settings)
         _count(arrivals, taken)
         late = self.settle(tx, taken, now)
         if erased:
@@ -104,7 +104,7 @@ class Joiner:
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
-            feedback=sum(map(len, taken.feedback.values())),
+            feedback=sum(not one.origin for each in taken.feedback.values() for one in each),
             late=late,
         )
 
@@ -135,16 +135,18 @@ class Joiner:
         """Score the episodes that a poll touched; return how many its feedback came too late for."""
         movable: list[str] = []
         late: list[str] = []
+        unposted: list[str] = []
         # An episode without new feedback has nothing late, and is scored with its generation.
         for name in taken.feedback:
             row = taken.known.get(name)
             if row is None or row.stage == EpisodeStage.ORPHAN or name in taken.generations:
                 continue
             if _is_final(row):
-                late.append(name)
+                posted = [one for one in taken.feedback[name] if not one.origin]
+                (late if posted else unposted).append(name)
             elif row.content is not None:
                 movable.append(name)
-        held = [name for name in late if taken.known[name].content is not None]
+        held = [name for name in late + unposted if taken.known[name].content is not None]
         met = [name for name in taken.generations if name in taken.known]
         feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held)
         self._scoring.write_new(tx, taken, feedback, now)

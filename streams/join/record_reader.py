@@ -10,9 +10,9 @@ from ..log.claim_check import DataMissing, resolve
 from ..log.ports import Partition, Record
 from ..state.transaction import Transaction
 from . import dead_letters, fate
+from .arrival import Arrival
 from .dead_letters import DeadLetter
 from .dedup import EventKeys, key_of
-from .intake import Arrival
 from .offsets import PollCounts
 from .scoring import Horizon
 

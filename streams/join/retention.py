@@ -1,11 +1,15 @@
 """Retention: content is forgotten after a while; keys, fates and counts stay (CONTRACTS 13)."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from ..events.stage import EpisodeStage
-from ..state.transaction import Transaction
+from ..sessions.contents import forget_contents
+from ..sessions.turns_table import forget_turns
+from ..state.bulk import by_ids
+from ..state.transaction import Transaction, is_shared, row_lock
 from . import dead_letters, fate
-from .contents import forget_contents
 
 KIND_BYTES = 64
 """Above the length of feedback of which only the kind is left, below that of any whole one."""
@@ -28,12 +32,14 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
             (policy, before, AT_ONCE),
         ).fetchall()
     ]
+    _hold(tx, policy, ids)
     tx.executemany(
         f"UPDATE episodes SET stage = '{EpisodeStage.CLOSED}', fate = ?"
         f" WHERE policy = ? AND generation_id = ? AND stage <> '{EpisodeStage.CLOSED}'",
         [(fate.EXPIRED, policy, generation_id) for generation_id in ids],
     )
     forget_contents(tx, policy, ids)
+    forget_turns(tx, policy, ids)
     # Feedback outlives no answer that was never kept: without consent, late, or never served.
     said = tx.execute(
         "SELECT DISTINCT f.generation_id FROM feedback f JOIN episodes e"
@@ -46,6 +52,17 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
         forget_feedback(tx, policy, generation_id)
     dead_letters.forget(tx, policy, before)
     return len(ids)
+
+
+def _hold(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
+    """Keep polls from new turns that begin with the tokens of these, until the transaction ends."""
+    if is_shared(tx):
+        for marks, chunk in by_ids(sorted(ids)):
+            tx.execute(
+                f"SELECT 1 FROM episodes WHERE policy = ? AND generation_id IN ({marks})"
+                " ORDER BY generation_id" + row_lock(tx),
+                (policy, *chunk),
+            )
 
 
 def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:

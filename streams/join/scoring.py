@@ -3,17 +3,20 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from ..answers import own_numbers
+from ..answers import exposure, own_numbers
+from ..derived.overruled import without_overruled
 from ..events.answer_outcome import outcome_of
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.stage import EpisodeStage
+from ..sessions.contents import Content, put_contents, without_shared
+from ..sessions.linking import UNLINKED, LinkedTurn
 from ..state.transaction import Transaction
-from . import episodes_table, exposure, fate
-from .contents import put_contents
+from . import episodes_table, fate
+from .arrival import Arrival
 from .episodes_table import UNSCORED, NewRow, Scored, put_generations
 from .fate import WAITING, JoinSettings
-from .intake import Arrival, NewArrivals
+from .intake import NewArrivals
 
 Score = Callable[[Episode], Scored | None]
 """Returns an episode's reward, or None while nothing decisive is known."""
@@ -50,7 +53,10 @@ class Scoring:
             worth = None
             if said is not None and arrival.fate == fate.WAITING:
                 assert isinstance(arrival.event, GenerationEvent)
-                found = join_feedback(arrival.event.data, arrival.received, said)
+                data = arrival.event.data
+                history = taken.links.get(name, UNLINKED).history
+                said_all = without_overruled(data, said)
+                found = join_feedback(data, arrival.received, said_all, history)
                 scored = self.score(found)
                 if scored is not None:
                     stage, ends = self._outcome(found, scored)
@@ -67,7 +73,7 @@ class Scoring:
             rows.append((arrival, worth))
             if said is not None:
                 told[name] = said if arrival.fate == fate.WAITING else ()
-        _write_generations(tx, self.policy, rows)
+        _write_generations(tx, self.policy, rows, taken.links)
         own_numbers.put_later_numbers(tx, self.policy, told)
 
     def write(
@@ -112,6 +118,8 @@ class Scoring:
         excluded = fate.exclusion_from_training(
             episode.generation, cut_answers=self.settings.cut_answers
         )
+        if excluded is None and episode.history and not self.settings.switched_answers:
+            excluded = fate.SWITCHED
         if excluded is not None:
             return EpisodeStage.CLOSED, excluded
         ready = due or not scored.ready_at
@@ -119,7 +127,10 @@ class Scoring:
 
 
 def _write_generations(
-    tx: Transaction, policy: str, new: Iterable[tuple[Arrival, NewRow | None]]
+    tx: Transaction,
+    policy: str,
+    new: Iterable[tuple[Arrival, NewRow | None]],
+    links: Mapping[str, LinkedTurn],
 ) -> None:
     """Write new generations, with their rewards where these are known already.
 
@@ -130,17 +141,14 @@ def _write_generations(
     contents = put_contents(
         tx,
         policy,
-        [
-            (arrival.event.data.generation_id, arrival.record.value)
-            for arrival, _ in arrivals
-            if arrival.fate == WAITING
-        ],
+        [_content(arrival, links) for arrival, _ in arrivals if arrival.fate == WAITING],
     )
     put_generations(
         tx,
         [
-            _generation_row(policy, arrival, worth, contents.get(arrival.event.data.generation_id))
+            _generation_row(policy, arrival, worth, contents.get(name), links.get(name, UNLINKED))
             for arrival, worth in arrivals
+            for name in (arrival.event.data.generation_id,)
         ],
     )
     own_numbers.put_served_numbers(
@@ -154,10 +162,25 @@ def _write_generations(
     )
 
 
+def _content(arrival: Arrival, links: Mapping[str, LinkedTurn]) -> Content:
+    """Return what is kept of a record: of its prompt what its base does not have."""
+    name = arrival.event.data.generation_id
+    base = links.get(name, UNLINKED).base
+    if base is None:
+        return Content(name, arrival.record.value)
+    assert isinstance(arrival.event, GenerationEvent)
+    payload = without_shared(arrival.event, base.shared)
+    return Content(name, payload, base.generation_id, base.shared)
+
+
 def _generation_row(
-    policy: str, arrival: Arrival, worth: NewRow | None, content: int | None
+    policy: str,
+    arrival: Arrival,
+    worth: NewRow | None,
+    content: int | None,
+    linked: LinkedTurn,
 ) -> tuple[Any, ...]:
-    event, record, received, due, read_until, fate, _ = arrival
+    event, record, received, due, read_until, fate, *_ = arrival
     assert isinstance(event, GenerationEvent)
     data, partition, outcome = event.data, record.partition, outcome_of(event.data)
     if worth is None:
@@ -184,7 +207,7 @@ def _generation_row(
         data.harness,
         data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
         None if outcome.failed else _count(data.usage.completion_tokens),
-        int(not data.parent_id),
+        int(not data.parent_id and not data.earlier_answers and not linked.history),
         partition.topic,
         partition.index,
         None if outcome.failed else _count(data.usage.prompt_tokens),
@@ -193,6 +216,8 @@ def _generation_row(
         record.offset,
         content,
         data.tenant,
+        data.session_id,
+        *linked.columns,
         read_until,
         worth.stage.value,
         *worth[1:],

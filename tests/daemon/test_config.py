@@ -38,6 +38,8 @@ KEYS = [
     "stream.kafka.connect_seconds",
     "stream.kafka.security",
     "join.cut_answers",
+    "join.switched_answers",
+    "join.leaving_interrupts",
     "join.feedback_per_kind",
     "batch.episodes",
     "batch.at_most",

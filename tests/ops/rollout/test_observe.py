@@ -9,7 +9,7 @@ from rlwd.ops.rollout.observe import Comparing, observe_users
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.metric import MetricSettings
-from rlwd.streams.join.exposure import user_means
+from rlwd.streams.answers.exposure import user_means
 from rlwd.streams.open import MIGRATIONS
 from rlwd.streams.state.postgres import PostgresStore
 from rlwd.streams.state.sqlite import SqliteStore

@@ -15,8 +15,8 @@ from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_pr
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.shadow_settings import ShadowSettings
 from rlwd.ops.statistics.paired_look import look_at_pairs
+from rlwd.streams.answers.exposure import MirroredPair
 from rlwd.streams.events.signals import Accepted
-from rlwd.streams.join.exposure import MirroredPair
 
 
 @pytest.fixture

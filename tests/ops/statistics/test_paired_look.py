@@ -6,7 +6,7 @@ import pytest
 from rlwd.ops.statistics.guardrail import GuardrailSettings
 from rlwd.ops.statistics.paired_look import look_at_pairs
 from rlwd.ops.statistics.verdict import VerdictKind
-from rlwd.streams.join.exposure import MirroredPair
+from rlwd.streams.answers.exposure import MirroredPair
 
 GUARDS = GuardrailSettings()
 

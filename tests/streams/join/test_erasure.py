@@ -42,7 +42,7 @@ def test_no_word_is_left_and_the_counts_close(ledger: Ledger) -> None:
     serve(ledger, "g3", OTHERS)
     people = "SELECT COUNT(DISTINCT user_hash) FROM episodes"
     before = ledger.ask(people)
-    assert forget(ledger) == ErasureCounts(generations=2, versions=(), batches=())
+    assert forget(ledger) == ErasureCounts(generations=2, others=0, versions=(), batches=())
     assert ledger.fates() == {"excluded:erased": 2, "waiting": 1}
     assert ledger.ask(people) == before
     assert ledger.ask("SELECT COUNT(*) FROM feedback") == (3,)
@@ -93,7 +93,7 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
         )
         tx.execute("UPDATE episodes SET stage = 'sealed', batch_id = 2 WHERE generation_id = 'g2'")
     assert forget(ledger) == ErasureCounts(
-        generations=2, versions=("policy@v000001-0",), batches=(1, 2)
+        generations=2, others=0, versions=("policy@v000001-0",), batches=(1, 2)
     )
     assert ledger.fates() == {"trained": 1, "waiting": 1}
     ledger.take(feedback("late", "g1", Edited(final_text=SECRET), 60.0), partition=FEEDBACK)

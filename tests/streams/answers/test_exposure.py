@@ -7,10 +7,10 @@ from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.streams.answers.exposure import VariantTally, exposures, mirrored_pairs, user_sums
 from rlwd.streams.events.generation import SHADOW, shadow_id
 from rlwd.streams.events.signals import Accepted, Rejected, Undone
 from rlwd.streams.events.usage import Usage
-from rlwd.streams.join.exposure import VariantTally, exposures, mirrored_pairs, user_sums
 
 SALT = "policy@v000001-00000000"
 

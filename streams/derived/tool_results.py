@@ -1,0 +1,69 @@
+"""Tool results: what came back from the tools that an answer called, as the next request has it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ..events.generation import Generation
+from ..events.input_message import InputMessage
+from ..events.signals import ErrorClass, ToolResult
+
+LOOKED_AT = 300
+"""Characters at the beginning of a result that say whether it is an error."""
+
+_ERROR = re.compile(
+    r"\s*(?:<(?:tool_use_)?error>|\[?error\b|traceback \(most recent|exception\b"
+    r"|an error occurred|failed to |failure:|fatal:)",
+    re.IGNORECASE,
+)
+_TIMEOUT = re.compile(r"time[d-]?\s?-?out", re.IGNORECASE)
+_ERROR_KEYS = ("error", "errors", "exception")
+
+
+class CameBack(NamedTuple):
+    """One result."""
+
+    call_id: str
+    """The call that it answers."""
+    signal: ToolResult
+    """What it says."""
+
+
+def tool_results(following: Generation, tools: Mapping[str, str]) -> Iterator[CameBack]:
+    """Yield the results in a request; `tools` has the name of the tool for each call of the answer.
+
+    Results of calls that are not the answer's are left out.
+    """
+    for message in following.input:
+        call_id = message.tool_call_id
+        if message.role in ("tool", "function") and call_id is not None and call_id in tools:
+            tool = tools[call_id] or message.name or "unnamed"
+            yield CameBack(call_id, ToolResult(tool=tool, error_class=error_of(message)))
+
+
+def error_of(message: InputMessage) -> ErrorClass | None:
+    """Return the class of error that a result tells, as far as it says; None where it tells none.
+
+    What the harness says (`is_error`) decides. Else a text that begins as errors begin, or a JSON
+    object with an error in it, is one. Whose fault it was no text says for sure: it is a time-out or
+    unknown, which counts neither way.
+    """
+    failed = message.is_error
+    if failed is None:
+        failed = bool(_ERROR.match(message.text)) or _tells_error(message.text)
+    if not failed:
+        return None
+    return "timeout" if _TIMEOUT.search(message.text[:LOOKED_AT]) else "unknown"
+
+
+def _tells_error(text: str) -> bool:
+    if not text.lstrip().startswith("{"):
+        return False
+    try:
+        told: Any = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    flagged = told.get("isError") is True or told.get("is_error") is True
+    return flagged or told.get("success") is False or any(told.get(key) for key in _ERROR_KEYS)

@@ -1,0 +1,95 @@
+"""Parents: the turn that another one goes on from. Pure: the same turns give the same parent.
+
+The order in which turns came does not matter, so that a parent that comes late is found as well.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..events.generation import Generation
+from .link import ANSWER, NAMED, SUBAGENT, TOKENS, TOOL_RESULT, Link
+from .turn import Turn, prefix_digests
+
+
+class CalledBy(NamedTuple):
+    """A tool call and the generation that made it."""
+
+    generation_id: str
+    """Which generation."""
+    session_id: str
+    """Its session."""
+    name: str
+    """Name of the tool."""
+
+
+Calls = Mapping[str, Sequence[CalledBy]]
+"""Tool calls by their ids; engines may give one id twice."""
+
+
+def find_parent(
+    child: Generation, received: float, turns: Mapping[str, Turn], calls: Calls
+) -> Link | None:
+    """Return the turn of its session that a generation goes on from; None where none is known.
+
+    What the product names is believed. Else it is the longest turn whose tokens the prompt continues,
+    else the one whose tool call is answered, else the one that said the last answer in the request.
+    Of several alike it is the last one received before.
+    """
+    if child.parent_id and child.parent_id != child.generation_id:
+        # A gateway's ids begin with their session: so it is known before the parent has come.
+        here = child.parent_id in turns or child.parent_id.startswith(f"{child.session_id}.")
+        return Link(child.parent_id, NAMED if here else SUBAGENT)
+    others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
+    for rule, found in (
+        (TOKENS, _by_tokens(child, others)),
+        (TOOL_RESULT, _by_results(child, turns, calls)),
+        (ANSWER, _by_answer(child, others)),
+    ):
+        best = _last_before(received, found)
+        if best is not None:
+            return Link(best.generation_id, rule)
+    return _by_call(child, calls)
+
+
+def _by_tokens(child: Generation, others: Iterable[Turn]) -> list[Turn]:
+    prompt = child.prompt_token_ids or ()
+    fitting = [turn for turn in others if turn.digest and 0 < turn.length <= len(prompt)]
+    if not fitting:
+        return []
+    digests = prefix_digests(prompt, {turn.length for turn in fitting})
+    found = [turn for turn in fitting if digests[turn.length] == turn.digest]
+    longest = max((turn.length for turn in found), default=0)
+    return [turn for turn in found if turn.length == longest]
+
+
+def _by_results(child: Generation, turns: Mapping[str, Turn], calls: Calls) -> list[Turn]:
+    ids = [one.tool_call_id for one in child.input if one.tool_call_id]
+    made = [call.generation_id for name in ids for call in calls.get(name, ())]
+    return [turns[name] for name in made if name in turns and name != child.generation_id]
+
+
+def _by_answer(child: Generation, others: Iterable[Turn]) -> list[Turn]:
+    return [turn for turn in others if child.last_answer and turn.said == child.last_answer]
+
+
+def _by_call(child: Generation, calls: Calls) -> Link | None:
+    """Return the call that started the child's session: it is named, or the session is called so.
+
+    Only the session's first request is linked so; the others go on from it.
+    """
+    if child.earlier_answers and not child.call_id:
+        return None
+    for name in (child.call_id, child.session_id):
+        made = [call for call in calls.get(name or "", ()) if call.session_id != child.session_id]
+        if made:
+            return Link(max(call.generation_id for call in made), SUBAGENT)
+    return None
+
+
+def _last_before(received: float, turns: Iterable[Turn]) -> Turn | None:
+    """Return the last one received before; clocks of gateways differ, so else the last one."""
+    return max(
+        turns,
+        key=lambda turn: (turn.received <= received, turn.received, turn.generation_id),
+        default=None,
+    )

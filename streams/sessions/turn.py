@@ -1,0 +1,90 @@
+"""Turn: a generation in its session, as far as the turns after it need to know it."""
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..events.generation import SHADOW, Generation
+from ..events.input_message import answer_digest
+
+UNKNOWN = -1
+"""Earlier answers of a turn whose record does not hold its input."""
+
+
+class Turn(NamedTuple):
+    """What a session knows of one of its generations."""
+
+    generation_id: str
+    """Which."""
+    received: float
+    """When its record was received, epoch seconds."""
+    version: str
+    """The version that answered; empty where unknown."""
+    prompt: int
+    """Tokens of its prompt."""
+    length: int
+    """Tokens of prompt and completion."""
+    digest: bytes
+    """Digest of those; empty where they are not known."""
+    said: str
+    """`answer_digest` of its text."""
+    earlier_answers: int
+    """Answers in its request, by whomever; `UNKNOWN` where its record does not say."""
+    parent: str | None = None
+    """The turn that it goes on from."""
+    link: str = ""
+    """By which rule, as in `link.py`; empty where there is no parent."""
+    wrote: str = ""
+    """Who wrote the answers in its prompt, as in `history.py`."""
+
+
+def is_turn(generation: Generation) -> bool:
+    """Return whether a generation may go on from another one, or another one from it.
+
+    A mirrored answer was shown to nobody, a side request is the harness's own, and a session of
+    chance holds one request, unless that names what it goes on from.
+    """
+    if generation.variant == SHADOW or generation.side_request:
+        return False
+    named = generation.parent_id or generation.call_id
+    return generation.session_found != "chance" or bool(named)
+
+
+def turn_of(generation: Generation, received: float) -> Turn:
+    """Return what its session keeps of a generation."""
+    prompt = generation.prompt_token_ids or ()
+    completion = generation.completion_token_ids
+    whole = bool(prompt) and completion is not None
+    tokens = (*prompt, *completion) if whole and completion is not None else ()
+    told = generation.input or generation.earlier_answers
+    return Turn(
+        generation_id=generation.generation_id,
+        received=received,
+        version=generation.version,
+        prompt=len(prompt),
+        length=len(tokens),
+        digest=token_digest(tokens) if whole else b"",
+        said=answer_digest(generation.text),
+        earlier_answers=generation.earlier_answers if told else UNKNOWN,
+    )
+
+
+def token_digest(tokens: Iterable[int]) -> bytes:
+    """Return the digest by which a prompt is known to go on from these tokens."""
+    return hashlib.blake2b(array("i", tokens).tobytes(), digest_size=16).digest()
+
+
+def prefix_digests(tokens: Sequence[int], lengths: Iterable[int]) -> dict[int, bytes]:
+    """Return the digest of the first so many tokens, for each of these lengths, in one pass."""
+    raw, running, done = (
+        memoryview(array("i", tokens)).cast("B"),
+        hashlib.blake2b(digest_size=16),
+        0,
+    )
+    width = array("i").itemsize
+    found = dict[int, bytes]()
+    for length in sorted(lengths):
+        running.update(raw[done * width : length * width])
+        found[length], done = running.digest(), length
+    return found
