@@ -67,6 +67,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gate.weak_first_step": (1e-6, 1.0),
     "gate.probe_tolerance": (0.0, 100.0),
     "gate.replicas": (1, 10_000),
+    "gate.max_drift": (0.0, 1e6),
+    "gate.max_exposure": (3.0, 14.0),
     "rollout.steps": (1e-9, 1.0),
     "rollout.anchor_share": (0.0, 0.5),
     "rollout.step_users": (0, 1_000_000_000),
@@ -122,6 +124,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
 PATHS = {
     "state",
     "reward_spec",
+    "gate.planted",
     "stream.data_folder",
     "learner.model",
     "gateway.flags",

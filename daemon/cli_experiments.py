@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from .cli_by_hand import TOML, By, ConfigFile, Reason
+from .commands.plant import plant_command
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Days = Annotated[float, typer.Option(help="Days until it ends by itself.")]
@@ -60,3 +61,4 @@ def add_experiments(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command()(report)
     app.add_typer(rollout, name="rollout")
+    app.command("plant")(plant_command)

@@ -228,6 +228,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         state=str(state),
         stream=msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
+        gate=_anchored_gate(config.gate, folder),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=msgspec.structs.replace(config.gateway, **known, **paths),
     )
@@ -236,3 +237,8 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
 def _secrets_of(section: str) -> list[str]:
     found = (name.partition(".") for name in SECRETS)
     return [key for owner, _, key in found if owner == section]
+
+
+def _anchored_gate(gate: GateSettings, folder: Path) -> GateSettings:
+    planted = str(folder / gate.planted) if gate.planted else ""
+    return msgspec.structs.replace(gate, planted=planted)

@@ -9,6 +9,8 @@ from ..ops.experiments.conductor import Conductor
 from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
 from ..ops.gate.gate_run import GateRun
+from ..ops.gate.planted import Planted, load_planted
+from ..ops.gate.recitation import most_alternatives
 from ..ops.gate.suites import load_suites
 from ..ops.holdout.watch import HoldoutWatch
 from ..ops.looks.look_keeper import LookKeeper
@@ -60,7 +62,7 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         config.policy,
         controller,
         fleet,
-        GateRun(fleet, config.gate, load_suites(config.gate.suites)),
+        GateRun(fleet, config.gate, load_suites(config.gate.suites), _planted(config)),
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
@@ -97,3 +99,10 @@ def build_conductor(config: Config, store: Store, mirror: Mirror) -> Conductor:
         look_seconds=config.look_seconds,
         looked=experiment_reporter(mirror),
     )
+
+
+def _planted(config: Config) -> tuple[Planted, ...]:
+    gate = config.gate
+    if not gate.planted:
+        return ()
+    return load_planted(Path(gate.planted), most_alternatives(gate.max_exposure))

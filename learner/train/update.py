@@ -23,6 +23,9 @@ from .score import score
 from .selection import Selection, counts_by_rule, select_episodes
 from .state import Learner
 
+DRIFT_EPISODES = 32
+"""Episodes on which the drift from v0 is measured where the loss does without the anchor."""
+
 
 class BatchGivenUp(Exception):
     """A batch that cannot be applied; the learner is as it was before."""
@@ -102,6 +105,10 @@ def _applied(
     metrics |= _optimise(learner, batch.batch_id, episodes, advantages, old.anchor, progress)
     new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
     metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
+    if not settings.kl_weight:
+        # The gate has a budget of drift, whether or not the loss is told of the anchor.
+        some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
+        metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
     metrics["drift"] = _record_drift(learner, episodes, old.logp, new.logp)
     metrics |= _batch_metrics(chosen, episodes, [v for v in values if v is not None])
     held_out = _held_out(learner, chosen.held_out)

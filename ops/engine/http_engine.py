@@ -86,6 +86,21 @@ class HttpEngine:
             raise ValueError(f"{self.url}: {name} has log-probabilities that are not finite")
         return scored
 
+    def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
+        """Return a text as tokens; see Engine.encode."""
+        path, asked = "/v1/completions", {"prompt": text, "add_special_tokens": False}
+        if chat:
+            path, asked = "/v1/chat/completions", {"messages": [{"role": "user", "content": text}]}
+        body = {"model": name, "max_tokens": 1, "temperature": 0, "return_token_ids": True}
+        answer = self._ask("POST", path, {**body, **asked})
+        if answer.status_code != 200:
+            raise ValueError(f"{self.url}: {name} read nothing: {error_of(answer)}")
+        told = answer.json()
+        ids = told.get("prompt_token_ids") or told["choices"][0].get("prompt_token_ids")
+        if not ids:
+            raise ValueError(f"{self.url}: {name} told no prompt_token_ids")
+        return tuple(ids)
+
     def healthy(self) -> bool:
         """True where `/health` says 200."""
         try:

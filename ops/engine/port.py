@@ -48,6 +48,14 @@ class Engine(Protocol):
         """
         ...
 
+    def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
+        """Return a text as the tokens that the server reads; with `chat`, as a person's message.
+
+        Then it is the whole prompt, up to where the answer begins. Raises ValueError where the
+        server does not tell.
+        """
+        ...
+
     def healthy(self) -> bool:
         """True where the server answers."""
         ...

@@ -1,6 +1,6 @@
 """Gate run: takes one candidate through the gate, from its files to the verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import structlog
 
@@ -9,6 +9,8 @@ from ..engine.adapter_check import DamagedAdapter, check_adapter
 from ..engine.fleet import Fleet
 from ..statistics.gate import GateSettings, judge
 from ..statistics.verdict import Verdict, VerdictKind
+from .planted import Planted
+from .recitation import Recitation
 from .suites import GateSuite, SuiteRun
 
 log = structlog.get_logger()
@@ -20,15 +22,22 @@ class GateRun:
     """Checks files, asks the engines for their proofs, runs the suites and lets the gate judge."""
 
     def __init__(
-        self, fleet: Fleet, settings: GateSettings, suites: Mapping[str, GateSuite] | None = None
+        self,
+        fleet: Fleet,
+        settings: GateSettings,
+        suites: Mapping[str, GateSuite] | None = None,
+        planted: Sequence[Planted] = (),
     ) -> None:
-        self.fleet, self.settings = fleet, settings
+        self.fleet, self.settings, self.planted = fleet, settings, planted
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
 
-    def verdict(self, candidate: Candidate, loaded: Mapping[str, Candidate]) -> Verdict | None:
+    def verdict(
+        self, candidate: Candidate, loaded: Mapping[str, Candidate], champion: str = ""
+    ) -> Verdict | None:
         """Return the gate's verdict; None while engines are being asked: ask again next turn.
 
-        `loaded` is what every engine should hold, the candidate included. Raises DamagedAdapter
+        `loaded` is what every engine should hold, the candidate included, and `champion` the one of
+        them that serves. Raises DamagedAdapter
         where the candidate's files are not those that were written.
         """
         try:
@@ -45,7 +54,8 @@ class GateRun:
             return None
         verdict = judge(candidate, adapter_problem=None, proofs=proofs, settings=self.settings)
         if verdict.outcome is VerdictKind.PASS:
-            suites = self.suites.verdicts(candidate)
+            own = {"recitation": Recitation(self.planted, champion)} if self.planted else {}
+            suites = self.suites.verdicts(candidate, own)
             if suites is None:
                 return None
             verdict = _weigh(verdict, suites)

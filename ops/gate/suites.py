@@ -72,13 +72,19 @@ class SuiteRun:
         self._version = ""
         self._job: Future[Mapping[str, Verdict] | None] | None = None
 
-    def verdicts(self, candidate: Candidate) -> Mapping[str, Verdict] | None:
-        """Return each suite's verdict on a candidate; None while they run: ask again next turn."""
-        if not self.suites:
+    def verdicts(
+        self, candidate: Candidate, more: Mapping[str, GateSuite] | None = None
+    ) -> Mapping[str, Verdict] | None:
+        """Return each suite's verdict on a candidate; None while they run: ask again next turn.
+
+        `more` are suites of the gate's own for this candidate.
+        """
+        suites = {**(more or {}), **self.suites}
+        if not suites:
             return {}
         if self._job is None or self._version != candidate.version:
             self._version = candidate.version
-            self._job = self._submit(lambda: self._run(candidate))
+            self._job = self._submit(lambda: self._run(candidate, suites))
         if not self._job.done():
             return None
         found = self._job.result()
@@ -86,9 +92,11 @@ class SuiteRun:
             self._job = None
         return found
 
-    def _run(self, candidate: Candidate) -> Mapping[str, Verdict] | None:
+    def _run(
+        self, candidate: Candidate, suites: Mapping[str, GateSuite]
+    ) -> Mapping[str, Verdict] | None:
         found: dict[str, Verdict] = {}
-        for name, suite in self.suites.items():
+        for name, suite in suites.items():
             try:
                 found[name] = suite(candidate, self.engines[0], self.settings)
             except (ConnectionError, TimeoutError) as problem:

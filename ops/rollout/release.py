@@ -155,12 +155,18 @@ class Release:
             candidate = candidates_table.find(tx, self.policy, rollout.version)
         crash_here(CrashPoint.OFFERED)
         self.moves.report([rollout])
-        self._judge(candidate, {**seen.loaded, candidate.version: candidate}, now)
+        self._judge(candidate, {**seen.loaded, candidate.version: candidate}, seen, now)
         return True
 
-    def _judge(self, candidate: Candidate, loaded: dict[str, Candidate], now: float) -> None:
+    def _judge(
+        self,
+        candidate: Candidate,
+        loaded: dict[str, Candidate],
+        seen: ReleaseSnapshot,
+        now: float,
+    ) -> None:
         try:
-            verdict = self.gate.verdict(candidate, loaded)
+            verdict = self.gate.verdict(candidate, loaded, seen.champion.version)
         except DamagedAdapter as found:
             # The disk's fault and not the weights': the batch is applied again and offered anew.
             log.error("adapter_damaged", version=candidate.version, problem=str(found))

@@ -10,6 +10,9 @@ from ..engine.port import Proof
 from .held_out_size import held_out_size
 from .verdict import Verdict, VerdictKind
 
+DRIFT = "after/kl/anchor"
+"""The learner's measurement of how far a version is from v0: KL(version to v0), nats per token."""
+
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the gate requires of a candidate, its held-out estimate and the engines."""
@@ -29,12 +32,21 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Largest difference of a probe's log-probability, per token, between the same weights."""
     replicas: int = 1
     """Fewest engine replicas that must serve the candidate."""
+    max_drift: float = 2.0
+    """Most KL to v0, nats per token of the answers that were trained on; 0 sets no budget."""
+    planted: str = ""
+    """File of planted strings (`rlwd plant`) that no version may recite; empty asks for none."""
+    max_exposure: float = 9.0
+    """Bits by which a planted string may be likelier than others of its form: a version that knows
+    nothing is refused for one string in 2^10 (docs/gate.md)."""
     suites: tuple[str, ...] = ()
     """Names of installed suites (entry points of `rlwd.gate_suites`) that must pass too."""
 
     def __post_init__(self) -> None:
         if self.margin < 0 or self.z < 0 or self.probe_tolerance <= 0 or self.replicas < 1:
             raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
+        if not 3 <= self.max_exposure <= 14 or not self.max_drift >= 0:
+            raise ValueError("max_exposure must lie in [3, 14], and max_drift must be at least 0")
         if not 0 < self.weak_first_step <= 1:
             raise ValueError(f"weak_first_step is {self.weak_first_step}; it must lie in (0, 1]")
 
@@ -56,6 +68,7 @@ def judge(
     """
     numbers = dict(_numbers(candidate, proofs, settings))
     faults = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
+    faults += _too_far(candidate, settings)
     held_out, outcome = _held_out(candidate, settings)
     if outcome is VerdictKind.FAIL:
         faults.append(held_out)
@@ -88,6 +101,14 @@ def _wrong_bits(proofs: Sequence[Proof], settings: GateSettings) -> Iterator[str
         off = proof.difference
         if off is not None and math.isfinite(off) and abs(off) > settings.probe_tolerance:
             yield f"{proof.url} serves other bits: log-probability off by {off:.3g}"
+
+
+def _too_far(candidate: Candidate, settings: GateSettings) -> Iterator[str]:
+    drift = candidate.metrics.get(DRIFT, 0.0)
+    if settings.max_drift and drift > settings.max_drift:
+        yield (
+            f"it drifted {drift:.3g} nats a token from v0, over the budget of {settings.max_drift:g}"
+        )
 
 
 def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, VerdictKind]:
@@ -127,6 +148,10 @@ def _numbers(
     candidate: Candidate, proofs: Sequence[Proof], settings: GateSettings
 ) -> Iterator[tuple[str, float]]:
     yield "gate/replicas", float(sum(proof.served for proof in proofs))
+    if off := [proof.difference for proof in proofs if proof.difference is not None]:
+        yield "gate/probe_difference", max(off)
+    if DRIFT in candidate.metrics:
+        yield "gate/drift", candidate.metrics[DRIFT]
     seen = candidate.held_out
     if seen is not None:
         yield "gate/held_out_count", float(seen.count)

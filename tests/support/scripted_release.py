@@ -61,6 +61,9 @@ class ScriptedEngine:
             raise ConnectionError(f"{self.url}: away")
         return (-1.0 - self.off,) * (len(token_ids) - 1)
 
+    def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
+        return tuple(text.encode())
+
     def healthy(self) -> bool:
         return not self.away
 

@@ -32,6 +32,9 @@ class HangingEngine:
     def logprobs(self, name: str, token_ids: Sequence[int]) -> tuple[float, ...]:
         return (-1.0,) * (len(token_ids) - 1)
 
+    def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
+        return tuple(text.encode())
+
     def healthy(self) -> bool:
         return self.go.is_set()
 

@@ -169,3 +169,19 @@ def test_settings_out_of_range_are_refused() -> None:
     """A negative margin would fail every candidate in silence."""
     with pytest.raises(ValueError, match="margin"):
         GateSettings(margin=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("drift", "budget", "outcome"),
+    [(1.9, 2.0, VerdictKind.PASS), (2.1, 2.0, VerdictKind.FAIL), (50.0, 0.0, VerdictKind.PASS)],
+)
+def test_drift_from_v0_has_a_budget(drift: float, budget: float, outcome: VerdictKind) -> None:
+    """Over it a candidate is refused, with both numbers; at 0 there is none."""
+    far = candidate(metrics={"after/kl/anchor": drift})
+    settings = GateSettings(max_drift=budget)
+    verdict = judge(far, adapter_problem=None, proofs=(shown(),), settings=settings)
+    assert verdict.outcome is outcome
+    assert verdict.numbers["gate/drift"] == drift
+    assert verdict.numbers["gate/probe_difference"] == 0.001
+    if outcome is VerdictKind.FAIL:
+        assert verdict.reason == "it drifted 2.1 nats a token from v0, over the budget of 2"
