@@ -155,16 +155,11 @@ class Release:
             candidate = candidates_table.find(tx, self.policy, rollout.version)
         crash_here(CrashPoint.OFFERED)
         self.moves.report([rollout])
-        self._judge(candidate, {**seen.loaded, candidate.version: candidate}, seen, now)
+        self._judge(candidate, seen, now)
         return True
 
-    def _judge(
-        self,
-        candidate: Candidate,
-        loaded: dict[str, Candidate],
-        seen: ReleaseSnapshot,
-        now: float,
-    ) -> None:
+    def _judge(self, candidate: Candidate, seen: ReleaseSnapshot, now: float) -> None:
+        loaded = {**seen.loaded, candidate.version: candidate}
         try:
             verdict = self.gate.verdict(candidate, loaded, seen.champion.version)
         except DamagedAdapter as found:
