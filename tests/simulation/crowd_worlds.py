@@ -50,7 +50,7 @@ CROWDS = {
         replace(COMMON, name="base 95 %, worse by 10 points", candidate=WORSE),
         HOURS,
         replace(HOURS, name="worse by 10 points, rejections hours later", candidate=LATE),
-        World(name="equal, users of one mind", taste=0.4),
+        World(name="equal, 500 users of one mind", users=500, taste=0.4, busy=20.0),
         World(name="equal, a look every 15 minutes", every=0.25),
         CHANGING,
         replace(CHANGING, name="worse by the margin, the crowd changes", candidate=EDGE),

@@ -57,6 +57,8 @@ class World:
     drift: float = -0.05
     failing_users: float = 1.0
     """Share of the users on whom the failures fall: 1 spreads them, 0.2 clusters them."""
+    busy: float = 1.0
+    """Factor on how often users come back."""
     newcomers: float = 0.0
     """Points by which users who come last differ from those who come first, in both variants."""
     horizon: float = HORIZON
@@ -97,6 +99,7 @@ def draw(world: World, arm: Arm, generator: np.random.Generator) -> Drawn:
     end = world.hours * HOUR
     first = generator.uniform(0, end, world.users)
     often = np.minimum(generator.pareto(1.3, world.users) * 2.5, 60) * (1 - first / end)
+    often *= world.busy
     count = 1 + generator.poisson(often)
     taste = generator.normal(0, world.taste, world.users)
     taste += world.newcomers * (first / end - 0.5)

@@ -5,8 +5,12 @@ bounds leave room for chance at forty: a share of 5 % is below 8 of 40 with prob
 one of 98 % above 35 with 0.9999.
 """
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import rollout_run
 from crowd_worlds import CROWDS
 from rollout_oracle import boundary, jackknife, true_change
 from rollout_run import MARGIN, answers_of, simulate
@@ -71,6 +75,39 @@ def test_ten_points_less_are_found(name: str) -> None:
     """At once or late, with rejections reported as before or less: rolled back, or held for silence."""
     outcomes = next(simulate(ALL[name], runs=RUNS, seed=23, every=EVERY))
     assert outcomes.stopped > 35 / RUNS
+
+
+def as_many_users_as_answers(seen: Answers) -> Answers:
+    """Take answers for independent."""
+    count = len(seen.user)
+    return replace(seen, user=np.arange(count), earlier=np.full(count, np.nan))
+
+
+def decided_so_far(seen: Answers) -> Answers:
+    """Wait for no horizon."""
+    return replace(seen, horizon=np.zeros(len(seen.user)))
+
+
+def one_stratum(seen: Answers) -> Answers:
+    """Compare all segments as one."""
+    return replace(seen, stratum=np.zeros(len(seen.user), np.int64))
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("equal, 500 users of one mind", as_many_users_as_answers),
+        ("equal, acceptances hours later", decided_so_far),
+        ("equal, hard segment used twice as much", one_stratum),
+    ],
+)
+def test_a_readout_with_this_fault_would_be_seen(
+    name: str, fault: Callable[[Answers], Answers], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It accuses equal candidates more often than the tests above allow."""
+    monkeypatch.setattr(rollout_run, "answers_of", lambda *of: fault(answers_of(*of)))
+    outcomes = next(simulate(ALL[name], runs=RUNS, seed=21, every=EVERY))
+    assert outcomes.stopped >= 8 / RUNS
 
 
 def test_one_that_people_answer_less_is_held_and_not_blamed() -> None:
