@@ -119,7 +119,7 @@ def engine(context: typer.Context) -> None:
 def replay(
     file: Annotated[Path, typer.Argument(help="Recorded feedback, JSON lines.")],
     format: Annotated[
-        str, typer.Option(help="copilot, chat, events, or one that an installed package offers.")
+        str, typer.Option(help="events, or a format of docs/traces.md or an installed package.")
     ] = "events",
     report: Annotated[Path | None, typer.Option(help="Where to write the JSON report.")] = None,
     spec: Annotated[

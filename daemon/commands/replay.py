@@ -24,9 +24,9 @@ from ...streams.join.joiner import Joiner
 from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ...streams.log.ports import EventSink
 from ...streams.open import open_store
+from ...streams.readers.formats import EVENTS, MalformedRow, OnError, read_events, trace_format
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
-from ...streams.traces.formats import EVENTS, MalformedRow, OnError, read_events, trace_format
 
 GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
 POLICY = "replay"

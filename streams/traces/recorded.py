@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -56,7 +56,12 @@ def rows(path: Path, shape: type[Row], on_error: OnError | None) -> Iterator[tup
                 raise error from problem
             on_error(error)
             continue
-        yield hashlib.blake2b(b"%d:%s" % (number, raw), digest_size=8).hexdigest(), row
+        yield row_name(number, raw), row
+
+
+def row_name(number: int, raw: bytes) -> str:
+    """Return the name of a row: of its number and bytes."""
+    return hashlib.blake2b(b"%d:%s" % (number, raw), digest_size=8).hexdigest()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -96,6 +101,7 @@ class Recording:
         generation: Generation,
         at: datetime,
         received: datetime,
+        actor: Literal["person", "agent", "system"] = "person",
     ) -> None:
         """Add feedback on a generation, named by its row and what it says."""
         identity = str(uuid.uuid5(_NAMES, f"{self.source}/{generation.generation_id}/{name}"))
@@ -111,6 +117,7 @@ class Recording:
                     generation_id=generation.generation_id,
                     session_id=generation.session_id,
                     signal=signal,
+                    actor=actor,
                 ),
             )
         )

@@ -117,7 +117,7 @@ def test_chats_give_their_copies(real_data: Path, tmp_path: Path) -> None:
 
 def test_unknown_formats_and_unreadable_rows_are_named(tmp_path: Path) -> None:
     """The caller is told which format is not known, or which line cannot be read."""
-    with pytest.raises(ValueError, match="no such format; known: copilot, chat, events"):
+    with pytest.raises(ValueError, match="no such format; known: atif, chat, claude-code, "):
         replay(tmp_path / "any", "csv", tmp_path / "state")
     broken = tmp_path / "broken.jsonl"
     broken.write_text('{"user": "a"}\n')

@@ -6,7 +6,7 @@ import pytest
 
 from rlwd.daemon.commands.replay import replay
 
-CASE = Path(__file__).parents[2] / "streams" / "traces" / "cases" / "chat_one_bad_of_three.jsonl"
+CASE = Path(__file__).parents[2] / "streams" / "readers" / "cases" / "chat_one_bad_of_three.jsonl"
 TELEMETRY = '{"user": "u", "time": "2024-01-01T00:00:00Z", "state": "Shown", "suggestion": "x"}\n'
 
 

@@ -6,7 +6,7 @@ import pytest
 from extension_by_hand import install_extension
 
 from rlwd.daemon.commands.replay import replay
-from rlwd.streams.traces.formats import trace_format
+from rlwd.streams.readers.formats import trace_format
 
 SOURCE = """
 from datetime import datetime, timezone

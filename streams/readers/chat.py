@@ -3,15 +3,9 @@
 A row holds the conversation so far, so its session is found by its beginning: a request that goes
 on from an earlier one of the same person, with or without the answer to it, belongs to the same
 session and answers to that generation.
-
-    [u1]            -> a1    session 1, no parent
-    [u1, a1, u2]    -> a2    session 1, parent a1
-    [u9]            -> a9    session 2
 """
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +14,9 @@ import msgspec
 from ..events.event import Event
 from ..events.generation import Generation
 from ..events.signals import Copied
-from .recorded import OnError, Recording, hashed, later, rows
+from ..traces.conversations import Conversations
+from ..traces.messages import Message
+from ..traces.recorded import OnError, Recording, hashed, later, rows
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 """The rows count seconds from each person's beginning; all begin here."""
@@ -61,34 +57,6 @@ class ChatRow(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"$.time: {self.time!r} is not a number of seconds from 0 to 1e9")
 
 
-@dataclass(slots=True)
-class Conversations:
-    """One person's conversations, found by how they begin."""
-
-    known: dict[bytes, Generation] = field(default_factory=dict)
-    """Generation by the digest of a conversation up to its request, and up to its answer."""
-
-    def parent(self, request: list[ChatMessage]) -> Generation | None:
-        """Return the generation that this request goes on from: the longest beginning known."""
-        beginnings = digests(request)[:-1]
-        return next((self.known[d] for d in reversed(beginnings) if d in self.known), None)
-
-    def add(self, request: list[ChatMessage], answer: str, generation: Generation) -> None:
-        """Remember where a generation stands."""
-        up_to = digests([*request, ChatMessage("assistant", answer)])
-        for digest in up_to[-2:]:
-            self.known[digest] = generation
-
-
-def digests(messages: list[ChatMessage]) -> list[bytes]:
-    """Return a digest of each beginning of a conversation, shortest first."""
-    running, result = hashlib.blake2b(digest_size=16), []
-    for message in messages:
-        running.update(msgspec.json.encode(message))
-        result.append(running.digest())
-    return result
-
-
 def read_chat(
     path: Path, *, policy: str | None = None, on_error: OnError | None = None
 ) -> Iterator[Event]:
@@ -104,7 +72,8 @@ def read_chat(
         at = later(EPOCH, float(row.time))
         received = recording.received(person, at)
         conversations = of_person.setdefault(person, Conversations())
-        parent = conversations.parent(row.request)
+        request = [Message(said.role, said.content or "") for said in row.request]
+        parent = conversations.parent(request)
         session = parent.session_id if parent else f"chat-{person}-{name}"
         generation = Generation(
             generation_id=f"{session}.{name}",
@@ -115,7 +84,7 @@ def read_chat(
             policy=policy or row.model,
             text=row.response or "",
         )
-        conversations.add(row.request, row.response or "", generation)
+        conversations.add(request, row.response or "", generation)
         recording.generation(generation, at, received)
         for number, event in enumerate(row.copy_events or ()):
             copied = received = recording.received(person, later(received, COPIED_AFTER_SECONDS))

@@ -6,9 +6,20 @@ from typing import Protocol
 
 from ..events.event import Event
 from ..extensions import extension_names, load_extension, refuse_collisions
+from ..traces.recorded import MalformedRow, OnError, raw_lines
+from .atif import read_atif
 from .chat import read_chat
+from .claude_code import read_claude_code
 from .copilot import read_copilot
-from .recorded import MalformedRow, OnError, raw_lines
+from .helicone import read_helicone
+from .kto import read_kto
+from .langfuse import read_langfuse
+from .langsmith import read_langsmith
+from .openai_chat import read_openai_chat
+from .openai_ft import read_openai_ft
+from .otel_genai import read_otel_genai
+from .pi import read_pi
+from .sharegpt import read_sharegpt
 
 __all__ = ["MalformedRow", "OnError", "read_chat", "read_copilot", "read_events", "trace_format"]
 
@@ -29,7 +40,21 @@ class TraceFormat(Protocol):
         ...
 
 
-BUILT_IN: dict[str, TraceFormat] = {"copilot": read_copilot, "chat": read_chat}
+BUILT_IN: dict[str, TraceFormat] = {
+    "atif": read_atif,
+    "chat": read_chat,
+    "claude-code": read_claude_code,
+    "copilot": read_copilot,
+    "helicone": read_helicone,
+    "kto": read_kto,
+    "langfuse": read_langfuse,
+    "langsmith": read_langsmith,
+    "openai-chat": read_openai_chat,
+    "openai-ft": read_openai_ft,
+    "otel-genai": read_otel_genai,
+    "pi": read_pi,
+    "sharegpt": read_sharegpt,
+}
 
 
 def trace_format(name: str) -> TraceFormat:

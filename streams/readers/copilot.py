@@ -22,7 +22,7 @@ from ..events.event import Event
 from ..events.generation import Generation
 from ..events.signals import Accepted, Kept, Rejected
 from ..events.usage import Usage
-from .recorded import OnError, Recording, hashed, later, rows
+from ..traces.recorded import OnError, Recording, hashed, later, rows
 
 HORIZONS = (15, 30, 120, 300, 600)
 """Seconds after the acceptance at which the code in place was compared."""

@@ -24,7 +24,7 @@ from rlwd.streams.events.event import (
 )
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Copied, Kept, kind_of
-from rlwd.streams.traces.formats import MalformedRow, read_chat, read_copilot, read_events
+from rlwd.streams.readers.formats import MalformedRow, read_chat, read_copilot, read_events
 
 MEASURED = [0.0, 0.25, None, -1, 1.7]
 
