@@ -7,13 +7,14 @@ import msgspec
 import numpy as np
 
 from ...streams.answers.answer_rows import AnswerRow, answer_rows
-from ...streams.answers.exposure import VariantTally, exposures
+from ...streams.answers.exposure import VariantTally, exposures, mirrored_pairs
 from ...streams.state.transaction import Transaction
 from ..stages.settings import DAY, RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings
 from ..statistics.guardrail import Observation, VariantObservation
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings
+from ..statistics.paired_look import PairedLook, look_at_pairs
 from ..statistics.readout import Readout, read_out
 from ..statistics.sequential_tests import UserSums
 from ..statistics.tripwire import Served, TripwireSettings, tripped
@@ -94,6 +95,14 @@ def observe_users(
         tripped=tripped(_last(ours), _last(theirs), comparing.tripwire),
         days=_whole_days(ours, theirs, comparing, now),
     )
+
+
+def observe_mirrored(
+    tx: Transaction, policy: str, version: str, settings: RolloutSettings
+) -> PairedLook:
+    """Return what a candidate answered that nobody was shown, beside what people got."""
+    pairs = mirrored_pairs(tx, policy, version)
+    return look_at_pairs(pairs, settings.guardrail, longer=settings.shadow.longer)
 
 
 def _whole_days(

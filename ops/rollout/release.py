@@ -13,7 +13,7 @@ import structlog
 
 from ...learner.candidate import Candidate, Manifest
 from ...learner.checkpoint.folder import candidate_of
-from ...streams.answers.exposure import mirrored_pairs, user_means
+from ...streams.answers.exposure import user_means
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -25,13 +25,12 @@ from ..stages.record import Rollout, Stage
 from ..statistics.answers import ComparisonSettings
 from ..statistics.guardrail import Observation
 from ..statistics.look_settings import LookSettings
-from ..statistics.paired_look import PairedLook, look_at_pairs
 from . import candidates_table, rollouts_table
 from .controller import RolloutController
 from .crowd import CrowdWatch
 from .desired_state import kept_checkpoints
 from .move_log import MoveLog
-from .observe import Comparing, observe_users
+from .observe import Comparing, observe_mirrored, observe_users
 from .problems import release_problems
 from .publish_flags import publish_flags
 from .snapshot import LearnerStanding, ReleaseSnapshot, read_snapshot, read_standing
@@ -177,6 +176,8 @@ class Release:
                 if not self._still_offered(tx, candidate):
                     return
                 rollout = self.controller.offer(tx, candidate, verdict, now)
+        if rollout.stage is not Stage.OFFERED:
+            crash_here(CrashPoint.MOVED)
         self.moves.report([rollout])
 
     def _still_offered(self, tx: Transaction, candidate: Candidate) -> bool:
@@ -191,7 +192,9 @@ class Release:
             watched = rollouts_table.current(view, self.policy)
             # While it is only offered nobody has seen it: the look lets its deadline run.
             if watched is not None and watched.stage is Stage.SHADOW:
-                mirrored = self._mirrored(view, watched)
+                mirrored = observe_mirrored(
+                    view, self.policy, watched.version, self.controller.settings
+                )
             elif watched is not None and watched.stage is not Stage.OFFERED:
                 seen = self._observed(view, watched)
             if watched is not None and watched.stage is Stage.PROMOTED:
@@ -203,6 +206,8 @@ class Release:
                     tx, seen, now, since_promotion=new, mirrored=mirrored
                 )
             last = rollouts_table.history(tx, self.policy, limit=ROLLOUTS_REPORTED)
+        if watched is not None and after is not None and after.trail != watched.trail:
+            crash_here(CrashPoint.MOVED)
         if after is not None and (after.serving or after.stage is Stage.SHADOW):
             self.looked(after, now)
         self.keep(watched, after, seen, new, now)
@@ -234,12 +239,6 @@ class Release:
             looks=looks,
             earlier=self._earlier[1],
         )
-
-    def _mirrored(self, tx: Transaction, rollout: Rollout) -> PairedLook:
-        """Return what a candidate answered that nobody was shown, beside what people got."""
-        settings = self.controller.settings
-        pairs = mirrored_pairs(tx, self.policy, rollout.version)
-        return look_at_pairs(pairs, settings.guardrail, longer=settings.shadow.longer)
 
     def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
         """Return what was seen of a promoted version since it is one: a test of half the alpha."""

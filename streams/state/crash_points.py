@@ -19,6 +19,8 @@ class CrashPoint(StrEnum):
     """A checkpoint is durable; the ledger does not know."""
     OFFERED = "offered"
     """A rollout is begun; nothing is loaded."""
+    MOVED = "moved"
+    """A rollout is in another stage or step; neither flags nor engines know."""
     INTENDED = "intended"
     """What the flags are to say is committed; the file says the old."""
     FLAGGED = "flagged"
