@@ -63,6 +63,10 @@ class LiveView:
         self._draw()
         if not self.console.is_terminal:
             self.console.print(f"[{self._clock()}] {phase}", highlight=False)
+            if phase is Phase.SERVING:
+                self.console.print(
+                    f"the daemon's pages: {self.processes.http_url}", highlight=False
+                )
 
     def progress(self, done: int, of: int) -> None:
         """Show how far pre-training is."""
@@ -99,6 +103,7 @@ class LiveView:
         facts.add_row(
             "variants", "  ".join(f"{v} {n / total:.0%}" for v, n in sorted(variants.items()))
         )
+        facts.add_row("pages", self.processes.http_url)
         facts.add_row("lag", f"{lag} answers not in the ledger yet")
         return facts
 

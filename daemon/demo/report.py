@@ -1,5 +1,6 @@
 """Demo report: one JSON document of what happened, and the lines that end the demo."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,24 @@ def print_end(
     )
     table.add_row("report", str(target))
     console.print(table)
-    if not processes.with_mlflow:
-        return
+    _print_pages(console, processes)
+    if processes.with_mlflow:
+        _print_mlflow(console, processes)
+
+
+def _print_pages(console: Console, processes: DemoProcesses) -> None:
+    console.print(
+        "\nEvery rollout is on the daemon's pages, effect by effect; they open again with:"
+    )
+    console.print(
+        f"  {sys.executable} -m rlwd.daemon run --config {processes.config}",
+        soft_wrap=True,
+        highlight=False,
+    )
+    console.print(f"  and then {processes.http_url}", highlight=False)
+
+
+def _print_mlflow(console: Console, processes: DemoProcesses) -> None:
     database = processes.folder / "mlflow" / "mlflow.db"
     console.print("\nMLflow's pages, with a run for each version, open with:")
     console.print(

@@ -51,7 +51,8 @@ def effect_chart(
     `name` is of letters and - and unique on the page; `steps` are times at which the rollout moved.
     Early intervals are wider than the chart and are cut at its edge.
     """
-    known = [p for p in points if p.change is not None]
+    # Of fewer than two users a variant there is a difference and no interval: it says nothing.
+    known = [p for p in points if p.change is not None and p.low is not None]
     if not known:
         return Markup('<p class="soft">Nothing could be compared yet.</p>')
     began = points[0].at

@@ -7,7 +7,7 @@ from aiohttp import web
 
 from ...streams.state.store import Store
 from ..by_hand.decisions import decide, take_back
-from ..by_hand.flag_wait import FLAG_SECONDS
+from ..by_hand.flag_wait import FLAG_SECONDS, wait_for_gateways
 from ..config import Config
 from ..http.access import COOKIE, SESSION_SECONDS, Access, is_asked_here, is_own_page, tidy_name
 from .pages import Site
@@ -16,6 +16,8 @@ ACTIONS = ("promote", "reject", "pause", "resume", "rollback")
 MOST_FORM_BYTES = 20_000
 REASON_LETTERS = 2000
 LOG_IN = "/login"
+GATEWAY_SECONDS = 5.0
+"""How long a form waits for every gateway to act on it; the overview says the rest."""
 
 
 class Forms:
@@ -101,7 +103,10 @@ class Forms:
             said, flagged, writer = decide(
                 self.config, self.store, action, version, by, why, FLAG_SECONDS
             )
-        if not flagged:
+        if flagged:
+            reach = wait_for_gateways(self.config, self.store, GATEWAY_SECONDS)
+            said = f"{said}. Flags: {reach.sentence}."
+        else:
             said = f"{said}. The flag file does not say so yet: {writer} is to write it."
         return said, flagged
 

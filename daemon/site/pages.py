@@ -22,6 +22,7 @@ from .curves import Curves, read_curves
 from .overview import overview
 from .readout import read_readout
 from .rollout_list import read_list
+from .trials import read_experiments, read_holdout
 from .words import FILTERS
 
 SHOWN, LISTED = 8, 500
@@ -137,11 +138,15 @@ class Site:
             if current is not None:
                 under_way = read_readout(view, policy, current.version, now, steps=steps)
             held = rollouts_table.hold(view, policy)
+            held_out = read_holdout(view, policy, self.config.rollout.anchor_share)
+            experiments = read_experiments(view, policy)
         return {
             **overview(stored, live, dict(self.vitals.problems)),
             "rows": rows,
             "under_way": under_way,
             "held": held,
+            "holdout": held_out,
+            "experiments": experiments,
             "curves": (curves := self._curves[1]),
             "reward_chart": line_chart("reward", "Reward by version over time", curves.reward),
             "accept_chart": line_chart(

@@ -1,8 +1,10 @@
 """The pages for people: from real tables, over real HTTP."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
@@ -11,8 +13,12 @@ from releases_by_hand import let_out, promote, register, version
 from rollouts_by_hand import CrowdedHouse, told_story
 
 from rlwd.daemon.status.snapshot import difference_of
-from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.experiments.start import start_aa
+from rlwd.ops.flags.gateway_report import GatewayReport
+from rlwd.ops.flags.gateways_table import put_reports
+from rlwd.ops.rollout import holdout_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.holdout_table import ALL_TIME, HoldoutLook, HoldoutMeasure
 from rlwd.ops.stages.settings import RolloutSettings
 
 NOW = 1_760_000_000.0
@@ -188,3 +194,53 @@ def test_numbers_that_are_none_are_left_out() -> None:
     )
     assert difference_of(0.25, 0.1) == "+0.250 ± 0.100"
     assert difference_of(0.25, endless) == difference_of(0.25, None) == "+0.250"
+
+
+def test_what_others_compare_has_its_place(
+    pages: ServedPages, ledger: Ledger, tmp_path: Path
+) -> None:
+    """The holdout with its alarm, an A/A, gateways that lag, and what the shadow measured."""
+    controller = RolloutController("policy", RolloutSettings())
+    made = [version(number, tmp_path) for number in range(2)]
+    register(ledger.store, controller, made[0])
+    let_out(ledger.store, controller, made[1])
+    measure = HoldoutMeasure(
+        name="reward",
+        champion=0.6,
+        holdout=0.7,
+        difference=-0.1,
+        low=-0.15,
+        high=-0.05,
+        worse=True,
+    )
+    whole = HoldoutLook(
+        period=ALL_TIME,
+        began=NOW,
+        until=NOW + 9e5,
+        champion_users=1200,
+        holdout_users=150,
+        measures=(measure,),
+        shown=("reward",),
+    )
+    with ledger.store.transaction() as tx:
+        holdout_table.save_look(tx, "policy", whole, is_open=True)
+        rollout = rollouts_table.current(tx, "policy")
+        assert rollout is not None
+        numbers = {"shadow/pairs": 120.0, "shadow/latency_champion": 0.25}
+        verdict = msgspec.structs.replace(rollout.verdict, numbers=numbers)
+        after = msgspec.structs.replace(rollout, verdict=verdict)
+        rollouts_table.save(tx, "policy", after)
+    text = pages.text("/")
+    assert "the champion is worse than the holdout on v0" in text
+    assert "In all: reward -0.100, between -0.150 and -0.050; 1,200 users" in text
+    readout = pages.text(f"/rollouts/{made[1].version}")
+    assert "Its answers to mirrored requests" in readout
+    assert "Latency champion" in readout
+    with ledger.store.transaction() as tx:
+        controller.refuse(tx, "ann: room for an A/A", NOW)
+        start_aa(tx, "policy", share=0.2, seconds=9e3, by="bob", why="is it sound?", now=NOW)
+        put_reports(tx, "policy", [GatewayReport(gateway="gw-7", generation=1, at=time.time())])
+    text = pages.text("/")
+    assert "started by bob, goes on until" in text
+    assert "is it sound?" in text
+    assert "gw-7" in text
