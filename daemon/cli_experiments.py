@@ -13,6 +13,12 @@ Days = Annotated[float, typer.Option(help="Days until it ends by itself.")]
 rollout = typer.Typer(help="Try the rollout's own tests.", no_args_is_help=True)
 
 
+experiment = typer.Typer(
+    help="Compare versions of your product around the model.", no_args_is_help=True
+)
+Name = Annotated[str, typer.Argument(help="Its name, which is the name of its flag.")]
+
+
 def report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
     """Print what learning has brought: the champion against the long-term holdout on v0."""
     from .config import load_config
@@ -57,8 +63,51 @@ def rollout_aa_report(config: ConfigFile = TOML, as_json: AsJson = False) -> Non
     print_experiments(load_config(config), "", kind=ExperimentKind.AA, as_json=as_json)
 
 
+@experiment.command("start")
+def experiment_start(
+    name: Name,
+    arms: Annotated[str, typer.Option(help="Versions of the product, such as old,new.")],
+    reason: Reason,
+    share: Annotated[float, typer.Option(help="Share of the users in all arms together.")] = 0.2,
+    days: Days = 7.0,
+    by: By = "",
+    config: ConfigFile = TOML,
+) -> None:
+    """Deal users to versions of your product, on a policy held fixed; OFREP returns the arm."""
+    from .config import load_config
+    from .experiments.experiment_runs import run_start
+
+    loaded = load_config(config)
+    raise typer.Exit(run_start(loaded, name, arms, share=share, days=days, by=by, why=reason))
+
+
+@experiment.command("status")
+def experiment_status(
+    name: Annotated[str, typer.Argument(help="Its name; the last one where none is given.")] = "",
+    config: ConfigFile = TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the tests say of each arm against the first."""
+    from ..ops.stages.experiment import ExperimentKind
+    from .config import load_config
+    from .experiments.experiment_runs import print_experiments
+
+    kind = ExperimentKind.HARNESS
+    print_experiments(load_config(config), name, kind=kind, as_json=as_json)
+
+
+@experiment.command("stop")
+def experiment_stop(name: Name, reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+    """End an experiment now; everybody gets the first arm, and its users are the rollout's again."""
+    from .config import load_config
+    from .experiments.experiment_runs import run_end
+
+    raise typer.Exit(run_end(load_config(config), name, by=by, why=reason))
+
+
 def add_experiments(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command()(report)
     app.add_typer(rollout, name="rollout")
+    app.add_typer(experiment, name="experiment")
     app.command("plant")(plant_command)

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...ops.experiments.start import end_experiment, start_aa
+from ...ops.experiments.start import end_experiment, start_aa, start_harness
 from ...ops.rollout import experiments_table
 from ...ops.rollout.controller import RolloutController
 from ...ops.stages.experiment import Experiment, ExperimentKind, MetricReading
@@ -30,6 +30,29 @@ def run_aa(config: Config, *, share: float, days: float, by: str, why: str) -> i
     def start(tx: Transaction, who: str, now: float) -> Experiment:
         seconds = days * 86_400.0
         return start_aa(tx, config.policy, share=share, seconds=seconds, by=who, why=why, now=now)
+
+    return _decided(config, by, start)
+
+
+def run_start(
+    config: Config, name: str, arms: str, *, share: float, days: float, by: str, why: str
+) -> int:
+    """Start an experiment on the product; return 1 where the flag file does not say so yet."""
+    named = tuple(arm.strip() for arm in arms.split(","))
+
+    def start(tx: Transaction, who: str, now: float) -> Experiment:
+        seconds = days * 86_400.0
+        return start_harness(
+            tx,
+            config.policy,
+            name,
+            named,
+            share=share,
+            seconds=seconds,
+            by=who,
+            why=why,
+            now=now,
+        )
 
     return _decided(config, by, start)
 

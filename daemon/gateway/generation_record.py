@@ -173,7 +173,7 @@ class GenerationRecord:
             harness=self.identity.harness,
             salt=assigned.salt,
             bucket=assigned.bucket,
-            variant=str(assigned.variant),
+            variant=assigned.recorded,
             flag_generation=assigned.generation,
             reason="fallback" if fallback else assigned.reason,
             fallback=fallback,

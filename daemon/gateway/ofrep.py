@@ -3,6 +3,8 @@
 The context's `targetingKey` is the user as the product names it. It is hashed here, so that a
 product and the gateway always agree on who gets what. A caller whose token is for no one tenant
 names it as `tenant` in the context, where its users are not of the default one.
+
+While an experiment on the product goes on, the flag of its name returns the user's arm.
 """
 
 import hashlib
@@ -44,10 +46,14 @@ _HIDDEN = "this token may not know variants (gateway.show_variant)"
 async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
     context, key = request.app[CONTEXT], printable(request.match_info["key"])
-    if _hidden(request):
-        return _failure(403, key, "GENERAL", _HIDDEN)
     try:
-        found = _evaluate(context, await _user_hash(request))
+        user = await _user_hash(request)
+        # The arm of an experiment is the product's own business: it has to know it.
+        found = _evaluate_arm(context, user)
+        if found is None or found["key"] != key:
+            if _hidden(request):
+                return _failure(403, key, "GENERAL", _HIDDEN)
+            found = _evaluate(context, user)
     except ContextError as problem:
         return _failure(problem.status, key, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -60,15 +66,18 @@ async def evaluate_one(request: web.Request) -> web.Response:
 async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
     context = request.app[CONTEXT]
-    if _hidden(request):
-        return _failure(403, None, "GENERAL", _HIDDEN)
     try:
-        found = _evaluate(context, await _user_hash(request))
+        user = await _user_hash(request)
+        arm = _evaluate_arm(context, user)
+        if arm is None and _hidden(request):
+            return _failure(403, None, "GENERAL", _HIDDEN)
+        found = [] if _hidden(request) else [_evaluate(context, user)]
+        found += [] if arm is None else [arm]
     except ContextError as problem:
         return _failure(problem.status, None, problem.code, str(problem))
     except FlagsUnavailable as problem:
         return _failure(500, None, "GENERAL", _without_place(context, problem))
-    body = orjson.dumps({"flags": [found], "metadata": found["metadata"]})
+    body = orjson.dumps({"flags": found, "metadata": found[0]["metadata"]})
     tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     # Proxies that compress make a tag weak; for a 304 weak is as good (RFC 9110, 13.1.2).
     known = {
@@ -121,6 +130,23 @@ def _evaluate(context: GatewayContext, user_hash: str) -> dict[str, Any]:
             "generation": assigned.generation,
             "salt": assigned.salt,
             "bucket": assigned.bucket,
+        },
+    }
+
+
+def _evaluate_arm(context: GatewayContext, user_hash: str) -> dict[str, Any] | None:
+    answer = context.flags.evaluate_arm(user_hash, time.monotonic())
+    if answer is None:
+        return None
+    return {
+        "key": answer.flag,
+        "reason": answer.reason,
+        "variant": answer.arm,
+        "value": answer.arm,
+        "metadata": {
+            "generation": answer.generation,
+            "salt": answer.salt,
+            "bucket": answer.bucket,
         },
     }
 

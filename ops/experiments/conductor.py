@@ -13,7 +13,8 @@ from ..rollout.observe import Comparing, observe_users
 from ..stages.experiment import Experiment, ExperimentKind, ExperimentMove, MetricReading, ended
 from ..statistics.guardrail import Observation, split_e_value
 from ..statistics.metric_look import MetricLook
-from ..statistics.verdict import VerdictKind
+from ..statistics.verdict import Verdict, VerdictKind
+from .arms import ArmReadout, ArmsSeen, observe_arms
 
 log = structlog.get_logger()
 
@@ -73,6 +74,9 @@ class Conductor:
         return experiments_table.find(view, self.policy, name) if name else None
 
     def _looked_at_arms(self, view: Transaction, experiment: Experiment, now: float) -> Experiment:
+        if experiment.kind is ExperimentKind.HARNESS:
+            arms = observe_arms(view, self.policy, experiment, self.comparing)
+            return read_arms(experiment, arms, self.srm_alpha)
         seen = observe_users(view, self.policy, experiment.salt, self.comparing)
         return read_aa(experiment, seen, self.srm_alpha, now)
 
@@ -112,9 +116,47 @@ def read_aa(experiment: Experiment, seen: Observation, srm_alpha: float, now: fl
     )
 
 
+def read_arms(experiment: Experiment, seen: ArmsSeen, srm_alpha: float) -> Experiment:
+    """Return an experiment with what a look shows of every arm.
+
+    FAIL where an arm does harm, PASS where one is shown to be what the goals ask for, unless the
+    users are split wrongly: then nothing is shown.
+    """
+    broken = experiment.split_broken or seen.split_e_value >= 1 / srm_alpha
+    found = [(each.arm, _verdict_of(each)) for each in seen.arms]
+    order = (VerdictKind.FAIL, VerdictKind.PASS, VerdictKind.WAIT, VerdictKind.NODATA)
+    outcome = min((verdict.outcome for _, verdict in found), key=order.index)
+    words = "; ".join(f"{arm}: {verdict.reason}" for arm, verdict in found)
+    if broken:
+        outcome, words = VerdictKind.WAIT, f"the users are not split as the arms are; {words}"
+    return msgspec.structs.replace(
+        experiment,
+        looks=experiment.looks + 1,
+        verdict=words,
+        outcome=str(outcome),
+        readings=tuple(
+            _reading(each.arm, look) for each in seen.arms for look in each.readout.looks
+        ),
+        mismatched=seen.mismatched,
+        split_broken=broken,
+    )
+
+
+def _verdict_of(seen: ArmReadout) -> Verdict:
+    if seen.tripped is not None and seen.tripped.outcome is VerdictKind.FAIL:
+        return seen.tripped
+    return seen.readout.verdict
+
+
 def _over(experiment: Experiment, champion: str, now: float) -> Experiment:
-    """Return the experiment, ended where its time is over or its champion is no longer served."""
-    if champion != experiment.version:
+    """Return the experiment, ended where its time is over, or for cause.
+
+    Cause is harm by an arm; of an A/A, that its champion is no longer served.
+    """
+    if experiment.kind is ExperimentKind.HARNESS:
+        if experiment.outcome == VerdictKind.FAIL:
+            return ended(experiment, DAEMON, f"stopped: {experiment.verdict}", now)
+    elif champion != experiment.version:
         why = f"{experiment.version} is no longer the champion"
         return ended(experiment, DAEMON, why, now)
     if now < experiment.ends_at:

@@ -3,7 +3,8 @@
 import msgspec
 
 from ...streams.state.transaction import Transaction
-from ..rollout import champions_table, experiments_table, rollouts_table
+from ..rollout import candidates_table, champions_table, experiments_table, rollouts_table
+from ..rollout.desired_state import harness_flag
 from ..stages.experiment import Experiment, ExperimentKind, ExperimentMove, ended
 
 LONGEST_SECONDS = 366 * 86_400.0
@@ -51,6 +52,54 @@ def start_aa(
             trail=(ExperimentMove(what="started", at=now, by=by, reason=why),),
         ),
     )
+
+
+def start_harness(
+    tx: Transaction,
+    policy: str,
+    name: str,
+    arms: tuple[str, ...],
+    *,
+    share: float,
+    seconds: float,
+    by: str,
+    why: str,
+    now: float,
+) -> Experiment:
+    """Let a share of the users meet the arms of a product, in equal parts, on today's champion.
+
+    While one of that name, with those arms and that share, goes on, it is returned as it is. Raises
+    ValueError for a name that was used, another experiment under way, before v0, or for names, a
+    share or a time that cannot be.
+    """
+    known = experiments_table.find(tx, policy, name)
+    if known is not None:
+        if known.ended or (known.arms, known.share) != (arms, share):
+            raise ValueError(f"{known.sentence}; a name is used once")
+        return known
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share:g}: it must lie above 0 and up to 1, for all arms")
+    if name == policy or name.startswith("aa-"):
+        raise ValueError(f"{name}: is the name of the policy's own flag, or of an A/A")
+    experiment = _begun(
+        tx,
+        policy,
+        Experiment(
+            name=name,
+            kind=ExperimentKind.HARNESS,
+            salt=f"experiment/{policy}/{name}",
+            arms=arms,
+            share=share,
+            version="",
+            started_at=now,
+            ends_at=now + seconds,
+            trail=(ExperimentMove(what="started", at=now, by=by, reason=why),),
+        ),
+    )
+    # What no flag can say is refused here, and not by whoever writes the file.
+    served = candidates_table.find(tx, policy, experiment.version)
+    harness_flag(experiment, served)
+    return experiment
 
 
 def end_experiment(

@@ -34,6 +34,9 @@ class Variant(StrEnum):
     SHADOW = "shadow"
     """Nobody's: a request of the champion's that the candidate is asked too, and whose answer nobody is
     shown. No flag returns it."""
+    EXPERIMENT = "experiment"
+    """Users on whom the product around the model is tried: they are in no rollout, and what answers
+    them stays the same."""
     ANCHOR = "anchor"
     """The long-term holdout: fixed users on frozen weights, so that slow drift of everything else is
     seen. They are in no experiment."""
@@ -152,5 +155,17 @@ class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """Generation of the flag file that decided."""
     reason: str
     """The flag provider's own reason, or `kept`."""
+    arm: str = ""
+    """Arm of the experiment on the product around the model; empty for who is in none."""
     kept: bool = False
     """True where the session stays on an earlier version than the flag says by now."""
+
+    @property
+    def recorded(self) -> str:
+        """The variant as events and tables have it: an experiment's arms are told apart."""
+        return arm_variant(self.arm) if self.arm else str(self.variant)
+
+
+def arm_variant(arm: str) -> str:
+    """Return what events call the variant of an experiment's arm."""
+    return f"arm:{arm}"

@@ -2,22 +2,18 @@
 
 import contextlib
 import itertools
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import msgspec
 import orjson
 import structlog
 from openfeature import api
-from openfeature.contrib.tools.flagd.core import FlagdCore
 from openfeature.evaluation_context import EvaluationContext
-from openfeature.flag_evaluation import FlagResolutionDetails, FlagValueType
-from openfeature.provider import AbstractProvider
-from openfeature.provider.metadata import Metadata
 
 from ...streams.state.durable import replace_file
 from .assignment import Assignment, ServedVersion, Shares, Variant, bucket
+from .flag_provider import FlagProvider
 from .flag_state import FlagState, VariantValue, to_document, to_state
 
 log = structlog.get_logger()
@@ -29,59 +25,21 @@ class FlagsUnavailable(RuntimeError):
     """No flag file could be read yet, so nobody can be assigned to anything."""
 
 
-class FlagProvider(AbstractProvider):  # type: ignore[misc]
-    """OpenFeature provider over flagd's own rules engine, which is given the file's content here.
+class ArmAnswer(NamedTuple):
+    """What an experiment's own flag says of a user."""
 
-    flagd's file mode reloads where the modification time grows: a file that was restored with its
-    old time, or removed and put back, is never seen again.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.core = FlagdCore()
-
-    def get_metadata(self) -> Metadata:
-        """Return the provider's name."""
-        return Metadata(name="rlwd flag file")
-
-    def resolve_boolean_details(
-        self,
-        flag_key: str,
-        default_value: bool,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[bool]:
-        """Resolve as flagd does."""
-        return self.core.resolve_boolean_value(flag_key, default_value, evaluation_context)
-
-    def resolve_string_details(
-        self, flag_key: str, default_value: str, evaluation_context: EvaluationContext | None = None
-    ) -> FlagResolutionDetails[str]:
-        """Resolve as flagd does."""
-        return self.core.resolve_string_value(flag_key, default_value, evaluation_context)
-
-    def resolve_integer_details(
-        self, flag_key: str, default_value: int, evaluation_context: EvaluationContext | None = None
-    ) -> FlagResolutionDetails[int]:
-        """Resolve as flagd does."""
-        return self.core.resolve_integer_value(flag_key, default_value, evaluation_context)
-
-    def resolve_float_details(
-        self,
-        flag_key: str,
-        default_value: float,
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[float]:
-        """Resolve as flagd does."""
-        return self.core.resolve_float_value(flag_key, default_value, evaluation_context)
-
-    def resolve_object_details(
-        self,
-        flag_key: str,
-        default_value: Sequence[FlagValueType] | Mapping[str, FlagValueType],
-        evaluation_context: EvaluationContext | None = None,
-    ) -> FlagResolutionDetails[Any]:
-        """Resolve as flagd does."""
-        return self.core.resolve_object_value(flag_key, default_value, evaluation_context)
+    flag: str
+    """The experiment's name."""
+    arm: str
+    """The arm; the first for who is in none."""
+    salt: str
+    """The experiment's."""
+    bucket: int
+    """0 to 9,999, from that salt and the user."""
+    generation: int
+    """Generation of the flag file that decided."""
+    reason: str
+    """The flag provider's own reason."""
 
 
 class FlagEvaluator:
@@ -184,7 +142,9 @@ class FlagEvaluator:
         if state is not None:
             # Whoever is held out stays so: their users are no experiment's.
             kept = Shares(anchor=state.shares.anchor if state.holdout_salt else 0)
-            self.state = msgspec.structs.replace(state, shares=kept, shadow=None, shadow_share=0)
+            self.state = msgspec.structs.replace(
+                state, shares=kept, shadow=None, shadow_share=0, experiment=None
+            )
             self._provider.core.set_flags(to_document(self.state))
 
     def _copied(self) -> FlagState | None:
@@ -205,14 +165,16 @@ class FlagEvaluator:
         state = self.state
         if state is None:
             raise FlagsUnavailable(self.problem)
-        salt, number = state.salt, bucket(state.salt, user_hash)
-        held_out = bucket(state.holdout_salt, user_hash)
-        context = EvaluationContext(user_hash, {"bucket": number, "holdout_bucket": held_out})
+        salt, number, arm = state.salt, bucket(state.salt, user_hash), ""
+        context = self._context(state, user_hash)
         details = self._client.get_object_details(state.policy, {}, context)
         if details.variant is None:
             raise FlagsUnavailable(f"{self.place}: {details.error_code}: {details.error_message}")
         if details.variant == Variant.ANCHOR and state.holdout_salt:
-            salt, number = state.holdout_salt, held_out
+            salt, number = state.holdout_salt, context.attributes["holdout_bucket"]
+        if details.variant == Variant.EXPERIMENT and state.experiment is not None:
+            salt, number = state.experiment.salt, context.attributes["experiment_bucket"]
+            arm = state.experiment.arm_of(number) or ""
         value = msgspec.convert(details.value, VariantValue)
         served = ServedVersion(version=value.version, digest=value.digest)
         others = (
@@ -225,9 +187,42 @@ class FlagEvaluator:
             fallbacks=tuple(v for i, v in enumerate(others) if v not in (served, *others[:i])),
             salt=salt,
             bucket=number,
+            arm=arm,
             generation=state.generation,
             reason=str(details.reason),
         )
+
+    def evaluate_arm(self, user_hash: str, now: float) -> ArmAnswer | None:
+        """Return what the flag of the experiment under way says of a user; None where there is none.
+
+        Raises FlagsUnavailable where no file was ever read.
+        """
+        self.refresh(now)
+        state = self.state
+        if state is None:
+            raise FlagsUnavailable(self.problem)
+        tried = state.experiment
+        if tried is None:
+            return None
+        context = self._context(state, user_hash)
+        details = self._client.get_string_details(tried.name, tried.arms[0], context)
+        return ArmAnswer(
+            flag=tried.name,
+            arm=details.value,
+            salt=tried.salt,
+            bucket=context.attributes["experiment_bucket"],
+            generation=state.generation,
+            reason=str(details.reason),
+        )
+
+    def _context(self, state: FlagState, user_hash: str) -> EvaluationContext:
+        numbers = {
+            "bucket": bucket(state.salt, user_hash),
+            "holdout_bucket": bucket(state.holdout_salt, user_hash),
+        }
+        if state.experiment is not None:
+            numbers["experiment_bucket"] = bucket(state.experiment.salt, user_hash)
+        return EvaluationContext(user_hash, numbers)
 
     def close(self) -> None:
         """Forget the rules. OpenFeature keeps the (empty) domain."""

@@ -74,4 +74,5 @@ def named_in(flags: FlagState | None) -> set[str]:
     if flags is None:
         return set()
     served = (flags.champion, flags.anchor, flags.candidate, flags.control, flags.shadow)
-    return {one.version for one in served if one is not None}
+    tried = () if flags.experiment is None else (flags.experiment.served,)
+    return {one.version for one in (*served, *tried) if one is not None}

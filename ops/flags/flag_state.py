@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 import msgspec
 import orjson
 
-from .assignment import BUCKETS, Bucket, ServedVersion, Shares, Variant
+from .assignment import BUCKETS, Bucket, ServedVersion, Shares
+from .harness_flag import HarnessFlag, HarnessMetadata, harness_metadata, harness_rules
+from .targeting import policy_rules
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
@@ -48,6 +50,8 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
     """The version that answers mirrored requests, whose answers nobody is shown; mostly none."""
     shadow_share: Bucket = 0
     """Of 10,000 requests of the champion's so many are mirrored to it."""
+    experiment: HarnessFlag | None = None
+    """What is tried on other users than the rollout's, beside the policy; mostly none."""
 
     def __post_init__(self) -> None:
         if self.candidate is None and self.shares.candidate:
@@ -56,6 +60,8 @@ class FlagState(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError(f"shadow: {self.shadow_share} of 10,000 requests for {self.shadow}")
         if self.control == self.champion:
             raise ValueError("control: is the champion, which needs no naming")
+        if self.experiment is not None and self.experiment.name == self.policy:
+            raise ValueError(f"experiment: {self.policy} is the policy's own flag")
         if "\0" in self.salt + self.holdout_salt:
             raise ValueError("salt: holds a NUL character")
         shares = self.shares
@@ -85,6 +91,7 @@ class _Variants(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     control: VariantValue
     anchor: VariantValue
     candidate: VariantValue | None = None
+    experiment: VariantValue | None = None
 
 
 class _Flag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -94,7 +101,7 @@ class _Flag(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
     targeting: dict[str, Any]
 
 
-class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
+class _Metadata(HarnessMetadata, kw_only=True, forbid_unknown_fields=True):
     generation: int
     salt: str
     policy: str
@@ -109,7 +116,7 @@ class _Metadata(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
 
 class _Document(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
-    flags: dict[str, _Flag]
+    flags: dict[str, Any]
     metadata: _Metadata
     schema: str = msgspec.field(name="$schema")
 
@@ -126,15 +133,11 @@ def to_document(state: FlagState) -> dict[str, Any]:
     }
     if state.candidate is not None:
         variants["candidate"] = _value(state.candidate, champion, anchor)
+    others = {}
+    if (tried := state.experiment) is not None:
+        variants["experiment"] = _value(tried.served, champion, anchor)
+        others = {tried.name: harness_rules(tried, state.shares.held_out)}
     held_out = {"holdout_salt": state.holdout_salt} if state.holdout_salt else {}
-    mirrored: dict[str, Any] = {}
-    if state.shadow is not None:
-        # No variant: no rule, and no client, ever names it.
-        mirrored = {
-            "shadow": state.shadow.version,
-            "shadow_digest": state.shadow.digest,
-            "shadow_share": state.shadow_share,
-        }
     return {
         "$schema": "https://flagd.dev/schema/v0/flags.json",
         "flags": {
@@ -142,8 +145,13 @@ def to_document(state: FlagState) -> dict[str, Any]:
                 "state": "ENABLED",
                 "variants": variants,
                 "defaultVariant": "champion",
-                "targeting": _targeting(state.shares, apart=bool(held_out)),
-            }
+                "targeting": policy_rules(
+                    state.shares,
+                    tried=0 if tried is None else tried.taken,
+                    apart=bool(held_out),
+                ),
+            },
+            **others,
         },
         "metadata": {
             "generation": state.generation,
@@ -154,8 +162,20 @@ def to_document(state: FlagState) -> dict[str, Any]:
             "anchor_share": state.shares.anchor,
             "control": "" if state.control is None else state.control.version,
             **({"kept": _kept_text(state.kept)} if state.kept else {}),
-            **mirrored,
+            **_mirrored(state),
+            **harness_metadata(state.experiment),
         },
+    }
+
+
+def _mirrored(state: FlagState) -> dict[str, Any]:
+    if state.shadow is None:
+        return {}
+    # No variant: no rule, and no client, ever names it.
+    return {
+        "shadow": state.shadow.version,
+        "shadow_digest": state.shadow.digest,
+        "shadow_share": state.shadow_share,
     }
 
 
@@ -180,27 +200,6 @@ def _kept_versions(text: str) -> list[dict[str, str]]:
     return [{"version": version, "digest": digest} for version, _, digest in parts]
 
 
-def _targeting(shares: Shares, *, apart: bool) -> dict[str, Any]:
-    """Compare `holdout_bucket` and `bucket`, and nothing else.
-
-    Whoever's context has neither is the champion's. The default of -1 matters: JavaScript's
-    `null < 500` is true. Where the anchor is not `apart`, as in 0.1.0, it has buckets of `bucket`.
-    """
-    clauses: list[Any] = []
-
-    def give(number: str, low: int, size: int, variant: Variant) -> None:
-        if size:
-            clauses.extend([{"<=": [low, {"var": [number, -1]}, low + size - 1]}, str(variant)])
-
-    if apart:
-        give("holdout_bucket", shares.held_out.start, shares.anchor, Variant.ANCHOR)
-    give("bucket", 0, shares.candidate, Variant.CANDIDATE)
-    if not apart:
-        give("bucket", shares.candidate, shares.anchor, Variant.ANCHOR)
-    give("bucket", BUCKETS - shares.candidate, shares.candidate, Variant.CONTROL)
-    return {"if": [*clauses, str(Variant.CHAMPION)]} if clauses else {}
-
-
 def to_state(document: object) -> FlagState:
     """Return what a document says, after checking all of it.
 
@@ -210,18 +209,21 @@ def to_state(document: object) -> FlagState:
     try:
         parsed = msgspec.convert(document, _Document)
         policy = parsed.metadata.policy
-        if list(parsed.flags) != [policy]:
-            raise ValueError(f"$.flags: {list(parsed.flags)} where only {policy!r} belongs")
-        state = msgspec.convert(_plain(parsed.flags[policy].variants, parsed.metadata), FlagState)
+        known = [name for name in (policy, parsed.metadata.experiment) if name]
+        if list(parsed.flags) != known:
+            raise ValueError(f"$.flags: {list(parsed.flags)} where only {known} belong")
+        flag = msgspec.convert(parsed.flags[policy], _Flag)
+        state = msgspec.convert(_plain(flag.variants, parsed.metadata), FlagState)
     except msgspec.ValidationError as problem:
         raise ValueError(f"flag document: {problem}") from problem
-    expected = to_document(state)
-    for part in ("variants", "targeting"):
-        given = document["flags"][policy][part]  # type: ignore[index]
-        if given != expected["flags"][policy][part]:
+    expected = to_document(state)["flags"]
+    for name, part in [(policy, "variants"), (policy, "targeting"), *((n, "") for n in known[1:])]:
+        given = parsed.flags[name][part] if part else parsed.flags[name]
+        wanted = expected[name][part] if part else expected[name]
+        if given != wanted:
             raise ValueError(
-                f"flag document: $.flags.{policy}.{part} is not what its metadata and versions"
-                f" ask for: {orjson.dumps(expected['flags'][policy][part]).decode()}"
+                f"flag document: $.flags.{name}.{part} is not what its metadata and versions"
+                f" ask for: {orjson.dumps(wanted).decode()}"
             )
     return state
 
@@ -250,4 +252,5 @@ def _plain(variants: _Variants, metadata: _Metadata) -> dict[str, Any]:
         if metadata.shadow
         else None,
         "shadow_share": metadata.shadow_share,
+        "experiment": metadata.flag(),
     }

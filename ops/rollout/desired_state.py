@@ -5,6 +5,8 @@ from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..flags.assignment import BUCKETS, ServedVersion, Shares, holdout_salt
 from ..flags.flag_state import FlagState
+from ..flags.harness_flag import HarnessFlag
+from ..stages.experiment import Experiment, ExperimentKind
 from ..stages.record import Stage
 from ..stages.settings import RolloutSettings
 from . import candidates_table, champions_table, experiments_table, rollouts_table
@@ -20,7 +22,7 @@ def should_be_loaded(
 ) -> dict[str, Candidate]:
     """Return all that every engine should hold, by version.
 
-    Champion, previous, anchor, candidate and control of the rollout under way, and the versions
+    Champion, previous, anchor, what an experiment's users have, candidate and control of the rollout under way, and the versions
     that lost their users a moment ago, for requests under way.
     """
     named = [
@@ -31,6 +33,8 @@ def should_be_loaded(
     current = rollouts_table.current(tx, policy)
     if current is not None:
         named.append(candidates_table.find(tx, policy, current.control))
+    if (tried := _harness(tx, policy)) is not None:
+        named.append(tried[1])
     for rollout in rollouts_table.history(tx, policy, limit=LOADED_ROLLOUTS):
         lingers = now < rollout.entered_at + settings.linger_seconds
         if not rollout.ended or (lingers and rollout.has_served):
@@ -82,11 +86,13 @@ def flag_state(
     shadow = None
     if rollout is not None and rollout.stage is Stage.SHADOW:
         shadow = candidates_table.find(tx, policy, rollout.version)
+    tried = _harness(tx, policy)
     return FlagState(
         policy=policy,
         generation=generation,
         salt=salt,
         holdout_salt=holdout_salt(policy),
+        experiment=None if tried is None else harness_flag(*tried),
         champion=_served(champion),
         anchor=_served(anchor),
         candidate=_optional(candidate),
@@ -112,6 +118,32 @@ def _kept(
     refused = candidates_table.quarantined(tx, policy)
     found = {one.version: _served(one) for one in named if one and one.digest not in refused}
     return tuple(found.values())
+
+
+def harness_flag(experiment: Experiment, served: Candidate) -> HarnessFlag:
+    """Return the flag of an experiment; raises ValueError for what no flag can say."""
+    return HarnessFlag(
+        name=experiment.name,
+        salt=experiment.salt,
+        arms=experiment.arms,
+        share=round(experiment.share * BUCKETS),
+        served=_served(served),
+    )
+
+
+def _harness(tx: Transaction, policy: str) -> tuple[Experiment, Candidate] | None:
+    """Return the experiment on the product that goes on, and what answers its users.
+
+    That is the champion of its start, unless it was refused since or has no weights: then today's.
+    """
+    found = experiments_table.running(tx, policy)
+    if found is None or found.kind is not ExperimentKind.HARNESS:
+        return None
+    served = candidates_table.find(tx, policy, found.version)
+    refused = served.digest in candidates_table.quarantined(tx, policy)
+    if refused or found.version in candidates_table.pruned(tx, policy):
+        served = champions_table.champion(tx, policy)
+    return found, served
 
 
 def _served(candidate: Candidate) -> ServedVersion:

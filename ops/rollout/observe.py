@@ -92,7 +92,7 @@ def observe_users(
         candidate=_variant(ours, tallies.get("candidate", VariantTally()), comparing, now),
         control=_variant(theirs, tallies.get("control", VariantTally()), comparing, now),
         readout=readout,
-        tripped=tripped(_last(ours), _last(theirs), comparing.tripwire),
+        tripped=tripped(last_served(ours), last_served(theirs), comparing.tripwire),
         days=_whole_days(ours, theirs, comparing, now),
     )
 
@@ -240,7 +240,8 @@ def _variant(
     )
 
 
-def _last(rows: list[AnswerRow]) -> list[Served]:
+def last_served(rows: list[AnswerRow]) -> list[Served]:
+    """Return how the last answers of a variant ended, for the tripwire."""
     return [
         Served(user=row.user, failed=bool(row.failed or row.empty)) for row in rows[-LAST_ANSWERS:]
     ]

@@ -54,9 +54,15 @@ FIELDS = len(AnswerRow._fields) - 1
 
 
 def answer_rows(
-    tx: Transaction, policy: str, salt: str, *, since: float = 0.0, own: Sequence[str] = ()
+    tx: Transaction,
+    policy: str,
+    salt: str,
+    *,
+    since: float = 0.0,
+    own: Sequence[str] = (),
+    variants: Sequence[str] = ("candidate", "control"),
 ) -> list[AnswerRow]:
-    """Return every answer of a salt's candidate and control received from `since` on, oldest first.
+    """Return every answer of a salt's variants received from `since` on, oldest first.
 
     `own` are names of the product's own numbers.
     """
@@ -72,8 +78,8 @@ def answer_rows(
         f" cached_tokens, tool_calls, first_turn, {', '.join(['parts', *owned])}"
         f" FROM episodes{''.join(joins)}"
         " WHERE episodes.policy = ? AND salt = ? AND received >= ?"
-        " AND variant IN ('candidate', 'control')"
+        f" AND variant IN ({', '.join('?' * len(variants))})"
         " ORDER BY received",
-        (*own, policy, salt, since),
+        (*own, policy, salt, since, *variants),
     )
     return [AnswerRow._make((*row[:FIELDS], row[FIELDS:])) for row in rows.fetchall()]

@@ -100,8 +100,8 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bucket: int = -1
     """0 to 9,999 from salt and user; -1 where no flag was asked."""
     variant: str = ""
-    """champion, candidate, control or anchor; what the flag returned. shadow: a mirrored request, whose
-    answer nobody was shown."""
+    """champion, candidate, control or anchor; what the flag returned. arm:NAME: of an experiment on
+    the product. shadow: a mirrored request, whose answer nobody was shown."""
     flag_generation: int = -1
     """Generation of the flag file that decided."""
     reason: str = ""

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from openfeature.exception import (
     OpenFeatureError,
     TargetingKeyMissingError,
 )
+from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user, holdout_salt, tenant_key
@@ -46,6 +47,9 @@ def set_flags(path: Path, generation: int) -> dict[str, Any]:
     return document
 
 
+Acts = Callable[[int], dict[str, Any]]
+
+
 def no_log() -> EventSink:
     raise ConnectionError("no log here")
 
@@ -73,6 +77,19 @@ def url(tmp_path: Path, flags: Path) -> Iterator[str]:
 
 
 @pytest.fixture
+def acts(url: str, flags: Path) -> Acts:
+    """Write the flags of a generation, and wait until the gateway acts on them."""
+
+    def act(generation: int) -> dict[str, Any]:
+        document = set_flags(flags, generation)
+        with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}) as client:
+            until(lambda: client.get("/readyz").json()["flag_generation"] == generation)
+        return document
+
+    return act
+
+
+@pytest.fixture
 def provider(url: str) -> Iterator[OFREPProvider]:
     provider = OFREPProvider(url, headers_factory=lambda: {"Authorization": "Bearer secret"})
     yield provider
@@ -86,9 +103,11 @@ def client(url: str) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_the_real_client_gets_what_the_gateway_serves(provider: OFREPProvider, flags: Path) -> None:
+def test_the_real_client_gets_what_the_gateway_serves(
+    provider: OFREPProvider, flags: Path, acts: Acts
+) -> None:
     """For each user variant, value and generation are those that requests are served by."""
-    variants = set_flags(flags, 1)["flags"]["policy"]["variants"]
+    variants = acts(1)["flags"]["policy"]["variants"]
     evaluator = FlagEvaluator(flags)
     seen = set()
     for number in range(60):
@@ -108,18 +127,13 @@ def test_the_real_client_gets_what_the_gateway_serves(provider: OFREPProvider, f
 
 
 def test_the_real_client_understands_our_errors(
-    provider: OFREPProvider, url: str, flags: Path
+    provider: OFREPProvider, url: str, acts: Acts
 ) -> None:
     """Unknown flag, no user, no flags yet, wrong token: each is its own OpenFeature error."""
     someone = EvaluationContext("u1")
     with pytest.raises(OpenFeatureError, match="No such file"):
         provider.resolve_object_details("policy", {}, someone)
-    set_flags(flags, 1)
-    flags_seen = FlagEvaluator(flags)
-    flags_seen.refresh(0.0)
-    with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}) as client:
-        while client.get("/readyz").json()["flag_generation"] is None:
-            pass
+    acts(1)
     with pytest.raises(FlagNotFoundError, match="there is only policy"):
         provider.resolve_object_details("other", {}, someone)
     with pytest.raises(TargetingKeyMissingError):
@@ -131,9 +145,9 @@ def test_the_real_client_understands_our_errors(
     stranger.session.close()
 
 
-def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, flags: Path) -> None:
+def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, acts: Acts) -> None:
     """A bucket in the context is not believed: only the user decides."""
-    set_flags(flags, 1)
+    acts(1)
     answers = {
         provider.resolve_object_details(
             "policy", {}, EvaluationContext("u1", {"bucket": number, "holdout_bucket": number})
@@ -143,9 +157,9 @@ def test_a_caller_cannot_choose_its_bucket(provider: OFREPProvider, flags: Path)
     assert len(answers) == 1
 
 
-def test_a_user_is_the_tenants_own(provider: OFREPProvider, flags: Path) -> None:
+def test_a_user_is_the_tenants_own(provider: OFREPProvider, flags: Path, acts: Acts) -> None:
     """The tenant in the context is whose user it is: the answer is what their requests get."""
-    set_flags(flags, 1)
+    acts(1)
     evaluator = FlagEvaluator(flags)
     for number in range(20):
         context = EvaluationContext(f"u{number}", {"tenant": "acme"})
@@ -155,9 +169,9 @@ def test_a_user_is_the_tenants_own(provider: OFREPProvider, flags: Path) -> None
         assert details.flag_metadata["bucket"] == evaluator.evaluate(user, 0.0).bucket
 
 
-def test_bulk_answers_304_until_something_changes(client: httpx.Client, flags: Path) -> None:
+def test_bulk_answers_304_until_something_changes(client: httpx.Client, acts: Acts) -> None:
     """The tag names the answer: the same user and flags give 304, a new generation a new answer."""
-    set_flags(flags, 1)
+    acts(1)
     body = {"context": {"targetingKey": "u1"}}
     first = client.post("flags", json=body)
     single = client.post("flags/policy", json=body).json()
@@ -167,7 +181,7 @@ def test_bulk_answers_304_until_something_changes(client: httpx.Client, flags: P
     again = client.post("flags", json=body, headers=known)
     assert (again.status_code, again.content) == (304, b"")
     assert again.headers["ETag"] == first.headers["ETag"]
-    set_flags(flags, 2)
+    acts(2)
     for _ in range(1000):
         after = client.post("flags", json=body, headers=known)
         if after.status_code != 304:
@@ -188,10 +202,10 @@ def test_bulk_answers_304_until_something_changes(client: httpx.Client, flags: P
 )
 @pytest.mark.parametrize("path", ["flags", "flags/policy"])
 def test_a_bad_context_is_400_with_its_code(
-    path: str, body: str, code: str, client: httpx.Client, flags: Path
+    path: str, body: str, code: str, client: httpx.Client, flags: Path, acts: Acts
 ) -> None:
     """Every unusable context gets OpenFeature's word for what is wrong."""
-    set_flags(flags, 1)
+    acts(1)
     response = client.post(path, content=body)
     assert response.status_code == 400
     assert response.json()["errorCode"] == code

@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from openfeature.contrib.provider.flagd import FlagdProvider
 from openfeature.contrib.provider.flagd.config import ResolverType
 from openfeature.evaluation_context import EvaluationContext
 from structlog.testing import capture_logs
+from waiting import until
 
 from rlwd.ops.flags.assignment import (
     BUCKETS,
@@ -29,6 +30,7 @@ from rlwd.ops.flags.assignment import (
 from rlwd.ops.flags.evaluator import FlagEvaluator, FlagsUnavailable
 from rlwd.ops.flags.flag_file import named_in, read_flags, write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document, to_state
+from rlwd.ops.flags.harness_flag import HarnessFlag
 
 
 def version(number: int) -> ServedVersion:
@@ -79,6 +81,102 @@ def test_unmodified_flagd_reads_our_file_as_we_do(flagd: str, path: Path) -> Non
         assert details.variant == shares.of(number, holdout_bucket=held_out)
         assert details.value == variants[details.variant]
     assert details.flag_metadata["generation"] == 1
+
+
+TRIED = HarnessFlag(
+    name="prompt",
+    salt="experiment/prompt",
+    arms=("old", "new", "newer"),
+    share=1000,
+    served=version(1),
+)
+
+
+def tried(generation: int = 1, **more: Any) -> FlagState:
+    """Return a state with an experiment on the product beside a rollout."""
+    return msgspec.structs.replace(state(generation), experiment=TRIED, **more)
+
+
+def test_unmodified_flagd_deals_an_experiment_as_we_do(flagd: str, path: Path) -> None:
+    """Its users get one policy and their arm; the holdout is in none, and the rollout has the rest."""
+    client = api.get_client(flagd)
+    write_flags(path, to_document(tried(2)))
+    evaluator = FlagEvaluator(path)
+    until(lambda: client.get_string_value("prompt", "", EvaluationContext("u")) == "old")
+    for number in [*range(1100), *range(1100, BUCKETS, 97)]:
+        arm = TRIED.arm_of(number)
+        for held_out in (0, BUCKETS // 2):
+            context = EvaluationContext(
+                "u", {"bucket": 0, "holdout_bucket": held_out, "experiment_bucket": number}
+            )
+            apart = held_out != 0
+            expected = "anchor" if apart else "candidate" if arm is None else "experiment"
+            assert client.get_object_details("policy", {}, context).variant == expected
+            told = client.get_string_value("prompt", "", context)
+            assert told == ("old" if apart or arm is None else arm)
+    seen = set()
+    for user in (hash_user(str(i), b"k") for i in range(600)):
+        got, answer = evaluator.evaluate(user, 0.0), evaluator.evaluate_arm(user, 0.0)
+        assert answer is not None
+        assert (got.variant is Variant.EXPERIMENT) == bool(got.arm)
+        assert answer.arm == (got.arm or "old")
+        if got.arm:
+            assert (got.salt, got.bucket) == (TRIED.salt, bucket(TRIED.salt, user))
+            assert got.served == TRIED.served
+        seen.add(got.recorded)
+    assert {"arm:old", "arm:new", "arm:newer", "champion", "anchor"} <= seen
+    # 999 of the 1,000 buckets: three equal arms.
+    assert (TRIED.size, TRIED.taken) == (333, 999)
+
+
+@pytest.mark.parametrize(
+    ("spoiled", "says"),
+    [
+        (lambda document: document["metadata"].update(experiment_share=900), "targeting"),
+        (lambda document: document["metadata"].update(experiment_arms="old"), "arms"),
+        (lambda document: document["metadata"].update(experiment=""), "prompt"),
+        (lambda document: document["flags"].pop("prompt"), "prompt"),
+        (lambda document: document["flags"]["prompt"].update(defaultVariant="new"), "prompt"),
+        (lambda document: document["metadata"].update(experiment_version="x-1"), "8 digits"),
+    ],
+)
+def test_an_experiment_says_one_thing_or_is_refused(
+    spoiled: Callable[[dict[str, Any]], None], says: str
+) -> None:
+    """Rules, arms and metadata agree, and a document that is whole gives back its state."""
+    document = to_document(tried())
+    assert to_state(document) == tried()
+    spoiled(document)
+    with pytest.raises(ValueError, match=says):
+        to_state(document)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"name": "Prompt"},
+        {"name": "policy"},
+        {"arms": ("old",)},
+        {"arms": ("old", "old")},
+        {"arms": ("old", "a b")},
+        {"share": 2},
+    ],
+)
+def test_an_experiment_that_no_flag_can_say_is_refused(wrong: dict[str, Any]) -> None:
+    """Names that no flag has, arms that are none, a share without a bucket for each."""
+    with pytest.raises(ValueError, match="experiment"):
+        msgspec.structs.replace(
+            state(), experiment=HarnessFlag(**{**msgspec.structs.asdict(TRIED), **wrong})
+        )
+
+
+def test_a_copy_of_old_knows_no_experiment(path: Path, tmp_path: Path) -> None:
+    """It may have ended since, and badly."""
+    copy = tmp_path / "copy.json"
+    write_flags(copy, to_document(tried()))
+    evaluator = FlagEvaluator(path, copy=copy)
+    assert not any(evaluator.evaluate(hash_user(str(i), b"k"), 0.0).arm for i in range(100))
+    assert evaluator.evaluate_arm("u", 0.0) is None
 
 
 def test_nobody_without_a_bucket_meets_a_candidate(flagd: str) -> None:
@@ -207,7 +305,7 @@ def test_evaluator_deals_as_the_shares_say(path: Path) -> None:
         assert got.served == version(served[got.variant])
         assert list(got.fallbacks) == [version(n) for n in back[got.variant]]
         assert (got.generation, got.salt) == (1, "holdout/policy" if apart else "policy-1")
-    assert seen == set(Variant) - {Variant.SHADOW}
+    assert seen == set(Variant) - {Variant.SHADOW, Variant.EXPERIMENT}
 
 
 def test_the_holdout_is_the_same_whatever_experiment_comes(path: Path) -> None:
