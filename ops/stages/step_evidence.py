@@ -1,9 +1,11 @@
 """Step evidence: what must be known of a candidate before more users meet it."""
 
+import math
+
 import msgspec
 
 from ..statistics.guardrail import Observation
-from ..statistics.sequential_tests import compare, noninferior
+from ..statistics.sequential_tests import noninferior
 from ..statistics.verdict import VerdictKind
 from .record import Rollout
 from .settings import RolloutSettings
@@ -12,18 +14,22 @@ from .settings import RolloutSettings
 def lacks_evidence(seen: Observation, settings: RolloutSettings) -> str | None:
     """Return what a step up still waits for; None where enough users do not look worse.
 
-    One standard error of doubt is in the candidate's favour: an equal one passes 84 % of looks, and
-    one that gets no rewards at all, because its answers fail or nobody minds it, passes none.
+    Rewards are compared as for a promotion, like with like: a candidate that is better in every
+    segment and used more in a hard one does not look worse. One standard error of doubt is in its
+    favour: an equal one passes 84 % of looks, and one that gets no rewards at all, because its
+    answers fail or nobody minds it, passes none.
     """
-    ours, theirs = seen.candidate.sums, seen.control.sums
-    users, needed = min(ours.users, theirs.users), max(2, settings.step_users)
-    if users < needed:
+    rewards, needed = seen.readout.rewards, max(2, settings.step_users)
+    users = 0 if rewards is None else min(mean.users for mean in rewards)
+    if rewards is None or users < needed:
         return f"the next step waits for rewards of {needed} users per variant; there are {users}"
-    look = compare(ours, theirs, alpha=settings.alpha_promote, planned_users=settings.planned_users)
-    if look.difference + look.standard_error < 0:
+    ours, theirs = rewards
+    difference = ours.estimate - theirs.estimate
+    error = math.sqrt(ours.variance + theirs.variance)
+    if difference + error < 0:
         return (
-            f"the next step waits: reward {look.difference:+.3f} against the control, which is more"
-            f" than its standard error, {look.standard_error:.3f}, below 0"
+            f"the next step waits: reward {difference:+.3f} against the control, which is more"
+            f" than its standard error, {error:.3f}, below 0"
         )
     return None
 

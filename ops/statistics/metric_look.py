@@ -55,7 +55,7 @@ def look_at(
     candidate - (1 - margin) * control, so no ratio is inverted and a base near zero does no harm.
     """
     asked = metric.definition
-    means = _means(asked, candidate, control, now, comparison, 0.0)
+    means = means_of(asked, candidate, control, now, comparison)
     if means is None:
         return None
     better = 1.0 if asked.direction == "higher" else -1.0
@@ -63,8 +63,8 @@ def look_at(
     worse, goal, exact = means, means, asked.quantile is not None
     if exact:
         # The margins are in the thresholds, and the shares above them are compared as they are.
-        worse = _means(asked, candidate, control, now, comparison, metric.tolerance) or means
-        goal = _means(asked, candidate, control, now, comparison, margin) or means
+        worse = means_of(asked, candidate, control, now, comparison, metric.tolerance) or means
+        goal = means_of(asked, candidate, control, now, comparison, margin) or means
     users = min(each.users for each in means)
     harm = _contrast(worse, better, 0.0 if exact else metric.tolerance)
     passed = _contrast(goal, better, 0.0 if exact else margin)
@@ -91,13 +91,13 @@ def look_at(
     )
 
 
-def _means(
+def means_of(
     asked: MetricDefinition,
     candidate: Answers,
     control: Answers,
     now: float,
     comparison: ComparisonSettings,
-    margin: float,
+    margin: float = 0.0,
 ) -> tuple[Mean, Mean] | None:
     """Return both means; for a quantile, the shares above the control's quantile.
 

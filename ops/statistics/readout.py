@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from .answers import Answers, ComparisonSettings
 from .look_settings import LookSettings
-from .metric import MetricSettings, harm_alphas
-from .metric_look import MetricLook, look_at
+from .metric import KNOWN, MetricSettings, harm_alphas
+from .metric_look import MetricLook, look_at, means_of
+from .sequential_tests import Mean
 from .verdict import Verdict, VerdictKind
 
 
@@ -18,6 +19,8 @@ class Readout:
     """Metrics with a value, in the order of the settings."""
     verdict: Verdict
     """What follows from them."""
+    rewards: tuple[Mean, Mean] | None
+    """Mean rewards of candidate and control, like compared with like; None where no answer has one."""
     held: bool
     """Whether a metric that only holds has shown harm: no step and no promotion, and no blame."""
 
@@ -53,7 +56,12 @@ def read_out(
         )
         is not None
     )
-    return Readout(looks=looks, verdict=_verdict(metrics, looks), held=bool(_harmed(looks, "hold")))
+    return Readout(
+        looks=looks,
+        verdict=_verdict(metrics, looks),
+        rewards=means_of(KNOWN["reward"], candidate, control, now, comparison),
+        held=bool(_harmed(looks, "hold")),
+    )
 
 
 def _verdict(metrics: tuple[MetricSettings, ...], looks: tuple[MetricLook, ...]) -> Verdict:

@@ -179,6 +179,23 @@ def test_a_step_up_needs_rewards_that_do_not_look_worse() -> None:
     assert advance(at(Stage.CANARY), fine, 500.0, SETTINGS).step == 1
 
 
+def test_a_step_up_compares_like_with_like(tmp_path: Path) -> None:
+    """Better in both segments and used three times as much in the hard one: it does not look worse."""
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    for variant, segment, mean, users in (
+        ("candidate", "easy", 0.95, 50),
+        ("candidate", "hard", 0.35, 150),
+        ("control", "easy", 0.90, 150),
+        ("control", "hard", 0.30, 50),
+    ):
+        first = 1000 if segment == "hard" else 0
+        fill(ledger, variant, mean, users, first=first, segment=segment)
+    look = seen_in(ledger, SETTINGS)
+    ledger.store.close()
+    assert look.candidate.sums.y / 200 < look.control.sums.y / 200 - 0.2
+    assert advance(at(Stage.CANARY), look, 500.0, SETTINGS).step == 1
+
+
 def test_a_promotion_waits_for_whole_days_where_it_is_asked_to(tmp_path: Path) -> None:
     """Shown on the first day, it is promoted on the fourth: a day in which one variant served nobody is none."""
     settings = msgspec.structs.replace(SETTINGS, min_days=2, deadline_seconds=9 * DAY)
