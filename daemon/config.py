@@ -231,6 +231,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         gate=_anchored_gate(config.gate, folder),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=msgspec.structs.replace(config.gateway, **known, **paths),
+        comparison=_with_longest(config.comparison, config.gateway),
     )
 
 
@@ -242,3 +243,9 @@ def _secrets_of(section: str) -> list[str]:
 def _anchored_gate(gate: GateSettings, folder: Path) -> GateSettings:
     planted = str(folder / gate.planted) if gate.planted else ""
     return msgspec.structs.replace(gate, planted=planted)
+
+
+def _with_longest(comparison: ComparisonSettings, gateway: GatewaySettings) -> ComparisonSettings:
+    if comparison.request_seconds is not None:
+        return comparison
+    return msgspec.structs.replace(comparison, request_seconds=gateway.longest_seconds)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .answers import exposure, own_numbers
+from .answers import exposure, own_numbers, session_turns
 from .join import (
     dead_letters,
     dedup,
@@ -31,6 +31,7 @@ MIGRATIONS = (
     own_numbers.COUNTED,
     exposure.BY_TIME,
     contents.BASES + ";" + turns_table.TURNS + ";" + feedback_checks.ORIGINS,
+    session_turns.SESSION_TURNS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

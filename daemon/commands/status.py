@@ -206,6 +206,11 @@ def _facts(document: Mapping[str, Any]) -> Table:
     if served["count"]:
         spread = f"{served['p50']:.1f} s median, {served['p95']:.1f} s for 95 %"
         _row(table, "event to served", f"{spread}, of {served['count']} feedback")
+    sessions = document["sessions"]
+    if sessions["seen"]:
+        share = sessions["switched"] / sessions["seen"]
+        told = f"{share:.1%} of {sessions['seen']} in the last day"
+        _row(table, "conversations whose version changed", told)
     bent = document["excluded_by_sampling"]
     shares = ", ".join(f"{rule.partition(':')[2]} {share:.1%}" for rule, share in bent.items())
     _row(table, "excluded by sampling", f"{sum(bent.values()):.1%} ({shares})")

@@ -14,6 +14,7 @@ from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
 from ...ops.tracking.mirror import Mirror
 from ...ops.tracking.reports import report_checkpoint
+from ...streams.answers.session_turns import session_share
 from ...streams.join.dead_letters import forward_dead_letters
 from ...streams.log.ports import EventSink
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
@@ -147,6 +148,7 @@ class ControlLoop(DaemonLoop):
         self.metrics.reached(reach.generation, len(reach.gateways), len(reach.behind))
         if Intent.MIRROR in asked:
             self._unlearnable = unlearnable(view, self.policy)
+            self.metrics.conversations(*session_share(view, self.policy))
             values = {f"fates/{name.replace(':', '_')}": float(n) for name, n in seen.fates.items()}
             # A fate that is gone is at 0, and not at its last value for ever.
             values |= dict.fromkeys(self._mirrored - values.keys(), 0.0)

@@ -8,11 +8,10 @@ from aiohttp import web
 
 from ..http.answers import error_body
 from .generation_record import GenerationRecord
+from .settings import LEEWAY_SECONDS
 
 log = structlog.get_logger()
 
-LEEWAY_SECONDS = 5.0
-"""The engine's own time-out comes first; what is left is a client that does not read."""
 DONE = b"data: [DONE]\n\n"
 
 

@@ -4,6 +4,9 @@ import msgspec
 
 from ..callers.settings import ClientSettings, check_origins
 
+LEEWAY_SECONDS = 5.0
+"""The engine's own time-out comes first; what is left is a client that does not read."""
+
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How the gateway runs. Raises ValueError naming the field."""
@@ -126,6 +129,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def shows_variant(self) -> bool:
         """True where clients are told by what they are served."""
         return not self.clients if self.show_variant is None else self.show_variant
+
+    @property
+    def longest_seconds(self) -> float:
+        """Longest from a request to its answer's end."""
+        waits = self.body_seconds + self.empty_engine_seconds
+        return waits + self.request_seconds + LEEWAY_SECONDS
 
     @property
     def id_key(self) -> bytes:

@@ -79,6 +79,12 @@ class Metrics:
             ["acting_on"],
             registry=self.registry,
         )
+        self._sessions = Gauge(
+            "rlwd_sessions",
+            "Conversations of the last day, all and those whose version changed under them",
+            ["which"],
+            registry=self.registry,
+        )
         self._info = Gauge(
             "rlwd_champion_info", "1 for the version served", ["version"], registry=self.registry
         )
@@ -105,6 +111,11 @@ class Metrics:
         self._fates.clear()
         for fate, count in counts.items():
             self._fates.labels(fate).set(count)
+
+    def conversations(self, seen: int, switched: int) -> None:
+        """Show how many conversations there were, and how many were moved."""
+        self._sessions.labels("all").set(seen)
+        self._sessions.labels("switched").set(switched)
 
     def reached(self, generation: int, gateways: int, behind: int) -> None:
         """Show how far the newest flags have come."""

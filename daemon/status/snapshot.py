@@ -4,6 +4,7 @@ Read from a snapshot, so that asking never makes the loop wait.
 """
 
 import math
+import sqlite3
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
+from ...streams.answers.session_turns import SessionShare, session_share
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, offsets
 from ...streams.state.store import Store
@@ -78,7 +80,16 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "batches": _batches(view, policy),
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
+        "sessions": describe_sessions(view, policy),
     }
+
+
+def describe_sessions(view: Transaction, policy: str) -> dict[str, int]:
+    """Return how many conversations of the last day had their version changed under them."""
+    try:
+        return session_share(view, policy)._asdict()
+    except sqlite3.OperationalError:
+        return SessionShare(seen=0, switched=0)._asdict()  # A state that an older rlwd left.
 
 
 def describe_reach(reach: FlagReach, now: float) -> dict[str, Any]:

@@ -83,16 +83,20 @@ def observe_users(
     tests of other error probabilities; `earlier` holds users' mean rewards from before. The clock of the horizons is the newest answer that was read
     and not this machine's, so a reader that lags takes nobody for silent.
     """
-    rows = answer_rows(tx, policy, salt, since=since, own=comparing.own)
-    now = rows[-1].received if rows else 0.0
+    # What fails in a session that was moved fails all the same: the tripwire sees it.
+    served = answer_rows(tx, policy, salt, since=since, own=comparing.own, moved=True)
+    now = served[-1].received if served else 0.0
+    rows = [row for row in served if not row.moved]
     ours, theirs = by_variant(rows)
+    all_ours, all_theirs = by_variant(served)
     readout = readout_of(rows, comparing, now, looks=looks, earlier=earlier)
-    tallies = exposures(tx, policy, salt, since=since)
+    settled = now - (comparing.comparison.request_seconds or 0.0)
+    tallies = exposures(tx, policy, salt, since=since, assigned_until=settled)
     return Observation(
         candidate=_variant(ours, tallies.get("candidate", VariantTally()), comparing, now),
         control=_variant(theirs, tallies.get("control", VariantTally()), comparing, now),
         readout=readout,
-        tripped=tripped(last_served(ours), last_served(theirs), comparing.tripwire),
+        tripped=tripped(last_served(all_ours), last_served(all_theirs), comparing.tripwire),
         days=_whole_days(ours, theirs, comparing, now),
     )
 
@@ -237,6 +241,7 @@ def _variant(
     return VariantObservation(
         sums=UserSums.of(sums),
         exposed_users=tally.users,
+        assigned_users=tally.assigned,
     )
 
 

@@ -56,8 +56,8 @@ def look_at_canary(
 def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
     reason = (
         "the users are not split equally between candidate and control:"
-        f" {rollout.verdict.numbers.get('ab/exposed_candidate', 0):.0f} against"
-        f" {rollout.verdict.numbers.get('ab/exposed_control', 0):.0f}"
+        f" {rollout.verdict.numbers.get('ab/assigned_candidate', 0):.0f} against"
+        f" {rollout.verdict.numbers.get('ab/assigned_control', 0):.0f}"
     )
     if settings.guardrail.srm_action == "rollback":
         return give_up(rollout, Stage.ROLLED_BACK, now, reason)

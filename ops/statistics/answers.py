@@ -25,6 +25,10 @@ class ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
     It stays in the feedback rate either way. docs/statistics.md has the simulation behind it."""
     horizon_seconds: float | None = None
     """Age at which an answer counts; none takes `decision` of the reward spec, by segment."""
+    request_seconds: float | None = None
+    """Longest from a request to its answer's end at any gateway; the split of users is tested by
+    requests that are older, so that slow answers of one variant do not look like a broken split. None
+    takes what `[gateway]` allows."""
     user_weight: float = 10.0
     """Most that one user may weigh, in multiples of the users' mean."""
     stratum_users: int = 20
@@ -36,6 +40,9 @@ class ComparisonSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unkno
         horizon = self.horizon_seconds
         if horizon is not None and not 0 <= horizon <= LONGEST_HORIZON:
             raise ValueError(f"horizon_seconds is {horizon}; it must be 0 to {LONGEST_HORIZON:g}")
+        longest = self.request_seconds
+        if longest is not None and not 0 <= longest <= LONGEST_HORIZON:
+            raise ValueError(f"request_seconds is {longest}; it must be 0 to {LONGEST_HORIZON:g}")
         if not self.user_weight >= 1 or self.stratum_users < 2:
             raise ValueError(
                 "user_weight must be at least 1 and stratum_users 2: they are"

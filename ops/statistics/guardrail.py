@@ -52,6 +52,9 @@ class VariantObservation:
     """Sums over the users with rewarded episodes, by the variant of their first exposure."""
     exposed_users: int = 0
     """Users whom the variant served, rewarded or not."""
+    assigned_users: int = 0
+    """Of those, the ones assigned so long ago that every answer to them is known: a slow variant has
+    as many as a quick one, where the split is right."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +75,7 @@ class Observation:
 
 def split_e_value(seen: Observation) -> float:
     """Return the e-value against an equal split of users between candidate and control."""
-    return sample_ratio((seen.candidate.exposed_users, seen.control.exposed_users), (1.0, 1.0))
+    return sample_ratio((seen.candidate.assigned_users, seen.control.assigned_users), (1.0, 1.0))
 
 
 def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_users: int) -> Verdict:
@@ -97,6 +100,8 @@ def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_user
         "ab/users_control": float(seen.control.sums.users),
         "ab/exposed_candidate": float(seen.candidate.exposed_users),
         "ab/exposed_control": float(seen.control.exposed_users),
+        "ab/assigned_candidate": float(seen.candidate.assigned_users),
+        "ab/assigned_control": float(seen.control.assigned_users),
         "ab/srm_e_value": split_e_value(seen),
     }
     numbers = {name: value for name, value in numbers.items() if abs(value) < float("inf")}

@@ -43,6 +43,8 @@ class AnswerRow(NamedTuple):
     """Calls of tools in it; None where it failed or nobody counted."""
     first_turn: int
     """1 where it answers to no earlier one of its session."""
+    moved: int
+    """1 where its session was on another variant a while ago: it counts for neither."""
     parts: bytes | None
     """The reward's parts, JSON: name to value and weight."""
     own: tuple[float | None, ...] = ()
@@ -61,10 +63,12 @@ def answer_rows(
     since: float = 0.0,
     own: Sequence[str] = (),
     variants: Sequence[str] = ("candidate", "control"),
+    moved: bool = False,
 ) -> list[AnswerRow]:
     """Return every answer of a salt's variants received from `since` on, oldest first.
 
-    `own` are names of the product's own numbers.
+    Answers to sessions that were moved are left out unless `moved` asks for them too. `own` are
+    names of the product's own numbers.
     """
     owned = [f"COALESCE(n{place}.later, n{place}.served)" for place, _ in enumerate(own)]
     joins = [
@@ -75,10 +79,10 @@ def answer_rows(
     rows = tx.execute(
         f"SELECT variant, CASE WHEN {NAMED} THEN user_hash ELSE '' END, COALESCE(segment, ''),"
         f" harness, received, {LATEST}, failed, empty, cut, latency, tokens, prompt_tokens,"
-        f" cached_tokens, tool_calls, first_turn, {', '.join(['parts', *owned])}"
+        f" cached_tokens, tool_calls, first_turn, moved, {', '.join(['parts', *owned])}"
         f" FROM episodes{''.join(joins)}"
         " WHERE episodes.policy = ? AND salt = ? AND received >= ?"
-        f" AND variant IN ({', '.join('?' * len(variants))})"
+        f" AND variant IN ({', '.join('?' * len(variants))}){'' if moved else ' AND moved = 0'}"
         " ORDER BY received",
         (*own, policy, salt, since, *variants),
     )

@@ -32,6 +32,9 @@ CREATE INDEX episodes_salt ON episodes (policy, salt, received) WHERE salt IS NO
 """
 """What came under a salt since a time is read without what came before."""
 
+MOST_TIME = 1e15
+"""Later than any time; PostgreSQL's own infinity is not asked for."""
+
 UserRow = tuple[str, float, int]
 """User, sum of rewards, number of rewarded episodes."""
 
@@ -61,6 +64,8 @@ class VariantTally:
 
     users: int = 0
     """Named users really served, rewarded or not."""
+    assigned: int = 0
+    """Of those, the ones that had a request early enough for every answer to it to be known."""
     requests: int = 0
     """Requests, of unnamed users too."""
     failed: int = 0
@@ -119,18 +124,31 @@ def user_means(tx: Transaction, policy: str, salt: str) -> dict[str, float]:
 
 
 def exposures(
-    tx: Transaction, policy: str, salt: str, *, since: float = 0.0
+    tx: Transaction,
+    policy: str,
+    salt: str,
+    *,
+    since: float = 0.0,
+    assigned_until: float = float("inf"),
 ) -> dict[str, VariantTally]:
-    """Return what each variant served under one salt, of answers received from `since` on."""
+    """Return what each variant served under one salt, of answers received from `since` on.
+
+    Users are counted once more by their requests up to `assigned_until`: where every answer to these
+    is known, however slow it was, a slow variant has as many of them as a quick one. Answers to
+    sessions that were moved count for none.
+    """
     rows = tx.execute(
-        f"SELECT variant, COUNT(DISTINCT CASE WHEN {NAMED} THEN user_hash END), COUNT(*),"
-        " SUM(failed), SUM(empty), SUM(cut) FROM episodes"
-        " WHERE policy = ? AND salt = ? AND received >= ? GROUP BY variant",
-        (policy, salt, since),
+        f"SELECT variant, COUNT(DISTINCT CASE WHEN {NAMED} THEN user_hash END),"
+        f" COUNT(DISTINCT CASE WHEN {NAMED} AND COALESCE(assigned, received) <= ?"
+        " THEN user_hash END), COUNT(*), SUM(failed), SUM(empty), SUM(cut) FROM episodes"
+        " WHERE policy = ? AND salt = ? AND received >= ? AND moved = 0 GROUP BY variant",
+        (min(assigned_until, MOST_TIME), policy, salt, since),
     )
     return {
-        variant: VariantTally(users=users, requests=requests, failed=failed, empty=empty, cut=cut)
-        for variant, users, requests, failed, empty, cut in rows.fetchall()
+        variant: VariantTally(
+            users=users, assigned=assigned, requests=requests, failed=failed, empty=empty, cut=cut
+        )
+        for variant, users, assigned, requests, failed, empty, cut in rows.fetchall()
     }
 
 

@@ -57,7 +57,7 @@ _FEEDBACK = msgspec.json.Decoder(Feedback)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
-    *("prompt_tokens", "cached_tokens", "tool_calls"),
+    *("prompt_tokens", "cached_tokens", "tool_calls", "moved", "assigned"),
     *('"offset"', "content", "tenant", "session_id", "parent_id", "link", "history", "read_until"),
     *("stage", "fate", "due", "reward", "parts", "spec_version", "revision", "scored_at"),
 )

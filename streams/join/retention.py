@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from ..answers.session_turns import forget_sessions
 from ..events.stage import EpisodeStage
 from ..sessions.contents import forget_contents
 from ..sessions.turns_table import forget_turns
@@ -51,6 +52,7 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
     for generation_id in dict.fromkeys([*ids, *(row[0] for row in said)]):
         forget_feedback(tx, policy, generation_id)
     dead_letters.forget(tx, policy, before)
+    forget_sessions(tx, policy, before)
     return len(ids)
 
 

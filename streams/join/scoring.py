@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..answers import exposure, own_numbers
+from ..answers.session_turns import note_turns
 from ..derived.overruled import without_overruled
 from ..events.answer_outcome import outcome_of
 from ..events.episode import Episode, Timed, join_feedback
@@ -143,10 +144,26 @@ def _write_generations(
         policy,
         [_content(arrival, links) for arrival, _ in arrivals if arrival.fate == WAITING],
     )
+    moved = note_turns(
+        tx,
+        policy,
+        [
+            (arrival.event.data, arrival.received)
+            for arrival, _ in arrivals
+            if isinstance(arrival.event, GenerationEvent)
+        ],
+    )
     put_generations(
         tx,
         [
-            _generation_row(policy, arrival, worth, contents.get(name), links.get(name, UNLINKED))
+            _generation_row(
+                policy,
+                arrival,
+                worth,
+                contents.get(name),
+                links.get(name, UNLINKED),
+                name in moved,
+            )
             for arrival, worth in arrivals
             for name in (arrival.event.data.generation_id,)
         ],
@@ -179,6 +196,7 @@ def _generation_row(
     worth: NewRow | None,
     content: int | None,
     linked: LinkedTurn,
+    moved: bool,
 ) -> tuple[Any, ...]:
     event, record, received, due, read_until, fate, *_ = arrival
     assert isinstance(event, GenerationEvent)
@@ -213,6 +231,9 @@ def _generation_row(
         None if outcome.failed else _count(data.usage.prompt_tokens),
         None if outcome.failed else _count(data.usage.cached_prompt_tokens),
         None if outcome.failed else _count(data.tool_call_count),
+        int(moved),
+        # No writer's clock makes a request later than its answer.
+        min(event.time.timestamp(), received),
         record.offset,
         content,
         data.tenant,

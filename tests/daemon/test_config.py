@@ -121,6 +121,7 @@ KEYS = [
     "rollout.metric",
     "comparison.undecided",
     "comparison.horizon_seconds",
+    "comparison.request_seconds",
     "comparison.user_weight",
     "comparison.stratum_users",
     "gateway.host",

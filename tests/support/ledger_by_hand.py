@@ -30,6 +30,8 @@ def generation(generation_id: str, at: float, **more: Any) -> bytes:
     """Write a trainable generation received at `at`."""
     known = {
         "session_id": "s",
+        # Each a conversation of its own, unless a test says otherwise.
+        "session_found": "chance",
         "version": "policy@v000000-00000000",
         "prompt_token_ids": (1, 2),
         "completion_token_ids": (3,),

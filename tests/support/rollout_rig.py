@@ -4,6 +4,7 @@ Only the model is not real: the engine is a server that answers as the served ve
 """
 
 import asyncio
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -55,6 +56,10 @@ class AdapterEngine(FakeEngine):
         """Version to the calls of tools in each of its answers."""
         self.cached_of: dict[str, int] = {}
         """Version to the tokens of a prompt that it says were cached."""
+        self.held = 0
+        """Requests whose slow answer was ever waited for."""
+        self.answers_slowly: threading.Event | None = None
+        """Where there is one, slow answers begin once it is set."""
         self.failing: dict[str, str] = {}
         """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`,
         `now and then`: with status 500 at every third answer, or `away`: not there for nine in ten."""
@@ -124,8 +129,12 @@ class AdapterEngine(FakeEngine):
         if how == "status 500":
             error = {"message": "CUDA error: device-side assert triggered", "code": 500}
             return web.json_response({"error": error}, status=500)
-        if how == "slow":
+        if how == "slow" and self.answers_slowly is None:
             await asyncio.sleep(0.1)
+        elif how == "slow" and self.answers_slowly is not None:
+            self.held += 1
+            while not self.answers_slowly.is_set():
+                await asyncio.sleep(0.02)
         self.answered[model] = self.answered.get(model, 0) + 1
         if how == "away" and self.answered[model] % 10:
             error = {"message": f"The model `{model}` does not exist.", "code": 404}

@@ -55,7 +55,7 @@ def test_an_undecided_answer_is_an_exposure_and_no_zero(ledger: Ledger) -> None:
     serve(ledger, "2", "ann", "candidate", None)
     serve(ledger, "3", "bob", "candidate", True)
     assert sums(ledger) == {"candidate": [("bob", 1.0, 1)]}
-    assert tallies(ledger) == {"candidate": VariantTally(users=2, requests=3, empty=0)}
+    assert tallies(ledger) == {"candidate": VariantTally(users=2, assigned=2, requests=3, empty=0)}
     late = feedback("late", "1", Accepted(), 90.0)
     ledger.take(late, partition=FEEDBACK)
     assert sums(ledger) == {"candidate": [("ann", 1.0, 1), ("bob", 1.0, 1)]}
@@ -65,7 +65,7 @@ def test_empty_answers_are_counted(ledger: Ledger) -> None:
     """An answer without a token is a request that came to nothing."""
     serve(ledger, "1", "ann", "candidate", None, completion_token_ids=(), logprobs=())
     serve(ledger, "2", "bob", "candidate", None)
-    assert tallies(ledger)["candidate"] == VariantTally(users=2, requests=2, empty=1)
+    assert tallies(ledger)["candidate"] == VariantTally(users=2, assigned=2, requests=2, empty=1)
 
 
 def test_another_experiment_is_another_count(ledger: Ledger) -> None:
@@ -85,7 +85,7 @@ def test_nobody_is_no_user(ledger: Ledger) -> None:
     """Traffic without a user is served, but compared with nothing."""
     serve(ledger, "1", "", "candidate", True)
     assert sums(ledger) == {}
-    assert tallies(ledger) == {"candidate": VariantTally(users=0, requests=1)}
+    assert tallies(ledger) == {"candidate": VariantTally(users=0, assigned=0, requests=1)}
 
 
 def test_an_answer_that_may_not_be_trained_on_still_tells(ledger: Ledger) -> None:
@@ -100,7 +100,7 @@ def test_unnamed_users_are_no_users_and_their_failures_count(ledger: Ledger) -> 
     serve(ledger, "1", "session", "candidate", True, user_named=False)
     serve(ledger, "2", "session", "candidate", None, user_named=False, finish_reason="error")
     assert sums(ledger) == {}
-    assert tallies(ledger)["candidate"] == VariantTally(users=0, requests=2, failed=1)
+    assert tallies(ledger)["candidate"] == VariantTally(users=0, assigned=0, requests=2, failed=1)
 
 
 def test_what_an_answer_was_is_counted(ledger: Ledger) -> None:
@@ -123,7 +123,7 @@ def test_what_an_answer_was_is_counted(ledger: Ledger) -> None:
     ):
         serve(ledger, str(number), "ann", "candidate", None, **more)
     assert tallies(ledger)["candidate"] == VariantTally(
-        users=1, requests=11, failed=3, empty=2, cut=1
+        users=1, assigned=1, requests=11, failed=3, empty=2, cut=1
     )
 
 
