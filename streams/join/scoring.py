@@ -9,6 +9,7 @@ from ..derived.overruled import without_overruled
 from ..events.answer_outcome import outcome_of
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
+from ..events.generation import Generation
 from ..events.stage import EpisodeStage
 from ..sessions.contents import Content, put_contents, without_shared
 from ..sessions.linking import UNLINKED, LinkedTurn
@@ -228,12 +229,9 @@ def _generation_row(
         int(not data.parent_id and not data.earlier_answers and not linked.history),
         partition.topic,
         partition.index,
-        None if outcome.failed else _count(data.usage.prompt_tokens),
-        None if outcome.failed else _count(data.usage.cached_prompt_tokens),
-        None if outcome.failed else _count(data.tool_call_count),
+        *((None, None, None) if outcome.failed else _counts(data)),
         int(moved),
-        # No writer's clock makes a request later than its answer.
-        min(event.time.timestamp(), received),
+        min(event.time.timestamp(), received),  # No clock makes a request later than its answer.
         record.offset,
         content,
         data.tenant,
@@ -243,6 +241,13 @@ def _generation_row(
         worth.stage.value,
         *worth[1:],
     )
+
+
+def _counts(data: Generation) -> tuple[int | None, ...]:
+    """Return tokens read, of these the cached ones, and calls of tools."""
+    usage = data.usage
+    told = (usage.prompt_tokens, usage.cached_prompt_tokens, data.tool_call_count)
+    return tuple(_count(one) for one in told)
 
 
 def _count(told: int | None) -> int | None:

@@ -6,6 +6,7 @@ import pytest
 from ledger_by_hand import Ledger, generation
 
 from rlwd.streams.answers.answer_rows import answer_rows
+from rlwd.streams.answers.exposure import exposures
 from rlwd.streams.answers.session_turns import (
     REMEMBERED_SECONDS,
     SessionShare,
@@ -13,7 +14,6 @@ from rlwd.streams.answers.session_turns import (
     session_share,
 )
 from rlwd.streams.events.input_message import InputMessage
-from rlwd.streams.join.exposure import exposures
 
 
 def turn(name: str, at: float, session: str, variant: str, version: str, **more: Any) -> bytes:
