@@ -203,8 +203,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         key: str(folder / getattr(config.gateway, key) if key in written else state / name)
         for key, name in (("flags", "flags.json"), ("spool", "spool"))
     }
-    for key in _secrets_of("gateway"):
-        paths[key] = anchored(getattr(config.gateway, key), folder)
+    paths |= _anchored_secrets(config, "gateway", folder)
     if "max_feedback_bytes" not in written and stream.kind == "kafka":
         # Beside the data folder a record may be of any size; without, the broker's limit is ours.
         whole = (
@@ -220,10 +219,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     return msgspec.structs.replace(
         config,
         database=anchored(config.database, folder),
-        http=msgspec.structs.replace(
-            config.http,
-            **{key: anchored(getattr(config.http, key), folder) for key in _secrets_of("http")},
-        ),
+        http=msgspec.structs.replace(config.http, **_anchored_secrets(config, "http", folder)),
         engine=msgspec.structs.replace(config.engine, token=anchored(config.engine.token, folder)),
         state=str(state),
         stream=msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka),
@@ -238,6 +234,11 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
 def _secrets_of(section: str) -> list[str]:
     found = (name.partition(".") for name in SECRETS)
     return [key for owner, _, key in found if owner == section]
+
+
+def _anchored_secrets(config: Config, section: str, folder: Path) -> dict[str, str]:
+    given = getattr(config, section)
+    return {key: anchored(getattr(given, key), folder) for key in _secrets_of(section)}
 
 
 def _anchored_gate(gate: GateSettings, folder: Path) -> GateSettings:
