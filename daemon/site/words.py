@@ -15,7 +15,7 @@ STAGES: dict[str, tuple[str, str]] = {
     "settled": ("settled", "good"),
     "rolled_back": ("rolled back", "bad"),
     "superseded": ("ended without blame", "still"),
-    "quarantined": ("refused by the gate", "bad"),
+    "quarantined": ("refused before anybody met it", "bad"),
 }
 """Stage to words and tone."""
 METRICS = {

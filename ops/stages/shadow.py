@@ -16,7 +16,8 @@ def look_at_shadow(
     """Return the rollout refused, at its first users, out of time, or where it was.
 
     What is shown to fail, to be cut off or to be much longer is refused before anybody met it. What
-    the engines had no room for within the time goes on as `shadow.starved` says.
+    the engines had no room for within the time goes on as `shadow.starved` says, and what is under
+    way when an operator takes the stage out of the settings goes on at once.
     """
     none = Verdict(outcome=VerdictKind.NODATA, reasons=("nothing was observed",))
     verdict = none if seen is None else seen.verdict
@@ -24,6 +25,8 @@ def look_at_shadow(
     if verdict.outcome is VerdictKind.FAIL:
         rollout = msgspec.structs.replace(rollout, verdict=verdict)
         return refuse(rollout, Stage.QUARANTINED, now, verdict.reason)
+    if not settings.shadow.share:
+        return to_canary(rollout, now, settings, because="the shadow was switched off")
     pairs, users = (0, 0) if seen is None else (seen.pairs, seen.users)
     wanted, least = settings.shadow.answers, settings.guardrail.harm_users
     if pairs >= wanted and users >= least:

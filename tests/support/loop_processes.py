@@ -275,6 +275,8 @@ class LoopProcesses:
 
     def _idle(self) -> bool:
         status, live = self.status(), self.live()
-        under_way = [v for v in status["versions"] if v["stage"] in ("offered", "gated", "canary")]
+        under_way = [
+            v for v in status["versions"] if v["stage"] in ("offered", "gated", "shadow", "canary")
+        ]
         enough = status["ready"] >= self.config.batch.episodes and not under_way
         return not status["batches"].get("sealed") and not enough and live.get("learner_up", False)

@@ -57,6 +57,7 @@ def test_it_stands_between_gate_and_first_users_where_it_is_asked_for() -> None:
         (seen(100, 30, "longer"), 600.0, SETTINGS, Stage.QUARANTINED, "longer"),
         (seen(5, 2), 600.0, SETTINGS, Stage.CANARY, "no room for more in time"),
         (None, 600.0, SETTINGS, Stage.CANARY, "0 of 100"),
+        (None, 1.0, RolloutSettings(), Stage.CANARY, "the shadow was switched off; 1.0% of users"),
         (seen(5, 2), 600.0, SUPERSEDING, Stage.SUPERSEDED, "out of time as shadow"),
     ],
 )
