@@ -9,6 +9,7 @@ from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..store import existing_store
+from .explain_session import SessionPlace, explain_session
 
 
 def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any]:
@@ -19,13 +20,13 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
     row = view.execute(
         "SELECT stage, fate, received, segment, variant, version, salt, topic, partition,"
         ' "offset", reward, parts, spec_version, revision, scored_at, batch_id, trained_version,'
-        " late FROM episodes WHERE policy = ? AND generation_id = ?",
+        " late, tenant, session_id, parent_id, link, history FROM episodes WHERE policy = ? AND generation_id = ?",
         (policy, generation_id),
     ).fetchone()
     if row is None:
         raise ValueError(f"{generation_id}: no such generation, and no feedback on it")
     (stage, fate, received, segment, variant, version, salt, topic, partition, offset) = row[:10]
-    (reward, parts, spec, revision, scored_at, batch_id, trained, late) = row[10:]
+    (reward, parts, spec, revision, scored_at, batch_id, trained, late) = row[10:18]
     return {
         "generation_id": generation_id,
         "fate": fate,
@@ -38,6 +39,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
             "segment": segment,
             "record": None if topic is None else f"{topic}/{partition}/{offset}",
         },
+        "session": explain_session(view, policy, generation_id, SessionPlace._make(row[18:])),
         "feedback": _feedback(view, policy, generation_id),
         "late_feedback": late,
         "reward": {
@@ -55,7 +57,8 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
 
 def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[str, Any]]:
     rows = view.execute(
-        'SELECT feedback_id, tenant, acted, received, payload, topic, partition, "offset", dead'
+        'SELECT feedback_id, tenant, acted, received, payload, topic, partition, "offset", dead,'
+        " origin"
         " FROM feedback WHERE policy = ? AND generation_id = ? ORDER BY received, feedback_id",
         (policy, generation_id),
     ).fetchall()
@@ -69,8 +72,9 @@ def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[s
             "replaces": orjson.loads(payload).get("replaces"),
             "record": f"{topic}/{partition}/{offset}",
             "dead_lettered": bool(dead),
+            "derived_from": origin or None,
         }
-        for name, tenant, acted, received, payload, topic, partition, offset, dead in rows
+        for name, tenant, acted, received, payload, topic, partition, offset, dead, origin in rows
     ]
 
 

@@ -1,7 +1,7 @@
 """Linking: a poll's new turns find their parents, and earlier ones a parent that came late.
 
-Gateways keep nothing of a session, so it is put together here, from what the records say. Nothing of
-it is written before the caller holds the rows: `find` reads, `write` writes.
+Gateways keep nothing of a session, so it is put together here, from what the records say. `find` reads,
+and writes nothing but that turns of long ago are forgotten; `write` writes what was found.
 """
 
 from collections import defaultdict
@@ -69,6 +69,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
     for name, held in new.items():
         came[session_of(held.event.data)].append(name)
     turns = turns_table.load_turns(tx, policy, came)
+    turns_table.keep_last(tx, policy, turns)
     for key, names in came.items():
         known = turns.setdefault(key, {})
         # What is known already came again, under whatever name of its record.

@@ -58,7 +58,7 @@ def session_of(generation: Generation) -> SessionKey:
 def load_turns(
     tx: Transaction, policy: str, sessions: Iterable[SessionKey]
 ) -> dict[SessionKey, dict[str, Turn]]:
-    """Return the turns of these sessions by id; beyond the last `TURNS_KEPT` they are forgotten."""
+    """Return the turns of these sessions by id."""
     found = defaultdict[SessionKey, dict[str, Turn]](dict)
     by_tenant = defaultdict[str, list[str]](list)
     for key in sessions:
@@ -75,14 +75,18 @@ def load_turns(
                 found[SessionKey(tenant, session)][turn.generation_id] = turn._replace(
                     digest=bytes(turn.digest)
                 )
-    for key, turns in found.items():
+    return found
+
+
+def keep_last(tx: Transaction, policy: str, sessions: Mapping[SessionKey, dict[str, Turn]]) -> None:
+    """Forget all turns of these sessions but the last `TURNS_KEPT`."""
+    for key, turns in sessions.items():
         if len(turns) > TURNS_KEPT:
             oldest = sorted(turns.values(), key=lambda turn: (turn.received, turn.generation_id))
             beyond = [turn.generation_id for turn in oldest[:-TURNS_KEPT]]
-            _forget(tx, policy, {name: key for name in beyond})
+            _forget(tx, policy, dict.fromkeys(beyond, key))
             for name in beyond:
                 del turns[name]
-    return found
 
 
 def put_turns(tx: Transaction, policy: str, turns: Iterable[tuple[SessionKey, Turn]]) -> None:
