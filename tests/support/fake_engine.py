@@ -190,7 +190,7 @@ class FakeEngine:
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         text = "".join(self.TEXTS)
         message: dict[str, Any] = {"role": "assistant", "content": text}
-        if body.get("tools"):
+        if self.calls_now(body):
             message = {
                 "role": "assistant",
                 "content": None,
@@ -211,7 +211,13 @@ class FakeEngine:
         return out
 
     def end_of(self, body: dict[str, Any]) -> str | None:
-        return "tool_calls" if body.get("tools") and self.finish == "stop" else self.finish
+        return "tool_calls" if self.calls_now(body) and self.finish == "stop" else self.finish
+
+    @staticmethod
+    def calls_now(body: dict[str, Any]) -> bool:
+        """Once a tool's result has come, it is used, and no tool is called again."""
+        came = any(one.get("role") == "tool" for one in body.get("messages", ()))
+        return bool(body.get("tools")) and not came
 
     def told_calls(self, *, whole: bool) -> list[dict[str, Any]]:
         function = {"name": "add", "arguments": self.arguments}
@@ -263,7 +269,7 @@ class FakeEngine:
     def chunk(self, body: dict[str, Any], chat: bool, i: int) -> dict[str, Any]:
         last = i == len(self.TOKENS) - 1
         delta: dict[str, Any] = {"content": self.TEXTS[i]}
-        if body.get("tools"):
+        if self.calls_now(body):
             delta = {"tool_calls": self.call_pieces(i)} if i < 3 else {}
         if self.reasoning and i == 0:
             delta = {**delta, "reasoning": self.reasoning}

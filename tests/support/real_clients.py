@@ -42,6 +42,8 @@ class RealClient:
     """It can ask for plain completions."""
     node: bool = False
     """It runs in Node."""
+    loops: bool = False
+    """It can hold a conversation with a tool: `how:loop`."""
 
     def asks(self) -> list[str]:
         """Return what it is asked to do, each as `how:what`."""
@@ -77,11 +79,11 @@ class RealClient:
 
 
 CLIENTS = (
-    RealClient(name="openai-1", environment="openai-1", script="openai", plain=True),
-    RealClient(name="openai-newest", environment="newest", script="openai", plain=True),
+    RealClient(name="openai-1", environment="openai-1", script="openai", plain=True, loops=True),
+    RealClient(name="openai-newest", environment="newest", script="openai", plain=True, loops=True),
     RealClient(name="langchain", environment="newest", script="langchain"),
     RealClient(name="litellm", environment="newest", script="litellm"),
     RealClient(name="openai-node", environment="node", script="openai", node=True),
-    RealClient(name="ai-sdk", environment="node", script="aisdk", node=True),
-    RealClient(name="agents-sdk", environment="newest", script="agents"),
+    RealClient(name="ai-sdk", environment="node", script="aisdk", node=True, loops=True),
+    RealClient(name="agents-sdk", environment="newest", script="agents", loops=True),
 )

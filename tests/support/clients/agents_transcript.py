@@ -55,5 +55,28 @@ async def ask(how, what):
     print(json.dumps({**seen, "tool": tools[0] if tools else None}), flush=True)
 
 
+async def loop(how):
+    """A person asks, a tool is called and answers, the person says thanks: three requests."""
+    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+    agent = Agent(
+        name="one",
+        model=OpenAIChatCompletionsModel(model="rlwd", openai_client=client),
+        model_settings=ModelSettings(temperature=0.8, max_tokens=12, extra_body={"user": "ann"}),
+        tools=[add],
+    )
+    said = [{"role": "user", "content": "hello there"}]
+    for _ in range(2):
+        if how == "whole":
+            result = await Runner.run(agent, said)
+        else:
+            result = Runner.run_streamed(agent, said)
+            async for _ in result.stream_events():
+                pass
+        said = [*result.to_input_list(), {"role": "user", "content": "thanks"}]
+    seen = {"text": result.final_output, "finish": None, "usage": None, "id": None, "tool": None}
+    print(json.dumps(seen), flush=True)
+
+
 for one in asked:
-    asyncio.run(ask(*one.split(":")))
+    how, what = one.split(":")
+    asyncio.run(loop(how) if what == "loop" else ask(how, what))

@@ -63,5 +63,43 @@ def ask(how, what):
     print(json.dumps(seen), flush=True)
 
 
+def loop(how):
+    """A person asks, a tool is called and answers, the person says thanks: three requests."""
+    function = {"name": "add", "parameters": {"type": "object", "properties": {}}}
+    common = {"model": "rlwd", "temperature": 0.8, "max_tokens": 12, "user": "ann"}
+    common["tools"] = [{"type": "function", "function": function}]
+    messages = [{"role": "user", "content": "hello there"}]
+    for _ in range(3):
+        if how == "whole":
+            answer = client.chat.completions.create(messages=messages, **common)
+            said = answer.choices[0].message.model_dump(exclude_none=True)
+        else:
+            said = {"role": "assistant", "content": "", "tool_calls": []}
+            for chunk in client.chat.completions.create(messages=messages, stream=True, **common):
+                for choice in chunk.choices:
+                    said["content"] += choice.delta.content or ""
+                    for piece in choice.delta.tool_calls or ():
+                        if piece.id:
+                            function = {"name": piece.function.name, "arguments": ""}
+                            call = {"id": piece.id, "type": "function", "function": function}
+                            said["tool_calls"].append(call)
+                        called = said["tool_calls"][piece.index]["function"]
+                        called["arguments"] += piece.function.arguments or ""
+            said = {key: value for key, value in said.items() if value}
+        messages.append(said)
+        calls = said.get("tool_calls") or ()
+        messages += [
+            {"role": "tool", "tool_call_id": call["id"], "content": "3"} for call in calls
+        ] or [{"role": "user", "content": "thanks"}]
+    text = said.get("content") or ""
+    print(
+        json.dumps({"text": text, "finish": None, "usage": None, "id": None, "tool": None}),
+        flush=True,
+    )
+
+
 for one in asked:
-    ask(*one.split(":"))
+    if one.endswith(":loop"):
+        loop(one.split(":")[0])
+    else:
+        ask(*one.split(":"))

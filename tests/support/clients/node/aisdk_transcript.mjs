@@ -1,6 +1,6 @@
 // Asks a gateway with the AI SDK and prints what it saw as JSON, one line for each.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, jsonSchema, streamText, tool } from "ai";
+import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const [url, ...asked] = process.argv.slice(2);
 const provider = createOpenAICompatible({
@@ -35,4 +35,30 @@ async function ask(how, what) {
   console.log(JSON.stringify(seen));
 }
 
-for (const one of asked) await ask(...one.split(":"));
+// A person asks, a tool is called and answers, the person says thanks: three requests.
+async function loop(how) {
+  const inputSchema = jsonSchema({ type: "object", properties: {} });
+  const wanted = {
+    model: provider("rlwd"),
+    temperature: 0.8,
+    maxOutputTokens: 12,
+    maxRetries: 0,
+    stopWhen: stepCountIs(3),
+    providerOptions: { rlwd: { user: "ann" } },
+    tools: { add: tool({ description: "adds", inputSchema, execute: async () => 3 }) },
+  };
+  const messages = [{ role: "user", content: "hello there" }];
+  let text = "";
+  for (let turn = 0; turn < 2; turn += 1) {
+    const result = how === "whole" ? await generateText({ ...wanted, messages }) : streamText({ ...wanted, messages });
+    text = await result.text;
+    const made = (await result.steps).flatMap((step) => step.response.messages);
+    messages.push(...made, { role: "user", content: "thanks" });
+  }
+  console.log(JSON.stringify({ text, finish: null, usage: null, id: null, tool: null }));
+}
+
+for (const one of asked) {
+  const [how, what] = one.split(":");
+  await (what === "loop" ? loop(how) : ask(how, what));
+}
