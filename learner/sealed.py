@@ -8,13 +8,13 @@ import msgspec
 Token = Annotated[int, msgspec.Meta(ge=0)]
 
 
-class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
+class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that the update needs of one episode."""
 
     generation_id: str
     """Id of the generation."""
     segment: str
-    """Key of the tracked baseline."""
+    """Kind of work."""
     version: str
     """Version that served it."""
     age: int
@@ -31,6 +31,15 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True):
     """In [0, 1]."""
     reward_revision: int
     """Which revision of the episode's reward this is."""
+    harness: str = ""
+    """Version of the product around the model; left out where it is not known, so that what was sealed
+    before it was kept has the same hash."""
+
+    @property
+    def stratum(self) -> str:
+        """Key of the tracked baseline: one release of the product may earn more than the one before,
+        whatever the policy does, and no answer is the better for that."""
+        return f"{self.segment} · {self.harness}" if self.harness else self.segment
 
 
 class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):

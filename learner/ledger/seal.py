@@ -162,6 +162,7 @@ def _sealed(
             SealedEpisode(
                 generation_id=row.generation_id,
                 segment=generation.segment,
+                harness=generation.harness,
                 version=row.version,
                 age=row.age,
                 prompt_token_ids=generation.prompt_token_ids,

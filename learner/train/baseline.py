@@ -4,9 +4,11 @@ SPO's Beta tracker (arXiv 2509.13232, section 3): v = a / (a + b); after each re
 a <- rho a + r and b <- rho b + (1 - r). Evidence fades with how far the policy has moved:
 rho = 2^(-D / half_life), held between rho_min and rho_max, where D is the mean absolute change of
 log-probability since the segment was last seen. SPO keys it by prompt; the prompts of production
-hardly repeat, so here the key is the segment. So a batch holds many rewards of one key, and they are
-evidence for each other's baseline too: with SPO's value from before each reward, the order of
-arrival would decide (measured: of 256 rejected answers of a new segment 220 became likelier).
+hardly repeat, so here the key is the segment, apart for each harness (version of the product around
+the model): a release that earns more is not mistaken for the policy. So a batch holds many rewards of
+one key, and they are evidence for each other's baseline too: with SPO's value from before each reward,
+the order of arrival would decide (measured: of 256 rejected answers of a new segment 220 became
+likelier).
 """
 
 import math
@@ -61,7 +63,7 @@ class Tracker:
         found = list[float | None]([None] * len(episodes))
         if len(episodes) > 1 and _equal([episode.reward for episode in episodes]):
             return found
-        for segment, indices in _by_segment(episodes).items():
+        for segment, indices in _by_stratum(episodes).items():
             rewards = [episodes[index].reward for index in indices]
             before, count = (0.0, 0.0) if segment not in self.segments else self._faded(segment)
             alone = len(rewards) == 1 and count > 0.0
@@ -79,7 +81,7 @@ class Tracker:
         (arXiv 2608.24870). A new segment starts from the mean of its rewards, which is worth as many
         episodes as they are, and no more than `prior_count`.
         """
-        for segment, indices in _by_segment(episodes).items():
+        for segment, indices in _by_stratum(episodes).items():
             rewards = [episodes[i].reward for i in sorted(indices, key=lambda i: _age(episodes[i]))]
             if segment not in self.segments:
                 mean = math.fsum(rewards) / len(rewards)
@@ -120,10 +122,10 @@ def _equal(rewards: Sequence[float]) -> bool:
     return max(rewards) - min(rewards) < 1e-9
 
 
-def _by_segment(episodes: Sequence[SealedEpisode]) -> dict[str, list[int]]:
+def _by_stratum(episodes: Sequence[SealedEpisode]) -> dict[str, list[int]]:
     found = defaultdict[str, list[int]](list)
     for index, episode in enumerate(episodes):
-        found[episode.segment].append(index)
+        found[episode.stratum].append(index)
     return found
 
 

@@ -206,7 +206,7 @@ def _record_drift(
     """Tell the tracker how far each segment's answers moved; returns the mean over all tokens."""
     moved: dict[str, list[Tensor]] = defaultdict(list)
     for episode, was, now in zip(episodes, old, new, strict=True):
-        moved[episode.segment].append((now - was).abs())
+        moved[episode.stratum].append((now - was).abs())
     by_segment = {name: float(torch.cat(parts).mean()) for name, parts in moved.items()}
     overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
     if not overall < float("inf"):

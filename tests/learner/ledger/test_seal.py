@@ -205,3 +205,17 @@ def test_the_batch_file_is_whole(tmp_path: Path) -> None:
     assert path.name == "000012.json"
     assert path.read_bytes() == b"whole"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_harness_is_sealed_and_older_batches_keep_their_hash(ledger: Ledger) -> None:
+    """A batch from before the harness was in it has the same bytes and hash when it is read again."""
+    decide(ledger, "new", 1000.0, harness="2.0")
+    fill(ledger, 3)
+    batch = sealed_now(ledger)
+    assert {one.harness for one in batch.episodes} == {"", "2.0"}
+    older = msgspec.structs.replace(
+        batch, episodes=tuple(one for one in batch.episodes if not one.harness)
+    )
+    raw = msgspec.json.encode(older)
+    assert b"harness" not in raw
+    assert batch_hash(msgspec.json.decode(raw, type=SealedBatch)) == batch_hash(older)

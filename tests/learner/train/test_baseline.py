@@ -49,6 +49,18 @@ def test_a_new_segment_starts_from_its_batch(make_episode: Make) -> None:
     assert tracker.segments["code"] == SegmentCounts(alpha=1.0, beta=0.0)
 
 
+def test_a_release_of_the_product_is_not_mistaken_for_the_policy(make_episode: Make) -> None:
+    """Where a new harness earns more, its answers are held against its own average, in the batch and
+    afterwards; what was known of the old one stays as it was."""
+    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    old = [make_episode(reward=reward, harness="1.0") for reward in (0.0, 0.0, 0.0, 1.0)]
+    new = [make_episode(reward=reward, harness="2.0") for reward in (1.0, 1.0, 1.0, 0.0)]
+    assert tracker.baselines([*old, *new]) == [1 / 3, 1 / 3, 1 / 3, 0.0, 2 / 3, 2 / 3, 2 / 3, 1.0]
+    tracker.observe([*old, *new])
+    means = {name: evidence.value for name, evidence in tracker.segments.items()}
+    assert means == {"mail": 0.5, "mail · 1.0": 0.25, "mail · 2.0": 0.75}
+
+
 @pytest.mark.parametrize("reward", [0.0, 0.1, 1.0])
 def test_no_spread_no_baseline(reward: float, make_episode: Make) -> None:
     """Equal rewards say nothing of which answer was better, in a new segment or in a known one."""
