@@ -49,6 +49,15 @@ class Role(StrEnum):
     """Consume, join, score; any number, on PostgreSQL."""
 
 
+class ExportFormat(StrEnum):
+    """What `rlwd export` writes."""
+
+    ATIF = "atif"
+    """A trajectory a line (ATIF 1.7), with tokens and rewards."""
+    OTEL_GENAI = "otel-genai"
+    """OTLP JSON a line: spans, and evaluation results for rewards."""
+
+
 @app.command()
 def run(
     config: ConfigFile = Path("rlwd.toml"),
@@ -133,6 +142,20 @@ def replay(
     from .commands.replay import run_replay
 
     run_replay(file, format, report=report, spec=spec, state=state)
+
+
+@app.command()
+def export(
+    format: Annotated[ExportFormat, typer.Option(help="What to write, a document a line.")],
+    to: Annotated[Path | None, typer.Option(help="The file; standard output otherwise.")] = None,
+    session: Annotated[str | None, typer.Option(help="This session alone.")] = None,
+    config: ConfigFile = Path("rlwd.toml"),
+) -> None:
+    """Write sessions as traces: only what people consented to and retention has left."""
+    from .commands.export import run_export
+    from .config import load_config
+
+    raise typer.Exit(run_export(load_config(config), format.value, to, session))
 
 
 @app.command()

@@ -22,6 +22,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/join",),
     ("streams/schemas", "streams/traces", "streams/open"),
     ("streams/readers",),
+    ("streams/writers",),
     ("rewards",),
     ("learner/digests", "learner/settings"),
     ("learner/sealed",),

@@ -24,6 +24,8 @@ class Remainder(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Fields of the generation."""
     feedback: tuple[FeedbackEvent, ...] = ()
     """What was done about it."""
+    derived: tuple[dict[str, Any], ...] = ()
+    """What the join derived about it; told, and derived anew where it is read."""
     reward: dict[str, Any] | None = None
     """What it was worth, and by which spec; told, and never read again."""
 
@@ -34,17 +36,24 @@ _ENVELOPE = ("id", "source", "time", "receivedtime")
 def remainder_of(
     event: GenerationEvent,
     read: GenerationEvent,
-    feedback: tuple[FeedbackEvent, ...],
-    reward: dict[str, Any] | None,
+    feedback: tuple[FeedbackEvent, ...] = (),
+    derived: tuple[dict[str, Any], ...] = (),
+    reward: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return what a format lost of an answer, as JSON has it."""
+    """Return what a format lost of an answer, as JSON has it; the rest is told beside it."""
     generation = {
         name: getattr(event.data, name)
         for name in event.data.__struct_fields__
         if getattr(event.data, name) != getattr(read.data, name)
     }
     envelope = {n: getattr(event, n) for n in _ENVELOPE if getattr(event, n) != getattr(read, n)}
-    left = Remainder(envelope=envelope, generation=generation, feedback=feedback, reward=reward)
+    left = Remainder(
+        envelope=envelope,
+        generation=generation,
+        feedback=feedback,
+        derived=derived,
+        reward=reward,
+    )
     found: dict[str, Any] = msgspec.to_builtins(left)
     return found
 

@@ -1,0 +1,65 @@
+"""Export: `rlwd export`, sessions of the state as traces that other tools read."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import orjson
+
+from ...streams.state.store import Store
+from ...streams.writers.atif_writer import trajectories
+from ...streams.writers.exported import ExportedSession, exported_sessions
+from ...streams.writers.otel_writer import otlp_documents
+from ..config import Config
+from ..store import existing_store
+
+Writer = Callable[[ExportedSession], Iterable[dict[str, Any]]]
+
+
+WRITERS: dict[str, Writer] = {"atif": trajectories, "otel-genai": otlp_documents}
+"""By the name of the format; each yields the documents of a session."""
+
+
+def run_export(config: Config, format: str, to: Path | None, session: str | None = None) -> int:
+    """Write the sessions, and say on standard error how many; return 1 where there is none."""
+    store = existing_store(config)
+    try:
+        with _opened(to) as file:
+            sessions, answers = export(store, config.policy, WRITERS[format], file, session)
+    finally:
+        store.close()
+    print(f"{answers} answers of {sessions} sessions", file=sys.stderr)
+    return 0 if answers else 1
+
+
+def export(
+    store: Store, policy: str, write: Writer, file: BinaryIO, session: str | None = None
+) -> tuple[int, int]:
+    """Write the sessions of a state to a file, a document a line; return sessions and answers."""
+    sessions = answers = 0
+    with store.reading() as view:
+        for one in exported_sessions(view, policy, session):
+            file.writelines(orjson.dumps(document) + b"\n" for document in write(one))
+            sessions += 1
+            answers += len(one.answers)
+    return sessions, answers
+
+
+@contextlib.contextmanager
+def _opened(to: Path | None) -> Iterator[BinaryIO]:
+    """Open a file that is there whole, readable by its owner alone, or not at all."""
+    if to is None:
+        yield sys.stdout.buffer
+        return
+    part = to.with_name(f"{to.name}.part")
+    try:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(to)
+    finally:
+        part.unlink(missing_ok=True)
