@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...ops.looks.alpha_spent import alpha_spent
 from ...ops.looks.look import Look, MetricPoint
 from ...ops.looks.looks_table import find_parts, looks
 from ...ops.looks.part import RolloutPart
@@ -78,6 +79,7 @@ def _names(seen: Sequence[Look]) -> list[str]:
 def _metric(place: int, name: str, seen: Sequence[Look], rollout: Rollout) -> dict[str, Any]:
     found = [(look.at, point) for look in seen for point in look.metrics if point.name == name]
     last = found[-1][1]
+    look = next(one for one in reversed(seen) if one.at == found[-1][0])
     better = 1 if last.direction == "higher" else -1
     margin = None
     if last.kind != "guard":
@@ -89,6 +91,11 @@ def _metric(place: int, name: str, seen: Sequence[Look], rollout: Rollout) -> di
         "title": metric_words(name),
         "goal": _goal(last),
         "alpha": percent(last.alpha, sign=False, digits=2),
+        "spent": percent(
+            alpha_spent(last.users, look.harm_users, look.harm_planned_users, last.alpha),
+            sign=False,
+            digits=2,
+        ),
         "chart": effect_chart(
             f"chart-{place}",
             title,

@@ -70,6 +70,8 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     """Users per variant at which those intervals are tightest."""
     harm_planned_users: int
     """Users per variant at which the test for harm is."""
+    harm_users: int = 30
+    """Users per variant from which on harm is looked for."""
     metrics: tuple[MetricPoint, ...] = ()
     """In the order of the settings."""
     since_promotion: tuple[MetricPoint, ...] = ()
@@ -102,6 +104,7 @@ def look_of(
         alpha_promote=looks.alpha_promote,
         planned_users=looks.promote_planned_users,
         harm_planned_users=looks.harm_planned_users,
+        harm_users=looks.harm_users,
         metrics=points(seen.readout, comparing, looks.alpha_harm),
         since_promotion=points(new, comparing, looks.alpha_harm / 2),
     )
