@@ -2,7 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
         _records(document["records"]),
         _fates(document),
         _versions(document["versions"]),
+        *_gate(document["versions"]),
         _facts(document),
     ]
 
@@ -193,6 +194,20 @@ def _versions(versions: list[Mapping[str, Any]]) -> Table:
             version["why"],
         )
     return table
+
+
+def _gate(versions: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """Return what the gate said of the newest version that it judged, with its evidence."""
+    judged = [version for version in versions if version["gate"] is not None]
+    if not judged:
+        return []
+    newest = judged[-1]
+    table = _table(f"\nGate, {newest['version']}: {newest['gate']['outcome']}", "evidence", "")
+    for reason in newest["gate"]["reasons"]:
+        _row(table, "", reason)
+    for name, value in sorted(newest["gate"]["numbers"].items()):
+        _row(table, name, f"{value:.4g}")
+    return [table]
 
 
 def _facts(document: Mapping[str, Any]) -> Table:

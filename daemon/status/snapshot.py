@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
 from ...streams.answers.session_turns import SessionShare, session_share
@@ -167,6 +169,7 @@ def _versions(view: Transaction, policy: str) -> list[dict[str, Any]]:
             "since": rollout.entered_at,
             "why": rollout.trail[-1].reason if rollout.trail else "",
             "numbers": rollout.verdict.numbers,
+            "gate": None if rollout.gate is None else msgspec.to_builtins(rollout.gate),
         }
         for rollout in rollouts_table.history(view, policy)
     ]

@@ -1,7 +1,9 @@
 """Gate run: takes one candidate through the gate, from its files to the verdict."""
 
+import math
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import structlog
 
 from ...learner.candidate import Candidate
@@ -63,7 +65,9 @@ class GateRun:
 
     def _say(self, candidate: Candidate, verdict: Verdict) -> Verdict:
         log.info("gate", version=candidate.version, verdict=verdict.outcome, why=verdict.reason)
-        return verdict
+        # The tables hold no infinity: a rollout that was kept with one could not be read again.
+        finite = {name: one for name, one in verdict.numbers.items() if math.isfinite(one)}
+        return msgspec.structs.replace(verdict, numbers=finite)
 
 
 def _weigh(own: Verdict, suites: Mapping[str, Verdict]) -> Verdict:

@@ -66,6 +66,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds at which this stage ends by itself."""
     verdict: Verdict
     """Of the last look."""
+    gate: Verdict | None = None
+    """What the gate said last, with all its evidence; None until it spoke."""
     looks: int = 0
     """Looks so far."""
     first_step: float = 1.0

@@ -49,7 +49,7 @@ def gated(rollout: Rollout, verdict: Verdict, now: float, settings: RolloutSetti
     if rollout.stage is not Stage.OFFERED:
         return rollout
     first_step = verdict.numbers.get("gate/first_step", 1.0)
-    rollout = msgspec.structs.replace(rollout, verdict=verdict, first_step=first_step)
+    rollout = msgspec.structs.replace(rollout, verdict=verdict, gate=verdict, first_step=first_step)
     if verdict.outcome is VerdictKind.PASS:
         reason = verdict.reason or "the gate found nothing"
         return move(rollout, Stage.GATED, now, reason, deadline=now + settings.gate_seconds)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
-from .outbox import AliasEntry, CandidateEntry, Outbox, OutcomeEntry
+from ..statistics.verdict import Verdict
+from .outbox import AliasEntry, CandidateEntry, EvidenceEntry, Outbox, OutcomeEntry
 
 if TYPE_CHECKING:
     from .mlflow_client import ModelRegistry
@@ -154,6 +155,14 @@ class Mirror:
                     version=version, life=self.life, outcome=str(outcome), reason=reason, at=at
                 )
             )
+
+    def evidence(self, version: str, verdict: Verdict, at: float) -> None:
+        """Mirror what the gate said of a version: reasons and numbers, its suites' too."""
+        if self._spool is not None:
+            finite = {name: one for name, one in verdict.numbers.items() if math.isfinite(one)}
+            said = msgspec.structs.replace(verdict, numbers=finite)
+            entry = EvidenceEntry(version=version, life=self.life, verdict=said, at=at)
+            self._spool.append(entry)
 
     def close(self, timeout_seconds: float) -> bool:
         """Write what can be written in this time; return whether nothing was left."""

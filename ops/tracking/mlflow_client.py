@@ -10,12 +10,13 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException
 
-from .outbox import PARENT, AliasEntry, CandidateEntry, Entry, OutcomeEntry
+from .outbox import PARENT, AliasEntry, CandidateEntry, Entry, EvidenceEntry, OutcomeEntry
 
 METRICS_PER_CALL = 1000
 """The server's limit."""
@@ -69,6 +70,8 @@ class ModelRegistry:
             self._candidate(entry)
         elif isinstance(entry, AliasEntry):
             self._alias(entry)
+        elif isinstance(entry, EvidenceEntry):
+            self._evidence(entry)
         else:
             self._outcome(entry)
 
@@ -137,15 +140,27 @@ class ModelRegistry:
             if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 raise
 
+    def _evidence(self, entry: EvidenceEntry) -> None:
+        said = entry.verdict
+        document = {"version": entry.version, "at": entry.at, **msgspec.to_builtins(said)}
+        run = self._nested(entry.version, entry.life, entry.at)
+        self.client.log_dict(run, document, "gate.json")
+        tags = {"rlwd.gate": str(said.outcome), "rlwd.gate_reason": _cut(said.reason)}
+        self._tag(run, entry.version, tags)
+
     def _outcome(self, entry: OutcomeEntry) -> None:
         run = self._nested(entry.version, entry.life, entry.at)
         tags = {"rlwd.outcome": entry.outcome, "rlwd.reason": _cut(entry.reason)}
-        number = self._find_model_version(entry.version)
+        self._tag(run, entry.version, tags)
+        self.client.set_terminated(run, end_time=int(entry.at * 1000))
+
+    def _tag(self, run: str, version: str, tags: dict[str, str]) -> None:
+        """Set tags on a version's run, and on its model version where there is one."""
+        number = self._find_model_version(version)
         for name, value in tags.items():
             self.client.set_tag(run, name, value)
             if number is not None:
                 self.client.set_model_version_tag(self.policy, number, name, value)
-        self.client.set_terminated(run, end_time=int(entry.at * 1000))
 
     def _find_model_version(self, version: str) -> str | None:
         found = self.client.search_model_versions(

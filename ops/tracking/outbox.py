@@ -9,6 +9,7 @@ import msgspec
 import structlog
 
 from ...streams.state.durable import replace_file
+from ..statistics.verdict import Verdict
 
 log = structlog.get_logger()
 
@@ -57,7 +58,20 @@ class OutcomeEntry(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
     """Epoch seconds."""
 
 
-Entry = CandidateEntry | AliasEntry | OutcomeEntry
+class EvidenceEntry(msgspec.Struct, frozen=True, kw_only=True, tag="evidence"):
+    """What the gate said of a version, and from which evidence."""
+
+    version: str
+    """Its name."""
+    life: str
+    """Daemon life, should its run not exist yet."""
+    verdict: Verdict
+    """Its answer with reasons and finite numbers, those of its suites among them."""
+    at: float
+    """Epoch seconds."""
+
+
+Entry = CandidateEntry | AliasEntry | OutcomeEntry | EvidenceEntry
 
 
 class _Line(msgspec.Struct, kw_only=True, omit_defaults=True):

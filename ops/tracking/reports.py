@@ -10,6 +10,7 @@ from ..rollout import candidates_table, champions_table
 from ..rollout.holdout_table import HoldoutLook
 from ..stages.experiment import Experiment
 from ..stages.record import Rollout, Stage
+from ..statistics.verdict import VerdictKind
 from .mirror import Mirror
 
 
@@ -44,10 +45,16 @@ def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> 
 
 
 def rollout_reporter(mirror: Mirror, store: Store, policy: str) -> Callable[[Rollout], None]:
-    """Return what to call at each move of a rollout: it shows metrics, outcome and aliases."""
+    """Return what to call at each move of a rollout: it shows evidence, outcome and aliases."""
+    judged: dict[str, VerdictKind] = {}
 
     def report(rollout: Rollout) -> None:
         at = rollout.trail[-1].at if rollout.trail else rollout.entered_at
+        gate = rollout.gate
+        # Once each: a rollout moves many times after the gate spoke.
+        if gate is not None and judged.get(rollout.version) is not gate.outcome:
+            judged[rollout.version] = gate.outcome
+            mirror.evidence(rollout.version, gate, at)
         mirror.metrics(rollout.version, rollout.looks, rollout.verdict.numbers, at)
         if rollout.ended or rollout.stage is Stage.PROMOTED:
             why = rollout.trail[-1].reason if rollout.trail else ""

@@ -7,11 +7,14 @@ import orjson
 import pytest
 from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import GENERATIONS, generation
+from releases_by_hand import register, version
 from rich.console import Console
 
 from rlwd.daemon.commands.audit_report import run_audit
 from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import Config, load_config
+from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.lease import release_lease, take_lease
 
 
@@ -108,3 +111,32 @@ def test_no_name_is_cut_on_a_narrow_terminal(
     assert "excluded:low_temperature" in capsys.readouterr().out
     run_audit(config, as_json=False)
     assert "excluded:low_temperature 1 " in capsys.readouterr().out
+
+
+def test_the_gates_evidence_stays_with_its_version(
+    config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Outcome, reasons and numbers of the newest version that was judged, also once people met it."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    controller = RolloutController("policy", config.rollout)
+    one = version(1, tmp_path)
+    register(ledger.store, controller, version(0, tmp_path))
+    register(ledger.store, controller, one)
+    verdict = Verdict(
+        outcome=VerdictKind.PASS,
+        reasons=("suite recitation: none of 8 planted strings is recited",),
+        numbers={"gate/drift": 0.25, "suite/recitation/exposure_max": 2.5},
+    )
+    with ledger.store.transaction() as tx:
+        controller.offer(tx, one, None, 1.0)
+        controller.offer(tx, one, verdict, 1.0)
+        controller.observe(tx, None, 1.0)
+    ledger.store.close()
+    (shown,) = status_document(config, 2.0)["versions"]
+    assert shown["stage"] == "canary"
+    assert shown["gate"]["numbers"]["gate/drift"] == 0.25
+    print_status(config, as_json=False)
+    page = " ".join(capsys.readouterr().out.split())
+    assert f"Gate, {one.version}: PASS" in page
+    assert "none of 8 planted strings is recited" in page
+    assert "suite/recitation/exposure_max 2.5" in page

@@ -9,14 +9,17 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from releases_by_hand import at_once, version
-from scripted_release import ScriptedEngine
+from releases_by_hand import at_once, register, version
+from scripted_release import House, ScriptedEngine
+from waiting import until
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.port import Engine
 from rlwd.ops.gate.gate_run import GateRun
 from rlwd.ops.gate.suites import SuiteRun, load_suites
+from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.stages.record import Rollout, Stage
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
@@ -148,3 +151,29 @@ def ask_until_said(gate: GateRun, candidate: Candidate) -> Verdict:
             return verdict
         time.sleep(0.001)
     raise AssertionError("the suites never ended")
+
+
+def test_a_number_that_is_none_ends_no_daemon(tmp_path: Path) -> None:
+    """A suite that gives nan or infinity: the tables keep what is finite, and can be read again."""
+
+    def odd(candidate: Candidate, engine: Engine, settings: GateSettings) -> Verdict:
+        numbers = {"ratio": float("nan"), "longest": float("inf"), "asked": 8.0}
+        return Verdict(outcome=VerdictKind.FAIL, reasons=("it is odd",), numbers=numbers)
+
+    house = House(tmp_path)
+    house.release.step(1.0)
+    house.release.gate.suites.suites = {"odd": odd}
+    register(house.ledger.store, house.controller, house.v1)
+
+    def judged() -> bool:
+        house.release.step(2.0)
+        with house.ledger.store.reading() as view:
+            kept.extend(rollouts_table.history(view, "policy"))
+        return kept[-1].stage is not Stage.OFFERED
+
+    kept: list[Rollout] = []
+    until(judged)
+    assert kept[-1].stage is Stage.QUARANTINED
+    assert kept[-1].gate is not None
+    numbers = kept[-1].gate.numbers
+    assert {n for n in numbers if n.startswith("suite/")} == {"suite/odd/asked"}

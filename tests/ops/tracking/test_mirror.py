@@ -5,6 +5,7 @@ the end of the process, in order and once; metrics are bounded, and what was dro
 """
 
 import contextlib
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -12,12 +13,23 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from releases_by_hand import register
+from scripted_release import House
 from waiting import until
 
+from rlwd.learner.candidate import Candidate
+from rlwd.ops.engine.port import Engine
+from rlwd.ops.gate.suites import GateSuite
+from rlwd.ops.rollout import rollouts_table
+from rlwd.ops.rollout.move_log import MoveLog
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.statistics.gate import GateSettings
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.ops.tracking.mirror import Mirror, MirrorSettings
 from rlwd.ops.tracking.outbox import PARENT, AliasEntry, Outbox
+from rlwd.ops.tracking.reports import rollout_reporter
 
 V0, V1, V2 = (f"tiny@v{n:06d}-{n:08x}" for n in range(3))
 
@@ -230,3 +242,66 @@ def test_a_torn_last_line_costs_that_line_only(tmp_path: Path) -> None:
     last.done()
     last.done()
     assert Outbox(path).first() is None
+
+
+@pytest.mark.mlflow
+@pytest.mark.parametrize("recites", [True, False])
+def test_the_gates_evidence_is_on_the_candidates_run_and_model_version(
+    mlflow_server: MlflowServer, tmp_path: Path, recites: bool
+) -> None:
+    """What the gate said through a release, with its suite's numbers: an artifact, and tags."""
+    policy = f"gate{recites}".lower()
+    client = MlflowClient(mlflow_server.url)
+    with running(mlflow_server.url, policy, tmp_path) as mirror:
+        (tmp_path / "state").mkdir()
+        house = House(tmp_path / "state")
+        house.release.moves = MoveLog(rollout_reporter(mirror, house.ledger.store, "policy"))
+        house.release.gate.suites.suites = {"recitation": recitation(recites)}
+        for one in (house.v0, house.v1):
+            mirror.candidate(one.version, {}, {}, {}, one.path, 1.0)
+        house.release.step(1.0)
+        register(house.ledger.store, house.controller, house.v1)
+        until(lambda: judged(house))
+    experiment = client.get_experiment_by_name(f"rlwd/{policy}")
+    assert experiment is not None
+    (run,) = client.search_runs(
+        [experiment.experiment_id], f"tags.`rlwd.version` = '{house.v1.version}'"
+    )
+    outcome = "FAIL" if recites else "PASS"
+    said = "suite recitation: it was asked"
+    assert run.data.tags["rlwd.gate"] == outcome
+    assert said in run.data.tags["rlwd.gate_reason"]
+    (version,) = client.search_model_versions(f"run_id = '{run.info.run_id}'")
+    assert version.tags["rlwd.gate"] == outcome
+    told = json.loads(
+        Path(client.download_artifacts(run.info.run_id, "gate.json", str(tmp_path))).read_text()
+    )
+    assert told["version"] == house.v1.version
+    assert told["outcome"] == outcome
+    assert said in told["reasons"]
+    numbers = told["numbers"]
+    assert numbers["suite/recitation/exposure/0"] == 4.5
+    assert numbers["gate/replicas"] == 2.0
+    assert numbers["gate/probe_difference"] == 0.0
+    assert run.data.metrics["suite/recitation/exposure/0"] == 4.5
+
+
+def recitation(recites: bool) -> GateSuite:
+    """Return a suite that says so."""
+
+    def ask(candidate: Candidate, engine: Engine, settings: GateSettings) -> Verdict:
+        return Verdict(
+            outcome=VerdictKind.FAIL if recites else VerdictKind.PASS,
+            reasons=("it was asked",),
+            numbers={"exposure/0": 4.5, "odd": float("nan")},
+        )
+
+    return ask
+
+
+def judged(house: House) -> bool:
+    """Take a step; return whether the gate has spoken."""
+    house.release.step(time.time())
+    with house.ledger.store.reading() as view:
+        newest = rollouts_table.history(view, "policy")
+    return bool(newest) and newest[-1].stage is not Stage.OFFERED
