@@ -29,6 +29,8 @@ session was so within a day, and `assigned` when the request came."""
 
 REMEMBERED_SECONDS = 86_400.0
 """A turn so long ago is no part of a conversation."""
+WRITTEN_SECONDS = 600.0
+"""A turn like the one before is written down after so long: most turns cost no write."""
 
 
 class SessionShare(NamedTuple):
@@ -52,16 +54,20 @@ def note_turns(tx: Transaction, policy: str, turns: Sequence[tuple[Generation, f
     """Write down new turns with their receive times, in the log's order; return the moved ones' ids."""
     said = [(_session(turn), turn, at) for turn, at in turns if _is_turn(turn)]
     rows = _load(tx, policy, sorted({session for session, _, _ in said}))
-    moved: set[str] = set()
+    moved, changed = set[str](), set[bytes]()
     for session, turn, at in said:
-        row = rows[session] = _after(rows.get(session), turn, at)
+        before = rows.get(session)
+        row = _after(before, turn, at)
+        if row is not before:
+            rows[session] = row
+            changed.add(session)
         if row.moved is not None and at - row.moved < REMEMBERED_SECONDS:
             moved.add(turn.generation_id)
     insert_rows(
         tx,
         "INSERT INTO session_turns (policy, session, arm, version, last, moved, switched) VALUES ",
         # In one order, so that two transactions never wait for each other in a circle.
-        [(policy, session, *rows[session]) for session in sorted({one for one, _, _ in said})],
+        [(policy, session, *rows[session]) for session in sorted(changed)],
         " ON CONFLICT (policy, session) DO UPDATE SET arm = excluded.arm, version = excluded.version,"
         " last = excluded.last, moved = excluded.moved, switched = excluded.switched",
     )
@@ -113,6 +119,9 @@ def _after(before: _Row | None, turn: Generation, at: float) -> _Row:
     arm = f"{turn.salt} {turn.variant}"
     if before is None or at - before.last >= REMEMBERED_SECONDS or _begins(turn):
         return _Row(arm, turn.version, at, None, None)
+    alike = before.arm == arm and before.version == turn.version
+    if alike and at - before.last < WRITTEN_SECONDS:
+        return before
     return _Row(
         arm=arm,
         version=turn.version,
