@@ -7,12 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 from daemon_by_hand import fill, open_daemon_ledger
-from ledger_by_hand import Ledger
+from ledger_by_hand import Ledger, generation
 from pages_by_hand import ServedPages, served
 from releases_by_hand import let_out, promote, register, version
 from rollouts_by_hand import CrowdedHouse, told_story
 
 from rlwd.daemon.status.snapshot import difference_of
+from rlwd.learner.candidate import version_name
 from rlwd.ops.experiments.start import start_aa
 from rlwd.ops.flags.gateway_report import GatewayReport
 from rlwd.ops.flags.gateways_table import put_reports
@@ -83,6 +84,39 @@ def test_the_overview_says_what_serves_what_was_learned_and_what_is_wrong(
     assert "http://one: away" in text
     rows = text[text.index("Versions, newest first") :]
     assert rows.index(short[2]) < rows.index(short[1])
+
+
+def test_a_loop_that_has_learned_has_a_page(pages: ServedPages, ledger: Ledger) -> None:
+    """Batches in several states, feedback that was served from, and records that were refused."""
+    names = fill(ledger, 8)
+    ledger.take(b"junk", now=2000.0)
+    with ledger.store.transaction() as tx:
+        for number, state in enumerate(("applied", "skipped", "sealed")):
+            tx.execute(
+                "INSERT INTO batches (policy, batch_id, state, parent_sequence, hash, content,"
+                " sealed_at) VALUES ('policy', ?, ?, 0, '', '', 1500.0)",
+                (number + 1, state),
+            )
+        made = version_name("policy", 1, "0" * 64)
+        tx.execute(
+            "INSERT INTO checkpoints (policy, sequence, version, batch_id, created_at,"
+            " seconds) VALUES ('policy', 1, ?, 1, 1600.0, 1.0)",
+            (made,),
+        )
+        tx.execute(
+            "UPDATE episodes SET fate = 'trained', batch_id = 1, trained_version = ?"
+            " WHERE generation_id = ?",
+            (made, names[0]),
+        )
+    ledger.take(generation("served", 1700.0, version=made))
+    text = pages.text("/")
+    for said in (
+        "1 applied, 1 sealed, 1 skipped",
+        "waiting for a batch",
+        "learning 100 s",
+        "8 min",
+    ):
+        assert said in text, said
 
 
 def test_what_others_wrote_is_not_markup(pages: ServedPages, ledger: Ledger) -> None:
