@@ -104,7 +104,8 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
     }
     data = {
         "rlwd/rewards/default.toml",
-        "rlwd/daemon/status/page.html",
+        "rlwd/daemon/site/base.html",
+        "rlwd/daemon/site/experiments.html",
         "rlwd/ops/deploy/rlwd.toml",
         "rlwd/ops/deploy/rlwd.service",
         "rlwd/ops/deploy/install.sh",
