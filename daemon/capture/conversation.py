@@ -6,13 +6,14 @@ from typing import Any
 
 import orjson
 
-from ...streams.events.input_message import InputMessage, answer_digest
+from ...streams.events.input_message import (
+    KEPT_CHARACTERS,
+    KEPT_MESSAGES,
+    InputMessage,
+    answer_digest,
+)
 from ..http.answers import printable
 
-KEPT_CHARACTERS = 200_000
-"""Most text of the input that one record holds."""
-KEPT_MESSAGES = 256
-"""Most messages of the input that one record holds; of more, the last ones."""
 NAME_CHARACTERS = 512
 
 

@@ -5,7 +5,6 @@ counted and bounded, nothing is fetched from anywhere, and what could take long 
 at: regular expressions, and properties that are known only after all others were evaluated.
 """
 
-import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -18,14 +17,13 @@ from jsonschema.validators import extend
 from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
-from ...streams.events.tool_use import OfferedTool, ToolCall
+from ...streams.events.tool_use import MOST_TOOLS, OfferedTool, ToolCall, tool_digest
 from ..http.answers import printable
 
 MOST_STEPS = 20_000
 """Keywords that one check looks at; some 10 microseconds each."""
 LONGEST = 100_000
 """Bytes of a schema or of arguments that are checked."""
-MOST_TOOLS = 1024
 UNCHECKED = ("pattern", "patternProperties", "unevaluatedProperties", "unevaluatedItems")
 """Keywords that are taken as fulfilled."""
 
@@ -49,7 +47,7 @@ class ToolSchemas:
             name = function.get("name") if isinstance(function, Mapping) else None
             if isinstance(function, Mapping) and isinstance(name, str) and name:
                 name = printable(name)[:512]
-                found.append(OfferedTool(name=name, digest=_digest(tool)))
+                found.append(OfferedTool(name=name, digest=tool_digest(tool)))
                 self._schemas[name] = _schema(function.get("parameters"))
         self.offered = tuple(found)
 
@@ -66,15 +64,6 @@ class ToolSchemas:
             checked = schema and len(arguments) <= LONGEST
             fits = _fits(schema, value) if checked else None
         return ToolCall(id=call_id, name=name, arguments=arguments, parses=parses, fits=fits)
-
-
-def _digest(tool: Any) -> str:
-    try:
-        written = orjson.dumps(tool, option=orjson.OPT_SORT_KEYS)
-    except TypeError:
-        # Half a surrogate pair, or a number beyond 64 bits.
-        written = repr(tool).encode(errors="replace")
-    return hashlib.sha256(written).hexdigest()[:16]
 
 
 def _schema(parameters: Any) -> bytes:

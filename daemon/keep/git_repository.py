@@ -102,30 +102,23 @@ class GitRepository:
         status, out = self._run("cat-file", "blob", f"{commit}:{path}")
         return None if status else out
 
-    def new_name(self, path: str, commit: str) -> str | None:
-        """Return what a file of a commit is called in the work tree, where git sees a rename."""
+    def renames(self, commit: str) -> dict[str, str]:
+        """Return the files of a commit that git sees under another name in the work tree: old to new."""
         if not commit:
-            return None
+            return {}
         index = self.git_dir / "rlwd-keep.index"
         extra = {"GIT_INDEX_FILE": str(index)}
         try:
             # An index of our own that knows the untracked files too, so that git compares them.
             self._run("read-tree", commit, extra=extra)
             self._run("add", "--all", "--intent-to-add", "--", ".", extra=extra)
-            found = self._ask("diff", "-M", "--name-status", "-z", commit, extra=extra)
+            options = ("-M", "--diff-filter=R", "--name-status", "-z")
+            found = self._ask("diff", *options, commit, extra=extra)
         finally:
             index.unlink(missing_ok=True)
             index.with_suffix(".index.lock").unlink(missing_ok=True)
         parts = os.fsdecode(found).split("\0")
-        while len(parts) > 2:
-            kind, old, new = parts[0], parts[1], parts[2]
-            if kind[:1] in "RC":
-                if kind[:1] == "R" and old == path:
-                    return new
-                parts = parts[3:]
-            else:
-                parts = parts[2:]
-        return None
+        return dict(zip(parts[1::3], parts[2::3], strict=False))
 
     def changed_since(self, commit: str) -> list[str]:
         """Return the files that differ from a commit or are not tracked, at most MOST_FILES."""

@@ -48,6 +48,7 @@ class TreeLook:
     """Of the state."""
     _changed: list[_Changed] = field(default_factory=list)
     _gone: list[_Gone] = field(default_factory=list)
+    _renames: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def take(self, settled: float = SETTLED) -> None:
         """Bring every file under watch up to date, but those written in the last seconds."""
@@ -92,7 +93,7 @@ class TreeLook:
 
     def _look_for(self, file: WatchedFile) -> None:
         """Look for a file that is not where it was."""
-        new = None if file.away else self.tree.repository.new_name(file.path, file.head)
+        new = None if file.away else self._new_name(file)
         try:
             keys = self.tree.keys(new) if new and not files_at(self.tx, new) else None
         except Unreadable:
@@ -102,6 +103,12 @@ class TreeLook:
             self._gone.append(_Gone(file, claimable))
         else:
             self._judge(replace(file, path=new), carry(file.lines, keys))
+
+    def _new_name(self, file: WatchedFile) -> str | None:
+        # Asked once a look: a change of branches takes many files away at a time.
+        if file.head not in self._renames:
+            self._renames[file.head] = self.tree.repository.renames(file.head)
+        return self._renames[file.head].get(file.path)
 
     def _merge(self, file: WatchedFile, beside: WatchedFile, keys: Sequence[LineKey]) -> None:
         """Give a file that comes back into sight, beside one that was made meanwhile, its lines."""

@@ -5,6 +5,11 @@ from typing import Annotated
 
 import msgspec
 
+KEPT_CHARACTERS = 200_000
+"""Most text of the input that one record holds."""
+KEPT_MESSAGES = 256
+"""Most messages of the input that one record holds; of more, the last ones."""
+
 
 class InputMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One message of a request, after the last one of the assistant."""

@@ -1,9 +1,13 @@
 """Tool use: which tools an answer was offered, and which it called, as it wrote the calls."""
 
+import hashlib
 from typing import Annotated
 
 import msgspec
+import orjson
 
+MOST_TOOLS = 1024
+"""Most offered tools that one record names."""
 Name = Annotated[str, msgspec.Meta(max_length=512)]
 
 
@@ -14,6 +18,16 @@ class OfferedTool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """By which the model calls it."""
     digest: Annotated[str, msgspec.Meta(max_length=64)]
     """First 16 hex digits of the SHA-256 of what was offered, as JSON with sorted keys."""
+
+
+def tool_digest(tool: object) -> str:
+    """Return the digest of a tool as it was offered."""
+    try:
+        written = orjson.dumps(tool, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Half a surrogate pair, or a number beyond 64 bits.
+        written = repr(tool).encode(errors="replace")
+    return hashlib.sha256(written).hexdigest()[:16]
 
 
 class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):

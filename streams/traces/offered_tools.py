@@ -1,14 +1,9 @@
 """Offered tools: names and digests of what a recorded request offered."""
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import orjson
-
-from ..events.tool_use import OfferedTool
-
-MOST_TOOLS = 1024
+from ..events.tool_use import MOST_TOOLS, OfferedTool, tool_digest
 
 
 def offered_tools(tools: Any) -> tuple[OfferedTool, ...]:
@@ -19,7 +14,5 @@ def offered_tools(tools: Any) -> tuple[OfferedTool, ...]:
             function = tool.get("function")
             name = (function if isinstance(function, Mapping) else tool).get("name")
             if isinstance(name, str) and name:
-                written = orjson.dumps(tool, option=orjson.OPT_SORT_KEYS)
-                digest = hashlib.sha256(written).hexdigest()[:16]
-                found.append(OfferedTool(name=name[:512], digest=digest))
+                found.append(OfferedTool(name=name[:512], digest=tool_digest(tool)))
     return tuple(found)

@@ -12,7 +12,12 @@ from typing import Any, Literal
 
 from ..events.event import Event, decode_event, encode_event
 from ..events.generation import Generation
-from ..events.input_message import InputMessage, answer_digest
+from ..events.input_message import (
+    KEPT_CHARACTERS,
+    KEPT_MESSAGES,
+    InputMessage,
+    answer_digest,
+)
 from ..events.signals import Signal
 from ..events.usage import Usage
 from .documents import Document, documents
@@ -21,10 +26,6 @@ from .recorded import MalformedRow, OnError, Recording, hashed
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 """When a conversation was held that does not say."""
-KEPT_CHARACTERS = 200_000
-"""Most text of what was said since the last answer that one record holds."""
-KEPT_MESSAGES = 256
-"""Most messages of it; of more, the last ones."""
 FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",

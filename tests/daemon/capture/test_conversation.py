@@ -4,8 +4,13 @@ from typing import Any
 
 import pytest
 
-from rlwd.daemon.capture.conversation import KEPT_CHARACTERS, KEPT_MESSAGES, read_conversation
-from rlwd.streams.events.input_message import InputMessage, answer_digest
+from rlwd.daemon.capture.conversation import read_conversation
+from rlwd.streams.events.input_message import (
+    KEPT_CHARACTERS,
+    KEPT_MESSAGES,
+    InputMessage,
+    answer_digest,
+)
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 ASKED = {"role": "user", "content": "What is 1 + 2?"}
