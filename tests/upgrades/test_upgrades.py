@@ -12,13 +12,16 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pack_state import read_again
 from waiting import until
 
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.site.page_server import build_pages
 from rlwd.daemon.store import existing_store
 from rlwd.ops.flags.flag_file import read_flags
+from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
 
 VERSIONS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/state.tar.xz"))
@@ -67,6 +70,24 @@ def test_the_audit_closes(folder: Path) -> None:
     assert found["closes"]
     fates = [fate for row in found["generations"] for fate in row["fates"]]
     assert "trained" in fates
+
+
+def test_the_pages_show_what_happened_then(config: Config) -> None:
+    """A finished demo's rollouts are pages, though no look of that time was kept."""
+    store, port = existing_store(config), free_port()
+    server = build_pages(config, store, {}, port=port).server
+    with store.reading() as view:
+        known = [one.version for one in rollouts_table.history(view, config.policy)]
+    server.start()
+    with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False, timeout=60) as client:
+        pages = [client.get(path) for path in ("/", *(f"/rollouts/{name}" for name in known))]
+    server.stop()
+    store.close()
+    assert [page.status_code for page in pages] == [200] * (1 + len(known))
+    assert known
+    for name, page in zip(known, pages[1:], strict=True):
+        assert name.rpartition("@")[2] in pages[0].text
+        assert "Who decided, and why" in page.text
 
 
 def test_status_and_explain_read_it(folder: Path, config: Config) -> None:
