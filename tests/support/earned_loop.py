@@ -58,6 +58,10 @@ class EarnedLoop(LoopProcesses):
         self.versions.write(first)
         self.people = Readers(f"http://{LOOPBACK}:{self.gateway_port}", says)
 
+    def until(self, done: Callable[[], bool], seconds: float = 180.0) -> None:
+        """Wait longer than others do: each daemon brings a learner, which a busy machine delays."""
+        super().until(done, seconds)
+
     def configure(self, **rollout: object) -> None:
         """Write the config with these settings of `[rollout]`; the next daemon reads it."""
         lines = [f"{key} = {value}" for key, value in {**ROLLOUT, **rollout}.items()]
@@ -75,7 +79,7 @@ class EarnedLoop(LoopProcesses):
         version = self.versions.write(text).version
         self.configure(**rollout)
         self.daemon.spawn()
-        self.until(lambda: version in self.rollouts() and self.stage(version) is Stage.CANARY, 90.0)
+        self.until(lambda: version in self.rollouts() and self.stage(version) is Stage.CANARY)
         return version
 
     def stage(self, version: str) -> Stage:
