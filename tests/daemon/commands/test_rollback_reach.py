@@ -208,8 +208,8 @@ def test_a_gateway_that_does_not_follow_is_named(
     with console.capture() as captured:
         print_status(control.config, as_json=False, console=console)
     assert "is not everywhere: held@" in captured.get()
-    page = httpx.get(control.url.replace("/flags", "/"), trust_env=False).text
-    assert "not yet" in page
+    shown = httpx.get(control.url.replace("/flags", "/statusz"), trust_env=False).json()["flags"]
+    assert [one["gateway"][:4] for one in shown["gateways"] if one["behind"]] == ["held"]
     assert control.watch.problem() is None, "a moment is no problem"
     with control.store.reading() as view:
         reach = control.watch.measure(view)
