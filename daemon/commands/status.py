@@ -68,7 +68,18 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
                 "flags": None if flags is None else describe_reach(flags, now),
             }
         except sqlite3.Error as problem:
+            if _is_ours(view):
+                older = f"an older rlwd left it ({problem}): `rlwd run` migrates it"
+                raise ValueError(f"{place}: {older}") from None
             raise ValueError(f"{place}: is not a state database of this rlwd: {problem}") from None
+
+
+def _is_ours(view: Transaction) -> bool:
+    """Return whether an rlwd made the tables, of whatever version."""
+    try:
+        return bool(view.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
+    except sqlite3.Error:
+        return False
 
 
 def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:
