@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
 from typer.testing import CliRunner
@@ -16,6 +17,9 @@ from rlwd.daemon.callers.settings import ClientSettings
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import load_config
 from rlwd.daemon.http.credentials import hash_token
+from rlwd.ops.flags.flag_file import write_flags
+from rlwd.ops.flags.flag_state import to_document
+from rlwd.ops.flags.harness_flag import HarnessFlag
 
 
 @pytest.fixture
@@ -137,6 +141,27 @@ def test_a_client_asks_for_no_variant_that_it_may_not_know(path: str, gateway: G
         response = client.post(path, json=person, headers=bearer(token))
         assert response.status_code == status
         assert ("policy@v" in response.text) == (status == 200)
+
+
+def test_a_client_learns_its_arm_and_no_variant(gateway: GatewayRig) -> None:
+    """The product has to know which of its versions a person has; the policy's variant stays hidden."""
+    state = gateway.set_flags(candidate=5000)
+    tried = HarnessFlag(
+        name="prompt", salt="s", arms=("old", "new"), share=10_000, served=state.champion
+    )
+    document = to_document(
+        msgspec.structs.replace(state, generation=state.generation + 1, experiment=tried)
+    )
+    write_flags(gateway.flags, document)
+    client = gateway.open(clients={"one": ClientSettings(tokens=(hash_token("a"),))})
+    person = {"context": {"targetingKey": "p"}}
+    path = "/ofrep/v1/evaluate/flags"
+    one = client.post(f"{path}/prompt", json=person, headers=bearer("a"))
+    assert one.json()["value"] in tried.arms
+    every = client.post(path, json=person, headers=bearer("a"))
+    assert [flag["key"] for flag in every.json()["flags"]] == ["prompt"]
+    assert client.post(f"{path}/policy", json=person, headers=bearer("a")).status_code == 403
+    assert "policy@v" not in one.text + every.text
 
 
 def test_feedback_is_only_for_those_who_were_served(
