@@ -56,8 +56,9 @@ def traffic(rig: RolloutRig) -> Iterator[list[tuple[str, str, str, str]]]:
                 said = answer.text
                 if answer.status_code == 200:
                     said = answer.json()["choices"][0]["message"]["content"]
-                where = answer.headers.get("X-Rlwd-Version", ""), answer.headers["X-Rlwd-Variant"]
-                seen.append((said, *where, str(answer.status_code)))
+                version = answer.headers.get("X-Rlwd-Version", "").partition(";")[0]
+                variant = answer.headers["X-Rlwd-Variant"]
+                seen.append((said, version, variant, str(answer.status_code)))
 
     people = [threading.Thread(target=ask, args=(number,)) for number in range(4)]
     for person in people:
