@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import msgspec
 
 from ..streams.events.episode import Episode
-from ..streams.join.episodes_table import Scored
+from ..streams.events.scored import Scored
+from ..streams.events.signals import Signal
 from .reward import Part
 from .spec import Spec
 
@@ -30,6 +31,10 @@ class Scorer:
             spec_version=reward.spec_version,
             ready_at=episode.received_at + wait if wait else 0.0,
         )
+
+    def decides(self, signal: Signal) -> bool:
+        """Return whether a signal is one of which the spec wants at least one."""
+        return isinstance(signal, self.spec.deciding)
 
 
 def encode_parts(parts: Iterable[Part]) -> bytes:

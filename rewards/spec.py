@@ -117,7 +117,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
         counted = self._within_horizons(episode)
-        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self._deciding)]:
+        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self.deciding)]:
             return None
         parts = tuple(
             [
@@ -135,7 +135,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     # scores thousands.
 
     @cached_property
-    def _deciding(self) -> tuple[type, ...]:
+    def deciding(self) -> tuple[type, ...]:
+        """The decisive kinds."""
         return tuple(kind for kind in SIGNALS if kind.__struct_config__.tag in self.decisive)
 
     @cached_property

@@ -9,6 +9,7 @@ import msgspec
 from ..derived.overruled import without_overruled
 from ..events.episode import Episode, Timed, join_feedback, without_replaced
 from ..events.event import Feedback
+from ..events.scored import Scored
 from ..events.stage import EpisodeStage
 from ..sessions.contents import load_contents
 from ..state.bulk import by_ids, insert_rows
@@ -84,6 +85,8 @@ class EpisodeRow(NamedTuple):
     """Where its content is; None where it is not held."""
     tenant: str | None
     """To whom it was served; None where that is not known."""
+    decided: int
+    """1 where it has a reward, or had one."""
 
 
 class NewRow(NamedTuple):
@@ -109,19 +112,6 @@ class NewRow(NamedTuple):
 
 UNSCORED = NewRow(EpisodeStage.OPEN, WAITING, 0.0, None, None, None, 0, None)
 """A new row of which nothing decisive is known yet."""
-
-
-class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What an episode was worth when it was last looked at."""
-
-    value: float
-    """In [0, 1]."""
-    parts: bytes
-    """The named parts, JSON."""
-    spec_version: str
-    """Version of the reward spec."""
-    ready_at: float
-    """Receive time, epoch seconds, from which it may be trained on; 0 is at once."""
 
 
 def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, tuple[Timed, ...]]:
@@ -175,7 +165,8 @@ def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Epi
     found: dict[str, EpisodeRow] = {}
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
-            "SELECT generation_id, stage, fate, batch_id, received, content, tenant FROM episodes"
+            "SELECT generation_id, stage, fate, batch_id, received, content, tenant,"
+            " CASE WHEN reward IS NULL AND revised = 0 THEN 0 ELSE 1 END FROM episodes"
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
         )

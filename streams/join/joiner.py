@@ -14,7 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.event import GenerationEvent
+from ..events.event import FeedbackEvent, GenerationEvent
+from ..events.scored import Score
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition, Record
 from ..state.transaction import Transaction
@@ -25,7 +26,7 @@ from .fate import JoinSettings
 from .intake import NewArrivals, take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
-from .scoring import Horizon, Score, Scoring
+from .scoring import Horizon, Scoring
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,6 +137,7 @@ class Joiner:
         movable: list[str] = []
         late: list[str] = []
         unposted: list[str] = []
+        undecided: list[str] = []
         # An episode without new feedback has nothing late, and is scored with its generation.
         for name in taken.feedback:
             row = taken.known.get(name)
@@ -145,10 +147,15 @@ class Joiner:
                 posted = [one for one in taken.feedback[name] if not one.origin]
                 (late if posted else unposted).append(name)
             elif row.content is not None:
-                movable.append(name)
-        held = [name for name in late + unposted if taken.known[name].content is not None]
+                (movable if self._may_decide(taken, name) else undecided).append(name)
+        held = [
+            name
+            for name in late + unposted
+            if taken.known[name].content is not None and self._may_decide(taken, name)
+        ]
         met = [name for name in taken.generations if name in taken.known]
-        feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held)
+        told = [name for name in undecided if any(not one.origin for one in taken.feedback[name])]
+        feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held + told)
         self._scoring.write_new(tx, taken, feedback, now)
         self._scoring.write(
             tx, episodes_table.load_episodes(tx, self.policy, movable, feedback), now
@@ -157,6 +164,18 @@ class Joiner:
         self._scoring.revise(tx, episodes_table.load_episodes(tx, self.policy, held, feedback))
         episodes_table.count_late(tx, self.policy, late)
         return len(late)
+
+    def _may_decide(self, taken: NewArrivals, name: str) -> bool:
+        """Return whether new feedback may change a reward: without a decisive signal there is none.
+
+        What a next request says decides nothing by most specs, and every turn of a session says
+        something of the one before: so that one is not loaded for nothing.
+        """
+        return bool(taken.known[name].decided) or any(
+            isinstance(one.event, FeedbackEvent)
+            and self._scoring.score.decides(one.event.data.signal)
+            for one in taken.feedback[name]
+        )
 
     def close_horizons(self, tx: Transaction, now: float, *, read_past: float | None = None) -> int:
         """Close the horizons that the log was read past; return how many.

@@ -10,18 +10,17 @@ from ..events.answer_outcome import outcome_of
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.generation import Generation
+from ..events.scored import Score, Scored
 from ..events.stage import EpisodeStage
 from ..sessions.contents import Content, put_contents, without_shared
 from ..sessions.linking import UNLINKED, LinkedTurn
 from ..state.transaction import Transaction
 from . import episodes_table, fate
 from .arrival import Arrival
-from .episodes_table import UNSCORED, NewRow, Scored, put_generations
+from .episodes_table import UNSCORED, NewRow, put_generations
 from .fate import WAITING, JoinSettings
 from .intake import NewArrivals
 
-Score = Callable[[Episode], Scored | None]
-"""Returns an episode's reward, or None while nothing decisive is known."""
 MOST_TOKENS = 2**31 - 1
 """What is kept of a count that a product wrote down, whatever number stands there."""
 

@@ -13,7 +13,7 @@ import msgspec
 from ..events.event import GenerationEvent
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
-from .prompts import KeptTokens, whole_prompts
+from .prompts import KeptTokens, whole_prompt
 
 CONTENTS = """
 CREATE TABLE contents (
@@ -141,8 +141,8 @@ def _made_whole(
     lacking = list(kept)
     kept |= _load_bases(tx, policy, sorted({one.base for one in kept.values() if one.base}))
     whole = dict[str, Held]()
-    for name, prompt in whole_prompts(lacking, kept).items():
-        event = found[name].event
+    for name in lacking:
+        event, prompt = found[name].event, whole_prompt(name, kept)
         data = msgspec.structs.replace(event.data, prompt_token_ids=prompt)
         whole[name] = found[name]._replace(event=msgspec.structs.replace(event, data=data))
     return whole

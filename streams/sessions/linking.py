@@ -18,7 +18,7 @@ from .history import history_tag, wrote
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
 from .summaries import find_summaries
-from .turn import Turn, is_turn, turn_of
+from .turn import TokenBytes, Turn, is_turn, token_bytes, turn_of
 from .turns_table import SessionKey, session_of
 
 
@@ -70,11 +70,15 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         came[session_of(held.event.data)].append(name)
     turns = turns_table.load_turns(tx, policy, came)
     turns_table.keep_last(tx, policy, turns)
+    tokens = dict[str, TokenBytes]()
     for key, names in came.items():
         known = turns.setdefault(key, {})
         # What is known already came again, under whatever name of its record.
         names[:] = [name for name in names if name not in known]
-        known |= {name: turn_of(new[name].event.data, new[name].received) for name in names}
+        for name in names:
+            data = new[name].event.data
+            tokens[name] = token_bytes(data)
+            known[name] = turn_of(data, new[name].received, tokens[name])
     new = {name: held for name, held in new.items() if name in came[session_of(held.event.data)]}
     late = _reconsidered(turns, came)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
@@ -84,6 +88,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         name: find_parent(
             held.event.data,
             held.received,
+            tokens.get(name) or token_bytes(held.event.data),
             turns[session_of(held.event.data)],
             found.calls.get(held.event.data.tenant, {}),
         )

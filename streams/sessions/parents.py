@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from ..events.generation import Generation
 from .link import ANSWER, NAMED, SUBAGENT, TOKENS, TOOL_RESULT, Link
-from .turn import Turn, prefix_digests
+from .turn import TokenBytes, Turn, prefix_digests
 
 
 class CalledBy(NamedTuple):
@@ -27,7 +27,11 @@ Calls = Mapping[str, Sequence[CalledBy]]
 
 
 def find_parent(
-    child: Generation, received: float, turns: Mapping[str, Turn], calls: Calls
+    child: Generation,
+    received: float,
+    tokens: TokenBytes,
+    turns: Mapping[str, Turn],
+    calls: Calls,
 ) -> Link | None:
     """Return the turn of its session that a generation goes on from; None where none is known.
 
@@ -41,7 +45,7 @@ def find_parent(
         return Link(child.parent_id, NAMED if here else SUBAGENT)
     others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
     for rule, found in (
-        (TOKENS, _by_tokens(child, others)),
+        (TOKENS, _by_tokens(tokens, others)),
         (TOOL_RESULT, _by_results(child, turns, calls)),
         (ANSWER, _by_answer(child, others)),
     ):
@@ -51,12 +55,11 @@ def find_parent(
     return _by_call(child, calls)
 
 
-def _by_tokens(child: Generation, others: Iterable[Turn]) -> list[Turn]:
-    prompt = child.prompt_token_ids or ()
-    fitting = [turn for turn in others if turn.digest and 0 < turn.length <= len(prompt)]
+def _by_tokens(tokens: TokenBytes, others: Iterable[Turn]) -> list[Turn]:
+    fitting = [turn for turn in others if turn.digest and 0 < turn.length <= tokens.prompt]
     if not fitting:
         return []
-    digests = prefix_digests(prompt, {turn.length for turn in fitting})
+    digests = prefix_digests(tokens.raw, {turn.length for turn in fitting})
     found = [turn for turn in fitting if digests[turn.length] == turn.digest]
     longest = max((turn.length for turn in found), default=0)
     return [turn for turn in found if turn.length == longest]

@@ -6,6 +6,7 @@ on from, does not have already in its own prompt and answer.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 
@@ -39,28 +40,21 @@ def shared_length(prompt: Sequence[int], base: Sequence[int]) -> int:
     return low
 
 
-def whole_prompts(
-    wanted: Sequence[str], kept: Mapping[str, KeptTokens]
-) -> dict[str, tuple[int, ...] | None]:
-    """Return the prompts of these generations; `kept` has all their bases, too."""
-    found = dict[str, tuple[int, ...] | None]()
-    for name in wanted:
-        way = [name]
-        while way[-1] not in found and (base := kept[way[-1]].base) is not None:
-            way.append(base)
-        for each in reversed(way):
-            if each not in found:
-                found[each] = _whole(kept[each], kept, found)
-    return {name: found[name] for name in wanted}
+def whole_prompt(name: str, kept: Mapping[str, KeptTokens]) -> tuple[int, ...] | None:
+    """Return the prompt of a generation; `kept` has all its bases, too.
 
-
-def _whole(
-    one: KeptTokens,
-    kept: Mapping[str, KeptTokens],
-    found: Mapping[str, tuple[int, ...] | None],
-) -> tuple[int, ...] | None:
-    if one.prompt is None or one.base is None:
-        return None if one.prompt is None else tuple(one.prompt)
-    before = (*(found[one.base] or ()), *kept[one.base].completion)
-    assert len(before) >= one.shared, f"{one.base} has lost tokens that others begin with"
-    return (*before[: one.shared], *one.prompt)
+    Of each base only the tokens are taken that are wanted: the first ones of its prompt and answer.
+    """
+    own = kept[name]
+    if own.prompt is None:
+        return None
+    pieces, wanted, at = [own.prompt], own.shared, own.base
+    while at is not None and wanted:
+        base = kept[at]
+        prompt = base.prompt or ()
+        of_answer = max(0, wanted - base.shared - len(prompt))
+        assert of_answer <= len(base.completion), f"{at} has lost tokens that others begin with"
+        pieces.append(base.completion[:of_answer])
+        pieces.append(prompt[: max(0, wanted - base.shared)])
+        wanted, at = min(wanted, base.shared), base.base
+    return tuple(chain.from_iterable(reversed(pieces)))

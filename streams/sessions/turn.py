@@ -2,12 +2,14 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..events.generation import SHADOW, Generation
 from ..events.input_message import answer_digest
 
+WIDTH = array("i").itemsize
+"""Bytes of one token."""
 UNKNOWN = -1
 """Earlier answers of a turn whose record does not hold its input."""
 
@@ -51,40 +53,49 @@ def is_turn(generation: Generation) -> bool:
     return generation.session_found != "chance" or bool(named)
 
 
-def turn_of(generation: Generation, received: float) -> Turn:
-    """Return what its session keeps of a generation."""
+class TokenBytes(NamedTuple):
+    """The tokens of a generation as bytes: made once, compared and digested often."""
+
+    prompt: int
+    """Tokens of the prompt."""
+    raw: bytes
+    """Prompt and completion, four bytes a token."""
+
+
+def token_bytes(generation: Generation) -> TokenBytes:
+    """Return a generation's tokens; the prompt alone where the completion was not captured."""
     prompt = generation.prompt_token_ids or ()
-    completion = generation.completion_token_ids
-    whole = bool(prompt) and completion is not None
-    tokens = (*prompt, *completion) if whole and completion is not None else ()
+    raw = array("i", prompt)
+    raw.extend(generation.completion_token_ids or ())
+    return TokenBytes(len(prompt), raw.tobytes())
+
+
+def turn_of(generation: Generation, received: float, tokens: TokenBytes) -> Turn:
+    """Return what its session keeps of a generation."""
+    whole = tokens.prompt > 0 and generation.completion_token_ids is not None
     told = generation.input or generation.earlier_answers
     return Turn(
         generation_id=generation.generation_id,
         received=received,
         version=generation.version,
-        prompt=len(prompt),
-        length=len(tokens),
-        digest=token_digest(tokens) if whole else b"",
+        prompt=tokens.prompt,
+        length=len(tokens.raw) // WIDTH if whole else 0,
+        digest=token_digest(tokens.raw) if whole else b"",
         said=answer_digest(generation.text),
         earlier_answers=generation.earlier_answers if told else UNKNOWN,
     )
 
 
-def token_digest(tokens: Iterable[int]) -> bytes:
+def token_digest(raw: bytes) -> bytes:
     """Return the digest by which a prompt is known to go on from these tokens."""
-    return hashlib.blake2b(array("i", tokens).tobytes(), digest_size=16).digest()
+    return hashlib.blake2b(raw, digest_size=16).digest()
 
 
-def prefix_digests(tokens: Sequence[int], lengths: Iterable[int]) -> dict[int, bytes]:
+def prefix_digests(raw: bytes, lengths: Iterable[int]) -> dict[int, bytes]:
     """Return the digest of the first so many tokens, for each of these lengths, in one pass."""
-    raw, running, done = (
-        memoryview(array("i", tokens)).cast("B"),
-        hashlib.blake2b(digest_size=16),
-        0,
-    )
-    width = array("i").itemsize
+    view, running, done = memoryview(raw), hashlib.blake2b(digest_size=16), 0
     found = dict[int, bytes]()
     for length in sorted(lengths):
-        running.update(raw[done * width : length * width])
+        running.update(view[done * WIDTH : length * WIDTH])
         found[length], done = running.digest(), length
     return found

@@ -71,10 +71,7 @@ def load_turns(
                 (policy, tenant, *chunk),
             )
             for session, *row in rows.fetchall():
-                turn = Turn._make(row)
-                found[SessionKey(tenant, session)][turn.generation_id] = turn._replace(
-                    digest=bytes(turn.digest)
-                )
+                found[SessionKey(tenant, session)][row[0]] = Turn(*row)
     return found
 
 

@@ -13,6 +13,7 @@ import orjson
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
+from bench_sessions import bench_sessions
 from bench_swaps import bench_swaps
 from bench_table import (
     Line,
@@ -23,7 +24,7 @@ from bench_table import (
 )
 from rich.console import Console
 
-PARTS = ("ingest", "gateway", "swap", "loop")
+PARTS = ("ingest", "session", "gateway", "swap", "loop")
 WIDTH = 170
 
 
@@ -48,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ),
             say=console.log,
         )
+    if "session" in parts:
+        lines += bench_sessions(rounds=given.rounds, say=console.log)
     if "gateway" in parts:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
     if "swap" in parts:

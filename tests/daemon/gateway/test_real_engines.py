@@ -4,12 +4,15 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from ledger_by_hand import generation, open_ledger
 from real_clients import CLIENTS, RealClient
+from talks_by_hand import held, links
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import version_name
@@ -289,3 +292,36 @@ def test_a_real_client_and_the_event_agree(
         assert len(event.logprobs or ()) == event.usage.completion_tokens > 0
         if seen.usage is not None:
             assert seen.usage == [event.usage.prompt_tokens, event.usage.completion_tokens]
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_real_conversation_is_joined_turn_by_turn(
+    streamed: bool, client: httpx.Client, serving: Serving, tmp_path: Path
+) -> None:
+    """With nothing but the person named: each turn goes on from the one before, by its tokens or,
+    where sampled tokens read back as others, by what it said; and its prompt comes back as it was."""
+    system = "You answer mail for a small shop that sells tea, and you are always brief and kind."
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": "hello there"}]
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    events = list[Generation]()
+    for number in range(4):
+        body = {**HELLO, "messages": messages, "user": "ann", "stream": streamed}
+        response = client.post("/v1/chat/completions", json=body)
+        events.append(serving.next_event())
+        messages += [
+            {"role": "assistant", "content": said(response, streamed)},
+            {"role": "user", "content": f"and then {number}?"},
+        ]
+    for number, event in enumerate(events):
+        values = {name: getattr(event, name) for name in event.__struct_fields__}
+        ledger.take(generation(values.pop("generation_id"), float(number), **values))
+    found = links(ledger)
+    for before, event in pairwise(events):
+        parent, rule, history = found[event.generation_id]
+        if event.last_answer:
+            assert (parent, history) == (before.generation_id, "")
+            assert rule in ("tokens", "answer")
+        assert held(ledger, event.generation_id) == event
+    shared = ledger.ask("SELECT COUNT(*) FROM contents WHERE base IS NOT NULL")[0]
+    assert shared == sum(found[event.generation_id][0] is not None for event in events) > 0
+    ledger.store.close()

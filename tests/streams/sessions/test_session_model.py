@@ -48,6 +48,7 @@ def trees(draw: st.DrawFn) -> list[Node]:
         record = generation(
             name,
             float(number),
+            session_found="named",
             prompt_token_ids=prompt,
             completion_token_ids=answer,
             logprobs=(-0.5,),

@@ -9,7 +9,7 @@ from talks_by_hand import Talk, call, held, links, person, record_of, result, si
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join import retention
 from rlwd.streams.join.erasure import ErasureCounts, erase
-from rlwd.streams.sessions.turn import prefix_digests, token_digest
+from rlwd.streams.sessions.turn import WIDTH, prefix_digests, token_digest
 
 
 def expire(ledger: Ledger, before: float) -> None:
@@ -101,6 +101,6 @@ def test_a_session_costs_its_length_and_not_its_square(ledger: Ledger) -> None:
 
 def test_digests_of_prefixes() -> None:
     """In one pass they are those of each prefix alone."""
-    tokens = tuple(range(50))
-    found = prefix_digests(tokens, {3, 50, 0, 17})
-    assert found == {length: token_digest(tokens[:length]) for length in (0, 3, 17, 50)}
+    raw = bytes(range(50 * WIDTH))
+    found = prefix_digests(raw, {3, 50, 0, 17})
+    assert found == {length: token_digest(raw[: length * WIDTH]) for length in (0, 3, 17, 50)}

@@ -1,0 +1,33 @@
+"""Scored: what an episode is worth, and the reward spec as the join asks it."""
+
+from typing import Protocol
+
+import msgspec
+
+from .episode import Episode
+from .signals import Signal
+
+
+class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What an episode was worth when it was last looked at."""
+
+    value: float
+    """In [0, 1]."""
+    parts: bytes
+    """The named parts, JSON."""
+    spec_version: str
+    """Version of the reward spec."""
+    ready_at: float
+    """Receive time, epoch seconds, from which it may be trained on; 0 is at once."""
+
+
+class Score(Protocol):
+    """The reward spec, as the join asks it."""
+
+    def __call__(self, episode: Episode) -> Scored | None:
+        """Return an episode's reward, or None while nothing decisive is known."""
+        ...
+
+    def decides(self, signal: Signal) -> bool:
+        """Return whether a signal is decisive: without one an episode has no reward."""
+        ...
