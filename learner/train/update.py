@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -112,7 +113,10 @@ def _applied(
     metrics["drift"] = _record_drift(learner, episodes, old.logp, new.logp)
     metrics |= _batch_metrics(chosen, episodes, [v for v in values if v is not None])
     held_out = _held_out(learner, chosen.held_out)
-    if odd := [name for name, value in metrics.items() if not math.isfinite(value)]:
+    # The evidence too: a number that JSON does not hold could not be read again by the gate.
+    evidence = {} if held_out is None else msgspec.structs.asdict(held_out)
+    told = metrics | {f"held_out/{name}": value for name, value in evidence.items()}
+    if odd := [name for name, value in told.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
     return Update(
         held_out=held_out, probe=learner.probe(), metrics=metrics, left_out=chosen.left_out

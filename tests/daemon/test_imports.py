@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from rlwd.daemon.config import load_config
+from rlwd.daemon.store import existing_store
+
 LEARNERS = {"torch", "transformers", "peft", "safetensors", "triton", "vllm", "matplotlib"}
 CLIENTS = {"aiohttp", "kafka", "openfeature", "mlflow", "httpx", "apscheduler", "prometheus_client"}
 REST = {"numpy", "jinja2", "msgspec", "orjson", "rapidfuzz"}
@@ -22,7 +25,7 @@ COMMANDS: dict[str, set[str]] = {
     "accept_gap": {"msgspec", "orjson", "numpy"},
     "erase": {"msgspec", "orjson", "numpy"},
     "rollback": {"msgspec", "orjson", "numpy"},
-    "plan": {"msgspec"},
+    "plan": {"msgspec", "numpy"},
 }
 """What of `WATCHED` each command may load."""
 
@@ -69,6 +72,8 @@ def config(tmp_path: Path) -> Path:
     archive = Path(__file__).parents[1] / "upgrades" / "0.1.0" / "state.tar.xz"
     with tarfile.open(archive) as packed:
         packed.extractall(tmp_path, filter="data")
+    migrated = load_config(tmp_path / "rlwd.toml")
+    existing_store(migrated).close()
     return tmp_path / "rlwd.toml"
 
 

@@ -79,6 +79,16 @@ def test_not_finite_in_the_last_step(settings: LearnerSettings, make_batch: Make
     assert state_of(learner) == before
 
 
+def test_not_finite_in_the_evidence(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """Held-out evidence that JSON cannot hold gives the batch up: the gate could not read it again."""
+    learner, batch = Learner(settings), make_batch()
+    before = state_of(learner)
+    odd = [msgspec.structs.replace(one, reward=float("inf")) for one in batch.held_out]
+    with pytest.raises(BatchGivenUp, match="not finite: held_out/"):
+        apply_batch(learner, msgspec.structs.replace(batch, held_out=tuple(odd)))
+    assert state_of(learner) == before
+
+
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
