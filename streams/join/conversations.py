@@ -12,7 +12,6 @@ from ..sessions.contents import Held
 from ..sessions.history import answered_between
 from ..sessions.link import GOES_ON
 from ..sessions.linking import LinkedTurns
-from ..sessions.turns_table import session_of
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction
 from .arrival import Arrival
@@ -39,7 +38,10 @@ def link_conversations(
     found = linking.find(tx, policy, new)
     signals = list[Arrival]()
     for name, held in new.items():
-        own = derive_from_answer(held.event.data, leaving_interrupts=settings.leaving_interrupts)
+        data = held.event.data
+        if not (name in found.new or data.tool_calls or data.finish_reason == "abort"):
+            continue
+        own = derive_from_answer(data, leaving_interrupts=settings.leaving_interrupts)
         said = chain(own, _of_parent(found, held))
         signals += [_arrival(one, held, arrived[name].record) for one in said]
     places = _places(tx, policy, sorted(found.reread)) if found.reread else {}
@@ -51,9 +53,12 @@ def link_conversations(
 def _of_parent(found: LinkedTurns, held: Held) -> Iterator[DerivedSignal]:
     """Yield what a turn says of the one that it goes on from."""
     data = held.event.data
-    turn, session = found.turn(data), found.turns.get(session_of(data), {})
-    parent = None if turn is None else session.get(turn.parent or "")
-    if turn is None or parent is None or turn.link not in GOES_ON:
+    if data.generation_id not in found.keys:
+        return
+    session = found.session(data.generation_id)
+    turn = session[data.generation_id]
+    parent = session.get(turn.parent or "")
+    if parent is None or turn.link not in GOES_ON:
         return
     if answered_between(turn, parent, data.last_answer):
         return

@@ -7,8 +7,7 @@ from ..state.transaction import Transaction
 from .contents import Held, load_contents
 from .link import GOES_ON, SUMMARY, TOKENS, Link
 from .prompts import shared_length
-from .turn import Turn
-from .turns_table import SessionKey, session_of
+from .turn import Sessions
 
 FEWEST = 16
 """Tokens from which on a base is worth a row's look."""
@@ -27,20 +26,16 @@ def find_bases(
     tx: Transaction,
     policy: str,
     new: Mapping[str, Held],
-    links: Mapping[str, Link | None],
-    turns: Mapping[SessionKey, Mapping[str, Turn]],
+    links: Mapping[str, Link],
+    sessions: Sessions,
 ) -> dict[str, Base]:
     """Return the base of each new turn that has one: its parent, as far as their tokens are alike."""
     found, unsure = dict[str, Base](), dict[str, str]()
-    for name, held in new.items():
-        link = links[name]
-        parent = None if link is None else turns[session_of(held.event.data)].get(link.parent)
-        if (
-            link is None
-            or parent is None
-            or not parent.digest
-            or not held.event.data.prompt_token_ids
-        ):
+    for name, link in links.items():
+        parent = sessions.session(name).get(link.parent)
+        if name not in new or parent is None or not parent.digest:
+            continue
+        if not new[name].event.data.prompt_token_ids:
             continue
         if link.rule == TOKENS:
             found[name] = Base(link.parent, parent.length)

@@ -48,26 +48,29 @@ class LinkedTurns:
 
     turns: dict[SessionKey, dict[str, Turn]]
     """All turns of their sessions, as they are now."""
+    keys: dict[str, SessionKey]
+    """The session of each turn that was looked at."""
     calls: dict[str, dict[str, list[CalledBy]]]
     """By tenant and call id, the calls that are named."""
     new: dict[str, LinkedTurn] = field(default_factory=dict)
-    """The new ones."""
+    """The new ones of which something is known."""
     changed: dict[str, tuple[SessionKey, str | None]] = field(default_factory=dict)
     """Earlier ones whose parent came late, or whose history changed by that: session and old parent."""
     reread: dict[str, Held] = field(default_factory=dict)
     """The records of those that have another parent now."""
 
-    def turn(self, generation: Generation) -> Turn | None:
-        """Return a generation's turn."""
-        return self.turns.get(session_of(generation), {}).get(generation.generation_id)
+    def session(self, name: str) -> dict[str, Turn]:
+        """Return the turns of the session that a turn is in."""
+        return self.turns[self.keys[name]]
 
 
 def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
     """Return where a poll's new generations lead; those that are no turns are left out."""
-    new = {name: held for name, held in new.items() if is_turn(held.event.data)}
-    came = defaultdict[SessionKey, list[str]](list)
+    keys, came = dict[str, SessionKey](), defaultdict[SessionKey, list[str]](list)
     for name, held in new.items():
-        came[session_of(held.event.data)].append(name)
+        if is_turn(held.event.data):
+            keys[name] = session_of(held.event.data)
+            came[keys[name]].append(name)
     turns = turns_table.load_turns(tx, policy, came)
     turns_table.keep_last(tx, policy, turns)
     tokens = dict[str, TokenBytes]()
@@ -79,32 +82,32 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             data = new[name].event.data
             tokens[name] = token_bytes(data)
             known[name] = turn_of(data, new[name].received, tokens[name])
-    new = {name: held for name, held in new.items() if name in came[session_of(held.event.data)]}
+    new = {name: new[name] for name in tokens}
     late = _reconsidered(turns, came)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
+    keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
-    found = LinkedTurns(turns=turns, calls=_calls(tx, policy, looked_at.values(), new.values()))
-    links = {
-        name: find_parent(
-            held.event.data,
-            held.received,
-            tokens.get(name) or token_bytes(held.event.data),
-            turns[session_of(held.event.data)],
-            found.calls.get(held.event.data.tenant, {}),
-        )
-        for name, held in looked_at.items()
-    }
-    links |= find_summaries(tx, policy, new, links, turns)
+    calls = _calls(tx, policy, looked_at.values(), new.values())
+    found = LinkedTurns(turns=turns, keys=keys, calls=calls)
+    links = dict[str, Link]()
+    for name, held in looked_at.items():
+        data = held.event.data
+        raw = tokens.get(name) or token_bytes(data)
+        link = find_parent(data, held.received, raw, turns[keys[name]], calls.get(data.tenant, {}))
+        if link is not None:
+            links[name] = link
+    links |= find_summaries(tx, policy, new, links, found)
     for name, held in reread.items():
-        before, link = turns[session_of(held.event.data)][name], links[name]
-        if (link is not None and link.parent != before.parent) or before.parent in new:
-            found.changed[name] = (session_of(held.event.data), before.parent)
+        before, moved = turns[keys[name]][name], links.get(name)
+        if (moved is not None and moved.parent != before.parent) or before.parent in new:
+            found.changed[name] = (keys[name], before.parent)
             found.reread[name] = held
     _set_links(found, {**new, **found.reread}, links)
-    bases = find_bases(tx, policy, new, links, turns)
-    for name, held in new.items():
-        turn = turns[session_of(held.event.data)][name]
-        found.new[name] = LinkedTurn(links[name], history_tag(turn), bases.get(name))
+    bases = find_bases(tx, policy, new, links, found)
+    for name in new:
+        turn = turns[keys[name]][name]
+        if name in links or turn.wrote:
+            found.new[name] = LinkedTurn(links.get(name), history_tag(turn), bases.get(name))
     return found
 
 
@@ -115,6 +118,8 @@ def _reconsidered(
     found = set[str]()
     for key, names in came.items():
         session = turns[key]
+        if len(session) == len(names):
+            continue
         for turn in session.values():
             if turn.generation_id in names or turn.earlier_answers == 0:
                 continue
@@ -150,30 +155,35 @@ def _calls(
     return found
 
 
-def _set_links(
-    found: LinkedTurns, linked: Mapping[str, Held], links: Mapping[str, Link | None]
-) -> None:
+def _set_links(found: LinkedTurns, linked: Mapping[str, Held], links: Mapping[str, Link]) -> None:
     """Write links and histories into the turns; where an earlier one moved, all after it may change."""
-    answers = {name: held.event.data.last_answer for name, held in linked.items()}
-    for name, held in linked.items():
-        session, link = found.turns[session_of(held.event.data)], links[name]
-        session[name] = session[name]._replace(
-            parent=None if link is None else link.parent, link="" if link is None else link.rule
-        )
-    moved = {key for key, _ in found.changed.values()}
-    for key in {session_of(held.event.data) for held in linked.values()}:
-        session = found.turns[key]
-        for name in _parents_first(session):
-            turn = session[name]
-            if name not in linked and key not in moved:
-                continue
-            parent = None if turn.link == SUBAGENT else session.get(turn.parent or "")
-            if name not in linked and parent is None:
-                continue
-            said = answers.get(name, parent.said if parent else "")
-            session[name] = turn._replace(wrote=wrote(turn, parent, last_answer=said))
-            if name not in linked and session[name] != turn:
-                found.changed.setdefault(name, (key, turn.parent))
+    touched = {key for key, _ in found.changed.values()}
+    for name in linked:
+        session, link = found.session(name), links.get(name)
+        if link is not None:
+            session[name] = session[name]._replace(parent=link.parent, link=link.rule)
+        if link is not None or session[name].earlier_answers > 0:
+            touched.add(found.keys[name])
+    for key in touched:
+        _set_histories(found, key, linked)
+
+
+def _set_histories(found: LinkedTurns, key: SessionKey, linked: Mapping[str, Held]) -> None:
+    session = found.turns[key]
+    moved = any(key == other for other, _ in found.changed.values())
+    for name in _parents_first(session):
+        turn = session[name]
+        parent = None if turn.link == SUBAGENT else session.get(turn.parent or "")
+        if name in linked:
+            said = linked[name].event.data.last_answer
+        elif moved and parent is not None:
+            # Its record is not at hand: what it answered last was its parent's, as it was then.
+            said = parent.said
+        else:
+            continue
+        session[name] = turn._replace(wrote=wrote(turn, parent, last_answer=said))
+        if name not in linked and session[name] != turn:
+            found.changed.setdefault(name, (key, turn.parent))
 
 
 def _parents_first(session: Mapping[str, Turn]) -> list[str]:
@@ -191,12 +201,11 @@ def _parents_first(session: Mapping[str, Turn]) -> list[str]:
 
 def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Generation]) -> None:
     """Write the turns of generations that were new, and the changes of earlier ones."""
-    rows = [
-        (session_of(data), turn) for data in new.values() if (turn := found.turn(data)) is not None
-    ]
+    turns = [name for name in new if name in found.keys and name in found.session(name)]
     changed = [(key, found.turns[key][name]) for name, (key, _) in found.changed.items()]
+    rows = [(found.keys[name], found.session(name)[name]) for name in turns]
     turns_table.put_turns(tx, policy, [*rows, *changed])
-    turns_table.put_calls(tx, policy, [one for name, one in new.items() if name in found.new])
+    turns_table.put_calls(tx, policy, [new[name] for name in turns])
     tx.executemany(
         "UPDATE episodes SET parent_id = ?, link = ?, history = ?"
         " WHERE policy = ? AND generation_id = ?",

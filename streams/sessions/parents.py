@@ -43,16 +43,18 @@ def find_parent(
         # A gateway's ids begin with their session: so it is known before the parent has come.
         here = child.parent_id in turns or child.parent_id.startswith(f"{child.session_id}.")
         return Link(child.parent_id, NAMED if here else SUBAGENT)
-    others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
-    for rule, found in (
-        (TOKENS, _by_tokens(tokens, others)),
-        (TOOL_RESULT, _by_results(child, turns, calls)),
-        (ANSWER, _by_answer(child, others)),
-    ):
-        best = _last_before(received, found)
+    if len(turns) > 1:
+        others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
+        best = _last_before(received, _by_tokens(tokens, others))
         if best is not None:
-            return Link(best.generation_id, rule)
-    return _by_call(child, calls)
+            return Link(best.generation_id, TOKENS)
+        best = _last_before(received, _by_results(child, turns, calls)) if calls else None
+        if best is not None:
+            return Link(best.generation_id, TOOL_RESULT)
+        best = _last_before(received, _by_answer(child, others)) if child.last_answer else None
+        if best is not None:
+            return Link(best.generation_id, ANSWER)
+    return _by_call(child, calls) if calls else None
 
 
 def _by_tokens(tokens: TokenBytes, others: Iterable[Turn]) -> list[Turn]:
@@ -72,7 +74,7 @@ def _by_results(child: Generation, turns: Mapping[str, Turn], calls: Calls) -> l
 
 
 def _by_answer(child: Generation, others: Iterable[Turn]) -> list[Turn]:
-    return [turn for turn in others if child.last_answer and turn.said == child.last_answer]
+    return [turn for turn in others if turn.said == child.last_answer]
 
 
 def _by_call(child: Generation, calls: Calls) -> Link | None:

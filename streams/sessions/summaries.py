@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from ..state.transaction import Transaction
 from .contents import Held, load_texts
 from .link import SUMMARY, Link
-from .turn import Turn
-from .turns_table import SessionKey, session_of
+from .turn import Sessions, Turn
 
 LOOKED_AT = 8
 """Answers of the session that may be the summary: the last ones before."""
@@ -18,17 +17,20 @@ def find_summaries(
     tx: Transaction,
     policy: str,
     new: Mapping[str, Held],
-    links: Mapping[str, Link | None],
-    turns: Mapping[SessionKey, Mapping[str, Turn]],
+    links: Mapping[str, Link],
+    sessions: Sessions,
 ) -> dict[str, Link]:
     """Return links of new turns that go on from no tokens, and whose input holds an earlier answer.
 
     Of several the last one is taken.
     """
     begun = {
-        name: _before(held, turns[session_of(held.event.data)])
+        name: _before(held, sessions.session(name))
         for name, held in new.items()
-        if links[name] is None and sum(len(one.text) for one in held.event.data.input) >= FEWEST
+        if name not in links
+        and held.event.data.input
+        and len(sessions.session(name)) > 1
+        and sum(len(one.text) for one in held.event.data.input) >= FEWEST
     }
     wanted = {one for each in begun.values() for one in each}
     texts = load_texts(tx, policy, sorted(wanted - new.keys())) if wanted else {}

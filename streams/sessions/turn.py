@@ -2,8 +2,8 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple, Protocol
 
 from ..events.generation import SHADOW, Generation
 from ..events.input_message import answer_digest
@@ -39,6 +39,14 @@ class Turn(NamedTuple):
     """By which rule, as in `link.py`; empty where there is no parent."""
     wrote: str = ""
     """Who wrote the answers in its prompt, as in `history.py`."""
+
+
+class Sessions(Protocol):
+    """Turns, each beside the others of its session."""
+
+    def session(self, name: str) -> Mapping[str, Turn]:
+        """Return the turns of the session that a turn is in."""
+        ...
 
 
 def is_turn(generation: Generation) -> bool:
