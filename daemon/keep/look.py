@@ -20,6 +20,9 @@ SETTLED = 10.0
 """Seconds for which a file that was just written is left alone, so that an agent's edit is recorded
 before it is taken for a person's."""
 
+_FEW = 3
+"""Files for which git is asked one by one."""
+
 
 @dataclass(slots=True)
 class _Changed:
@@ -61,8 +64,10 @@ class TreeLook:
                 continue
             self._look_at(watched_file(self.tx, glance.id))
         self._find_moved()
+        # Asked once for many: a commit changes where every file stands.
+        dirty = self.tree.repository.dirty() if len(self._changed) > _FEW else None
         for one in self._changed:
-            save_file(self.tx, self.tree.seen(one.file, one.carried.lines))
+            save_file(self.tx, self.tree.seen(one.file, one.carried.lines, dirty))
             lost = one.carried.lost_lines
             add_lost(self.tx, one.file.path, lost, self.tree.now, by_agent=False)
         for gone in self._gone:

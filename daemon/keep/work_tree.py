@@ -88,15 +88,19 @@ class WorkTree:
             return []
         return line_keys(content)
 
-    def seen(self, file: WatchedFile, lines: Sequence[OwnedLine]) -> WatchedFile:
-        """Return a file's row as of now."""
+    def seen(
+        self, file: WatchedFile, lines: Sequence[OwnedLine], dirty: set[str] | None = None
+    ) -> WatchedFile:
+        """Return a file's row as of now; `dirty` is what git says of all files, where it was asked."""
+        if dirty is None:
+            dirty = self.repository.dirty(file.path)
         return WatchedFile(
             id=file.id,
             path=file.path,
             lines=tuple(lines),
             head=self.head,
             moves=len(self.moves),
-            clean=self.repository.is_clean(file.path),
+            clean=file.path not in dirty,
             stamp=self.stamp(file.path),
         )
 

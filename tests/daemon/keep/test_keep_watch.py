@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import bench_keep
 import httpx
 import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
@@ -343,3 +344,11 @@ def test_the_command_watches_until_it_is_told_to_end(rig: KeepRig) -> None:
     watching.terminate()
     _, told = watching.communicate(timeout=60)
     assert watching.returncode == 0, told
+
+
+def test_the_bench_of_a_look_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """On a small work tree it prints its table; what the numbers are, no test says."""
+    bench_keep.main(["--files", "20", "--watched", "10", "--rounds", "1"])
+    table = capsys.readouterr().out.splitlines()
+    assert table[0] == "20 files, 10 of them watched, 1 rounds"
+    assert len(table) == 8
