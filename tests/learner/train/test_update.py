@@ -1,13 +1,16 @@
 """One batch: all of it or nothing, the same twice, and bounded as the settings say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import pytest
 import torch
 
+from rlwd.learner.candidate import HeldOut
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerSettings
+from rlwd.learner.train import update
+from rlwd.learner.train.held_out import held_out_evidence
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.update import BatchGivenUp, apply_batch
@@ -79,13 +82,19 @@ def test_not_finite_in_the_last_step(settings: LearnerSettings, make_batch: Make
     assert state_of(learner) == before
 
 
-def test_not_finite_in_the_evidence(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+def test_not_finite_in_the_evidence(
+    settings: LearnerSettings, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Held-out evidence that JSON cannot hold gives the batch up: the gate could not read it again."""
-    learner, batch = Learner(settings), make_batch()
+
+    def overflowing(log_ratios: Sequence[float], rewards: Sequence[float]) -> HeldOut | None:
+        return held_out_evidence([float("nan") for _ in log_ratios], rewards)
+
+    monkeypatch.setattr(update, "held_out_evidence", overflowing)
+    learner = Learner(settings)
     before = state_of(learner)
-    odd = [msgspec.structs.replace(one, reward=float("inf")) for one in batch.held_out]
     with pytest.raises(BatchGivenUp, match="not finite: held_out/"):
-        apply_batch(learner, msgspec.structs.replace(batch, held_out=tuple(odd)))
+        apply_batch(learner, make_batch())
     assert state_of(learner) == before
 
 
