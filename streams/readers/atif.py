@@ -22,6 +22,7 @@ from ..traces.messages import Message, message_of, tool_call
 from ..traces.offered_tools import offered_tools
 from ..traces.recorded import OnError
 from ..traces.remainder import NAME, restored
+from ..traces.spoken import Spoken
 from ..traces.trace_reading import BEGINNING, TraceReading, listed, mapping, moment, text, usage_of
 
 _VERSION = re.compile(r"ATIF-v1\.[0-7]")
@@ -65,7 +66,7 @@ class Trajectory:
             self.session = f"{self.session}.{self.id or call_id or name}"
         self.parent, self.call_id = parent, call_id
         self.agent = mapping(value.get("agent"))
-        self.said: list[Message] = []
+        self.said = Spoken()
         self.last: str | None = parent.generation_id if parent else None
         self.answers: list[Generation] = []
 
@@ -110,8 +111,8 @@ class Trajectory:
                 reasoning=text(step.get("reasoning_content")), calls=tuple(map(_call, calls))
             )
             generation = self._answer(step, place, said)
-        self.said.append(said)
-        self.said += [_result(one) for one in _results(step)]
+        for message in (said, *map(_result, _results(step))):
+            self.said.add(message)
         return generation
 
     def _answer(self, step: Mapping[str, Any], place: int, said: Message) -> Generation | None:

@@ -23,6 +23,7 @@ from ..events.signals import Interrupted
 from ..traces.entry_tree import EntryTree, first_text, joined
 from ..traces.messages import Message, message_of
 from ..traces.recorded import OnError
+from ..traces.spoken import Spoken
 from ..traces.trace_reading import BEGINNING, TraceReading, mapping, moment, text, usage_of
 
 STOPPED = "[Request interrupted by user"
@@ -131,17 +132,17 @@ class _Session:
             ),
         )
 
-    def _with_results(self, before: list[Message], earlier: str | None) -> list[Message]:
+    def _with_results(self, before: Spoken, earlier: str | None) -> Spoken:
         """Add results that stand beside the way: each follows the line of its own call."""
         if earlier is None:
             return before
-        told = {one.call_id for one in before if one.call_id}
+        told = {one.call_id for one in before.since if one.call_id}
         calls = [call.id for part in self.answers[earlier].parts for call in part.calls]
         beside = [
             found for call in calls if call not in told for found in self.results.get(call, ())
         ]
-        place = max(at for at, one in enumerate(before) if one.role == "assistant") + 1
-        return [*before[:place], *[one for _, one in sorted(beside, key=_number)], *before[place:]]
+        before.since[:0] = [one for _, one in sorted(beside, key=_number)]
+        return before
 
     def _root(self, row: Mapping[str, Any]) -> str:
         at = text(row.get("uuid"))

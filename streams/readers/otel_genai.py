@@ -37,11 +37,10 @@ def read_otel_genai(path: Path, *, on_error: OnError | None = None) -> Iterator[
     for document in reading.documents():
         with reading.taking(document.number):
             records += [(document.number, one) for one in otlp_records(document.value)]
+    spans = {(one.trace, one.span): one for _, one in records if one.is_span}
     for _, one in records:
-        if one.name == DETAILS:
-            for _, span in records:
-                if span.is_span and span.span == one.span and span.trace == one.trace:
-                    span.attributes.update(one.attributes)
+        if one.name == DETAILS and (one.trace, one.span) in spans:
+            spans[one.trace, one.span].attributes.update(one.attributes)
     take_records(reading, records)
     return reading.events()
 

@@ -4,11 +4,11 @@ Going back in a conversation and asking again makes a branch; what an answer was
 from it up to the root.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import groupby
 
 from .messages import Message
+from .spoken import Spoken
 
 
 @dataclass(slots=True)
@@ -21,6 +21,10 @@ class EntryTree:
     """What each entry says."""
     answers: dict[str, str] = field(default_factory=dict)
     """Entries that are an answer, or a part of one, with the generation's id."""
+    parts: dict[str, list[Message]] = field(default_factory=dict)
+    """The parts of each answer, in the order of the file."""
+    _first: dict[str, str] = field(default_factory=dict)
+    _counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, id: str, parent: str | None, said: list[Message], answer: str = "") -> None:
         """Add an entry. Raises ValueError where there is one of this id, or of no id."""
@@ -31,29 +35,43 @@ class EntryTree:
         self.parents[id], self.said[id] = parent, said
         if answer:
             self.answers[id] = answer
+            self._first.setdefault(answer, id)
+            self.parts.setdefault(answer, []).extend(said)
 
-    def before(self, id: str) -> tuple[list[Message], str | None]:
-        """Return what was said before an entry, oldest first, and the answer that it goes on from."""
+    def before(self, id: str) -> tuple[Spoken, str | None]:
+        """Return what was said before an entry, and the answer that it goes on from."""
+        way, earlier = self._since(id)
+        since = [message for one in reversed(way) for message in self.said[one]]
+        if earlier is None:
+            return Spoken(since), None
+        return Spoken(since, self._count(earlier), joined(self.parts[earlier]).text), earlier
+
+    def _since(self, id: str) -> tuple[list[str], str | None]:
+        """Return the entries up to the answer before, and that answer."""
         way: list[str] = []
-        seen = {id}
-        at = self.parents.get(id)
+        seen, own, at = {id}, self.answers.get(id), self.parents.get(id)
         while at is not None and at in self.parents and at not in seen:
+            answer = self.answers.get(at)
+            if answer is not None and answer != own:
+                return way, answer
             seen.add(at)
             way.append(at)
             at = self.parents[at]
-        own = self.answers.get(id)
-        earlier = next(
-            (self.answers[one] for one in way if self.answers.get(one, own) != own), None
-        )
-        return self._messages(reversed(way)), earlier
+        return way, None
 
-    def _messages(self, way: Iterable[str]) -> list[Message]:
-        """Return what entries say, the parts of one answer as one message."""
-        found: list[Message] = []
-        for answer, entries in groupby(way, key=lambda one: self.answers.get(one, "")):
-            said = [message for one in entries for message in self.said[one]]
-            found += [joined(said)] if answer else said
-        return found
+    def _count(self, answer: str) -> int:
+        """Return the answers up to this one, itself among them."""
+        way: list[str] = []
+        at: str | None = answer
+        while at is not None and at not in self._counts:
+            way.append(at)
+            self._counts[at] = 0
+            at = self._since(self._first[at])[1]
+        count = 0 if at is None else self._counts[at]
+        for one in reversed(way):
+            count += 1
+            self._counts[one] = count
+        return count
 
 
 def joined(parts: list[Message]) -> Message:

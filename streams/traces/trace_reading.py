@@ -12,17 +12,12 @@ from typing import Any, Literal
 
 from ..events.event import Event, decode_event, encode_event
 from ..events.generation import Generation
-from ..events.input_message import (
-    KEPT_CHARACTERS,
-    KEPT_MESSAGES,
-    InputMessage,
-    answer_digest,
-)
 from ..events.signals import Signal
 from ..events.usage import Usage
 from .documents import Document, documents
 from .messages import Message
 from .recorded import MalformedRow, OnError, Recording, hashed
+from .spoken import Spoken
 
 BEGINNING = datetime(2024, 1, 1, tzinfo=UTC)
 """When a conversation was held that does not say."""
@@ -75,7 +70,7 @@ class TraceReading:
         self,
         id: str,
         session: str,
-        before: Sequence[Message],
+        before: Sequence[Message] | Spoken,
         said: Message,
         at: datetime,
         *,
@@ -83,7 +78,7 @@ class TraceReading:
         **more: Any,
     ) -> Generation:
         """Add an answer to the messages before it; `more` are fields of the generation."""
-        since, answers = _since(before)
+        spoken = before if isinstance(before, Spoken) else Spoken.of(before)
         generation = Generation(
             generation_id=id,
             session_id=session,
@@ -94,9 +89,9 @@ class TraceReading:
             reasoning=said.reasoning,
             tool_calls=said.calls,
             tool_call_count=len(said.calls),
-            input=since,
-            earlier_answers=len(answers),
-            last_answer=answer_digest(answers[-1].text) if answers else "",
+            input=spoken.input(),
+            earlier_answers=spoken.answers,
+            last_answer=spoken.last_digest,
             finish_reason=ended(more.pop("finish", ""), said),
             **more,
         )
@@ -110,19 +105,21 @@ class TraceReading:
         """Add each answer of a conversation that was recorded as a whole, a second after another."""
         found: list[Generation] = []
         begun = begun or BEGINNING
+        before = Spoken()
         for place, said in enumerate(messages):
             if said.role == "assistant":
                 found.append(
                     self.answer(
                         f"{session}.{len(found) + 1}",
                         session,
-                        messages[:place],
+                        before,
                         said,
                         begun + timedelta(seconds=place),
                         parent_id=found[-1].generation_id if found else None,
                         **more,
                     )
                 )
+            before.add(said)
         return found
 
     def feedback(
@@ -141,29 +138,6 @@ class TraceReading:
     def events(self) -> Iterator[Event]:
         """Yield all in the order of receipt."""
         return self.recording.in_order()
-
-
-def _since(before: Sequence[Message]) -> tuple[tuple[InputMessage, ...], list[Message]]:
-    """Return the messages after the last answer, and the answers."""
-    answers = [message for message in before if message.role == "assistant"]
-    since: list[InputMessage] = []
-    left = KEPT_CHARACTERS
-    for message in reversed(before):
-        if message.role == "assistant" or len(since) == KEPT_MESSAGES:
-            break
-        since.append(
-            InputMessage(
-                role=message.role,
-                text=message.text[:left],
-                tool_call_id=message.call_id,
-                name=message.name,
-                is_error=message.is_error,
-                attachments=message.attachments,
-                cut=len(message.text) > left,
-            )
-        )
-        left -= min(left, len(message.text))
-    return tuple(reversed(since)), answers
 
 
 def ended(finish: object, said: Message) -> str:
