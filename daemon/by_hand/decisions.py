@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from ...ops.rollout import champions_table, rollouts_table
 from ...ops.rollout.controller import RolloutController
+from ...ops.stages.record import Rollout
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.lease import keep_daemon_waiting
 from ...streams.state.store import Store
@@ -20,6 +21,8 @@ from ..config import Config
 from .flag_wait import FLAG_SECONDS, wait_for_flags
 
 CHAMPION, CANDIDATE = "champion", "candidate"
+AGAIN_SECONDS = 600.0
+"""So long after a champion was taken back, `champion` means that one: the next must be named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,18 @@ class RollbackReport:
     """Whether the flag file says so already."""
     by: str
     """Who wrote it, or is to."""
+    earlier: str = ""
+    """Empty; or why it had been taken back before, so that nothing was changed now."""
+
+    @property
+    def sentence(self) -> str:
+        """What is true now."""
+        if not self.earlier:
+            return f"{self.version} is taken back and never offered again; {self.champion} is served"
+        return (
+            f"{self.version} was taken back already ({self.earlier}); {self.champion} is served:"
+            " name it to take it back too"
+        )
 
 
 def take_back(
@@ -41,21 +56,40 @@ def take_back(
 ) -> RollbackReport:
     """Take back a version by name, or the `champion`, or the `candidate`.
 
-    Raises ValueError, naming what is served and what is under way, for anything else, and where v0
-    is served: there is nothing before it.
+    Done again it changes nothing: neither where that version was taken back already, nor where the
+    `champion` serves because the one before it was taken back in the last ten minutes: two people are
+    paged, and both type the same. Raises ValueError, naming what is served and what is under way, for
+    anything else, and where v0 is served: there is nothing before it.
     """
-    controller = RolloutController(config.policy, config.rollout)
+    controller, earlier = RolloutController(config.policy, config.rollout), ""
     with store.transaction() as tx:
         keep_daemon_waiting(tx, config.policy)
-        version = _named(tx, controller, what)
-        if version == champions_table.champion(tx, controller.policy).version:
+        gone = _gone(tx, controller.policy, what, time.time())
+        version = _named(tx, controller, what) if gone is None else gone.version
+        if gone is not None:
+            earlier = gone.trail[-1].reason
+        elif version == champions_table.champion(tx, controller.policy).version:
             controller.rollback(tx, reason, time.time())
         else:
             controller.refuse(tx, reason, time.time())
         champion = champions_table.champion(tx, controller.policy)
     crash_here(CrashPoint.TAKEN_BACK)
     flagged, by = wait_for_flags(config, store, controller, flag_seconds)
-    return RollbackReport(version=version, champion=champion.version, flagged=flagged, by=by)
+    return RollbackReport(
+        version=version, champion=champion.version, flagged=flagged, by=by, earlier=earlier
+    )
+
+
+def _gone(tx: Transaction, policy: str, what: str, now: float) -> Rollout | None:
+    """Return the rollout of what is meant, where it was refused for cause already."""
+    name = what
+    if what == CHAMPION:
+        last = champions_table.history(tx, policy, limit=2)
+        if len(last) < 2 or now - last[0][1] > AGAIN_SECONDS:
+            return None
+        name = last[1][0]
+    rollout = rollouts_table.find(tx, policy, name)
+    return rollout if rollout is not None and rollout.ended and rollout.quarantine else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +113,8 @@ def _reject(
 ) -> str:
     _check_under_way(tx, controller, what)
     last = rollouts_table.history(tx, controller.policy, limit=1)
-    if rollouts_table.current(tx, controller.policy) is None and last and last[-1].quarantine:
+    nothing = rollouts_table.current(tx, controller.policy) is None
+    if nothing and last and last[-1].quarantine and what in ("", last[-1].version):
         return f"{last[-1].version} is rejected already: {last[-1].trail[-1].reason}"
     version = _named(tx, controller, CANDIDATE)
     if version == champions_table.champion(tx, controller.policy).version:

@@ -20,7 +20,7 @@ def run_rollback(
     store = existing_store(config)
     try:
         done = take_back(config, store, what, f"{_who(by)}: {reason}")
-        print(f"{done.version} is taken back and never offered again; {done.champion} is served")
+        print(done.sentence)
         print(_flag_line(config, done.flagged, done.by))
         if not done.flagged:
             return 1

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -16,9 +17,8 @@ from .credentials import basic_password, bearer_token, same_token
 COOKIE = "rlwd_session"
 SESSION_SECONDS = 12 * 3600
 NAME_LETTERS = 80
-HERE = ("localhost", "127.0.0.1", "::1")
 FAILURES, FAILURE_SECONDS = 10, 60.0
-"""So many wrong tokens in so many seconds, and the form takes none for a while."""
+"""So many wrong tokens from one address in so many seconds, and the form takes none from there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Access:
         self.clock = clock
         base = token.encode("utf-8", "surrogatepass") if token else secrets.token_bytes(32)
         self._key = hashlib.sha256(b"rlwd pages\0" + base).digest()
-        self._failures: list[float] = []
+        self._failures: dict[str, list[float]] = {}
 
     @property
     def open(self) -> bool:
@@ -69,17 +69,27 @@ class Access:
             return Visitor(name=of_session, how="session")
         return Visitor(name="", how="open") if self.open else None
 
-    def begin_session(self, token: str, name: str) -> str | None:
-        """Return a cookie's value for who shows the token; None for a wrong one, or too many."""
-        now = self.clock()
-        self._failures = [at for at in self._failures if now - at < FAILURE_SECONDS]
-        if len(self._failures) >= FAILURES:
+    def begin_session(self, token: str, name: str, remote: str = "") -> str | None:
+        """Return a cookie's value for who shows the token; None for a wrong one, or too many.
+
+        Counted by address: who guesses must not keep those out who know it.
+        """
+        if self.must_wait(remote):
             return None
         if not self.token or not same_token(token, self.token):
-            self._failures.append(now)
+            self._failures.setdefault(remote, []).append(self.clock())
             return None
-        told = f"{int(now) + SESSION_SECONDS}.{_encoded(tidy_name(name))}"
+        told = f"{int(self.clock()) + SESSION_SECONDS}.{_encoded(tidy_name(name))}"
         return f"{told}.{self._sign('session', told)}"
+
+    def must_wait(self, remote: str) -> bool:
+        """Return whether so many wrong tokens came from an address that no more are looked at."""
+        since = self.clock() - FAILURE_SECONDS
+        lately = {
+            one: kept for one, at in self._failures.items() if (kept := [t for t in at if t > since])
+        }
+        self._failures = lately
+        return len(lately.get(remote, ())) >= FAILURES
 
     def form_token(self, caller: Visitor) -> str:
         """Return what a form of this caller's must bring back: another site cannot read it."""
@@ -105,7 +115,7 @@ class Access:
 def is_own_page(request: web.Request) -> bool:
     """Return whether no page of another site made the browser ask."""
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+    if origin is not None and origin.partition("://")[2].lower() != request.host.lower():
         return False
     return request.headers.get("Sec-Fetch-Site", "same-origin") in ("same-origin", "none")
 
@@ -120,7 +130,12 @@ def is_asked_here(request: web.Request) -> bool:
         name = urlsplit(f"//{request.host}").hostname or ""
     except ValueError:
         return False
-    return name in HERE or name.endswith(".localhost")
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def tidy_name(name: str) -> str:

@@ -49,8 +49,11 @@ class Forms:
             wrong = "The form was sent from another site's page."
         elif not self.access.token:
             wrong = "There is no token to log in with: see http.token and http.user_header."
+        elif self.access.must_wait(remote := request.remote or ""):
+            wrong = "Too many wrong tokens came from your address: wait a minute, and try again."
         else:
-            cookie = self.access.begin_session(form.get("token", ""), form.get("name", ""))
+            token, name = form.get("token", ""), form.get("name", "")
+            cookie = self.access.begin_session(token, name, remote)
         if cookie is None:
             return self.site.page("login.html", None, status=403, next=wanted, wrong=wrong)
         answer = web.HTTPSeeOther(wanted)
@@ -95,10 +98,7 @@ class Forms:
             raise ValueError("who decides and why must be filled in: it goes into the trail")
         if action == "rollback":
             done = take_back(self.config, self.store, version, f"{by}: {why}")
-            said = (
-                f"{done.version} is taken back and never offered again; {done.champion} is served"
-            )
-            flagged, writer = done.flagged, done.by
+            said, flagged, writer = done.sentence, done.flagged, done.by
         else:
             said, flagged, writer = decide(
                 self.config, self.store, action, version, by, why, FLAG_SECONDS

@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
-from ..http.access import Access
+from ..http.access import Access, is_asked_here
 from ..http.connections import ConnectionLimits, LimitedRunner
 from .flag_page import FLAGS, FlagPage
 
@@ -20,6 +20,8 @@ STUCK_SECONDS = 60.0
 """A loop that did not turn for so long is not alive."""
 PUBLIC = ("/livez", "/readyz", "/login", "/site.css", "/site.js", "/site.svg")
 """For everybody; what keeps the daemon from being ready is told to those who may know."""
+MACHINES = ("/metrics", "/statusz", FLAGS)
+"""What a page of the web must not read under a name that its owner's DNS points here."""
 MOST_CONNECTIONS = 256
 """Probes, scrapers and people together; one more is closed at once."""
 HEADER_SECONDS, IDLE_SECONDS = 15.0, 75.0
@@ -127,6 +129,8 @@ class StatusServer:
             # A client that is no browser may ask for a user and a password: any user, and the token.
             answer.headers["WWW-Authenticate"] = 'Basic realm="rlwd", charset="UTF-8"'
             return answer
+        if request.path in MACHINES and self.access.open and not is_asked_here(request):
+            return _answer({"error": f"asked under a name of this machine, not {request.host}"}, 403)
         response: web.StreamResponse = await handler(request)
         return response
 
