@@ -16,7 +16,6 @@ from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings
 from ..statistics.paired_look import PairedLook, look_at_pairs
 from ..statistics.readout import Readout, read_out
-from ..statistics.sequential_tests import UserSums
 from ..statistics.tripwire import Served, TripwireSettings, tripped
 
 LAST_ANSWERS = 100
@@ -93,8 +92,8 @@ def observe_users(
     settled = now - (comparing.comparison.request_seconds or 0.0)
     tallies = exposures(tx, policy, salt, since=since, assigned_until=settled)
     return Observation(
-        candidate=_variant(ours, tallies.get("candidate", VariantTally()), comparing, now),
-        control=_variant(theirs, tallies.get("control", VariantTally()), comparing, now),
+        candidate=_variant(tallies.get("candidate", VariantTally())),
+        control=_variant(tallies.get("control", VariantTally())),
         readout=readout,
         tripped=tripped(last_served(all_ours), last_served(all_theirs), comparing.tripwire),
         days=_whole_days(ours, theirs, comparing, now),
@@ -228,21 +227,8 @@ def _numbers_of(
     return tuple(sorted(needed - {"decided"})), tuple(sorted(own))
 
 
-def _variant(
-    rows: list[AnswerRow], tally: VariantTally, comparing: Comparing, now: float
-) -> VariantObservation:
-    sums = (
-        (row.user, row.reward, 1.0)
-        for row in rows
-        if row.user
-        and row.reward is not None
-        and row.received + comparing.horizon(row.segment) <= now
-    )
-    return VariantObservation(
-        sums=UserSums.of(sums),
-        exposed_users=tally.users,
-        assigned_users=tally.assigned,
-    )
+def _variant(tally: VariantTally) -> VariantObservation:
+    return VariantObservation(exposed_users=tally.users, assigned_users=tally.assigned)
 
 
 def last_served(rows: list[AnswerRow]) -> list[Served]:

@@ -18,26 +18,20 @@ def look_at_bake(
 ) -> Rollout:
     """Compare all that was seen, which late feedback still changes, and what is new by itself.
 
-    The second is a test of its own, at half the alpha: harm that begins with the promotion would
+    The second is a test of its own, at half the alpha (`Release` asks for it so): harm that begins with the promotion would
     otherwise be outweighed by all the users who saw none before.
     """
-    guards = settings.guardrail
-    own = msgspec.structs.replace(guards, alpha_harm=guards.alpha_harm / 2)
-    for said, look, bounds in (
-        ("", seen, guards),
-        ("since its promotion: ", since_promotion, own),
-    ):
+    for said, look in (("", seen), ("since its promotion: ", since_promotion)):
         if look is None:
             continue
-        verdict = guard(look, bounds, planned_users=settings.planned_users)
+        verdict = guard(look)
         if look is seen or verdict.outcome is VerdictKind.FAIL:
             rollout = msgspec.structs.replace(rollout, verdict=verdict, looks=rollout.looks + 1)
         if verdict.outcome is VerdictKind.FAIL:
             return refuse(rollout, Stage.ROLLED_BACK, now, said + verdict.reason)
     if now < rollout.deadline:
         return rollout
-    users = 0
-    if since_promotion is not None:
-        users = min(since_promotion.candidate.sums.users, since_promotion.control.sums.users)
+    rewards = None if since_promotion is None else since_promotion.readout.rewards
+    users = 0 if rewards is None else min(mean.users for mean in rewards)
     reason = f"no late evidence against it, in {users} users per variant since its promotion"
     return move(rollout, Stage.SETTLED, now, reason)

@@ -3,7 +3,7 @@
 import msgspec
 
 from ..statistics.guardrail import Observation, guard, split_e_value
-from ..statistics.verdict import Verdict, VerdictKind
+from ..statistics.verdict import VerdictKind
 from .moves import give_up, move, refuse, unless_late
 from .record import Rollout, Stage
 from .settings import RolloutSettings
@@ -33,7 +33,7 @@ def look_at_canary(
 
     Abort beats promotion, and promotion beats the deadline.
     """
-    verdict = guard(seen, settings.guardrail, planned_users=settings.planned_users)
+    verdict = guard(seen)
     broken = seen is not None and split_e_value(seen) >= 1 / settings.guardrail.srm_alpha
     broken = broken or rollout.split_broken
     rollout = msgspec.structs.replace(
@@ -84,12 +84,10 @@ def _next_step(
 def _last_step(
     rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
 ) -> Rollout:
-    passed, reason, numbers = shown_goals(seen, settings)
+    passed, reason = shown_goals(seen, settings)
     reasons = (reason,) if passed else (*rollout.verdict.reasons, reason)
     outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
-    verdict = Verdict(
-        outcome=outcome, reasons=reasons, numbers={**rollout.verdict.numbers, **numbers}
-    )
+    verdict = msgspec.structs.replace(rollout.verdict, outcome=outcome, reasons=reasons)
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
     if not passed:
         return unless_late(rollout, now)

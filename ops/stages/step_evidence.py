@@ -5,7 +5,6 @@ import math
 import msgspec
 
 from ..statistics.guardrail import Observation
-from ..statistics.sequential_tests import noninferior
 from ..statistics.verdict import VerdictKind
 from .record import Rollout
 from .settings import RolloutSettings
@@ -34,22 +33,14 @@ def lacks_evidence(seen: Observation, settings: RolloutSettings) -> str | None:
     return None
 
 
-def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str, dict[str, float]]:
-    """Return whether all goals of a promotion are shown, in words and numbers."""
-    sums = seen.candidate.sums, seen.control.sums
-    look = noninferior(
-        *sums,
-        margin=settings.margin,
-        alpha=settings.alpha_promote,
-        planned_users=settings.planned_users,
-    )
-    numbers = {"ab/promote_bound": look.low} if look.low > float("-inf") else {}
+def shown_goals(seen: Observation, settings: RolloutSettings) -> tuple[bool, str]:
+    """Return whether all goals of a promotion are shown, in words."""
     verdict = seen.readout.verdict
     if seen.days < settings.min_days:
         waits = f"the promotion waits for {settings.min_days} whole days of traffic; there are {seen.days}"
         shown = verdict.outcome is VerdictKind.PASS
-        return False, f"{waits}; so far {verdict.reason}" if shown else waits, numbers
-    return verdict.outcome is VerdictKind.PASS, verdict.reason, numbers
+        return False, f"{waits}; so far {verdict.reason}" if shown else waits
+    return verdict.outcome is VerdictKind.PASS, verdict.reason
 
 
 def held_back(rollout: Rollout, seen: Observation | None) -> Rollout:

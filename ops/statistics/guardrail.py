@@ -1,12 +1,13 @@
 """Guardrail: measured bounds whose breach rolls a candidate back, and what they are measured on."""
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
 from .readout import Readout
-from .sequential_tests import UserSums, harm, sample_ratio
+from .sequential_tests import sample_ratio
 from .verdict import Verdict, VerdictKind
 
 
@@ -46,10 +47,8 @@ class GuardrailSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VariantObservation:
-    """What one variant served under the rollout's salt, and what came of it."""
+    """What one variant served under the rollout's salt."""
 
-    sums: UserSums = field(default_factory=UserSums)
-    """Sums over the users with rewarded episodes, by the variant of their first exposure."""
     exposed_users: int = 0
     """Users whom the variant served, rewarded or not."""
     assigned_users: int = 0
@@ -78,40 +77,39 @@ def split_e_value(seen: Observation) -> float:
     return sample_ratio((seen.candidate.assigned_users, seen.control.assigned_users), (1.0, 1.0))
 
 
-def guard(seen: Observation | None, settings: GuardrailSettings, *, planned_users: int) -> Verdict:
+def guard(seen: Observation | None) -> Verdict:
     """Return FAIL on harm or on a broken bound, NODATA where nobody was served, WAIT otherwise.
 
-    The harm test is one-sided, its unit is the user, and it is another test than promotion's.
+    Its numbers are those that decide: the rewards' difference is that of the readout's means.
     """
     if seen is None:
         return Verdict(outcome=VerdictKind.NODATA, reasons=("nothing was observed",))
-    look = harm(
-        seen.candidate.sums,
-        seen.control.sums,
-        alpha=settings.alpha_harm,
-        planned_users=min(planned_users, settings.harm_planned_users),
-        tolerance=settings.harm_tolerance,
-    )
-    numbers = {
-        "ab/diff": look.difference,
-        "ab/standard_error": look.standard_error,
-        "ab/harm_bound": look.high,
-        "ab/users_candidate": float(seen.candidate.sums.users),
-        "ab/users_control": float(seen.control.sums.users),
-        "ab/exposed_candidate": float(seen.candidate.exposed_users),
-        "ab/exposed_control": float(seen.control.exposed_users),
-        "ab/assigned_candidate": float(seen.candidate.assigned_users),
-        "ab/assigned_control": float(seen.control.assigned_users),
-        "ab/srm_e_value": split_e_value(seen),
-    }
-    numbers = {name: value for name, value in numbers.items() if abs(value) < float("inf")}
-    numbers |= seen.readout.verdict.numbers
+    numbers = _numbers(seen) | seen.readout.verdict.numbers
     if reasons := _failures(seen):
         return Verdict(outcome=VerdictKind.FAIL, reasons=reasons, numbers=numbers)
     if not seen.candidate.exposed_users:
         nobody = "nobody has been served the candidate yet"
         return Verdict(outcome=VerdictKind.NODATA, reasons=(nobody,), numbers=numbers)
     return Verdict(outcome=VerdictKind.WAIT, reasons=_waits_for(seen), numbers=numbers)
+
+
+def _numbers(seen: Observation) -> dict[str, float]:
+    numbers = {
+        "ab/exposed_candidate": float(seen.candidate.exposed_users),
+        "ab/exposed_control": float(seen.control.exposed_users),
+        "ab/assigned_candidate": float(seen.candidate.assigned_users),
+        "ab/assigned_control": float(seen.control.assigned_users),
+        "ab/srm_e_value": split_e_value(seen),
+    }
+    if seen.readout.rewards is not None:
+        ours, theirs = seen.readout.rewards
+        numbers |= {
+            "ab/diff": ours.estimate - theirs.estimate,
+            "ab/standard_error": math.sqrt(ours.variance + theirs.variance),
+            "ab/users_candidate": float(ours.users),
+            "ab/users_control": float(theirs.users),
+        }
+    return {name: value for name, value in numbers.items() if math.isfinite(value)}
 
 
 def _failures(seen: Observation) -> tuple[str, ...]:

@@ -15,7 +15,10 @@ from .sequential_tests import Mean, width
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricLook:
-    """What one look shows of one metric. Differences are relative to the control, so -0.1 is -10 %."""
+    """What one look shows of one metric.
+
+    Differences are relative to the size of the control, so -0.1 is -10 %, and -11 against -10 is.
+    """
 
     metric: MetricSettings
     """What was asked of it."""
@@ -28,7 +31,8 @@ class MetricLook:
     change: float
     """Relative difference; nan where the control has no value."""
     low: float
-    """Lower bound of `change`, at all looks with probability 1 - alpha_promote."""
+    """Lower bound of `change`, at all looks with probability 1 - alpha_promote; -inf where the
+    control's own bound reaches 0."""
     high: float
     """Upper bound of `change`, likewise."""
     standard_error: float
@@ -52,7 +56,7 @@ def look_at(
     """Return what is shown of one metric; None where no answer carries its number.
 
     `alpha_harm` is the metric's own part. Each test is of a contrast that is linear in both means,
-    candidate - (1 - margin) * control, so no ratio is inverted and a base near zero does no harm.
+    candidate - control + margin * |control|; a mean's bounds are those of the margins it shows.
     """
     asked = metric.definition
     means = means_of(asked, candidate, control, now, comparison)
@@ -128,14 +132,14 @@ def _thresholds(
     if not rows.any():
         return [0.0, 0.0]
     quantile = float(np.quantile(value[rows], asked.quantile))
-    scale = 1 + margin if asked.direction == "lower" else 1 - margin
-    return [quantile * scale, quantile]
+    worse = margin * abs(quantile)
+    return [quantile + worse if asked.direction == "lower" else quantile - worse, quantile]
 
 
 def _contrast(means: tuple[Mean, Mean], better: float, margin: float) -> tuple[float, float]:
     """Return candidate - factor * control, with its sign such that more is better, and its error."""
     ours, theirs = means
-    factor = 1 - better * margin
+    factor = 1 - better * margin * math.copysign(1.0, theirs.estimate)
     error = math.sqrt(ours.variance + factor * factor * theirs.variance)
     return better * (ours.estimate - factor * theirs.estimate), error
 
@@ -149,11 +153,27 @@ def _reach(means: tuple[Mean, Mean], error: float, alpha: float, planned: int) -
 def _interval(
     means: tuple[Mean, Mean], settings: LookSettings
 ) -> tuple[float, float, float, float]:
-    """Return the relative difference, its bounds, and its error, by the delta method for a ratio."""
+    """Return the relative difference, its bounds, and its error, by the delta method for a ratio.
+
+    The bounds are Fieller's (JRSS B 16, 1954): the factors f at which candidate - f * control is
+    neither shown to be above 0 nor below it. There are none where the control may be 0.
+    """
     ours, theirs = means
     if not theirs.estimate or not math.isfinite(theirs.estimate + ours.estimate):
         return math.nan, -math.inf, math.inf, math.inf
-    ratio = ours.estimate / theirs.estimate
+    sign, ratio = math.copysign(1.0, theirs.estimate), ours.estimate / theirs.estimate
+    change = sign * (ratio - 1)
     error = math.sqrt(ours.variance + ratio * ratio * theirs.variance) / abs(theirs.estimate)
-    reach = _reach(means, error, settings.alpha_promote, settings.promote_planned_users)
-    return ratio - 1, ratio - 1 - reach, ratio - 1 + reach, error
+    if not math.isfinite(error):
+        return change, -math.inf, math.inf, error
+    reach = _reach(means, 1.0, settings.alpha_promote, settings.promote_planned_users)
+    square = theirs.estimate**2
+    left = square - reach**2 * theirs.variance
+    if left <= 0:
+        return change, -math.inf, math.inf, error
+    product = ours.variance * theirs.variance
+    half = reach * math.sqrt(
+        max(0.0, ours.variance * square + theirs.variance * ours.estimate**2 - reach**2 * product)
+    )
+    ends = [sign * ((ours.estimate * theirs.estimate + side * half) / left - 1) for side in (-1, 1)]
+    return change, min(ends), max(ends), error

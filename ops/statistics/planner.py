@@ -47,8 +47,15 @@ class PlannedRollout:
                 raise ValueError(f"{name} is {getattr(self, name):g}; it must be above 0")
         if not 0 < self.share <= 0.5 or not 0 < self.new_share <= 1:
             raise ValueError("share must lie in (0, 0.5] and new_share in (0, 1]")
-        if self.answers_per_user < 1 or self.horizon_days < 0:
+        if not self.answers_per_user >= 1 or not self.horizon_days >= 0:
             raise ValueError("answers_per_user must be at least 1 and horizon_days 0")
+        if not self.horizon_days < self.days < math.inf:
+            raise ValueError(
+                f"days is {self.days:g}, and an answer counts after {self.horizon_days:g}: it must be"
+                " more, and less than for ever"
+            )
+        if not max(self.users_per_day, self.answers_per_user) < math.inf:
+            raise ValueError("users_per_day and answers_per_user must be numbers of people and answers")
 
     @property
     def deviation(self) -> float:

@@ -95,10 +95,12 @@ def _harmed(looks: tuple[MetricLook, ...], action: str) -> list[MetricLook]:
 
 
 def _sentence(look: MetricLook) -> str:
+    bounds = f"between {look.low:+.1%} and {look.high:+.1%}"
+    if not math.isfinite(look.low + look.high):
+        bounds = "no bounds yet"
     return (
         f"{look.metric.name} {look.candidate:.4g} against {look.control:.4g} of the control"
-        f" ({look.change:+.1%}, between {look.low:+.1%} and {look.high:+.1%}),"
-        f" {look.users} users per variant or more"
+        f" ({look.change:+.1%}, {bounds}), {look.users} users per variant or more"
     )
 
 

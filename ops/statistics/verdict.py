@@ -26,7 +26,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     """Plain sentences, the most important first."""
     numbers: dict[str, float] = {}
-    """Measurements by slash-grouped names: ab/diff, ab/harm_bound, users/candidate."""
+    """Measurements by slash-grouped names: ab/diff, reward/low."""
 
     @property
     def reason(self) -> str:

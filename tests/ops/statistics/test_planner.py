@@ -127,7 +127,11 @@ def test_a_plan_counts_wrong_decisions_over_a_month() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"base": 1.0}, {"lift": 0.5}, {"share": 0.6}, {"users_per_day": 0.0}, {"margin": 1.0}],
+    [
+        *({"base": 1.0}, {"lift": 0.5}, {"share": 0.6}, {"users_per_day": 0.0}, {"margin": 1.0}),
+        *({"users_per_day": math.inf}, {"answers_per_user": math.nan}, {"horizon_days": math.nan}),
+        *({"days": math.inf}, {"days": 1.0, "horizon_days": 1.0}),
+    ],
 )
 def test_what_cannot_be_planned_is_refused(wrong: dict[str, float]) -> None:
     """The value at fault is named."""

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from answers_by_hand import answers
@@ -87,6 +88,52 @@ def test_a_superior_goal_needs_more_than_being_as_good() -> None:
     )
     better = read(people(0.9, seed=1), people(0.8, seed=2), superior)
     assert better.verdict.outcome is VerdictKind.PASS
+
+
+@pytest.mark.parametrize("kind", ["non-inferior", "superior"])
+@pytest.mark.parametrize("direction", ["higher", "lower"])
+def test_the_bounds_that_are_shown_are_those_that_decide(kind: str, direction: str) -> None:
+    """A goal is shown exactly where the interval lies beyond the margin, by any margin near it."""
+    ours, theirs = people(0.83, 600, seed=1), people(0.8, 600, seed=2)
+    better = 1 if direction == "higher" else -1
+    sign = 1 if kind == "superior" else -1
+    agreed = set()
+    for margin in np.arange(0.001, 0.5, 0.003):
+        goal = msgspec.convert(
+            {"name": "reward", "kind": kind, "direction": direction, "margin": float(margin)},
+            MetricSettings,
+        )
+        look = read(ours, theirs, goal, alpha_harm=1e-9).looks[0]
+        end = look.low if better > 0 else -look.high
+        assert look.shown == (end > sign * margin), margin
+        agreed.add(look.shown)
+    assert agreed == ({True, False} if kind == "non-inferior" else {False})
+
+
+@pytest.mark.parametrize("name", ["profit", "profit_p50"])
+def test_equal_arms_below_zero_are_not_accused(name: str) -> None:
+    """A product's number may be negative: a tolerance stays one, and a margin can be shown."""
+    generator = np.random.default_rng(8)
+    ours, theirs = (generator.normal(-10.0, 1.0, 2000) for _ in range(2))
+    goal = msgspec.convert(
+        {"name": name, "kind": "non-inferior", "margin": 0.1, "tolerance": 0.1}
+        | {"direction": "higher", "own": True},
+        MetricSettings,
+    )
+
+    def judged(shift: float) -> Readout:
+        told = [
+            dataclasses.replace(answers(user=range(2000)), values={"reward": one, "profit": one})
+            for one in (ours + shift, theirs)
+        ]
+        return read(told[0], told[1], goal)
+
+    equal, worse = judged(0.0), judged(-2.0)
+    assert equal.verdict.outcome is VerdictKind.PASS
+    assert worse.verdict.outcome is VerdictKind.FAIL
+    if name == "profit":
+        assert worse.looks[0].change == pytest.approx(-0.2, abs=0.02)
+        assert worse.looks[0].low < -0.2 < worse.looks[0].high
 
 
 def test_more_errors_are_harm_and_fewer_are_not() -> None:
