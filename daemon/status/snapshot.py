@@ -190,7 +190,8 @@ def event_to_served(view: Transaction, policy: str) -> dict[str, Any]:
         " JOIN (SELECT policy, version, MIN(received) AS first FROM episodes"
         "   WHERE received IS NOT NULL AND fate <> 'excluded:shadow' GROUP BY policy, version) s"
         "   ON s.policy = e.policy AND s.version = e.trained_version"
-        " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at",
+        " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at"
+        " AND f.origin = ''",
         (policy,),
     ).fetchall()
     if not rows:

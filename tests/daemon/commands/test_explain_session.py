@@ -4,10 +4,12 @@ from pathlib import Path
 
 import orjson
 import pytest
+from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, feedback, open_ledger
 from talks_by_hand import Talk, call, person, result
 from typer.testing import CliRunner
 
+from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.cli import app
 from rlwd.streams.events.signals import FollowedUp
 
@@ -49,3 +51,16 @@ def test_a_turn_is_told_with_its_parent_its_children_and_its_signals(
         ("followed_up", None),
         ("tool_result", "s.a2"),
     ]
+
+
+def test_the_audit_closes_over_what_was_derived(tmp_path: Path) -> None:
+    """A derived signal is no record, and is counted as none; a posted one beside it is."""
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    talk = Talk("a")
+    ledger.take(*[talk.turn(float(n), calls=(call(f"call-{n}", valid=False),)) for n in range(4)])
+    told = feedback("f1", "s.a1", FollowedUp(text="thanks!"), 4.0)
+    ledger.take(told, partition=FEEDBACK)
+    assert ledger.ask("SELECT COUNT(*) FROM feedback WHERE origin <> ''")[0] > 4
+    with ledger.store.reading() as view:
+        assert audit(view, "policy", []).closes
+    ledger.store.close()
