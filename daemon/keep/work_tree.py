@@ -110,16 +110,20 @@ class WorkTree:
         A reset, a stash and a change to another line of history take lines out of sight, and say
         nothing about them, unless HEAD had them when they were seen and follows on that now.
         """
+        if not self._moved_away(file):
+            return True
+        return file.clean and self.repository.descends(self.head, file.head)
+
+    def _moved_away(self, file: WatchedFile) -> bool:
+        """Return whether git may have taken a file's lines out of sight since it was seen."""
         newer = len(self.moves) - file.moves
-        if newer < 0:
-            return False
+        # A reflog that was cut short, or that nobody keeps, says nothing of what HEAD did.
+        if newer < 0 or (newer == 0 and self.head != file.head):
+            return True
         since = self.moves[:newer]
         before = [move.commit for move in self.moves[1 : newer + 1]] + [file.head]
-        moved = any(
+        return any(
             move.action.startswith("reset:")
             or (move.action.startswith("checkout:") and move.commit != old)
             for move, old in zip(since, before, strict=False)
         )
-        if not moved:
-            return True
-        return file.clean and self.repository.descends(self.head, file.head)

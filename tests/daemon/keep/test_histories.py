@@ -371,3 +371,26 @@ def test_an_edit_before_the_first_commit(rig: KeepRig) -> None:
     rig.commit("first of all")
     rig.write("src/a.py", without(0))
     assert rig.kept("g") == 0.75
+
+
+@pytest.mark.parametrize("lost", ["never kept", "cut short"])
+def test_without_a_reflog_another_branch_is_silent(rig: KeepRig, lost: str) -> None:
+    """Where nobody knows what HEAD did, only a line of history that goes on says anything."""
+    if lost == "never kept":
+        rig.git("config", "core.logAllRefUpdates", "false")
+        (rig.top / ".git" / "logs" / "HEAD").unlink()
+    rig.git("branch", "other")
+    replacing(rig)
+    rig.commit("agent's work")
+    rig.pass_time(15)
+    rig.git("switch", "-q", "other")
+    if lost == "cut short":
+        rig.git("reflog", "expire", "--expire=now", "--all")
+    rig.write("a.py", "quite = different\n")
+    rig.commit("on other")
+    assert rig.kept("g") is None
+    rig.git("switch", "-q", "main")
+    rig.write("a.py", without(0))
+    assert rig.kept("g") == 0.75
+    rig.commit("edited")
+    assert rig.kept("g") == 0.75

@@ -22,7 +22,7 @@ from rlwd.daemon.cli import app
 from rlwd.daemon.keep import keep_state, measure
 from rlwd.daemon.keep.keep_watch import spec_horizons
 from rlwd.daemon.keep.posting import FIRST_PAUSE, KEPT_SECONDS, FeedbackPoster
-from rlwd.rewards.spec import Spec
+from rlwd.rewards.spec import Spec, load_spec
 from rlwd.streams.events.signals import Kept
 
 FOUR = "alpha = first(1)\nbeta = second(2)\ngamma = third(3)\ndelta = fourth(4)\n"
@@ -208,6 +208,16 @@ def test_horizons_of_a_spec() -> None:
     assert spec_horizons(usual) == measure.HORIZONS
     named = Spec(name="s", parts={"kept@60": 1.0, "kept@9000": 1.0}, horizons={"kept": 3600.0})
     assert spec_horizons(named) == (60.0,)
+
+
+def test_the_spec_of_the_page_waits_for_its_horizons(tmp_path: Path) -> None:
+    """docs/keep.md shows a spec that is read, and ready only after its last measurement may come."""
+    page = (Path(__file__).parents[3] / "docs" / "keep.md").read_text()
+    path = tmp_path / "spec.toml"
+    path.write_text(page.split("```toml\n")[1].split("```")[0])
+    spec = load_spec(path)
+    last = max(spec_horizons(spec))
+    assert last + measure.lateness(last) < spec.ready_seconds("any") < spec.decision_seconds("any")
 
 
 @pytest.fixture
