@@ -7,7 +7,13 @@ import aiohttp
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.gateway_report import ACTS_ON, GATEWAY
-from ...ops.flags.signed_flags import MOST_BYTES, SIGNATURE, check_flags, check_key
+from ...ops.flags.signed_flags import (
+    MOST_BYTES,
+    SIGNATURE,
+    asking_token,
+    check_flags,
+    check_key,
+)
 from .flag_reporter import gateway_id
 from .settings import GatewaySettings
 
@@ -26,6 +32,7 @@ class FlagPoll:
     def __init__(self, settings: GatewaySettings, flags: FlagEvaluator) -> None:
         self.settings, self.flags = settings, flags
         self._key = check_key("gateway.flags_key", settings.flags_key)
+        self._token = settings.flags_token or asking_token(self._key)
         self._id, self._tag = gateway_id(settings), ""
         self._session: aiohttp.ClientSession | None = None
         self._task: asyncio.Task[None] | None = None
@@ -60,13 +67,11 @@ class FlagPoll:
             self.flags.refuse(str(problem))
 
     def _headers(self) -> dict[str, str]:
-        headers = {GATEWAY: self._id}
+        headers = {GATEWAY: self._id, "Authorization": f"Bearer {self._token}"}
         if self.flags.state is not None:
             headers[ACTS_ON] = str(self.flags.state.generation)
         if self._tag:
             headers["If-None-Match"] = f'"{self._tag}"'
-        if self.settings.flags_token:
-            headers["Authorization"] = f"Bearer {self.settings.flags_token}"
         return headers
 
     async def _take(self, response: aiohttp.ClientResponse) -> None:

@@ -31,7 +31,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Where a daemon serves the flags, `https://daemon:8090/flags`: for a gateway on another host than
     the flag file. Empty: the file is read."""
     flags_token: str = ""
-    """The daemon's `http.token`."""
+    """What is shown to `flags_url`, where something in front of the daemon asks for a token of its own.
+    Empty: one made from `flags_key`, which opens the daemon's flags and nothing else."""
     flags_key: str = ""
     """The daemon's `http.flags_key`: flags that are not signed with it are not used."""
     flags_seconds: float = 1.0

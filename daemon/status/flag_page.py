@@ -11,7 +11,14 @@ from aiohttp import web
 
 from ...ops.flags.flag_state import FlagState
 from ...ops.flags.gateway_report import ACTS_ON, GATEWAY, GatewayReport
-from ...ops.flags.signed_flags import GENERATION, SIGNATURE, check_key, sign_flags
+from ...ops.flags.signed_flags import (
+    GENERATION,
+    SIGNATURE,
+    asking_token,
+    check_key,
+    sign_flags,
+)
+from ..http.credentials import bearer_token, same_token
 
 FLAGS = "/flags"
 
@@ -19,8 +26,8 @@ FLAGS = "/flags"
 class FlagPage:
     """Answers `/flags`: 200 with the document, or 304 where the caller has it.
 
-    Whoever asks says on which flags they act, if on any. `confirmed` returns the flags that the flag file was seen to say. Raises ValueError for a key
-    that is too short.
+    Whoever asks says on which flags they act, if on any. `confirmed` returns the flags that the flag
+    file was seen to say. Raises ValueError for a key that is too short.
     """
 
     def __init__(
@@ -35,6 +42,11 @@ class FlagPage:
         self.clock = clock
         self._last: FlagState | None = None
         self._heard: dict[str, GatewayReport] = {}
+
+    def admits(self, request: web.Request) -> bool:
+        """Return whether who asks holds the key: so no gateway needs a token that decides things."""
+        given = bearer_token(request.headers.get("Authorization", ""))
+        return bool(self.key) and same_token(given, asking_token(self.key))
 
     def heard(self) -> list[GatewayReport]:
         """Return what gateways said since the last call; safe from another thread."""

@@ -122,6 +122,8 @@ class StatusServer:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path == FLAGS and self.flags.admits(request):
+            return await self.flags.answer(request)
         if request.path not in PUBLIC and not self._knows(request):
             if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
                 raise web.HTTPSeeOther(f"/login?next={quote(request.path)}")

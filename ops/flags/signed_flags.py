@@ -39,6 +39,11 @@ def check_key(name: str, key: str) -> bytes:
     return key.encode()
 
 
+def asking_token(key: bytes) -> str:
+    """Return the bearer token by which a holder of the key may ask for flags, and for nothing else."""
+    return hmac.digest(key, b"rlwd flags ask v1", "sha256").hex()
+
+
 def sign_flags(state: FlagState, key: bytes) -> SignedFlags:
     """Return a state's document with its proof."""
     body = render_flags(to_document(state))
