@@ -6,6 +6,7 @@ from pathlib import Path
 from ..config import load_config
 from .doctor_engine import check_engine
 from .doctor_finding import Finding, Grade, fail, ok
+from .doctor_flags import check_flags_url
 from .doctor_log import check_log
 from .doctor_machine import check_installed, check_machine
 from .doctor_model import check_model
@@ -44,4 +45,5 @@ def findings(config_path: Path) -> Iterator[Finding]:
     yield from check_log(config)
     for url in config.engine.urls:
         yield from check_engine(url, config)
+    yield from check_flags_url(config)
     yield from check_services(config)
