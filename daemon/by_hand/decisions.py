@@ -44,7 +44,9 @@ class RollbackReport:
     def sentence(self) -> str:
         """What is true now."""
         if not self.earlier:
-            return f"{self.version} is taken back and never offered again; {self.champion} is served"
+            return (
+                f"{self.version} is taken back and never offered again; {self.champion} is served"
+            )
         return (
             f"{self.version} was taken back already ({self.earlier}); {self.champion} is served:"
             " name it to take it back too"

@@ -81,7 +81,10 @@ class FlagPoll:
             return
         body = await response.content.read(MOST_BYTES + 1)
         if response.status != 200:
-            raise ValueError(f"status {response.status}: {body[:200].decode(errors='replace')}")
+            asked = " (is gateway.flags_key the daemon's http.flags_key?)"
+            hint = asked if response.status == 401 else ""
+            said = body[:200].decode(errors="replace")
+            raise ValueError(f"status {response.status}{hint}: {said}")
         # One read gives what there is; the rest of a large one comes after.
         while (more := await response.content.read(MOST_BYTES + 1)) and len(body) <= MOST_BYTES:
             body += more

@@ -86,7 +86,9 @@ class Access:
         """Return whether so many wrong tokens came from an address that no more are looked at."""
         since = self.clock() - FAILURE_SECONDS
         lately = {
-            one: kept for one, at in self._failures.items() if (kept := [t for t in at if t > since])
+            one: kept
+            for one, at in self._failures.items()
+            if (kept := [t for t in at if t > since])
         }
         self._failures = lately
         return len(lately.get(remote, ())) >= FAILURES

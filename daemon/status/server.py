@@ -132,7 +132,9 @@ class StatusServer:
             answer.headers["WWW-Authenticate"] = 'Basic realm="rlwd", charset="UTF-8"'
             return answer
         if request.path in MACHINES and self.access.open and not is_asked_here(request):
-            return _answer({"error": f"asked under a name of this machine, not {request.host}"}, 403)
+            return _answer(
+                {"error": f"asked under a name of this machine, not {request.host}"}, 403
+            )
         response: web.StreamResponse = await handler(request)
         return response
 
