@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ...ops.rollout import rollouts_table
+from ...ops.rollout import champions_table, rollouts_table
 from ...streams.state.store import Store
 from ..config import Config
 from ..http.access import Access, Visitor, is_asked_here
@@ -138,6 +138,9 @@ class Site:
             if current is not None:
                 under_way = read_readout(view, policy, current.version, now, steps=steps)
             held = rollouts_table.hold(view, policy)
+            champion = champions_table.find_champion(view, policy)
+            serves = "" if champion is None else champion.version
+            let_out = bool(serves) and rollouts_table.find(view, policy, serves) is not None
             held_out = read_holdout(view, policy, self.config.rollout.anchor_share)
             experiments = read_experiments(view, policy)
         return {
@@ -145,6 +148,8 @@ class Site:
             "rows": rows,
             "under_way": under_way,
             "held": held,
+            "serves": serves,
+            "let_out": let_out,
             "holdout": held_out,
             "experiments": experiments,
             "curves": (curves := self._curves[1]),
@@ -182,7 +187,7 @@ class Site:
         if content is None:
             why = f"{version} never had a rollout here."
             return self.page(
-                "error.html", caller, status=404, title="No such version", why=why, note=note
+                "error.html", caller, status=404, title="No rollout", why=why, note=note
             )
         return self.page("readout.html", caller, here="/rollouts", note=note, **content)
 

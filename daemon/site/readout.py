@@ -13,7 +13,7 @@ from ...ops.rollout import champions_table, rollouts_table
 from ...ops.stages.record import Rollout, Stage
 from ...streams.state.transaction import Transaction
 from .chart import EffectPoint, effect_chart
-from .trials import measured
+from .trials import evidence
 from .words import OUTCOMES, between, duration, metric_words, percent, stage_words, tone
 
 TABLE_ROWS = 24
@@ -29,7 +29,7 @@ def read_readout(
         return None
     seen = looks(view, policy, version)
     parts = find_parts(view, policy, version)
-    last, numbers = seen[-1] if seen else None, rollout.verdict.numbers
+    last = seen[-1] if seen else None
     champion = champions_table.find_champion(view, policy)
     return {
         "rollout": rollout,
@@ -57,14 +57,7 @@ def read_readout(
             for move in reversed(rollout.trail)
         ],
         "baked": [_row(point) for point in last.since_promotion] if last else [],
-        "measurements": [
-            ("Gate", "What the gate measured before anybody met it.", measured(numbers, "gate")),
-            (
-                "Shadow",
-                "Its answers to mirrored requests, shown to nobody, beside the champion's.",
-                measured(numbers, "shadow"),
-            ),
-        ],
+        "measurements": evidence(rollout),
         "actions": _actions(rollout, None if champion is None else champion.version),
     }
 

@@ -6,9 +6,16 @@ from typing import Any
 from ...ops.rollout import experiments_table, holdout_table
 from ...ops.rollout.holdout_table import ALL_TIME, HoldoutLook
 from ...ops.stages.experiment import Experiment
+from ...ops.stages.record import Rollout
 from ...streams.state.transaction import Transaction
 from .words import NOT_KNOWN, between, metric_words, number, percent
 
+SAID = {
+    "PASS": "Nothing speaks against it.",
+    "FAIL": "It is refused.",
+    "WAIT": "Not decided yet.",
+    "NODATA": "There was nothing to go by.",
+}
 PERIODS, EXPERIMENTS = 12, 5
 """Most periods of the holdout, and experiments, on the overview; the commands print all."""
 
@@ -89,11 +96,34 @@ def _experiment(one: Experiment) -> dict[str, Any]:
     }
 
 
-def measured(numbers: Mapping[str, float], kind: str) -> list[tuple[str, str]]:
-    """Return the numbers of a gate or a shadow by their words.
+def evidence(rollout: Rollout) -> list[dict[str, Any]]:
+    """Return what the gate and the shadow said, with all they measured; nothing where neither spoke.
 
-    >>> measured({"shadow/pairs": 12.0, "gate/x": 1.0}, "shadow")
-    [('Pairs', '12')]
+    A rollout that an earlier rlwd left has what its last look measured, and no more.
+    """
+    last, gate, shadow = rollout.verdict, rollout.gate, rollout.shadow
+    hint = "Its answers to mirrored requests, shown to nobody, beside the champion's."
+    found = [
+        ("Gate", "What was looked at before anybody met it.", gate, measured(last.numbers, "gate")),
+        ("Shadow", hint, shadow, measured(last.numbers, "shadow")),
+    ]
+    return [
+        {
+            "title": title,
+            "hint": told,
+            "outcome": "" if verdict is None else SAID.get(str(verdict.outcome), ""),
+            "reasons": () if verdict is None else verdict.reasons,
+            "numbers": left if verdict is None else measured(verdict.numbers),
+        }
+        for title, told, verdict, left in found
+    ]
+
+
+def measured(numbers: Mapping[str, float], kind: str = "") -> list[tuple[str, str]]:
+    """Return the numbers of a gate or a shadow by their words; all, or those of one kind.
+
+    >>> measured({"shadow/pairs": 12.0, "gate/x": 1.0}, "shadow"), measured({"gate/recited/a": 0.5})
+    ([('Pairs', '12')], [('Recited: a', '0.5')])
     """
     return [
         (
@@ -101,5 +131,5 @@ def measured(numbers: Mapping[str, float], kind: str) -> list[tuple[str, str]]:
             f"{value:,.0f}" if value == int(value) else number(value) or NOT_KNOWN,
         )
         for name, value in numbers.items()
-        if name.startswith(f"{kind}/")
+        if name.startswith(f"{kind}/" if kind else "")
     ]

@@ -68,6 +68,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Of the last look."""
     gate: Verdict | None = None
     """What the gate said last, with all its evidence; None until it spoke."""
+    shadow: Verdict | None = None
+    """What the last look at its mirrored answers said; None where there was no shadow."""
     looks: int = 0
     """Looks so far."""
     first_step: float = 1.0

@@ -21,7 +21,8 @@ def look_at_shadow(
     """
     none = Verdict(outcome=VerdictKind.NODATA, reasons=("nothing was observed",))
     verdict = none if seen is None else seen.verdict
-    rollout = msgspec.structs.replace(rollout, looks=rollout.looks + 1)
+    last = rollout.shadow if seen is None else verdict
+    rollout = msgspec.structs.replace(rollout, looks=rollout.looks + 1, shadow=last)
     if verdict.outcome is VerdictKind.FAIL:
         rollout = msgspec.structs.replace(rollout, verdict=verdict)
         return refuse(rollout, Stage.QUARANTINED, now, verdict.reason)

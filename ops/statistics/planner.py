@@ -55,7 +55,9 @@ class PlannedRollout:
                 " more, and less than for ever"
             )
         if not max(self.users_per_day, self.answers_per_user) < math.inf:
-            raise ValueError("users_per_day and answers_per_user must be numbers of people and answers")
+            raise ValueError(
+                "users_per_day and answers_per_user must be numbers of people and answers"
+            )
 
     @property
     def deviation(self) -> float:

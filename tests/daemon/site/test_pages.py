@@ -21,6 +21,7 @@ from rlwd.ops.rollout import holdout_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.holdout_table import ALL_TIME, HoldoutLook, HoldoutMeasure
 from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
 NOW = 1_760_000_000.0
 
@@ -74,7 +75,7 @@ def test_the_overview_says_what_serves_what_was_learned_and_what_is_wrong(
     register(ledger.store, controller, made[0])
     promote(ledger.store, controller, made[1])
     let_out(ledger.store, controller, made[2])
-    pages.vitals.live = {"champion": made[1].version, "learner": "step 3 of 9", "epoch": 7}
+    pages.vitals.live = {"learner": "step 3 of 9", "epoch": 7}
     pages.vitals.report("engine", "http://one: away")
     text = pages.text("/")
     short = [one.version.partition("@")[2] for one in made]
@@ -82,6 +83,10 @@ def test_the_overview_says_what_serves_what_was_learned_and_what_is_wrong(
         assert said in text
     assert "not ready" in text
     assert "http://one: away" in text
+    serves = text[text.index("serves<") :].partition("</div>")[0]
+    assert f'href="/rollouts/{made[1].version.replace("@", "%40")}"' in serves, (
+        "one step to its forms"
+    )
     rows = text[text.index("Versions, newest first") :]
     assert rows.index(short[2]) < rows.index(short[1])
 
@@ -262,14 +267,23 @@ def test_what_others_compare_has_its_place(
         assert rollout is not None
         numbers = {"shadow/pairs": 120.0, "shadow/latency_champion": 0.25}
         verdict = msgspec.structs.replace(rollout.verdict, numbers=numbers)
-        after = msgspec.structs.replace(rollout, verdict=verdict)
-        rollouts_table.save(tx, "policy", after)
+        said = Verdict(
+            outcome=VerdictKind.PASS,
+            reasons=("held-out: not worse",),
+            numbers={"gate/drift": 0.125, "gate/recited/exposure_max": 3.5},
+        )
+        after = msgspec.structs.replace(rollout, verdict=verdict, gate=said, shadow=verdict)
+        # Later looks, at people, must not take away what was measured before.
+        later = msgspec.structs.replace(after.verdict, numbers={"ab/diff": 0.0})
+        rollouts_table.save(tx, "policy", msgspec.structs.replace(after, verdict=later))
     text = pages.text("/")
     assert "the champion is worse than the holdout on v0" in text
     assert "In all: reward -0.100, between -0.150 and -0.050; 1,200 users" in text
     readout = pages.text(f"/rollouts/{made[1].version}")
     assert "Its answers to mirrored requests" in readout
     assert "Latency champion" in readout
+    for told in ("held-out: not worse", "Drift", "0.125", "Recited: exposure max"):
+        assert told in readout
     with ledger.store.transaction() as tx:
         controller.refuse(tx, "ann: room for an A/A", NOW)
         start_aa(tx, "policy", share=0.2, seconds=9e3, by="bob", why="is it sound?", now=NOW)
