@@ -14,6 +14,7 @@ from ..ops.statistics.gate import GateSettings
 from ..ops.tracking.mirror import MirrorSettings
 from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
+from ..streams.redaction.privacy import PrivacySettings
 from ..streams.secret_values import FILE, anchored, read_secret
 from .bounds import check_values
 from .callers.settings import ClientSettings, with_clients
@@ -65,6 +66,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Where events come from."""
     join: JoinSettings = JoinSettings()
     """Which answers may be trained on, and how much feedback counts."""
+    privacy: PrivacySettings = PrivacySettings()
+    """What is replaced in texts before anything is written, by tenant."""
     batch: BatchSettings = BatchSettings()
     """When a batch is sealed."""
     learner: LearnerSettings = LearnerSettings()
@@ -193,6 +196,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         "generations_topic": stream.generations,
         "feedback_topic": stream.feedback,
         "clients": config.clients,
+        "privacy": config.privacy,
     }
     for key, value in known.items():
         if key in written and getattr(config.gateway, key) != value:

@@ -64,6 +64,7 @@ def joiner(config: Config) -> Joiner:
         spec.decision_seconds,
         data=config.data_path,
         settings=config.join,
+        privacy=config.privacy,
     )
 
 

@@ -19,6 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("kernels", "streams/logs", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions"),
+    ("streams/redaction",),
     ("streams/join",),
     ("streams/schemas", "streams/traces", "streams/open"),
     ("streams/readers",),

@@ -1,6 +1,6 @@
 """Conversation: what a request says of the turns before it, read out of its messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,8 @@ class Conversation:
     """Messages of the assistant."""
     last_answer: str = ""
     """Digest of the last of them."""
+    last_said: str = ""
+    """What it said."""
     beginning: bytes = b""
     """What was said before the first answer, in one form; empty where nobody said anything. A later
     request of the same conversation begins in the same way."""
@@ -38,12 +40,39 @@ def read_conversation(messages: Any) -> Conversation:
     answers = [place for place, one in enumerate(told) if one.get("role") == "assistant"]
     since = told[answers[-1] + 1 :] if answers else told
     before = told[: answers[0]] if answers else told
+    last_said = _text(told[answers[-1]])[0] if answers else ""
     return Conversation(
         input=_input(since[-KEPT_MESSAGES:]),
         earlier_answers=len(answers),
-        last_answer=answer_digest(_text(told[answers[-1]])[0]) if answers else "",
+        last_answer=answer_digest(last_said),
+        last_said=last_said,
         beginning=_beginning(before),
     )
+
+
+def texts_read(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield every text of a request that the model reads, as far as people and tools wrote it.
+
+    What a product offers (tools, formats) is its own text, and a prompt of token ids is none.
+    """
+    prompt = body.get("prompt")
+    yield from (
+        one for one in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(one, str)
+    )
+    for message in _listed(body.get("messages")):
+        if not isinstance(message, Mapping):
+            continue
+        yield _text(message)[0]
+        yield from (
+            message[key]
+            for key in ("reasoning", "reasoning_content")
+            if isinstance(message.get(key), str)
+        )
+        for call in _listed(message.get("tool_calls")):
+            function = call.get("function") if isinstance(call, Mapping) else None
+            arguments = function.get("arguments") if isinstance(function, Mapping) else None
+            if isinstance(arguments, str):
+                yield arguments
 
 
 def _input(messages: Sequence[Mapping[str, Any]]) -> tuple[InputMessage, ...]:

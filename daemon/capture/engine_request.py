@@ -1,11 +1,12 @@
 """EngineRequest: a client's request, read once, and what the engine is asked instead (CONTRACTS 5, 7)."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ...streams.events.generation import Sampling
 from ...streams.events.trainable import constraining_fields
-from .conversation import Conversation, read_conversation
+from .conversation import Conversation, read_conversation, texts_read
 from .tool_schemas import ToolSchemas
 
 # The gateway's own: what a client says here would choose weights, slots or priorities.
@@ -64,6 +65,10 @@ class EngineRequest:
     """The tools that are offered."""
     body: dict[str, Any]
     """What the engine is asked."""
+
+    def texts(self) -> Iterator[str]:
+        """Yield what the model is given to read, as far as people and tools wrote it."""
+        return texts_read(self.body)
 
 
 def read_request(

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from aiohttp import web
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
+from ...streams.redaction.redactor import TextMemory
 from ..callers.directory import Caller, ClientDirectory
 from ..engines.engine_pool import EnginePool
 from ..http.connections import ConnectionLimits
@@ -40,6 +41,8 @@ class GatewayContext:
     """Counters for Prometheus."""
     keep_key: bytes
     """Signs what a client returns to keep its version."""
+    seen_texts: TextMemory = field(default_factory=TextMemory)
+    """What was found in texts that conversations send again and again."""
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
 

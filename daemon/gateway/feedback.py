@@ -12,6 +12,7 @@ from aiohttp import web
 from ...streams.events.event import Feedback, FeedbackEvent, encode_event
 from ...streams.events.limits import check_name, check_time
 from ...streams.events.signals import Identifier, Signal
+from ...streams.redaction.redacted_event import redact_feedback
 from ..callers.directory import Caller
 from ..callers.generation_ids import served_to, session_of
 from ..callers.identity import TenantRefused, check_tenant, plain
@@ -131,6 +132,9 @@ class Taker:
             raise ValueError(f"{half_pair(posted)}: holds half a surrogate pair") from None
         if size > settings.max_feedback_bytes:
             raise TooLarge(f"$.signal: {size} bytes, more than {settings.max_feedback_bytes}")
+        if settings.redacts(event.data.tenant):
+            data = redact_feedback(event.data)
+            event = msgspec.structs.replace(event, data=data)
         self.context.record(Kind.FEEDBACK, event.data.session_id, event.id, event)
 
 

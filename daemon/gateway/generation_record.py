@@ -4,11 +4,15 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 from ...ops.flags.assignment import Assignment
 from ...streams.events.event import GenerationEvent
 from ...streams.events.generation import Generation
+from ...streams.events.input_message import answer_digest
+from ...streams.redaction.redacted_event import redact_generation
+from ...streams.redaction.redactor import redact
 from ..callers.identity import Identity
 from ..capture.engine_request import EngineRequest
 from ..capture.response_capture import ResponseCapture
@@ -111,7 +115,20 @@ class GenerationRecord:
             "tool_call_count": len(self.capture.calls),
             "latency_seconds": seconds,
         }
-        self.write(Kind.GENERATION, self.generation(**ended))
+        self.write(Kind.GENERATION, self._redacted(self.generation(**ended)))
+
+    def _redacted(self, generation: Generation) -> Generation:
+        """Return what may be written of a generation: before the spool, so before any disk."""
+        if not self.context.settings.redacts(self.identity.tenant):
+            return generation
+        read = self.engine_request.texts() if self.identity.consent else ()
+        kinds = {kind for text in read for kind in self.context.seen_texts.kinds(text)}
+        last = redact(self.engine_request.conversation.last_said).text if kinds else ""
+        if last and generation.last_answer:
+            # The answer before was written down redacted; its digest is of that.
+            digest = answer_digest(last)
+            generation = msgspec.structs.replace(generation, last_answer=digest)
+        return redact_generation(generation, kinds)
 
     def _captured(self) -> dict[str, Any]:
         """Return what is kept only of those who consent."""

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from ...streams.redaction.privacy import PrivacySettings
 from ..callers.settings import ClientSettings, check_origins
 
 LEEWAY_SECONDS = 5.0
@@ -46,6 +47,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     for none, on loopback only."""
     clients: dict[str, ClientSettings] = {}
     """Who else may call; filled from the config's `[clients]`."""
+    privacy: PrivacySettings | None = None
+    """What is replaced in texts before they are spooled; filled from the config's `[privacy]`."""
     allowed_origins: tuple[str, ...] = ()
     """Pages of the web that may call, `https://app.example.com`; none where empty."""
     show_variant: bool | None = None
@@ -136,6 +139,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Longest from a request to its answer's end."""
         waits = self.body_seconds + self.empty_engine_seconds
         return waits + self.request_seconds + LEEWAY_SECONDS
+
+    def redacts(self, tenant: str) -> bool:
+        """Return whether a tenant's texts are redacted."""
+        return (self.privacy or PrivacySettings()).redacts(tenant)
 
     @property
     def id_key(self) -> bytes:

@@ -10,7 +10,7 @@ record of a version that this build does not know is refused by name and never h
 
 from datetime import datetime
 from operator import attrgetter
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -18,6 +18,7 @@ from .foreign import name_foreign
 from .generation import Generation
 from .limits import as_reason, check_depth, check_names, check_time
 from .signals import Identifier, Signal
+from .tool_use import Name
 
 
 class MalformedEvent(ValueError):
@@ -41,6 +42,8 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who did it."""
     replaces: str | None = None
     """An earlier feedback_id that this one takes the place of."""
+    redacted: Annotated[tuple[Name, ...], msgspec.Meta(max_length=64)] | None = None
+    """Kinds of what was replaced in its texts; None: nobody looked, and ingest will."""
 
 
 class GenerationEvent(

@@ -8,7 +8,7 @@ import msgspec
 
 from .input_message import InputMessage
 from .signals import Identifier, Number, NumberName
-from .tool_use import OfferedTool, ToolCall
+from .tool_use import Name, OfferedTool, ToolCall
 from .usage import Usage
 
 TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
@@ -133,6 +133,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Messages of the assistant in the request: answers that were given before, by whomever."""
     last_answer: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """`answer_digest` of the last of them; empty where there is none, or it said nothing."""
+    redacted: Annotated[tuple[Name, ...], msgspec.Meta(max_length=64)] | None = None
+    """Kinds of what was replaced in the texts before anything was written (`mail`, `card`, …); such a
+    generation has no tokens. Empty: nothing was found. None: nobody looked, and ingest will."""
     choice: int = 0
     """Index among the answers to one request."""
     sampling: Sampling = Sampling()

@@ -25,6 +25,7 @@ ERASED = "excluded:erased"
 MIRRORED = "excluded:shadow"
 SIDE_REQUEST = "excluded:side_request"
 
+REDACTED = "excluded:redacted"
 NO_TOKENS = "excluded:no_tokens"
 NO_LOGPROBS = "excluded:no_logprobs"
 LOW_TEMPERATURE = "excluded:low_temperature"
@@ -89,6 +90,8 @@ def exclusion_from_training(generation: Generation, *, cut_answers: bool = True)
     `cut_answers` says whether an answer may be trained on that was cut at its length limit.
     """
     sampling = generation.sampling
+    if generation.redacted:
+        return REDACTED
     if not generation.prompt_token_ids or not generation.completion_token_ids:
         return NO_TOKENS
     if generation.logprobs is None:

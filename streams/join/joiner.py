@@ -18,6 +18,7 @@ from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition, Record
+from ..redaction.privacy import PrivacySettings
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
 from .arrival import Arrival
@@ -58,12 +59,13 @@ class Joiner:
         *,
         data: Path | None = None,
         settings: JoinSettings | None = None,
+        privacy: PrivacySettings | None = None,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._scoring = Scoring(policy, score, horizon, self.settings)
         self._keys = dedup.EventKeys(policy)
-        self.reader = RecordReader(policy, horizon, self._keys, data)
+        self.reader = RecordReader(policy, horizon, self._keys, data, privacy)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 

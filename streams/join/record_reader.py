@@ -5,9 +5,11 @@ from pathlib import Path
 
 import msgspec
 
-from ..events.event import Event, GenerationEvent, MalformedEvent, decode_event
+from ..events.event import Event, GenerationEvent, MalformedEvent, decode_event, encode_event
 from ..log.claim_check import DataMissing, resolve
 from ..log.ports import Partition, Record
+from ..redaction.privacy import PrivacySettings
+from ..redaction.redacted_event import redact_event
 from ..state.transaction import Transaction
 from . import dead_letters, fate
 from .arrival import Arrival
@@ -25,12 +27,21 @@ log, or is on its way from the same spool."""
 
 
 class RecordReader:
-    """Decodes one policy's records. `data` is the folder of events too large for the log."""
+    """Decodes one policy's records. `data` is the folder of events too large for the log.
+
+    Texts that their writer did not look at are redacted here, before anything of them is kept.
+    """
 
     def __init__(
-        self, policy: str, horizon: Horizon, keys: EventKeys, data: Path | None = None
+        self,
+        policy: str,
+        horizon: Horizon,
+        keys: EventKeys,
+        data: Path | None = None,
+        privacy: PrivacySettings | None = None,
     ) -> None:
         self.policy, self.horizon, self.data = policy, horizon, data
+        self.privacy = privacy or PrivacySettings()
         self._keys = keys
 
     def read(
@@ -83,7 +94,13 @@ class RecordReader:
         value = resolve(record.value, self.data)
         if value is not record.value:
             record = msgspec.structs.replace(record, value=value)
-        return decode_event(value), record
+        event = decode_event(value)
+        if event.data.redacted is not None or not self.privacy.redacts(event.data.tenant):
+            return event, record
+        event = redact_event(event)
+        if event.data.redacted:
+            record = msgspec.structs.replace(record, value=encode_event(event))
+        return event, record
 
     def _refuse(
         self,

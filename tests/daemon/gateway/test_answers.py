@@ -65,6 +65,7 @@ def test_a_chat_answer_hides_the_version_and_the_event_tells_all(
         completion_token_ids=gateway.engine.TOKENS,
         logprobs=gateway.engine.LOGPROBS,
         text="Good day!",
+        redacted=(),
         sampling=msgspec.convert({"temperature": 0.7}, type(event.sampling)),
         finish_reason="stop",
         usage=msgspec.convert({"prompt_tokens": 3, "completion_tokens": 4}, type(event.usage)),

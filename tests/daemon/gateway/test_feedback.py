@@ -37,6 +37,7 @@ def test_feedback_is_taken_and_reaches_the_log(client: httpx.Client, gateway: Ga
         signal=Edited(final_text="Good night!"),
         tenant="acme",
         actor="agent",
+        redacted=(),
     )
     assert event.source == "/feedback/acme"
     assert event.time.isoformat() == "2026-11-21T12:00:00+02:00"

@@ -1,0 +1,80 @@
+"""Redacted event: an event without what must not be written, whoever wrote it first.
+
+Ids, names of tools and sessions, and hashes stay as they are: they join records. What a product puts
+into them is the product's to choose.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from ..events.event import Event, Feedback, GenerationEvent
+from ..events.generation import Generation
+from ..events.input_message import InputMessage
+from ..events.tool_use import ToolCall
+from .redactor import redact
+
+
+def redact_event(event: Event) -> Event:
+    """Return an event whose texts were looked at; one that says that they were stays as it is."""
+    if event.data.redacted is not None:
+        return event
+    if isinstance(event, GenerationEvent):
+        return msgspec.structs.replace(event, data=redact_generation(event.data))
+    return msgspec.structs.replace(event, data=redact_feedback(event.data))
+
+
+def redact_generation(data: Generation, also: Iterable[str] = ()) -> Generation:
+    """Return a generation whose texts were looked at.
+
+    With a hit it keeps no tokens: ids and log-probabilities spell what was replaced. `also` are kinds
+    that were found in what the model read and the record does not hold.
+    """
+    kinds = set(also)
+
+    def clean(text: str) -> str:
+        found = redact(text)
+        kinds.update(found.kinds)
+        return found.text
+
+    changed: dict[str, Any] = {
+        "text": clean(data.text),
+        "reasoning": clean(data.reasoning),
+        "tool_calls": tuple(_call(one, clean(one.arguments)) for one in data.tool_calls),
+        "input": tuple(_message(one, clean(one.text)) for one in data.input),
+    }
+    if not kinds:
+        return msgspec.structs.replace(data, redacted=())
+    return msgspec.structs.replace(
+        data,
+        **changed,
+        redacted=tuple(sorted(kinds)),
+        prompt_token_ids=None,
+        completion_token_ids=None,
+        logprobs=None,
+    )
+
+
+def redact_feedback(data: Feedback) -> Feedback:
+    """Return feedback whose texts (an edit, a comment, what was copied) were looked at."""
+    kinds = set[str]()
+    changed = dict[str, str]()
+    for name in ("final_text", "text", "unit"):
+        said = getattr(data.signal, name, "")
+        if said:
+            found = redact(said)
+            kinds |= found.kinds
+            changed[name] = found.text
+    if not kinds:
+        return msgspec.structs.replace(data, redacted=())
+    signal = msgspec.structs.replace(data.signal, **changed)
+    return msgspec.structs.replace(data, signal=signal, redacted=tuple(sorted(kinds)))
+
+
+def _call(call: ToolCall, arguments: str) -> ToolCall:
+    return msgspec.structs.replace(call, arguments=arguments)
+
+
+def _message(message: InputMessage, text: str) -> InputMessage:
+    return msgspec.structs.replace(message, text=text)

@@ -1,0 +1,110 @@
+"""Redaction at the gateway: what must not be kept is on no disk and on no topic, nor its tokens."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from gateway_rig import CHAT, GatewayRig, stream
+
+from rlwd.streams.events.generation import Generation
+from rlwd.streams.events.signals import Edited
+from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
+
+MAIL = "anna@posteo.de"
+PLANTED: dict[str, list[dict[str, Any]]] = {
+    "now": [{"role": "user", "content": f"write to {MAIL}"}],
+    "earlier": [
+        {"role": "user", "content": f"write to {MAIL}"},
+        {"role": "assistant", "content": "Done."},
+        {"role": "user", "content": "thanks"},
+    ],
+    "in a call": [
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {"id": "c", "function": {"name": "f", "arguments": f'{{"to": "{MAIL}"}}'}}
+            ],
+        },
+        {"role": "user", "content": "thanks"},
+    ],
+}
+
+
+def ask(gateway: GatewayRig, messages: Any, streamed: bool = False, **changes: Any) -> Generation:
+    gateway.set_flags()
+    client = gateway.open(**changes)
+    body = {"model": "rlwd", "messages": messages}
+    headers = {"X-Rlwd-Tenant": "acme"}
+    if streamed:
+        stream(client, CHAT, body, headers=headers)
+    else:
+        assert client.post(CHAT, json=body, headers=headers).status_code == 200
+    return gateway.sink.generations(1)[-1]
+
+
+def on_disk(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("where", PLANTED)
+def test_a_hit_in_what_was_read_keeps_no_tokens(
+    gateway: GatewayRig, where: str, streamed: bool
+) -> None:
+    """Said now or long before: the prompt's ids spell it, so none are kept."""
+    gateway.sink.away = True  # all stays in the spool
+    gateway.set_flags()
+    found = None
+    client = gateway.open()
+    body = {"model": "rlwd", "messages": PLANTED[where]}
+    if streamed:
+        stream(client, CHAT, body)
+    else:
+        client.post(CHAT, json=body)
+    spooled = on_disk(gateway.folder / "spool")
+    assert b"rlwd.generation.v1" in spooled
+    assert MAIL.encode() not in spooled
+    gateway.sink.away = False
+    found = gateway.sink.generations(1)[-1]
+    assert found.redacted == ("mail",)
+    assert (found.prompt_token_ids, found.completion_token_ids, found.logprobs) == (None,) * 3
+    assert found.text == "Good day!"
+
+
+def test_a_hit_in_the_answer(gateway: GatewayRig) -> None:
+    """The client reads the answer as it was; what is kept has the kind's name."""
+    gateway.engine.TEXTS = ("Ask ", "anna@", "posteo", ".de")
+    gateway.engine.reasoning = "His card is 4111111111111111."
+    found = ask(gateway, [{"role": "user", "content": "whom?"}])
+    assert (found.text, found.reasoning) == ("Ask [mail]", "His card is [card].")
+    assert (found.redacted, found.completion_token_ids) == (("card", "mail"), None)
+
+
+def test_without_a_hit_all_is_kept(gateway: GatewayRig) -> None:
+    """An answer that holds nothing is as it was, and says that it was looked at."""
+    found = ask(gateway, [{"role": "user", "content": "hi"}])
+    assert (found.redacted, found.completion_token_ids) == ((), gateway.engine.TOKENS)
+
+
+def test_a_tenant_may_switch_it_off(gateway: GatewayRig) -> None:
+    """For one tenant; the others' stays on."""
+    privacy = PrivacySettings(tenants={"acme": TenantPrivacy(redact=False)})
+    found = ask(gateway, PLANTED["now"], privacy=privacy)
+    assert (found.redacted, found.input[0].text) == (None, f"write to {MAIL}")
+    assert found.prompt_token_ids is not None
+
+
+def test_feedback_is_redacted_before_the_spool(gateway: GatewayRig) -> None:
+    """An edit's text, too."""
+    gateway.set_flags()
+    client = gateway.open()
+    posted = {
+        "feedback_id": "f1",
+        "generation_id": "g1",
+        "session_id": "s1",
+        "signal": {"kind": "edited", "final_text": f"Dear {MAIL}"},
+    }
+    assert client.post("/v1/feedback", json=posted).status_code == 202
+    (found,) = gateway.sink.feedback(1)
+    assert (found.signal, found.redacted) == (Edited(final_text="Dear [mail]"), ("mail",))
+    assert MAIL.encode() not in on_disk(gateway.folder)
