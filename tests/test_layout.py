@@ -41,6 +41,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/tracking",),
     ("daemon/http",),
     ("daemon/callers", "daemon/capture", "daemon/engines", "daemon/spool", "daemon/status"),
+    ("daemon/doors",),
     ("daemon/gateway",),
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/config",),

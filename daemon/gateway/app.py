@@ -15,6 +15,7 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
+from ..doors.all_doors import DOORS
 from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import ConnectionLimits, LimitedRunner
 from ..spool.forwarder import Forwarder
@@ -75,8 +76,8 @@ def build_app(
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.append(tell_origin)
-    app.router.add_post(CHAT, generate)
-    app.router.add_post(PLAIN, generate)
+    for path in (CHAT, PLAIN, *DOORS):
+        app.router.add_post(path, generate)
     app.router.add_get("/v1/models", pages.models)
     app.router.add_get("/v1/models/{id:.+}", pages.model)
     app.router.add_post("/v1/feedback", feedback)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 
 import aiohttp
 import orjson
@@ -14,6 +15,8 @@ from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
 from ..capture.engine_json import read_engine_json, write_json
 from ..capture.engine_request import EngineRequest, UnknownModel, read_request
+from ..doors.all_doors import DOORS
+from ..doors.door import AskedThrough
 from ..engines.engine_pool import EngineAway
 from ..http.answers import JSON, refusal
 from ..http.bodies import BodyRefused, parse_json, read_body
@@ -29,7 +32,7 @@ CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 
 
 async def generate(request: web.Request) -> web.StreamResponse:
-    """Handle `/v1/chat/completions` and `/v1/completions`.
+    """Handle `/v1/chat/completions`, `/v1/completions`, and the doors that are mapped onto chat.
 
     The version is chosen once, by the flag; a record is on disk before the first byte goes out. A
     request that was assigned a variant ends in one event, whatever becomes of it.
@@ -37,7 +40,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
     context = request.app[CONTEXT]
     received, started = context.clock(), time.perf_counter()
     try:
-        engine_request, identity = await _read(context, request)
+        engine_request, identity, through = await _read(context, request)
     except UnknownModel as problem:
         return refusal(404, str(problem), "NotFoundError")
     except TenantRefused as problem:
@@ -65,6 +68,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
         generation_id=new_generation_id(identity.session, received, identity.tenant, key),
         received=received,
         started=started,
+        through=through,
     )
     try:
         return await _serve(record, request)
@@ -95,15 +99,23 @@ def _keep(
     return found
 
 
-async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRequest, Identity]:
+async def _read(
+    context: GatewayContext, request: web.Request
+) -> tuple[EngineRequest, Identity, AskedThrough | None]:
     """Return what is asked and by whom. Raises ValueError for what cannot be served."""
     settings = context.settings
     body = parse_json(await read_body(request, settings.body_seconds))
     if not isinstance(body, dict):
         raise ValueError("the body must be a JSON object")
+    through: AskedThrough | None = None
+    ignored: tuple[str, ...] = ()
+    if (door := DOORS.get(request.path)) is not None:
+        through, chat = AskedThrough(door=door, asked=body), door.request(body)
+        body, ignored = chat.body, chat.ignored
     engine_request = read_request(
-        body, chat=request.path == CHAT, model=settings.model, strip_seed=settings.strip_seed
+        body, chat=request.path != PLAIN, model=settings.model, strip_seed=settings.strip_seed
     )
+    engine_request = replace(engine_request, ignored=(*engine_request.ignored, *ignored))
     identity = identify(
         request.headers,
         body,
@@ -112,7 +124,7 @@ async def _read(context: GatewayContext, request: web.Request) -> tuple[EngineRe
         tenant=request[CALLER].tenant,
         beginning=engine_request.conversation.beginning,
     )
-    return engine_request, identity
+    return engine_request, identity, through
 
 
 async def _serve(record: GenerationRecord, request: web.Request) -> web.StreamResponse:
@@ -182,7 +194,10 @@ async def _whole(record: GenerationRecord, response: aiohttp.ClientResponse) -> 
     piece = read_engine_json(await response.read())
     if not isinstance(piece, dict):
         raise orjson.JSONDecodeError("no object", "", 0)
-    told = write_json(record.capture.take(piece))
+    taken = record.capture.take(piece)
+    if record.through is not None and "error" not in taken:
+        taken = record.through.door.answer(taken, record.reply(record.through))
+    told = write_json(taken)
     finish = record.capture.finish_reason
     status = 502 if "error" in piece and finish == "error" else 200
     record.end(finish or "error", status)

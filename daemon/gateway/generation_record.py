@@ -16,6 +16,8 @@ from ...streams.redaction.redactor import redact
 from ..callers.identity import Identity
 from ..capture.engine_request import EngineRequest
 from ..capture.response_capture import ResponseCapture
+from ..doors.door import AskedThrough
+from ..doors.reply import Reply
 from ..engines.engine_pool import EngineResponse
 from ..spool.spool import Kind
 from .context import GatewayContext, at
@@ -50,6 +52,8 @@ class GenerationRecord:
     """The same moment on the clock that measures durations."""
     on_version_since: int
     """Epoch seconds of the session's first turn on the version that it is assigned."""
+    through: AskedThrough | None = None
+    """The door that it was asked through, where that is not the engine's own."""
     answer: EngineResponse | None = None
     """The engine's response, once there is one."""
     told: str = ""
@@ -65,6 +69,16 @@ class GenerationRecord:
         """Note which engine and version answer."""
         self.answer = answer
         self.capture.version = answer.served.version
+
+    def reply(self, through: AskedThrough) -> Reply:
+        """Return what the door needs to know of the answer."""
+        return Reply(
+            generation_id=self.generation_id,
+            model=self.context.settings.model,
+            created=self.received,
+            asked=through.asked,
+            usage=lambda: self.capture.usage,
+        )
 
     def headers(self) -> dict[str, str]:
         """Return what the client is told before the first byte of the answer."""

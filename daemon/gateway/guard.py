@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 
 from ..callers.directory import TooMany
+from ..doors.all_doors import DOORS
 from ..http.answers import refusal
 from ..http.credentials import bearer_token
 from ..http.origins import allow, foreign, preflight
@@ -61,7 +62,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request.path not in _OPEN:
             caller.spend_rate(context.clock())
-        if request.path in (CHAT, PLAIN):
+        if request.path in (CHAT, PLAIN, *DOORS):
             caller.spend("requests", context.clock())
         return await handler(request)
     except TooMany as problem:

@@ -61,6 +61,7 @@ def openapi_document() -> dict[str, Any]:
         "paths": {
             "/v1/chat/completions": {"post": _completions("messages")},
             "/v1/completions": {"post": _completions("prompt")},
+            "/v1/responses": {"post": _completions("input")},
             "/v1/models": {"get": _page("List the one model.", ("401", "403", "429"))},
             "/v1/models/{id}": {
                 "parameters": [_path("id")],
@@ -105,6 +106,7 @@ def _completions(needs: str) -> dict[str, Any]:
             "model": {"type": "string"},
             "messages": {"type": "array", "items": {"type": "object"}},
             "prompt": {"type": ["string", "array"]},
+            "input": {"type": ["string", "array"]},
             "stream": {"type": "boolean"},
             "user": {"type": "string"},
             "safety_identifier": {"type": "string"},

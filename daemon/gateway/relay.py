@@ -31,7 +31,7 @@ async def relay_stream(
     try:
         await out.prepare(request)
         async with asyncio.timeout(record.context.settings.request_seconds + LEEWAY_SECONDS):
-            await _relay(record, response, out)
+            await _relay(record, response, _Told(record, out))
         record.end(record.told)
         await out.write_eof()
     except ConnectionError:
@@ -52,39 +52,51 @@ async def relay_stream(
     return out
 
 
-async def _relay(
-    record: GenerationRecord, response: aiohttp.ClientResponse, out: web.StreamResponse
-) -> None:
+class _Told:
+    """Writes a chat stream to the client, through the door that it asked through."""
+
+    def __init__(self, record: GenerationRecord, out: web.StreamResponse) -> None:
+        self.out, through = out, record.through
+        self.door = None if through is None else through.door.stream(record.reply(through))
+
+    def turned(self, passed: bytes) -> bytes:
+        """Return what the client reads for these bytes of the stream."""
+        return passed if self.door is None else self.door.feed(passed)
+
+    async def write(self, passed: bytes) -> None:
+        """Tell bytes of a chat stream; raises ConnectionError where the client is gone."""
+        await self.out.write(self.turned(passed))
+
+
+async def _relay(record: GenerationRecord, response: aiohttp.ClientResponse, told: _Told) -> None:
     """Pass events on as they come; raises ConnectionError where the client is gone."""
     capture, ended = record.capture, False
     while not ended:
         try:
             data = await response.content.readany()
-            passed = capture.relay(data) if data else capture.relay_rest()
+            passed = told.turned(capture.relay(data) if data else capture.relay_rest())
         except (aiohttp.ClientError, TimeoutError, ValueError) as problem:
-            await _broken(record, out, problem)
+            await _broken(record, told, problem)
             return
         ended = capture.done or not data
         if passed:
             before, record.told = record.told, capture.finish_reason
             try:
-                await out.write(passed)
+                await told.out.write(passed)
             except ConnectionError:
                 record.told = before
                 raise
     if not capture.done:
-        await _broken(record, out, None)
+        await _broken(record, told, None)
     elif not record.told:
         # It said that it is done, and never how.
         record.told = "error"
 
 
-async def _broken(
-    record: GenerationRecord, out: web.StreamResponse, problem: Exception | None
-) -> None:
+async def _broken(record: GenerationRecord, told: _Told, problem: Exception | None) -> None:
     """End a stream that the engine did not end; what had ended before is whole."""
     if record.told and record.told != "error":
-        await out.write(DONE)
+        await told.write(DONE)
         return
     log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem or "end"))
     late = isinstance(problem, TimeoutError)
@@ -92,4 +104,4 @@ async def _broken(
     if not told_before:
         message = "the engine took too long" if late else "the engine broke off"
         broken = error_body(504 if late else 502, message, "timeout" if late else "bad_gateway")
-        await out.write(b"data: " + broken + b"\n\n")
+        await told.write(b"data: " + broken + b"\n\n")

@@ -86,4 +86,14 @@ CLIENTS = (
     RealClient(name="openai-node", environment="node", script="openai", node=True),
     RealClient(name="ai-sdk", environment="node", script="aisdk", node=True, loops=True),
     RealClient(name="agents-sdk", environment="newest", script="agents", loops=True),
+    RealClient(
+        name="agents-responses", environment="newest", script="agents_responses", loops=True
+    ),
+    RealClient(
+        name="ai-sdk-responses",
+        environment="doors",
+        script="aisdk_responses",
+        node=True,
+        loops=True,
+    ),
 )

@@ -1,0 +1,242 @@
+"""The door of OpenAI's Responses: the same record as through chat, and events that its SDK reads."""
+
+from typing import Any
+
+import httpx
+import openai
+import pytest
+from door_talks import ADD, by_chat, by_responses, openai_client
+from fake_engine import Misbehaviour
+from gateway_rig import GatewayRig
+
+TOOL = {"type": "function", **ADD}
+
+
+def ask(client: httpx.Client, **body: Any) -> httpx.Response:
+    return client.post("/v1/responses", json={"input": "hi", **body})
+
+
+def streamed(client: httpx.Client, **body: Any) -> list[Any]:
+    asked: dict[str, Any] = {"model": "rlwd", "input": "hi", **body}
+    return list(openai_client(client).responses.create(**asked, stream=True))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_conversation_is_recorded_as_through_the_chat_door(
+    stream: bool, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """Session, input, tools, calls, text, reasoning, tokens and sampling of each turn are the same."""
+    gateway.engine.reasoning, gateway.engine.calls = "so it is", 2
+    ids = by_chat(client) + by_responses(client, stream=stream)
+    told = gateway.sink.generations(6)
+    assert [one.generation_id for one in told] == ids
+    assert told[0].tool_calls
+    assert told[0].input
+    assert told[0].session_found == "beginning"
+    assert [recorded(one) for one in told[3:]] == [recorded(one) for one in told[:3]]
+
+
+def recorded(generation: Any) -> dict[str, Any]:
+    """Return what an event says but for its own id and its time."""
+    left = ("generation_id", "latency_seconds", "usage")
+    return {k: getattr(generation, k) for k in generation.__struct_fields__ if k not in left}
+
+
+def test_a_stream_tells_reasoning_text_and_calls_item_by_item(
+    client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """Each item is added, goes on and is done, one after another, and the end holds all of them."""
+    gateway.engine.reasoning, gateway.engine.calls, gateway.engine.cached = "so it is", 2, 2
+    events = streamed(client, tools=[TOOL])
+    assert [one.sequence_number for one in events] == list(range(len(events)))
+    assert [one.type for one in events[:2]] == ["response.created", "response.in_progress"]
+    done = [one.item for one in events if one.type == "response.output_item.done"]
+    added = [one.output_index for one in events if one.type == "response.output_item.added"]
+    assert added == [0, 1, 2]
+    final = events[-1].response
+    assert events[-1].type == "response.completed"
+    assert final.output == done
+    assert [one.type for one in done] == ["reasoning", "function_call", "function_call"]
+    assert done[0].content[0].text == "so it is"
+    for place in (1, 2):
+        pieces = [
+            one.delta
+            for one in events
+            if one.type == "response.function_call_arguments.delta" and one.output_index == place
+        ]
+        assert "".join(pieces) == done[place].arguments == gateway.engine.arguments
+    assert (final.usage.input_tokens, final.usage.output_tokens) == (3, 4)
+    assert final.usage.input_tokens_details.cached_tokens == 2
+    whole = openai_client(client).responses.create(model="rlwd", input="hi", tools=[TOOL])  # type: ignore[list-item]
+    assert [one.to_dict() | {"id": ""} for one in whole.output] == [
+        one.to_dict() | {"id": ""} for one in done
+    ]
+    assert final.id == gateway.sink.generations(1)[0].generation_id
+
+
+def test_text_streams_as_it_comes(client: httpx.Client, gateway: GatewayRig) -> None:
+    """Text has its part and its deltas, and the ids of headers and bodies are the generation's."""
+    events = streamed(client)
+    deltas = [one.delta for one in events if one.type == "response.output_text.delta"]
+    assert deltas == list(gateway.engine.TEXTS)
+    assert events[-1].response.output_text == "Good day!"
+    answer = ask(client)
+    assert answer.json()["id"] == answer.headers["x-rlwd-generation"]
+    assert answer.json()["store"] is False
+
+
+@pytest.mark.parametrize(
+    ("finish", "status", "reason"),
+    [("stop", "completed", None), ("length", "incomplete", "max_output_tokens")],
+)
+def test_an_answer_that_was_cut_is_incomplete(
+    finish: str, status: str, reason: str | None, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """Streamed and whole, the response says by what it was cut."""
+    gateway.engine.finish = finish
+    for told in (streamed(client)[-1].response.to_dict(), ask(client).json()):
+        assert told["status"] == told["output"][0]["status"] == status
+        assert (told.get("incomplete_details") or {}).get("reason") == reason
+
+
+@pytest.mark.parametrize(
+    ("body", "path"),
+    [
+        ({"previous_response_id": "r"}, "previous_response_id"),
+        ({"conversation": "c"}, "conversation"),
+        ({"prompt": {"id": "p"}}, "prompt"),
+        ({"background": True}, "background"),
+        ({"truncation": "auto"}, "truncation"),
+        ({"include": ["file_search_call.results"]}, "include[0]"),
+        ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1].type"),
+        ({"tool_choice": {"type": "mcp"}}, "tool_choice.type"),
+        ({"tools": "all"}, "tools"),
+        ({"input": None}, "input"),
+        ({"input": [1]}, "input[0]"),
+        ({"input": [{"type": "item_reference", "id": "i"}]}, "input[0].type"),
+        ({"input": [{"type": "computer_call"}]}, "input[0].type"),
+        ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
+        (
+            {"input": [{"type": "reasoning", "encrypted_content": "x"}]},
+            "input[0].encrypted_content",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_file"}]}]},
+            "input[0].content[0].type",
+        ),
+        (
+            {"input": [{"role": "user", "content": [{"type": "input_image", "file_id": "f"}]}]},
+            "input[0].content[0].file_id",
+        ),
+        ({"text": {"format": {"type": "grammar"}}}, "text.format.type"),
+        ({"a_new_field": 1}, "a_new_field"),
+        ({"n": 2}, "n"),
+        ({"top_logprobs": 2}, "top_logprobs"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_cannot_be_mapped_is_refused_by_its_path(
+    body: dict[str, Any], path: str, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """A 400 names the field, and the engine is asked nothing."""
+    answer = ask(client, **body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"].startswith(f"{path}: ")
+    assert gateway.engine.asked == []
+
+
+def test_fields_reach_the_engine_under_chats_names(
+    client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """Formats, tool choice, effort, images and the engine's own fields; what is of no use is told."""
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA", "detail": "low"}
+    answer = ask(
+        client,
+        input=[
+            {"role": "developer", "content": "rule"},
+            {"role": "user", "content": [{"type": "input_text", "text": "see"}, image]},
+        ],
+        text={"format": {"type": "json_schema", "name": "s", "schema": {}}, "verbosity": "low"},
+        tools=[{**TOOL, "strict": True}],
+        tool_choice={"type": "function", "name": "add"},
+        reasoning={"effort": "low", "summary": "auto"},
+        store=True,
+        service_tier="auto",
+        top_k=5,
+    )
+    assert answer.status_code == 200
+    assert answer.headers["x-rlwd-ignored"] == "service_tier, text.verbosity, reasoning.summary"
+    asked = gateway.engine.asked[0]
+    assert asked["messages"] == [
+        {"role": "system", "content": "rule"},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "see"},
+                {"type": "image_url", "image_url": {"url": image["image_url"], "detail": "low"}},
+            ],
+        },
+    ]
+    assert asked["response_format"]["json_schema"] == {"name": "s", "schema": {}}
+    assert asked["tools"] == [{"type": "function", "function": {**ADD, "strict": True}}]
+    assert asked["tool_choice"] == {"type": "function", "function": {"name": "add"}}
+    assert (asked["reasoning_effort"], asked["top_k"]) == ("low", 5)
+    assert not asked.keys() & {"input", "store", "text", "reasoning"}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"torn": True, "line_end": b"\r\n", "comments": True, "last_blank_line": False},
+        {"linger": 0.3},
+        {"done": False},
+    ],
+    ids=["torn", "lingers", "no-done"],
+)
+def test_a_strange_engine_is_read_all_the_same(
+    wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """However the engine writes its events, the SDK reads the whole answer."""
+    gateway.engine.wrong = Misbehaviour(**wrong)
+    events = streamed(client)
+    assert (events[-1].type, events[-1].response.output_text) == ("response.completed", "Good day!")
+    assert gateway.sink.generations(1)[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"error_at": 2}, {"closes_after": 2}, {"dies_after": 2}], ids=str
+)
+def test_an_answer_that_broke_off_fails(
+    wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """The last event is `response.failed`, with what had come, and names no place of ours."""
+    gateway.engine.dies_after = wrong.pop("dies_after", None)
+    gateway.engine.wrong = Misbehaviour(**wrong)
+    last = streamed(client)[-1]
+    assert last.type == "response.failed"
+    assert last.response.output[0].content[0].text == "Good "
+    assert gateway.engine.url not in last.response.error.message
+    assert gateway.sink.generations(1)[0].finish_reason == "error"
+
+
+def test_refusals_have_openais_shape(client: httpx.Client, gateway: GatewayRig) -> None:
+    """An unknown model and an engine's failure raise the SDK's own errors."""
+    api = openai_client(client)
+    with pytest.raises(openai.NotFoundError):
+        api.responses.create(model="other", input="hi")
+    gateway.engine.wrong = Misbehaviour(status=500)
+    with pytest.raises(openai.InternalServerError):
+        api.responses.create(model="rlwd", input="hi")
+    gateway.engine.wrong = Misbehaviour(raw_body=b'{"choices": []}')
+    with pytest.raises(openai.InternalServerError):
+        api.responses.create(model="rlwd", input="hi")
+
+
+def test_a_client_that_leaves_is_an_abort(client: httpx.Client, gateway: GatewayRig) -> None:
+    """Closed in the middle of a stream, the engine stops and the record says so."""
+    gateway.engine.pause = 0.2
+    body = {"input": "hi", "stream": True}
+    with client.stream("POST", "/v1/responses", json=body) as response:
+        assert next(response.iter_lines()) == "event: response.created"
+    assert gateway.sink.generations(1)[0].finish_reason == "abort"
+    assert gateway.engine.left.wait(10)
