@@ -5,6 +5,7 @@ from typing import Any
 
 from ...streams.events.tool_use import ToolCall
 from ..http.answers import printable
+from .names import as_name
 from .tool_schemas import ToolSchemas
 
 KEPT_CALLS = 256
@@ -39,10 +40,10 @@ class CallCapture:
     def _add(self, key: int | str, call_id: Any, function: Any) -> None:
         call = self._calls.setdefault(key, _Pieces())
         if isinstance(call_id, str) and not call.id:
-            call.id = printable(call_id)[:512]
+            call.id = as_name(call_id)
         told = function if isinstance(function, dict) else {}
         if isinstance(told.get("name"), str) and not call.name:
-            call.name = printable(told["name"])[:512]
+            call.name = as_name(told["name"])
         if isinstance(told.get("arguments"), str):
             call.arguments.append(told["arguments"])
 

@@ -13,8 +13,7 @@ from ...streams.events.input_message import (
     answer_digest,
 )
 from ..http.answers import printable
-
-NAME_CHARACTERS = 512
+from .names import as_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,7 @@ def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _name(value: Any) -> str:
-    return printable(value)[:NAME_CHARACTERS] if isinstance(value, str) else ""
+    return as_name(value) if isinstance(value, str) else ""
 
 
 def _listed(value: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from jsonschema_specifications import REGISTRY
 from referencing.exceptions import Unresolvable
 
 from ...streams.events.tool_use import MOST_TOOLS, OfferedTool, ToolCall, tool_digest
-from ..http.answers import printable
+from .names import as_name
 
 MOST_STEPS = 20_000
 """Keywords that one check looks at; some 10 microseconds each."""
@@ -46,7 +46,7 @@ class ToolSchemas:
             function = tool.get("function") if isinstance(tool, Mapping) else None
             name = function.get("name") if isinstance(function, Mapping) else None
             if isinstance(function, Mapping) and isinstance(name, str) and name:
-                name = printable(name)[:512]
+                name = as_name(name)
                 found.append(OfferedTool(name=name, digest=tool_digest(tool)))
                 self._schemas[name] = _schema(function.get("parameters"))
         self.offered = tuple(found)

@@ -16,7 +16,7 @@ import msgspec
 
 from .foreign import name_foreign
 from .generation import Generation
-from .limits import as_reason, check_depth, check_names, check_time
+from .limits import as_reason, check_depth, check_name, check_names, check_time
 from .signals import Identifier, Signal
 from .tool_use import Name
 
@@ -88,7 +88,7 @@ Event = GenerationEvent | FeedbackEvent
 
 _NAMES: dict[type, tuple[str, ...]] = {
     GenerationEvent: (
-        *("generation_id", "segment", "user_hash", "salt", "variant", "version"),
+        *("generation_id", "session_id", "segment", "user_hash", "salt", "variant", "version"),
         *("harness", "tenant"),
     ),
     FeedbackEvent: ("generation_id", "feedback_id", "tenant"),
@@ -114,10 +114,25 @@ def decode_event(raw: bytes) -> Event:
         check_time("$.receivedtime", event.receivedtime)
         fields = _NAMES[type(event)]
         check_names("$.data.", fields, _NAMED[type(event)](event.data))
+        if isinstance(event, GenerationEvent):
+            _check_links(event.data)
     # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
     except ValueError as problem:
         raise MalformedEvent(name_foreign(raw) or as_reason(problem)) from problem
     return event
+
+
+def _check_links(data: Generation) -> None:
+    """Refuse names by which turns are linked that no database takes; most records have none."""
+    for field in ("parent_id", "call_id"):
+        if name := getattr(data, field):
+            check_name(f"$.data.{field}", name)
+    for place, call in enumerate(data.tool_calls):
+        check_name(f"$.data.tool_calls[{place}].id", call.id)
+        check_name(f"$.data.tool_calls[{place}].name", call.name)
+    for place, message in enumerate(data.input):
+        if message.tool_call_id:
+            check_name(f"$.data.input[{place}].tool_call_id", message.tool_call_id)
 
 
 def encode_event(event: Event) -> bytes:

@@ -129,7 +129,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     input: Annotated[tuple[InputMessage, ...], msgspec.Meta(max_length=1024)] = ()
     """The messages of the request after the last one of the assistant: what the person or the tools
     said since, or all of them where the conversation begins. Earlier ones are the parents'."""
-    earlier_answers: Annotated[int, msgspec.Meta(ge=0)] = 0
+    earlier_answers: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     """Messages of the assistant in the request: answers that were given before, by whomever."""
     last_answer: Annotated[str, msgspec.Meta(max_length=64)] = ""
     """`answer_digest` of the last of them; empty where there is none, or it said nothing."""

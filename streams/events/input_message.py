@@ -24,7 +24,7 @@ class InputMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Who says it, where the request named them: a tool, or a person."""
     is_error: bool | None = None
     """For a tool's result: whether the harness said that it failed; None where it did not say."""
-    attachments: int = 0
+    attachments: Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)] = 0
     """Parts that are no text (images, sound, files); they are counted and not kept."""
     cut: bool = False
     """True where the text was longer than what is kept."""

@@ -68,6 +68,26 @@ class Records:
             "text": self.rng.choice(("good day", "größer als 3 🙂", "def f(x):\n    return [x]")),
             "sampling": {"temperature": 1.0, "top_p": self.rng.choice((1.0, 0.9))},
             "usage": {"prompt_tokens": 3, "completion_tokens": len(tokens)},
+            **self._work(),
+        }
+
+    def _work(self) -> dict[str, Any]:
+        """Return what an agent's answer has beside its text: calls, results, and where it leads."""
+        call = {
+            "id": f"c{self.count}",
+            "name": "t",
+            "arguments": "{}",
+            "parses": True,
+            "fits": None,
+        }
+        came = {"role": "tool", "text": "3", "tool_call_id": f"c{self.count - 97}"}
+        return {
+            "session_found": self.rng.choice(("named", "beginning", "chance", "")),
+            "parent_id": self.rng.choice((None, None, f"g{self.count - 97}")),
+            "call_id": self.rng.choice((None, None, f"c{self.count - 1}")),
+            "tool_calls": self.rng.choice(([], [call])),
+            "input": self.rng.choice(([], [came], [{"role": "user", "text": "why?"}])),
+            "earlier_answers": self.rng.randrange(3),
         }
 
     def _feedback(self) -> dict[str, Any]:
@@ -97,6 +117,7 @@ def signal(rng: random.Random) -> dict[str, Any]:
         {"kind": "tool_result", "tool": "t", "error_class": rng.choice(get_args(ErrorClass))},
         {"kind": "regenerated", "new_generation_id": "g1"},
         {"kind": "outcome", "name": "sold", "value": rng.random(), "amount": 9.5, "unit": "EUR"},
+        {"kind": "measured", "name": "seconds_saved", "value": rng.random() * 100},
     )
     return rng.choice(made)
 

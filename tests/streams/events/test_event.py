@@ -226,6 +226,24 @@ def test_a_bad_signal_names_the_field(signal: dict[str, Any], says: str) -> None
     ("event", "changes", "says"),
     [
         (generation(), {"generation_id": "a\0"}, r"\$\.data\.generation_id: holds a NUL"),
+        (generation(), {"session_id": "s\0"}, r"\$\.data\.session_id: holds a NUL"),
+        (generation(), {"parent_id": "p\0"}, r"\$\.data\.parent_id: holds a NUL"),
+        (generation(), {"call_id": "c\0"}, r"\$\.data\.call_id: holds a NUL"),
+        (generation(), {"earlier_answers": 2**63}, r"\$\.data\.earlier_answers"),
+        (
+            generation(),
+            {
+                "tool_calls": [
+                    {"id": "c\0", "name": "", "arguments": "", "parses": False, "fits": None}
+                ]
+            },
+            r"\$\.data\.tool_calls\[0\]\.id: holds a NUL",
+        ),
+        (
+            generation(),
+            {"input": [{"role": "tool", "tool_call_id": "ü" * 300}]},
+            r"\$\.data\.input\[0\]\.tool_call_id: is longer than 512 bytes",
+        ),
         (generation(), {"salt": "s\0"}, r"\$\.data\.salt: holds a NUL"),
         (generation(), {"harness": "h\0"}, r"\$\.data\.harness: holds a NUL"),
         (generation(), {"tenant": "t" * 513}, r"\$\.data\.tenant: is longer than 512 bytes"),
@@ -363,7 +381,7 @@ def events(draw: some.DrawFn) -> Event:
     served = Generation(
         generation_id=draw(WORD),
         session_id=draw(WORD),
-        parent_id=draw(some.none() | some.text()),
+        parent_id=draw(some.none() | WORD),
         text=draw(some.text()),
         completion_token_ids=tokens,
         logprobs=logprobs,
