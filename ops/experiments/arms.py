@@ -49,8 +49,12 @@ def observe_arms(
     what is tried. With several arms the error probabilities are split over them.
     """
     variants = [arm_variant(arm) for arm in experiment.arms]
-    rows = answer_rows(tx, policy, experiment.salt, own=comparing.own, variants=variants)
-    now = rows[-1].received if rows else 0.0
+    # What fails in a session that was moved fails all the same: the tripwire sees it.
+    served = answer_rows(
+        tx, policy, experiment.salt, own=comparing.own, variants=variants, moved=True
+    )
+    now = served[-1].received if served else 0.0
+    rows = [row for row in served if not row.moved]
     first, others = variants[0], len(variants) - 1
     looks = comparing.looks
     looks = dataclasses.replace(
@@ -59,6 +63,7 @@ def observe_arms(
         alpha_promote=looks.alpha_promote / others,
     )
     theirs = [_as(row, "control") for row in rows if row.variant == first]
+    last = {one: last_served([row for row in served if row.variant == one]) for one in variants}
     arms = []
     for arm, variant in zip(experiment.arms[1:], variants[1:], strict=True):
         ours = [_as(row, "candidate") for row in rows if row.variant == variant]
@@ -66,11 +71,12 @@ def observe_arms(
             ArmReadout(
                 arm=arm,
                 readout=readout_of([*ours, *theirs], comparing, now, looks=looks),
-                tripped=tripped(last_served(ours), last_served(theirs), comparing.tripwire),
+                tripped=tripped(last[variant], last[first], comparing.tripwire),
             )
         )
-    tallies = exposures(tx, policy, experiment.salt)
-    users = [tallies.get(variant, VariantTally()).users for variant in variants]
+    settled = now - (comparing.comparison.request_seconds or 0.0)
+    tallies = exposures(tx, policy, experiment.salt, assigned_until=settled)
+    users = [tallies.get(variant, VariantTally()).assigned for variant in variants]
     return ArmsSeen(
         arms=tuple(arms),
         split_e_value=sample_ratio(users, [1.0] * len(users)),

@@ -120,14 +120,14 @@ def read_arms(experiment: Experiment, seen: ArmsSeen, srm_alpha: float) -> Exper
     """Return an experiment with what a look shows of every arm.
 
     FAIL where an arm does harm, PASS where one is shown to be what the goals ask for, unless the
-    users are split wrongly: then nothing is shown.
+    users are split wrongly: then nothing good is shown, and harm is harm all the same.
     """
     broken = experiment.split_broken or seen.split_e_value >= 1 / srm_alpha
     found = [(each.arm, _verdict_of(each)) for each in seen.arms]
     order = (VerdictKind.FAIL, VerdictKind.PASS, VerdictKind.WAIT, VerdictKind.NODATA)
     outcome = min((verdict.outcome for _, verdict in found), key=order.index)
     words = "; ".join(f"{arm}: {verdict.reason}" for arm, verdict in found)
-    if broken:
+    if broken and outcome is not VerdictKind.FAIL:
         outcome, words = VerdictKind.WAIT, f"the users are not split as the arms are; {words}"
     return msgspec.structs.replace(
         experiment,

@@ -73,10 +73,13 @@ def crowd_seen(view: Transaction, policy: str) -> SeenCrowd | None:
     if newest is None:
         return None
     under = (policy, newest[0].salt)
-    where = f"FROM episodes WHERE policy = ? AND salt = ? AND received IS NOT NULL AND {NAMED}"
+    where = (
+        f"FROM episodes WHERE policy = ? AND salt = ? AND received IS NOT NULL AND {NAMED}"
+        " AND fate <> 'excluded:shadow'"
+    )
     users, decided, base, first, last = view.execute(
         f"SELECT COUNT(DISTINCT user_hash), COUNT({LATEST}), AVG({LATEST}), MIN(received),"
-        f" MAX(received) {where} AND fate <> 'excluded:shadow'",
+        f" MAX(received) {where}",
         under,
     ).fetchone()
     if users < FEWEST_USERS or last - first < SHORTEST_SECONDS or not decided or not 0 < base < 1:

@@ -244,7 +244,7 @@ class Release:
         """Return what was seen of a promoted version since it is one: a test of half the alpha."""
         looks = self.comparing.looks
         half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
-        return self._observed(tx, rollout, rollout.entered_at, half)
+        return self._observed(tx, rollout, rollout.promoted_at, half)
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
         intact = file_says(self.flags, seen.flags)

@@ -96,16 +96,29 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return self.stage in (Stage.CANARY, Stage.PROMOTED)
 
     @property
+    def promoted_at(self) -> float:
+        """Epoch seconds at which it was promoted, which a hold does not move; it must have been."""
+        return next(move.at for move in self.trail if move.stage is Stage.PROMOTED)
+
+    @property
     def has_served(self) -> bool:
         """True once anybody may have been on the candidate."""
         return any(move.stage is Stage.CANARY for move in self.trail)
 
 
 def held_still(before: Rollout, after: Rollout, reason: str) -> Rollout:
-    """Return the rollout where it was, with the verdict of a look and what holds it."""
+    """Return the rollout where it was, with what a look showed and what holds it.
+
+    What never heals is kept, though nothing follows from it before the hold ends.
+    """
     verdict = msgspec.structs.replace(after.verdict, reasons=(reason, *after.verdict.reasons))
-    looks = max(before.looks, after.looks)
-    return msgspec.structs.replace(before, verdict=verdict, looks=looks)
+    return msgspec.structs.replace(
+        before,
+        verdict=verdict,
+        looks=max(before.looks, after.looks),
+        split_broken=after.split_broken,
+        held=after.held,
+    )
 
 
 def shifted(rollout: Rollout, seconds: float) -> Rollout:

@@ -14,7 +14,8 @@ class TripwireSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     answers: int = 8
     """Failed answers in a row that trip it: 4 seconds at 2 answers a second."""
     users: int = 2
-    """Users among them; of fewer, three times as many answers are needed."""
+    """Users among them; of fewer, three times as many answers are needed, and where others were
+    answered lately, one named user's are never enough: a client may send what must fail."""
     chance: float = 1e-6
     """Probability of such a run at the control's own share of failures; the run grows until then."""
 
@@ -43,9 +44,11 @@ def tripped(
     run = _run(candidate)
     failed = sum(answer.failed for answer in control)
     usual = (failed + 1) / (len(control) + 2)
-    need = max(settings.answers, math.ceil(math.log(settings.chance) / math.log(usual)))
+    need: float = max(settings.answers, math.ceil(math.log(settings.chance) / math.log(usual)))
     if len({answer.user for answer in run if answer.user}) < settings.users:
         need = max(need, 3 * settings.answers)
+        if _one_client(run, candidate):
+            need = math.inf
     if len(_run(control)) >= settings.answers and len(run) >= settings.answers:
         reason = (
             f"the last {len(run)} answers of the candidate and the last {len(_run(control))} of the"
@@ -59,6 +62,13 @@ def tripped(
         f" {len(control)} {failed} did"
     )
     return Verdict(outcome=VerdictKind.FAIL, reasons=(reason,))
+
+
+def _one_client(run: Sequence[Served], answers: Sequence[Served]) -> bool:
+    """Return whether only one named user failed, and somebody else was answered before."""
+    failed = {answer.user for answer in run}
+    others = any(answer.user not in failed and not answer.failed for answer in answers)
+    return others and len(failed) == 1 and "" not in failed
 
 
 def _run(answers: Sequence[Served]) -> list[Served]:

@@ -1,5 +1,6 @@
 """Exposure is earned, from HTTP requests to the verdict: gateway, log, join, guardrails, flags."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +12,7 @@ from rollout_rig import RolloutRig
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.statistics.guardrail import Observation
 
 SETTINGS = RolloutSettings(
     steps=(0.2, 0.5),
@@ -66,6 +68,29 @@ def test_a_candidate_whose_every_answer_fails_is_back_at_once(rig: RolloutRig, h
     flags = read_flags(rig.release.flags)
     assert flags is not None
     assert flags.candidate is None
+
+
+def test_one_client_cannot_take_a_version_back(rig: RolloutRig) -> None:
+    """Whoever sends what must fail, again and again, stops nothing; once others fail too, it goes."""
+    version = rig.versions[1].version
+    rig.offer(1)
+    met: list[str] = []
+    asked = 0
+    while len(met) < 6:
+        variant, _, _ = rig.ask(f"user{asked}")
+        if variant == "candidate":
+            met.append(f"user{asked}")
+        asked += 1
+    rig.engine.failing[version] = "end token"
+    for _ in range(60):
+        rig.ask(met[0])
+    asked += 60
+    rig.settle(asked)
+    assert rig.rollout.stage is Stage.CANARY
+    for user in met[1:]:
+        rig.ask(user)
+    rig.settle(asked + len(met) - 1)
+    assert rig.rollout.stage is Stage.ROLLED_BACK
 
 
 def test_a_candidate_whose_answers_are_cut_off_is_taken_back(rig: RolloutRig) -> None:
@@ -163,6 +188,24 @@ def test_a_bake_keeps_a_control_on_the_previous_champion(rig: RolloutRig) -> Non
     flags = read_flags(rig.release.flags)
     assert flags is not None
     assert flags.champion.version == rig.versions[0].version
+
+
+def test_what_was_served_before_and_in_a_pause_is_in_the_test_of_the_bake(rig: RolloutRig) -> None:
+    """The time of a hold is no part of the stage's time, and its answers are since the promotion."""
+    promoted(rig)
+    for number in range(40):
+        rig.say(rig.ask(f"later{number}")[2], "accepted")
+    rig.settle(rig.asked + 41, rig.asked + 40)
+    with rig.store.transaction() as tx:
+        rig.controller.pause(tx, "ann", "looks odd", time.time())
+        rig.controller.resume(tx, time.time() + 100.0)
+    assert rig.rollout.entered_at > time.time()
+    seen: list[Observation | None] = []
+    rig.release.keep = lambda watched, after, whole, since, now: seen.append(since)
+    rig.turn()
+    assert seen
+    assert seen[-1] is not None
+    assert seen[-1].candidate.exposed_users > 5
 
 
 def test_feedback_that_comes_late_takes_a_version_back_in_the_bake(rig: RolloutRig) -> None:

@@ -152,6 +152,45 @@ def test_an_arm_that_does_harm_is_stopped(
     assert list(flags(config)["flags"]) == ["policy"]
 
 
+def test_harm_stops_an_arm_whose_people_stay_away(
+    rig: RolloutRig, config: Config, conductor: Conductor
+) -> None:
+    """Half of them have gone, so the split is wrong; what the others say is harm all the same."""
+    start(config, rig)
+    asked = 0
+    for number in range(400):
+        arm = arm_of(rig, f"u{number}")
+        if arm == "new" and number % 3:
+            continue
+        answer = rig.client.post(
+            CHAT, json={**HELLO, "user": f"u{number}"}, headers={"X-Rlwd-Harness": arm}
+        )
+        rig.say(answer.json()["id"], {"old": "accepted", "new": "rejected"}[arm])
+        asked += 1
+    rig.settle(asked, asked)
+    conductor.step(time.time())
+    over = known(rig)
+    assert over.split_broken
+    assert (over.outcome, over.ended) == ("FAIL", True)
+    assert "stopped: new: harm" in over.trail[-1].reason
+
+
+@pytest.mark.parametrize(("longest", "broken"), [(3600.0, False), (0.0, True)])
+def test_a_slow_arm_is_no_broken_split(
+    rig: RolloutRig, config: Config, conductor: Conductor, longest: float, broken: bool
+) -> None:
+    """Answers of one arm that are still under way say nothing of the split, until they must be there."""
+    comparison = ComparisonSettings(request_seconds=longest)
+    conductor.comparing = Comparing.of(config.rollout, comparison, lambda segment: 0.0)
+    start(config, rig)
+    quick = [name for n in range(120) if arm_of(rig, name := f"u{n}") == "old"]
+    for user in quick:
+        rig.client.post(CHAT, json={**HELLO, "user": user}, headers={"X-Rlwd-Harness": "old"})
+    rig.settle(len(quick))
+    conductor.step(time.time())
+    assert known(rig).split_broken is broken
+
+
 def test_users_are_in_a_rollout_or_in_the_experiment(
     rig: RolloutRig, config: Config, conductor: Conductor
 ) -> None:

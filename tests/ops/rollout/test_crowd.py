@@ -64,6 +64,18 @@ def test_days_are_counted_whole_and_who_comes_again_is_not_new(house: House) -> 
     assert found.answers_per_user == pytest.approx(1.6)
 
 
+def test_mirrored_answers_are_nobodys_visit(house: House) -> None:
+    """A shadow's answers, under the salt of the canary after it, change neither days nor users."""
+    for day, first in ((0, 0), (1, 50), (2, 100), (3, 150)):
+        come(house, float(day), 100, first=first)
+    before = seen(house)
+    assert house.flags is not None
+    for day in range(4):
+        at, salt = 1000.0 + day * DAY, house.flags.salt
+        fill(house.ledger, "shadow", 0.0, 0, exposed=300, at=at, salt=salt)
+    assert seen(house) == before
+
+
 def test_a_crowd_that_suffices_is_no_problem(house: House) -> None:
     """More time, a wider margin, or a goal that this does not plan: nothing is said."""
     come(house, 0.0, 300)

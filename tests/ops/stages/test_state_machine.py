@@ -16,7 +16,7 @@ from ledger_by_hand import open_ledger
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.wire import build_control
-from rlwd.ops.stages.record import Rollout, Stage
+from rlwd.ops.stages.record import Rollout, Stage, held_still
 from rlwd.ops.stages.settings import DAY, RolloutSettings
 from rlwd.ops.stages.state_machine import advance, begin, gated, superseded, taken_back
 from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation, guard
@@ -234,6 +234,14 @@ def test_a_split_once_broken_stays_broken() -> None:
     assert once.split_broken
     assert once.verdict.outcome is VerdictKind.WAIT
     assert advance(once, GOOD, 20.0, SETTINGS).stage is Stage.CANARY
+
+
+def test_a_hold_heals_nothing() -> None:
+    """A split that was found broken while somebody paused the rollout is broken when it goes on."""
+    before = at(Stage.CANARY)
+    held = held_still(before, advance(before, SKEWED, 20.0, SETTINGS), "paused by ann")
+    assert (held.stage, held.split_broken) == (Stage.CANARY, True)
+    assert advance(held, GOOD, 30.0, SETTINGS).stage is Stage.CANARY
 
 
 def test_a_broken_split_can_be_made_to_roll_back() -> None:

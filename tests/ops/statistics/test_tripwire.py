@@ -45,6 +45,19 @@ def test_one_user_has_to_fail_three_times_as_often() -> None:
     assert tripped(ends("x" * 24, users=1), ends("." * 50), SETTINGS) is not None
 
 
+def test_one_client_among_others_takes_nobody_back() -> None:
+    """Whoever sends what must fail stops no version that answers others; with one more, it may be."""
+    fine, ann = ends("." * 5), ends("x" * 90, users=1)
+    assert ann[0].user != fine[-1].user
+    assert tripped([*fine, *ann], ends("." * 50), SETTINGS) is None
+    both = [*fine, *ann, Served(user="u3", failed=True)]
+    verdict = tripped(both, ends("." * 50), SETTINGS)
+    assert verdict is not None
+    assert verdict.outcome is VerdictKind.FAIL
+    unnamed = [*fine, *[Served(user="", failed=True)] * 24]
+    assert tripped(unnamed, ends("." * 50), SETTINGS) is not None, "unnamed may be many"
+
+
 def test_unnamed_users_are_not_two() -> None:
     """Whoever sends no user counts as none."""
     unnamed = [Served(user="", failed=True)] * 23
