@@ -57,3 +57,7 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     flags_key: str = ""
     """Key that signs the flags at /flags, for gateways on other hosts (`gateway.flags_url`): 16
     characters or more, the same there. Empty: none are served."""
+
+    def __post_init__(self) -> None:
+        if self.user_header and not self.proxies and not self.token:
+            raise ValueError("proxies: names no address, and there is no token: nobody could get in")

@@ -137,7 +137,9 @@ class Fleet:
                 problems.append(str(problem))
         base = next((one.base_problem for one in self.replicas if one.base_problem), None)
         if problems or base is not None:
-            return FleetAnswers(problem=base or problems[0], base_problem=base)
+            # All of them: whoever is paged must not find the second dead engine after the first.
+            told = "; ".join(dict.fromkeys([*([base] if base else []), *problems]))
+            return FleetAnswers(problem=told, base_problem=base)
         if candidate is None:
             return FleetAnswers(held=frozenset(wanted))
         try:

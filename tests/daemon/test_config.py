@@ -268,6 +268,11 @@ def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
         ('[learner]\nmodel = ""', r"learner.model: names no folder"),
         ('[http]\nhost = "0.0.0.0"', r"http.token: required, because http.host is 0.0.0.0"),
         ('[http]\nuser_header = "X User"', r"http.user_header: 'X User' is no name of a header"),
+        ('[http]\nuser_header = "X-User"\nproxies = []', r"nobody could get in - at `http`"),
+        (
+            "[rollout.shadow]\nshare = 0.1\n[gateway]\nshadow_concurrency = 0",
+            r"gateway.shadow_concurrency: 0 mirrors none; rollout.shadow waits",
+        ),
         ('[http]\nproxies = ["proxy"]', r"http.proxies\[0\]: 'proxy' is no IP address"),
         ('database = "mysql://x"', r"database: must be empty, postgresql://…, \$NAME or file:PATH"),
         ("policy = ", r"Invalid value"),

@@ -97,3 +97,20 @@ def test_what_is_no_fault_of_an_engine_ends_the_process(tmp_path: Path) -> None:
 
     with pytest.raises(AssertionError, match="ours"):
         until(asked)
+
+
+class DeadEngine(HangingEngine):
+    """An engine that nobody started."""
+
+    def loaded(self) -> dict[str, str]:
+        raise ConnectionError(f"{self.url} does not answer")
+
+
+def test_every_dead_engine_is_named(tmp_path: Path) -> None:
+    """Whoever is paged does not find the second one after the first was started."""
+    dead, one = [DeadEngine(), DeadEngine()], version(1, tmp_path)
+    dead[0].url, dead[1].url = "http://one", "http://two"
+    fleet = Fleet(dead, "policy", tolerance=0.05)
+    fleet.fill({one.version: one})
+    until(lambda: not fleet.has([one.version]) and "does not answer" in (fleet.problem or ""))
+    assert fleet.problem == "http://one does not answer; http://two does not answer"
