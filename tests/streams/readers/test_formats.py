@@ -14,7 +14,7 @@ import pytest
 from trace_cases import CASES, FILES, GOLDEN
 
 from rlwd.daemon.commands.replay import replay
-from rlwd.streams.events.event import FeedbackEvent, decode_event, encode_event
+from rlwd.streams.events.event import FeedbackEvent, encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.readers.formats import BUILT_IN, MalformedRow, trace_format
 
@@ -65,7 +65,7 @@ def test_a_replay_of_it_accounts_for_all_and_trains_on_none(
     tmp_path: Path, format: str, file: str
 ) -> None:
     """Through ingest, join and rewards: nothing is dead but what has no generation, nothing trained."""
-    events = [decode_event(line.encode()) for line in read(format, CASES / file)]
+    events = list(trace_format(format)(CASES / file))
     generations = {e.data.generation_id for e in events if not isinstance(e, FeedbackEvent)}
     lonely = [
         e
