@@ -30,6 +30,8 @@ class Door:
     """Turn a whole chat answer into its own. Raises ValueError where there is none in it."""
     stream: Callable[[Reply], DoorStream]
     """Begin to turn a chat stream into its events."""
+    id_header: str = ""
+    """Header in which its clients look for the id, besides ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

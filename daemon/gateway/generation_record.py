@@ -83,6 +83,8 @@ class GenerationRecord:
     def headers(self) -> dict[str, str]:
         """Return what the client is told before the first byte of the answer."""
         found = {"X-Rlwd-Generation": self.generation_id, "X-Request-Id": self.generation_id}
+        if self.through is not None and self.through.door.id_header:
+            found[self.through.door.id_header] = self.generation_id
         shows = self.context.settings.shows_variant
         if self.answer is not None:
             # Of a fallback nothing is kept: the next turn goes to what the flag says.

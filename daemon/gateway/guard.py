@@ -6,7 +6,8 @@ import structlog
 from aiohttp import web
 
 from ..callers.directory import TooMany
-from ..doors.all_doors import DOORS
+from ..doors.all_doors import DOORS, MESSAGES
+from ..doors.messages_errors import messages_error
 from ..http.answers import refusal
 from ..http.credentials import bearer_token
 from ..http.origins import allow, foreign, preflight
@@ -27,6 +28,8 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     answer = _refuse(request)
     if answer is None:
         answer = await _answer(request, handler)
+    if request.path.startswith(MESSAGES) and answer.status >= 400:
+        _tell_as_messages(answer)
     if request.content.exception() is not None:
         # What is left of a damaged body cannot be told from the next request.
         answer.force_close()
@@ -39,7 +42,9 @@ async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
 def _refuse(request: web.Request) -> web.StreamResponse | None:
     """Return why the request goes no further, or the answer to a preflight; else None."""
     clients = request.app[CONTEXT].clients
-    token = bearer_token(request.headers.get("Authorization", ""))
+    told = request.headers
+    # Anthropic's clients send a key, where they are not told to send a token.
+    token = bearer_token(told.get("Authorization", "")) or told.get("X-Api-Key", "")
     caller = request[CALLER] = clients.find(token)
     asks_first = request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
     # A browser's first question brings no credential: it is about any.
@@ -77,6 +82,13 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except Exception:
         log.exception("request_failed", path=request.path)
         return refusal(500, "the gateway failed", "internal_error")
+
+
+def _tell_as_messages(answer: web.StreamResponse) -> None:
+    """Give a refusal the shape of the API that was asked."""
+    if isinstance(answer, web.Response) and isinstance(answer.body, bytes):
+        request_id = answer.headers.get("X-Rlwd-Generation")
+        answer.body = messages_error(answer.status, answer.body, request_id)
 
 
 async def tell_origin(request: web.Request, response: web.StreamResponse) -> None:

@@ -62,6 +62,7 @@ def openapi_document() -> dict[str, Any]:
             "/v1/chat/completions": {"post": _completions("messages")},
             "/v1/completions": {"post": _completions("prompt")},
             "/v1/responses": {"post": _completions("input")},
+            "/v1/messages": {"post": _messages()},
             "/v1/models": {"get": _page("List the one model.", ("401", "403", "429"))},
             "/v1/models/{id}": {
                 "parameters": [_path("id")],
@@ -138,6 +139,14 @@ def _completions(needs: str) -> dict[str, Any]:
         }
         for name, said in _HEADERS.items()
     ]
+    return found
+
+
+def _messages() -> dict[str, Any]:
+    found = _completions("messages")
+    asked = found["requestBody"]["content"]["application/json"]["schema"]
+    asked["properties"]["max_tokens"] = {"type": "integer", "minimum": 1}
+    asked["required"].append("max_tokens")
     return found
 
 

@@ -3,16 +3,43 @@
 from typing import Any
 
 import httpx
+import msgspec
+from anthropic import Anthropic
 from openai import OpenAI
+
+from rlwd.streams.events.generation import Generation
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
 ADD = {"name": "add", "description": "adds", "parameters": SCHEMA}
+ANTHROPICS = {"name": "add", "description": "adds", "input_schema": SCHEMA}
 PERSON = {"user": "ann"}
+
+
+def recorded(generation: Generation) -> dict[str, Any]:
+    """Return what an event says, but for its own id and the time that it took."""
+    left = ("generation_id", "latency_seconds")
+    told = msgspec.structs.asdict(generation)
+    return {name: value for name, value in told.items() if name not in left}
+
+
+def as_read(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return messages as a chat template reads them; what was thought, only some clients send back."""
+    told = [{name: one[name] for name in one if name != "reasoning"} for one in messages]
+    for one in told:
+        if "tool_calls" in one:
+            calls = [(call["id"], call["function"]) for call in one["tool_calls"]]
+            one["tool_calls"] = calls
+    return told
 
 
 def openai_client(client: httpx.Client) -> OpenAI:
     url = str(client.base_url).rstrip("/")
     return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+
+
+def anthropic_client(client: httpx.Client, key: str = "none") -> Anthropic:
+    url = str(client.base_url).rstrip("/")
+    return Anthropic(base_url=url, api_key=key, max_retries=0, timeout=60)
 
 
 def by_chat(client: httpx.Client) -> list[str]:
@@ -61,4 +88,35 @@ def by_responses(client: httpx.Client, *, stream: bool) -> list[str]:
             for item in told.output
             if item.type == "function_call"
         ] or [{"role": "user", "content": "thanks"}]
+    return ids
+
+
+def by_messages(client: httpx.Client, *, stream: bool) -> list[str]:
+    """The same, through Anthropic's Messages."""
+    api, ids = anthropic_client(client), list[str]()
+    said: list[Any] = [{"role": "user", "content": "hello there"}]
+    for _ in range(3):
+        asked: dict[str, Any] = {
+            "model": "rlwd",
+            "system": "be brief",
+            "messages": said,
+            "tools": [ANTHROPICS],
+            "thinking": {"type": "enabled", "budget_tokens": 1024},
+            "extra_body": {"temperature": 0.8},
+            "max_tokens": 12,
+            "metadata": {"user_id": PERSON["user"]},
+        }
+        if stream:
+            with api.messages.stream(**asked) as streaming:
+                told = streaming.get_final_message()
+        else:
+            told = api.messages.create(**asked)
+        ids.append(told.id)
+        said.append({"role": "assistant", "content": [one.to_dict() for one in told.content]})
+        results = [
+            {"type": "tool_result", "tool_use_id": block.id, "content": "3"}
+            for block in told.content
+            if block.type == "tool_use"
+        ]
+        said.append({"role": "user", "content": results or "thanks"})
     return ids

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from door_talks import ADD, by_chat, by_responses, openai_client
+from door_talks import ADD, as_read, by_chat, by_responses, openai_client, recorded
 from fake_engine import Misbehaviour
 from gateway_rig import GatewayRig
 
@@ -34,12 +34,8 @@ def test_a_conversation_is_recorded_as_through_the_chat_door(
     assert told[0].input
     assert told[0].session_found == "beginning"
     assert [recorded(one) for one in told[3:]] == [recorded(one) for one in told[:3]]
-
-
-def recorded(generation: Any) -> dict[str, Any]:
-    """Return what an event says but for its own id and its time."""
-    left = ("generation_id", "latency_seconds", "usage")
-    return {k: getattr(generation, k) for k in generation.__struct_fields__ if k not in left}
+    sent = [as_read(asked["messages"]) for asked in gateway.engine.asked]
+    assert sent[3:] == sent[:3]
 
 
 def test_a_stream_tells_reasoning_text_and_calls_item_by_item(
