@@ -31,6 +31,8 @@ METRICS = {
     "session_tool_calls": "Tool calls in a session",
     "cached_prompt_share": "Cached part of prompts",
 }
+MOST_CHANGE = 10.0
+"""Largest change that is told as a number."""
 OUTCOMES = {
     "PASS": "All goals are shown.",
     "FAIL": "Harm is shown.",
@@ -68,9 +70,16 @@ def percent(value: float | None, *, sign: bool = True, digits: int = 1) -> str:
 
     >>> percent(0.0228), percent(-0.5), percent(None), percent(float("nan")), percent(0.5, sign=False)
     ('+2.3 %', '-50.0 %', '-', '-', '50.0 %')
+
+    Relative to what is next to nothing everything is vast, and no number that anybody reads.
+
+    >>> percent(1463.6), percent(-1463.6)
+    ('over +1,000 %', 'under -1,000 %')
     """
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
+    if sign and abs(value) > MOST_CHANGE:
+        return "over +1,000 %" if value > 0 else "under -1,000 %"
     text = f"{100 * value:+.{digits}f}" if sign else f"{100 * value:.{digits}f}"
     if not float(text):
         text = text.lstrip("+-")
