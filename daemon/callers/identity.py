@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...ops.flags.assignment import DEFAULT_TENANT, hash_user, tenant_key
-from ...streams.events.generation import SessionFound
+from ...streams.events.generation import Purpose, SessionFound
+from ...streams.redaction.privacy import PrivacySettings
+from .consent import read_consent
 from .named_fields import ID, LINE, PRINTABLE, NamedFields
 from .session import find_session
-
-_CONSENT = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
 class TenantRefused(ValueError):
@@ -34,8 +34,8 @@ class Identity:
     """True where no user is named."""
     segment: str
     """Kind of work; baselines are tracked by it."""
-    consent: bool
-    """False: counted, never trained on."""
+    purposes: tuple[Purpose, ...]
+    """What the person agreed to."""
     tenant: str
     """The customer whose product sent the request."""
     parent: str | None
@@ -49,6 +49,16 @@ class Identity:
     left_out: tuple[str, ...]
     """Fields of the body that were not usable."""
 
+    @property
+    def consent(self) -> bool:
+        """Whether the person agreed to have the answer learned from."""
+        return "train" in self.purposes
+
+    @property
+    def keeps(self) -> bool:
+        """Whether anything but counts may be kept of it."""
+        return self.consent or "share" in self.purposes
+
 
 def identify(
     headers: Mapping[str, str],
@@ -58,6 +68,7 @@ def identify(
     *,
     tenant: str | None = None,
     beginning: bytes = b"",
+    privacy: PrivacySettings | None = None,
 ) -> Identity:
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.
 
@@ -70,7 +81,8 @@ def identify(
     key = tenant_key(key, served_tenant)
     session, found = find_session(fields, body, key, user, beginning)
     segment = fields.plain("segment") or "default"
-    consent = _consent(fields, headers)
+    agreed = (privacy or PrivacySettings()).of(served_tenant)
+    purposes = read_consent(fields, headers, agreed)
     parent = fields.read("parent", ID)
     tool_call = fields.read("tool_call", ID)
     named_harness = fields.read("harness", LINE, spaces=" characters")
@@ -81,7 +93,7 @@ def identify(
         user_hash=hash_user(user if user is not None else f"\0{session}", key),
         anonymous=user is None,
         segment=segment,
-        consent=consent,
+        purposes=purposes,
         tenant=served_tenant,
         parent=parent,
         tool_call=tool_call,
@@ -89,22 +101,6 @@ def identify(
         harness=named_harness or harness,
         left_out=tuple(fields.left_out),
     )
-
-
-def _consent(fields: NamedFields, headers: Mapping[str, str]) -> bool:
-    """Return whether the person agreed. What cannot be read is no agreement."""
-    said = headers.get("X-Rlwd-Consent")
-    if said:
-        if said.lower() not in _CONSENT:
-            raise ValueError("X-Rlwd-Consent: must be true or false")
-        return _CONSENT[said.lower()]
-    value = fields.metadata.get("consent")
-    if value is None or value == "":
-        return True
-    if isinstance(value, str | bool | int) and str(value).lower() in _CONSENT:
-        return _CONSENT[str(value).lower()]
-    fields.left_out.append("consent")
-    return False
 
 
 def _tenant(fields: NamedFields, headers: Mapping[str, str], credential: str | None) -> str:

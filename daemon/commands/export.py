@@ -9,8 +9,10 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from ...streams.redaction.privacy import PrivacySettings
 from ...streams.state.store import Store
 from ...streams.writers.atif_writer import trajectories
+from ...streams.writers.export_check import ExportRefused, check_answer
 from ...streams.writers.exported import ExportedSession, exported_sessions
 from ...streams.writers.otel_writer import otlp_documents
 from ..config import Config
@@ -18,17 +20,24 @@ from ..store import existing_store
 
 Writer = Callable[[ExportedSession], Iterable[dict[str, Any]]]
 
+REFUSED = 2
+"""Status of an export that would have held what redaction replaces."""
 
 WRITERS: dict[str, Writer] = {"atif": trajectories, "otel-genai": otlp_documents}
 """By the name of the format; each yields the documents of a session."""
 
 
 def run_export(config: Config, format: str, to: Path | None, session: str | None = None) -> int:
-    """Write the sessions, and say on standard error how many; return 1 where there is none."""
+    """Write the sessions, and say on standard error how many; return 1 where there is none, 2 where refused."""
     store = existing_store(config)
     try:
         with _opened(to) as file:
-            sessions, answers = export(store, config.policy, WRITERS[format], file, session)
+            sessions, answers = export(
+                store, config.policy, WRITERS[format], file, session, config.privacy
+            )
+    except ExportRefused as problem:
+        print(f"nothing is written: {problem}", file=sys.stderr)
+        return REFUSED
     finally:
         store.close()
     print(f"{answers} answers of {sessions} sessions", file=sys.stderr)
@@ -36,12 +45,23 @@ def run_export(config: Config, format: str, to: Path | None, session: str | None
 
 
 def export(
-    store: Store, policy: str, write: Writer, file: BinaryIO, session: str | None = None
+    store: Store,
+    policy: str,
+    write: Writer,
+    file: BinaryIO,
+    session: str | None = None,
+    privacy: PrivacySettings | None = None,
 ) -> tuple[int, int]:
-    """Write the sessions of a state to a file, a document a line; return sessions and answers."""
+    """Write the sessions of a state to a file, a document a line; return sessions and answers.
+
+    Raises ExportRefused, with nothing written, where one holds what redaction would replace.
+    """
     sessions = answers = 0
     with store.reading() as view:
-        for one in exported_sessions(view, policy, session):
+        for one in exported_sessions(view, policy, session, privacy):
+            for answer in one.answers:
+                check_answer(answer)
+        for one in exported_sessions(view, policy, session, privacy):
             file.writelines(orjson.dumps(document) + b"\n" for document in write(one))
             sessions += 1
             answers += len(one.answers)

@@ -123,6 +123,7 @@ async def _read(
         settings.harness,
         tenant=request[CALLER].tenant,
         beginning=engine_request.conversation.beginning,
+        privacy=settings.privacy,
     )
     return engine_request, identity, through
 

@@ -122,7 +122,7 @@ class GenerationRecord:
         if problem:
             metrics.uncaptured.inc()
             log.warning("capture_incomplete", generation=self.generation_id, problem=problem)
-        ended = self._captured() if self.identity.consent else {}
+        ended = self._captured() if self.identity.keeps else {}
         ended |= {
             "finish_reason": finish,
             "status": status,
@@ -137,7 +137,7 @@ class GenerationRecord:
         """Return what may be written of a generation: before the spool, so before any disk."""
         if not self.context.settings.redacts(self.identity.tenant):
             return generation
-        read = self.engine_request.texts() if self.identity.consent else ()
+        read = self.engine_request.texts() if self.identity.keeps else ()
         kinds = {kind for text in read for kind in self.context.seen_texts.kinds(text)}
         last = redact(self.engine_request.conversation.last_said).text if kinds else ""
         if last and generation.last_answer:
@@ -196,6 +196,7 @@ class GenerationRecord:
             user_hash=self.identity.user_hash,
             user_named=not self.identity.anonymous,
             consent=self.identity.consent,
+            purposes=self.identity.purposes,
             segment=self.identity.segment,
             policy=settings.policy,
             version=served.version,

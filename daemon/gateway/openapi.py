@@ -31,7 +31,7 @@ _HEADERS = {
     "Session": "Key of a conversation: its events stay in order.",
     "User": "The person, as the product names them; only a keyed hash leaves the gateway.",
     "Segment": "Kind of work; baselines are tracked by it.",
-    "Consent": "true or false; false is counted and never trained on.",
+    "Consent": "true, false, or purposes: train, share; what is none of them is only counted.",
     "Tenant": "The customer; where the token is bound to one, that one.",
     "Parent": "The generation that this one answers to.",
     "Harness": "Version of the product around the model.",

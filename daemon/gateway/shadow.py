@@ -59,7 +59,7 @@ class ShadowMirror:
             return
         if record.answer.served != state.champion:
             return
-        if not record.identity.consent or record.finish in ("", "abort", "refused"):
+        if not record.identity.keeps or record.finish in ("", "abort", "refused"):
             return
         if _place(state.shadow, record.generation_id) >= state.shadow_share:
             return

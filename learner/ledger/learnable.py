@@ -29,6 +29,7 @@ REMEDIES = {
     "excluded:constrained": "the product asks for a format, a grammar or forced tools",
     "excluded:raw_logprobs": "start the engines with --logprobs-mode processed_logprobs",
     fate.NO_CONSENT: "the product does not send X-Rlwd-Consent",
+    fate.NOT_FOR_TRAINING: "people agree to share and not to train (X-Rlwd-Consent)",
     fate.REDACTED: "requests or answers hold mail addresses, keys or the like: a system prompt, too, is"
     " one (privacy.redact)",
     fate.NO_TOKENS: "the engine gives no token ids",

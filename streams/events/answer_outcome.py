@@ -40,7 +40,7 @@ def _shows_nothing(generation: Generation) -> bool:
     tokens = generation.completion_token_ids
     if tokens == ():
         return True
-    if not generation.consent:
+    if not generation.may_keep:
         # Neither text nor tokens were kept; the usage alone tells an answer without any token.
         return bool(generation.usage.prompt_tokens) and not generation.usage.completion_tokens
     if tokens is None and not generation.usage.completion_tokens:

@@ -16,6 +16,10 @@ TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 
 
 SessionFound = Literal["named", "cache_key", "beginning", "chance", ""]
+Purpose = Literal["count", "train", "share"]
+PURPOSES: tuple[Purpose, ...] = ("count", "train", "share")
+"""For what a person may agree to have an answer kept: it is counted; learned from; it leaves in an
+export for others."""
 SHADOW = "shadow"
 """Variant of a mirrored request: it was asked of a candidate too, and nobody was shown the answer."""
 
@@ -78,7 +82,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """False where the product named no user, so that the hash is the session's: such a generation
     never counts as an independent user in a comparison."""
     consent: bool = True
-    """False: counted, never trained on."""
+    """False: never trained on."""
+    purposes: Annotated[tuple[Purpose, ...], msgspec.Meta(max_length=8)] | None = None
+    """What the person agreed to: `train`, `share` (an export), `count`, which always is. Nothing is
+    kept of what may neither be trained on nor shared. None: the writer did not say, and `consent` is
+    to what the configuration has for its tenant."""
     segment: str = "default"
     """Kind of work; the learner's baseline is tracked per segment."""
     policy: str = "policy"
@@ -160,6 +168,21 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """True where weights changed inside the generation."""
     captured: bool = True
     """False: the gateway admitted the request and died before its end (CONTRACTS 6)."""
+
+    @property
+    def may_train(self) -> bool:
+        """Whether the person agreed to have it learned from."""
+        return self.consent and (self.purposes is None or "train" in self.purposes)
+
+    @property
+    def may_share(self) -> bool:
+        """Whether the person agreed to have it leave in an export."""
+        return self.purposes is not None and "share" in self.purposes
+
+    @property
+    def may_keep(self) -> bool:
+        """Whether anything but counts may be kept of it."""
+        return self.may_train or self.may_share
 
     def __post_init__(self) -> None:
         check_logprobs(self.completion_token_ids, self.logprobs)

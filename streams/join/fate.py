@@ -25,6 +25,7 @@ ERASED = "excluded:erased"
 MIRRORED = "excluded:shadow"
 SIDE_REQUEST = "excluded:side_request"
 
+NOT_FOR_TRAINING = "excluded:not_for_training"
 REDACTED = "excluded:redacted"
 NO_TOKENS = "excluded:no_tokens"
 NO_LOGPROBS = "excluded:no_logprobs"
@@ -73,7 +74,7 @@ def exclusion_at_ingest(generation: Generation) -> str | None:
     """Name the rule that keeps a generation out before any feedback counts, or None."""
     if generation.variant == SHADOW:
         return MIRRORED
-    if not generation.consent:
+    if not generation.may_keep:
         return NO_CONSENT
     if not generation.captured:
         return NO_CAPTURE
@@ -90,6 +91,8 @@ def exclusion_from_training(generation: Generation, *, cut_answers: bool = True)
     `cut_answers` says whether an answer may be trained on that was cut at its length limit.
     """
     sampling = generation.sampling
+    if not generation.may_train:
+        return NOT_FOR_TRAINING
     if generation.redacted:
         return REDACTED
     if not generation.prompt_token_ids or not generation.completion_token_ids:

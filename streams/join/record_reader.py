@@ -94,11 +94,15 @@ class RecordReader:
         value = resolve(record.value, self.data)
         if value is not record.value:
             record = msgspec.structs.replace(record, value=value)
-        event = decode_event(value)
-        if event.data.redacted is not None or not self.privacy.redacts(event.data.tenant):
-            return event, record
-        event = redact_event(event)
-        if event.data.redacted:
+        came = event = decode_event(value)
+        if event.data.redacted is None and self.privacy.redacts(event.data.tenant):
+            event = redact_event(event)
+        if isinstance(event, GenerationEvent):
+            agreed = self.privacy.agreed(event.data)
+            if agreed.may_train != event.data.may_train:
+                event = msgspec.structs.replace(event, data=agreed)
+        # What is kept is the record; where nothing was found it stays byte by byte as it came.
+        if event.data.redacted or _may_train(event) != _may_train(came):
             record = msgspec.structs.replace(record, value=encode_event(event))
         return event, record
 
@@ -126,6 +130,10 @@ class RecordReader:
             counts.counts.dead_lettered += 1
         else:
             counts.counts.duplicate += 1
+
+
+def _may_train(event: Event) -> bool:
+    return isinstance(event, GenerationEvent) and event.data.may_train
 
 
 def by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:

@@ -1,6 +1,10 @@
-"""Privacy: what of a tenant's people is looked for and replaced before anything is written."""
+"""Privacy: what a tenant's people agreed to where they say nothing, and what of theirs is replaced."""
+
+from typing import Literal
 
 import msgspec
+
+from ..events.generation import Generation, Purpose
 
 
 class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -9,24 +13,42 @@ class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     redact: bool = True
     """Whether mail addresses, phone and card numbers, IBANs, public IP addresses, keys and tokens are
     replaced. An answer with one of them is not trained on. Names of people are not found."""
+    consent: Literal["opt_out", "opt_in"] = "opt_out"
+    """What a request means that says nothing of consent: opt_out, that it is given; opt_in, that it is
+    not, so that only counts are kept."""
+    purposes: tuple[Purpose, ...] = ("count", "train")
+    """What consent is to, where it names no purposes: `count`, `train`, `share` (`rlwd export`)."""
 
 
-class PrivacySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`[privacy]` of the configuration: what holds for every tenant that has no section of its own."""
 
-    redact: bool = True
-    """Whether mail addresses, phone and card numbers, IBANs, public IP addresses, keys and tokens are
-    replaced. An answer with one of them is not trained on. Names of people are not found."""
     tenants: dict[str, TenantPrivacy] = {}
-    """`[privacy.tenants.NAME]`: what holds for one tenant instead."""
+    """`[privacy.tenants.NAME]`: what holds for one tenant instead, all of it."""
 
-    def redacts(self, tenant: str) -> bool:
-        """Return whether a tenant's texts are redacted.
+    def of(self, tenant: str) -> TenantPrivacy:
+        """Return what holds for a tenant.
 
-        >>> PrivacySettings(tenants={"lab": TenantPrivacy(redact=False)}).redacts("lab")
+        >>> PrivacySettings(tenants={"lab": TenantPrivacy(redact=False)}).of("lab").redact
         False
         """
+        return self.tenants.get(tenant, self)
+
+    def redacts(self, tenant: str) -> bool:
+        """Return whether a tenant's texts are redacted."""
         if not tenant:
             # Feedback that names none is its answer's, whose tenant its writer does not know.
             return self.redact or any(one.redact for one in self.tenants.values())
-        return self.tenants[tenant].redact if tenant in self.tenants else self.redact
+        return self.of(tenant).redact
+
+    def agreed(self, data: Generation) -> Generation:
+        """Return a generation with its purposes; where its writer named none, its tenant's are its.
+
+        A tenant that asks first (opt_in) and writes its own records has to name them.
+        """
+        if data.purposes is not None:
+            return data
+        tenant = self.of(data.tenant)
+        if not data.consent or tenant.consent == "opt_in":
+            return msgspec.structs.replace(data, consent=False, purposes=("count",))
+        return msgspec.structs.replace(data, purposes=tenant.purposes)

@@ -1,6 +1,6 @@
 """Exported: the sessions of the state, as writers of traces need them.
 
-Only answers that were consented to and whose content is still held; none that nobody was shown, and
+Only answers that people agreed to share and whose content is still held; none that nobody was shown, and
 none that a harness asked for on its own. Every text that leaves goes through `exported_sessions`.
 """
 
@@ -16,6 +16,7 @@ from ..events.episode import Timed
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.generation import SHADOW
 from ..join.episodes_table import feedback_of
+from ..redaction.privacy import PrivacySettings
 from ..sessions.contents import load_contents
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction
@@ -73,9 +74,13 @@ class ExportedSession(NamedTuple):
 
 
 def exported_sessions(
-    view: Transaction, policy: str, session: str | None = None
+    view: Transaction,
+    policy: str,
+    session: str | None = None,
+    privacy: PrivacySettings | None = None,
 ) -> Iterator[ExportedSession]:
     """Yield the sessions of the state that may leave, or the one that is named, in order of their ids."""
+    privacy = privacy or PrivacySettings()
     of: dict[tuple[str, str], list[str]] = {}
     where, more = ("", ()) if session is None else (" AND session_id = ?", (session,))
     rows = view.execute(
@@ -89,7 +94,8 @@ def exported_sessions(
     keys = list(of)
     for start in range(0, len(keys), SESSIONS_AT_ONCE):
         some = {key: of[key] for key in keys[start : start + SESSIONS_AT_ONCE]}
-        answers = _answers(view, policy, [name for ids in some.values() for name in ids])
+        named = [name for ids in some.values() for name in ids]
+        answers = _answers(view, policy, named, privacy)
         for ids in some.values():
             yield from _sessions(answers[name] for name in ids if name in answers)
 
@@ -103,12 +109,14 @@ def _sessions(answers: Iterable[ExportedAnswer]) -> Iterator[ExportedSession]:
         yield ExportedSession(name, tuple(listed))
 
 
-def _answers(view: Transaction, policy: str, ids: Sequence[str]) -> dict[str, ExportedAnswer]:
+def _answers(
+    view: Transaction, policy: str, ids: Sequence[str], privacy: PrivacySettings
+) -> dict[str, ExportedAnswer]:
     held = load_contents(view, policy, ids)
     feedback = feedback_of(view, policy, ids)
     found: dict[str, ExportedAnswer] = {}
     for name, parent, reward, parts, spec, fate in _rows(view, policy, ids):
-        if name not in held or not _may_leave(held[name].event):
+        if name not in held or not _may_leave(held[name].event, privacy):
             continue
         said = feedback.get(name, ())
         found[name] = ExportedAnswer(
@@ -121,9 +129,10 @@ def _answers(view: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Ex
     return found
 
 
-def _may_leave(event: GenerationEvent) -> bool:
+def _may_leave(event: GenerationEvent, privacy: PrivacySettings) -> bool:
     data = event.data
-    return data.consent and data.captured and data.variant != SHADOW and not data.side_request
+    shared = privacy.agreed(data).may_share
+    return shared and data.captured and data.variant != SHADOW and not data.side_request
 
 
 def _rows(view: Transaction, policy: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:

@@ -42,6 +42,8 @@ KEYS = [
     "join.leaving_interrupts",
     "join.feedback_per_kind",
     "privacy.redact",
+    "privacy.consent",
+    "privacy.purposes",
     "privacy.tenants",
     "batch.episodes",
     "batch.at_most",

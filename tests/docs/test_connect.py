@@ -59,7 +59,7 @@ def test_every_header_is_shown_and_read() -> None:
         value = "false" if name == "consent" else "a-value"
         by_header = identify({f"X-Rlwd-{header}": value}, {}, b"", "")
         by_body = identify({}, {"metadata": {name: value}}, b"", "")
-        field = {"user": "user_hash"}.get(name, name)
+        field = {"user": "user_hash", "consent": "purposes"}.get(name, name)
         assert getattr(by_header, field) == getattr(by_body, field) != getattr(nobody, field)
 
 

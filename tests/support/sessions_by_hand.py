@@ -24,7 +24,11 @@ def answered(name: str, second: float, session: str = "s", **data: Any) -> Gener
         specversion="1.0",
         time=at,
         receivedtime=at + timedelta(seconds=1),
-        data=Generation(generation_id=name, session_id=session, **data),
+        data=Generation(
+            generation_id=name,
+            session_id=session,
+            **{"purposes": ("count", "train", "share"), **data},
+        ),
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from sessions_by_hand import answered, told, two_ways
 from typer.testing import CliRunner
@@ -78,13 +79,15 @@ def test_what_the_join_found_is_told(tmp_path: Path) -> None:
 
 
 def test_only_what_may_leave_leaves(tmp_path: Path) -> None:
-    """No answer without consent, of a harness's own, of a shadow, or whose content was forgotten."""
+    """No answer that nobody agreed to share, of a harness's own, of a shadow, or whose content was forgotten."""
     kept = answered("kept", 0.0, "s1", text="kept", finish_reason="stop")
     old = answered("old", -9000.0, "s2", text="old", finish_reason="stop")
     events: list[Event] = [
         kept,
         old,
-        answered("secret", 1.0, "s3", text="secret", consent=False),
+        answered("secret", 1.0, "s3", text="secret", purposes=("count",)),
+        answered("untrained", 1.0, "s4", text="learned from", purposes=("count", "train")),
+        answered("unasked", 1.0, "s5", text="unasked", purposes=None),
         answered("title", 2.0, "s1", text="title", side_request="title"),
         answered("shadowed", 3.0, "s1", text="shadowed", variant="shadow"),
         answered("lost", 4.0, "s1", captured=False),
@@ -96,7 +99,7 @@ def test_only_what_may_leave_leaves(tmp_path: Path) -> None:
         assert expire(tx, "replay", kept.receivedtime.timestamp() - 1) == 1
     text = json.dumps([exported(config, format) for format in ("atif", "otel-genai")])
     assert "kept, edited" in text
-    for gone in ("secret", "old", "title", "shadowed", "lost"):
+    for gone in ("secret", "old", "title", "untrained", "unasked", "shadowed", "lost"):
         assert f'"{gone}"' not in text, gone
 
 
@@ -132,3 +135,29 @@ def test_without_a_file_it_is_standard_output(tmp_path: Path) -> None:
         ["resourceLogs"],
     ]
     assert "3 answers of 1 sessions" in done.stderr
+
+
+@pytest.mark.parametrize("where", ["answer", "edit"])
+def test_what_redaction_would_replace_never_leaves(tmp_path: Path, where: str) -> None:
+    """It was off when that came; the export writes nothing and names the answer."""
+    mail = "anna@posteo.de"
+    kept = answered("kept", 0.0, text=mail if where == "answer" else "kept", redacted=())
+    edit = told(kept, "f", Edited(final_text="kept" if where == "answer" else mail), 5.0)
+    edit = msgspec.structs.replace(edit, data=msgspec.structs.replace(edit.data, redacted=()))
+    config = lived(tmp_path, [answered("clean", -5.0, "a"), kept, edit])
+    for to in ([], ["--to", str(tmp_path / "out")]):
+        command = ["export", "--format", "atif", "-c", str(config), *to]
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 2
+        assert "generation kept" in done.stderr
+        assert "holds mail" in done.stderr
+        assert done.stdout == ""
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_tenant_may_agree_for_its_people(tmp_path: Path) -> None:
+    """Where a record names no purposes, the configuration's are its purposes."""
+    config = lived(tmp_path, [answered("kept", 0.0, text="kept", purposes=None)])
+    config.write_text(f'{CONFIG}[privacy]\npurposes = ["train", "share"]\n')
+    (document,) = exported(config, "atif")
+    assert "kept" in json.dumps(document)

@@ -8,6 +8,7 @@ from gateway_rig import CHAT, HELLO, GatewayRig
 
 from rlwd.daemon.callers.generation_ids import new_generation_id, session_of
 from rlwd.ops.flags.assignment import hash_user
+from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
 
 
 def test_without_consent_nothing_said_is_kept(client: httpx.Client, gateway: GatewayRig) -> None:
@@ -126,3 +127,44 @@ def test_the_generation_is_named_before_the_first_byte(
         response.read()
     (event,) = gateway.sink.generations(1)
     assert named == (event.generation_id, event.generation_id)
+
+
+@pytest.mark.parametrize(
+    ("said", "purposes"),
+    [
+        ("train", ("count", "train")),
+        ("share", ("count", "share")),
+        ("share, train", ("count", "train", "share")),
+        ("true", ("count", "train")),
+        ("false", ("count",)),
+        ("", ("count", "train")),
+    ],
+)
+def test_consent_names_purposes(
+    said: str, purposes: tuple[str, ...], client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """By header or in `metadata`; what may be shared alone is kept and not for training."""
+    if said:
+        client.post(CHAT, json=HELLO, headers={"X-Rlwd-Consent": said})
+    client.post(CHAT, json={**HELLO, "metadata": {"consent": said}})
+    for event in gateway.sink.generations(2 if said else 1):
+        assert (event.purposes, event.consent) == (purposes, "train" in purposes)
+        assert (event.text == "") is (purposes == ("count",))
+
+
+def test_a_tenant_may_ask_first(gateway: GatewayRig) -> None:
+    """Where it does, silence is no agreement, and `true` means what the tenant says that it means."""
+    lab = TenantPrivacy(consent="opt_in", purposes=("train", "share"))
+    gateway.set_flags()
+    client = gateway.open(privacy=PrivacySettings(tenants={"lab": lab}))
+    for said in ({}, {"X-Rlwd-Consent": "true"}):
+        client.post(CHAT, json=HELLO, headers={"X-Rlwd-Tenant": "lab", **said})
+    silent, agreed = gateway.sink.generations(2)
+    assert (silent.purposes, silent.text) == (("count",), "")
+    assert (agreed.purposes, agreed.text) == (("count", "train", "share"), "Good day!")
+
+
+def test_a_purpose_that_there_is_not_is_refused(client: httpx.Client) -> None:
+    """Our header is strict, and names itself."""
+    response = client.post(CHAT, json=HELLO, headers={"X-Rlwd-Consent": "sell"})
+    assert (response.status_code, "X-Rlwd-Consent" in response.text) == (400, True)

@@ -164,6 +164,8 @@ def test_feedback_whose_generation_never_comes_is_dead_lettered(ledger: Ledger) 
     ("more", "fate"),
     [
         ({"consent": False}, "excluded:no_consent"),
+        ({"purposes": ("count",)}, "excluded:no_consent"),
+        ({"purposes": ("count", "share")}, "excluded:not_for_training"),
         ({"side_request": "title"}, "excluded:side_request"),
         ({"captured": False}, "excluded:no_capture"),
         ({"prompt_token_ids": None}, "excluded:no_tokens"),

@@ -1,5 +1,6 @@
 """Events that products write themselves are redacted at ingest, before the state has a word of them."""
 
+import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.streams.events.input_message import InputMessage
@@ -51,3 +52,22 @@ def test_a_tenant_may_switch_it_off(ledger: Ledger) -> None:
     ledger.joiner.reader.privacy = PrivacySettings(redact=False)
     ledger.take(generation("g1", 1.0, text=MAIL))
     assert MAIL in contents(ledger)
+
+
+@pytest.mark.parametrize(
+    ("privacy", "ends", "held"),
+    [
+        (PrivacySettings(consent="opt_in"), "excluded:no_consent", 0),
+        (PrivacySettings(purposes=("share",)), "excluded:not_for_training", 1),
+        (PrivacySettings(purposes=("train", "share")), "waiting", 1),
+    ],
+)
+def test_where_no_purposes_are_named_the_tenants_are(
+    ledger: Ledger, privacy: PrivacySettings, ends: str, held: int
+) -> None:
+    """Who asks first and writes the topics names them; else the record is counted and not kept."""
+    ledger.joiner.reader.privacy = privacy
+    ledger.take(generation("g1", 1.0))
+    ledger.take(feedback("f1", "g1", Accepted(), 2.0), partition=FEEDBACK)
+    assert ledger.fates() == {ends: 1}
+    assert ledger.ask("SELECT COUNT(*) FROM contents") == (held,)
