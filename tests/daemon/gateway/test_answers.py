@@ -66,6 +66,7 @@ def test_a_chat_answer_hides_the_version_and_the_event_tells_all(
         logprobs=gateway.engine.LOGPROBS,
         text="Good day!",
         redacted=(),
+        purposes=("count", "train"),
         sampling=msgspec.convert({"temperature": 0.7}, type(event.sampling)),
         finish_reason="stop",
         usage=msgspec.convert({"prompt_tokens": 3, "completion_tokens": 4}, type(event.usage)),

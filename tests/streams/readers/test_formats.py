@@ -24,11 +24,14 @@ _PLAIN = json.loads(msgspec.json.encode(Generation(generation_id="g", session_id
 
 
 def read(format: str, path: Path) -> list[str]:
-    """Return the events as JSON lines, without fields of a generation that say nothing."""
+    """Return the events as JSON lines, without fields that say nothing."""
     lines = []
     for event in trace_format(format)(path):
         value = json.loads(encode_event(event))
-        if not isinstance(event, FeedbackEvent):
+        if isinstance(event, FeedbackEvent):
+            # A recording never says that somebody looked.
+            assert value["data"].pop("redacted") is None
+        else:
             value["data"] = {k: v for k, v in value["data"].items() if _PLAIN[k] != v}
         lines.append(json.dumps(_telling(value), ensure_ascii=False))
     return lines
