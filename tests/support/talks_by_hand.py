@@ -57,6 +57,8 @@ class Talk:
             **{
                 "session_id": self.session,
                 "session_found": "named",
+                # The gateway looked for what is to be redacted, and found nothing.
+                "redacted": (),
                 "prompt_token_ids": tuple(self.tokens),
                 "completion_token_ids": answer,
                 "logprobs": (-0.5,) * 3,

@@ -49,6 +49,7 @@ def trees(draw: st.DrawFn) -> list[Node]:
             name,
             float(number),
             session_found="named",
+            redacted=(),
             prompt_token_ids=prompt,
             completion_token_ids=answer,
             logprobs=(-0.5,),
