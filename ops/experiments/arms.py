@@ -7,7 +7,7 @@ from ...streams.answers.answer_rows import AnswerRow, answer_rows
 from ...streams.answers.exposure import VariantTally, exposures
 from ...streams.state.transaction import Transaction
 from ..flags.assignment import arm_variant
-from ..rollout.observe import Comparing, last_served, readout_of
+from ..rollout.observe import Comparing, in_time, last_served, readout_of
 from ..stages.experiment import Experiment
 from ..statistics.readout import Readout
 from ..statistics.sequential_tests import sample_ratio
@@ -40,20 +40,20 @@ class ArmsSeen:
 
 
 def observe_arms(
-    tx: Transaction, policy: str, experiment: Experiment, comparing: Comparing
+    tx: Transaction, policy: str, experiment: Experiment, comparing: Comparing, until: float
 ) -> ArmsSeen:
     """Return what the arms' users did.
 
     A user is of the arm that the flag gave them, whatever their product sent: so a harness that is
     sent wrongly dilutes a difference and invents none. Compared within segments; the harness is
-    what is tried. With several arms the error probabilities are split over them.
+    what is tried, up to `until`, the reader's present. With several arms the error probabilities are split over them.
     """
     variants = [arm_variant(arm) for arm in experiment.arms]
     # What fails in a session that was moved fails all the same: the tripwire sees it.
     served = answer_rows(
         tx, policy, experiment.salt, own=comparing.own, variants=variants, moved=True
     )
-    now = served[-1].received if served else 0.0
+    served, now = in_time(served, until)
     rows = [row for row in served if not row.moved]
     first, others = variants[0], len(variants) - 1
     looks = comparing.looks

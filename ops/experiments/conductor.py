@@ -75,9 +75,9 @@ class Conductor:
 
     def _looked_at_arms(self, view: Transaction, experiment: Experiment, now: float) -> Experiment:
         if experiment.kind is ExperimentKind.HARNESS:
-            arms = observe_arms(view, self.policy, experiment, self.comparing)
+            arms = observe_arms(view, self.policy, experiment, self.comparing, now)
             return read_arms(experiment, arms, self.srm_alpha)
-        seen = observe_users(view, self.policy, experiment.salt, self.comparing)
+        seen = observe_users(view, self.policy, experiment.salt, self.comparing, until=now)
         return read_aa(experiment, seen, self.srm_alpha, now)
 
 

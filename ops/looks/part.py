@@ -7,7 +7,7 @@ import msgspec
 
 from ...streams.answers.answer_rows import AnswerRow, answer_rows
 from ...streams.state.transaction import Transaction
-from ..rollout.observe import Comparing, by_variant, readout_of
+from ..rollout.observe import Comparing, by_variant, in_time, readout_of
 from .look import MetricPoint, points
 
 MOST_SEGMENTS, MOST_DAYS = 20, 90
@@ -51,7 +51,7 @@ def read_parts(
     one part of twenty may look different by chance.
     """
     rows = answer_rows(tx, policy, salt, own=comparing.own)
-    newest = rows[-1].received if rows else 0.0
+    rows, newest = in_time(rows, now)
     segments = _groups((row.segment, row) for row in rows)
     most = sorted(segments, key=lambda name: -len(segments[name]))[:MOST_SEGMENTS]
     days = _groups((_day(row.received), row) for row in rows)

@@ -1,5 +1,6 @@
 """Observe: what people did under one experiment, counted from the episodes by variant."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,9 @@ from ..statistics.tripwire import Served, TripwireSettings, tripped
 
 LAST_ANSWERS = 100
 """Answers of each variant that the tripwire reads."""
+
+CLOCKS_APART = 60.0
+"""By so many seconds a gateway's clock may be ahead of the reader's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,16 +79,18 @@ def observe_users(
     since: float = 0.0,
     looks: LookSettings | None = None,
     earlier: Mapping[str, float] | None = None,
+    until: float = math.inf,
 ) -> Observation:
     """Return what candidate and control did since their experiment's salt is in use.
 
     With `since`, epoch seconds, only answers received from then on are counted; with `looks`, by
     tests of other error probabilities; `earlier` holds users' mean rewards from before. The clock of the horizons is the newest answer that was read
-    and not this machine's, so a reader that lags takes nobody for silent.
+    and not this machine's, so a reader that lags takes nobody for silent; nor is it ahead of `until`,
+    the reader's present, so that one wrong clock takes nobody for silent either.
     """
     # What fails in a session that was moved fails all the same: the tripwire sees it.
     served = answer_rows(tx, policy, salt, since=since, own=comparing.own, moved=True)
-    now = served[-1].received if served else 0.0
+    served, now = in_time(served, until)
     rows = [row for row in served if not row.moved]
     ours, theirs = by_variant(rows)
     all_ours, all_theirs = by_variant(served)
@@ -98,6 +104,17 @@ def observe_users(
         tripped=tripped(last_served(all_ours), last_served(all_theirs), comparing.tripwire),
         days=_whole_days(ours, theirs, comparing, now),
     )
+
+
+def in_time(served: list[AnswerRow], until: float) -> tuple[list[AnswerRow], float]:
+    """Return answers, the last one last, and the time by them, at most `until` and a little.
+
+    What some clock says is still to come is not the last that was served: it stands first.
+    """
+    latest = until + CLOCKS_APART
+    if not served or served[-1].received <= latest:
+        return served, served[-1].received if served else 0.0
+    return sorted(served, key=lambda row: (row.received <= latest, row.received)), latest
 
 
 def observe_mirrored(
@@ -117,7 +134,7 @@ def _whole_days(
     """
     if not ours or not theirs:
         return 0
-    began = min(ours[0].received, theirs[0].received)
+    began = min(row.received for row in (*ours, *theirs))
     horizon = max(comparing.horizon(segment) for segment in {r.segment for r in (*ours, *theirs)})
     days = [{int((row.received - began) // DAY) for row in rows} for rows in (ours, theirs)]
     return sum(began + (day + 1) * DAY + horizon <= now for day in days[0] & days[1])

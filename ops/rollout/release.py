@@ -117,8 +117,7 @@ class Release:
             assert seen is not None, "v0 is never forgotten"
         if self.fleet.problem is not None or not self.fleet.has(seen.loaded):
             self.fleet.fill(seen.loaded)
-        # What every engine has had may be named even while one is away: it is filled before it
-        # serves again, and a rollback waits for nobody, not even for its own way further back.
+        # Named may be what every engine had, though one is away now: a rollback waits for nobody.
         if self.fleet.has(named_in(seen.flags)):
             self._publish(seen, now)
 
@@ -196,9 +195,9 @@ class Release:
                     view, self.policy, watched.version, self.controller.settings
                 )
             elif watched is not None and watched.stage is not Stage.OFFERED:
-                seen = self._observed(view, watched)
+                seen = self._observed(view, watched, now)
             if watched is not None and watched.stage is Stage.PROMOTED:
-                new = self._since_promotion(view, watched)
+                new = self._since_promotion(view, watched, now)
         with self.store.transaction() as tx:
             # Where an operator moved it meanwhile, the next look is of that.
             if watched is not None and rollouts_table.current(tx, self.policy) == watched:
@@ -221,14 +220,15 @@ class Release:
         self,
         tx: Transaction,
         rollout: Rollout,
+        now: float,
         since: float = 0.0,
         looks: LookSettings | None = None,
     ) -> Observation:
-        """Return what was seen of a rollout, beside what its users were like before it."""
+        """Return what was seen of a rollout, and of its users before it."""
         if self._earlier is None or self._earlier[0] != rollout.version:
             # The salt before this one; it is read once, for it changes no more.
-            before = [one.version for one in rollouts_table.history(tx, self.policy, limit=2)][:-1]
-            salt = before[0] if before else rollout.control
+            before = rollouts_table.history(tx, self.policy, limit=2)[:-1]
+            salt = before[0].version if before else rollout.control
             self._earlier = rollout.version, user_means(tx, self.policy, salt)
         return observe_users(
             tx,
@@ -238,13 +238,14 @@ class Release:
             since=since,
             looks=looks,
             earlier=self._earlier[1],
+            until=now,
         )
 
-    def _since_promotion(self, tx: Transaction, rollout: Rollout) -> Observation:
+    def _since_promotion(self, tx: Transaction, rollout: Rollout, now: float) -> Observation:
         """Return what was seen of a promoted version since it is one: a test of half the alpha."""
         looks = self.comparing.looks
         half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
-        return self._observed(tx, rollout, rollout.promoted_at, half)
+        return self._observed(tx, rollout, now, rollout.promoted_at, half)
 
     def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
         intact = file_says(self.flags, seen.flags)

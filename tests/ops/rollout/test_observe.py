@@ -5,10 +5,11 @@ from collections.abc import Iterator
 import pytest
 from places_by_hand import new_schema
 
-from rlwd.ops.rollout.observe import Comparing, observe_users
+from rlwd.ops.rollout.observe import CLOCKS_APART, Comparing, in_time, observe_users
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.answers import ComparisonSettings
 from rlwd.ops.statistics.metric import MetricSettings
+from rlwd.streams.answers.answer_rows import answer_rows
 from rlwd.streams.answers.exposure import user_means
 from rlwd.streams.open import MIGRATIONS
 from rlwd.streams.state.postgres import PostgresStore
@@ -68,6 +69,24 @@ def test_answers_past_their_horizon_by_named_users_are_compared(store: Store) ->
     assert [mean.users for mean in seen.readout.rewards] == [1, 2]
     assert (seen.candidate.exposed_users, seen.control.exposed_users) == (1, 3)
     assert seen.readout.looks[0].users == 1
+
+
+def test_a_clock_that_is_ahead_takes_nobody_for_silent(store: Store) -> None:
+    """One answer of next year matures no other, is not the last one served, and makes no day whole."""
+    with store.transaction() as tx:
+        row = ("p", "late", "open", "waiting", 0.0, 3e7, "chat", "ann", 1, "salt", "candidate")
+        tx.execute(
+            f"INSERT INTO episodes ({COLUMNS}) VALUES ({', '.join('?' * 17)})",
+            (*row, 1.0, None, "v1", 0.1, 3, 1),
+        )
+    with store.reading() as view:
+        seen = observe_users(view, "p", "salt", comparing(REWARD), until=90.0 - CLOCKS_APART)
+        rows, now = in_time(answer_rows(view, "p", "salt"), 90.0)
+    with store.transaction() as tx:
+        tx.execute("DELETE FROM episodes WHERE generation_id = 'late'")
+    assert seen.readout.rewards is not None
+    assert [mean.users for mean in seen.readout.rewards] == [1, 2]
+    assert (rows[0].received, rows[-1].received, now) == (3e7, 90.0, 90.0 + CLOCKS_APART)
 
 
 def test_kept_text_and_latency_are_read_where_they_are_asked_for(store: Store) -> None:
