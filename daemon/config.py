@@ -93,7 +93,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if self.http.host not in ("127.0.0.1", "localhost", "::1") and not self.http.token:
             raise ValueError(f"http.token: required, because http.host is {self.http.host}")
         if self.rollout.shadow.share and not self.gateway.shadow_concurrency:
-            raise ValueError("gateway.shadow_concurrency: 0 mirrors none; rollout.shadow waits for some")
+            raise ValueError(
+                "gateway.shadow_concurrency: 0 mirrors none; rollout.shadow waits for some"
+            )
         if not self.learner.model:
             raise ValueError("learner.model: names no folder of a Hugging Face model")
         if self.database and not self.database.startswith(("$", FILE, *POSTGRES)):

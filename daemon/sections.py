@@ -60,4 +60,6 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     def __post_init__(self) -> None:
         if self.user_header and not self.proxies and not self.token:
-            raise ValueError("proxies: names no address, and there is no token: nobody could get in")
+            raise ValueError(
+                "proxies: names no address, and there is no token: nobody could get in"
+            )
