@@ -18,6 +18,7 @@ from ...ops.flags.assignment import hash_user, tenant_key
 from ...ops.rollout import champions_table, holdout_table
 from ...streams.join.erasure import ErasureCounts, erase, erased_users
 from ...streams.secret_values import read_secret
+from ...streams.state.sqlite import SqliteStore
 from ...streams.state.store import Store
 from ..config import Config
 from ..store import existing_store
@@ -38,6 +39,9 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     """Batches whose tokens are gone; lost to a damaged disk, they cannot be applied again."""
     batches_waiting: tuple[int, ...]
     """Batches that are being applied: erase again once they are done."""
+    bytes_gone: bool
+    """Whether the files of the state database hold none of it any more. False: somebody read it all
+    the while, erase again; or a server has it, which keeps deleted rows until its VACUUM."""
 
 
 def erase_person(config: Config, store: Store, user_hash: str, now: float) -> ErasureReport:
@@ -62,6 +66,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
         ),
         batches_forgotten=tuple(forgotten),
         batches_waiting=tuple(waiting),
+        bytes_gone=isinstance(store, SqliteStore) and store.scrub(),
     )
 
 
@@ -79,15 +84,18 @@ def run_erase(config: Config, user: str, *, hashed: bool, tenant: str = "default
         key = read_secret("gateway.user_key", config.gateway.user_key).encode()
         user_hash = hash_user(user, tenant_key(key, tenant))
     done = erase_person(config, store, user_hash, time.time())
+    again = done.batches_waiting or (isinstance(store, SqliteStore) and not done.bytes_gone)
     store.close()
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
-        "not_reached": "the log keeps its records until its own retention ends, and gateways on other"
-        " machines keep what the log refused for its size for gateway.oversize_days; reading records"
-        " again brings nothing back",
+        "not_reached": "the log keeps its records until its own retention ends, a gateway's spool what it"
+        " sent until its segment is full, and gateways on other machines keep what the log refused for"
+        " its size for gateway.oversize_days; reading records again brings nothing back. Files that"
+        " `rlwd export` wrote, copies of the database, and digests of lines that `rlwd keep` has in work"
+        " trees are where they were written",
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
-    return 1 if done.batches_waiting else 0
+    return 1 if again else 0
 
 
 def _in_line(config: Config, found: ErasureCounts, champion: int | None) -> tuple[str, ...]:

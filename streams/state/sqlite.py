@@ -40,6 +40,8 @@ class SqliteStore:
         # 40 MB: a page that many polls write is copied into the database once for all of them.
         self._connection.execute("PRAGMA wal_autocheckpoint=5000")
         self._connection.execute("PRAGMA temp_store=MEMORY")
+        # What is deleted is overwritten: forgotten is not only out of sight.
+        self._connection.execute("PRAGMA secure_delete=ON")
         # Nobody else migrates meanwhile: a transaction here is the only one that writes.
         with self.transaction() as tx:
             migrate(tx, self.name, migrations, _in_dialect)
@@ -79,6 +81,12 @@ class SqliteStore:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
+
+    def scrub(self) -> bool:
+        """Take what was overwritten out of the write-ahead log, too; False while a reader holds it."""
+        with self._turn:
+            busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return not busy
 
     def close(self) -> None:
         """Let go of the database."""

@@ -32,7 +32,9 @@ def field_notes(kind: type) -> dict[str, str]:
     """Return the docstring under each field of a class, as one line."""
     source = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = typing.cast(ast.ClassDef, source.body[0]).body
-    notes = {}
+    base = kind.__base__
+    ours = base is not None and issubclass(base, msgspec.Struct) and base is not msgspec.Struct
+    notes = field_notes(base) if ours else {}
     for field, note in itertools.pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
