@@ -33,8 +33,9 @@ def field_notes(kind: type) -> dict[str, str]:
     source = ast.parse(textwrap.dedent(inspect.getsource(kind)))
     body = typing.cast(ast.ClassDef, source.body[0]).body
     base = kind.__base__
-    ours = base is not None and issubclass(base, msgspec.Struct) and base is not msgspec.Struct
-    notes = field_notes(base) if ours else {}
+    notes = {}
+    if base is not None and issubclass(base, msgspec.Struct) and base is not msgspec.Struct:
+        notes = field_notes(base)
     for field, note in itertools.pairwise(body):
         if (
             isinstance(field, ast.AnnAssign)
