@@ -81,6 +81,8 @@ class FakeEngine:
         """Tokens of the prompt that the usage says were cached; None says nothing."""
         self.calls = 1
         """Calls of tools in an answer to a request with tools."""
+        self.tool, self.rounds = "add", 1
+        """Which tool is called, and so often before its results are used."""
         self.slow: dict[str, float] = {}
         """Version to the seconds that it takes to answer."""
         self.statuses: dict[str, int] = {}
@@ -194,7 +196,7 @@ class FakeEngine:
             message = {
                 "role": "assistant",
                 "content": None,
-                "tool_calls": self.told_calls(whole=True),
+                "tool_calls": self.told_calls(body, whole=True),
             }
         if self.reasoning:
             message["reasoning"] = self.reasoning
@@ -213,26 +215,32 @@ class FakeEngine:
     def end_of(self, body: dict[str, Any]) -> str | None:
         return "tool_calls" if self.calls_now(body) and self.finish == "stop" else self.finish
 
-    @staticmethod
-    def calls_now(body: dict[str, Any]) -> bool:
-        """Once a tool's result has come, it is used, and no tool is called again."""
-        came = any(one.get("role") == "tool" for one in body.get("messages", ()))
-        return bool(body.get("tools")) and not came
+    def calls_now(self, body: dict[str, Any]) -> bool:
+        """Once the tools' results have come, they are used, and no tool is called again."""
+        came = self.came(body)
+        back = any(one.get("role") == "tool" for one in body.get("messages", ()))
+        return bool(body.get("tools")) and not (back and came >= self.rounds)
 
-    def told_calls(self, *, whole: bool) -> list[dict[str, Any]]:
-        function = {"name": "add", "arguments": self.arguments}
+    @staticmethod
+    def came(body: dict[str, Any]) -> int:
+        """Return how many answers with calls the conversation has."""
+        return sum(bool(one.get("tool_calls")) for one in body.get("messages", ()))
+
+    def told_calls(self, body: dict[str, Any], *, whole: bool) -> list[dict[str, Any]]:
+        function = {"name": self.tool, "arguments": self.arguments}
+        before = self.calls * self.came(body)
         calls = [
-            {"index": n, "id": f"call-{n + 1}", "type": "function", "function": function}
+            {"index": n, "id": f"call-{before + n + 1}", "type": "function", "function": function}
             for n in range(self.calls)
         ]
         return [{**call, "index": None} if whole else call for call in calls]
 
-    def call_pieces(self, i: int) -> list[dict[str, Any]]:
+    def call_pieces(self, body: dict[str, Any], i: int) -> list[dict[str, Any]]:
         """Each call in pieces, as vLLM streams it: its name first, its arguments bit by bit."""
         half = len(self.arguments) // 2
         bit = ("", self.arguments[:half], self.arguments[half:])[i]
         pieces = list[dict[str, Any]]()
-        for call in self.told_calls(whole=False):
+        for call in self.told_calls(body, whole=False):
             function = {**call["function"], "arguments": bit} if i == 0 else {"arguments": bit}
             named = call if i == 0 else {"index": call["index"]}
             pieces.append({**named, "function": function})
@@ -270,7 +278,7 @@ class FakeEngine:
         last = i == len(self.TOKENS) - 1
         delta: dict[str, Any] = {"content": self.TEXTS[i]}
         if self.calls_now(body):
-            delta = {"tool_calls": self.call_pieces(i)} if i < 3 else {}
+            delta = {"tool_calls": self.call_pieces(body, i)} if i < 3 else {}
         if self.reasoning and i == 0:
             delta = {**delta, "reasoning": self.reasoning}
         choice = {

@@ -20,7 +20,7 @@ for list in *.txt; do
 done
 # What npm installs, where it is there: Node's clients, and axe, which looks at the daemon's pages.
 # Without them their tests say so and are left out.
-for set in node doors axe; do
+for set in node doors coding axe; do
     if command -v npm > /dev/null && ! cmp -s "$set/package.json" "$CACHE/$set/installed.json"; then
         rm -rf "${CACHE:?}/$set"
         mkdir "$CACHE/$set"

@@ -52,9 +52,7 @@ class RealClient:
 
     def talk(self, url: str, asks: list[str]) -> list[Transcript]:
         """Return what it saw of each answer; skips where it is not installed."""
-        home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        cache = Path(os.environ.get("RLWD_CLIENTS") or home / "rlwd" / "clients")
-        place = cache / self.environment
+        place = client_folder(self.environment)
         if not (place / ("installed.json" if self.node else "installed.txt")).exists():
             pytest.skip(f"{self.name} is not installed: make clients")
         command: list[str | Path] = [
@@ -76,6 +74,12 @@ class RealClient:
         )
         assert done.returncode == 0, done.stderr[-3000:]
         return [Transcript(**json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def client_folder(environment: str) -> Path:
+    """Return where `fetch_clients.sh` installs an environment."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("RLWD_CLIENTS") or home / "rlwd" / "clients") / environment
 
 
 CLIENTS = (
