@@ -117,6 +117,9 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "mlflow.retry_seconds": (0.1, DAY),
     "mlflow.request_seconds": (0.1, 3600.0),
     "mlflow.request_retries": (0, 100),
+    "mlflow.trace_share": SHARE,
+    "mlflow.traces_per_second": (0.01, 1000.0),
+    "mlflow.waiting_traces": (1, 100_000_000),
     "http.port": PORT,
 }
 """Least and most; both are allowed."""

@@ -11,7 +11,7 @@ from ..learner.settings import LearnerSettings
 from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
-from ..ops.tracking.mirror import MirrorSettings
+from ..ops.tracking.mirror_settings import MirrorSettings
 from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
 from ..streams.redaction.privacy import PrivacySettings

@@ -65,6 +65,7 @@ def joiner(config: Config) -> Joiner:
         data=config.data_path,
         settings=config.join,
         privacy=config.privacy,
+        trace_share=config.mlflow.trace_share if config.mlflow.tracking_uri else 0.0,
     )
 
 
@@ -80,7 +81,7 @@ def build_control(config: Config) -> ControlLoop:
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
     ingest = _ingest(config, store)
-    mirror = Mirror(config.mlflow, config.policy, config.state_path)
+    mirror = Mirror(config.mlflow, config.policy, config.state_path, store)
     release = build_release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     waits = {"learner": "starting", "engine": "not asked yet"}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from .answers import exposure, own_numbers, session_turns
+from .answers import exposure, own_numbers, session_turns, traced
 from .join import (
     dead_letters,
     dedup,
@@ -32,6 +32,7 @@ MIGRATIONS = (
     exposure.BY_TIME,
     contents.BASES + ";" + turns_table.TURNS + ";" + feedback_checks.ORIGINS,
     session_turns.SESSION_TURNS,
+    traced.TRACED,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

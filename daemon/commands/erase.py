@@ -16,6 +16,7 @@ from ...learner.ledger.batches_table import batch_path, forget_batches, still_se
 from ...learner.ledger.lineage import Lineage
 from ...ops.flags.assignment import hash_user, tenant_key
 from ...ops.rollout import champions_table, holdout_table
+from ...ops.tracking.trace_record import trace_id_of
 from ...streams.join.erasure import ErasureCounts, erase, erased_users
 from ...streams.secret_values import read_secret
 from ...streams.state.sqlite import SqliteStore
@@ -42,6 +43,8 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     bytes_gone: bool
     """Whether the files of the state database hold none of it any more. False: somebody read it all
     the while, erase again; or a server has it, which keeps deleted rows until its VACUUM."""
+    mlflow_traces: tuple[str, ...] = ()
+    """Traces that MLflow may show of them; the daemon deletes them there, as soon as both run."""
 
 
 def erase_person(config: Config, store: Store, user_hash: str, now: float) -> ErasureReport:
@@ -57,6 +60,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
     # Not only what was forgotten now: a crash may have come between table and file before.
     for batch_id in set(found.batches) - set(waiting):
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
+    experiment = config.mlflow.experiment_of(config.policy)
     return ErasureReport(
         generations=found.generations,
         others=found.others,
@@ -67,6 +71,7 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
         batches_forgotten=tuple(forgotten),
         batches_waiting=tuple(waiting),
         bytes_gone=isinstance(store, SqliteStore) and store.scrub(),
+        mlflow_traces=tuple(trace_id_of(experiment, name) for name in found.traced),
     )
 
 

@@ -131,6 +131,8 @@ class ControlLoop(DaemonLoop):
                 self.holdout.look(now)
             case Intent.FORWARD_DEAD_LETTERS:
                 self._forward()
+            case Intent.MIRROR:
+                self.mirror.settle()
             case _:
                 super().do(intent, now)
 
@@ -144,6 +146,8 @@ class ControlLoop(DaemonLoop):
             pending=self.mirror.pending,
             dropped=self.mirror.dropped,
         )
+        if (traces := self.mirror.traces) is not None:
+            self.metrics.traces(traces.waiting, traces.written, traces.deleted, traces.dropped)
         reach = self.gateways.measure(view)
         self.metrics.reached(reach.generation, len(reach.gateways), len(reach.behind))
         if Intent.MIRROR in asked:
@@ -195,6 +199,7 @@ class ControlLoop(DaemonLoop):
         # Half of what is left: a server that is away must not cost the rest its time.
         left = self.mirror.close(min(10.0, deadline.left / 2))
         with contextlib.suppress(LeaseLost, ConnectionError):
+            self.mirror.settle()
             # Another's by now, or the server is away: there is nothing to let go of.
             release_lease(self.store, self.lease)
         return {"learner_in_order": in_order, "mirror_left": left}

@@ -129,6 +129,12 @@ class Metrics:
         for name in named:
             self._problems.labels(name).set(1)
 
+    def traces(self, waiting: int, written: int, deleted: int, dropped: int) -> None:
+        """Show answers on their way to MLflow as traces."""
+        known = {"waiting": waiting, "written": written, "deleted": deleted, "dropped": dropped}
+        for what, count in known.items():
+            self._mirror.labels(f"traces_{what}").set(count)
+
     def state(self, *, learner_up: bool, champion: str, pending: int, dropped: int) -> None:
         """Show the processes around the loop."""
         self._learner.set(learner_up)

@@ -1,11 +1,10 @@
 """Mirror: tells MLflow what happens, from a thread of its own; it never decides and never blocks.
 
-MLflow's own asynchronous queue is unbounded and its exit hook waits for the drain, so that a stop
-can take minutes while the server is away (measured: 4 minutes at the default 7 retries).
+MLflow's own asynchronous queue is unbounded and its exit hook waits for the drain: with the server
+away a stop can take minutes (measured: 4 at the default 7 retries).
 """
 
 import math
-import os
 import threading
 import time
 import uuid
@@ -18,8 +17,11 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from ...streams.state.store import Store
 from ..statistics.verdict import Verdict
+from .mirror_settings import MirrorSettings, limit_requests
 from .outbox import AliasEntry, CandidateEntry, EvidenceEntry, Outbox, OutcomeEntry
+from .trace_queue import TraceQueue
 
 if TYPE_CHECKING:
     from .mlflow_client import ModelRegistry
@@ -33,38 +35,17 @@ _Point = tuple[str, str, float, int, int]
 """Run key, metric name, value, epoch milliseconds, step."""
 
 
-class MirrorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where MLflow is, and how much may wait for it. Times in seconds."""
-
-    tracking_uri: str = ""
-    """Such as http://127.0.0.1:5000; empty switches the mirror off."""
-    experiment: str = ""
-    """Name of the experiment; empty takes `rlwd/` and the policy's name."""
-    flush_seconds: float = 2.0
-    """Pause between writes."""
-    waiting_points: int = 50_000
-    """Metric points that may wait; beyond, the oldest are dropped and counted."""
-    retry_seconds: float = 60.0
-    """Longest pause between attempts while the server is away; it doubles up to this."""
-    request_seconds: float = 10.0
-    """Time limit of one request."""
-    request_retries: int = 2
-    """Retries within one request: 5 s against a server that is down (measured)."""
-
-    def __post_init__(self) -> None:
-        if self.flush_seconds <= 0 or self.waiting_points < 1 or self.request_retries < 0:
-            raise ValueError("flush_seconds and waiting_points must be above 0, retries not below")
-
-
 class Mirror:
     """A bounded queue of metrics, a file of registry operations, and the thread that empties both.
 
-    Thread `mlflow-mirror` consumes the two; waits for `flush_seconds`, longer while the server is
+    Thread `mlflow-mirror` consumes the two, and what `traces` reads from the tables; waits for `flush_seconds`, longer while the server is
     away; is unblocked by `close`; produces calls to MLflow. No caller waits for it or sees its
     errors. A process that ends takes it along: what the file holds is sent in the next life.
     """
 
-    def __init__(self, settings: MirrorSettings, policy: str, folder: Path) -> None:
+    def __init__(
+        self, settings: MirrorSettings, policy: str, folder: Path, store: Store | None = None
+    ) -> None:
         self.settings, self.policy = settings, policy
         self.enabled = bool(settings.tracking_uri)
         self.life = uuid.uuid4().hex[:12]
@@ -77,6 +58,8 @@ class Mirror:
         self.sent = 0
         """Metric points written."""
         self._spool = Outbox(folder / "mlflow_spool.jsonl") if self.enabled else None
+        self.traces = TraceQueue(settings, policy, store) if self.enabled and store else None
+        """Answers on their way from the tables to MLflow; None without tables or server."""
         self._points: deque[_Point] = deque()
         self._lock = threading.Lock()
         self._wake, self._closing = threading.Event(), False
@@ -107,11 +90,10 @@ class Mirror:
         if not self.enabled:
             return
         stamp = int(at * 1000)
+        finite = {name: value for name, value in values.items() if math.isfinite(value)}
         with self._lock:
-            for name, value in values.items():
-                if not math.isfinite(value):
-                    self.non_finite += 1
-                    continue
+            self.non_finite += len(values) - len(finite)
+            for name, value in finite.items():
                 self._points.append((run_key, name, float(value), stamp, step))
             self._make_room()
 
@@ -164,6 +146,11 @@ class Mirror:
             entry = EvidenceEntry(version=version, life=self.life, verdict=said, at=at)
             self._spool.append(entry)
 
+    def settle(self) -> None:
+        """Note in the tables which traces were written; for the thread that owns the tables."""
+        if self.traces is not None:
+            self.traces.settle()
+
     def close(self, timeout_seconds: float) -> bool:
         """Write what can be written in this time; return whether nothing was left."""
         self._closing = True
@@ -195,16 +182,10 @@ class Mirror:
 
     def _connected(self) -> "ModelRegistry":
         if self._registry is None:
-            retries, seconds = self.settings.request_retries, self.settings.request_seconds
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", str(retries))
-            os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(math.ceil(seconds)))
-            os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-            os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-            # It prints a line for every run that ends; standard output is not ours to litter.
-            os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
+            limit_requests(self.settings)
             from .mlflow_client import ModelRegistry  # 1.2 to 3.4 s, so not at start
 
-            experiment = self.settings.experiment or f"rlwd/{self.policy}"
+            experiment = self.settings.experiment_of(self.policy)
             self._registry = ModelRegistry(self.settings.tracking_uri, self.policy, experiment)
             self._registry.open(self.life, time.time())
         return self._registry
@@ -223,6 +204,10 @@ class Mirror:
                 with self._lock:
                     self._points.extendleft(reversed(points))
                     self._make_room()
+        if self.traces is not None:
+            from .mlflow_traces import TraceWriter
+
+            self.traces.flush(TraceWriter(registry), partial(self._insist, registry))
 
     def _take(self) -> list[_Point]:
         """Take the oldest points."""

@@ -55,6 +55,7 @@ class ModelRegistry:
 
     def __init__(self, tracking_uri: str, policy: str, experiment: str) -> None:
         self.policy, self.experiment = policy, experiment
+        self.tracking_uri = tracking_uri
         self.client = MlflowClient(tracking_uri=tracking_uri, registry_uri=tracking_uri)
         self._experiment_id = ""
         self._runs: dict[tuple[str, str], str] = {}
@@ -91,8 +92,8 @@ class ModelRegistry:
 
     def _candidate(self, entry: CandidateEntry) -> None:
         run = self._nested(entry.version, entry.life, entry.at)
-        tags = [RunTag(f"rlwd.{name}", _cut(value)) for name, value in entry.tags.items()]
-        params = [Param(name, _cut(value)) for name, value in entry.params.items()]
+        tags = [RunTag(f"rlwd.{name}", cut(value)) for name, value in entry.tags.items()]
+        params = [Param(name, cut(value)) for name, value in entry.params.items()]
         stamp = int(entry.at * 1000)
         metrics = [Metric(name, value, stamp, 0) for name, value in entry.metrics.items()]
         for start in range(0, max(len(tags), len(params), 1), PARAMS_PER_CALL):
@@ -114,7 +115,7 @@ class ModelRegistry:
         except RestException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        tags = {f"rlwd.{name}": _cut(value) for name, value in entry.tags.items()}
+        tags = {f"rlwd.{name}": cut(value) for name, value in entry.tags.items()}
         self.client.create_model_version(
             self.policy,
             source=f"runs:/{run}/adapter",
@@ -145,12 +146,12 @@ class ModelRegistry:
         document = {"version": entry.version, "at": entry.at, **msgspec.to_builtins(said)}
         run = self._nested(entry.version, entry.life, entry.at)
         self.client.log_dict(run, document, "gate.json")
-        tags = {"rlwd.gate": str(said.outcome), "rlwd.gate_reason": _cut(said.reason)}
+        tags = {"rlwd.gate": str(said.outcome), "rlwd.gate_reason": cut(said.reason)}
         self._tag(run, entry.version, tags)
 
     def _outcome(self, entry: OutcomeEntry) -> None:
         run = self._nested(entry.version, entry.life, entry.at)
-        tags = {"rlwd.outcome": entry.outcome, "rlwd.reason": _cut(entry.reason)}
+        tags = {"rlwd.outcome": entry.outcome, "rlwd.reason": cut(entry.reason)}
         self._tag(run, entry.version, tags)
         self.client.set_terminated(run, end_time=int(entry.at * 1000))
 
@@ -181,7 +182,7 @@ class ModelRegistry:
     def _run(self, kind: str, key: str, at: float, tags: dict[str, str]) -> str:
         """Return the run with this tag; make it where there is none."""
         if (kind, key) not in self._runs:
-            experiment = self._ensure_experiment()
+            experiment = self.experiment_id()
             found = self.client.search_runs([experiment], f"tags.`rlwd.{kind}` = '{key}'")
             run = (
                 found[0]
@@ -199,7 +200,8 @@ class ModelRegistry:
             self._runs[kind, key] = run.info.run_id
         return self._runs[kind, key]
 
-    def _ensure_experiment(self) -> str:
+    def experiment_id(self) -> str:
+        """Return the experiment's id; make it where there is none."""
         if not self._experiment_id:
             known = self.client.get_experiment_by_name(self.experiment)
             self._experiment_id = (
@@ -210,5 +212,6 @@ class ModelRegistry:
         return self._experiment_id
 
 
-def _cut(value: str) -> str:
+def cut(value: str) -> str:
+    """Return a text as long as the server takes it."""
     return value if len(value) <= LONGEST_VALUE else value[: LONGEST_VALUE - 1] + "…"

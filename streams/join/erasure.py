@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..answers import traced
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
 from ..sessions.contents import forget_contents
@@ -43,6 +44,8 @@ class ErasureCounts:
     """Versions that had learned from some of them."""
     batches: tuple[int, ...]
     """Batches that hold some of them."""
+    traced: tuple[str, ...] = ()
+    """Those of the answers that a tracking server may show."""
 
 
 def erase(
@@ -64,9 +67,10 @@ def erase(
     ids = [row[0] for row in rows]
     for folder in folders:
         delete_events_of(folder, user_hash, set(ids))
-    _forget_derived(tx, policy, ids)
+    _forget_derived(tx, policy, ids, now)
     forget_contents(tx, policy, ids)
     forget_turns(tx, policy, ids)
+    shown = traced.note_forgotten(tx, policy, ids, now)
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
     tx.executemany(
@@ -87,6 +91,7 @@ def erase(
         others=len(ids) - len(own),
         versions=tuple(sorted({version for *_, version in rows if version is not None})),
         batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),
+        traced=tuple(sorted(shown)),
     )
 
 
@@ -102,7 +107,7 @@ def _hold(
     return list(rows)
 
 
-def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
+def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str], now: float) -> None:
     """Forget what the records of these generations said of the answers before them."""
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
@@ -114,6 +119,8 @@ def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
             "DELETE FROM feedback WHERE policy = ? AND generation_id = ? AND origin = ?",
             [(policy, parent, name) for parent, name in rows],
         )
+        # What a tool gave back is shown with the answer that called it.
+        traced.note_changed(tx, policy, [parent for parent, _ in rows], now)
 
 
 def erased_users(tx: Transaction, policy: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 
+from ..answers import traced
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
 from ..state.transaction import Transaction, row_lock
@@ -14,7 +15,15 @@ CLOSE_AT_ONCE = 10_000
 _WAITING = f"'{EpisodeStage.OPEN}', '{EpisodeStage.SCORED}', '{EpisodeStage.ORPHAN}'"
 
 
-def close_horizons(tx: Transaction, policy: str, scoring: Scoring, mark: float, now: float) -> int:
+def close_horizons(
+    tx: Transaction,
+    policy: str,
+    scoring: Scoring,
+    mark: float,
+    now: float,
+    *,
+    trace_share: float = 0.0,
+) -> int:
     """Close the horizons that end before `mark`; return how many, at most `CLOSE_AT_ONCE`.
 
     An open episode is censored, an orphan's feedback is dead-lettered, and a scored episode that
@@ -36,6 +45,8 @@ def close_horizons(tx: Transaction, policy: str, scoring: Scoring, mark: float, 
         refused.update(dead_letters.dead_letter_orphan(tx, policy, generation_id, now))
     scored = episodes_table.load_episodes(tx, policy, by_stage[EpisodeStage.SCORED])
     scoring.write(tx, scored, now, due=True)
+    if trace_share:
+        traced.note_decided(tx, policy, by_stage[EpisodeStage.OPEN], trace_share, now)
     for partition in sorted(refused):
         offsets.count_dead_lettered(tx, policy, partition, refused[partition])
     return len(rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from ..answers import traced
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.stage import EpisodeStage
@@ -48,7 +49,8 @@ class Joiner:
     """Joins one policy's generations with their feedback.
 
     Several may work on one database, each on the partitions that it claimed last. Rows are locked
-    in one order everywhere: event keys, episodes by id, offsets by partition.
+    in one order everywhere: event keys, episodes by id, `traced` by id, offsets by partition. With a
+    `trace_share` above 0, decided answers are noted there for the tracking server.
     """
 
     def __init__(
@@ -60,8 +62,10 @@ class Joiner:
         data: Path | None = None,
         settings: JoinSettings | None = None,
         privacy: PrivacySettings | None = None,
+        trace_share: float = 0.0,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
+        self.trace_share = trace_share
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._scoring = Scoring(policy, score, horizon, self.settings)
         self._keys = dedup.EventKeys(policy)
@@ -165,6 +169,9 @@ class Joiner:
         # What was trained on is frozen; what the answer is worth to a comparison is not.
         self._scoring.revise(tx, episodes_table.load_episodes(tx, self.policy, held, feedback))
         episodes_table.count_late(tx, self.policy, late)
+        if self.trace_share:
+            touched = {*taken.feedback, *taken.generations}
+            traced.note_decided(tx, self.policy, touched, self.trace_share, now)
         return len(late)
 
     def _may_decide(self, taken: NewArrivals, name: str) -> bool:
@@ -185,7 +192,9 @@ class Joiner:
         `read_past` replaces the store's watermark: a replay has read everything there will ever be.
         """
         mark = offsets.watermark(tx, self.policy) if read_past is None else read_past
-        return horizons.close_horizons(tx, self.policy, self._scoring, mark, now)
+        return horizons.close_horizons(
+            tx, self.policy, self._scoring, mark, now, trace_share=self.trace_share
+        )
 
 
 def _is_final(row: EpisodeRow) -> bool:

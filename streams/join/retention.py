@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from ..answers.session_turns import forget_sessions
+from ..answers.traced import note_forgotten
 from ..events.stage import EpisodeStage
 from ..sessions.contents import forget_contents
 from ..sessions.turns_table import forget_turns
@@ -41,6 +42,7 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
     )
     forget_contents(tx, policy, ids)
     forget_turns(tx, policy, ids)
+    note_forgotten(tx, policy, ids, before)
     # Feedback outlives no answer that was never kept: without consent, late, or never served.
     said = tx.execute(
         "SELECT DISTINCT f.generation_id FROM feedback f JOIN episodes e"

@@ -27,7 +27,8 @@ from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.stages.record import Stage
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
-from rlwd.ops.tracking.mirror import Mirror, MirrorSettings
+from rlwd.ops.tracking.mirror import Mirror
+from rlwd.ops.tracking.mirror_settings import MirrorSettings
 from rlwd.ops.tracking.outbox import PARENT, AliasEntry, Outbox
 from rlwd.ops.tracking.reports import rollout_reporter
 
