@@ -14,7 +14,9 @@ import msgspec
 import pytest
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
+from mlflow.entities import TraceInfo
 
+from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.doctor.doctor import examine
@@ -244,8 +246,13 @@ def test_a_killed_daemon_loses_and_doubles_nothing(loop: LoopProcesses) -> None:
 
 
 @pytest.mark.mlflow
-def test_mlflow_hears_at_last_what_it_missed(loop: LoopProcesses, tmp_path: Path) -> None:
-    """Away for the whole run, it is told of every version, its adapter and outcome, by the next life."""
+def test_mlflow_hears_at_last_what_it_missed(
+    loop: LoopProcesses, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Away for the whole run, it is told of every version, its adapter and outcome, by the next life.
+
+    And of what people did with answers: until one of them is erased.
+    """
     spool = loop.config.state_path / "mlflow_spool.jsonl"
     assert spool.read_bytes()
     port = int(loop.config.mlflow.tracking_uri.rpartition(":")[2])
@@ -258,6 +265,7 @@ def test_mlflow_hears_at_last_what_it_missed(loop: LoopProcesses, tmp_path: Path
         champion = client.get_model_version_by_alias(loop.config.policy, "champion")
         assert champion.run_id is not None
         files = {file.path for file in client.list_artifacts(champion.run_id, "adapter")}
+        see_and_erase_somebody(loop, client, capsys)
     made = {version for (version,) in loop.ask("SELECT version FROM candidates")}
     assert {one.tags["rlwd.version"] for one in told} == made
     flags = read_flags(loop.config.flags_path)
@@ -266,3 +274,32 @@ def test_mlflow_hears_at_last_what_it_missed(loop: LoopProcesses, tmp_path: Path
     assert files == {"adapter/adapter_config.json", "adapter/adapter_model.safetensors"}
     outcomes = {one.tags["rlwd.version"]: one.tags.get("rlwd.outcome") for one in told}
     assert {outcomes[version] for version in loop.promoted()} <= {"promoted", "settled"}
+
+
+def see_and_erase_somebody(
+    loop: LoopProcesses, client: MlflowClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Find an answer that was turned down among MLflow's traces; erase its person; see it gone."""
+    experiment = client.get_experiment_by_name(f"rlwd/{loop.config.policy}")
+    assert experiment is not None
+
+    def found(expression: str) -> dict[str, TraceInfo]:
+        traces = client.search_traces(
+            locations=[experiment.experiment_id], filter_string=expression, include_spans=False
+        )
+        return {one.info.trace_id: one.info for one in traces}
+
+    turned_down = "feedback.reward < 0.5"
+    loop.until(lambda: bool(found(turned_down)))
+    trace_id, info = found(turned_down).popitem()
+    name = info.client_request_id
+    [(version, variant, user)] = loop.ask(
+        "SELECT version, variant, user_hash FROM episodes WHERE generation_id = ?", name
+    )
+    assert (info.tags["version"], info.tags["variant"]) == (version, variant or "none")
+    hers = f"metadata.`mlflow.trace.user` = '{user}'"
+    assert trace_id in found(hers)
+    capsys.readouterr()
+    run_erase(loop.config, user, hashed=True)
+    assert trace_id in msgspec.json.decode(capsys.readouterr().out)["mlflow_traces"]
+    loop.until(lambda: not found(hers))

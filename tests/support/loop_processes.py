@@ -93,6 +93,7 @@ engines = ["{engine}"]
 
 [mlflow]
 tracking_uri = "{mlflow}"
+trace_share = 0.1
 
 [http]
 port = {http}
