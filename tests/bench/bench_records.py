@@ -34,6 +34,8 @@ def generation_event(number: int, prefix: str = "s") -> GenerationEvent:
         completion_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS)),
         logprobs=tuple(round(-rng.expovariate(2.0), 5) for _ in range(TOKENS)),
         text="The backup of last night is done.",
+        redacted=(),
+        purposes=("count", "train"),
         sampling=Sampling(max_tokens=256),
         finish_reason="stop",
         usage=Usage(prompt_tokens=TOKENS // 4, completion_tokens=TOKENS),
@@ -53,6 +55,7 @@ def feedback_event(number: int) -> FeedbackEvent:
         generation_id=f"{session}.{number:024x}",
         session_id=session,
         signal=SIGNALS[number % len(SIGNALS)],
+        redacted=(),
     )
     at = _at(number + 200)
     return FeedbackEvent(

@@ -123,6 +123,7 @@ def _turn(
         else InputMessage(role="user", text=heard)
     )
     return Generation(
+        redacted=(),
         generation_id=f"b{session:04x}.{turn:024x}",
         session_id=f"b{session:04x}",
         session_found="beginning",
