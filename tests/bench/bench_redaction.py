@@ -13,10 +13,10 @@ from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.redaction.redacted_event import redact_event
 
 ANSWERS = 200
-WORDS = (
+PROSE = (
     "the order was shipped on 2026-11-21 at 12:30 and result = parse(line) # see docs/api.md: it"
     " returns x[0] + 1000, so please try again, or write to the team; status 200 {'total': 1234.50}"
-).split()
+)
 
 
 def bench_redaction(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
@@ -70,4 +70,5 @@ def _event(rng: random.Random) -> GenerationEvent:
 
 
 def _text(rng: random.Random, length: int) -> str:
-    return " ".join(rng.choice(WORDS) for _ in range(length // 4))[:length]
+    words = PROSE.split()
+    return " ".join(rng.choice(words) for _ in range(length // 4))[:length]
