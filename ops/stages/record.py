@@ -78,6 +78,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """The users were once found split wrongly; this never heals."""
     held: str = ""
     """Why a metric once held it, such as fewer people answering it; this never heals."""
+    overruled: str = ""
+    """What held it when a person promoted it all the same: it holds it no more."""
     quarantine: bool = False
     """Refused for cause: the digest may never be offered again."""
     learner_returns: bool = False

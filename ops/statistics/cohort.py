@@ -66,8 +66,8 @@ def aligned(
     """Return both cohorts over the same strata, with thin ones merged and heavy users capped.
 
     Strata with fewer than `stratum_users` users in either variant are compared as one; where that
-    is too thin as well, they join the largest. A user above `user_weight` times the mean number of
-    values is scaled down to it, which keeps his mean.
+    is too thin as well, they join the largest. A user above `user_weight` times the mean weight is
+    scaled down to it, which keeps his mean.
     """
     strata = max(candidate.y.shape[1], control.y.shape[1])
     wide = [_widened(each, strata) for each in (candidate, control)]
@@ -78,8 +78,7 @@ def aligned(
     if thin.any() and rest < settings.stratum_users and not thin.all():
         column[thin] = column[int(np.argmax(users))]
     _, column = np.unique(column, return_inverse=True)
-    total = sum(float(each.n.sum()) for each in wide)
-    most = settings.user_weight * total / max(1, candidate.users + control.users)
+    most = _most(np.concatenate([each.n.sum(axis=1) for each in wide]), settings.user_weight)
     ours, theirs = (_capped(_merged(each, column), most) for each in wide)
     return ours, theirs
 
@@ -96,6 +95,22 @@ def _merged(one: Cohort, column: np.ndarray) -> Cohort:
         return one
     into = (column[:, None] == np.arange(column.max(initial=0) + 1)).astype(float)
     return Cohort(y=one.y @ into, n=one.n @ into, earlier=one.earlier)
+
+
+def _most(n: Floats, times: float) -> float:
+    """Return the largest weight that is at most `times` the mean of the weights after capping.
+
+    The mean of the raw numbers would hold the heavy user himself: of 20 users one with 90 % of the
+    values then still had 83 % of the weight. Here nobody has more than `times` / users of it.
+    """
+    falling = np.sort(n)[::-1]
+    capped = np.arange(len(n))
+    # With the k heaviest at the cap c, c = times (rest + k c) / users, where that can be solved.
+    room = len(n) - times * capped
+    rest = falling[::-1].cumsum()[::-1]
+    most = times * rest[room > 0] / room[room > 0]
+    fits = falling[room > 0] <= most
+    return float(most[fits.argmax()]) if fits.any() else float(n.min(initial=np.inf))
 
 
 def _capped(one: Cohort, most: float) -> Cohort:

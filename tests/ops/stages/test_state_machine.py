@@ -18,7 +18,14 @@ from rlwd.daemon.config import load_config
 from rlwd.daemon.wire import build_control
 from rlwd.ops.stages.record import Rollout, Stage, held_still
 from rlwd.ops.stages.settings import DAY, RolloutSettings
-from rlwd.ops.stages.state_machine import advance, begin, gated, superseded, taken_back
+from rlwd.ops.stages.state_machine import (
+    advance,
+    begin,
+    gated,
+    promoted_by_hand,
+    superseded,
+    taken_back,
+)
 from rlwd.ops.statistics.guardrail import GuardrailSettings, Observation, guard
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
@@ -162,6 +169,25 @@ def test_harm_that_begins_with_the_promotion_is_not_outweighed() -> None:
     unharmed = advance(at(Stage.PROMOTED), even, 100.0, SETTINGS, since_promotion=EVEN_FEW)
     assert unharmed.stage is Stage.SETTLED
     assert "in 50 users per variant since its promotion" in unharmed.trail[-1].reason
+
+
+def test_silence_that_begins_with_the_promotion_lets_no_bake_settle() -> None:
+    """People answer less: at the bake's end it goes without blame, unless a person decided over it."""
+    even, silent = (
+        seen(arm(0.5, 400), arm(0.5, 400)),
+        seen(arm(0.5, 40, exposed=400), arm(0.5, 400)),
+    )
+    held = advance(at(Stage.PROMOTED), even, 5.0, SETTINGS, since_promotion=silent)
+    assert (held.stage, held.verdict.outcome) == (Stage.PROMOTED, VerdictKind.WAIT)
+    assert "feedback_rate" in held.verdict.reason
+    after = advance(held, even, 100.0, SETTINGS, since_promotion=silent)
+    assert (after.stage, after.quarantine, after.learner_returns) == (Stage.SUPERSEDED, False, True)
+    assert after.trail[-1].reason.startswith("not kept after its bake: held: feedback_rate")
+    canary = advance(at(Stage.CANARY, 1), silent, 20.0, SETTINGS)
+    assert canary.held
+    decided = promoted_by_hand(canary, "we asked less", 30.0, SETTINGS)
+    kept = advance(decided, silent, 200.0, SETTINGS, since_promotion=silent)
+    assert kept.stage is Stage.SETTLED
 
 
 def test_a_step_up_needs_rewards_that_do_not_look_worse() -> None:

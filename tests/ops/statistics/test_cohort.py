@@ -103,8 +103,20 @@ def test_one_user_weighs_at_most_so_many_times_the_mean() -> None:
     """With 1000 answers among users of one, he is scaled down and keeps his mean of 1/2."""
     heavy = made([[1.0]] * 99 + [[1000.0]])
     ours, _ = aligned(heavy, made([[1.0]] * 100), ComparisonSettings(user_weight=3.0))
-    assert ours.n.max() == pytest.approx(3 * 1199 / 200)
+    assert ours.n.max() == pytest.approx(3 * 199 / (200 - 3))
     assert ours.y[-1, 0] / ours.n[-1, 0] == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(("heavy", "users"), [(1, 20), (1, 200), (3, 60), (1, 2)])
+def test_nobody_has_more_of_the_weight_than_his_multiple(heavy: int, users: int) -> None:
+    """Users with nearly all answers have at most 10 times the mean weight, counted after capping."""
+    settings = ComparisonSettings(user_weight=10.0, stratum_users=2)
+    crowd = made([[9.0 * users]] * heavy + [[1.0]] * (users - heavy))
+    ours, theirs = aligned(crowd, made([[1.0]] * users), settings)
+    weights = np.concatenate([ours.n[:, 0], theirs.n[:, 0]])
+    assert weights.max() <= 10 * weights.mean() * (1 + 1e-12)
+    if 2 * users > 10:
+        assert weights.max() == pytest.approx(10 * weights.mean())
 
 
 @pytest.mark.parametrize(
