@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from door_talks import anthropic_client, openai_client
 from ledger_by_hand import generation, open_ledger
 from real_clients import CLIENTS, RealClient
 from talks_by_hand import held, links
@@ -229,6 +230,50 @@ def said(response: httpx.Response, streamed: bool) -> str:
         part = choice.get("message") or choice.get("delta") or choice
         text += part.get("content") or part.get("text") or ""
     return text
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("door", ["responses", "messages"])
+def test_a_typed_door_says_what_the_model_wrote(
+    door: str, streamed: bool, client: httpx.Client, serving: Serving
+) -> None:
+    """Two turns by the API's own SDK: text, usage, id and tokens are the event's, and a turn that was
+    cut says so."""
+    said = [{"role": "user", "content": "hello there"}]
+    for turn in range(2):
+        told = asked_by_sdk(door, client, said, streamed)
+        event = serving.next_event()
+        assert event.capture_problem == ""
+        assert told == (
+            event.generation_id,
+            event.text,
+            [event.usage.prompt_tokens, event.usage.completion_tokens],
+            event.finish_reason == "length",
+        )
+        assert len(event.completion_token_ids or ()) == len(event.logprobs or ()) > 0
+        assert event.earlier_answers == turn
+        said += [{"role": "assistant", "content": event.text}, {"role": "user", "content": "more"}]
+
+
+def asked_by_sdk(door: str, client: httpx.Client, said: list[Any], streamed: bool) -> Any:
+    """Return id, text, usage, and whether the answer was cut."""
+    told: Any
+    if door == "responses":
+        create = openai_client(client).responses.create
+        asked: dict[str, Any] = {"model": "rlwd", "input": said, "max_output_tokens": 12}
+        told = list(create(**asked, stream=True))[-1].response if streamed else create(**asked)
+        text, cut = told.output_text, told.status == "incomplete"
+    else:
+        api = anthropic_client(client).messages
+        asked = {"model": "rlwd", "messages": said, "max_tokens": 12}
+        if streamed:
+            with api.stream(**asked) as streaming:
+                told = streaming.get_final_message()
+        else:
+            told = api.create(**asked)
+        text = "".join(block.text for block in told.content)
+        cut = told.stop_reason == "max_tokens"
+    return told.id, text, [told.usage.input_tokens, told.usage.output_tokens], cut
 
 
 def test_a_real_404_falls_back(client: httpx.Client, serving: Serving) -> None:
