@@ -14,7 +14,7 @@ from rlwd.streams.redaction.redacted_event import redact_event
 
 ANSWERS = 200
 PROSE = (
-    "the order was shipped on 2026-11-21 at 12:30 and result = parse(line) # see docs/api.md: it"
+    "the order was shipped on 2026-11-21 at 12:30 and result = parse(line) # see the manual: it"
     " returns x[0] + 1000, so please try again, or write to the team; status 200 {'total': 1234.50}"
 )
 
