@@ -1,8 +1,12 @@
-"""A policy that knows the crowd's answer styles, all alike: there is something to learn."""
+"""What the loops share: a policy that has something to learn, and a release driven over HTTP."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from gateway_rig import LoopThread
+from rollout_rig import RolloutRig
 
 from rlwd.daemon.demo.task import pretraining_pairs
 
@@ -19,3 +23,26 @@ def styled_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("styled") / "tiny"
     make_tiny_policy(folder, seed=0, steps=250, examples=pretraining_pairs())
     return folder
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[LoopThread]:
+    """One event loop for the servers."""
+    loop = LoopThread()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    """What is closed at the end of a test."""
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def rig(
+    tmp_path: Path, loop: LoopThread, stack: ExitStack, request: pytest.FixtureRequest
+) -> RolloutRig:
+    """A release whose v0 serves, with the `SETTINGS` of the module."""
+    return RolloutRig(tmp_path, loop, stack, request.module.SETTINGS)

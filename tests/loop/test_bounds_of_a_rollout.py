@@ -40,14 +40,6 @@ CANARY, PROMOTED, ROLLED_BACK = Stage.CANARY, Stage.PROMOTED, Stage.ROLLED_BACK
 Says = Callable[[int], str]
 
 
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def rigged(tmp_path: Path, loop: LoopThread) -> Iterator[Callable[[RolloutSettings], RolloutRig]]:
     """Makes a release whose v0 serves, with these settings."""

@@ -1,12 +1,7 @@
 """The comparison, from HTTP requests to the verdict: horizons, silence, cut-offs and failures."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
-
 import msgspec
 import pytest
-from gateway_rig import LoopThread
 from rollout_rig import RolloutRig
 
 from rlwd.ops.rollout.observe import Comparing
@@ -26,21 +21,6 @@ SETTINGS = RolloutSettings(
     bake_seconds=3600.0,
     bake_share=0.5,
 )
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, loop: LoopThread) -> Iterator[RolloutRig]:
-    """A release whose v0 serves."""
-    with ExitStack() as stack:
-        yield RolloutRig(tmp_path, loop, stack, SETTINGS)
 
 
 def compare_by(rig: RolloutRig, settings: RolloutSettings, comparison: ComparisonSettings) -> None:

@@ -1,12 +1,8 @@
 """Exposure is earned, from HTTP requests to the verdict: gateway, log, join, guardrails, flags."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from gateway_rig import LoopThread
 from rollout_rig import RolloutRig
 
 from rlwd.ops.flags.flag_file import read_flags
@@ -27,27 +23,6 @@ SETTINGS = RolloutSettings(
 )
 TEN_SECONDS_OF_ANSWERS = 20
 """At 2 answers a second."""
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """What is closed at the end of a test."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def rig(tmp_path: Path, loop: LoopThread, stack: ExitStack) -> RolloutRig:
-    """A release whose v0 serves."""
-    return RolloutRig(tmp_path, loop, stack, SETTINGS)
 
 
 @pytest.mark.parametrize("how", ["breaks off", "end token", "status 500"])

@@ -1,14 +1,11 @@
 """Every metric of an answer, from HTTP requests to the verdict; and the bounds of the comparison."""
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from gateway_rig import LoopThread
 from ledger_by_hand import feedback, generation
 from rollout_rig import TOPICS, RolloutRig
 
@@ -36,21 +33,6 @@ REWARD = MetricSettings(name="reward", kind="non-inferior", margin=0.3)
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 Act = Callable[[RolloutRig, str, str], None]
 """What a user does with an answer, by its variant and id."""
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def rig(tmp_path: Path, loop: LoopThread) -> Iterator[RolloutRig]:
-    """A release whose v0 serves."""
-    with ExitStack() as stack:
-        yield RolloutRig(tmp_path, loop, stack, SETTINGS)
 
 
 def accept(rig: RolloutRig, variant: str, name: str) -> None:

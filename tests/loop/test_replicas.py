@@ -21,14 +21,6 @@ SETTINGS = RolloutSettings(
 )
 
 
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
 @pytest.fixture
 def rig(tmp_path: Path, loop: LoopThread, monkeypatch: pytest.MonkeyPatch) -> Iterator[RolloutRig]:
     """Two replicas with v0 and a candidate; a probe takes them a while."""

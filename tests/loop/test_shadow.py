@@ -3,7 +3,6 @@
 Only the model is not real; the engine tells its load as vLLM does.
 """
 
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -24,27 +23,6 @@ SETTINGS = RolloutSettings(
     step_seconds=0.0,
     shadow=ShadowSettings(share=1.0, answers=40, seconds=3600.0),
 )
-
-
-@pytest.fixture(scope="module")
-def loop() -> Iterator[LoopThread]:
-    """One event loop for the servers."""
-    loop = LoopThread()
-    yield loop
-    loop.close()
-
-
-@pytest.fixture
-def stack() -> Iterator[ExitStack]:
-    """What is closed at the end of a test."""
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def rig(tmp_path: Path, loop: LoopThread, stack: ExitStack) -> RolloutRig:
-    """A release whose v0 serves, and whose candidates answer mirrored requests first."""
-    return RolloutRig(tmp_path, loop, stack, SETTINGS)
 
 
 def ask(rig: RolloutRig, users: int) -> None:
