@@ -133,7 +133,7 @@ class Taker:
         if size > settings.max_feedback_bytes:
             raise TooLarge(f"$.signal: {size} bytes, more than {settings.max_feedback_bytes}")
         if settings.redacts(event.data.tenant):
-            data = redact_feedback(event.data)
+            data = redact_feedback(event.data, settings.exempts(event.data.tenant))
             event = msgspec.structs.replace(event, data=data)
         self.context.record(Kind.FEEDBACK, event.data.session_id, event.id, event)
 

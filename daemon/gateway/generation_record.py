@@ -138,13 +138,14 @@ class GenerationRecord:
         if not self.context.settings.redacts(self.identity.tenant):
             return generation
         read = self.engine_request.texts() if self.identity.keeps else ()
-        kinds = {kind for text in read for kind in self.context.seen_texts.kinds(text)}
-        last = redact(self.engine_request.conversation.last_said).text if kinds else ""
+        exempt = self.context.settings.exempts(self.identity.tenant)
+        kinds = {kind for text in read for kind in self.context.seen_texts.kinds(text, exempt)}
+        last = redact(self.engine_request.conversation.last_said, exempt).text if kinds else ""
         if last and generation.last_answer:
             # The answer before was written down redacted; its digest is of that.
             digest = answer_digest(last)
             generation = msgspec.structs.replace(generation, last_answer=digest)
-        return redact_generation(generation, kinds)
+        return redact_generation(generation, kinds, exempt=exempt)
 
     def _captured(self) -> dict[str, Any]:
         """Return what is kept only of those who consent."""

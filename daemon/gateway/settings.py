@@ -144,6 +144,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
         """Return whether a tenant's texts are redacted."""
         return (self.privacy or PrivacySettings()).redacts(tenant)
 
+    def exempts(self, tenant: str) -> frozenset[str]:
+        """Return what of a tenant's texts is nobody's secret."""
+        return (self.privacy or PrivacySettings()).exempts(tenant)
+
     @property
     def id_key(self) -> bytes:
         """Key of signed generation ids; empty signs none."""

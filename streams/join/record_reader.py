@@ -96,7 +96,7 @@ class RecordReader:
             record = msgspec.structs.replace(record, value=value)
         came = event = decode_event(value)
         if event.data.redacted is None and self.privacy.redacts(event.data.tenant):
-            event = redact_event(event)
+            event = redact_event(event, self.privacy.exempts(event.data.tenant))
         if isinstance(event, GenerationEvent):
             agreed = self.privacy.agreed(event.data)
             if agreed.may_train != event.data.may_train:

@@ -1,10 +1,12 @@
 """Privacy: what a tenant's people agreed to where they say nothing, and what of theirs is replaced."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
 from ..events.generation import Generation, Purpose
+
+Exempt = Annotated[str, msgspec.Meta(min_length=3, max_length=256)]
 
 
 class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -13,6 +15,10 @@ class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     redact: bool = True
     """Whether mail addresses, phone and card numbers, IBANs, public IP addresses, keys and tokens are
     replaced. An answer with one of them is not trained on. Names of people are not found."""
+    exempt: tuple[Exempt, ...] = ()
+    """What is the product's own and nobody's secret, and stays: its addresses and numbers as they are
+    written, or `@acme.com` for all of a domain. A system prompt with one that is not listed keeps
+    every answer from training."""
     consent: Literal["opt_out", "opt_in"] = "opt_out"
     """What a request means that says nothing of consent: opt_out, that it is given; opt_in, that it is
     not, so that only counts are kept."""
@@ -40,6 +46,10 @@ class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_f
             # Feedback that names none is its answer's, whose tenant its writer does not know.
             return self.redact or any(one.redact for one in self.tenants.values())
         return self.of(tenant).redact
+
+    def exempts(self, tenant: str) -> frozenset[str]:
+        """Return what of a tenant's is nobody's secret, in lower case, as `redact` wants it."""
+        return frozenset(one.lower() for one in self.of(tenant).exempt)
 
     def agreed(self, data: Generation) -> Generation:
         """Return a generation with its purposes; where its writer named none, its tenant's are its.

@@ -4,7 +4,7 @@ Ids, names of tools and sessions, and hashes stay as they are: they join records
 into them is the product's to choose.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -16,16 +16,18 @@ from ..events.tool_use import ToolCall
 from .redactor import redact
 
 
-def redact_event(event: Event) -> Event:
+def redact_event(event: Event, exempt: Collection[str] = ()) -> Event:
     """Return an event whose texts were looked at; one that says that they were stays as it is."""
     if event.data.redacted is not None:
         return event
     if isinstance(event, GenerationEvent):
-        return msgspec.structs.replace(event, data=redact_generation(event.data))
-    return msgspec.structs.replace(event, data=redact_feedback(event.data))
+        return msgspec.structs.replace(event, data=redact_generation(event.data, exempt=exempt))
+    return msgspec.structs.replace(event, data=redact_feedback(event.data, exempt))
 
 
-def redact_generation(data: Generation, also: Iterable[str] = ()) -> Generation:
+def redact_generation(
+    data: Generation, also: Iterable[str] = (), *, exempt: Collection[str] = ()
+) -> Generation:
     """Return a generation whose texts were looked at.
 
     With a hit it keeps no tokens: ids and log-probabilities spell what was replaced. `also` are kinds
@@ -34,7 +36,7 @@ def redact_generation(data: Generation, also: Iterable[str] = ()) -> Generation:
     kinds = set(also)
 
     def clean(text: str) -> str:
-        found = redact(text)
+        found = redact(text, exempt)
         kinds.update(found.kinds)
         return found.text
 
@@ -56,14 +58,14 @@ def redact_generation(data: Generation, also: Iterable[str] = ()) -> Generation:
     )
 
 
-def redact_feedback(data: Feedback) -> Feedback:
+def redact_feedback(data: Feedback, exempt: Collection[str] = ()) -> Feedback:
     """Return feedback whose texts (an edit, a comment, what was copied) were looked at."""
     kinds = set[str]()
     changed = dict[str, str]()
     for name in ("final_text", "text", "unit"):
         said = getattr(data.signal, name, "")
         if said:
-            found = redact(said)
+            found = redact(said, exempt)
             kinds |= found.kinds
             changed[name] = found.text
     if not kinds:

@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Collection
 from typing import NamedTuple
 
 from .credentials import credential_spans
@@ -20,17 +21,26 @@ class Redacted(NamedTuple):
     """What was found; empty where the text is as it was."""
 
 
-def redact(text: str) -> Redacted:
+def redact(text: str, exempt: Collection[str] = ()) -> Redacted:
     """Replace what identifies a person by its form, and what opens a door.
+
+    `exempt` are the product's own addresses and numbers, in lower case: as a whole, or `@` and a
+    domain for all mail addresses there.
 
     >>> redact("ask anna@example.com, or call +1 212 555 0187").text
     'ask [mail], or call [phone]'
+    >>> redact("Help@acme.com, bob@acme.com, eve@other.org", {"help@acme.com"}).text
+    'Help@acme.com, [mail], [mail]'
+    >>> redact("Help@acme.com, bob@acme.com, eve@other.org", {"@acme.com"}).text
+    'Help@acme.com, bob@acme.com, [mail]'
     """
     if len(text) < SHORTEST:
         return Redacted(text, frozenset())
     spans = sorted(
         {*credential_spans(text), *personal_spans(text)}, key=lambda one: (one.start, -one.end)
     )
+    if exempt:
+        spans = [one for one in spans if not _is_exempt(text[one.start : one.end], exempt)]
     if not spans:
         return Redacted(text, frozenset())
     parts, place, apart = list[str](), 0, _apart(spans)
@@ -42,6 +52,11 @@ def redact(text: str) -> Redacted:
 
 SHORTEST = 6
 """Fewest characters of anything that is looked for: a mail address."""
+
+
+def _is_exempt(found: str, exempt: Collection[str]) -> bool:
+    name, at, domain = found.lower().rpartition("@")
+    return name + at + domain in exempt or (bool(at) and at + domain in exempt)
 
 
 def _apart(spans: list[Span]) -> list[Span]:
@@ -59,14 +74,14 @@ class TextMemory:
     """Remembers of which texts nothing had to be replaced; the texts themselves are not held."""
 
     def __init__(self) -> None:
-        self._kinds = functools.lru_cache(REMEMBERED)(lambda digest: _Slot())
+        self._kinds = functools.lru_cache(REMEMBERED)(lambda digest, exempt: _Slot())
 
-    def kinds(self, text: str) -> frozenset[str]:
+    def kinds(self, text: str, exempt: frozenset[str] = frozenset()) -> frozenset[str]:
         """Return what `redact` finds in a text; a text seen lately costs its digest."""
         digest = hashlib.blake2b(text.encode(errors="replace"), digest_size=16).digest()
-        slot = self._kinds(digest)
+        slot = self._kinds(digest, exempt)
         if slot.kinds is None:
-            slot.kinds = redact(text).kinds
+            slot.kinds = redact(text, exempt).kinds
         return slot.kinds
 
 

@@ -1,6 +1,6 @@
 """Export check: nothing leaves that redaction would replace, whatever was switched off when it came."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ class ExportRefused(ValueError):
     """What would be written holds something that must not leave; the message names the generation."""
 
 
-def check_answer(answer: ExportedAnswer) -> None:
+def check_answer(answer: ExportedAnswer, exempt: Collection[str] = ()) -> None:
     """Refuse an answer whose record, feedback or derived signals hold a hit. Raises ExportRefused."""
     data = msgspec.structs.replace(
         answer.event.data, prompt_token_ids=None, completion_token_ids=None, logprobs=None
@@ -28,7 +28,7 @@ def check_answer(answer: ExportedAnswer) -> None:
     ]
     for where, document in told:
         for path, text in _texts(document, where):
-            if kinds := redact(text).kinds:
+            if kinds := redact(text, exempt).kinds:
                 raise ExportRefused(
                     f"generation {answer.id}: {path} holds {', '.join(sorted(kinds))}; erase it, or"
                     " replay it with redaction on"

@@ -42,6 +42,7 @@ KEYS = [
     "join.leaving_interrupts",
     "join.feedback_per_kind",
     "privacy.redact",
+    "privacy.exempt",
     "privacy.consent",
     "privacy.purposes",
     "privacy.tenants",

@@ -94,6 +94,21 @@ def test_a_tenant_may_switch_it_off(gateway: GatewayRig) -> None:
     assert found.prompt_token_ids is not None
 
 
+def test_the_products_own_address_stays(gateway: GatewayRig) -> None:
+    """A support address in the system prompt keeps no answer from training; another one does."""
+    privacy = PrivacySettings(tenants={"acme": TenantPrivacy(exempt=("@Acme.example",))})
+    system = {"role": "system", "content": "Say: help@acme.example"}
+    found = ask(gateway, [system, {"role": "user", "content": "hi"}], privacy=privacy)
+    assert (found.redacted, found.completion_token_ids) == ((), gateway.engine.TOKENS)
+
+
+def test_an_address_that_is_nobodys_own_does_not_stay(gateway: GatewayRig) -> None:
+    """What a tenant named holds for it alone, and for nothing else that a person wrote."""
+    privacy = PrivacySettings(tenants={"lab": TenantPrivacy(exempt=("@acme.example",))})
+    found = ask(gateway, [{"role": "user", "content": "help@acme.example"}], privacy=privacy)
+    assert (found.redacted, found.prompt_token_ids) == (("mail",), None)
+
+
 def test_feedback_is_redacted_before_the_spool(gateway: GatewayRig) -> None:
     """An edit's text, too."""
     gateway.set_flags()

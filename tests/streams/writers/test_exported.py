@@ -11,7 +11,7 @@ from rlwd.streams.writers.exported import exported_sessions
 
 def test_sessions_leave_whole_and_apart(ledger: Ledger) -> None:
     """Two tenants' sessions of one name are two; each has its answers by time, feedback and reward."""
-    named = {"session_found": "named"}
+    named = {"session_found": "named", "purposes": ("count", "train", "share")}
     ledger.take(
         generation("s.g1", 1.0, text="one", **named),
         generation("s.g2", 3.0, text="two", parent_id="s.g1", **named),
