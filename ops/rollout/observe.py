@@ -52,11 +52,17 @@ class Comparing:
         comparison: ComparisonSettings,
         horizon: Callable[[str], float],
     ) -> "Comparing":
-        """Return the comparison that a configuration asks for.
+        """Return the comparison that is asked for.
 
-        `horizon` is the reward spec's, used where `comparison` gives none. Raises ValueError for a
-        metric that no answer carries.
+        `horizon` is the reward spec's, for where `comparison` gives none. Raises ValueError for a metric
+        that no answer carries, and where silence earns a reward and nothing watches it.
         """
+        watched = "feedback_rate" in {metric.name for metric in settings.metrics}
+        if comparison.undecided not in ("omit", 0.0) and not watched:
+            raise ValueError(
+                f"comparison.undecided is {comparison.undecided} and no rollout.metric feedback_rate:"
+                " a version that people answer no more could be promoted for it"
+            )
         fixed = comparison.horizon_seconds
         numbers, own = _numbers_of(settings.metrics)
         return cls(
@@ -84,9 +90,9 @@ def observe_users(
     """Return what candidate and control did since their experiment's salt is in use.
 
     With `since`, epoch seconds, only answers received from then on are counted; with `looks`, by
-    tests of other error probabilities; `earlier` holds users' mean rewards from before. The clock of the horizons is the newest answer that was read
-    and not this machine's, so a reader that lags takes nobody for silent; nor is it ahead of `until`,
-    the reader's present, so that one wrong clock takes nobody for silent either.
+    tests of other error probabilities; `earlier` holds users' mean rewards from before. Horizons go
+    by the newest answer read, and not by this machine's clock: a reader that lags takes nobody for
+    silent, nor does one wrong clock, since it is never ahead of `until`, the reader's present.
     """
     # What fails in a session that was moved fails all the same: the tripwire sees it.
     served = answer_rows(tx, policy, salt, since=since, own=comparing.own, moved=True)
@@ -222,9 +228,7 @@ NUMBERS: dict[str, Callable[[AnswerRow], float | None]] = {
 """The numbers that every answer carries, by the names that metrics know them by."""
 
 
-def _numbers_of(
-    metrics: tuple[MetricSettings, ...],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _numbers_of(metrics: Iterable[MetricSettings]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the numbers that metrics need, and those of the product's own.
 
     Raises ValueError for one that no answer carries, or that is rlwd's and said to be the product's.

@@ -61,6 +61,20 @@ def comparing(*metrics: MetricSettings, horizon: float = 50.0) -> Comparing:
     )
 
 
+def test_silence_that_pays_must_be_watched() -> None:
+    """Where the undecided earn a reward, a comparison without the feedback rate is refused by name."""
+    paid = ComparisonSettings(undecided=0.5)
+    with pytest.raises(
+        ValueError, match=r"comparison\.undecided is 0\.5 and no rollout\.metric fee"
+    ):
+        Comparing.of(RolloutSettings(metric=(REWARD,)), paid, lambda segment: 0.0)
+    for settings in (
+        RolloutSettings(),
+        RolloutSettings(metric=(REWARD, MetricSettings(name="feedback_rate"))),
+    ):
+        assert Comparing.of(settings, paid, lambda segment: 0.0).comparison is paid
+
+
 def test_answers_past_their_horizon_by_named_users_are_compared(store: Store) -> None:
     """By the newest answer it is 90 s: that one is too young, and the session without a user no one."""
     with store.reading() as view:
