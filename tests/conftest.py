@@ -1,22 +1,51 @@
 """Real servers for the whole session, each started only when a test first asks for it."""
 
+import logging
 import os
+import sys
 import tempfile
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 from kafka_server import KafkaServer
 
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.vllm_server import VllmServer
+from rlwd.streams.logs import LEVEL_VARIABLE
 
 # No property depends on how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """End with its test what a command that runs in this process did to the logs.
+
+    It writes to that test's own standard error, which is closed afterwards: whoever logs next in this
+    process would fail.
+    """
+    config, hooks = structlog.get_config(), (sys.excepthook, threading.excepthook)
+    level, told = logging.root.level, os.environ.get(LEVEL_VARIABLE)
+    yield
+    if structlog.get_config()["logger_factory"] is config["logger_factory"]:
+        return
+    structlog.configure(**config)
+    sys.excepthook, threading.excepthook = hooks
+    logging.captureWarnings(False)
+    for handler in logging.root.handlers[:]:
+        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+            logging.root.removeHandler(handler)
+    logging.root.setLevel(level)
+    os.environ.pop(LEVEL_VARIABLE, None)
+    if told is not None:
+        os.environ[LEVEL_VARIABLE] = told
 
 
 def shared_data() -> Path | None:
