@@ -132,9 +132,8 @@ def test_with_another_key_it_serves_nobody_and_says_why(apart: tuple[Apart, Else
     stranger = Elsewhere(loop, loop.folder / "stranger", OTHER)
     stranger.server.spawn()
     try:
-        until(
-            lambda: "is gateway.flags_key the" in stranger.server.tail(), told=stranger.server.tail
-        )
+        wrong = "http.flags_key is not gateway.flags_key"
+        until(lambda: wrong in stranger.server.tail(), told=stranger.server.tail)
         assert stranger.serves() == 503
     finally:
         stranger.server.stop()
