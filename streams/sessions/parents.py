@@ -37,6 +37,8 @@ def find_parent(
 
     What the product names is believed. Else it is the longest turn whose tokens the prompt continues,
     else the one whose tool call is answered, else the one that said the last answer in the request.
+    Sampled tokens may read back as others: then an earlier turn's tokens are continued, and the one
+    after it that said the last answer, with one answer fewer before it, is nearer.
     Of several alike it is the last one received before.
     """
     if child.parent_id and child.parent_id != child.generation_id:
@@ -47,7 +49,12 @@ def find_parent(
         others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
         best = _last_before(received, _by_tokens(tokens, others))
         if best is not None:
-            return Link(best.generation_id, TOKENS)
+            nearer = _last_before(received, _since(child, best, others))
+            return (
+                Link(best.generation_id, TOKENS)
+                if nearer is None
+                else Link(nearer.generation_id, ANSWER)
+            )
         best = _last_before(received, _by_results(child, turns, calls)) if calls else None
         if best is not None:
             return Link(best.generation_id, TOOL_RESULT)
@@ -75,6 +82,17 @@ def _by_results(child: Generation, turns: Mapping[str, Turn], calls: Calls) -> l
 
 def _by_answer(child: Generation, others: Iterable[Turn]) -> list[Turn]:
     return [turn for turn in others if turn.said == child.last_answer]
+
+
+def _since(child: Generation, best: Turn, others: Iterable[Turn]) -> list[Turn]:
+    """Return the turns after one whose tokens are continued that are nearer, by what they said."""
+    if not child.last_answer or best.said == child.last_answer or child.earlier_answers < 1:
+        return []
+    return [
+        turn
+        for turn in _by_answer(child, others)
+        if turn.earlier_answers == child.earlier_answers - 1 and turn.length > best.length
+    ]
 
 
 def _by_call(child: Generation, calls: Calls) -> Link | None:

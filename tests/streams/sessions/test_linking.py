@@ -99,6 +99,23 @@ def test_where_tokens_differ_calls_and_answers_tell(ledger: Ledger, late: bool) 
     assert signals(ledger) == [("s.a0", "tool_result", "s.a1"), ("s.a1", "followed_up", "s.a2")]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_answer_that_reads_back_as_other_tokens_is_still_the_parent(
+    ledger: Ledger, late: bool
+) -> None:
+    """The prompt continues the tokens of the turn before it alone; the last answer tells who is nearer."""
+    talk = Talk("a")
+    first, second = talk.turn(0.0), talk.turn(1.0, text="something else")
+    talk.tokens[-2:] = [8]
+    third = talk.turn(2.0, person("thanks"))
+    for one in (third, second, first) if late else (first, second, third):
+        ledger.take(one)
+    found = links(ledger)
+    assert found["s.a1"] == ("s.a0", "tokens", "")
+    assert found["s.a2"] == ("s.a1", "answer", "")
+    assert held(ledger, "s.a2") == record_of(third)
+
+
 def test_a_summary_is_where_the_conversation_goes_on(ledger: Ledger) -> None:
     """Compaction: a prompt that restarts from a text that the model wrote is linked to it."""
     talk, summary = Talk("a"), "They want sums. So far 1 + 2 was asked, and it is 3."
