@@ -37,8 +37,8 @@ def find_parent(
 
     What the product names is believed. Else it is the longest turn whose tokens the prompt continues,
     else the one whose tool call is answered, else the one that said the last answer in the request.
-    Sampled tokens may read back as others: then an earlier turn's tokens are continued, and the one
-    after it that said the last answer, with one answer fewer before it, is nearer.
+    Sampled tokens may read back as others: then an earlier turn's tokens are continued, and a longer
+    one whose tool call is answered, or that said the last answer, is nearer.
     Of several alike it is the last one received before.
     """
     if child.parent_id and child.parent_id != child.generation_id:
@@ -49,12 +49,14 @@ def find_parent(
         others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
         best = _last_before(received, _by_tokens(tokens, others))
         if best is not None:
+            made = _by_results(child, turns, calls) if calls else []
+            caller = _last_before(received, [one for one in made if one.length > best.length])
+            if caller is not None and best not in made:
+                return Link(caller.generation_id, TOOL_RESULT)
             nearer = _last_before(received, _since(child, best, others))
-            return (
-                Link(best.generation_id, TOKENS)
-                if nearer is None
-                else Link(nearer.generation_id, ANSWER)
-            )
+            if nearer is not None:
+                return Link(nearer.generation_id, ANSWER)
+            return Link(best.generation_id, TOKENS)
         best = _last_before(received, _by_results(child, turns, calls)) if calls else None
         if best is not None:
             return Link(best.generation_id, TOOL_RESULT)

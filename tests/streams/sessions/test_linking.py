@@ -116,6 +116,15 @@ def test_an_answer_that_reads_back_as_other_tokens_is_still_the_parent(
     assert held(ledger, "s.a2") == record_of(third)
 
 
+def test_a_call_that_reads_back_as_other_tokens_is_still_the_parent(ledger: Ledger) -> None:
+    """Its result names it, though the prompt continues the tokens of the turn before it alone."""
+    talk = Talk("a")
+    first, second = talk.turn(0.0), talk.turn(1.0, calls=(call("call-1"),), text="")
+    talk.tokens[-2:] = [8]
+    ledger.take(first, second, talk.turn(2.0, result("call-1", "3")))
+    assert links(ledger)["s.a2"] == ("s.a1", "tool_result", "")
+
+
 def test_a_summary_is_where_the_conversation_goes_on(ledger: Ledger) -> None:
     """Compaction: a prompt that restarts from a text that the model wrote is linked to it."""
     talk, summary = Talk("a"), "They want sums. So far 1 + 2 was asked, and it is 3."
