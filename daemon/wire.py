@@ -12,8 +12,8 @@ from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..ops.rollout.release import Release
 from ..ops.tracking.mirror import Mirror
-from ..rewards.scorer import Scorer
-from ..rewards.spec import reward_spec
+from ..rewards.spec.scorer import Scorer
+from ..rewards.spec.spec import reward_spec
 from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
 from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource

@@ -25,7 +25,7 @@ from ..ops.tracking.reports import (
     look_reporter,
     rollout_reporter,
 )
-from ..rewards.spec import reward_spec
+from ..rewards.spec.spec import reward_spec
 from ..streams.state.store import Store
 from .config import Config
 

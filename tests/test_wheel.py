@@ -103,7 +103,7 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
         for path in (ROOT / package.replace(".", "/")).glob("*.py")
     }
     data = {
-        "rlwd/rewards/default.toml",
+        "rlwd/rewards/spec/default.toml",
         "rlwd/daemon/site/base.html",
         "rlwd/daemon/site/experiments.html",
         "rlwd/ops/deploy/rlwd.toml",

@@ -114,7 +114,7 @@ def run_record(repo: Path, hook: Hook) -> int:
 
 
 def _horizons(given: list[float] | None, spec: Path | None) -> tuple[float, ...]:
-    from ...rewards.spec import reward_spec
+    from ...rewards.spec.spec import reward_spec
     from ..keep.keep_watch import spec_horizons
 
     if given and spec is not None:

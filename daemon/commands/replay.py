@@ -15,8 +15,8 @@ from typing import Any
 import orjson
 from rich.console import Console
 
-from ...rewards.scorer import Scorer
-from ...rewards.spec import reward_spec
+from ...rewards.spec.scorer import Scorer
+from ...rewards.spec.spec import reward_spec
 from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
 from ...streams.join import episodes_table, offsets
 from ...streams.join.ingest import Ingest, read_to_end

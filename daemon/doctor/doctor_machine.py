@@ -10,7 +10,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from ...ops.flags.flag_file import read_flags
-from ...rewards.spec import reward_spec
+from ...rewards.spec.spec import reward_spec
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import structlog
 
-from ...rewards.spec import Spec
+from ...rewards.spec.spec import Spec
 from ...streams.state.sqlite import SqliteStore
 from .commit_trailers import take_trailers
 from .git_repository import GitRepository

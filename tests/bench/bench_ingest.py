@@ -23,8 +23,8 @@ from bench_table import Line
 from kafka import KafkaConsumer, TopicPartition
 from kafka_server import KafkaServer
 
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.events.event import encode_event
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner

@@ -15,8 +15,8 @@ from pathlib import Path
 import msgspec
 from bench_table import Line
 
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.events.event import GenerationEvent, encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.input_message import InputMessage, answer_digest

@@ -24,8 +24,8 @@ from bench_table import (
 )
 from rich.console import Console
 
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.events.event import decode_event, encode_event
 from rlwd.streams.join.episodes_table import load_episodes
 from rlwd.streams.join.joiner import Joiner

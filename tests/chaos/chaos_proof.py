@@ -14,8 +14,8 @@ from rlwd.daemon.demo.crowd import CrowdResults
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import joiner
 from rlwd.learner.checkpoint.folder import read_manifests
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.join import episodes_table
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.log.kafka_source import KafkaSource

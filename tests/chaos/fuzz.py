@@ -29,8 +29,8 @@ from mutation import (
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.learner.ledger import checkpoints_table, seal
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.join.dead_letters import forward_dead_letters
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from episodes_by_hand import did, episode
 
-from rlwd.rewards.spec import load_spec
+from rlwd.rewards.spec.spec import load_spec
 from rlwd.streams.events.signals import Accepted
 
 ROOT = Path(__file__).parents[2]

@@ -21,7 +21,7 @@ from rlwd.daemon.control.timers import Intent, Timers
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner

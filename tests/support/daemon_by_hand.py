@@ -6,7 +6,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, genera
 
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.ops.rollout import candidates_table
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.open import open_store

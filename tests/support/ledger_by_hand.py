@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import Spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.event import Feedback, FeedbackEvent, GenerationEvent, encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Signal

@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rlwd.daemon.config import Config, load_config
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSource

@@ -41,7 +41,15 @@ def window(
     page, said = context.new_page(), list[str]()
     page.on("console", lambda message: said.append(message.text) if message.type != "log" else None)
     page.on("pageerror", lambda problem: said.append(str(problem)))
-    page.on("requestfailed", lambda request: said.append(f"{request.url}: {request.failure}"))
+    # A page that is left gives up what it was still loading; a server that fails says something else.
+    page.on(
+        "requestfailed",
+        lambda request: (
+            said.append(f"{request.url}: {request.failure}")
+            if request.failure != "net::ERR_ABORTED"
+            else None
+        ),
+    )
     yield page, said
     context.close()
 

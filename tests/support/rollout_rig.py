@@ -29,7 +29,7 @@ from rlwd.ops.rollout.release import Release
 from rlwd.ops.stages.record import Rollout
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource

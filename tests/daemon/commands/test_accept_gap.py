@@ -7,7 +7,7 @@ import pytest
 from ledger_by_hand import SPEC, generation
 
 from rlwd.daemon.audit.audit import audit
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner

@@ -24,8 +24,8 @@ from rlwd.daemon.commands.replay import (
     replay,
     write_log,
 )
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import reward_spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource

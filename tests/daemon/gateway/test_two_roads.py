@@ -13,8 +13,8 @@ from real_clients import CLIENTS, RealClient
 
 from rlwd.daemon.demo.person import react
 from rlwd.daemon.demo.task import STYLES, draw_task
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import Spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.event import GenerationEvent, encode_event
 from rlwd.streams.join.episodes_table import load_episodes
 from rlwd.streams.join.joiner import Joiner

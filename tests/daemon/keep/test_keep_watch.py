@@ -22,7 +22,7 @@ from rlwd.daemon.cli import app
 from rlwd.daemon.keep import keep_state, measure
 from rlwd.daemon.keep.keep_watch import spec_horizons
 from rlwd.daemon.keep.posting import FIRST_PAUSE, KEPT_SECONDS, FeedbackPoster
-from rlwd.rewards.spec import Spec, load_spec
+from rlwd.rewards.spec.spec import Spec, load_spec
 from rlwd.streams.events.signals import Kept
 
 FOUR = "alpha = first(1)\nbeta = second(2)\ngamma = third(3)\ndelta = fourth(4)\n"

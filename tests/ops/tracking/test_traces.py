@@ -22,7 +22,7 @@ from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.tracking.mirror import Mirror
 from rlwd.ops.tracking.mirror_settings import MirrorSettings
 from rlwd.ops.tracking.trace_record import trace_id_of
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join.erasure import erase
 from rlwd.streams.join.joiner import Joiner

@@ -3,7 +3,7 @@
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 from traced_by_hand import serve_refund, take_it, turn_down
 
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.answers import traced
 from rlwd.streams.answers.traced import TracedRow, Waits
 from rlwd.streams.events.signals import Accepted, Rejected

@@ -9,8 +9,8 @@ import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
 
 from rlwd.daemon.commands.replay import replay
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import Spec
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.signals import Accepted, Rejected, Signal, Undone
 from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.ingest import Ingest

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rated, Rejected, Undone
 from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.join.joiner import Joiner

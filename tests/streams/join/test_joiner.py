@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Copied, Edited, Kept, Rejected, Undone
 from rlwd.streams.events.usage import Usage
 from rlwd.streams.join.fate import JoinSettings

@@ -14,7 +14,7 @@ from kafka_server import KafkaServer
 from ledger_by_hand import SPEC, feedback, generation
 from waiting import until
 
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner

@@ -4,7 +4,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback
 from talks_by_hand import Talk, signals
 
-from rlwd.rewards.scorer import Scorer
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.join.joiner import Joiner

@@ -1,7 +1,7 @@
 """Rated: what the person said the answer was worth."""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import Rated
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Rated
 from .last_signal import last_signal
 
 

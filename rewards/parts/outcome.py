@@ -1,7 +1,7 @@
 """Outcome: what came of it outside of the product."""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import Outcome
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Outcome
 from .last_signal import signals_in_order
 
 

@@ -26,22 +26,22 @@ from typing import Annotated
 
 import msgspec
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import SIGNALS
-from ..streams.extensions import (
+from ...streams.events.episode import Episode
+from ...streams.events.signals import SIGNALS
+from ...streams.extensions import (
     Extension,
     extension_names,
     load_extension,
     refuse_collisions,
 )
-from .accepted import accepted
-from .edit_similarity import edit_similarity
-from .kept import kept
-from .outcome import outcome
-from .rated import rated
-from .resolved import resolved
+from ..parts.accepted import accepted
+from ..parts.edit_similarity import edit_similarity
+from ..parts.kept import kept
+from ..parts.outcome import outcome
+from ..parts.rated import rated
+from ..parts.resolved import resolved
+from ..parts.tool_ok import tool_ok
 from .reward import Part, Reward
-from .tool_ok import tool_ok
 
 PartValue = Callable[[Episode], float | None]
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]

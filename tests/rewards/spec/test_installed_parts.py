@@ -6,7 +6,7 @@ import pytest
 from episodes_by_hand import did, episode
 from extension_by_hand import install_extension
 
-from rlwd.rewards.spec import load_spec
+from rlwd.rewards.spec.spec import load_spec
 from rlwd.streams.events.signals import Accepted
 
 SPEC = """

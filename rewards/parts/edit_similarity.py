@@ -2,8 +2,8 @@
 
 from rapidfuzz.distance import Levenshtein
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import Edited
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Edited
 from .last_signal import last_signal
 
 MOST_WORK = 50_000**2

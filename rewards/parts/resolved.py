@@ -1,7 +1,7 @@
 """Resolved: was the matter settled?"""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import Escalated, Resolved
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Escalated, Resolved
 from .last_signal import last_signal
 
 

@@ -1,7 +1,7 @@
 """Tool ok: did the tools that the answer called work, as far as that was the answer's to decide?"""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import ErrorClass, ToolResult
+from ...streams.events.episode import Episode
+from ...streams.events.signals import ErrorClass, ToolResult
 
 BLAMES_POLICY: frozenset[ErrorClass] = frozenset({"invalid_arguments", "unexpected_environment"})
 """What the policy wrote or should have known. An outage, a person's stop, a timeout and what nobody

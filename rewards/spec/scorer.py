@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from ..streams.events.episode import Episode
-from ..streams.events.scored import Scored
-from ..streams.events.signals import Signal
+from ...streams.events.episode import Episode
+from ...streams.events.scored import Scored
+from ...streams.events.signals import Signal
 from .reward import Part
 from .spec import Spec
 

@@ -1,7 +1,7 @@
 """Accepted: did the person take the answer?"""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import (
+from ...streams.events.episode import Episode
+from ...streams.events.signals import (
     Accepted,
     Interrupted,
     Regenerated,

@@ -5,14 +5,14 @@ from episodes_by_hand import did, episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.rewards.accepted import accepted
-from rlwd.rewards.edit_similarity import edit_similarity
-from rlwd.rewards.kept import kept
-from rlwd.rewards.last_signal import last_signal
-from rlwd.rewards.outcome import outcome
-from rlwd.rewards.rated import rated
-from rlwd.rewards.resolved import resolved
-from rlwd.rewards.tool_ok import tool_ok
+from rlwd.rewards.parts.accepted import accepted
+from rlwd.rewards.parts.edit_similarity import edit_similarity
+from rlwd.rewards.parts.kept import kept
+from rlwd.rewards.parts.last_signal import last_signal
+from rlwd.rewards.parts.outcome import outcome
+from rlwd.rewards.parts.rated import rated
+from rlwd.rewards.parts.resolved import resolved
+from rlwd.rewards.parts.tool_ok import tool_ok
 from rlwd.streams.events.episode import Timed
 from rlwd.streams.events.signals import (
     Accepted,

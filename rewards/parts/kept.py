@@ -1,7 +1,7 @@
 """Kept: how much of the answer still stood after a while."""
 
-from ..streams.events.episode import Episode
-from ..streams.events.signals import Kept
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Kept
 
 
 def kept(episode: Episode, horizon_seconds: float | None = None) -> float | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, TypeVar, cast
 
-from ..streams.events.episode import Episode, Timed
+from ...streams.events.episode import Episode, Timed
 
 Kind = TypeVar("Kind")
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from episodes_by_hand import did, episode
 
-from rlwd.rewards.reward import Part, Reward
-from rlwd.rewards.scorer import Scorer
-from rlwd.rewards.spec import Spec, load_spec
+from rlwd.rewards.spec.reward import Part, Reward
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec, load_spec
 from rlwd.streams.events.signals import (
     Accepted,
     Copied,
@@ -24,7 +24,7 @@ from rlwd.streams.events.signals import (
     ToolResult,
 )
 
-DEFAULT = Path(__file__).parents[2] / "rewards" / "default.toml"
+DEFAULT = Path(__file__).parents[3] / "rewards" / "spec" / "default.toml"
 
 
 def make(**changes: Any) -> Spec:
