@@ -24,6 +24,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/schemas", "streams/traces", "streams/open"),
     ("streams/readers",),
     ("streams/writers",),
+    ("rewards/behaviours",),
     ("rewards/parts",),
     ("rewards/spec",),
     ("learner/digests", "learner/settings"),

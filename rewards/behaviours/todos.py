@@ -1,0 +1,82 @@
+"""Todos: what an answer says it leaves undone, in text and in code."""
+
+import re
+from collections.abc import Iterator
+
+from ...streams.events.generation import Generation
+from .content import asked, code_of, holds_answer, in_own_words
+
+_COMMENT = r"(?:#|//|/\*|--|<!--|;|%|\*|\{/\*|\"\"\"|''')"
+_IN_CODE = re.compile(
+    rf"{_COMMENT}.{{0,40}}?(?<![\w-])(?:TODO|FIXME|XXX|TBD|HACK)\b(?!\s*(?:list|items?|app)\b)"
+    rf"|{_COMMENT}\s*(?:\.{{3}}|…)?\s*(?:your|the\s+rest|rest|remaining|other|more|add|insert|put|implement|fill\s+in|handle|etc)\b.{{0,60}}?(?:here|of\s+(?:the|your)\s+\w+|later|implementation|logic|code\s+goes|similarly|as\s+needed|in\s+the\s+same\s+way|accordingly)\b"
+    rf"|{_COMMENT}\s*(?:implement|not\s+(?:yet\s+)?implemented|placeholder|stub|to\s+be\s+(?:implemented|done|completed|filled)|left\s+as\s+an\s+exercise|omitted\s+for\s+brevity|simplified\s+for\s+now)\b"
+    r"|\braise\s+NotImplementedError\b|\b(?:unimplemented|todo)!\s*\(|\bthrow\s+new\s+(?:Error|\w*NotImplemented\w*|UnsupportedOperationException)\s*\(\s*[\"'`]?(?:not\s+(?:yet\s+)?implemented|todo|implement)|\bTODO\(\s*[\"'\)]|\bpanic\(\s*\"(?:not\s+implemented|todo|implement)",
+    re.IGNORECASE,
+)
+_IN_TEXT = re.compile(
+    r"^\s*[-*]\s+\[ \]\s"
+    r"|\b(?:i(?:'ve|\s+have)?\s+(?:left|skipped|omitted|stubbed|not\s+(?:yet\s+)?(?:implemented|done|finished|written|added)))\b"
+    r"|\bi\s+(?:haven't|have\s+not|didn't|did\s+not)\s+(?:yet\s+)?(?:implement|finish|write|written|add|added|complete|wire|handle|touch|do\b|get\s+to)\w*"
+    r"|\byou(?:'ll|\s+will|\s+still|\s+would)?\s+(?:still\s+)?(?:need|have)\s+to\s+(?:\w+ly\s+)?(?:implement|fill\s+in|finish|complete|write|add\s+the\s+(?:actual|rest|missing|remaining|logic))\b"
+    r"|\b(?:remains?|left|still)\s+to\s+be\s+(?:done|implemented|written|finished)\b|\b(?:is|are)\s+(?:still\s+|just\s+|only\s+)?(?:a\s+)?(?:stub(?:bed)?|placeholder)s?\b|\bfor\s+now,?\s+(?:i|it|this)\s+(?:just\s+)?(?:return|stub|hard-?code|skip|leave)\w*"
+    r"|^\s*(?:[-*]\s*)?\**(?:TODO|TBD|FIXME)\b\**\s*[:\-–(]|\b(?:the\s+rest|remaining\s+\w+)\s+(?:is|are)\s+(?:left|up\s+to\s+you|an\s+exercise)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_MAY = re.compile(
+    r"todo|fixme|xxx|tbd|hack|implement|\[ \]|left|skipp|omitted|stub|haven't|have not|didn't|did not|need to|have to|to be|placeholder|for now|the rest|remain|your|goes|add |insert|later|here|exercise|similarly",
+    re.IGNORECASE,
+)
+_DEF = re.compile(
+    r"^\s*(?:@\w*\.?abstractmethod|class\s+\w*(?:Base|Abstract|Interface|Protocol)\w*)",
+    re.MULTILINE,
+)
+_TAKEN_OUT = re.compile(r"^-(?!-)")
+_KEPT = re.compile(r"existing\s+code|unchanged|keep\s+(?:as|the)", re.IGNORECASE)
+
+
+def unfinished_todos(generation: Generation) -> int | None:
+    """Return how many to-dos an answer leaves, in the code that it writes and in what it says.
+
+    Marks (TODO, FIXME), stubs that only raise, and "the rest goes here" count. A line that the
+    request holds too is the person's, one that a diff takes out is done, an abstract method raises
+    by design, and code that a sketch leaves as it was is no to-do. English. None without content.
+    """
+    if not holds_answer(generation):
+        return None
+    blocks = code_of(generation)
+    found = [line for block in blocks for line in _in_code(block)]
+    text = in_own_words(generation.text)
+    if _MAY.search(text):
+        found += [_line_of(text, one.start()) for one in _IN_TEXT.finditer(text)]
+    if not found:
+        return 0
+    theirs = {line.strip().lower() for line in _given(generation)}
+    return sum(line.strip().lower() not in theirs for line in found)
+
+
+def _in_code(block: str) -> Iterator[str]:
+    if not _MAY.search(block):
+        return
+    abstract = bool(_DEF.search(block))
+    for line in block.splitlines():
+        hit = _IN_CODE.search(line)
+        if hit is None or _TAKEN_OUT.match(line) or _KEPT.search(line):
+            continue
+        if abstract and "NotImplementedError" in hit[0]:
+            continue
+        yield line
+
+
+def _line_of(text: str, place: int) -> str:
+    while place < len(text) and text[place] in "\r\n":
+        place += 1
+    end = text.find("\n", place)
+    return text[text.rfind("\n", 0, place) + 1 : None if end < 0 else end]
+
+
+def _given(generation: Generation) -> Iterator[str]:
+    for one in generation.input:
+        yield from one.text.splitlines()
+    if not generation.input:
+        yield from asked(generation).splitlines()
