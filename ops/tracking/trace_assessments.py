@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ...streams.derived.derivation import call_key
 from ...streams.events.episode import Timed
 from ...streams.events.signals import (
+    Checked,
     Copied,
     Edited,
     FollowedUp,
@@ -93,6 +94,8 @@ def _words(signal: Signal) -> tuple[str, str | float, str]:
             return "kept", signal.fraction, f"after {signal.horizon_seconds:g} s"
         case Measured():
             return f"measured.{signal.name}", signal.value, ""
+        case Checked():
+            return f"checked.{signal.name}", float(signal.passed), ""
         case Outcome():
             amount = "" if signal.amount is None else f"{signal.amount:g} {signal.unit}".strip()
             return f"outcome.{signal.name}", signal.value, amount

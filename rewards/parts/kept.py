@@ -2,6 +2,7 @@
 
 from ...streams.events.episode import Episode
 from ...streams.events.signals import Kept
+from .last_signal import signals_in_order
 
 
 def kept(episode: Episode, horizon_seconds: float | None = None) -> float | None:
@@ -9,11 +10,7 @@ def kept(episode: Episode, horizon_seconds: float | None = None) -> float | None
 
     None where it was not measured. Measured twice at one horizon, the later measurement counts.
     """
-    at = {
-        one.feedback.signal.horizon_seconds: one.feedback.signal.fraction
-        for one in episode.feedback
-        if isinstance(one.feedback.signal, Kept)
-    }
+    at = {one.horizon_seconds: one.fraction for one in signals_in_order(episode, Kept)}
     if not at:
         return None
     return at.get(max(at) if horizon_seconds is None else horizon_seconds)

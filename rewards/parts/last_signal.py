@@ -25,5 +25,6 @@ def signals_in_order(episode: Episode, kind: type[Kind]) -> Iterator[Kind]:
             yield signal
 
 
-def _order(timed: Timed) -> tuple[float, float]:
-    return timed.acted_at, timed.received_at
+def _order(timed: Timed) -> tuple[float, float, str]:
+    # The id, so that of two acts of one moment the same one counts in whatever order they came.
+    return timed.acted_at, timed.received_at, timed.feedback.feedback_id

@@ -8,17 +8,21 @@ BLAMES_POLICY: frozenset[ErrorClass] = frozenset({"invalid_arguments", "unexpect
 has classified are not its doing: they count neither way."""
 
 
-def tool_ok(episode: Episode) -> float | None:
+def tool_ok(episode: Episode, error_class: ErrorClass | None = None) -> float | None:
     """Return the share of tool calls that worked, among those that worked or failed by the policy.
 
-    None where no call is left to judge by. A call that the tool refused is never left out: a policy
-    whose broken calls were dropped has learnt to make them where it would fail (Composer's report).
+    With a class of error only failures of that class count against it, and `error_class` must be one
+    of `BLAMES_POLICY`. None where no call is left to judge by. A call that the tool refused is never
+    left out: a policy whose broken calls were dropped has learnt to make them where it would fail
+    (Composer's report).
     """
     results = [
         one.feedback.signal
         for one in episode.feedback
         if isinstance(one.feedback.signal, ToolResult)
     ]
-    worked = sum(result.error_class is None for result in results)
-    failed = sum(result.error_class in BLAMES_POLICY for result in results)
-    return worked / (worked + failed) if worked + failed else None
+    judged = [one for one in results if one.error_class is None or one.error_class in BLAMES_POLICY]
+    if not judged:
+        return None
+    blamed = BLAMES_POLICY if error_class is None else {error_class}
+    return sum(one.error_class not in blamed for one in judged) / len(judged)

@@ -134,6 +134,15 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True, tag="outcome", tag_fiel
     """Unit of the amount."""
 
 
+class Checked(msgspec.Struct, frozen=True, kw_only=True, tag="checked", tag_field="kind"):
+    """The harness checked whether the answer did as it was told: a format, a rule, a test of its own."""
+
+    name: Identifier
+    """What was checked; each name counts on its own, and checked again the later counts."""
+    passed: bool
+    """Whether the answer did it."""
+
+
 class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured", tag_field="kind"):
     """A number of the product's own was taken of the answer, after the fact. Says nothing of its worth."""
 
@@ -159,6 +168,7 @@ Signal = (
     | Regenerated
     | Outcome
     | Measured
+    | Checked
 )
 
 SIGNALS: tuple[type[Signal], ...] = (
@@ -177,6 +187,7 @@ SIGNALS: tuple[type[Signal], ...] = (
     Regenerated,
     Outcome,
     Measured,
+    Checked,
 )
 
 

@@ -22,6 +22,7 @@ from rlwd.streams.events.generation import Generation, Sampling, check_logprobs
 from rlwd.streams.events.signals import (
     SIGNALS,
     Accepted,
+    Checked,
     Copied,
     Edited,
     ErrorClass,
@@ -64,6 +65,7 @@ EVERY_SIGNAL: tuple[Signal, ...] = (
     Outcome(name="merged", value=1.0),
     Outcome(name="sold", value=0.25, amount=120.5, unit="EUR"),
     Measured(name="seconds_saved", value=-12.5),
+    Checked(name="answers in JSON", passed=False),
 )
 
 
@@ -344,6 +346,7 @@ SIGNAL = some.one_of(
         unit=some.text(),
     ),
     some.builds(Measured, name=NAME, value=some.floats(-1e15, 1e15)),
+    some.builds(Checked, name=WORD, passed=some.booleans()),
 )
 
 

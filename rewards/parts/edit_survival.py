@@ -1,0 +1,43 @@
+"""Edit survival: an edit by words, as what it left alike and as what it left standing."""
+
+from rapidfuzz.distance import Levenshtein
+
+from ...streams.events.episode import Episode
+from ...streams.events.signals import Edited
+from .last_signal import last_signal
+from .surviving import MOST_WORK, surviving_spans, words
+
+
+def edit_words(episode: Episode) -> float | None:
+    """Return 1 minus the relative edit distance by words to what stood there after the last edit.
+
+    Levenshtein distance over words and marks, divided by the longer text's number of them: a word
+    that was replaced costs the same whatever its letters, and white space costs nothing. None where
+    nothing was edited, the text was not captured, or the two are too long to compare.
+    """
+    texts = _edit(episode)
+    if texts is None:
+        return None
+    before, after = words(texts[0]), words(texts[1])
+    if len(before) * len(after) > MOST_WORK:
+        return None
+    return float(Levenshtein.normalized_similarity(before, after))
+
+
+def edit_survival(episode: Episode) -> float | None:
+    """Return how much of the answer still stood after the last edit, by characters of whole words.
+
+    What the person added costs nothing, unlike in the two similarities. None as in `edit_words`, and
+    where the answer is white space alone.
+    """
+    texts = _edit(episode)
+    if texts is None:
+        return None
+    spans = surviving_spans(*texts)
+    said = sum(len(word) for word in words(texts[0]))
+    return sum(end - begin for begin, end in spans) / said if spans is not None and said else None
+
+
+def _edit(episode: Episode) -> tuple[str, str] | None:
+    edit, text = last_signal(episode, Edited), episode.generation.text
+    return None if edit is None or not text else (text, edit.final_text)
