@@ -92,26 +92,30 @@ def token_loss(
     objective: TokenObjective,
     *,
     normaliser: float,
+    row_weights_M: Tensor | None = None,
     train_head: bool = False,
     chunk_tokens: int | None = None,
 ) -> tuple[Tensor, HeadOutputs, Tensor]:
     """Return a token-level loss, what it was made of, and its weights w [M]: see `objective`.
 
+    `row_weights_M` multiply both terms of a row; with `train_head` there are none.
+
     As `logp_head` and a loss on its outputs, at less: each row's coefficient is worked out in the
     sweep, so one gradient matrix serves both terms. `normaliser` is N, known beforehand. Gradients
     flow from the loss alone. Ignored rows, empty packs and errors are as in `logp_head`.
     """
+    assert row_weights_M is None or not train_head, "the head's gradient has no rows to weigh"
     rows_M, kept_rows = _compacted(
-        hidden_MD, anchor_MD, targets_M, temperature_M, behaviour_M, advantages_M
+        hidden_MD, anchor_MD, targets_M, temperature_M, behaviour_M, advantages_M, row_weights_M
     )
-    hidden, anchor, targets, temperature, behaviour, advantages = kept_rows
+    hidden, anchor, targets, temperature, behaviour, advantages, by = kept_rows
     kernel = head_kernel(hidden_MD)
     head = _head(kernel, hidden, anchor, weight_VD, targets, temperature, chunk_tokens)
     learns = torch.is_grad_enabled() and (hidden.requires_grad or train_head)
     weight = weight_VD if train_head else weight_VD.detach()
     form = WeightedForm(objective, behaviour.detach(), advantages.detach())
     total, made = Summed.apply(  # type: ignore[no-untyped-call]
-        hidden, weight, head, form, learns, train_head
+        hidden, weight, head, form, learns, train_head, by
     )
     if rows_M is not None:
         made = made.new_zeros(len(made), len(targets_M)).index_copy_(1, rows_M, made)
@@ -169,7 +173,7 @@ def _head(
 
 
 def _compacted(
-    hidden_MD: Tensor, anchor_MD: Tensor | None, targets_M: Tensor, *rest: Tensor
+    hidden_MD: Tensor, anchor_MD: Tensor | None, targets_M: Tensor, *rest: Tensor | None
 ) -> tuple[Tensor | None, tuple[Any, ...]]:
     """Drop ignored rows before any GEMM; returns the kept ones' places, None where all are."""
     given = (hidden_MD, anchor_MD, targets_M, *rest)

@@ -62,16 +62,20 @@ class Summed(torch.autograd.Function):
         form: WeightedForm,
         learns: bool,
         train_head: bool,
+        by_M: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Sweep once, leaving the gradient of the loss."""
         out = head.swept(form if learns else None, train_head=train_head)
+        if by_M is not None and out.first_MD is not None:
+            out.first_MD.mul_(by_M[:, None].to(out.first_MD.dtype))
         ctx.save_for_backward(out.first_MD, out.weight_VD)
         ctx.weight_dtype = weight_VD.dtype
         weight_M, logp_M, kl_M = out.statistics[5], out.statistics[0], out.statistics[3]
         if not learns:
             weight_M.copy_(token_weights(logp_M, form.behaviour, form.advantages, form.objective))
         ctx.mark_non_differentiable(out.statistics)
-        total = form.objective.kl_weight * kl_M.sum() - (weight_M * logp_M).sum()
+        loss_M = form.objective.kl_weight * kl_M - weight_M * logp_M
+        total = loss_M.sum() if by_M is None else (loss_M * by_M).sum()
         return total, out.statistics
 
     @staticmethod
@@ -80,7 +84,7 @@ class Summed(torch.autograd.Function):
         grad_MD, grad_VD = ctx.saved_tensors
         if grad_VD is not None:
             grad_VD = (grad_VD * grad).to(ctx.weight_dtype)
-        return grad_MD * grad.to(grad_MD.dtype), grad_VD, None, None, None, None
+        return grad_MD * grad.to(grad_MD.dtype), grad_VD, *([None] * 5)
 
 
 def _scaled(rows_MD: Tensor, by_M: Tensor) -> Tensor:

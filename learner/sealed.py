@@ -34,6 +34,9 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     harness: str = ""
     """Version of the product around the model; left out where it is not known, so that what was sealed
     before it was kept has the same hash."""
+    weight: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
+    """How much it counts: 2 is as the episode twice, 0 as if it were not there. Left out where it is 1,
+    likewise."""
 
     @property
     def stratum(self) -> str:

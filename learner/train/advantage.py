@@ -5,9 +5,14 @@ from collections.abc import Sequence
 
 
 def standardised(
-    rewards: Sequence[float], values: Sequence[float | None], tokens: Sequence[int], *, floor: float
+    rewards: Sequence[float],
+    values: Sequence[float | None],
+    tokens: Sequence[float],
+    *,
+    floor: float,
 ) -> list[float | None]:
-    """Return reward minus baseline, centred and scaled with each episode weighted by its tokens.
+    """Return reward minus baseline, centred and scaled with each episode weighted by its `tokens`:
+    their number times the episode's weight.
 
     The weighting makes the mean over what the loss sums up, tokens, zero (SPO++, arXiv 2608.24870).
     The spread is never taken below `floor`, so that a batch of near-equal rewards stays small.

@@ -54,9 +54,9 @@ class Tracker:
     def baselines(self, episodes: Sequence[SealedEpisode]) -> list[float | None]:
         """Return what each episode was expected to earn, by all that is known but its own reward.
 
-        That is the faded evidence from before and the batch's other rewards of the segment:
-        (rho a + sum of others) / (rho (a + b) + their count). Leaving out its own keeps the gradient
-        unbiased. None where the segment has no spread, so that nothing says which answers were
+        That is the faded evidence from before and the batch's other rewards of the segment, each by
+        its weight: (rho a + sum of others) / (rho (a + b) + their weight). Leaving out its own, whatever
+        it weighs, keeps the gradient unbiased. None where the segment has no spread, so that nothing says which answers were
         better: all its rewards are equal, or its only one equals the evidence or has none.
         With a = b = 4, rho 0.875 and rewards (1, 0): (3.5 + 0) / 8 and (3.5 + 1) / 8.
         """
@@ -69,9 +69,12 @@ class Tracker:
             alone = len(rewards) == 1 and count > 0.0
             if _equal([*rewards, before / count] if alone else rewards):
                 continue
-            total = before + math.fsum(rewards)
+            weights = [episodes[index].weight for index in indices]
+            total = before + math.fsum(w * r for w, r in zip(weights, rewards, strict=True))
+            weight = count + math.fsum(weights)
             for index, reward in zip(indices, rewards, strict=True):
-                found[index] = (total - reward) / (count + len(rewards) - 1)
+                own = episodes[index].weight
+                found[index] = (total - own * reward) / (weight - own)
         return found
 
     def observe(self, episodes: Sequence[SealedEpisode]) -> None:
@@ -79,23 +82,20 @@ class Tracker:
 
         Evidence counts in the order of the versions that made it, not of its arrival
         (arXiv 2608.24870). A new segment starts from the mean of its rewards, which is worth as many
-        episodes as they are, and no more than `prior_count`.
+        episodes as they weigh, and no more than `prior_count`. An episode of weight 2 is two of them.
         """
         for segment, indices in _by_stratum(episodes).items():
-            rewards = [episodes[i].reward for i in sorted(indices, key=lambda i: _age(episodes[i]))]
+            ordered = sorted((episodes[i] for i in indices), key=_age)
             if segment not in self.segments:
-                mean = math.fsum(rewards) / len(rewards)
-                worth = min(float(len(rewards)), self.settings.prior_count)
+                weight = math.fsum(one.weight for one in ordered)
+                mean = math.fsum(one.weight * one.reward for one in ordered) / weight
+                worth = min(weight, self.settings.prior_count)
                 self.segments[segment] = SegmentCounts(
                     alpha=worth * mean, beta=worth * (1.0 - mean)
                 )
                 continue
-            evidence = self.segments[segment]
-            for reward in rewards:
-                rho = self.rho(segment)
-                evidence.alpha = rho * evidence.alpha + reward
-                evidence.beta = rho * evidence.beta + 1.0 - reward
-                evidence.drift = 0.0
+            for one in ordered:
+                self._take_up(segment, one.reward, one.weight)
 
     def moved(self, by_segment: Mapping[str, float], otherwise: float) -> None:
         """Record how far an update moved the policy: per segment where measured."""
@@ -110,6 +110,22 @@ class Tracker:
     def from_json(cls, raw: bytes, settings: LearnerSettings) -> "Tracker":
         """Read a tracker."""
         return cls(settings, msgspec.json.decode(raw, type=dict[str, SegmentCounts]))
+
+    def _take_up(self, segment: str, reward: float, weight: float) -> None:
+        """Take up one reward, in steps of a weight of at most 1.
+
+        A step of weight w fades the evidence by rho^w and adds (1 - rho^w) / (1 - rho) of the reward:
+        two of a half come to one whole.
+        """
+        evidence = self.segments[segment]
+        while weight > 0.0:
+            step, rho = min(weight, 1.0), self.rho(segment)
+            kept = rho**step
+            worth = (1.0 - kept) / (1.0 - rho)
+            evidence.alpha = kept * evidence.alpha + worth * reward
+            evidence.beta = kept * evidence.beta + worth * (1.0 - reward)
+            evidence.drift *= 1.0 - step
+            weight -= step
 
     def _faded(self, segment: str) -> tuple[float, float]:
         """Sum of rewards and number of episodes that the evidence from before is worth."""

@@ -1,7 +1,8 @@
 """Loss: truncated-importance policy gradient over tokens, with a trust region and an anchor.
 
-    L = -(1/N) sum_t w_t log pi_t + kl_weight (1/N) sum_t KL_t
+    L = (1/N) sum_t e_t (-w_t log pi_t + kl_weight KL_t)
 
+e is the weight of the token's episode: one of 2 pulls, and is held to the anchor, as the episode twice.
 w is `kernels.objective.token_weights`: the advantage times a ratio cut at C, without gradient, and
 nothing where the ratio already left 1 on the side that the step pushes to. KL is of the policy
 against the anchor over the whole vocabulary: without it and at `negative_weight` 1 the tiny policy
@@ -45,8 +46,11 @@ def swept_loss(
     *,
     normaliser: float,
     settings: LearnerSettings,
+    weights_M: Tensor | None = None,
 ) -> Loss:
-    """Loss of a pack's tokens, N being `normaliser`: the tokens of the whole step.
+    """Loss of a pack's tokens, N being `normaliser`: the weight of the whole step's tokens.
+
+    `weights_M` are their episodes' weights; None is 1 each.
 
     Its gradient is formed in the head's own sweep (`kernels/dispatch.py`).
     """
@@ -60,8 +64,10 @@ def swept_loss(
         advantages_M,
         objective(settings),
         normaliser=normaliser,
+        row_weights_M=weights_M,
     )
-    return Loss(total=total, sums=_sums(head, weight_M, packed.behaviour_M, advantages_M, settings))
+    pulls_M = weight_M if weights_M is None else weight_M * weights_M
+    return Loss(total=total, sums=_sums(head, pulls_M, packed.behaviour_M, advantages_M, settings))
 
 
 def objective(settings: LearnerSettings) -> TokenObjective:

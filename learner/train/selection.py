@@ -76,6 +76,8 @@ def exclusion(
         )
     if not 0.0 <= episode.reward <= 1.0:
         return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"
+    if not episode.weight:
+        return fate.NO_WEIGHT, "weight: 0"
     if (length := len(prompt) + len(completion)) > settings.max_episode_tokens:
         most = settings.max_episode_tokens
         return fate.TOO_LONG, f"{length} tokens: learner.max_episode_tokens is {most}"

@@ -23,6 +23,7 @@ from .packing import Pack
 from .score import score
 from .selection import Selection, counts_by_rule, select_episodes
 from .state import Learner
+from .weight import token_weight, weight_metrics
 
 DRIFT_EPISODES = 32
 """Episodes on which the drift from v0 is measured where the loss does without the anchor."""
@@ -95,7 +96,7 @@ def _applied(
     scaled = standardised(
         [e.reward for e in chosen.episodes],
         values,
-        [len(e.completion_token_ids) for e in chosen.episodes],
+        [e.weight * len(e.completion_token_ids) for e in chosen.episodes],
         floor=settings.advantage_floor,
     )
     judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
@@ -135,13 +136,14 @@ def _optimise(
     settings, size = learner.settings, learner.settings.minibatch_episodes
     shuffle = random.Random(f"{settings.seed}/{batch_id}")
     order, steps = list(range(len(episodes))), settings.passes * -(-len(episodes) // size)
+    usual = token_weight(episodes)
     totals: dict[str, float] = defaultdict(float)
     norms, done = list[float](), 0
     for _ in range(settings.passes):
         shuffle.shuffle(order)
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            norms.append(_step(learner, chosen, episodes, advantages, anchors, totals))
+            norms.append(_step(learner, chosen, episodes, advantages, anchors, totals, usual))
             done += 1
             progress(done, steps)
     return {
@@ -159,10 +161,14 @@ def _step(
     advantages: Sequence[float],
     anchors: Sequence[Tensor],
     totals: dict[str, float],
+    usual: float,
 ) -> float:
-    """One optimizer step on the chosen episodes; returns the gradient's norm before the clip."""
+    """One optimizer step on the chosen episodes; returns the gradient's norm before the clip.
+
+    `usual` is what a token of the batch weighs: a step on episodes of little weight is a short one.
+    """
     settings = learner.settings
-    normaliser = float(sum(len(episodes[i].completion_token_ids) for i in chosen))
+    normaliser = usual * sum(len(episodes[i].completion_token_ids) for i in chosen)
     learner.optimizer.zero_grad()
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
         ours = [chosen[i] for i in indices]
@@ -173,6 +179,7 @@ def _step(
             learner.policy.head_VD,
             packed,
             _per_token([advantages[i] for i in ours], packed),
+            weights_M=_per_token([episodes[i].weight for i in ours], packed),
             normaliser=normaliser,
             settings=settings,
         )
@@ -231,6 +238,7 @@ def _batch_metrics(
         **counts_by_rule(chosen.left_out),
         "age/mean": sum(episode.age for episode in episodes) / count,
         "age/max": float(max(episode.age for episode in episodes)),
+        **weight_metrics(episodes),
         "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
     }
 
@@ -242,4 +250,4 @@ def _held_out(learner: Learner, episodes: Sequence[SealedEpisode]) -> HeldOut | 
         float(logp.sum()) - sum(episode.logprobs)
         for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
     ]
-    return held_out_evidence(log_ratios, [episode.reward for episode in episodes])
+    return held_out_evidence(log_ratios, [e.reward for e in episodes], [e.weight for e in episodes])

@@ -34,6 +34,7 @@ TOO_LONG = "excluded:too_long"
 UNKNOWN_TOKENS = "excluded:unknown_tokens"
 BAD_REWARD = "excluded:bad_reward"
 NO_SPREAD = "excluded:no_spread"
+NO_WEIGHT = "excluded:no_weight"
 
 LEARNER_RULES = (
     BAD_REWARD,
@@ -41,6 +42,7 @@ LEARNER_RULES = (
     NO_LOGPROBS,
     NO_SPREAD,
     NO_TOKENS,
+    NO_WEIGHT,
     TOO_LONG,
     TOO_OLD,
     UNKNOWN_TOKENS,

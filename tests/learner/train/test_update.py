@@ -87,8 +87,10 @@ def test_not_finite_in_the_evidence(
 ) -> None:
     """Held-out evidence that JSON cannot hold gives the batch up: the gate could not read it again."""
 
-    def overflowing(log_ratios: Sequence[float], rewards: Sequence[float]) -> HeldOut | None:
-        return held_out_evidence([float("nan") for _ in log_ratios], rewards)
+    def overflowing(
+        log_ratios: Sequence[float], rewards: Sequence[float], weights: Sequence[float]
+    ) -> HeldOut | None:
+        return held_out_evidence([float("nan") for _ in log_ratios], rewards, weights)
 
     monkeypatch.setattr(update, "held_out_evidence", overflowing)
     learner = Learner(settings)
