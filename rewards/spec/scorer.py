@@ -1,14 +1,12 @@
 """Scorer: the reward spec as the join asks for it."""
 
-from collections.abc import Iterable
-
 import msgspec
 
 from ...streams.events.episode import Episode
 from ...streams.events.scored import Scored
 from ...streams.events.signals import Signal
-from .reward import Part
-from .spec import Spec
+from .reward import Reward
+from .spec import UNDECIDED, Spec
 
 _ENCODE = msgspec.json.Encoder().encode
 
@@ -19,24 +17,48 @@ class Scorer:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
 
+    @property
+    def version(self) -> str:
+        """Version of the spec."""
+        return self.spec.version
+
     def __call__(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth, or None while nothing decisive is known."""
         reward = self.spec.reward(episode)
-        if reward is None:
-            return None
-        wait = self.spec.ready_seconds(episode.generation.segment)
-        return Scored(
-            value=reward.value,
-            parts=encode_parts(reward.parts),
-            spec_version=reward.spec_version,
-            ready_at=episode.received_at + wait if wait else 0.0,
-        )
+        return None if reward is None else self._scored(episode, reward)
+
+    def undecided(self, episode: Episode) -> Scored | None:
+        """Return what the episode is worth once its decision is over; None where it is censored."""
+        reward = self.spec.undecided_reward(episode)
+        return None if reward is None else self._scored(episode, reward)
 
     def decides(self, signal: Signal) -> bool:
         """Return whether a signal is one of which the spec wants at least one."""
         return isinstance(signal, self.spec.deciding)
 
+    def values_undecided(self, segment: str) -> bool:
+        """Return whether the spec has a value for a segment's answers that nobody decided on."""
+        return self.spec.undecided_value(segment) is not None
 
-def encode_parts(parts: Iterable[Part]) -> bytes:
-    """Write every part with its value and weight: `{"accepted": [1.0, 1.0], "kept": [null, 1.0]}`."""
-    return _ENCODE({part.name: (part.value, part.weight) for part in parts})
+    def _scored(self, episode: Episode, reward: Reward) -> Scored:
+        wait = self.spec.ready_seconds(episode.generation.segment)
+        return Scored(
+            value=reward.value,
+            parts=encode_reward(reward),
+            spec_version=reward.spec_version,
+            ready_at=episode.received_at + wait if wait else 0.0,
+        )
+
+
+def encode_reward(reward: Reward) -> bytes:
+    """Write every part with its value and weight, and every cost with a weight below 0.
+
+    `{"accepted": [1.0, 1.0], "kept": [null, 1.0], "effort": [0.5, -0.2]}`. Where nobody decided,
+    `undecided` has the value that stood for the parts.
+    """
+    told = {part.name: (part.value, part.weight) for part in reward.parts}
+    if reward.costs:
+        told |= {cost.name: (cost.value, -cost.weight) for cost in reward.costs}
+    if reward.undecided is not None:
+        told[UNDECIDED] = (reward.undecided, 1.0)
+    return _ENCODE(told)

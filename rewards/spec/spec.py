@@ -1,26 +1,22 @@
-"""Reward spec: which parts count how much, for how long, and when an episode is ready (TOML).
+"""Reward spec: which parts and costs count how much, for how long, and when an episode is ready (TOML).
 
     name = "default"
     decisive = ["accepted", "rejected", "edited", "undone", "interrupted", "regenerated", "rated"]
 
-    [ready]                     # seconds after the generation, by segment; 0 is the first decisive signal
-    default = 0
-
     [horizons]                  # seconds after the generation for which a signal counts
     accepted = 3600
-    kept = 86400
 
     [parts]                     # weight of each part
     accepted = 1.0
-    edit_similarity = 1.0
+    kept = { weight = 0.5, horizon = 86400 }
 
-The version is the name and a content hash: the same numbers always have the same version, and a
-change of any of them another one.
+The raw value is the weighted mean of the parts that are known, less each cost's weight times its value
+over its scale; `range` maps it to [0, 1]. The version is the name and a content hash: the same numbers
+always have the same version, and a change of any of them another one. docs/rewards.md has every key.
 """
 
-import hashlib
-from collections.abc import Callable
-from functools import cached_property, partial
+import tomllib
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -28,41 +24,19 @@ import msgspec
 
 from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
-from ...streams.extensions import (
-    Extension,
-    extension_names,
-    load_extension,
-    refuse_collisions,
-)
-from ..parts.accepted import accepted
-from ..parts.edit_similarity import edit_similarity
-from ..parts.kept import kept
-from ..parts.outcome import outcome
-from ..parts.rated import rated
-from ..parts.resolved import resolved
-from ..parts.tool_ok import tool_ok
-from .reward import Part, Reward
+from ...streams.extensions import refuse_collisions
+from .registry import COST_PLACE, PART_PLACE
+from .reward import Cost, Part, Reward, taken_off, weighted_mean
+from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
+from .spec_version import FirstKeys, spec_version
+from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
 
-PartValue = Callable[[Episode], float | None]
-Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
-Weight = Annotated[float, msgspec.Meta(gt=0.0)]
+Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
-PARTS: dict[str, PartValue] = {
-    "accepted": accepted,
-    "edit_similarity": edit_similarity,
-    "kept": kept,
-    "rated": rated,
-    "resolved": resolved,
-    "outcome": outcome,
-    "tool_ok": tool_ok,
-}
-"""The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
-ENTRY_POINTS = "rlwd.reward_parts"
-"""Group of the entry points by which installed distributions add parts (experimental)."""
-
-KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 DAY = 86400.0
 DEFAULT_SPEC = Path(__file__).parent / "default.toml"
+UNDECIDED = "undecided"
+"""Under this name the spec's value of an undecided answer stands among the parts."""
 
 
 class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, dict=True):
@@ -70,8 +44,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     name: str
     """Names the spec in versions and in MLflow."""
-    parts: dict[str, Weight]
-    """Weight of each part; the reward is the weighted mean of those with a value."""
+    parts: dict[str, Weight | PartTable]
+    """Weight of each part, or a table with its weight; the weighted mean of those with a value
+    counts."""
     decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
     """Kinds of signal of which one must have come before there is a reward. As it was in the first
     version, so that a spec that leaves it out keeps its hash; `default.toml` names two more."""
@@ -82,29 +57,48 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     horizons: dict[str, Seconds] = {}
     """Seconds after the generation for which a kind of signal counts; a day where not given."""
 
+    # Keys below are part of the version only where a spec gives them: a spec from before them keeps
+    # its hash. A new section goes here, with a default that means what was meant without it.
+
+    costs: dict[str, CostTable] = {}
+    """What is taken off the mean of the parts."""
+    range: tuple[float, float] | None = None
+    """Lowest and highest raw value, mapped to 0 and 1; beyond them it counts as these."""
+    undecided: dict[str, Share] = {}
+    """What stands for the parts' mean, by segment, once an answer's decision is over and nothing
+    decisive came. Where nothing is given for a segment, nor a default, such answers are censored."""
+
     def __post_init__(self) -> None:
-        for name in self.parts:
-            part_value(name)  # Raises ValueError where there is no such part.
-        for place in ("ready", "decision"):
-            if "default" not in getattr(self, place):
-                raise ValueError(f"$.{place}.default: is missing")
-        for place, kinds in (("decisive", self.decisive), ("horizons", tuple(self.horizons))):
-            for kind in kinds:
-                if kind not in KINDS:
-                    raise ValueError(f"$.{place}: {kind!r} is no signal; known: {', '.join(KINDS)}")
+        assert self.terms is not None  # Raises ValueError where there is no such part or cost.
+        for key, given in (("ready", self.ready), ("decision", self.decision)):
+            if "default" not in given:
+                raise ValueError(f"$.{key}.default: is missing")
+            check_seconds(f"$.{key}", given)
+        check_seconds("$.horizons", self.horizons)
+        check_kinds("$.decisive", self.decisive)
+        check_kinds("$.horizons", self.horizons)
         if not self.parts:
             raise ValueError("$.parts: a spec needs at least one part")
+        if UNDECIDED in self.parts:
+            raise ValueError(f"$.parts.{UNDECIDED}: the name is taken; give another, and `of`")
+        for name in self.costs:
+            if name in self.parts or name == UNDECIDED:
+                raise ValueError(f"$.costs.{name}: a cost needs a name of its own")
+        if self.range is not None:
+            check_interval("$.range", self.range)
 
     @cached_property
     def version(self) -> str:
         """`name@` and the first 12 hex digits of the SHA-256 of the spec's content."""
-        content = msgspec.json.encode(self, order="deterministic")
-        for name in sorted(self.parts):
-            # The code of an installed part is known by its distribution's version alone.
-            function = part_value(name)
-            if isinstance(function, partial) and function.func is _installed_value:
-                content += f"\0{name}\0{function.args[1].distribution}".encode()
-        return f"{self.name}@{hashlib.sha256(content).hexdigest()[:12]}"
+        first = FirstKeys(**{name: getattr(self, name) for name in FirstKeys.__struct_fields__})
+        later = {
+            one.name: getattr(self, one.name)
+            for one in msgspec.structs.fields(self)
+            if one.name not in FirstKeys.__struct_fields__
+            and getattr(self, one.name) != one.default
+            and (getattr(self, one.name) or one.default_factory is msgspec.NODEFAULT)
+        }
+        return spec_version(first, later, *self.terms)
 
     def decision_seconds(self, segment: str) -> float:
         """Seconds until an episode of this segment is given up without a decision."""
@@ -114,25 +108,64 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Seconds until an episode of this segment may be trained on."""
         return self.ready.get(segment, self.ready["default"])
 
+    def undecided_value(self, segment: str) -> float | None:
+        """What stands for the parts of an answer that nobody decided on; None where it is censored."""
+        return self.undecided.get(segment, self.undecided.get("default"))
+
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
-        counted = self._within_horizons(episode)
+        counted = self.within_horizons(episode)
         if not [one for one in counted.feedback if isinstance(one.feedback.signal, self.deciding)]:
             return None
-        parts = tuple(
-            [
-                Part(name=name, value=value_of(counted), weight=weight)
-                for name, value_of, weight in self._functions
-            ]
+        return self._worth(episode, counted, None)
+
+    def undecided_reward(self, episode: Episode) -> Reward | None:
+        """Return what an episode is worth whose decision is over; None where it is censored."""
+        decided = self.reward(episode)
+        value = self.undecided_value(episode.generation.segment)
+        if decided is not None or value is None:
+            return decided
+        return self._worth(episode, self.within_horizons(episode), value)
+
+    def _worth(self, episode: Episode, counted: Episode, undecided: float | None) -> Reward | None:
+        parts, costs = self.terms_in(episode.generation.segment)
+        asked = tuple(
+            [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
         )
-        known = [(part.value, part.weight) for part in parts if part.value is not None]
-        if not known:
+        raw = weighted_mean(asked) if undecided is None else undecided
+        if raw is None:
             return None
-        value = sum([v * w for v, w in known]) / sum([w for _, w in known])
-        return Reward(value=value, parts=parts, spec_version=self.version)
+        off = tuple(
+            [Cost(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in costs]
+        )
+        return Reward(
+            value=self.mapped(raw - taken_off(off)) if off or self.range else raw,
+            parts=asked,
+            spec_version=self.version,
+            costs=off,
+            undecided=undecided,
+        )
+
+    def mapped(self, raw: float) -> float:
+        """Return a raw value in [0, 1], by the range."""
+        low, high = self.range or (0.0, 1.0)
+        return min(max((raw - low) / (high - low), 0.0), 1.0)
 
     # The properties below are the same for every episode of a spec and computed once: a poll
     # scores thousands.
+
+    @cached_property
+    def terms(self) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+        """The parts and the costs, with their functions, in the spec's order."""
+        return make_terms(PART_PLACE, self.parts), make_terms(COST_PLACE, self.costs)
+
+    def terms_in(self, segment: str) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+        """Return the parts and costs that count in a segment."""
+        return self._by_segment.get(segment, self._by_segment[None])
+
+    @cached_property
+    def _by_segment(self) -> dict[str | None, tuple[tuple[Term, ...], tuple[Term, ...]]]:
+        return terms_by_segment(*self.terms)
 
     @cached_property
     def deciding(self) -> tuple[type, ...]:
@@ -147,11 +180,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if kind.__struct_config__.tag in self.horizons
         }
 
-    @cached_property
-    def _functions(self) -> tuple[tuple[str, PartValue, float], ...]:
-        return tuple((name, part_value(name), weight) for name, weight in self.parts.items())
-
-    def _within_horizons(self, episode: Episode) -> Episode:
+    def within_horizons(self, episode: Episode) -> Episode:
+        """Return the episode with the feedback that came within the horizons of its kinds."""
         counted = tuple(
             [
                 one
@@ -162,38 +192,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         )
         if len(counted) == len(episode.feedback):
             return episode
-        return Episode(
-            generation=episode.generation, received_at=episode.received_at, feedback=counted
-        )
-
-
-def part_value(name: str) -> PartValue:
-    """Return the function behind a part's name, with what follows its @ filled in.
-
-    Raises ValueError naming the part.
-    """
-    if name in PARTS:
-        return PARTS[name]
-    base, _, at = name.partition("@")
-    if base == "kept" and at.isdecimal():
-        return partial(kept, horizon_seconds=float(at))
-    if base == "outcome" and at:
-        return partial(outcome, name=at)
-    installed = load_extension(ENTRY_POINTS, name, "$.parts")
-    if installed is not None:
-        return partial(_installed_value, name, installed)
-    known = [*PARTS, "kept@SECONDS", "outcome@NAME", *extension_names(ENTRY_POINTS)]
-    raise ValueError(f"$.parts.{name}: no such part; known: {', '.join(known)}")
-
-
-def _installed_value(name: str, part: Extension, episode: Episode) -> float | None:
-    """Return what an installed part says; raises ValueError where that is no share of 1."""
-    value: float | None = part.function(episode)
-    if value is not None and not 0.0 <= value <= 1.0:
-        raise ValueError(
-            f"$.parts.{name}: {part.distribution} returned {value!r}, which is not in [0, 1]"
-        )
-    return value
+        return msgspec.structs.replace(episode, feedback=counted)
 
 
 def reward_spec(path: str) -> Spec:
@@ -204,10 +203,14 @@ def reward_spec(path: str) -> Spec:
 def load_spec(path: Path) -> Spec:
     """Read a spec; raises ValueError with the file and the path of the key at fault.
 
-    Raises ValueError naming the distribution, too, where an installed part has a built-in name.
+    Raises ValueError naming the distribution, too, where an installed part or cost has a built-in
+    name.
     """
-    refuse_collisions(ENTRY_POINTS, PARTS)
+    for place in (PART_PLACE, COST_PLACE):
+        refuse_collisions(place.entry_points, place.built_in)
     try:
-        return msgspec.toml.decode(path.read_bytes(), type=Spec)
-    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
+        document = tomllib.loads(path.read_bytes().decode())
+        check_entries(document, Spec)
+        return msgspec.convert(document, Spec)
+    except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from problem

@@ -1,7 +1,7 @@
 """API tables: the parts of docs/public_api.md that are written from the code.
 
 Run `PYTHONPATH=tests/support .venv/bin/python -m api_tables` after a change of a command, an option
-or a metric; it writes docs/settings.md too.
+or a metric; it writes docs/settings.md and the tables of docs/rewards.md too.
 """
 
 import asyncio
@@ -13,6 +13,8 @@ from typing import Any
 import typer
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from reward_tables import PAGE as REWARDS_PAGE
+from reward_tables import with_reward_tables
 from settings_page import PAGE as SETTINGS_PAGE
 from settings_page import settings_page
 
@@ -103,4 +105,5 @@ def with_tables(page: str) -> str:
 if __name__ == "__main__":
     PAGE.write_text(with_tables(PAGE.read_text()))
     SETTINGS_PAGE.write_text(settings_page())
-    print(f"{PAGE}\n{SETTINGS_PAGE}")
+    REWARDS_PAGE.write_text(with_reward_tables(REWARDS_PAGE.read_text()))
+    print(f"{PAGE}\n{SETTINGS_PAGE}\n{REWARDS_PAGE}")

@@ -119,7 +119,7 @@ def test_segments_have_their_own_times() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("[parts]\nacepted = 1", r"no such part; known: accepted.*kept@SECONDS"),
+        ("[parts]\nacepted = 1", r"no such part; known: accepted.*kept@HORIZON_SECONDS"),
         ('[parts]\n"kept@soon" = 1', r"\$\.parts\.kept@soon: no such part"),
         ("[parts]\naccepted = 0", r"Expected `float` > 0.*parts"),
         ("[parts]", r"\$\.parts: a spec needs at least one part"),

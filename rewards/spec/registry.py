@@ -1,0 +1,152 @@
+"""Registry: the parts and costs that a spec may name, and the functions behind their names.
+
+A part is a pure function from an episode to a value in [0, 1], or None while its signal is open. A
+cost is one to a number of at least 0 in its natural unit, or None where the record does not hold what
+it needs. What a function takes besides the episode are its options, by keyword, each with a type and
+a default: a spec sets them in `options`, or the first of them behind an @ (`kept@300`).
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import cache, partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ...streams.events.episode import Episode
+from ...streams.extensions import Extension, extension_names, load_extension
+from ..parts.accepted import accepted
+from ..parts.edit_similarity import edit_similarity
+from ..parts.kept import kept
+from ..parts.outcome import outcome
+from ..parts.rated import rated
+from ..parts.resolved import resolved
+from ..parts.tool_ok import tool_ok
+
+Value = Callable[[Episode], float | None]
+
+PARTS: dict[str, Callable[..., float | None]] = {
+    "accepted": accepted,
+    "edit_similarity": edit_similarity,
+    "kept": kept,
+    "rated": rated,
+    "resolved": resolved,
+    "outcome": outcome,
+    "tool_ok": tool_ok,
+}
+"""The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
+COSTS: dict[str, Callable[..., float | None]] = {}
+"""The built-in costs."""
+
+
+class Place(NamedTuple):
+    """Where a spec names functions of one sort."""
+
+    key: str
+    """Key of the spec."""
+    noun: str
+    """For messages."""
+    built_in: Mapping[str, Callable[..., float | None]]
+    """What rlwd brings."""
+    entry_points: str
+    """Group of the entry points by which installed distributions add to it (experimental)."""
+    most: float
+    """Largest value that one may return; the smallest is 0."""
+
+    @property
+    def known(self) -> list[str]:
+        """Names for a message, with what may follow them."""
+        told = []
+        for name, function in self.built_in.items():
+            first = next(iter(option_fields(function)), None)
+            told += [name] if first is None else [name, f"{name}@{first.upper()}"]
+        return told + extension_names(self.entry_points)
+
+
+PART_PLACE = Place("parts", "part", PARTS, "rlwd.reward_parts", 1.0)
+COST_PLACE = Place("costs", "cost", COSTS, "rlwd.reward_costs", math.inf)
+
+
+class Found(NamedTuple):
+    """The function behind a name in a spec."""
+
+    value: Value
+    """The function, with its options filled in."""
+    distribution: str
+    """Name and version of the installed distribution that it is of; empty for a built-in one."""
+
+
+def find(place: Place, key: str, name: str, options: Mapping[str, Any]) -> Found:
+    """Return the function behind a name, with its options and what follows its @ filled in.
+
+    `key` is where it stands in the spec (`$.parts.kept`). Raises ValueError naming it.
+    """
+    base, _, at = name.partition("@")
+    if base in place.built_in and (at or "@" not in name):
+        function = place.built_in[base]
+        given = _at(place, key, function, at) if at else {}
+        filled = fill_options(function, {**given, **options}, key, clash=given.keys() & options)
+        return Found(filled, "")
+    installed = load_extension(place.entry_points, name, f"$.{place.key}")
+    if installed is None:
+        raise ValueError(f"{key}: no such {place.noun}; known: {', '.join(place.known)}")
+    filled = fill_options(installed.function, options, key, clash=())
+    checked = partial(_installed_value, key, installed, filled, place.most)
+    return Found(checked, installed.distribution)
+
+
+@cache
+def option_fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
+    """Return a function's options: type and default by name, in order."""
+    taken = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
+    return {
+        one.name: (Any if one.annotation is one.empty else one.annotation, one.default)
+        for one in taken
+        if one.kind in (one.KEYWORD_ONLY, one.POSITIONAL_OR_KEYWORD)
+    }
+
+
+def fill_options(
+    function: Callable[..., float | None], given: Mapping[str, Any], key: str, *, clash: Any
+) -> Value:
+    """Return a function of the episode alone; raises ValueError with the path of a wrong option."""
+    known = option_fields(function) if given else {}
+    filled = {}
+    for name, value in given.items():
+        path = f"{key}.options.{name}"
+        if name not in known:
+            raise ValueError(f"{path}: no such option; known: {', '.join(known) or 'none'}")
+        if name in clash:
+            raise ValueError(f"{path}: is given behind the @ already")
+        try:
+            filled[name] = msgspec.convert(value, known[name][0])
+        except msgspec.ValidationError as problem:
+            raise ValueError(f"{path}: {problem}") from problem
+        if isinstance(filled[name], float) and not math.isfinite(filled[name]):
+            raise ValueError(f"{path}: must be a finite number, not {value}")
+    return partial(function, **filled) if filled else function
+
+
+def _at(place: Place, key: str, function: Callable[..., Any], at: str) -> dict[str, Any]:
+    first = next(iter(option_fields(function).items()), None)
+    if first is not None:
+        name, (kind, _) = first
+        try:
+            return {name: msgspec.convert(at, kind, strict=False)}
+        except msgspec.ValidationError:
+            pass
+    raise ValueError(f"{key}: no such {place.noun}; known: {', '.join(place.known)}")
+
+
+def _installed_value(
+    key: str, installed: Extension, function: Value, most: float, episode: Episode
+) -> float | None:
+    """Return what an installed function says; raises ValueError where that cannot be meant."""
+    value = function(episode)
+    if value is not None and not (0.0 <= value <= most and math.isfinite(value)):
+        within = "in [0, 1]" if most == 1.0 else "a finite number of at least 0"
+        raise ValueError(
+            f"{key}: {installed.distribution} returned {value!r}, which is not {within}"
+        )
+    return value

@@ -1,0 +1,50 @@
+"""Spec checks: what a reward spec's keys must hold, and errors that name the key at fault."""
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, get_args, get_origin
+
+import msgspec
+
+from ...streams.events.signals import SIGNALS
+
+KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
+
+
+def check_interval(key: str, interval: tuple[float, float]) -> None:
+    """Refuse what is no interval from a lower to a higher finite number."""
+    low, high = interval
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ValueError(f"{key}: [{low:g}, {high:g}] does not go from a lower to a higher number")
+
+
+def check_seconds(key: str, given: Mapping[str, float]) -> None:
+    """Refuse seconds that are no finite number."""
+    for name, seconds in given.items():
+        if not math.isfinite(seconds):
+            raise ValueError(f"{key}.{name}: must be a finite number, not {seconds}")
+
+
+def check_kinds(key: str, given: Iterable[str]) -> None:
+    """Refuse what is no kind of signal."""
+    for kind in given:
+        if kind not in KINDS:
+            raise ValueError(f"{key}: {kind!r} is no signal; known: {', '.join(KINDS)}")
+
+
+def check_entries(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
+    """Refuse a wrong entry of a table by its key, where msgspec names the table alone.
+
+    Raises ValueError: `Expected `float` > 0.0 - at `$.parts.kept``.
+    """
+    for field in msgspec.structs.fields(kind):
+        entries = document.get(field.encode_name)
+        if get_origin(field.type) is not dict or not isinstance(entries, Mapping):
+            continue
+        for name, value in entries.items():
+            try:
+                msgspec.convert(value, get_args(field.type)[1])
+            except msgspec.ValidationError as problem:
+                told, at, path = str(problem).partition(" - at `$")
+                where = f"{told} - at `$.{field.encode_name}.{name}"
+                raise ValueError(where + (path if at else "`")) from problem

@@ -1,0 +1,138 @@
+"""Term: one part or cost of a spec, as the file weighs it and as an episode is asked by it."""
+
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from ...streams.events.episode import Episode
+from .registry import COST_PLACE, Place, Value, find
+from .spec_checks import check_interval
+
+Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
+Weight = Annotated[float, msgspec.Meta(gt=0.0)]
+
+
+class PartTable(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True
+):
+    """`[parts.NAME]`: a part with more than a weight. `NAME = 1.0` is a table with `weight` alone."""
+
+    weight: Weight
+    """How much it counts beside the other parts."""
+    clip: tuple[float, float] | None = None
+    """Lowest and highest value that counts; beyond them it counts as these."""
+    segments: tuple[str, ...] | None = None
+    """Segments in which it counts; all where left out."""
+    horizon: Seconds | None = None
+    """Seconds after the generation for which signals count for it; as `[horizons]` has it for each
+    kind where left out."""
+    of: str = ""
+    """The function behind it, where the key is a name of your own."""
+    options: dict[str, Any] = {}
+    """What the function takes besides the episode."""
+
+
+class CostTable(PartTable, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[costs.NAME]`: what is taken off: weight times value over scale. Clips are in its unit."""
+
+    scale: Weight = 1.0
+    """How much of its unit counts as 1."""
+
+
+class Term(NamedTuple):
+    """One part or cost, ready to be asked."""
+
+    name: str
+    """Its key in the spec."""
+    of: str
+    """Name of the function behind it."""
+    value: Value
+    """The function itself."""
+    distribution: str
+    """The installed distribution that it is of; empty for a built-in one."""
+    weight: float
+    """As in the spec."""
+    clip: tuple[float, float] | None
+    """Likewise."""
+    segments: tuple[str, ...] | None
+    """Likewise."""
+    horizon: float | None
+    """Likewise."""
+    scale: float
+    """1 for a part."""
+
+    def applies(self, segment: str | None) -> bool:
+        """Return whether it counts in a segment."""
+        return self.segments is None or segment in self.segments
+
+    def ask(self, episode: Episode, counted: Episode) -> float | None:
+        """Return its value of an episode, clipped and scaled.
+
+        `counted` is the episode with the feedback within the horizons of its kinds.
+        """
+        if self.horizon is not None:
+            counted = within(episode, self.horizon)
+        value = self.value(counted)
+        if value is None:
+            return None
+        if self.clip is not None:
+            low, high = self.clip
+            value = low if value < low else min(value, high)
+        return value / self.scale
+
+
+def within(episode: Episode, seconds: float) -> Episode:
+    """Return an episode with the feedback received so many seconds after the answer, or sooner."""
+    until = episode.received_at + seconds
+    return msgspec.structs.replace(
+        episode, feedback=tuple([one for one in episode.feedback if one.received_at <= until])
+    )
+
+
+def make_terms(place: Place, given: Mapping[str, float | PartTable]) -> tuple[Term, ...]:
+    """Return the terms that a spec gives; raises ValueError with the path of what is wrong."""
+    return tuple([_term(place, name, table) for name, table in given.items()])
+
+
+def _term(place: Place, name: str, given: float | PartTable) -> Term:
+    key = f"$.{place.key}.{name}"
+    table = given if isinstance(given, PartTable) else PartTable(weight=given)
+    scale = table.scale if isinstance(table, CostTable) else 1.0
+    for path, number in (("", table.weight), (".horizon", table.horizon), (".scale", scale)):
+        if number is not None and not math.isfinite(number):
+            raise ValueError(f"{key}{path}: must be a finite number, not {number}")
+    if table.clip is not None:
+        check_interval(f"{key}.clip", table.clip)
+        if table.clip[0] < 0.0 or (place is not COST_PLACE and table.clip[1] > 1.0):
+            within_what = "at least 0" if place is COST_PLACE else "in [0, 1]"
+            raise ValueError(f"{key}.clip: {list(table.clip)} is not {within_what}")
+    if table.segments is not None and not table.segments:
+        raise ValueError(f"{key}.segments: is empty; leave it out where all segments count")
+    of = table.of or name
+    found = find(place, key if not table.of else f"{key}.of", of, table.options)
+    return Term(
+        name,
+        of,
+        *found,
+        table.weight,
+        table.clip,
+        table.segments,
+        table.horizon,
+        scale,
+    )
+
+
+def terms_by_segment(
+    parts: tuple[Term, ...], costs: tuple[Term, ...]
+) -> dict[str | None, tuple[tuple[Term, ...], tuple[Term, ...]]]:
+    """Return which parts and costs count in each segment that one of them names; None is any other."""
+    named: set[str | None] = {one for term in parts + costs for one in term.segments or ()}
+    return {
+        segment: (
+            tuple(term for term in parts if term.applies(segment)),
+            tuple(term for term in costs if term.applies(segment)),
+        )
+        for segment in (None, *named)
+    }
