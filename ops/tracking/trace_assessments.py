@@ -6,6 +6,7 @@ from typing import NamedTuple
 from ...streams.derived.derivation import call_key
 from ...streams.events.episode import Timed
 from ...streams.events.signals import (
+    Asked,
     Checked,
     Copied,
     Edited,
@@ -101,6 +102,8 @@ def _words(signal: Signal) -> tuple[str, str | float, str]:
             return f"outcome.{signal.name}", signal.value, amount
         case ToolResult():
             return TOOL, "worked" if signal.error_class is None else "failed", _tool(signal)
+        case Asked():
+            return "asked", signal.probability, f"{signal.question} {signal.channel}".strip()
         case Edited():
             return ACT, "edited", signal.final_text
         case Copied() | FollowedUp():

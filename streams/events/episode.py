@@ -6,6 +6,7 @@ import msgspec
 
 from .event import Feedback
 from .generation import Generation
+from .signals import Asked
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -48,6 +49,13 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def id(self) -> str:
         """Generation id."""
         return self.generation.generation_id
+
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """The questions for feedback that were shown with it, and with what probability."""
+        return tuple(
+            [one.feedback.signal for one in self.feedback if isinstance(one.feedback.signal, Asked)]
+        )
 
 
 def join_feedback(

@@ -152,6 +152,17 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True, tag="measured", tag_fi
     """How much; a later one of the same name takes its place."""
 
 
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked", tag_field="kind"):
+    """A question for feedback was shown. It decides nothing; a reward spec may need who was asked."""
+
+    question: Identifier
+    """Which question, by an id that means the same question whenever it is shown."""
+    probability: Annotated[float, msgspec.Meta(gt=0.0, le=1.0)]
+    """Probability with which this person was chosen to see it here; 1 where everybody is."""
+    channel: Annotated[str, msgspec.Meta(max_length=512)] = ""
+    """Where it was shown: below the answer, by mail, in a survey."""
+
+
 Signal = (
     Accepted
     | Rejected
@@ -169,6 +180,7 @@ Signal = (
     | Outcome
     | Measured
     | Checked
+    | Asked
 )
 
 SIGNALS: tuple[type[Signal], ...] = (
@@ -188,6 +200,7 @@ SIGNALS: tuple[type[Signal], ...] = (
     Outcome,
     Measured,
     Checked,
+    Asked,
 )
 
 

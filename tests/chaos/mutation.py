@@ -118,6 +118,7 @@ def signal(rng: random.Random) -> dict[str, Any]:
         {"kind": "regenerated", "new_generation_id": "g1"},
         {"kind": "outcome", "name": "sold", "value": rng.random(), "amount": 9.5, "unit": "EUR"},
         {"kind": "measured", "name": "seconds_saved", "value": rng.random() * 100},
+        {"kind": "asked", "question": "helpful", "probability": 0.25, "channel": "mail"},
     )
     return rng.choice(made)
 

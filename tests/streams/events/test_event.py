@@ -22,6 +22,7 @@ from rlwd.streams.events.generation import Generation, Sampling, check_logprobs
 from rlwd.streams.events.signals import (
     SIGNALS,
     Accepted,
+    Asked,
     Checked,
     Copied,
     Edited,
@@ -66,6 +67,7 @@ EVERY_SIGNAL: tuple[Signal, ...] = (
     Outcome(name="sold", value=0.25, amount=120.5, unit="EUR"),
     Measured(name="seconds_saved", value=-12.5),
     Checked(name="answers in JSON", passed=False),
+    Asked(question="helpful", probability=0.1, channel="below the answer"),
 )
 
 
@@ -347,6 +349,12 @@ SIGNAL = some.one_of(
     ),
     some.builds(Measured, name=NAME, value=some.floats(-1e15, 1e15)),
     some.builds(Checked, name=WORD, passed=some.booleans()),
+    some.builds(
+        Asked,
+        question=WORD,
+        probability=some.floats(0, 1, exclude_min=True),
+        channel=some.text(max_size=512),
+    ),
 )
 
 

@@ -4,7 +4,7 @@
 `feedback.json` are of the first writer, with its eight kinds of signal; `work_data.json` is of the
 one that brought the rest of the taxonomy, `measured.json` of the one that brought own numbers,
 `agent.json` of the one that brought thoughts, tool calls and input, `checked.json` of the one that
-brought checks.
+brought checks, `asked.json` of the one that brought questions for feedback.
 """
 
 import json
@@ -143,7 +143,7 @@ def test_every_signal_of_work_data_has_an_event() -> None:
     assert {str(kind.__struct_config__.tag) for kind in SIGNALS} == {
         *FIRST_KINDS,
         *("interrupted", "tool_result", "resolved", "escalated", "regenerated", "outcome"),
-        *("measured", "checked"),
+        *("measured", "checked", "asked"),
     }
     assert set(get_args(ErrorClass)) == {
         *("invalid_arguments", "unexpected_environment", "provider_error"),
