@@ -50,7 +50,7 @@ def turn_spans(event: GenerationEvent, results: Mapping[str, CallResult]) -> tup
         key="answer",
         name="answer",
         kind="CHAT_MODEL",
-        inputs={**asked, "model": data.policy, "sampling": msgspec.to_builtins(data.sampling)},
+        inputs={**asked, "model": data.policy, "sampling": msgspec.structs.asdict(data.sampling)},
         outputs={"choices": [{"message": _answer(data), "finish_reason": data.finish_reason}]},
         start=start,
         end=end,

@@ -22,6 +22,9 @@ CREATE TABLE own_numbers (
 """`served` came with the answer, `later` as feedback; what came later counts."""
 
 
+_NUMBERS = (Measured, Outcome)
+
+
 def put_served_numbers(
     tx: Transaction, policy: str, answers: Iterable[tuple[str, Mapping[str, float]]]
 ) -> None:
@@ -38,12 +41,16 @@ def put_later_numbers(
     """
     told, withdrawn = list[tuple[str, dict[str, float]]](), list[str]()
     for generation_id, timed in sorted(feedback.items()):
-        signals = [one.feedback.signal for one in timed]
-        if found := {s.name: s.value for s in signals if isinstance(s, Measured | Outcome)}:
+        found = dict[str, float]()
+        for one in timed:
+            signal = one.feedback.signal
+            if isinstance(signal, _NUMBERS):
+                found[signal.name] = signal.value
+            # What it takes the place of may have been a number.
+            if one.feedback.replaces is not None and generation_id not in withdrawn[-1:]:
+                withdrawn.append(generation_id)
+        if found:
             told.append((generation_id, found))
-        # What it takes the place of may have been a number.
-        if any(one.feedback.replaces is not None for one in timed):
-            withdrawn.append(generation_id)
     tx.executemany(
         "UPDATE own_numbers SET later = NULL WHERE policy = ? AND generation_id = ?",
         [(policy, generation_id) for generation_id in withdrawn],

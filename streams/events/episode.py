@@ -93,6 +93,7 @@ def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
     """Leave out what another one takes the place of; nothing takes its own."""
     said = [one.feedback for one in timed]
     replaced = {one.replaces for one in said if one.replaces != one.feedback_id}
-    if replaced == {None}:
+    replaced.discard(None)
+    if not replaced:
         return tuple(timed)
     return tuple([one for one in timed if one.feedback.feedback_id not in replaced])

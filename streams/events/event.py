@@ -112,8 +112,8 @@ def decode_event(raw: bytes) -> Event:
         event: Event = _DECODER.decode(raw)
         check_time("$.time", event.time)
         check_time("$.receivedtime", event.receivedtime)
-        fields = _NAMES[type(event)]
-        check_names("$.data.", fields, _NAMED[type(event)](event.data))
+        kind = type(event)
+        check_names("$.data.", _NAMES[kind], _NAMED[kind](event.data))
         if isinstance(event, GenerationEvent):
             _check_links(event.data)
     # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.

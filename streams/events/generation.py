@@ -33,7 +33,7 @@ def shadow_id(generation_id: str) -> str:
     return f"{generation_id}.{SHADOW}"
 
 
-class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """How the tokens of a generation were drawn."""
 
     temperature: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
@@ -50,7 +50,7 @@ class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """True where penalties, logit bias or a grammar bent the distribution."""
 
 
-class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """What was served to whom, by which bits (CONTRACTS 2).
 
     >>> Generation(generation_id="s1.g1", session_id="s1", policy="policy", version="policy@v000000-0",

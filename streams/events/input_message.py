@@ -11,7 +11,7 @@ KEPT_MESSAGES = 256
 """Most messages of the input that one record holds; of more, the last ones."""
 
 
-class InputMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class InputMessage(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """One message of a request, after the last one of the assistant."""
 
     role: Annotated[str, msgspec.Meta(max_length=64)]

@@ -30,7 +30,7 @@ def tool_digest(tool: object) -> str:
     return hashlib.sha256(written).hexdigest()[:16]
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ToolCall(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """A call of a tool in an answer.
 
     >>> ToolCall(id="call-1", name="add", arguments='{"a": 1', parses=False, fits=False).invalid

@@ -5,7 +5,7 @@ from typing import Annotated
 import msgspec
 
 
-class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     """Tokens that a generation read and wrote."""
 
     prompt_tokens: int = 0

@@ -4,6 +4,7 @@ Such feedback is dead-lettered with a reason that names it, and its row stays, m
 sending it again is still a duplicate.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -81,7 +82,10 @@ def refuse_feedback(
     refusals = _of_other_tenants(said, known, served)
     refusals += _of_met_orphans(tx, policy, [name for name in served if name in known], served)
     stood = _refuse(tx, policy, refusals, now)
-    beyond = _beyond_cap(tx, policy, list(dict.fromkeys(key.generation_id for key in said)), cap)
+    came = Counter([key.generation_id for key in said])
+    # An answer without a row before has the poll's feedback and no more.
+    many = [name for name, count in came.items() if count > cap or name in known]
+    beyond = _beyond_cap(tx, policy, many, cap)
     return stood | _refuse(tx, policy, beyond, now)
 
 

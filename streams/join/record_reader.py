@@ -97,12 +97,12 @@ class RecordReader:
         came = event = decode_event(value)
         if event.data.redacted is None and self.privacy.redacts(event.data.tenant):
             event = redact_event(event, self.privacy.exempts(event.data.tenant))
-        if isinstance(event, GenerationEvent):
+        if isinstance(event, GenerationEvent) and event.data.purposes is None:
             agreed = self.privacy.agreed(event.data)
             if agreed.may_train != event.data.may_train:
                 event = msgspec.structs.replace(event, data=agreed)
         # What is kept is the record; where nothing was found it stays byte by byte as it came.
-        if event.data.redacted or _may_train(event) != _may_train(came):
+        if event is not came and (event.data.redacted or _may_train(event) != _may_train(came)):
             record = msgspec.structs.replace(record, value=encode_event(event))
         return event, record
 

@@ -1,6 +1,6 @@
 """Bench of ingest: the whole of it against kafka-python's own poll loop, on the same records.
 
-A real broker holds generations of 2.0 kB with 40 tokens, and feedback of 0.4 kB on each. Both run on
+A real broker holds generations of 1.5 kB with 40 tokens, and feedback of 0.5 kB on each. Both run on
 one core, in turns; the broker has the others. The kafka client is imported here too, because it is
 what is measured against.
 """

@@ -1,8 +1,9 @@
 """Bench of sessions: what an agent's conversation of 50 turns costs, in the state and on the topic.
 
 The same records are taken in twice, in turns: as they are, and as they were kept before turns were
-linked, each in a session of its own and without reasoning, calls, tools and input. No broker is here:
-decode, check, join, score and persist are measured, and the bytes that are left.
+linked, each in a session of its own and without reasoning, calls, tools and input. The short records of
+the ingest bench are taken in with those fields, and without. No broker is here: decode, check, join,
+score and persist are measured, and the bytes that are left.
 """
 
 import random
@@ -13,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+from bench_records import generation_event
 from bench_table import Line
 
 from rlwd.rewards.spec.scorer import Scorer
@@ -28,6 +30,8 @@ from rlwd.streams.open import open_store
 TURNS = 50
 SESSIONS = 20
 SYSTEM_TOKENS, INPUT_TOKENS, ANSWER_TOKENS = 1_500, 120, 80
+SHORT = 4_000
+"""Short records."""
 POLL_RECORDS = 500
 AT = Partition(topic="bench.generations", index=0)
 TOOLS = tuple(OfferedTool(name=f"tool_{n}", digest=f"{n:016x}") for n in range(12))
@@ -38,13 +42,28 @@ def bench_sessions(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
     say(f"sessions: {SESSIONS} of {TURNS} turns")
     linked = [encode_event(event) for event in conversations()]
     alone = [encode_event(as_before(event)) for event in conversations()]
+    short = [generation_event(number) for number in range(SHORT)]
+    worked = [encode_event(with_work(event, number)) for number, event in enumerate(short)]
+    plain = [encode_event(event) for event in short]
     ours, theirs = list[tuple[float, float]](), list[tuple[float, float]]()
+    fields, without = list[tuple[float, float]](), list[tuple[float, float]]()
     for number in range(rounds):
         ours.append(take_in(linked))
         theirs.append(take_in(alone))
+        fields.append(take_in(worked))
+        without.append(take_in(plain))
         say(f"sessions: round {number + 1} of {rounds}: {ours[-1][0]:,.0f} records/s of one core")
     before = "as before: no links, no new fields"
     return [
+        Line(
+            part="session",
+            what="ingest of short records with an agent's work, by processor time",
+            unit="records/s",
+            against="without: no reasoning, calls, tools, input",
+            ours=tuple(rate for rate, _ in fields),
+            theirs=tuple(rate for rate, _ in without),
+            goal=None,
+        ),
         _line("ingest, by processor time", "records/s", before, ours, theirs, 0),
         _line("state: bytes a turn, the whole database", "bytes", before, ours, theirs, 1),
         Line(
@@ -141,6 +160,23 @@ def _turn(
         last_answer=answer_digest(said),
         finish_reason="tool_calls" if calls else "stop",
     )
+
+
+def with_work(event: GenerationEvent, number: int) -> GenerationEvent:
+    """Return a short record with reasoning, a tool call, the tools offered and the input."""
+    call = ToolCall(
+        id=f"call-{number}", name="tool_1", arguments='{"path": "a.py"}', parses=True, fits=True
+    )
+    data = msgspec.structs.replace(
+        event.data,
+        session_found="named",
+        reasoning="They want to know of the backup. ",
+        tool_calls=(call,),
+        tools=TOOLS[:4],
+        input=(InputMessage(role="user", text="Is the backup of last night done?"),),
+        finish_reason="tool_calls",
+    )
+    return msgspec.structs.replace(event, data=data)
 
 
 def as_before(event: GenerationEvent) -> GenerationEvent:

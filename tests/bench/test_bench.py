@@ -148,7 +148,7 @@ def test_the_records_of_the_bench_are_good_ones() -> None:
     for number in range(5):
         raw = encode_event(generation_event(number))
         assert decode_event(raw) == generation_event(number)
-        assert 1500 < len(raw) < 2200
+        assert 1300 < len(raw) < 1700
         feedback = decode_event(encode_event(feedback_event(number)))
         assert feedback == feedback_event(number)
         assert feedback.data.generation_id == generation_event(number).data.generation_id

@@ -134,7 +134,7 @@ def test_an_unknown_version_is_refused_by_name() -> None:
 def test_unknown_fields_are_ignored() -> None:
     """A newer writer of the same version may say more than this build knows, at every level."""
     record = json.loads(raw(generation(), novelty=1, _traceparent="00-1"))
-    record["data"]["sampling"]["penalty"] = 2
+    record["data"]["sampling"] = {"penalty": 2}
     assert decode_event(json.dumps(record).encode()) == generation()
 
 

@@ -6,28 +6,39 @@ The golden files were looked at line by line. To write them anew after a change 
 
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 from trace_cases import CASES, FILES, GOLDEN
+from whole_records import whole_record
 
 from rlwd.daemon.commands.replay import replay
-from rlwd.streams.events.event import FeedbackEvent, encode_event
+from rlwd.streams.events.event import FeedbackEvent, GenerationEvent
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.readers.formats import BUILT_IN, MalformedRow, trace_format
 
 _SAYING = ("is_error", "parses", "fits", "value", "fraction", "user_named")
 """Fields of which 0 and false say something."""
-_PLAIN = json.loads(msgspec.json.encode(Generation(generation_id="g", session_id="s")))
+_AT = datetime(2026, 1, 1, tzinfo=UTC)
+_PLAIN = whole_record(
+    GenerationEvent(
+        id="g",
+        source="s",
+        specversion="1.0",
+        time=_AT,
+        receivedtime=_AT,
+        data=Generation(generation_id="g", session_id="s"),
+    )
+)["data"]
 
 
 def read(format: str, path: Path) -> list[str]:
     """Return the events as JSON lines, without fields that say nothing."""
     lines = []
     for event in trace_format(format)(path):
-        value = json.loads(encode_event(event))
+        value = whole_record(event)
         if isinstance(event, FeedbackEvent):
             # A recording never says that somebody looked.
             assert value["data"].pop("redacted") is None

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sessions_by_hand import answered, told, two_ways
 
-from rlwd.streams.events.event import Event, encode_event
+from rlwd.streams.events.event import Event
 from rlwd.streams.events.generation import Sampling
 from rlwd.streams.events.input_message import InputMessage, answer_digest
 from rlwd.streams.events.signals import Accepted, Edited, Kept, Outcome, Rated
@@ -44,8 +44,8 @@ def events_of(session: ExportedSession) -> list[Event]:
     return found
 
 
-def in_order(events: Iterable[Event]) -> list[bytes]:
-    return sorted(encode_event(event) for event in events)
+def in_order(events: Iterable[Event]) -> list[Event]:
+    return sorted(events, key=lambda event: (event.data.generation_id, event.id))
 
 
 @pytest.mark.parametrize("format", WRITERS)
