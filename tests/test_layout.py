@@ -26,6 +26,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/writers",),
     ("rewards/behaviours",),
     ("rewards/parts",),
+    ("rewards/costs",),
     ("rewards/spec",),
     ("learner/digests", "learner/settings"),
     ("learner/sealed",),

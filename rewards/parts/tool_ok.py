@@ -1,20 +1,22 @@
 """Tool ok: did the tools that the answer called work, as far as that was the answer's to decide?"""
 
-from ...streams.events.episode import Episode
-from ...streams.events.signals import ErrorClass, ToolResult
+from typing import Literal, get_args
 
-BLAMES_POLICY: frozenset[ErrorClass] = frozenset({"invalid_arguments", "unexpected_environment"})
+from ...streams.events.episode import Episode
+from ...streams.events.signals import ToolResult
+
+ModelFault = Literal["invalid_arguments", "unexpected_environment"]
+BLAMES_POLICY = frozenset(get_args(ModelFault))
 """What the policy wrote or should have known. An outage, a person's stop, a timeout and what nobody
 has classified are not its doing: they count neither way."""
 
 
-def tool_ok(episode: Episode, error_class: ErrorClass | None = None) -> float | None:
+def tool_ok(episode: Episode, error_class: ModelFault | None = None) -> float | None:
     """Return the share of tool calls that worked, among those that worked or failed by the policy.
 
-    With a class of error only failures of that class count against it, and `error_class` must be one
-    of `BLAMES_POLICY`. None where no call is left to judge by. A call that the tool refused is never
-    left out: a policy whose broken calls were dropped has learnt to make them where it would fail
-    (Composer's report).
+    With a class of error only failures of that class count against it. None where no call is left to
+    judge by. A call that the tool refused is never left out: a policy whose broken calls were dropped
+    has learnt to make them where it would fail (Composer's report).
     """
     results = [
         one.feedback.signal

@@ -16,27 +16,58 @@ import msgspec
 
 from ...streams.events.episode import Episode
 from ...streams.extensions import Extension, extension_names, load_extension
+from ..costs.asking import asking
+from ..costs.effort import effort
+from ..costs.habits import (
+    broken_calls,
+    repeated,
+    thinking_in_comments,
+    todos_left,
+    tool_collapse,
+)
 from ..parts.accepted import accepted
+from ..parts.checked import checked
+from ..parts.copied import copied, copied_share
 from ..parts.edit_similarity import edit_similarity
+from ..parts.edit_survival import edit_survival, edit_words
 from ..parts.kept import kept
 from ..parts.outcome import outcome
 from ..parts.rated import rated
 from ..parts.resolved import resolved
+from ..parts.show_or_silent import show_or_silent
 from ..parts.tool_ok import tool_ok
+from ..parts.turned_down import interrupted, regenerated, undone
 
 Value = Callable[[Episode], float | None]
 
 PARTS: dict[str, Callable[..., float | None]] = {
     "accepted": accepted,
     "edit_similarity": edit_similarity,
+    "edit_words": edit_words,
+    "edit_survival": edit_survival,
     "kept": kept,
     "rated": rated,
     "resolved": resolved,
     "outcome": outcome,
     "tool_ok": tool_ok,
+    "checked": checked,
+    "copied": copied,
+    "copied_share": copied_share,
+    "show_or_silent": show_or_silent,
+    "undone": undone,
+    "interrupted": interrupted,
+    "regenerated": regenerated,
 }
 """The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
-COSTS: dict[str, Callable[..., float | None]] = {}
+COSTS: dict[str, Callable[..., float | None]] = {
+    "effort": effort,
+    "asking": asking,
+    "broken_calls": broken_calls,
+    "todos_left": todos_left,
+    "thinking_in_comments": thinking_in_comments,
+    "tool_collapse": tool_collapse,
+    "repeated": repeated,
+}
 """The built-in costs."""
 
 

@@ -1,0 +1,99 @@
+"""Effort: what an answer cost to make and to wait for, as a concave penalty of its length."""
+
+import math
+from typing import Annotated, NamedTuple
+
+import msgspec
+
+from ...streams.events.episode import Episode
+from ...streams.events.generation import Generation
+from ..behaviours.content import holds_answer
+
+NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+
+CHARACTERS_A_TOKEN = 4.0
+"""Of what tools returned a record holds the text and no tokens; in English and code a token of a
+vocabulary of 100,000 and more has about as many characters."""
+
+
+class Amounts(NamedTuple):
+    """What went into an answer, or into several: amounts add up over the turns of a session."""
+
+    reasoning: float
+    """Tokens of reasoning."""
+    call_tokens: float
+    """Tokens of tool calls: names and arguments."""
+    output_tokens: float
+    """Tokens of tools' results that the answer had to read."""
+    answer: float
+    """Tokens of the answer itself."""
+    calls: float
+    """Calls of tools."""
+    turns: float
+    """Answers."""
+
+
+def effort(
+    episode: Episode,
+    k: NotNegative = 0.001,
+    q: NotNegative = 0.5,
+    reasoning: NotNegative = 1.0,
+    call_tokens: NotNegative = 1.0,
+    output_tokens: NotNegative = 0.0,
+    answer: NotNegative = 1.0,
+    calls: NotNegative = 0.0,
+    turns: NotNegative = 0.0,
+) -> float | None:
+    """Return the length penalty of an answer's amounts, each times its weight, in tokens.
+
+    The scale of a spec says how many of them take off its whole weight. Composer's report has the
+    form and no values; the defaults weigh what the model wrote, and are ours. None where the record
+    does not say how much that was.
+    """
+    found = amounts(episode.generation)
+    if found is None:
+        return None
+    weights = (reasoning, call_tokens, output_tokens, answer, calls, turns)
+    return length_penalty(sum(w * amount for w, amount in zip(weights, found, strict=True)), k, q)
+
+
+def length_penalty(x: float, k: float, q: float) -> float:
+    """Return C_{k,q}(x) = ((1 + k x)^(1 - q) - 1) / (k (1 - q)), and its limits.
+
+    The slope is (1 + k x)^-q: the first tokens of an easy task cost the most, and one more in a long
+    one little. q = 0, or k = 0, is x itself; q = 1 is ln(1 + k x) / k; above 1 it never exceeds
+    1 / (k (q - 1)). Composer 2 (arXiv 2603.24477), nonlinear length penalty.
+
+    >>> [round(length_penalty(x, 0.1, 0.5), 2) for x in (0, 1, 10, 100, 1000)]
+    [0.0, 0.98, 8.28, 46.33, 181.0]
+    """
+    grown = math.log1p(k * x)
+    if grown == 0.0:
+        return x
+    bent = (1.0 - q) * grown
+    # expm1(b) / b tends to 1 with b: the limit needs no case of its own but at 0 itself.
+    return (math.expm1(bent) / bent if bent else 1.0) * grown / k
+
+
+def amounts(generation: Generation) -> Amounts | None:
+    """Return what went into an answer; None without content, or where nobody counted its tokens.
+
+    The tokens written are shared out among reasoning, calls and answer by their characters. What
+    tools returned counts for the answer that read it, the one after the calls.
+    """
+    written = generation.usage.completion_tokens or len(generation.completion_token_ids or ())
+    if not written or not holds_answer(generation):
+        return None
+    calls = generation.tool_calls
+    thought = len(generation.reasoning)
+    called = sum(len(call.name) + len(call.arguments) for call in calls)
+    a_character = written / max(1, thought + called + len(generation.text))
+    read = sum(len(one.text) for one in generation.input if one.role in ("tool", "function"))
+    return Amounts(
+        reasoning=thought * a_character,
+        call_tokens=called * a_character,
+        output_tokens=read / CHARACTERS_A_TOKEN,
+        answer=max(0.0, written - (thought + called) * a_character),
+        calls=max(len(calls), generation.tool_call_count or 0),
+        turns=1,
+    )
