@@ -3,7 +3,7 @@
 import re
 
 from ...streams.events.generation import Generation
-from .content import asked, has_code, holds_answer, in_own_words, sentences
+from .content import asked, has_any, has_code, holds_answer, in_own_words, sentences
 
 _TOOLS = re.compile(
     r"ask_?user|ask_?(?:follow_?up_?)?question|request_?clarification|clarify|ask_?human|human_?input",
@@ -27,7 +27,7 @@ _REQUEST = re.compile(
     re.IGNORECASE,
 )
 _COURTESY = re.compile(
-    r"\b(?:anything|something)\s+else\b|\b(?:does|did)\s+(?:this|that|it)\s+(?:help|answer|work|make\s+sense|sound)|\bmake\s+sense\?"
+    r"\b(?:anything|something)\s+else\b|\b(?:does|did)\s+(?:this|that|it)\s+(?:help|answer|work|make\s+sense|sound)|\bmakes?\s+sense\?"
     r"|\b(?:any|other|more)\s+questions\b|\bhow\s+(?:can|may)\s+i\s+(?:help|assist)|\bwhat\s+can\s+i\s+(?:do|help)"
     r"|\b(?:know|learn|hear)\s+more\b|\bhow\s+about\s+that\b|,\s*(?:right|ok(?:ay)?|no|yes|eh|isn't\s+it|don't\s+you\s+think|shall\s+we)\?$"
     r"|\bfeel\s+free\b|\blet\s+me\s+know\s+if\s+(?:you\s+(?:have|need|run|see|hit|get|want\s+(?:any|to\s+(?:adjust|change|tweak)))|anything|that|this|it|there)"
@@ -56,6 +56,31 @@ _WANTS_QUESTIONS = re.compile(
     r"|\bübersetz|\bfragen?\s+für\b|\btradui|\btraduc|\btraduz|\btraduci|\bpreguntas\b|\bperguntas\b|\bvertaal|翻译|翻訳|クイズ",
     re.IGNORECASE,
 )
+_SIGNS = (
+    *(
+        "please",
+        "could you",
+        "can you",
+        "would you",
+        " need ",
+        "'ll need",
+        "let me know",
+        "tell me",
+    ),
+    *("before i", "bitte", "brauche", "plaît", "pouvez", "pourriez", "merci de", "por favor"),
+    *(
+        "necesito",
+        "preciso",
+        "per favore",
+        "bisogno",
+        "laat me",
+        "ik heb",
+        "请",
+        "教えて",
+        "お知らせ",
+    ),
+)
+"""Of which a request that is no question holds one, in lower case."""
 LOOKED_AT = 1600
 """Characters at the end of an answer in which questions are looked for."""
 WORDS_BESIDE = 45
@@ -77,7 +102,7 @@ def asks(generation: Generation) -> bool | None:
         return any(_TOOLS.search(call.name) for call in generation.tool_calls)
     text = generation.text
     tail = text[-LOOKED_AT:]
-    if not any(mark in tail for mark in _MARKS) and not _REQUEST.search(tail):
+    if not has_any(tail, _MARKS) and not has_any(tail.lower(), _SIGNS):
         return False
     if has_code(text):
         return False
@@ -89,7 +114,7 @@ def asks(generation: Generation) -> bool | None:
     words = sum(map(_length, beside)) + max(0, len(text) - LOOKED_AT) // 6
     acted = any(_ACTED.search(one) for one in beside)
     offers = all(_OFFER.search(said[place]) for place in places)
-    if (acted and (offers or words > WORDS_BESIDE // 2)) or words > WORDS_BESIDE * len(places):
+    if (acted and (offers or words > WORDS_BESIDE // 5)) or words > WORDS_BESIDE * len(places):
         return False
     if _answers_itself(said, places):
         return False
@@ -98,9 +123,13 @@ def asks(generation: Generation) -> bool | None:
 
 def _is_question(sentence: str) -> bool:
     bare = sentence.rstrip("*_)\"' ")
-    if not bare.endswith(_MARKS) and not _REQUEST.search(bare):
+    if not bare.endswith(_MARKS) and not _requests(bare):
         return False
     return not _COURTESY.search(bare)
+
+
+def _requests(sentence: str) -> bool:
+    return has_any(sentence.lower(), _SIGNS) and _REQUEST.search(sentence) is not None
 
 
 def _length(sentence: str) -> int:
@@ -111,6 +140,4 @@ def _length(sentence: str) -> int:
 def _answers_itself(said: list[str], places: list[int]) -> bool:
     """Whether one question is followed by its answer: "Why? Because …"."""
     after = said[places[-1] + 1 :]
-    return (
-        len(places) == 1 and sum(map(_length, after)) >= 8 and not _REQUEST.search(said[places[0]])
-    )
+    return len(places) == 1 and sum(map(_length, after)) >= 8 and not _requests(said[places[0]])

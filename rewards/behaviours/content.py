@@ -1,7 +1,7 @@
 """Content: what an answer said, where its record holds it."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
@@ -44,15 +44,23 @@ def asked(generation: Generation, most: int = 20_000) -> str:
     return said[-most:]
 
 
+def has_any(text: str, signs: Iterable[str]) -> bool:
+    """Return whether a text, in lower case, holds one of some pieces: cheaper than a pattern."""
+    return any(sign in text for sign in signs)
+
+
 def in_own_words(text: str) -> str:
     """Return a text without code, and without what stands in quotes: the answer's own words.
 
     >>> in_own_words('Say "Which one?" to them, or `ask()`.')
     'Say  to them, or .'
     """
-    if "```" in text or "~~~" in text:
-        text = _FENCED.sub("\n", text)
-    return _QUOTED.sub("", text)
+    return _QUOTED.sub("", without_code(text))
+
+
+def without_code(text: str) -> str:
+    """Return a text without its blocks of code."""
+    return _FENCED.sub("\n", text) if "```" in text or "~~~" in text else text
 
 
 def sentences(text: str) -> list[str]:

@@ -6,10 +6,31 @@ from ...streams.events.generation import Generation
 from .content import holds_answer
 
 _LIMITS = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens"))
-_OPEN_END = re.compile(
-    r"(?:[,(\[{=+&|\\–]|(?<!\d)[-/]|\b(?:and|or|but|the|a|an|of|to|with|for|in|on|is|are|was|that|which|because|if|as|by|from|your|my|our|their|this|und|oder|der|die|das|ein|eine|mit|für|zu|et|ou|le|la|les|de|des|un|une|pour|avec|y|o|el|los|con|para|que)\.{0})$",
-    re.IGNORECASE,
+_LEADS_ON = frozenset(
+    (
+        *("and", "or", "but", "the", "a", "an", "of", "to", "with", "for", "is", "are", "was"),
+        *(
+            "that",
+            "which",
+            "because",
+            "if",
+            "as",
+            "by",
+            "from",
+            "your",
+            "my",
+            "our",
+            "their",
+            "this",
+            "und",
+        ),
+        *("oder", "der", "die", "das", "ein", "eine", "mit", "für", "zu", "et", "ou", "le", "la"),
+        *("les", "de", "des", "un", "une", "pour", "avec", "y", "o", "el", "los", "con", "para"),
+        *("que"),
+    )
 )
+"""Words that another one must follow."""
+_OPEN = (",", "(", "[", "{", "=", "&", "|", "\\", "–")
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 TAIL = 200
 """Characters at the end that are looked at."""
@@ -31,7 +52,10 @@ def breaks_off(generation: Generation) -> bool | None:
     text = generation.text
     if ("```" in text or "~~~" in text) and len(_FENCE.findall(text)) % 2:
         return True
-    end = text[-TAIL:].rstrip()
-    if end.endswith(("```", "~~~")):
+    words = text[-TAIL:].split()
+    if not words or words[-1].startswith(("```", "~~~")):
         return False
-    return _OPEN_END.search(end) is not None
+    last = words[-1]
+    if last.endswith(_OPEN) or (len(last) > 2 and last[-1] == "-" and last[:-1].islower()):
+        return True
+    return last.lower() in _LEADS_ON

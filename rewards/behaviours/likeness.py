@@ -5,7 +5,8 @@ import re
 from ...streams.events.generation import Generation
 from .content import asked, holds_answer
 
-_WORD = re.compile(r"[^\W\d_]{3,}|[\u3040-\u30ff\u4e00-\u9fff]")
+_WORD = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|[^\W\d_]+")
+_BLANKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalpha()})
 LOOKED_AT = 6000
 """Characters of the answer, from its beginning, and of the request, to its end."""
 RUN = 4
@@ -23,10 +24,8 @@ def likeness(generation: Generation) -> float | None:
     request = asked(generation, LOOKED_AT)
     if not request:
         return None
-    said = set(_WORD.findall(generation.text[:LOOKED_AT].lower()))
-    if not said:
-        return 0.0
-    return len(said.intersection(_WORD.findall(request.lower()))) / len(said)
+    said = {word for word in set(_words(generation.text[:LOOKED_AT])) if _counts(word)}
+    return len(said.intersection(_words(request))) / len(said) if said else 0.0
 
 
 def copies_request(generation: Generation) -> float | None:
@@ -37,13 +36,22 @@ def copies_request(generation: Generation) -> float | None:
     alike = likeness(generation)
     if alike is None or alike < 0.3:
         return None if alike is None else 0.0
-    said = _WORD.findall(generation.text[:LOOKED_AT].lower())
+    said = _words(generation.text[:LOOKED_AT])
     if len(said) < RUN:
         return 0.0
-    given = _runs(_WORD.findall(asked(generation, LOOKED_AT).lower()))
+    given = _runs(_words(asked(generation, LOOKED_AT)))
     return sum(run in given for run in zip(*(said[at:] for at in range(RUN)), strict=False)) / (
         len(said) - RUN + 1
     )
+
+
+def _words(text: str) -> list[str]:
+    text = text.lower()
+    return text.translate(_BLANKS).split() if text.isascii() else _WORD.findall(text)
+
+
+def _counts(word: str) -> bool:
+    return len(word) > 2 or not word.isascii()
 
 
 def _runs(words: list[str]) -> set[tuple[str, ...]]:

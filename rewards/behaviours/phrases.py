@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-_WORD = re.compile(r"[^\W_]+(?:['’][^\W\d_]+)?|[\u3040-\u30ff\u4e00-\u9fff]")
+_WORD = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|[^\W_]+(?:['’][^\W\d_]+)?")
 SIZES = (2, 3, 4)
 """Words of a phrase."""
 LOOKED_AT = 4000

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from ...streams.events.generation import Generation
-from .content import asked, code_of, holds_answer, in_own_words
+from .content import asked, code_of, has_any, holds_answer, in_own_words, without_code
 
 _COMMENT = r"(?:#|//|/\*|--|<!--|;|%|\*|\{/\*|\"\"\"|''')"
 _IN_CODE = re.compile(
@@ -23,10 +23,41 @@ _IN_TEXT = re.compile(
     r"|^\s*(?:[-*]\s*)?\**(?:TODO|TBD|FIXME)\b\**\s*[:\-–(]|\b(?:the\s+rest|remaining\s+\w+)\s+(?:is|are)\s+(?:left|up\s+to\s+you|an\s+exercise)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_MAY = re.compile(
-    r"todo|fixme|xxx|tbd|hack|implement|\[ \]|left|skipp|omitted|stub|haven't|have not|didn't|did not|need to|have to|to be|placeholder|for now|the rest|remain|your|goes|add |insert|later|here|exercise|similarly",
-    re.IGNORECASE,
+_SIGNS_IN_CODE = (
+    *(
+        "todo",
+        "fixme",
+        "xxx",
+        "tbd",
+        "hack",
+        "implement",
+        "placeholder",
+        "stub",
+        "to be ",
+        "left as",
+    ),
+    *(
+        "omitted",
+        "simplified",
+        "your ",
+        "rest",
+        "remaining",
+        "other",
+        "more",
+        "add ",
+        "insert ",
+        "put ",
+    ),
+    *("fill in", "handle", "etc", "unsupportedop"),
 )
+_SIGNS_IN_TEXT = (
+    *("todo", "tbd", "fixme", "[ ]", "i left", "ve left", "skipped", "omitted", "stub", "haven't"),
+    *("have not", "didn't", "did not", "need to", "have to", "to be ", "placeholder", "for now"),
+    *("an exercise", "up to you", "is left", "are left", "ve not", "i not"),
+)
+"""Of which a to-do holds one, in lower case."""
+FAR = 200
+"""Characters before and after a sign that may belong to it."""
 _DEF = re.compile(
     r"^\s*(?:@\w*\.?abstractmethod|class\s+\w*(?:Base|Abstract|Interface|Protocol)\w*)",
     re.MULTILINE,
@@ -46,9 +77,7 @@ def unfinished_todos(generation: Generation) -> int | None:
         return None
     blocks = code_of(generation)
     found = [line for block in blocks for line in _in_code(block)]
-    text = in_own_words(generation.text)
-    if _MAY.search(text):
-        found += [_line_of(text, one.start()) for one in _IN_TEXT.finditer(text)]
+    found += _in_text(generation.text)
     if not found:
         return 0
     theirs = {line.strip().lower() for line in _given(generation)}
@@ -56,11 +85,11 @@ def unfinished_todos(generation: Generation) -> int | None:
 
 
 def _in_code(block: str) -> Iterator[str]:
-    if not _MAY.search(block):
+    if not has_any(block.lower(), _SIGNS_IN_CODE):
         return
     abstract = bool(_DEF.search(block))
     for line in block.splitlines():
-        hit = _IN_CODE.search(line)
+        hit = _IN_CODE.search(line) if has_any(line.lower(), _SIGNS_IN_CODE) else None
         if hit is None or _TAKEN_OUT.match(line) or _KEPT.search(line):
             continue
         if abstract and "NotImplementedError" in hit[0]:
@@ -68,11 +97,30 @@ def _in_code(block: str) -> Iterator[str]:
         yield line
 
 
-def _line_of(text: str, place: int) -> str:
-    while place < len(text) and text[place] in "\r\n":
-        place += 1
-    end = text.find("\n", place)
-    return text[text.rfind("\n", 0, place) + 1 : None if end < 0 else end]
+def _in_text(text: str) -> list[str]:
+    """Return the sentences that leave something, looked for only around what a to-do holds."""
+    if not has_any(text.lower(), _SIGNS_IN_TEXT):
+        return []
+    text = without_code(text)
+    low = text.lower()
+    if len(low) != len(text):
+        text = low
+    found = dict[int, str]()
+    for sign in _SIGNS_IN_TEXT:
+        place = low.find(sign)
+        while place >= 0:
+            begin, end = _sentence(text, place)
+            if begin not in found and _IN_TEXT.search(in_own_words(text[begin:end])):
+                found[begin] = text[begin:end]
+            place = low.find(sign, place + len(sign))
+    return list(found.values())
+
+
+def _sentence(text: str, place: int) -> tuple[int, int]:
+    """Return from where to where a sentence goes, as far as it matters."""
+    begin = max(text.rfind("\n", 0, place) + 1, text.rfind(". ", 0, place) + 2, place - FAR, 0)
+    ends = [at for at in (text.find("\n", place), text.find(". ", place)) if at >= 0]
+    return begin if begin > 1 else 0, min([*ends, place + FAR])
 
 
 def _given(generation: Generation) -> Iterator[str]:
