@@ -78,8 +78,7 @@ def read_request(
 
     Raises UnknownModel, or ValueError naming the field, for what one generation cannot be.
     """
-    if body.get("model") not in (None, model):
-        raise UnknownModel(f"The model `{body['model']}` does not exist. There is: {model}.")
+    check_model(body, model)
     _refuse_many(body, chat)
     for name in NOT_KEPT:
         if body.get(name) is not None:
@@ -117,6 +116,12 @@ def read_request(
         tools=ToolSchemas(body.get("tools") if chat else None),
         body=asked,
     )
+
+
+def check_model(body: dict[str, Any], model: str) -> None:
+    """Raise UnknownModel where a body names another model than the public one."""
+    if body.get("model") not in (None, model):
+        raise UnknownModel(f"The model `{body['model']}` does not exist. There is: {model}.")
 
 
 def _counts_for_us(asked: dict[str, Any]) -> bool:

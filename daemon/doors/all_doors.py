@@ -9,6 +9,8 @@ from .responses_request import responses_request
 from .responses_stream import ResponsesStream
 
 MESSAGES = "/v1/messages"
+COUNT_TOKENS = f"{MESSAGES}/count_tokens"
+"""What the messages of that door would be read as, counted by the engine."""
 DOORS = {
     door.path: door
     for door in (

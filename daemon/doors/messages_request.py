@@ -22,6 +22,11 @@ _MAPPED = (
     *("messages", "system", "max_tokens", "stop_sequences", "tools", "tool_choice", "metadata"),
     *("thinking", "output_config", "output_format"),
 )
+_COUNTED = (
+    *("messages", "tools", "chat_template_kwargs", "continue_final_message"),
+    "add_generation_prompt",
+)
+"""What of a chat request becomes tokens that are read."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 # The highest that chat knows by name everywhere.
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
@@ -53,6 +58,15 @@ def messages_request(body: Mapping[str, Any]) -> ChatRequest:
     _map_output(asked, chat)
     _map_metadata(asked.fields("metadata"), chat)
     return ChatRequest(body=chat, ignored=tuple(ignored))
+
+
+def messages_count(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an engine's `/tokenize` is asked for `POST /v1/messages/count_tokens`.
+
+    Raises ValueError with the path of what could not be asked for, either.
+    """
+    chat = messages_request({"max_tokens": 1, **body}).body
+    return {name: chat[name] for name in _COUNTED if name in chat}
 
 
 def _tool(tool: AskedFields) -> dict[str, Any]:

@@ -82,6 +82,28 @@ class EnginePool:
             await asyncio.sleep(EMPTY_RETRY_SECONDS)
         return answer
 
+    async def count(self, chat: dict[str, Any], assignment: Assignment) -> int | str | None:
+        """Return how many tokens a chat is read as; or why the engine refuses it.
+
+        None where no engine has `/tokenize`. Raises EngineAway, aiohttp's errors, TimeoutError, and
+        ValueError where the engine says something else.
+        """
+        answer = await self._ask_once("/tokenize", chat, assignment, "")
+        if answer is None:
+            return None
+        async with answer.response as response:
+            told = orjson.loads(await response.read())
+        told = told if isinstance(told, dict) else {}
+        if 400 <= response.status < 500:
+            error = told.get("error")
+            message = error.get("message") if isinstance(error, dict) else None
+            said = str(message or "the engine refuses it")
+            return said.replace(answer.served.version, "the model")
+        count = told.get("count") if response.status == 200 else None
+        if type(count) is not int:
+            raise ValueError(f"the engine told no count, and status {response.status}")
+        return count
+
     async def _ask_once(
         self, path: str, body: dict[str, Any], assignment: Assignment, key: str
     ) -> EngineResponse | None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from dataclasses import replace
+from typing import Any
 
 import aiohttp
 import orjson
@@ -41,18 +42,12 @@ async def generate(request: web.Request) -> web.StreamResponse:
     received, started = context.clock(), time.perf_counter()
     try:
         engine_request, identity, through = await _read(context, request)
-    except UnknownModel as problem:
-        return refusal(404, str(problem), "NotFoundError")
-    except TenantRefused as problem:
-        return refusal(403, str(problem), "forbidden")
-    except BodyRefused as problem:
-        return refusal(problem.status, str(problem))
     except ValueError as problem:
-        return refusal(400, str(problem))
+        return refused(problem)
     try:
         assignment = context.flags.evaluate(identity.user_hash, time.monotonic())
     except FlagsUnavailable:
-        return refusal(503, "no flags yet", "service_unavailable", {"Retry-After": "1"})
+        return no_flags()
     if identity.anonymous:
         context.metrics.anonymous.inc()
     for name in identity.left_out:
@@ -74,6 +69,20 @@ async def generate(request: web.Request) -> web.StreamResponse:
         return await _serve(record, request)
     finally:
         request.app[MIRROR].after(record)
+
+
+def refused(problem: ValueError) -> web.Response:
+    """Return the refusal of a request that cannot be read."""
+    if isinstance(problem, UnknownModel):
+        return refusal(404, str(problem), "NotFoundError")
+    if isinstance(problem, TenantRefused):
+        return refusal(403, str(problem), "forbidden")
+    return refusal(problem.status if isinstance(problem, BodyRefused) else 400, str(problem))
+
+
+def no_flags() -> web.Response:
+    """Return the refusal of a request that nobody can assign yet."""
+    return refusal(503, "no flags yet", "service_unavailable", {"Retry-After": "1"})
 
 
 def _keep(
@@ -99,14 +108,20 @@ def _keep(
     return found
 
 
+async def read_object(context: GatewayContext, request: web.Request) -> dict[str, Any]:
+    """Return the JSON object of a request's body. Raises ValueError for what is none."""
+    body = parse_json(await read_body(request, context.settings.body_seconds))
+    if not isinstance(body, dict):
+        raise ValueError("the body must be a JSON object")
+    return body
+
+
 async def _read(
     context: GatewayContext, request: web.Request
 ) -> tuple[EngineRequest, Identity, AskedThrough | None]:
     """Return what is asked and by whom. Raises ValueError for what cannot be served."""
     settings = context.settings
-    body = parse_json(await read_body(request, settings.body_seconds))
-    if not isinstance(body, dict):
-        raise ValueError("the body must be a JSON object")
+    body = await read_object(context, request)
     through: AskedThrough | None = None
     ignored: tuple[str, ...] = ()
     if (door := DOORS.get(request.path)) is not None:

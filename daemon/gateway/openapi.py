@@ -63,6 +63,7 @@ def openapi_document() -> dict[str, Any]:
             "/v1/completions": {"post": _completions("prompt")},
             "/v1/responses": {"post": _completions("input")},
             "/v1/messages": {"post": _messages()},
+            "/v1/messages/count_tokens": {"post": _count_tokens()},
             "/v1/models": {"get": _page("List the one model.", ("401", "403", "429"))},
             "/v1/models/{id}": {
                 "parameters": [_path("id")],
@@ -148,6 +149,18 @@ def _messages() -> dict[str, Any]:
     asked["properties"]["max_tokens"] = {"type": "integer", "minimum": 1}
     asked["required"].append("max_tokens")
     return found
+
+
+def _count_tokens() -> dict[str, Any]:
+    asked = _object({"messages": {"type": "array", "items": {"type": "object"}}})
+    counted = _object({"input_tokens": {"type": "integer"}})
+    return _operation(
+        "Count the tokens that the model would read; nothing is recorded.",
+        {**asked, "required": ["messages"]},
+        _answer("The count.", {**counted, "required": ["input_tokens"]}),
+        "200",
+        refusals=tuple(_REFUSALS),
+    )
 
 
 def _ofrep() -> dict[str, Any]:

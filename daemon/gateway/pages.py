@@ -1,11 +1,17 @@
-"""Pages of the gateway: models, health, metrics, and its own description."""
+"""Pages of the gateway: models, what a prompt counts, health, metrics, and its own description."""
 
 import time
 
+import aiohttp
 import orjson
 from aiohttp import web
 
+from ...ops.flags.evaluator import FlagsUnavailable
+from ..capture.engine_request import check_model
+from ..doors.messages_request import messages_count
+from ..engines.engine_pool import EngineAway
 from ..http.answers import JSON, printable, refusal
+from .completions import no_flags, read_object, refused
 from .context import CALLER, CONTEXT
 from .openapi import openapi_document
 
@@ -28,6 +34,34 @@ async def model(request: web.Request) -> web.Response:
 def _entry(request: web.Request) -> dict[str, object]:
     name = request.app[CONTEXT].settings.model
     return {"id": name, "object": "model", "created": 0, "owned_by": "rlwd"}
+
+
+async def count_tokens(request: web.Request) -> web.Response:
+    """Handle `/v1/messages/count_tokens`: tokens that the model would read. Nothing is recorded."""
+    context = request.app[CONTEXT]
+    try:
+        body = await read_object(context, request)
+        check_model(body, context.settings.model)
+        asked = messages_count(body)
+    except ValueError as problem:
+        return refused(problem)
+    try:
+        # Every version reads as the others do, so nobody's assignment is as good as any.
+        assignment = context.flags.evaluate("", time.monotonic())
+        counted = await context.engine_pool.count(asked, assignment)
+    except FlagsUnavailable:
+        return no_flags()
+    except EngineAway as problem:
+        return refusal(503, problem.public, "service_unavailable", {"Retry-After": "1"})
+    except TimeoutError:
+        return refusal(504, "the engine took too long", "timeout")
+    except (aiohttp.ClientError, ValueError):
+        return refusal(502, "the engine cannot count tokens", "bad_gateway")
+    if isinstance(counted, str):
+        return refusal(400, counted)
+    if counted is None:
+        return refusal(404, "count_tokens: this engine has no /tokenize", "NotFoundError")
+    return web.Response(body=orjson.dumps({"input_tokens": counted}), content_type=JSON)
 
 
 async def livez(request: web.Request) -> web.Response:

@@ -51,6 +51,7 @@ class EngineApp:
             [
                 web.post("/v1/completions", self.complete),
                 web.post("/v1/chat/completions", self.chat),
+                web.post("/tokenize", self.tokenize),
                 web.post("/v1/load_lora_adapter", self.load),
                 web.post("/v1/unload_lora_adapter", self.unload),
                 web.get("/v1/models", self.models),
@@ -64,6 +65,10 @@ class EngineApp:
     async def complete(self, request: web.Request) -> web.StreamResponse:
         """Answer `/v1/completions`; the prompt is a text or token ids, or a list of one such."""
         body = await read_json(request)
+        prompt = self._plain_prompt(body)
+        return await self.replies.reply(request, read(body, False, prompt, self.limits))
+
+    def _plain_prompt(self, body: dict[str, Any]) -> list[int]:
         prompt = body.get("prompt")
         if isinstance(prompt, list) and any(isinstance(one, str | list) for one in prompt):
             if len(prompt) != 1:
@@ -76,11 +81,25 @@ class EngineApp:
             raise RequestRefused(
                 400, "prompt must be a text or a list of token ids", param="prompt"
             )
-        return await self.replies.reply(request, read(body, False, prompt, self.limits))
+        return prompt
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `/v1/chat/completions` through the tokenizer's chat template."""
         body = await read_json(request)
+        prompt = self._chat_prompt(body)
+        return await self.replies.reply(request, read(body, True, prompt, self.limits))
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """Answer `/tokenize`: the token ids that a chat's messages, or a prompt, would be read as."""
+        body = await read_json(request)
+        if body.get("tools"):
+            raise RequestRefused(400, "the embedded engine does not do tools", param="tools")
+        chat = body.get("messages") is not None
+        ids = self._chat_prompt(body) if chat else self._plain_prompt(body)
+        told = {"count": len(ids), "max_model_len": self.limits.max_length, "tokens": ids}
+        return web.json_response(told)
+
+    def _chat_prompt(self, body: dict[str, Any]) -> list[int]:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise RequestRefused(400, "messages must be a list, not empty", param="messages")
@@ -89,13 +108,13 @@ class EngineApp:
         try:
             text = self.tokenizer.apply_chat_template(
                 template_messages(messages, self.tokenizer.chat_template),
-                add_generation_prompt=True,
+                add_generation_prompt=body.get("add_generation_prompt") is not False,
+                continue_final_message=body.get("continue_final_message") is True,
                 tokenize=False,
             )
-        except (TemplateError, TypeError) as error:
+        except (TemplateError, TypeError, ValueError) as error:
             raise RequestRefused(400, f"messages: {error}", param="messages") from error
-        prompt = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return await self.replies.reply(request, read(body, True, prompt, self.limits))
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
     async def load(self, request: web.Request) -> web.Response:
         """Add an adapter; 400 where its name is taken or it is bad, 404 where there is none."""

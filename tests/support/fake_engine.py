@@ -97,6 +97,7 @@ class FakeEngine:
         app = web.Application(client_max_size=64 << 20)
         app.router.add_post(CHAT, self.answer)
         app.router.add_post(PLAIN, self.answer)
+        app.router.add_post("/tokenize", self.tokenize)
         app.router.add_get("/health", self.health)
         app.router.add_get("/metrics", self.metrics)
         self.runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.5)
@@ -147,6 +148,19 @@ class FakeEngine:
         except (asyncio.CancelledError, ConnectionError):
             self.left.set()
             raise
+
+    async def tokenize(self, request: web.Request) -> web.Response:
+        """Count a token for each message and tool; misbehave as with an answer."""
+        body = await request.json()
+        self.asked.append(body)
+        if body["model"] not in self.known:
+            return web.json_response({"detail": "Not Found"}, status=404)
+        if self.wrong.status != 200:
+            return self.refuse(body)
+        if self.wrong.raw_body is not None:
+            return web.Response(body=self.wrong.raw_body, content_type="application/json")
+        tokens = list(range(len(body["messages"]) + len(body.get("tools", ()))))
+        return web.json_response({"count": len(tokens), "max_model_len": 9, "tokens": tokens})
 
     def refuse(self, body: dict[str, Any]) -> web.Response:
         message = f"{body['model']} failed at {self.url} in /srv/models"

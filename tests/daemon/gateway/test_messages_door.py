@@ -7,7 +7,7 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
-from door_talks import ANTHROPICS, anthropic_client, as_read, by_chat, by_messages, recorded
+from door_talks import ADD, ANTHROPICS, anthropic_client, as_read, by_chat, by_messages, recorded
 from fake_engine import Misbehaviour
 from gateway_rig import GatewayRig
 
@@ -261,8 +261,54 @@ def test_refusals_have_anthropics_shape(client: httpx.Client, gateway: GatewayRi
     assert raised.value.response.json()["error"]["type"] == "api_error"
     assert raised.value.request_id == gateway.sink.generations(1)[0].generation_id
     assert client.post("/v1/messages", content=b"{").json()["type"] == "error"
-    counted = client.post("/v1/messages/count_tokens", json={})
-    assert counted.json()["error"]["type"] == "not_found_error"
+    assert client.post("/v1/messages/other").json()["error"]["type"] == "not_found_error"
+
+
+def test_tokens_are_counted_by_the_engine(client: httpx.Client, gateway: GatewayRig) -> None:
+    """System prompt, messages and tools are counted as they would be read; nothing is recorded."""
+    said: list[Any] = [{"role": "user", "content": "hi"}]
+    asked: dict[str, Any] = {"model": "rlwd", "system": "be brief", "tools": [ANTHROPICS]}
+    counted = anthropic_client(client).messages.count_tokens(messages=said, **asked)
+    assert counted.input_tokens == 3
+    assert gateway.engine.asked == [
+        {
+            "model": gateway.set_flags().champion.version,
+            "messages": [{"role": "system", "content": "be brief"}, *said],
+            "tools": [{"type": "function", "function": ADD}],
+        }
+    ]
+    ask(client)
+    assert len(gateway.sink.wait(1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "body", "error", "said"),
+    [
+        ({}, {"messages": []}, anthropic.BadRequestError, "messages: must be"),
+        ({}, {"model": "other"}, anthropic.NotFoundError, "`other` does not exist"),
+        ({"status": 400}, {}, anthropic.BadRequestError, "the model failed at"),
+        ({"status": 500}, {}, anthropic.InternalServerError, "cannot count tokens"),
+        ({"raw_body": b"[]"}, {}, anthropic.InternalServerError, "cannot count tokens"),
+        (None, {}, anthropic.NotFoundError, "this engine has no /tokenize"),
+    ],
+    ids=["no-messages", "model", "refused", "failed", "damaged", "not-there"],
+)
+def test_what_cannot_be_counted_is_refused(
+    wrong: dict[str, Any] | None,
+    body: dict[str, Any],
+    error: type[anthropic.APIStatusError],
+    said: str,
+    client: httpx.Client,
+    gateway: GatewayRig,
+) -> None:
+    """In that API's shape, whether the request, the engine or its lack of a door is at fault."""
+    gateway.engine.wrong = Misbehaviour(**wrong or {})
+    if wrong is None:
+        gateway.engine.known = set()
+    asked: dict[str, Any] = {"model": "rlwd", "messages": HELLO["messages"], **body}
+    with pytest.raises(error, match=said) as raised:
+        anthropic_client(client).messages.count_tokens(**asked)
+    assert raised.value.body["type"] == "error"  # type: ignore[index]
 
 
 def test_a_key_is_as_good_as_a_token(gateway: GatewayRig) -> None:

@@ -127,6 +127,23 @@ def test_unloading_makes_the_name_unknown(engine: HttpEngine, first: Candidate) 
     assert prove(engine, first, TOLERANCE).served
 
 
+def test_tokenize_tells_what_chat_reads(engine: HttpEngine, first: Candidate) -> None:
+    """Ids and count are those of the prompt, with or without an answer that is to be continued."""
+    begun = [*MESSAGES, {"role": "assistant", "content": "So"}]
+    goes_on = {"continue_final_message": True, "add_generation_prompt": False}
+    lengths = list[int]()
+    for asked in ({"messages": MESSAGES}, {"messages": begun}, {"messages": begun, **goes_on}):
+        body: dict[str, Any] = {"model": first.version, **asked}
+        counted = ask(engine, "/tokenize", **body).json()
+        chat = ask(engine, "/v1/chat/completions", max_tokens=1, return_token_ids=True, **body)
+        assert counted["tokens"] == chat.json()["prompt_token_ids"]
+        assert counted["count"] == len(counted["tokens"])
+        lengths.append(counted["count"])
+    # Its end, the line end, and the marker of the next answer.
+    assert lengths[1] - lengths[2] == 3
+    assert ask(engine, "/tokenize", messages=[]).status_code == 400
+
+
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_are_those_of_the_drawn_distribution(
     engine: HttpEngine, first: Candidate, tiny_policy: Path, temperature: float
