@@ -11,32 +11,18 @@ from ..learner.settings import LearnerSettings
 from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
+from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
 from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
 from ..streams.redaction.privacy import PrivacySettings
 from ..streams.secret_values import FILE, anchored, read_secret
+from .anchored import anchored_gateway, anchored_secrets, anchored_stream, secrets_of, with_longest
 from .bounds import check_values
 from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .sections import EngineSettings, HttpSettings, StreamSettings
-
-ENVELOPE_BYTES = 10_000
-"""More than a record's key and framing take."""
-
-
-SECRETS = (
-    "http.token",
-    "http.flags_key",
-    "engine.token",
-    "gateway.token",
-    "gateway.engine_token",
-    "gateway.user_key",
-    "gateway.flags_token",
-    "gateway.flags_key",
-)
-"""Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,6 +66,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How a candidate meets people."""
     comparison: ComparisonSettings = ComparisonSettings()
     """Which answers of candidate and control are compared."""
+    tool_errors: ToolErrorSettings = ToolErrorSettings()
+    """When failures of a tool are an anomaly."""
     gateway: GatewaySettings = GatewaySettings()
     """The gateway, where it is ours."""
     clients: dict[str, ClientSettings] = {}
@@ -133,7 +121,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 getattr(self, section),
                 **{
                     key: read_secret(f"{section}.{key}", getattr(getattr(self, section), key))
-                    for key in _secrets_of(section)
+                    for key in secrets_of(section)
                 },
             )
             for section in sections
@@ -202,59 +190,18 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         "clients": config.clients,
         "privacy": config.privacy,
     }
-    for key, value in known.items():
-        if key in written and getattr(config.gateway, key) != value:
-            raise ValueError(
-                f"gateway.{key}: is not {value!r}, which the daemon uses; leave it out"
-            )
-    paths = {
-        key: str(folder / getattr(config.gateway, key) if key in written else state / name)
-        for key, name in (("flags", "flags.json"), ("spool", "spool"))
-    }
-    paths |= _anchored_secrets(config, "gateway", folder)
-    if "max_feedback_bytes" not in written and stream.kind == "kafka":
-        # Beside the data folder a record may be of any size; without, the broker's limit is ours.
-        whole = (
-            config.gateway.max_body_bytes if stream.data_folder else stream.kafka.max_record_bytes
-        )
-        known["max_feedback_bytes"] = max(1024, whole - ENVELOPE_BYTES)
-    security = {
-        key: anchored(value, folder) if isinstance(value, str) else value
-        for key, value in stream.kafka.security.items()
-    }
-    kafka = msgspec.structs.replace(stream.kafka, security=security)
-    data = folder / stream.data_folder if stream.data_folder else ""
+    planted = str(folder / config.gate.planted) if config.gate.planted else ""
+    engine = anchored_secrets(config.engine, "engine", folder)
     return msgspec.structs.replace(
         config,
         database=anchored(config.database, folder),
-        http=msgspec.structs.replace(config.http, **_anchored_secrets(config, "http", folder)),
-        engine=msgspec.structs.replace(config.engine, token=anchored(config.engine.token, folder)),
+        http=msgspec.structs.replace(config.http, **anchored_secrets(config.http, "http", folder)),
+        engine=msgspec.structs.replace(config.engine, **engine),
         state=str(state),
-        stream=msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka),
+        stream=anchored_stream(stream, folder),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
-        gate=_anchored_gate(config.gate, folder),
+        gate=msgspec.structs.replace(config.gate, planted=planted),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
-        gateway=msgspec.structs.replace(config.gateway, **known, **paths),
-        comparison=_with_longest(config.comparison, config.gateway),
+        gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),
+        comparison=with_longest(config.comparison, config.gateway),
     )
-
-
-def _secrets_of(section: str) -> list[str]:
-    found = (name.partition(".") for name in SECRETS)
-    return [key for owner, _, key in found if owner == section]
-
-
-def _anchored_secrets(config: Config, section: str, folder: Path) -> dict[str, str]:
-    given = getattr(config, section)
-    return {key: anchored(getattr(given, key), folder) for key in _secrets_of(section)}
-
-
-def _anchored_gate(gate: GateSettings, folder: Path) -> GateSettings:
-    planted = str(folder / gate.planted) if gate.planted else ""
-    return msgspec.structs.replace(gate, planted=planted)
-
-
-def _with_longest(comparison: ComparisonSettings, gateway: GatewaySettings) -> ComparisonSettings:
-    if comparison.request_seconds is not None:
-        return comparison
-    return msgspec.structs.replace(comparison, request_seconds=gateway.longest_seconds)

@@ -41,7 +41,7 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The daemon's own pages: / /rollouts /livez /readyz /metrics /statusz /flags."""
+    """The daemon's own pages: / /rollouts /tools /livez /readyz /metrics /statusz /flags."""
 
     host: str = "127.0.0.1"
     """Address to listen on."""

@@ -11,6 +11,7 @@ from ..learner.checkpoint.epoch import write_epoch
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..ops.rollout.release import Release
+from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
 from ..rewards.spec.scorer import Scorer
 from ..rewards.spec.spec import reward_spec
@@ -96,6 +97,7 @@ def build_control(config: Config) -> ControlLoop:
         release=release,
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
         holdout=build_holdout(config, store, mirror),
+        tools=ToolWatch(store, config.policy, config.tool_errors),
         conductor=build_conductor(config, store, mirror),
         outlets=Outlets(
             dead_letters=event_sink(config),

@@ -33,6 +33,7 @@ MIGRATIONS = (
     contents.BASES + ";" + turns_table.TURNS + ";" + feedback_checks.ORIGINS,
     session_turns.SESSION_TURNS,
     traced.TRACED,
+    episodes_table.TOOL_RESULTS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

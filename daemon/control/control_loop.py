@@ -12,6 +12,7 @@ from ...ops.experiments.conductor import Conductor
 from ...ops.holdout.watch import HoldoutWatch
 from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
+from ...ops.tool_errors.watch import ToolWatch
 from ...ops.tracking.mirror import Mirror
 from ...ops.tracking.reports import report_checkpoint
 from ...streams.answers.session_turns import session_share
@@ -61,6 +62,7 @@ class ControlLoop(DaemonLoop):
         training: Training,
         release: Release,
         holdout: HoldoutWatch,
+        tools: ToolWatch,
         conductor: Conductor,
         outlets: Outlets,
         gateways: GatewayWatch,
@@ -70,7 +72,7 @@ class ControlLoop(DaemonLoop):
     ) -> None:
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
         self.lease, self.training, self.release = lease, training, release
-        self.holdout, self.conductor = holdout, conductor
+        self.holdout, self.tools, self.conductor = holdout, tools, conductor
         self.outlets, self.mirror = outlets, outlets.mirror
         self.gateways = gateways
         self.retention_days = retention_days
@@ -129,6 +131,8 @@ class ControlLoop(DaemonLoop):
                 self.release.reconcile(now)
             case Intent.HOLDOUT:
                 self.holdout.look(now)
+            case Intent.TOOLS:
+                self.tools.look()
             case Intent.FORWARD_DEAD_LETTERS:
                 self._forward()
             case Intent.MIRROR:

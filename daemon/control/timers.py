@@ -22,6 +22,8 @@ class Intent(StrEnum):
     """Forget the content of what is old."""
     HOLDOUT = "holdout"
     """Compare the champion with the long-term holdout."""
+    TOOLS = "tools"
+    """Count what tools answered, and look for what fails more than it should."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -33,6 +35,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.MIRROR: 5.0,
     Intent.EXPIRE: 60.0,
     Intent.HOLDOUT: 60.0,
+    Intent.TOOLS: 10.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

@@ -20,6 +20,7 @@ REMEDIES = {
     "rollout": "`rlwd plan` says how many users a decision needs; see [rollout] and `rlwd status`",
     "crowd": "`rlwd plan` says what a crowd can show: `[rollout] deadline_seconds`, `margin`, `steps`",
     "holdout": "`rlwd report` says by week and version; `rlwd pin VERSION` serves an earlier one",
+    "tools": "`/tools` on the daemon's pages has the answers; docs/tool_errors.md says what to do",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }
 

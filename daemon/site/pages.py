@@ -22,6 +22,7 @@ from .curves import Curves, read_curves
 from .overview import overview
 from .readout import read_readout
 from .rollout_list import read_list
+from .tools import read_tools
 from .trials import read_experiments, read_holdout
 from .words import FILTERS
 
@@ -75,6 +76,7 @@ class Site:
             web.get("/", self._guarded(self._overview)),
             web.get("/rollouts", self._guarded(self._list)),
             web.get("/rollouts/{version}", self._guarded(self._readout)),
+            web.get("/tools", self._guarded(self._tools)),
             *(web.get(path, self._file) for path in FILES),
         ]
 
@@ -190,6 +192,14 @@ class Site:
                 "error.html", caller, status=404, title="No rollout", why=why, note=note
             )
         return self.page("readout.html", caller, here="/rollouts", note=note, **content)
+
+    async def _tools(self, request: web.Request, caller: Visitor) -> web.Response:
+        def read() -> dict[str, Any]:
+            with self.store.reading() as view:
+                return read_tools(view, self.config.policy)
+
+        content = await asyncio.to_thread(read)
+        return self.page("tools.html", caller, here="/tools", **content)
 
     def _note(self, request: web.Request) -> Note | None:
         return self._notes.get(request.query.get("note", ""))

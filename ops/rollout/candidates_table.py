@@ -13,6 +13,7 @@ import msgspec
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
 from ..flags.gateways_table import GATEWAYS
+from ..tool_errors.calls_table import TOOL_CALLS
 from . import experiments_table, holdout_table
 
 MIGRATIONS: tuple[str, ...] = (
@@ -98,6 +99,7 @@ MIGRATIONS: tuple[str, ...] = (
     GATEWAYS,
     holdout_table.HOLDOUT,
     experiments_table.EXPERIMENTS,
+    TOOL_CALLS,
 )
 
 WAITING = ""

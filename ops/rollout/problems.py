@@ -10,9 +10,10 @@ from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
+from ..tool_errors.calls_table import tool_problem
 from . import holdout_table, rollouts_table
 
-PROBLEMS = ("rollout", "learning", "holdout", "crowd")
+PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -26,7 +27,8 @@ def release_problems(
 ) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
-    `holdout` is the alarm that the champion is worse than v0. That the `crowd` is too small is told
+    `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
+    should. That the `crowd` is too small is told
     by `crowd_problem`.
     """
     found: dict[str, str] = {}
@@ -42,6 +44,8 @@ def release_problems(
         )
     if worse := _worse_than_holdout(view, policy):
         found["holdout"] = worse
+    if failing := _failing_tools(view, policy):
+        found["tools"] = failing
     return found
 
 
@@ -83,6 +87,13 @@ def _worse_than_holdout(view: Transaction, policy: str) -> str:
         return holdout_table.alarm(view, policy)
     except sqlite3.OperationalError:
         return ""  # A state that an older rlwd left: nothing was compared there.
+
+
+def _failing_tools(view: Transaction, policy: str) -> str | None:
+    try:
+        return tool_problem(view, policy)
+    except sqlite3.OperationalError:
+        return None  # A state that an older rlwd left: nothing was counted there.
 
 
 def _old_answers(view: Transaction, policy: str) -> int:

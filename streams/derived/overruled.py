@@ -2,17 +2,31 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import Protocol
 
 from ..events.episode import Timed
-from ..events.generation import Generation
 from ..events.signals import FollowedUp, Interrupted, ToolResult
+from ..events.tool_use import ToolCall
 from .derivation import call_key
+
+
+class Called(Protocol):
+    """An answer and the calls in it."""
+
+    @property
+    def generation_id(self) -> str:
+        """Its id."""
+
+    @property
+    def tool_calls(self) -> Sequence[ToolCall]:
+        """Its calls, as far as they are known."""
+
 
 SHORTEST_CALL_ID = 4
 """Characters of a call's id from which on it is found in a `feedback_id` by no chance."""
 
 
-def without_overruled(generation: Generation, feedback: Sequence[Timed]) -> tuple[Timed, ...]:
+def without_overruled(generation: Called, feedback: Sequence[Timed]) -> tuple[Timed, ...]:
     """Return the feedback that counts, in its order.
 
     - A derived follow-up or interruption counts where none was posted; of several the first.
@@ -51,7 +65,7 @@ def without_overruled(generation: Generation, feedback: Sequence[Timed]) -> tupl
     return tuple([one for one in feedback if id(one) in counted])
 
 
-def _is_invalid_call(one: Timed, generation: Generation) -> bool:
+def _is_invalid_call(one: Timed, generation: Called) -> bool:
     own = one.origin == generation.generation_id
     return own and isinstance(one.feedback.signal, ToolResult)
 
@@ -61,7 +75,7 @@ def _call_of(one: Timed) -> str:
     return one.feedback.feedback_id.split(":")[2]
 
 
-def _names_invalid(one: Timed, generation: Generation, invalid_keys: set[str]) -> bool:
+def _names_invalid(one: Timed, generation: Called, invalid_keys: set[str]) -> bool:
     """Return whether a posted success is about a call that was invalid."""
     signal = one.feedback.signal
     if not isinstance(signal, ToolResult) or signal.error_class:

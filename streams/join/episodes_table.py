@@ -54,6 +54,11 @@ ALTER TABLE episodes ADD COLUMN read_until REAL NOT NULL DEFAULT 0
 """
 """`tenant` was served, NULL where that was not kept; a row waits at least until `read_until`."""
 
+TOOL_RESULTS = """
+CREATE INDEX feedback_tools ON feedback (policy, received) WHERE kind = 'tool_result'
+"""
+"""What came back from tools is counted as it comes."""
+
 _FEEDBACK = msgspec.json.Decoder(Feedback)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),

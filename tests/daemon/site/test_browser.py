@@ -80,7 +80,7 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 def paths(deployment: Deployment) -> list[str]:
-    return ["/", "/rollouts", *(f"/rollouts/{name}" for name in deployment.versions)]
+    return ["/", "/rollouts", "/tools", *(f"/rollouts/{name}" for name in deployment.versions)]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -1,0 +1,88 @@
+"""Anchored: sections of the config with their paths made absolute, and what follows from other sections."""
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ..ops.statistics.answers import ComparisonSettings
+from ..streams.secret_values import anchored
+from .gateway.settings import GatewaySettings
+from .sections import StreamSettings
+
+ENVELOPE_BYTES = 10_000
+"""More than a record's key and framing take."""
+
+
+SECRETS = (
+    "http.token",
+    "http.flags_key",
+    "engine.token",
+    "gateway.token",
+    "gateway.engine_token",
+    "gateway.user_key",
+    "gateway.flags_token",
+    "gateway.flags_key",
+)
+"""Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
+
+
+def secrets_of(section: str) -> list[str]:
+    """Return the keys of a section whose value may name where the secret is."""
+    found = (name.partition(".") for name in SECRETS)
+    return [key for owner, _, key in found if owner == section]
+
+
+def anchored_secrets(given: msgspec.Struct, section: str, folder: Path) -> dict[str, str]:
+    """Return a section's secrets, where they name a file as an absolute one."""
+    return {key: anchored(getattr(given, key), folder) for key in secrets_of(section)}
+
+
+def anchored_stream(stream: StreamSettings, folder: Path) -> StreamSettings:
+    """Return where events come from, its folders and secrets absolute."""
+    security = {
+        key: anchored(value, folder) if isinstance(value, str) else value
+        for key, value in stream.kafka.security.items()
+    }
+    kafka = msgspec.structs.replace(stream.kafka, security=security)
+    data = folder / stream.data_folder if stream.data_folder else ""
+    return msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka)
+
+
+def anchored_gateway(
+    gateway: GatewaySettings,
+    stream: StreamSettings,
+    folder: Path,
+    state: Path,
+    known: Mapping[str, Any],
+    written: AbstractSet[str],
+) -> GatewaySettings:
+    """Return the gateway's settings with what the daemon's say, absolute.
+
+    `known` are values that the two share, and `written` the gateway's keys that stand in the file.
+    Raises ValueError with the key where the file says something else of the gateway.
+    """
+    for key, value in known.items():
+        if key in written and getattr(gateway, key) != value:
+            raise ValueError(
+                f"gateway.{key}: is not {value!r}, which the daemon uses; leave it out"
+            )
+    derived: dict[str, Any] = {
+        key: str(folder / getattr(gateway, key) if key in written else state / name)
+        for key, name in (("flags", "flags.json"), ("spool", "spool"))
+    }
+    derived |= anchored_secrets(gateway, "gateway", folder)
+    if "max_feedback_bytes" not in written and stream.kind == "kafka":
+        # Beside the data folder a record may be of any size; without, the broker's limit is ours.
+        whole = gateway.max_body_bytes if stream.data_folder else stream.kafka.max_record_bytes
+        derived["max_feedback_bytes"] = max(1024, whole - ENVELOPE_BYTES)
+    return msgspec.structs.replace(gateway, **known, **derived)
+
+
+def with_longest(comparison: ComparisonSettings, gateway: GatewaySettings) -> ComparisonSettings:
+    """Return the comparison with the gateway's longest request, where it says none of its own."""
+    if comparison.request_seconds is not None:
+        return comparison
+    return msgspec.structs.replace(comparison, request_seconds=gateway.longest_seconds)

@@ -1,0 +1,59 @@
+"""Tools page: how the calls of each tool ended, whose fault it was, and what fails more than usual."""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from ...ops.tool_errors import calls_table
+from ...ops.tool_errors.blame import BLAME, PARTIES, WORKED
+from ...streams.state.transaction import Transaction
+
+DAY = 86_400.0
+SHOWN_DAYS = 30.0
+"""Anomalies that were over before are shown no more."""
+
+
+def read_tools(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return the last day's calls by tool and version, and the anomalies."""
+    until = calls_table.read_until(view, policy)
+    if until is None:
+        return {"tools": [], "going_on": [], "over": [], "parties": PARTIES}
+    by_tool = defaultdict[str, dict[str, Counter[str]]](lambda: defaultdict(Counter))
+    for one in calls_table.calls_between(view, policy, until - DAY, until + 1, int(DAY)):
+        for version in ("", one.version):
+            by_tool[one.tool][version][one.error_class] += one.calls
+    found = calls_table.anomalies(view, policy, since=until - SHOWN_DAYS * DAY)
+    return {
+        "tools": [
+            {
+                "name": tool,
+                **_row(versions.pop("")),
+                "versions": [
+                    {"name": version or "not said", **_row(ended)}
+                    for version, ended in sorted(versions.items(), reverse=True)
+                ],
+            }
+            for tool, versions in sorted(by_tool.items())
+        ],
+        "going_on": [one for one in found if one.ended is None],
+        "over": [one for one in found if one.ended is not None],
+        "parties": PARTIES,
+    }
+
+
+def _row(ended: Mapping[str, int]) -> dict[str, Any]:
+    """Return calls, the share that worked, and the failures by whose fault they were."""
+    calls, blamed = sum(ended.values()), Counter[str]()
+    for error_class, count in ended.items():
+        if error_class != WORKED:
+            blamed[BLAME.get(error_class, "harness")] += count
+    return {
+        "calls": calls,
+        "worked": ended.get(WORKED, 0) / max(calls, 1),
+        "blamed": [(party, blamed[party]) for party in PARTIES],
+        "classes": ", ".join(
+            f"{name.replace('_', ' ')} {count:,}"
+            for name, count in sorted(ended.items(), key=lambda one: -one[1])
+            if name != WORKED
+        ),
+    }

@@ -1,0 +1,106 @@
+"""Tally: what came back from tools, counted once from the feedback that the join has taken in."""
+
+from collections import Counter, defaultdict
+from typing import Any
+
+import msgspec
+
+from ...streams.derived.overruled import without_overruled
+from ...streams.events.event import Feedback
+from ...streams.events.signals import ToolResult
+from ...streams.join.episodes_table import feedback_of
+from ...streams.state.bulk import by_ids
+from ...streams.state.transaction import Transaction
+from .blame import WORKED
+from .calls_table import BUCKET, CallCount
+
+ROWS_AT_ONCE = 2_000
+"""Most results that one transaction counts."""
+
+
+class _Called(msgspec.Struct, frozen=True):
+    """What `without_overruled` has to know of an answer whose content may be gone."""
+
+    generation_id: str
+    tool_calls: tuple[Any, ...] = ()
+
+
+def next_window(tx: Transaction, policy: str, after: float, until: float) -> float:
+    """Return where the next piece to count ends: few enough results, and none of one time cut."""
+    row = tx.execute(
+        "SELECT received FROM feedback WHERE policy = ? AND kind = 'tool_result'"
+        " AND received > ? AND received <= ? ORDER BY received LIMIT 1 OFFSET ?",
+        (policy, after, until, ROWS_AT_ONCE),
+    ).fetchone()
+    return until if row is None else float(row[0])
+
+
+def count_results(tx: Transaction, policy: str, after: float, until: float) -> list[CallCount]:
+    """Return how the calls ended that tools answered in this time of receipt.
+
+    Posted results win over derived ones, as in the rewards. What the content of an answer would
+    add, that a posted success names a call which did not parse, is left out: content may be gone.
+    """
+    ids = [
+        row[0]
+        for row in tx.execute(
+            "SELECT DISTINCT generation_id FROM feedback WHERE policy = ? AND kind = 'tool_result'"
+            " AND received > ? AND received <= ? AND dead = 0 ORDER BY generation_id",
+            (policy, after, until),
+        ).fetchall()
+    ]
+    versions = _versions(tx, policy, ids)
+    found: Counter[tuple[int, str, str, str]] = Counter()
+    for name, timed in feedback_of(tx, policy, ids).items():
+        if name not in versions:
+            continue
+        for one in without_overruled(_Called(name), timed):
+            signal = one.feedback.signal
+            if isinstance(signal, ToolResult) and after < one.received_at <= until:
+                began = int(one.received_at // BUCKET) * BUCKET
+                ended = signal.error_class or WORKED
+                found[began, signal.tool, versions[name], ended] += 1
+    return [CallCount(*key, calls) for key, calls in found.items()]
+
+
+def failed_answers(
+    view: Transaction,
+    policy: str,
+    tool: str,
+    version: str,
+    error_class: str,
+    since: float,
+    most: int,
+) -> tuple[str, ...]:
+    """Return answers whose call of a tool failed in this way since then, newest first.
+
+    `version` is empty for those of any.
+    """
+    rows = view.execute(
+        "SELECT f.generation_id, f.payload, e.version FROM feedback f JOIN episodes e"
+        " ON e.policy = f.policy AND e.generation_id = f.generation_id"
+        " WHERE f.policy = ? AND f.kind = 'tool_result' AND f.received > ? AND f.dead = 0"
+        " ORDER BY f.received DESC LIMIT ?",
+        (policy, since, ROWS_AT_ONCE),
+    )
+    decode = msgspec.json.Decoder(Feedback).decode
+    found: dict[str, None] = {}
+    for name, payload, made_by in rows.fetchall():
+        signal = decode(payload).signal
+        assert isinstance(signal, ToolResult)
+        if (signal.tool, signal.error_class) == (tool, error_class) and version in ("", made_by):
+            found[name] = None
+    return tuple(found)[:most]
+
+
+def _versions(tx: Transaction, policy: str, ids: list[str]) -> dict[str, str]:
+    """Return the version that gave each answer; nothing of those that have not come."""
+    found = defaultdict[str, str](str)
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT generation_id, COALESCE(version, '') FROM episodes WHERE policy = ?"
+            f" AND received IS NOT NULL AND generation_id IN ({marks})",
+            (policy, *chunk),
+        )
+        found.update(rows.fetchall())
+    return found

@@ -1,0 +1,79 @@
+"""Tool anomalies from request to page: gateway, join, watch, /tools, doctor, /readyz."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from lone_daemon import LoneDaemon
+from pages_by_hand import served
+from rollout_rig import RolloutRig
+from state_rig import config_of, rig_on
+from waiting import until
+
+from rlwd.daemon.config import Config
+from rlwd.daemon.doctor.doctor_services import check_services
+from rlwd.ops.tool_errors.settings import ToolErrorSettings
+from rlwd.ops.tool_errors.watch import ToolWatch
+
+CALLS = 60
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A daemon's config, without engine or model."""
+    return config_of(tmp_path, "")
+
+
+@pytest.fixture
+def rig(config: Config) -> Iterator[RolloutRig]:
+    """Gateway and join on the daemon's own state."""
+    with rig_on(config) as rig:
+        yield rig
+
+
+def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: Path) -> None:
+    """A tool that fails in ways that nobody has classified is named everywhere, with its answers."""
+    names = [rig.ask(f"u{number}")[2] for number in range(CALLS)]
+    for number, name in enumerate(names):
+        rig.say(name, "tool_result", tool="search", error_class=None if number % 4 else "unknown")
+    rig.settle(CALLS, CALLS)
+    # The clock of a test does not wait for the grace.
+    watch = ToolWatch(rig.store, "policy", ToolErrorSettings(), grace_seconds=-60.0)
+    (fired,) = watch.look()
+    assert set(fired.evidence) <= set(names[::4])
+    assert len(fired.evidence) == 10
+    told = {finding.what: finding.line for finding in check_services(config)}
+    assert "15 of 60 calls of search failed as unknown" in told["release, tools"]
+    with served(tmp_path, rig.store) as pages:
+        text = pages.text("/tools")
+    assert "15 of 60 calls of search failed as unknown (25.0%, the bar is 2.0%)" in text
+    assert f"rlwd explain {fired.evidence[0]}" in text
+    assert "unknown 15" in text
+
+
+def test_a_daemon_looks_by_itself(rig: RolloutRig, config: Config, tmp_path: Path) -> None:
+    """What is in the tables is counted by a daemon's own timer, and /readyz says what is wrong."""
+    for number in range(CALLS):
+        name = rig.ask(f"u{number}")[2]
+        rig.say(name, "tool_result", tool="search", error_class="unknown")
+    rig.settle(CALLS, CALLS)
+    with rig.store.transaction() as tx:
+        # As if it had come a while ago: the daemon waits for what may still be posted.
+        tx.execute("UPDATE feedback SET received = received - 120")
+    rig.store.close()
+    with LoneDaemon(tmp_path / "rlwd.toml") as daemon:
+        until(
+            lambda: (
+                "60 of 60 calls of search failed"
+                in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz").json())
+            ),
+            90.0,
+        )
+
+
+def test_before_any_call_the_page_says_so(config: Config, rig: RolloutRig, tmp_path: Path) -> None:
+    """An empty state is a page too."""
+    with served(tmp_path, rig.store) as pages:
+        text = pages.text("/tools")
+    assert "No call of a tool has come back yet" in text
