@@ -13,7 +13,8 @@ class Part(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     value: float | None
     """In [0, 1]; None where the signal is still open or never came. Never silently zero."""
     weight: float
-    """Share of the part, as in the spec."""
+    """Share of the part, as in the spec; where the spec has a profile of the signal behind it, times
+    what that tells."""
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -25,11 +25,13 @@ import msgspec
 from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
+from .believed import verified, weighed_parts
 from .registry import COST_PLACE, PART_PLACE
 from .reward import Cost, Part, Reward, taken_off, weighted_mean
 from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
 from .spec_version import FirstKeys, spec_version
 from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
+from .verification import FULL, TrustProfile, Verification, verification_of
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
@@ -67,6 +69,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     undecided: dict[str, Share] = {}
     """What stands for the parts' mean, by segment, once an answer's decision is over and nothing
     decisive came. Where nothing is given for a segment, nor a default, such answers are censored."""
+    trust: dict[str, TrustProfile] = {}
+    """How far a kind of signal is to be believed, and `undecided` the value of an answer that nobody
+    decided on; wholly where left out."""
 
     def __post_init__(self) -> None:
         assert self.terms is not None  # Raises ValueError where there is no such part or cost.
@@ -77,6 +82,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         check_seconds("$.horizons", self.horizons)
         check_kinds("$.decisive", self.decisive)
         check_kinds("$.horizons", self.horizons)
+        check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
         if not self.parts:
             raise ValueError("$.parts: a spec needs at least one part")
         if UNDECIDED in self.parts:
@@ -132,6 +138,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         asked = tuple(
             [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
         )
+        if self.trust:
+            asked = weighed_parts(parts, asked, counted, self.trust)
         raw = weighted_mean(asked) if undecided is None else undecided
         if raw is None:
             return None
@@ -144,6 +152,19 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             spec_version=self.version,
             costs=off,
             undecided=undecided,
+        )
+
+    def verification(self, episode: Episode) -> Verification:
+        """Return how far what the episode is worth is to be believed."""
+        if not self.trust:
+            return FULL
+        counted = self.within_horizons(episode)
+        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self.deciding)]:
+            return verification_of([(self.trust.get(UNDECIDED, TrustProfile()), 1.0)])
+        parts, _ = self.terms_in(episode.generation.segment)
+        asked = [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
+        return verified(
+            parts, weighed_parts(parts, asked, counted, self.trust), counted, self.trust
         )
 
     def mapped(self, raw: float) -> float:
