@@ -9,17 +9,14 @@ import msgspec
 from ..events.generation import Generation
 from ..events.input_message import InputMessage
 from ..events.signals import ErrorClass, ToolResult
-
-LOOKED_AT = 300
-"""Characters at the beginning of a result that say whether it is an error."""
+from .tool_errors import classify_error
 
 _ERROR = re.compile(
     r"\s*(?:<(?:tool_use_)?error>|\[?error\b|traceback \(most recent|exception\b"
-    r"|an error occurred|failed to |failure:|fatal:)",
+    r"|an error occurred|failed to |failure:|fatal:|[\w.]+(?:error|exception):)",
     re.IGNORECASE,
 )
-_TIMEOUT = re.compile(r"time[d-]?\s?-?out", re.IGNORECASE)
-_ERROR_KEYS = ("error", "errors", "exception")
+_ERROR_KEYS = ("error", "errors", "exception", "error_class", "errorClass")
 
 
 class CameBack(NamedTuple):
@@ -47,15 +44,14 @@ def error_of(message: InputMessage) -> ErrorClass | None:
     """Return the class of error that a result tells, as far as it says; None where it tells none.
 
     What the harness says (`is_error`) decides. Else a text that begins as errors begin, or a JSON
-    object with an error in it, is one. Whose fault it was no text says for sure: it is a time-out or
-    unknown, which counts neither way.
+    object with an error in it, is one. Whose fault it was the rules of `tool_errors.toml` say.
     """
     failed = message.is_error
     if failed is None:
         failed = bool(_ERROR.match(message.text)) or _tells_error(message.text)
     if not failed:
         return None
-    return "timeout" if _TIMEOUT.search(message.text[:LOOKED_AT]) else "unknown"
+    return classify_error(message.text)
 
 
 def _tells_error(text: str) -> bool:

@@ -1,0 +1,71 @@
+"""Classes of tools' errors: labelled results of many vendors, with precision and recall by class."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from rlwd.streams.derived.tool_errors import classify_error, rules
+from rlwd.streams.events.signals import ErrorClass
+
+CASES: dict[ErrorClass, list[str]] = tomllib.loads(
+    (Path(__file__).parent / "cases" / "tool_errors.toml").read_text(encoding="utf-8")
+)
+MODELS_FAULT = {"invalid_arguments", "unexpected_environment"}
+
+
+def test_precision_and_recall_on_labelled_results() -> None:
+    """Printed by class; nearly nothing that was not the model's fault is laid at its door."""
+    told = [(label, classify_error(text)) for label, texts in CASES.items() for text in texts]
+    assert len(told) >= 60
+    print(f"\n{len(told)} labelled results\nclass                    precision  recall  labelled")
+    for name in CASES:
+        right = sum(label == said == name for label, said in told)
+        said_so = sum(said == name for _, said in told)
+        precision, recall = right / max(1, said_so), right / len(CASES[name])
+        print(f"{name:24} {precision:9.2f} {recall:7.2f} {len(CASES[name]):9}")
+        assert precision >= 0.9, name
+        assert recall >= 0.85, name
+    blamed = [label in MODELS_FAULT for label, said in told if said in MODELS_FAULT]
+    print(f"of {len(blamed)} laid at the model's door, {sum(blamed)} were its own")
+    assert sum(blamed) / len(blamed) >= 0.97
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ({"error_class": "timeout", "error": "HTTP 503"}, "timeout"),
+        ({"error": {"errorClass": "InvalidArguments", "message": "HTTP 503"}}, "invalid_arguments"),
+        ({"isError": True, "structuredContent": {"error_class": "USER_ABORTED"}}, "user_aborted"),
+        # A word of the harness's own that is none of the classes says nothing.
+        ({"error_class": "Kaputt", "error": "HTTP 503"}, "provider_error"),
+    ],
+)
+def test_the_harnesss_own_class_wins(told: dict[str, object], error: ErrorClass) -> None:
+    """Whatever the codes and texts beside it say."""
+    assert classify_error(json.dumps(told)) == error
+
+
+def test_numbers_that_are_no_codes_say_nothing() -> None:
+    """A line, a port, a count, or a number of a longer one is no status."""
+    assert classify_error("Error on line 503 of 1404") == "unknown"
+    assert classify_error("Error: sum is 429.5, not -32602.7") == "unknown"
+    assert classify_error('{"error": "boom", "code": true}') == "unknown"
+
+
+def test_a_long_result_is_read_at_both_ends() -> None:
+    """An error stands at the beginning or, of a command, at the end; the middle is its output."""
+    log = "compiled a file\n" * 1000
+    assert classify_error(f"Error:\n{log}\nENOSPC") == "provider_error"
+    assert classify_error(f"Error:\n{log}ENOSPC\n{log}") == "unknown"
+
+
+def test_every_rule_has_a_labelled_result_of_its_own() -> None:
+    """Each rule, left out, would leave some result classed otherwise: none of them is dead."""
+    for rule, names, texts in rules():
+        labelled = CASES[rule.error_class]
+        assert rule.why
+        assert any(texts.search(text.lower()) for text in labelled) or any(
+            name in text for name in names for text in labelled
+        ), rule.why
