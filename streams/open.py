@@ -34,6 +34,7 @@ MIGRATIONS = (
     session_turns.SESSION_TURNS,
     traced.TRACED,
     episodes_table.TOOL_RESULTS,
+    exposure.SPECS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -47,6 +47,7 @@ class Scorer:
             parts=encode_reward(reward),
             spec_version=reward.spec_version,
             ready_at=episode.received_at + wait if wait else 0.0,
+            undecided=reward.undecided is not None,
         )
 
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from ..state.transaction import Transaction
 
-LATEST = "CASE WHEN revised = 1 THEN late_reward ELSE reward END"
-"""What an answer is worth with all feedback so far."""
+LATEST = "CASE WHEN revised = 1 THEN late_reward WHEN undecided = 1 THEN NULL ELSE reward END"
+"""What an answer is worth with all feedback so far; NULL where nobody decided, whatever it was trained
+on: what that is worth in a comparison, `[comparison] undecided` says."""
 NAMED = "(user_named = 1 AND user_hash <> '')"
 
 

@@ -26,6 +26,13 @@ ALTER TABLE episodes ADD COLUMN first_turn INTEGER NOT NULL DEFAULT 1
 """
 """What a comparison measures besides rewards."""
 
+SPECS = """
+ALTER TABLE episodes ADD COLUMN undecided INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE episodes ADD COLUMN late_spec TEXT
+"""
+"""`undecided` is 1 where `reward` is what the spec gives answers that nobody decided on; `late_spec` is
+the spec that `late_reward` is by, NULL where it is that of `reward`."""
+
 BY_TIME = """
 DROP INDEX episodes_salt;
 CREATE INDEX episodes_salt ON episodes (policy, salt, received) WHERE salt IS NOT NULL
@@ -153,10 +160,11 @@ def exposures(
 
 
 def put_late_rewards(
-    tx: Transaction, policy: str, rewards: Iterable[tuple[str, float | None]]
+    tx: Transaction, policy: str, rewards: Iterable[tuple[str, float | None]], spec_version: str
 ) -> None:
     """Write what answers are worth now whose reward is frozen: for comparisons, not for training."""
     tx.executemany(
-        "UPDATE episodes SET revised = 1, late_reward = ? WHERE policy = ? AND generation_id = ?",
-        [(reward, policy, generation_id) for generation_id, reward in rewards],
+        "UPDATE episodes SET revised = 1, late_reward = ?, late_spec = ?"
+        " WHERE policy = ? AND generation_id = ?",
+        [(reward, spec_version, policy, generation_id) for generation_id, reward in rewards],
     )

@@ -8,6 +8,10 @@ FAILED_ENDS = frozenset(("error", "timeout"))
 """Ends by which the gateway says that the person got no whole answer, and not by their own doing."""
 
 
+MOST_TOKENS = 2**31 - 1
+"""What is kept of a count that a product wrote down, whatever number stands there."""
+
+
 class AnswerOutcome(NamedTuple):
     """What is counted of an answer beside its reward; at most one of these is true."""
 
@@ -17,6 +21,32 @@ class AnswerOutcome(NamedTuple):
     """It ended in order and showed nothing: no token, the end token alone, or blanks."""
     cut: bool
     """It was cut at its length limit."""
+
+
+class AnswerCounts(NamedTuple):
+    """Tokens and calls of an answer; None where nobody counted, or the engine failed it."""
+
+    written: int | None
+    """Tokens written."""
+    read: int | None
+    """Tokens read."""
+    cached: int | None
+    """Of these, the ones that the engine had in its prefix cache."""
+    tool_calls: int | None
+    """Calls of tools."""
+
+
+def counts_of(generation: Generation, outcome: AnswerOutcome) -> AnswerCounts:
+    """Return what is counted of an answer, each within what a column holds."""
+    if outcome.failed:
+        return AnswerCounts(None, None, None, None)
+    usage = generation.usage
+    told = usage.completion_tokens, usage.prompt_tokens, usage.cached_prompt_tokens
+    return AnswerCounts(*map(_count, (*told, generation.tool_call_count)))
+
+
+def _count(told: int | None) -> int | None:
+    return None if told is None else max(0, min(told, MOST_TOKENS))
 
 
 def outcome_of(generation: Generation) -> AnswerOutcome:

@@ -19,13 +19,28 @@ class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Version of the reward spec."""
     ready_at: float
     """Receive time, epoch seconds, from which it may be trained on; 0 is at once."""
+    undecided: bool = False
+    """Whether nobody decided, and the value is what the spec gives such answers."""
 
 
 class Score(Protocol):
     """The reward spec, as the join asks it."""
 
+    @property
+    def version(self) -> str:
+        """Version of the spec."""
+        ...
+
     def __call__(self, episode: Episode) -> Scored | None:
         """Return an episode's reward, or None while nothing decisive is known."""
+        ...
+
+    def undecided(self, episode: Episode) -> Scored | None:
+        """Return the reward of an episode whose decision is over, or None where it is censored."""
+        ...
+
+    def values_undecided(self, segment: str) -> bool:
+        """Return whether answers of a segment that nobody decided on have a value."""
         ...
 
     def decides(self, signal: Signal) -> bool:

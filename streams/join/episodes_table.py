@@ -195,7 +195,7 @@ def put_scores(
     """Write rewards, with stage and fate, as next revisions of what is not sealed yet."""
     tx.executemany(
         "UPDATE episodes SET reward = ?, parts = ?, spec_version = ?, revision = revision + 1,"
-        " scored_at = ?, stage = ?, fate = ?,"
+        " scored_at = ?, stage = ?, fate = ?, undecided = ?,"
         " due = CASE WHEN read_until > ? THEN read_until ELSE ? END"
         " WHERE policy = ? AND generation_id = ? AND batch_id IS NULL",
         [
@@ -206,6 +206,7 @@ def put_scores(
                 now,
                 stage.value,
                 fate,
+                int(scored.undecided),
                 scored.ready_at,
                 scored.ready_at,
                 policy,

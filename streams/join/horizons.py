@@ -26,25 +26,31 @@ def close_horizons(
 ) -> int:
     """Close the horizons that end before `mark`; return how many, at most `CLOSE_AT_ONCE`.
 
-    An open episode is censored, an orphan's feedback is dead-lettered, and a scored episode that
-    waited until its spec says ready becomes ready.
+    An open episode is censored, or worth what the spec gives those that nobody decided on; an orphan's
+    feedback is dead-lettered, and a scored episode that waited until its spec says ready becomes ready.
     """
     rows = tx.execute(
-        "SELECT generation_id, stage FROM episodes WHERE policy = ?"
+        "SELECT generation_id, stage, segment FROM episodes WHERE policy = ?"
         f" AND stage IN ({_WAITING}) AND due < ? ORDER BY due LIMIT ?" + row_lock(tx, skip=True),
         (policy, mark, CLOSE_AT_ONCE),
     ).fetchall()
-    by_stage = defaultdict[str, list[str]](list)
-    for generation_id, stage in rows:
+    by_stage, silent = defaultdict[str, list[str]](list), list[str]()
+    for generation_id, stage, segment in rows:
         by_stage[stage].append(generation_id)
+        if stage == EpisodeStage.OPEN and scoring.score.values_undecided(segment):
+            silent.append(generation_id)
     orphans = by_stage[EpisodeStage.ORPHAN]
-    episodes_table.close(tx, policy, by_stage[EpisodeStage.OPEN], fate.NO_DECISION)
+    valued = episodes_table.load_episodes(tx, policy, silent)
+    scoring.write(tx, valued, now, read_past=mark)
+    told = {episode.id for episode in valued}
+    censored = [name for name in by_stage[EpisodeStage.OPEN] if name not in told]
+    episodes_table.close(tx, policy, censored, fate.NO_DECISION)
     episodes_table.close(tx, policy, orphans, fate.DEAD_LETTERED)
     refused = Counter[Partition]()
     for generation_id in orphans:
         refused.update(dead_letters.dead_letter_orphan(tx, policy, generation_id, now))
     scored = episodes_table.load_episodes(tx, policy, by_stage[EpisodeStage.SCORED])
-    scoring.write(tx, scored, now, due=True)
+    scoring.write(tx, scored, now, due=True, read_past=mark)
     if trace_share:
         traced.note_decided(tx, policy, by_stage[EpisodeStage.OPEN], trace_share, now)
     for partition in sorted(refused):

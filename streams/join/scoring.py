@@ -6,10 +6,9 @@ from typing import Any
 from ..answers import exposure, own_numbers
 from ..answers.session_turns import note_turns
 from ..derived.overruled import without_overruled
-from ..events.answer_outcome import outcome_of
+from ..events.answer_outcome import counts_of, outcome_of
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
-from ..events.generation import Generation
 from ..events.scored import Score, Scored
 from ..events.stage import EpisodeStage
 from ..sessions.contents import Content, put_contents, without_shared
@@ -20,9 +19,6 @@ from .arrival import Arrival
 from .episodes_table import UNSCORED, NewRow, put_generations
 from .fate import WAITING, JoinSettings
 from .intake import NewArrivals
-
-MOST_TOKENS = 2**31 - 1
-"""What is kept of a count that a product wrote down, whatever number stands there."""
 
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""
@@ -78,13 +74,23 @@ class Scoring:
         own_numbers.put_later_numbers(tx, self.policy, told)
 
     def write(
-        self, tx: Transaction, found: Sequence[Episode], now: float, *, due: bool = False
+        self,
+        tx: Transaction,
+        found: Sequence[Episode],
+        now: float,
+        *,
+        due: bool = False,
+        read_past: float = 0.0,
     ) -> None:
-        """Write the rewards of these episodes; with `due` they are ready now."""
+        """Write the rewards of these episodes; with `due` they are ready now.
+
+        Where the log was read past the end of an episode's decision, silence is an answer, too.
+        """
         scores: list[tuple[Episode, Scored, EpisodeStage, str]] = []
         undecided: list[Episode] = []
         for episode in found:
-            scored = self.score(episode)
+            over = read_past > episode.received_at + self.horizon(episode.generation.segment)
+            scored = self.score.undecided(episode) if over else self.score(episode)
             if scored is None:
                 undecided.append(episode)
                 continue
@@ -97,13 +103,16 @@ class Scoring:
         """Write what answers are worth now whose reward is frozen; no batch and no fate moves."""
         scored = [(episode.id, self.score(episode)) for episode in found]
         exposure.put_late_rewards(
-            tx, self.policy, [(name, None if one is None else one.value) for name, one in scored]
+            tx,
+            self.policy,
+            [(name, None if one is None else one.value) for name, one in scored],
+            self.score.version,
         )
 
     def _reopen(self, tx: Transaction, undecided: Sequence[Episode]) -> None:
         tx.executemany(
             f"UPDATE episodes SET stage = '{EpisodeStage.OPEN}', fate = ?, reward = NULL,"
-            " parts = NULL, due = CASE WHEN read_until > ? THEN read_until ELSE ? END"
+            " parts = NULL, undecided = 0, due = CASE WHEN read_until > ? THEN read_until ELSE ? END"
             " WHERE policy = ? AND generation_id = ? AND reward IS NOT NULL AND batch_id IS NULL",
             [
                 (fate.WAITING, due, due, self.policy, episode.id)
@@ -201,12 +210,10 @@ def _generation_row(
     event, record, received, due, read_until, fate, *_ = arrival
     assert isinstance(event, GenerationEvent)
     data, partition, outcome = event.data, record.partition, outcome_of(event.data)
+    written, *counted = counts_of(data, outcome)
     if worth is None:
-        worth = UNSCORED._replace(
-            stage=EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED,
-            fate=fate,
-            due=due,
-        )
+        stage = EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED
+        worth = UNSCORED._replace(stage=stage, fate=fate, due=due)
     return (
         policy,
         data.generation_id,
@@ -224,11 +231,11 @@ def _generation_row(
         int(data.user_named),
         data.harness,
         data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
-        None if outcome.failed else _count(data.usage.completion_tokens),
+        written,
         int(not data.parent_id and not data.earlier_answers and not linked.history),
         partition.topic,
         partition.index,
-        *((None, None, None) if outcome.failed else _counts(data)),
+        *counted,
         int(moved),
         min(event.time.timestamp(), received),  # No clock makes a request later than its answer.
         record.offset,
@@ -240,14 +247,3 @@ def _generation_row(
         worth.stage.value,
         *worth[1:],
     )
-
-
-def _counts(data: Generation) -> tuple[int | None, ...]:
-    """Return tokens read, of these the cached ones, and calls of tools."""
-    usage = data.usage
-    told = (usage.prompt_tokens, usage.cached_prompt_tokens, data.tool_call_count)
-    return tuple(_count(one) for one in told)
-
-
-def _count(told: int | None) -> int | None:
-    return None if told is None else max(0, min(told, MOST_TOKENS))

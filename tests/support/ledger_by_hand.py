@@ -110,10 +110,10 @@ class Ledger:
             return view.execute(sql, parameters).fetchone()
 
 
-def open_ledger(path: Path | str) -> Ledger:
-    """Open a ledger; opening it again is what a restart would see."""
+def open_ledger(path: Path | str, spec: Spec = SPEC) -> Ledger:
+    """Open a ledger; opening it again is what a restart would see, with another spec or the same."""
     store = open_store(path)
-    joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)
+    joiner = Joiner("policy", Scorer(spec), spec.decision_seconds)
     ledger = Ledger(store, joiner)
     with store.transaction() as tx:
         ledger.ends = joiner.resume(tx, [GENERATIONS, FEEDBACK])

@@ -1,0 +1,93 @@
+"""Answers that nobody decided on, where the spec gives them a value (`[undecided]`)."""
+
+import math
+from pathlib import Path
+
+import pytest
+from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
+
+from rlwd.rewards.spec.spec import Spec
+from rlwd.streams.answers.answer_rows import LATEST
+from rlwd.streams.events.signals import Accepted, Copied, Rejected
+
+ROW = "SELECT reward, stage, fate, undecided FROM episodes WHERE generation_id = ?"
+SILENCE = Spec(
+    name="silence",
+    parts={"accepted": 1.0},
+    decision={"default": 100.0},
+    horizons={"accepted": 100.0, "rejected": 500.0},
+    undecided={"title": 0.4},
+)
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """A ledger whose spec values silent titles."""
+    return open_ledger(tmp_path / "rlwd.db", SILENCE)
+
+
+def test_silence_is_worth_its_value_once_the_decision_is_over(ledger: Ledger) -> None:
+    """By segment, and not a moment before; a segment without a value is censored as ever."""
+    ledger.take(generation("t", 0.0, segment="title"), generation("r", 0.0, segment="reply"))
+    ledger.close(read_past=99.0)
+    assert ledger.ask(ROW, "t") == (None, "open", "waiting", 0)
+    ledger.close(read_past=100.5)
+    assert ledger.ask(ROW, "t") == (0.4, "ready", "waiting", 1)
+    assert ledger.ask(ROW, "r") == (None, "closed", "censored:no_decision", 0)
+
+
+def test_it_stays_undecided_to_a_comparison(ledger: Ledger) -> None:
+    """What it is trained on is no decision: a comparison reads it as undecided."""
+    ledger.take(generation("t", 0.0, segment="title"))
+    ledger.close(read_past=101.0)
+    assert ledger.ask(f"SELECT {LATEST} FROM episodes") == (None,)
+    ledger.take(feedback("f", "t", Rejected(), 300.0), partition=FEEDBACK)
+    assert ledger.ask(f"SELECT {LATEST}, undecided FROM episodes") == (0.0, 0)
+
+
+def test_a_decision_within_its_own_horizon_still_counts(ledger: Ledger) -> None:
+    """Until it is sealed a late decision takes the place of the value, and a late nothing does not."""
+    ledger.take(*(generation(name, 0.0, segment="title") for name in "abc"))
+    ledger.close(read_past=101.0)
+    ledger.take(
+        feedback("fa", "a", Rejected(), 300.0),
+        feedback("fb", "b", Copied(), 300.0),
+        feedback("fc", "c", Accepted(), 300.0),
+        partition=FEEDBACK,
+    )
+    ledger.close(read_past=302.0)
+    assert [ledger.ask(ROW, name) for name in "abc"] == [
+        (0.0, "ready", "waiting", 0),
+        (0.4, "ready", "waiting", 1),
+        (0.4, "ready", "waiting", 1),
+    ], "an acceptance after its horizon is none"
+
+
+def test_it_waits_until_its_spec_says_ready(tmp_path: Path) -> None:
+    """A segment that is ready later than its decision is over waits with its value."""
+    spec = Spec(
+        name="x",
+        parts={"accepted": 1.0},
+        decision={"default": 100.0},
+        ready={"default": 200.0},
+        undecided={"default": 0.25},
+    )
+    ledger = open_ledger(tmp_path / "rlwd.db", spec)
+    ledger.take(generation("g", 0.0))
+    ledger.close(read_past=101.0)
+    assert ledger.ask(ROW, "g") == (0.25, "scored", "waiting", 1)
+    ledger.close(read_past=201.0)
+    assert ledger.ask(ROW, "g") == (0.25, "ready", "waiting", 1)
+
+
+def test_what_may_not_be_trained_on_stays_out(ledger: Ledger) -> None:
+    """A rule that excludes an answer excludes it silent, too, by name; forgotten ones are censored."""
+    ledger.take(
+        generation("greedy", 0.0, segment="title", sampling={"temperature": 0.0}),
+        generation("gone", 0.0, segment="title"),
+    )
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE episodes SET content = NULL WHERE generation_id = 'gone'")
+    ledger.close(read_past=math.inf)
+    assert ledger.ask(ROW, "greedy")[1:3] == ("closed", "excluded:greedy")
+    assert ledger.ask(ROW, "gone")[1:3] == ("closed", "censored:no_decision")
