@@ -12,12 +12,14 @@ from .join import (
     feedback_checks,
     offsets,
 )
+from .readings import reading_keys, reading_tallies, unknown_signals, unread
 from .sessions import contents, turns_table
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
 POSTGRES = ("postgresql://", "postgres://")
 
+READINGS = f"{unread.UNREAD};{reading_keys.READING_KEYS};{reading_tallies.READING_TALLIES}"
 MIGRATIONS = (
     offsets.OFFSETS + ";" + dead_letters.DEAD_LETTERS + ";" + episodes_table.EPISODES,
     offsets.OWNERS,
@@ -35,6 +37,7 @@ MIGRATIONS = (
     traced.TRACED,
     episodes_table.TOOL_RESULTS,
     exposure.SPECS,
+    READINGS + ";" + unknown_signals.UNKNOWN_SIGNALS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -18,7 +18,7 @@ FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
     ("kernels", "streams/logs", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
-    ("streams/log", "streams/answers", "streams/derived", "streams/sessions"),
+    ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),
     ("streams/redaction",),
     ("streams/join",),
     ("streams/schemas", "streams/traces", "streams/open"),

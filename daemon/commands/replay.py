@@ -25,6 +25,7 @@ from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ...streams.log.ports import EventSink
 from ...streams.open import open_store
 from ...streams.readers.formats import EVENTS, MalformedRow, OnError, read_events, trace_format
+from ...streams.readings.unread import ReadingScope
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 
@@ -67,7 +68,13 @@ def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str
         raise ValueError(f"{file}: nothing here can be read as {format}{why}")
     loaded = reward_spec(spec)
     store = open_store(folder / "rlwd.db")
-    joiner = Joiner(POLICY, Scorer(loaded), loaded.decision_seconds)
+    joiner = Joiner(
+        POLICY,
+        Scorer(loaded),
+        loaded.decision_seconds,
+        # Whoever replays a recording vouches for it: the key stays where it was made.
+        readings=ReadingScope(unproven=True),
+    )
     ingest = Ingest(store, joiner, partial(EmbeddedSource, log, (GENERATIONS, FEEDBACK)))
     drain(ingest)
     ingest.source.close()

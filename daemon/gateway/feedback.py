@@ -11,7 +11,7 @@ from aiohttp import web
 
 from ...streams.events.event import Feedback, FeedbackEvent, encode_event
 from ...streams.events.limits import check_name, check_time
-from ...streams.events.signals import Identifier, Signal
+from ...streams.events.signals import DAEMONS_OWN, Identifier, PostedSignal
 from ...streams.redaction.redacted_event import redact_feedback
 from ..callers.directory import Caller
 from ..callers.generation_ids import served_to, session_of
@@ -23,6 +23,7 @@ from .context import CALLER, CONTEXT, GatewayContext, at
 
 log = structlog.get_logger()
 
+_DAEMONS_OWN = frozenset(str(kind.__struct_config__.tag) for kind in DAEMONS_OWN)
 LIMIT = 1000
 """Most that one post may hold."""
 
@@ -34,7 +35,7 @@ class Posted(msgspec.Struct, frozen=True, kw_only=True):
     """The client's own id; posting it again changes nothing."""
     generation_id: Identifier
     """The `id` of the answer that it is about."""
-    signal: Signal
+    signal: PostedSignal
     """What was done."""
     session_id: Identifier | None = None
     """Needed only for generations that no gateway gave out."""
@@ -157,6 +158,8 @@ def to_event(posted: object, tenant: str, now: float, *, fixed: bool = False) ->
 
     Raises ValueError naming the field, NotServed for another tenant.
     """
+    if (kind := _kind(posted)) in _DAEMONS_OWN:
+        raise ValueError(f"$.signal.kind: {kind!r} is written by rlwd's daemon alone")
     one = msgspec.convert(posted, Posted)
     if one.time is not None:
         check_time("$.time", one.time)
@@ -184,6 +187,12 @@ def to_event(posted: object, tenant: str, now: float, *, fixed: bool = False) ->
         receivedtime=at(now),
         data=data,
     )
+
+
+def _kind(posted: object) -> object:
+    signal = posted.get("signal") if isinstance(posted, dict) else None
+    kind = signal.get("kind") if isinstance(signal, dict) else None
+    return kind if isinstance(kind, str) else None
 
 
 def _session(one: Posted) -> str:

@@ -18,6 +18,7 @@ from ...ops.rollout import rollouts_table
 from ...streams.answers.session_turns import SessionShare, session_share
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, offsets
+from ...streams.readings.unknown_signals import unknown_signals
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 
@@ -79,11 +80,19 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "excluded_by_sampling": {
             rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
         },
+        "unknown_signals": _unknown(view, policy),
         "batches": _batches(view, policy),
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
         "sessions": describe_sessions(view, policy),
     }
+
+
+def _unknown(view: Transaction, policy: str) -> dict[str, int]:
+    try:
+        return unknown_signals(view, policy)
+    except sqlite3.OperationalError:
+        return {}  # A state that an older rlwd left: it refused them.
 
 
 def describe_sessions(view: Transaction, policy: str) -> dict[str, int]:

@@ -1,11 +1,11 @@
 """Overruled: what somebody posted wins over what was derived, and nothing counts twice."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from ..events.episode import Timed
-from ..events.signals import FollowedUp, Interrupted, ToolResult
+from ..events.signals import FollowedUp, Interrupted, Judged, ToolResult
 from ..events.tool_use import ToolCall
 from .derivation import call_key
 
@@ -32,10 +32,11 @@ def without_overruled(generation: Called, feedback: Sequence[Timed]) -> tuple[Ti
     - A derived follow-up or interruption counts where none was posted; of several the first.
     - Results of tools that came back count where none was posted; of several on one call the first,
       and none on an invalid call.
+    - A reading of a person's message counts with the message that it read, and not without.
     - An invalid call counts whatever was posted, but where a posted error of the same tool says the
       same; a posted success whose `feedback_id` names that call does not.
     """
-    if not any(one.origin for one in feedback):
+    if not any(one.origin or type(one.feedback.signal) is Judged for one in feedback):
         return tuple(feedback)
     posted = [one for one in feedback if not one.origin]
     derived = sorted(
@@ -62,7 +63,18 @@ def without_overruled(generation: Called, feedback: Sequence[Timed]) -> tuple[Ti
             if type(signal) not in taken and key not in seen and key[1] not in invalid_keys:
                 counted.add(id(one))
             seen.add(key)
-    return tuple([one for one in feedback if id(one) in counted])
+    found = [one for one in feedback if id(one) in counted]
+    said = {
+        one.origin or one.feedback.feedback_id
+        for one in found
+        if isinstance(one.feedback.signal, FollowedUp)
+    }
+    return tuple([one for one in found if not _reads_another(one, said)])
+
+
+def _reads_another(one: Timed, said: Collection[str]) -> bool:
+    signal = one.feedback.signal
+    return isinstance(signal, Judged) and not signal.rubric and signal.message not in said
 
 
 def _is_invalid_call(one: Timed, generation: Called) -> bool:

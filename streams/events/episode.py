@@ -6,7 +6,7 @@ import msgspec
 
 from .event import Feedback
 from .generation import Generation
-from .signals import Asked
+from .signals import Asked, Judged
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -96,4 +96,11 @@ def without_replaced(timed: Sequence[Timed]) -> tuple[Timed, ...]:
     replaced.discard(None)
     if not replaced:
         return tuple(timed)
-    return tuple([one for one in timed if one.feedback.feedback_id not in replaced])
+    return tuple(
+        [
+            one
+            for one in timed
+            # Nobody takes the daemon's reading of their message back by naming it.
+            if one.feedback.feedback_id not in replaced or type(one.feedback.signal) is Judged
+        ]
+    )

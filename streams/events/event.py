@@ -17,8 +17,9 @@ import msgspec
 from .foreign import name_foreign
 from .generation import Generation
 from .limits import as_reason, check_depth, check_name, check_names, check_time
-from .signals import Identifier, Signal
+from .signals import DAEMONS_OWN, Identifier, Signal, UnknownSignal
 from .tool_use import Name
+from .unknown_kind import KEPT, with_unknown_kind
 
 
 class MalformedEvent(ValueError):
@@ -97,6 +98,7 @@ _NAMES: dict[type, tuple[str, ...]] = {
 _NAMED = {kind: attrgetter(*fields) for kind, fields in _NAMES.items()}
 _DECODER = msgspec.json.Decoder(Event)
 _ENCODER = msgspec.json.Encoder()
+_FEEDBACK = msgspec.json.Decoder(Feedback)
 
 
 def decode_event(raw: bytes) -> Event:
@@ -109,17 +111,49 @@ def decode_event(raw: bytes) -> Event:
     except ValueError as problem:
         raise MalformedEvent(as_reason(problem)) from problem
     try:
-        event: Event = _DECODER.decode(raw)
-        check_time("$.time", event.time)
-        check_time("$.receivedtime", event.receivedtime)
-        kind = type(event)
-        check_names("$.data.", _NAMES[kind], _NAMED[kind](event.data))
-        if isinstance(event, GenerationEvent):
-            _check_links(event.data)
+        return _decoded(raw)
     # msgspec's errors are ValueErrors, and so is one of decoding UTF-8.
     except ValueError as problem:
-        raise MalformedEvent(name_foreign(raw) or as_reason(problem)) from problem
+        known_later = with_unknown_kind(raw)
+        if known_later is None:
+            raise MalformedEvent(name_foreign(raw) or as_reason(problem)) from problem
+    try:
+        return _decoded(known_later, unknown=True)
+    except ValueError as problem:
+        raise MalformedEvent(as_reason(problem)) from problem
+
+
+def _decoded(raw: bytes, *, unknown: bool = False) -> Event:
+    event: Event = _DECODER.decode(raw)
+    check_time("$.time", event.time)
+    check_time("$.receivedtime", event.receivedtime)
+    fields = _NAMES[type(event)]
+    check_names("$.data.", fields, _NAMED[type(event)](event.data))
+    if isinstance(event, GenerationEvent):
+        _check_links(event.data)
+    elif type(event.data.signal) is UnknownSignal and not unknown:
+        raise ValueError(f"Invalid value '{KEPT}' - at `$.data.signal.kind`")
     return event
+
+
+def decode_feedback(raw: bytes) -> Feedback:
+    """Read feedback as the state database holds it.
+
+    A kind that was not known when it came, and is by now, is what it is; one of the daemon's own was
+    proven by nobody and stays unknown.
+    """
+    said = _FEEDBACK.decode(raw)
+    if type(said.signal) is not UnknownSignal:
+        return said
+    try:
+        now = _FEEDBACK.decode(_ENCODER.encode({"signal": said.signal.fields, **_rest(said)}))
+    except ValueError:
+        return said
+    return said if isinstance(now.signal, DAEMONS_OWN) else now
+
+
+def _rest(said: Feedback) -> dict[str, object]:
+    return {name: getattr(said, name) for name in said.__struct_fields__ if name != "signal"}
 
 
 def _check_links(data: Generation) -> None:

@@ -1,16 +1,18 @@
 """Signals: what somebody did about a generation, each kind with its own fields (CONTRACTS 3).
 
 A kind may be added within version 1, and so may a field that has a default. A reader that does not
-know a kind yet dead-letters the record and names `$.data.signal.kind`; sent again after the upgrade
-it is taken. A field that a reader does not know is ignored.
+know a kind yet keeps and counts it (`UnknownSignal`), and it counts for what it is after the upgrade.
+A field that a reader does not know is ignored.
 """
 
 from typing import Annotated, Literal
 
 import msgspec
 
-Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
-Identifier = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+from .judged import Fraction, Identifier, Judged, UnknownSignal
+
+__all__ = ["Fraction", "Identifier", "Judged", "UnknownSignal"]
+
 NumberName = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_]*$", max_length=64)]
 """Name of a product's own number, as metrics of a rollout name it."""
 Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
@@ -163,7 +165,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked", tag_field="k
     """Where it was shown: below the answer, by mail, in a survey."""
 
 
-Signal = (
+PostedSignal = (
     Accepted
     | Rejected
     | Edited
@@ -182,6 +184,8 @@ Signal = (
     | Checked
     | Asked
 )
+"""What a product may post."""
+Signal = PostedSignal | Judged | UnknownSignal
 
 SIGNALS: tuple[type[Signal], ...] = (
     Accepted,
@@ -201,9 +205,15 @@ SIGNALS: tuple[type[Signal], ...] = (
     Measured,
     Checked,
     Asked,
+    Judged,
 )
+"""Every kind that this build knows."""
+DAEMONS_OWN: tuple[type[Signal], ...] = (Judged,)
+"""Kinds that no product may send."""
 
 
 def kind_of(signal: Signal) -> str:
     """Name of a signal's kind, as on the wire."""
+    if type(signal) is UnknownSignal:
+        return signal.named
     return str(type(signal).__struct_config__.tag)

@@ -27,9 +27,11 @@ def link_conversations(
     tx: Transaction, policy: str, fresh: Sequence[Arrival], settings: JoinSettings
 ) -> tuple[LinkedTurns, list[Arrival]]:
     """Return where a poll's new generations lead, and the signals that follow; nothing is written."""
-    arrived = {
-        arrival.event.data.generation_id: arrival for arrival in fresh if arrival.fate == WAITING
-    }
+    first = dict[str, Arrival]()
+    for arrival in fresh:
+        # Of two of one name the first is kept: a turn of the other's session would have its record.
+        first.setdefault(arrival.event.data.generation_id, arrival)
+    arrived = {name: arrival for name, arrival in first.items() if arrival.fate == WAITING}
     new = {
         name: Held(arrival.event, arrival.received)
         for name, arrival in arrived.items()

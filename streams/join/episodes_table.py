@@ -4,11 +4,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
-
 from ..derived.overruled import without_overruled
 from ..events.episode import Episode, Timed, join_feedback, without_replaced
-from ..events.event import Feedback
+from ..events.event import decode_feedback
 from ..events.scored import Scored
 from ..events.stage import EpisodeStage
 from ..sessions.contents import load_contents
@@ -59,7 +57,6 @@ CREATE INDEX feedback_tools ON feedback (policy, received) WHERE kind = 'tool_re
 """
 """What came back from tools is counted as it comes."""
 
-_FEEDBACK = msgspec.json.Decoder(Feedback)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
@@ -133,7 +130,7 @@ def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, t
             (policy, *chunk),
         )
         for generation_id, payload, acted, received, origin in rows.fetchall():
-            said = _FEEDBACK.decode(payload)
+            said = decode_feedback(payload)
             found[generation_id].append(
                 Timed(feedback=said, acted_at=acted, received_at=received, origin=origin)
             )

@@ -13,6 +13,7 @@ from pathlib import Path
 from ..answers import traced
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
+from ..readings.unread import forget_readings
 from ..sessions.contents import forget_contents
 from ..sessions.descendants import descendants
 from ..sessions.turns_table import forget_turns
@@ -119,6 +120,7 @@ def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str], now: float
             "DELETE FROM feedback WHERE policy = ? AND generation_id = ? AND origin = ?",
             [(policy, parent, name) for parent, name in rows],
         )
+        forget_readings(tx, policy, rows)
         # What a tool gave back is shown with the answer that called it.
         traced.note_changed(tx, policy, [parent for parent, _ in rows], now)
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ..events.episode import Timed, order_feedback
 from ..events.event import Feedback, FeedbackEvent, GenerationEvent
+from ..events.signals import kind_of
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
 from ..sessions.linking import LinkedTurn
@@ -219,7 +220,7 @@ def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
         data.generation_id,
         data.feedback_id,
         data.tenant,
-        data.signal.__struct_config__.tag,
+        kind_of(data.signal),
         event.time.timestamp(),
         arrival.received,
         _ENCODE(data),

@@ -19,6 +19,8 @@ from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition, Record
+from ..readings.unknown_signals import count_unknown
+from ..readings.unread import ReadingScope, note_unread
 from ..redaction.privacy import PrivacySettings
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
@@ -63,13 +65,14 @@ class Joiner:
         settings: JoinSettings | None = None,
         privacy: PrivacySettings | None = None,
         trace_share: float = 0.0,
+        readings: ReadingScope | None = None,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
-        self.trace_share = trace_share
+        self.trace_share, self.readings = trace_share, readings or ReadingScope()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._scoring = Scoring(policy, score, horizon, self.settings)
         self._keys = dedup.EventKeys(policy)
-        self.reader = RecordReader(policy, horizon, self._keys, data, privacy)
+        self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 
@@ -105,6 +108,7 @@ class Joiner:
         taken = take(tx, self.policy, arrivals, self._keys, now, self.settings)
         _count(arrivals, taken)
         late = self.settle(tx, taken, now)
+        self._note(tx, taken, now)
         if erased:
             touched = [*taken.feedback, *taken.generations]
             erasure.forget_feedback_on(tx, self.policy, touched, erased)
@@ -114,6 +118,18 @@ class Joiner:
             feedback=sum(not one.origin for each in taken.feedback.values() for one in each),
             late=late,
         )
+
+    def _note(self, tx: Transaction, taken: NewArrivals, now: float) -> None:
+        """Note what is to be read, and what nobody here knows."""
+        said = [(one.event, one.origin) for each in taken.feedback.values() for one in each]
+        served = [
+            one.event.data
+            for one in taken.generations.values()
+            if isinstance(one.event, GenerationEvent) and one.fate == fate.WAITING
+        ]
+        note_unread(tx, self.policy, self.readings, said, served, now)
+        posted = [event.data.signal for event, _ in said if isinstance(event, FeedbackEvent)]
+        count_unknown(tx, self.policy, posted)
 
     def _advance(
         self,

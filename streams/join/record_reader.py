@@ -6,8 +6,12 @@ from pathlib import Path
 import msgspec
 
 from ..events.event import Event, GenerationEvent, MalformedEvent, decode_event, encode_event
+from ..events.signals import Judged
+from ..events.vouched import is_vouched
 from ..log.claim_check import DataMissing, resolve
 from ..log.ports import Partition, Record
+from ..readings.reading_keys import reading_keys
+from ..readings.unread import ReadingScope
 from ..redaction.privacy import PrivacySettings
 from ..redaction.redacted_event import redact_event
 from ..state.transaction import Transaction
@@ -39,9 +43,11 @@ class RecordReader:
         keys: EventKeys,
         data: Path | None = None,
         privacy: PrivacySettings | None = None,
+        readings: ReadingScope | None = None,
     ) -> None:
         self.policy, self.horizon, self.data = policy, horizon, data
         self.privacy = privacy or PrivacySettings()
+        self.readings = readings or ReadingScope()
         self._keys = keys
 
     def read(
@@ -73,7 +79,7 @@ class RecordReader:
         wait = self.horizon("default")
         for record in batch:
             try:
-                event, record = self._decode(record)
+                event, record = self._decode(tx, record)
             except MalformedEvent as problem:
                 self._refuse(tx, record, problem, counts, now)
                 continue
@@ -89,12 +95,13 @@ class RecordReader:
         counts.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
         return arrivals
 
-    def _decode(self, record: Record) -> tuple[Event, Record]:
+    def _decode(self, tx: Transaction, record: Record) -> tuple[Event, Record]:
         """Return a record's event, and the record with the bytes of its file where it names one."""
         value = resolve(record.value, self.data)
         if value is not record.value:
             record = msgspec.structs.replace(record, value=value)
         came = event = decode_event(value)
+        self._check_reading(tx, event)
         if event.data.redacted is None and self.privacy.redacts(event.data.tenant):
             event = redact_event(event, self.privacy.exempts(event.data.tenant))
         if isinstance(event, GenerationEvent) and event.data.purposes is None:
@@ -105,6 +112,19 @@ class RecordReader:
         if event is not came and (event.data.redacted or _may_train(event) != _may_train(came)):
             record = msgspec.structs.replace(record, value=encode_event(event))
         return event, record
+
+    def _check_reading(self, tx: Transaction, event: Event) -> None:
+        """Refuse a reading that no daemon of this policy wrote."""
+        if isinstance(event, GenerationEvent) or type(event.data.signal) is not Judged:
+            return
+        if self.readings.unproven:
+            return
+        keys = (*self.readings.keys, *reading_keys(tx, self.policy))
+        if not is_vouched(event, keys):
+            raise MalformedEvent(
+                "$.data.signal.proof: `judged` is written by the daemon alone, and no key of this"
+                " policy made this proof"
+            )
 
     def _refuse(
         self,

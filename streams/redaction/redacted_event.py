@@ -12,6 +12,7 @@ import msgspec
 from ..events.event import Event, Feedback, GenerationEvent
 from ..events.generation import Generation
 from ..events.input_message import InputMessage
+from ..events.signals import UnknownSignal
 from ..events.tool_use import ToolCall
 from .redactor import redact
 
@@ -68,10 +69,31 @@ def redact_feedback(data: Feedback, exempt: Collection[str] = ()) -> Feedback:
             found = redact(said, exempt)
             kinds |= found.kinds
             changed[name] = found.text
+    signal = data.signal
+    if type(signal) is UnknownSignal:
+        told = _clean_all(msgspec.json.decode(signal.fields), exempt, kinds)
+        fields = msgspec.Raw(msgspec.json.encode(told))
+        signal = msgspec.structs.replace(signal, fields=fields)
     if not kinds:
         return msgspec.structs.replace(data, redacted=())
-    signal = msgspec.structs.replace(data.signal, **changed)
+    signal = msgspec.structs.replace(signal, **changed)
     return msgspec.structs.replace(data, signal=signal, redacted=tuple(sorted(kinds)))
+
+
+def _clean_all(value: Any, exempt: Collection[str], kinds: set[str]) -> Any:
+    """Return a value of JSON with every text in it looked at; `kinds` takes what was found."""
+    if isinstance(value, str):
+        found = redact(value, exempt)
+        kinds.update(found.kinds)
+        return found.text
+    if isinstance(value, list):
+        return [_clean_all(one, exempt, kinds) for one in value]
+    if isinstance(value, dict):
+        return {
+            _clean_all(key, exempt, kinds): _clean_all(one, exempt, kinds)
+            for key, one in value.items()
+        }
+    return value
 
 
 def _call(call: ToolCall, arguments: str) -> ToolCall:

@@ -13,8 +13,10 @@ from typing import Any
 
 import msgspec
 
-from ..events import event, generation, input_message, signals, tool_use, usage
+from ..events import event, generation, input_message, judged, signals, tool_use, usage
 from ..events.event import FeedbackEvent, GenerationEvent
+from ..events.signals import UnknownSignal
+from ..events.unknown_kind import KEPT
 from ..join import dead_letters
 from ..join.dead_letters import DeadLetterRecord
 
@@ -34,7 +36,7 @@ TOPICS: dict[str, tuple[str, str, str, str]] = {
 }
 """Message by message: its channel, the topic where none is configured, what rlwd does, the key."""
 
-MODULES = (event, generation, input_message, signals, tool_use, usage, dead_letters)
+MODULES = (event, generation, input_message, judged, signals, tool_use, usage, dead_letters)
 """Where the records are defined."""
 
 _TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)$"
@@ -54,6 +56,7 @@ def schema(name: str) -> dict[str, Any]:
         for field, properties in described.get("properties", {}).items():
             if (title, field) in sentences:
                 properties["description"] = sentences[title, field]
+    _leave_out_unknown(components)
     envelope = components.pop(top.__name__)
     for field in {"time", "receivedtime"} & envelope["properties"].keys():
         # A pattern, since validators need not check `format`, and since the zone is required.
@@ -64,6 +67,15 @@ def schema(name: str) -> dict[str, Any]:
         **envelope,
     }
     return {**found, "$defs": components} if components else found
+
+
+def _leave_out_unknown(components: dict[str, Any]) -> None:
+    """Leave out what stands in the state database alone: no record says it."""
+    if components.pop(UnknownSignal.__name__, None) is None:
+        return
+    signal = components["Feedback"]["properties"]["signal"]
+    signal["anyOf"].remove({"$ref": f"#/$defs/{UnknownSignal.__name__}"})
+    del signal["discriminator"]["mapping"][KEPT]
 
 
 def field_sentences() -> dict[tuple[str, str], str]:
@@ -101,7 +113,7 @@ def asyncapi() -> dict[str, Any]:
             "title": "rlwd",
             "version": "1",
             "description": "Kinds of signal, and fields with a default, are added within version 1."
-            " A reader that does not know a kind refuses the record and names $.data.signal.kind.",
+            " A reader that does not know a kind keeps the record and counts it.",
         },
         "defaultContentType": "application/json",
         "channels": channels,

@@ -21,6 +21,17 @@ SECONDS_APART = 0.5
 RECENT = 20
 """Generations that feedback may still be about."""
 SEGMENTS = ("default", "code", "mail")
+JUDGED_EVERY = 50
+JUDGED = {
+    "kind": "judged",
+    "direction": "satisfied",
+    "value": 0.9,
+    "confidence": 0.9,
+    "reader": "learned@0",
+    "message": "g1",
+    "proof": "00",
+}
+"""What the daemon alone may write; nobody here proves it."""
 LARGE_BYTES = 10 * 1024 * 1024
 
 _NUMBER = re.compile(rb"-?\d+(\.\d+)?")
@@ -94,11 +105,12 @@ class Records:
         # Some of it comes before its generation, or its generation never does.
         early = not self._recent or self.rng.random() < 0.1
         about = self.count + self.rng.randrange(9) if early else self.rng.choice(self._recent)
+        drawn = signal(self.rng)
         return {
             "feedback_id": f"f{self.count}",
             "generation_id": f"g{about}",
             "session_id": f"s{about % 97}",
-            "signal": signal(self.rng),
+            "signal": dict(JUDGED) if self.count % JUDGED_EVERY == 0 else drawn,
             "actor": self.rng.choice(("person", "agent", "system")),
             "replaces": f"f{self.count - 3}" if self.rng.random() < 0.05 else None,
         }

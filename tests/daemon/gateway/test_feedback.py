@@ -53,6 +53,7 @@ def test_a_list_of_feedback_is_answered_one_by_one(
         {**good, "feedback_id": "1"},
         {**good},
         {**good, "feedback_id": "3", "signal": {"kind": "loved"}},
+        {**good, "feedback_id": "3b", "signal": {"kind": "judged", "value": 1}},
         {**good, "feedback_id": "4", "signal": {"kind": "rated", "value": 2}},
         {"feedback_id": "5", "generation_id": "foreign", "signal": {"kind": "accepted"}},
         {**good, "feedback_id": "6", "generation_id": ours, "session_id": "s2"},
@@ -63,10 +64,19 @@ def test_a_list_of_feedback_is_answered_one_by_one(
     response = client.post("/v1/feedback", json=posts)
     results = response.json()["results"]
     assert response.status_code == 207
-    assert [r["status"] for r in results] == [202, 400, 400, 400, 400, 400, 400, 400, 202]
+    assert [r["status"] for r in results] == [202, 400, 400, 400, 400, 400, 400, 400, 400, 202]
     says = [r["error"]["message"] for r in results if r["status"] == 400]
     for expected, message in zip(
-        ["feedback_id", "loved", "value", "session_id", "session_id", "zone", "object"],
+        [
+            "feedback_id",
+            "loved",
+            "daemon alone",
+            "value",
+            "session_id",
+            "session_id",
+            "zone",
+            "object",
+        ],
         says,
         strict=True,
     ):

@@ -30,6 +30,7 @@ from rlwd.streams.events.signals import (
     Escalated,
     FollowedUp,
     Interrupted,
+    Judged,
     Kept,
     Measured,
     Outcome,
@@ -68,6 +69,16 @@ EVERY_SIGNAL: tuple[Signal, ...] = (
     Measured(name="seconds_saved", value=-12.5),
     Checked(name="answers in JSON", passed=False),
     Asked(question="helpful", probability=0.1, channel="below the answer"),
+    Judged(
+        direction="dissatisfied",
+        value=0.125,
+        confidence=0.875,
+        reader="learned@3fa9c2e1d0b4",
+        message="s1.g2",
+        found=("corrected", "pasted_trace"),
+        statements=("correction",),
+        proof="00ff",
+    ),
 )
 
 
@@ -207,7 +218,13 @@ def test_a_bad_generation_names_the_field(changes: dict[str, Any], says: str) ->
 @pytest.mark.parametrize(
     ("signal", "says"),
     [
-        ({"kind": "liked"}, r"'liked' - at `\$\.data\.signal\.kind`"),
+        ({"kind": "Liked it"}, r"'Liked it' - at `\$\.data\.signal\.kind`"),
+        ({"kind": "unknown_signal"}, r"at `\$\.data\.signal"),
+        (
+            {"kind": "unknown_signal", "named": "judged", "fields": {"kind": "judged"}},
+            r"'unknown_signal' - at `\$\.data\.signal\.kind`",
+        ),
+        ({"kind": "judged", "direction": "delighted"}, r"`\$\.data\.signal\.direction`"),
         ({}, r"`kind` - at `\$\.data\.signal`"),
         ({"kind": "edited"}, r"`final_text` - at `\$\.data\.signal`"),
         ({"kind": "kept", "fraction": 1.2, "horizon_seconds": 15}, r"`\$\.data\.signal\.fraction`"),

@@ -4,7 +4,8 @@
 `feedback.json` are of the first writer, with its eight kinds of signal; `work_data.json` is of the
 one that brought the rest of the taxonomy, `measured.json` of the one that brought own numbers,
 `agent.json` of the one that brought thoughts, tool calls and input, `checked.json` of the one that
-brought checks, `asked.json` of the one that brought questions for feedback.
+brought checks, `asked.json` of the one that brought questions for feedback, `judged.json` of the one that
+brought readings.
 """
 
 import json
@@ -18,7 +19,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, Ledger
 from whole_records import whole_record
 
-from rlwd.streams.events.event import decode_event, encode_event
+from rlwd.streams.events.event import decode_event, decode_feedback, encode_event
 from rlwd.streams.events.signals import (
     SIGNALS,
     Accepted,
@@ -30,6 +31,7 @@ from rlwd.streams.events.signals import (
     Rejected,
     Statement,
     Undone,
+    UnknownSignal,
 )
 from rlwd.streams.schemas.schema import schema
 
@@ -127,17 +129,25 @@ def test_the_first_reader_names_the_kind_that_it_does_not_know(record: dict[str,
         msgspec.json.decode(raw, type=OldEvent)
 
 
-def test_a_kind_from_the_future_is_a_dead_letter_and_not_a_loss(ledger: Ledger) -> None:
-    """Today's reader buries it under the path of its kind; sent again once known, it is taken."""
+def test_a_kind_from_the_future_is_kept_and_counted(ledger: Ledger) -> None:
+    """Today's reader keeps what it does not know, whole and under its name, and goes on."""
     record = records("feedback.json")[0]
-    future = {**record, "data": {**record["data"], "signal": {"kind": "framed_on_the_wall"}}}
+    future = {
+        **record,
+        "data": {**record["data"], "signal": {"kind": "framed_on_the_wall", "room": {"number": 4}}},
+    }
     counts = ledger.take(json.dumps(future).encode(), partition=FEEDBACK).counts
-    assert (counts.dead_lettered, counts.accepted) == (1, 0)
-    (reason,) = ledger.ask("SELECT reason FROM dead_letters")
-    assert "framed_on_the_wall" in reason
-    assert "$.data.signal.kind" in reason
-    # The same source and id, in words that are known: what was buried holds no name back.
-    assert ledger.take(json.dumps(record).encode(), partition=FEEDBACK).counts.accepted == 1
+    assert (counts.dead_lettered, counts.accepted) == (0, 1)
+    kind, payload = ledger.ask("SELECT kind, payload FROM feedback")
+    assert kind == "framed_on_the_wall"
+    assert decode_feedback(bytes(payload)).signal == UnknownSignal(
+        named="framed_on_the_wall",
+        fields=msgspec.Raw(b'{"kind":"framed_on_the_wall","room":{"number":4}}'),
+    )
+    assert ledger.ask("SELECT kind, count FROM unknown_signals") == ("framed_on_the_wall", 1)
+    # Read again it changes nothing.
+    assert ledger.take(json.dumps(future).encode(), partition=FEEDBACK).counts.duplicate == 1
+    assert ledger.ask("SELECT count FROM unknown_signals") == (1,)
 
 
 def test_every_signal_of_work_data_has_an_event() -> None:
@@ -145,7 +155,7 @@ def test_every_signal_of_work_data_has_an_event() -> None:
     assert {str(kind.__struct_config__.tag) for kind in SIGNALS} == {
         *FIRST_KINDS,
         *("interrupted", "tool_result", "resolved", "escalated", "regenerated", "outcome"),
-        *("measured", "checked", "asked"),
+        *("measured", "checked", "asked", "judged"),
     }
     assert set(get_args(ErrorClass)) == {
         *("invalid_arguments", "unexpected_environment", "provider_error"),

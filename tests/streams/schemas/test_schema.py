@@ -127,7 +127,7 @@ def test_what_the_decoder_takes_is_valid(name: str, event: dict[str, Any]) -> No
         ("generation.v1.json", with_data(GENERATION, completion_token_ids=[7, 2**31])),
         ("generation.v1.json", with_data(GENERATION, logprobs_mode="cooked")),
         ("generation.v1.json", with_data(GENERATION, sampling={"temperature": -1})),
-        ("feedback.v1.json", with_data(FEEDBACK, signal={"kind": "liked"})),
+        ("feedback.v1.json", with_data(FEEDBACK, signal={"kind": "Liked it"})),
         ("feedback.v1.json", with_data(FEEDBACK, signal={"kind": "edited"})),
         ("feedback.v1.json", with_data(FEEDBACK, signal={"kind": "rated", "value": 5})),
         ("feedback.v1.json", with_data(FEEDBACK, actor="robot")),

@@ -1,10 +1,11 @@
 """Turns find their parents at the join, by each rule, in whatever order they come."""
 
+import json
 from itertools import pairwise
 from typing import Any
 
 import pytest
-from ledger_by_hand import Ledger
+from ledger_by_hand import Ledger, generation
 from talks_by_hand import Talk, call, held, links, person, record_of, result, signals
 
 from rlwd.streams.events.input_message import answer_digest
@@ -256,3 +257,17 @@ def test_a_signal_goes_where_its_turn_goes(ledger: Ledger) -> None:
     assert links(ledger)["s.a1"] == ("s.a0", "tokens", "")
     assert signals(ledger) == [("s.a0", "followed_up", "s.a1")]
     assert held(ledger, "s.a1") == record_of(child)
+
+
+def test_two_records_of_one_name_are_the_first(ledger: Ledger) -> None:
+    """In another session the second would be a turn whose record says that it is of the first's."""
+    first, second = Talk("g", session="s"), Talk("g", session="t")
+    early = first.turn(1.0)
+    twin = json.loads(second.turn(1.0))
+    twin["data"]["generation_id"] = "s.g0"
+    twin["data"]["earlier_answers"] = 1
+    ledger.take(early, json.dumps({**twin, "id": "twin"}).encode())
+    assert ledger.ask("SELECT COUNT(*), MIN(session_id) FROM turns") == (1, "s")
+    # It came before what it would go on from, so that it would be read again.
+    ledger.take(generation("t.a", 0.5, session_id="t", session_found="named"))
+    assert ledger.ask("SELECT COUNT(*) FROM episodes") == (2,)
