@@ -37,6 +37,7 @@ PART_KINDS: dict[str, Kinds] = {
     "resolved": (Resolved, Escalated),
     "outcome": (Outcome,),
     "tool_ok": (ToolResult,),
+    "valid_calls": (ToolResult,),
     "checked": (Checked,),
 }
 """Which kinds of signal a part reads; the profile of the last one of them counts. What an installed

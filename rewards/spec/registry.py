@@ -37,6 +37,7 @@ from ..parts.resolved import resolved
 from ..parts.show_or_silent import show_or_silent
 from ..parts.tool_ok import tool_ok
 from ..parts.turned_down import interrupted, regenerated, undone
+from ..parts.valid_calls import valid_calls
 
 Value = Callable[[Episode], float | None]
 
@@ -50,6 +51,7 @@ PARTS: dict[str, Callable[..., float | None]] = {
     "resolved": resolved,
     "outcome": outcome,
     "tool_ok": tool_ok,
+    "valid_calls": valid_calls,
     "checked": checked,
     "copied": copied,
     "copied_share": copied_share,

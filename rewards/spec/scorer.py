@@ -34,11 +34,12 @@ class Scorer:
 
     def decides(self, signal: Signal) -> bool:
         """Return whether a signal is one of which the spec wants at least one."""
-        return isinstance(signal, self.spec.deciding)
+        return self.spec.decides(signal)
 
     def values_undecided(self, segment: str) -> bool:
-        """Return whether the spec has a value for a segment's answers that nobody decided on."""
-        return self.spec.undecided_value(segment) is not None
+        """Return whether a segment's answers may have a value that nobody decided on."""
+        valued = self.spec.undecided_value(segment) is not None
+        return valued or self.spec.silence(segment) is not None
 
     def _scored(self, episode: Episode, reward: Reward) -> Scored:
         wait = self.spec.ready_seconds(episode.generation.segment)

@@ -25,7 +25,9 @@ import msgspec
 from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
+from ..parts.show_or_silent import is_silent
 from .believed import verified, weighed_parts
+from .decisive import Decisive, decisive
 from .registry import COST_PLACE, PART_PLACE
 from .reward import Cost, Part, Reward, taken_off, weighted_mean
 from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
@@ -36,6 +38,7 @@ from .verification import FULL, TrustProfile, Verification, verification_of
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 DAY = 86400.0
+SILENCE = "show_or_silent"
 DEFAULT_SPEC = Path(__file__).parent / "default.toml"
 UNDECIDED = "undecided"
 """Under this name the spec's value of an undecided answer stands among the parts."""
@@ -50,8 +53,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Weight of each part, or a table with its weight; the weighted mean of those with a value
     counts."""
     decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
-    """Kinds of signal of which one must have come before there is a reward. As it was in the first
-    version, so that a spec that leaves it out keeps its hash; `default.toml` names two more."""
+    """Kinds of signal of which one must have come before there is a reward; `tool_result:CLASS` is a
+    tool's error of a class that is the model's own fault. As it was in the first version, so that a spec that leaves it out keeps its hash; `default.toml` names two more."""
     ready: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 0.0})
     """Seconds after the generation until an episode may be trained on, by segment."""
     decision: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 3600.0})
@@ -80,7 +83,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise ValueError(f"$.{key}.default: is missing")
             check_seconds(f"$.{key}", given)
         check_seconds("$.horizons", self.horizons)
-        check_kinds("$.decisive", self.decisive)
+        assert self.decides  # Raises ValueError where there is no such signal.
         check_kinds("$.horizons", self.horizons)
         check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
         if not self.parts:
@@ -121,17 +124,28 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
         counted = self.within_horizons(episode)
-        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self.deciding)]:
+        if not [one for one in counted.feedback if self.decides(one.feedback.signal)]:
             return None
         return self._worth(episode, counted, None)
 
+    def silence(self, segment: str) -> Term | None:
+        """Return the part that says what an answer is worth that says nothing (`show_or_silent`)."""
+        parts, _ = self.terms_in(segment)
+        return next((term for term in parts if term.of.partition("@")[0] == SILENCE), None)
+
     def undecided_reward(self, episode: Episode) -> Reward | None:
-        """Return what an episode is worth whose decision is over; None where it is censored."""
+        """Return what an episode is worth whose decision is over; None where it is censored.
+
+        Nobody decides on an answer that says nothing: where a part values silence, that stands.
+        """
         decided = self.reward(episode)
-        value = self.undecided_value(episode.generation.segment)
-        if decided is not None or value is None:
+        if decided is not None:
             return decided
-        return self._worth(episode, self.within_horizons(episode), value)
+        segment, counted = episode.generation.segment, self.within_horizons(episode)
+        value, silence = self.undecided_value(segment), self.silence(segment)
+        if silence is not None and is_silent(episode.generation):
+            value = silence.ask(episode, counted)
+        return None if value is None else self._worth(episode, counted, value)
 
     def _worth(self, episode: Episode, counted: Episode, undecided: float | None) -> Reward | None:
         parts, costs = self.terms_in(episode.generation.segment)
@@ -159,7 +173,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not self.trust:
             return FULL
         counted = self.within_horizons(episode)
-        if not [one for one in counted.feedback if isinstance(one.feedback.signal, self.deciding)]:
+        if not [one for one in counted.feedback if self.decides(one.feedback.signal)]:
             return verification_of([(self.trust.get(UNDECIDED, TrustProfile()), 1.0)])
         parts, _ = self.terms_in(episode.generation.segment)
         asked = [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
@@ -189,9 +203,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         return terms_by_segment(*self.terms)
 
     @cached_property
-    def deciding(self) -> tuple[type, ...]:
-        """The decisive kinds."""
-        return tuple(kind for kind in SIGNALS if kind.__struct_config__.tag in self.decisive)
+    def decides(self) -> Decisive:
+        """Whether a signal decides."""
+        return decisive(self.decisive)
 
     @cached_property
     def _limits(self) -> dict[type, float]:

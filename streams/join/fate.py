@@ -4,7 +4,10 @@ from typing import Annotated
 
 import msgspec
 
+from ..derived.tool_results import error_of
+from ..events.episode import Episode
 from ..events.generation import SHADOW, Generation
+from ..events.signals import ToolResult
 from ..events.trainable import FINISH_REASONS, MIN_TEMPERATURE
 
 WAITING = "waiting"
@@ -18,6 +21,7 @@ HELD_OUT = "excluded:held_out"
 TOO_OLD = "excluded:too_old"
 USER_SHARE = "excluded:user_share"
 SWITCHED = "excluded:switched"
+TOOL_OUTAGE = "excluded:tool_outage"
 BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
@@ -66,6 +70,8 @@ class JoinSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Whether answers that were cut at their length limit may be trained on."""
     switched_answers: bool = True
     """Whether answers may be trained on whose conversation another version or model wrote in before."""
+    outage_answers: bool = False
+    """Whether answers may be trained on whose tools were out of order (`provider_error`)."""
     leaving_interrupts: bool = False
     """Whether a client that leaves in the middle of a streamed answer has interrupted it."""
     feedback_per_kind: Annotated[int, msgspec.Meta(ge=1, le=10_000)] = 50
@@ -83,6 +89,24 @@ def exclusion_at_ingest(generation: Generation) -> str | None:
     if generation.side_request:
         return SIDE_REQUEST
     return None
+
+
+def in_tool_outage(episode: Episode) -> bool:
+    """Return whether an answer is about somebody's outage: it had a tool called that was out of order,
+    or had to answer on what came back from it.
+
+    What people then decide says little of the model, for or against it. A fault of the model's own
+    beside the outage is not hidden by it: such an answer counts.
+    """
+    signals = [one.feedback.signal for one in episode.feedback]
+    errors = {one.error_class for one in signals if isinstance(one, ToolResult)}
+    if errors & {"invalid_arguments", "unexpected_environment"}:
+        return False
+    return "provider_error" in errors or any(
+        error_of(message) == "provider_error"
+        for message in episode.generation.input
+        if message.role in ("tool", "function")
+    )
 
 
 def exclusion_from_training(generation: Generation, *, cut_answers: bool = True) -> str | None:

@@ -130,6 +130,8 @@ class Scoring:
         )
         if excluded is None and episode.history and not self.settings.switched_answers:
             excluded = fate.SWITCHED
+        if excluded is None and not self.settings.outage_answers and fate.in_tool_outage(episode):
+            excluded = fate.TOOL_OUTAGE
         if excluded is not None:
             return EpisodeStage.CLOSED, excluded
         ready = due or not scored.ready_at

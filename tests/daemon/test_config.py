@@ -39,6 +39,7 @@ KEYS = [
     "stream.kafka.security",
     "join.cut_answers",
     "join.switched_answers",
+    "join.outage_answers",
     "join.leaving_interrupts",
     "join.feedback_per_kind",
     "privacy.redact",

@@ -142,7 +142,7 @@ def test_a_spec_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, says:
 def test_the_built_in_spec_loads() -> None:
     """What is used where the config names none has every part, and keeps its version in pace."""
     spec = load_spec(DEFAULT)
-    assert list(spec.parts) == ["accepted", "edit_similarity", "kept", "rated"]
+    assert list(spec.parts) == ["accepted", "edit_similarity", "kept", "rated", "valid_calls"]
     assert spec.version.startswith("default@")
 
 
