@@ -46,6 +46,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.ratio_cap": (1e-6, 1e6),
     "learner.ratio_mask": (0.0, 1e6),
     "learner.negative_weight": (0.0, 1000.0),
+    "learner.token_credit": (0.0, 1000.0),
     "learner.kl_weight": (0.0, 1000.0),
     "learner.max_policy_age": (0, 1_000_000),
     "learner.pack_tokens": (8, 10_000_000),

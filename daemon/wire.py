@@ -6,15 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+import structlog
 
 from ..learner.checkpoint.epoch import write_epoch
+from ..learner.ledger.seal import Credit, whole_answer
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
+from ..learner.spelt_tokens import load_spelt_tokens
 from ..ops.rollout.release import Release
 from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
 from ..rewards.spec.scorer import Scorer
 from ..rewards.spec.spec import reward_spec
+from ..rewards.spec.token_credit import token_credit
 from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
 from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -34,6 +38,8 @@ from .control.training import Training
 from .site.page_server import build_flag_page, build_pages
 from .store import opening, state_store
 from .wire_release import build_conductor, build_holdout, build_release
+
+log = structlog.get_logger()
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:
@@ -175,4 +181,14 @@ def _training(
         register=release.register,
         kept=release.kept,
         keep_newest=config.keep_checkpoints,
+        credit=_credit(config),
     )
+
+
+def _credit(config: Config) -> Credit:
+    """Return what gives an edited answer's tokens a credit each; the whole answer's where it cannot."""
+    tokens = load_spelt_tokens(Path(config.learner.model))
+    if tokens is None:
+        log.info("credit_by_answer", reason="the model's tokens do not say which text they spell")
+        return whole_answer
+    return partial(token_credit, reward_spec(config.reward_spec), spell=tokens.spell)

@@ -37,6 +37,15 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     weight: Annotated[float, msgspec.Meta(ge=0.0)] = 1.0
     """How much it counts: 2 is as the episode twice, 0 as if it were not there. Left out where it is 1,
     likewise."""
+    credit: tuple[float, ...] = ()
+    """What each completion token adds to the reward or takes off it; they sum to 0. Empty where the
+    reward is the whole answer's, and left out then, likewise."""
+
+    def __post_init__(self) -> None:
+        if self.credit and len(self.credit) != len(self.completion_token_ids):
+            raise ValueError(
+                f"$.credit: {len(self.credit)} values for {len(self.completion_token_ids)} tokens"
+            )
 
     @property
     def stratum(self) -> str:

@@ -50,6 +50,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     negative_weight: NotNegative = 1.0
     """Weight of tokens whose advantage is below 0. Only at 1 is the mean reward what is learned: at
     0.2 a coin worth 0.5 is preferred to a sure 0.6 (share 1.00 after 30 batches; at 1: 0.02)."""
+    token_credit: NotNegative = 1.0
+    """How much a token's own credit counts beside its answer's, where people edited answers: what they
+    left is up, what they deleted down; 0 gives every token of an answer the same."""
     kl_weight: NotNegative = 0.05
     """Weight of KL(policy to anchor) per token; 0 saves the anchor's forward pass."""
     max_policy_age: Annotated[int, msgspec.Meta(ge=0)] = 8

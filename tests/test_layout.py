@@ -28,7 +28,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rewards/parts",),
     ("rewards/costs",),
     ("rewards/spec",),
-    ("learner/digests", "learner/settings"),
+    ("learner/digests", "learner/settings", "learner/spelt_tokens"),
     ("learner/sealed",),
     ("learner/candidate",),
     ("learner/ledger", "learner/train", "learner/tiny"),

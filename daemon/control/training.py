@@ -16,7 +16,7 @@ from ...learner.ledger.batches_table import (
 )
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from ...learner.ledger.lineage import Lineage
-from ...learner.ledger.seal import BatchSettings, seal
+from ...learner.ledger.seal import BatchSettings, Credit, seal, whole_answer
 from ...learner.process import protocol
 from ...learner.process.protocol import (
     Apply,
@@ -63,10 +63,11 @@ class Training:
         register: Register,
         kept: Kept,
         keep_newest: int,
+        credit: Credit = whole_answer,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
-        self.kept, self.keep_newest = kept, keep_newest
+        self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
         self.lineage = Lineage(())
         self._read = -1
         self._prune_due = False
@@ -181,6 +182,7 @@ class Training:
             max_policy_age=self.child.settings.learner.max_policy_age,
             age=lambda version: self.lineage.age(version, head),
             now=now,
+            credit=self.credit,
         )
 
     def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
@@ -28,6 +29,15 @@ ReadyRow = tuple[str, str, float, int, str | None]
 
 Age = Callable[[str], int | None]
 """Versions along the lineage from a served version to the parent; None where it is unknown."""
+
+
+Credit = Callable[[Episode], tuple[float, ...]]
+"""What each completion token of an episode adds to its reward; nothing where that is the whole answer's."""
+
+
+def whole_answer(episode: Episode) -> tuple[float, ...]:
+    """Give no token another credit than its answer's."""
+    return ()
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,6 +83,7 @@ def seal(
     max_policy_age: int,
     age: Age,
     now: float,
+    credit: Credit = whole_answer,
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
@@ -96,8 +107,10 @@ def seal(
         policy=policy,
         parent_sequence=parent_sequence,
         spec_version=_spec_version(tx, policy, chosen[0].generation_id),
-        episodes=_sealed(tx, policy, [one for one in chosen if one.generation_id not in held_ids]),
-        held_out=_sealed(tx, policy, held),
+        episodes=_sealed(
+            tx, policy, [one for one in chosen if one.generation_id not in held_ids], credit
+        ),
+        held_out=_sealed(tx, policy, held, whole_answer),
         offsets={f"{p.topic}/{p.index}": n for p, n in offsets.load_offsets(tx, policy).items()},
     )
     _write_rows(tx, batch, now)
@@ -146,15 +159,16 @@ def _is_held_out(generation_id: str, share: float) -> bool:
 
 
 def _sealed(
-    tx: Transaction, policy: str, rows: Sequence[ReadyEpisode]
+    tx: Transaction, policy: str, rows: Sequence[ReadyEpisode], credit: Credit
 ) -> tuple[SealedEpisode, ...]:
     known = {
-        episode.id: episode.generation
+        episode.id: episode
         for episode in episodes_table.load_episodes(tx, policy, [row.generation_id for row in rows])
     }
     sealed = []
     for row in rows:
-        generation = known[row.generation_id]
+        episode = known[row.generation_id]
+        generation = episode.generation
         assert generation.prompt_token_ids is not None, "ready without tokens"
         assert generation.completion_token_ids is not None, "ready without tokens"
         assert generation.logprobs is not None, "ready without log-probabilities"
@@ -171,6 +185,7 @@ def _sealed(
                 temperature=generation.sampling.temperature,
                 reward=row.reward,
                 reward_revision=row.revision,
+                credit=credit(episode),
             )
         )
     return tuple(sealed)

@@ -16,13 +16,14 @@ from torch import Tensor
 from ...streams.join import fate
 from ..candidate import HeldOut, Probe
 from ..sealed import SealedBatch, SealedEpisode
-from .advantage import standardised
+from .advantage import per_reward, standardised
 from .held_out import held_out_evidence
 from .loss import means, swept_loss
 from .packing import Pack
 from .score import score
 from .selection import Selection, counts_by_rule, select_episodes
 from .state import Learner
+from .token_advantage import token_advantages
 from .weight import token_weight, weight_metrics
 
 DRIFT_EPISODES = 32
@@ -93,14 +94,13 @@ def _applied(
     progress: Callable[[int, int], None],
 ) -> Update:
     settings = learner.settings
-    scaled = standardised(
-        [e.reward for e in chosen.episodes],
-        values,
-        [e.weight * len(e.completion_token_ids) for e in chosen.episodes],
-        floor=settings.advantage_floor,
-    )
+    weights = [e.weight * len(e.completion_token_ids) for e in chosen.episodes]
+    rewards, floor = [e.reward for e in chosen.episodes], settings.advantage_floor
+    scaled = standardised(rewards, values, weights, floor=floor)
+    unit = settings.token_credit * per_reward(rewards, values, weights, floor=floor)
     judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
-    episodes, advantages = [e for e, _ in judged], [a for _, a in judged]
+    episodes = [e for e, _ in judged]
+    advantages = [token_advantages(e, a, unit) for e, a in judged]
     learner.tracker.observe(chosen.episodes)
     old = score(learner, episodes, anchor=settings.kl_weight > 0.0)
     metrics = {f"before/{name}": value for name, value in old.metrics.items()}
@@ -128,7 +128,7 @@ def _optimise(
     learner: Learner,
     batch_id: int,
     episodes: Sequence[SealedEpisode],
-    advantages: Sequence[float],
+    advantages: Sequence[Tensor],
     anchors: Sequence[Tensor],
     progress: Callable[[int, int], None],
 ) -> dict[str, float]:
@@ -158,7 +158,7 @@ def _step(
     learner: Learner,
     chosen: Sequence[int],
     episodes: Sequence[SealedEpisode],
-    advantages: Sequence[float],
+    advantages: Sequence[Tensor],
     anchors: Sequence[Tensor],
     totals: dict[str, float],
     usual: float,
@@ -178,7 +178,7 @@ def _step(
             anchor_MD,
             learner.policy.head_VD,
             packed,
-            _per_token([advantages[i] for i in ours], packed),
+            torch.cat([advantages[i] for i in ours]).to(packed.segments_M.device),
             weights_M=_per_token([episodes[i].weight for i in ours], packed),
             normaliser=normaliser,
             settings=settings,
@@ -239,6 +239,7 @@ def _batch_metrics(
         "age/mean": sum(episode.age for episode in episodes) / count,
         "age/max": float(max(episode.age for episode in episodes)),
         **weight_metrics(episodes),
+        "credit/by_token": sum(bool(e.credit) for e in episodes) / count,
         "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
     }
 

@@ -68,6 +68,7 @@ KEYS = [
     "learner.ratio_cap",
     "learner.ratio_mask",
     "learner.negative_weight",
+    "learner.token_credit",
     "learner.kl_weight",
     "learner.max_policy_age",
     "learner.pack_tokens",

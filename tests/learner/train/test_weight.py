@@ -16,6 +16,7 @@ from rlwd.learner.train.baseline import SegmentCounts, Tracker
 from rlwd.learner.train.held_out import held_out_evidence
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
+from rlwd.learner.train.token_advantage import token_advantages
 from rlwd.learner.train.update import apply_batch
 from rlwd.learner.train.weight import token_weight
 
@@ -48,7 +49,11 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
         learner,
         range(len(batch.episodes)),
         batch.episodes,
-        [value for value in scaled if value is not None],
+        [
+            token_advantages(e, a, 0.0)
+            for e, a in zip(batch.episodes, scaled, strict=True)
+            if a is not None
+        ],
         anchors,
         defaultdict(float),
         token_weight(batch.episodes),
