@@ -25,6 +25,7 @@ from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from ..streams.log.kafka_source import KafkaSink, KafkaSource
 from ..streams.log.oversize_sink import OversizeSink
 from ..streams.log.ports import EventSink, EventSource, Resume
+from ..streams.rescore.rescore import Rescore
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .config import Config
@@ -100,6 +101,7 @@ def build_control(config: Config) -> ControlLoop:
         Timers(),
         lease=held,
         training=training,
+        rescore=Rescore(store, ingest.joiner.scoring),
         release=release,
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
         holdout=build_holdout(config, store, mirror),
@@ -182,6 +184,7 @@ def _training(
         kept=release.kept,
         keep_newest=config.keep_checkpoints,
         credit=_credit(config),
+        spec_version=reward_spec(config.reward_spec).version,
     )
 
 

@@ -13,6 +13,7 @@ from .join import (
     offsets,
 )
 from .readings import reading_keys, reading_tallies, unknown_signals, unread
+from .rescore import rescorings_table
 from .sessions import contents, turns_table
 from .state.sqlite import SqliteStore
 from .state.store import Store
@@ -38,6 +39,7 @@ MIGRATIONS = (
     episodes_table.TOOL_RESULTS,
     exposure.SPECS,
     READINGS + ";" + unknown_signals.UNKNOWN_SIGNALS,
+    rescorings_table.RESCORINGS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

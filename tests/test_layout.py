@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),
     ("streams/redaction",),
     ("streams/join",),
+    ("streams/rescore",),
     ("streams/schemas", "streams/traces", "streams/open"),
     ("streams/readers",),
     ("streams/writers",),

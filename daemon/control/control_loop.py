@@ -18,6 +18,7 @@ from ...ops.tracking.reports import report_checkpoint
 from ...streams.answers.session_turns import session_share
 from ...streams.join.dead_letters import forward_dead_letters
 from ...streams.log.ports import EventSink
+from ...streams.rescore.rescore import Rescore
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.transaction import Transaction
 from ..status.snapshot import Tallies
@@ -60,6 +61,7 @@ class ControlLoop(DaemonLoop):
         *,
         lease: Lease,
         training: Training,
+        rescore: Rescore,
         release: Release,
         holdout: HoldoutWatch,
         tools: ToolWatch,
@@ -72,6 +74,7 @@ class ControlLoop(DaemonLoop):
     ) -> None:
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
         self.lease, self.training, self.release = lease, training, release
+        self.rescore = rescore
         self.holdout, self.tools, self.conductor = holdout, tools, conductor
         self.outlets, self.mirror = outlets, outlets.mirror
         self.gateways = gateways
@@ -113,6 +116,7 @@ class ControlLoop(DaemonLoop):
 
     def work(self, now: float) -> None:
         """Learn from what was taken in, and let out what was learned."""
+        self.rescore.step(now)
         finished = self.training.step(now, self.release.standing)
         # Before the release speaks of them: MLflow refuses an alias to what it never heard of.
         for manifest in finished:
@@ -177,6 +181,8 @@ class ControlLoop(DaemonLoop):
             "learner_pid": self.training.child.pid,
             "rollout": self.release.moves.stage,
             "champion": self._champion,
+            "reward_spec": self.rescore.version,
+            "rescoring": self.rescore.told(),
         }
 
     def problems(self) -> dict[str, str | None]:

@@ -64,10 +64,12 @@ class Training:
         kept: Kept,
         keep_newest: int,
         credit: Credit = whole_answer,
+        spec_version: str | None = None,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
+        self.spec_version = spec_version
         self.lineage = Lineage(())
         self._read = -1
         self._prune_due = False
@@ -183,6 +185,7 @@ class Training:
             age=lambda version: self.lineage.age(version, head),
             now=now,
             credit=self.credit,
+            spec_version=self.spec_version,
         )
 
     def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:

@@ -84,13 +84,17 @@ def seal(
     age: Age,
     now: float,
     credit: Credit = whole_answer,
+    spec_version: str | None = None,
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
+
+    Their rewards are by one spec: `spec_version`, or that of the episode received first. What was
+    scored by another one waits until it was scored again.
 
     Those beyond one user's share are excluded by name once there is a batch without them. Whether or not a batch is sealed, episodes that are too old are excluded by name. A held-out
     share is set aside. From sealing on, a revision of any of them counts as after training.
     """
-    fresh, too_old = _by_age(_ready_rows(tx, policy), age, max_policy_age)
+    fresh, too_old = _by_age(_ready_rows(tx, policy, spec_version), age, max_policy_age)
     episodes_table.close(tx, policy, too_old, fate.TOO_OLD)
     beyond = beyond_share([one.user for one in fresh], settings.user_share)
     within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
@@ -117,16 +121,18 @@ def seal(
     return batch
 
 
-def _ready_rows(tx: Transaction, policy: str) -> list[ReadyRow]:
-    """Return what may be sealed, in the order in which it was received."""
+def _ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[ReadyRow]:
+    """Return what may be sealed, in the order in which it was received; by one spec alone."""
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision,"
-        " CASE WHEN user_named = 1 THEN user_hash END, received FROM episodes"
+        " CASE WHEN user_named = 1 THEN user_hash END, received, spec_version FROM episodes"
         f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
         + row_lock(tx),
         (policy,),
     ).fetchall()
-    return [row[:5] for row in sorted(rows, key=lambda row: (row[5], row[0]))]
+    ready = sorted(rows, key=lambda row: (row[5], row[0]))
+    spec = spec_version or (ready[0][6] if ready else None)
+    return [row[:5] for row in ready if row[6] == spec]
 
 
 def _by_age(

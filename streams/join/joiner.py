@@ -70,7 +70,7 @@ class Joiner:
         self.policy, self.settings = policy, settings or JoinSettings()
         self.trace_share, self.readings = trace_share, readings or ReadingScope()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self._scoring = Scoring(policy, score, horizon, self.settings)
+        self.scoring = Scoring(policy, score, horizon, self.settings)
         self._keys = dedup.EventKeys(policy)
         self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings)
         self._positions: dict[Partition, int] = {}
@@ -178,12 +178,12 @@ class Joiner:
         met = [name for name in taken.generations if name in taken.known]
         told = [name for name in undecided if any(not one.origin for one in taken.feedback[name])]
         feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held + told)
-        self._scoring.write_new(tx, taken, feedback, now)
-        self._scoring.write(
+        self.scoring.write_new(tx, taken, feedback, now)
+        self.scoring.write(
             tx, episodes_table.load_episodes(tx, self.policy, movable, feedback), now
         )
         # What was trained on is frozen; what the answer is worth to a comparison is not.
-        self._scoring.revise(tx, episodes_table.load_episodes(tx, self.policy, held, feedback))
+        self.scoring.revise(tx, episodes_table.load_episodes(tx, self.policy, held, feedback))
         episodes_table.count_late(tx, self.policy, late)
         if self.trace_share:
             touched = {*taken.feedback, *taken.generations}
@@ -198,7 +198,7 @@ class Joiner:
         """
         return bool(taken.known[name].decided) or any(
             isinstance(one.event, FeedbackEvent)
-            and self._scoring.score.decides(one.event.data.signal)
+            and self.scoring.score.decides(one.event.data.signal)
             for one in taken.feedback[name]
         )
 
@@ -209,7 +209,7 @@ class Joiner:
         """
         mark = offsets.watermark(tx, self.policy) if read_past is None else read_past
         return horizons.close_horizons(
-            tx, self.policy, self._scoring, mark, now, trace_share=self.trace_share
+            tx, self.policy, self.scoring, mark, now, trace_share=self.trace_share
         )
 
 
