@@ -14,7 +14,7 @@ from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.answers.answer_rows import LATEST
-from rlwd.streams.events.signals import Accepted, Copied, Kept, Rejected
+from rlwd.streams.events.signals import Copied, Kept
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.rescore import rescore
 from rlwd.streams.rescore.rescore import Rescore
