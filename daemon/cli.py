@@ -207,13 +207,15 @@ def erase(
         bool, typer.Option("--hashed", help="It is the keyed hash that the records carry.")
     ] = False,
     tenant: Annotated[str, typer.Option(help="Whose user that is.")] = "default",
+    rewrite: Annotated[bool, typer.Option(help="Let PostgreSQL write its tables anew.")] = False,
     config: ConfigFile = Path("rlwd.toml"),
 ) -> None:
     """Forget a person everywhere, and name the versions that had learned from them."""
     from .commands.erase import run_erase
     from .config import load_config
 
-    raise typer.Exit(run_erase(load_config(config), user, hashed=hashed, tenant=tenant))
+    how = {"hashed": hashed, "rewrite": rewrite}
+    raise typer.Exit(run_erase(load_config(config), user, tenant=tenant, **how))
 
 
 @app.command()

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import orjson
+import structlog
 
 from ...learner.checkpoint.folder import read_manifests
 from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
@@ -20,9 +21,32 @@ from ...ops.tracking.trace_record import trace_id_of
 from ...streams.join.erasure import ErasureCounts, erase, erased_users
 from ...streams.secret_values import read_secret
 from ...streams.state.sqlite import SqliteStore
-from ...streams.state.store import Store
+from ...streams.state.store import Scrubs, Store
 from ..config import Config
 from ..store import existing_store
+
+log = structlog.get_logger()
+
+TABLES = (
+    *("contents", "feedback", "episodes", "dead_letters", "turns", "made_calls", "traced"),
+    *("batches", "holdout_users"),
+)
+"""Where something of a person stands, as it was or as it came about; `erased` keeps their hash."""
+NOT_REACHED = (
+    "the log keeps its records until its own retention ends, a gateway's spool what it"
+    " sent until its segment is full, and gateways on other machines keep what the log refused for"
+    " its size for gateway.oversize_days; reading records again brings nothing back. Files that"
+    " `rlwd export` wrote, copies of the database, and digests of lines that `rlwd keep` has in work"
+    " trees are where they were written"
+)
+ON_SERVER = (
+    ". Of PostgreSQL: its write-ahead log (pg_wal, its archive, replicas that lag) until its segments are"
+    " removed or written over, and base backups"
+)
+NOT_REWRITTEN = (
+    "; and in the tables' files the room of deleted rows until it is written over: `--rewrite` writes"
+    " them anew, while nobody reads or writes the table that is at turn"
+)
 
 
 class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,14 +65,19 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     batches_waiting: tuple[int, ...]
     """Batches that are being applied: erase again once they are done."""
     bytes_gone: bool
-    """Whether the files of the state database hold none of it any more. False: somebody read it all
-    the while, erase again; or a server has it, which keeps deleted rows until its VACUUM."""
+    """Whether the files of the state database's tables hold none of it any more. False: somebody read
+    it all the while, erase again; or a server has it, and was not asked to write them anew."""
     mlflow_traces: tuple[str, ...] = ()
     """Traces that MLflow may show of them; the daemon deletes them there, as soon as both run."""
 
 
-def erase_person(config: Config, store: Store, user_hash: str, now: float) -> ErasureReport:
-    """Forget a person in the state database, the batch files and the data folder."""
+def erase_person(
+    config: Config, store: Store, user_hash: str, now: float, *, rewrite: bool = False
+) -> ErasureReport:
+    """Forget a person in the state database, the batch files and the data folder.
+
+    With `rewrite` a server writes the files of its tables anew.
+    """
     with store.transaction() as tx:
         found = erase(tx, config.policy, user_hash, now, _folders(config))
         holdout_table.forget_erased(
@@ -70,9 +99,19 @@ def erase_person(config: Config, store: Store, user_hash: str, now: float) -> Er
         ),
         batches_forgotten=tuple(forgotten),
         batches_waiting=tuple(waiting),
-        bytes_gone=isinstance(store, SqliteStore) and store.scrub(),
+        bytes_gone=_scrub(store, rewrite=rewrite),
         mlflow_traces=tuple(trace_id_of(experiment, name) for name in found.traced),
     )
+
+
+def _scrub(store: Store, *, rewrite: bool) -> bool:
+    assert isinstance(store, Scrubs), "a store of a whole state database"
+    try:
+        return store.scrub(TABLES, rewrite=rewrite)
+    except ConnectionError as problem:
+        # What is forgotten stays so: the rows are deleted, and erasing again scrubs again.
+        log.warning("not_scrubbed", problem=str(problem))
+        return False
 
 
 def _folders(config: Config) -> list[Path]:
@@ -81,23 +120,23 @@ def _folders(config: Config) -> list[Path]:
     return found if config.data_path is None else [config.data_path, *found]
 
 
-def run_erase(config: Config, user: str, *, hashed: bool, tenant: str = "default") -> int:
+def run_erase(
+    config: Config, user: str, *, hashed: bool, tenant: str = "default", rewrite: bool = False
+) -> int:
     """Erase and print the report as JSON; return 1 where it has to be run again."""
     store = existing_store(config)
     user_hash = user
     if not hashed:
         key = read_secret("gateway.user_key", config.gateway.user_key).encode()
         user_hash = hash_user(user, tenant_key(key, tenant))
-    done = erase_person(config, store, user_hash, time.time())
-    again = done.batches_waiting or (isinstance(store, SqliteStore) and not done.bytes_gone)
+    done = erase_person(config, store, user_hash, time.time(), rewrite=rewrite)
+    on_server = not isinstance(store, SqliteStore)
+    again = done.batches_waiting or (not done.bytes_gone and (rewrite or not on_server))
     store.close()
+    left = NOT_REACHED + ON_SERVER * on_server + NOT_REWRITTEN * (on_server and not rewrite)
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
-        "not_reached": "the log keeps its records until its own retention ends, a gateway's spool what it"
-        " sent until its segment is full, and gateways on other machines keep what the log refused for"
-        " its size for gateway.oversize_days; reading records again brings nothing back. Files that"
-        " `rlwd export` wrote, copies of the database, and digests of lines that `rlwd keep` has in work"
-        " trees are where they were written",
+        "not_reached": left,
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     return 1 if again else 0

@@ -28,6 +28,7 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import conninfo_to_dict
 
 from .migration import migrate
+from .postgres_vacuum import vacuum
 from .transaction import Rows, Transaction
 
 _TYPES = {
@@ -113,6 +114,17 @@ class PostgresStore:
                 self._views.append(view)
             else:
                 view.close()
+
+    def scrub(self, tables: Sequence[str] = (), *, rewrite: bool = False) -> bool:
+        """Vacuum these tables; return whether their files hold no deleted row any more.
+
+        False without `rewrite`: what is deleted can be read by nobody, and its room is written over
+        as it is needed. Raises ConnectionError where others keep a table for too long.
+        """
+        with _connecting(self.name), connect(self.url) as connection:
+            timeout = self._settings["lock_timeout"]
+            connection.execute("SELECT set_config('lock_timeout', %s, false)", (timeout,))
+            return vacuum(connection, tables, rewrite=rewrite) and rewrite
 
     def close(self) -> None:
         """Let go of the database."""

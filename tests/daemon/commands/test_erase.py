@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import psycopg
 import pytest
 from daemon_by_hand import decide, open_daemon_ledger
-from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
+from ledger_by_hand import Ledger, feedback
+from places_by_hand import new_schema
+from planted_person import KEY, TRACES, plant
 from typer.testing import CliRunner
 
 from rlwd.daemon.cli import app
@@ -15,12 +18,8 @@ from rlwd.daemon.config import load_config
 from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.ops.flags.assignment import hash_user, tenant_key
-from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.events.signals import Edited
-from rlwd.streams.events.tool_use import OfferedTool, ToolCall
-from rlwd.streams.log.claim_check import store_payload
 
-KEY = b"key"
 CONFIG = 'state = "."\n[learner]\nmodel = "base"\n[gateway]\nuser_key = "key"\n'
 
 
@@ -108,70 +107,21 @@ def test_feedback_that_the_log_refused_for_its_size_is_deleted_too(
     assert [path.name for path in kept.iterdir()] == ["s.g2.json"]
 
 
-PLANTED = "her-planted-secret"
-
-
 def test_no_byte_of_it_is_left_in_the_state(tmp_path: Path) -> None:
     """From the command to the files: record, calls, thoughts, input, edits, derived signals, the prompts
     of others that went on from hers, a sealed batch, and what was too large for the log."""
     (tmp_path / "rlwd.toml").write_text(CONFIG + f'[stream]\ndata_folder = "{tmp_path}/data"\n')
     ledger = open_daemon_ledger(tmp_path / "rlwd.db")
-    ann, bob = hash_user("ann", KEY), hash_user("bob", KEY)
-    call = ToolCall(id="c1", name="f", arguments=f'{{"a": "{PLANTED}"}}', parses=False, fits=None)
-    said = InputMessage(role="user", text=PLANTED)
-    hers: dict[str, Any] = {
-        "user_hash": ann,
-        "text": PLANTED,
-        "reasoning": PLANTED,
-        "tool_calls": (call,),
-        "input": (said,),
-        "tools": (OfferedTool(name="f", digest="d"),),
-        "session_found": "named",
-        "prompt_token_ids": (987_654_321, 2),
-        "completion_token_ids": (987_654_322,),
-    }
-    result = InputMessage(role="tool", text=PLANTED, tool_call_id="c1")
-    follows: dict[str, Any] = {
-        "session_found": "named",
-        "prompt_token_ids": (987_654_321, 2, 987_654_322, 5),
-        "input": (result, said),
-        "earlier_answers": 1,
-    }
-    decide(ledger, "s.g1", 1.0, **hers)
-    ledger.take(feedback("e1", "s.g1", Edited(final_text=PLANTED), 2.0), partition=FEEDBACK)
-    decide(ledger, "s.g2", 3.0, user_hash=bob, **follows)
-    decide(ledger, "s.g3", 4.0, user_hash=ann, **{**follows, "text": PLANTED})
-    decide(ledger, "t.g1", 5.0, user_hash=bob, session_id="t", text="his")
-    with ledger.store.transaction() as tx:
-        settings = BatchSettings(episodes=2, held_out=0.0, user_share=1.0)
-        assert seal(
-            tx,
-            "policy",
-            settings,
-            parent_sequence=0,
-            max_policy_age=8,
-            age=lambda version: 0,
-            now=9.0,
-        )
-        waiting = pending_batch(tx, "policy")
-        assert waiting is not None
-        write_batch(tmp_path / "batches", waiting[0], waiting[1])
-        tx.execute("UPDATE batches SET state = 'applied', sequence = 1")
-    oversize = tmp_path / "spool" / "oversize"
-    oversize.mkdir(parents=True)
-    large = feedback("f9", "s.g1", Edited(final_text=PLANTED), 2.0)
-    (oversize / "x.json").write_bytes(large)
-    store_payload(tmp_path / "data", generation("s.g9", 6.0, user_hash=ann, text=PLANTED))
-    traces = [PLANTED.encode(), b"987654321", b"987654322", ann.encode()]
+    plant(ledger, tmp_path)
     before = on_disk(tmp_path)
-    assert all(trace in before for trace in traces)
+    assert all(trace in before for trace in (*TRACES, hash_user("ann", KEY).encode()))
     # The daemon has the database open meanwhile, so that its write-ahead log stays.
     done = CliRunner().invoke(app, ["erase", "ann", "-c", str(tmp_path / "rlwd.toml")])
     assert done.exit_code == 0, done.output
     report = orjson.loads(done.stdout)
     assert (report["generations"], report["others"], report["bytes_gone"]) == (2, 1, True)
     after = on_disk(tmp_path)
-    assert [trace for trace in traces[:3] if trace in after] == []
+    assert [trace for trace in TRACES if trace in after] == []
     assert b"his" in after
     ledger.store.close()
 
@@ -179,3 +129,63 @@ def test_no_byte_of_it_is_left_in_the_state(tmp_path: Path) -> None:
 def on_disk(folder: Path) -> bytes:
     files = [path for path in folder.rglob("*") if path.is_file() and path.suffix != ".toml"]
     return b"".join(path.read_bytes() for path in files)
+
+
+@pytest.mark.parametrize("rewrite", [False, True])
+def test_a_server_writes_its_tables_anew_where_it_is_asked_to(
+    postgres_url: str, tmp_path: Path, rewrite: bool
+) -> None:
+    """Its VACUUM leaves the bytes in the files, and the report says so; with --rewrite they are gone."""
+    url = new_schema(postgres_url)
+    (tmp_path / "rlwd.toml").write_text(
+        f'database = "{url}"\n' + CONFIG + f'[stream]\ndata_folder = "{tmp_path}/data"\n'
+    )
+    ledger = open_daemon_ledger(url)
+    plant(ledger, tmp_path)
+    before = in_tables(url)
+    assert all(trace in before for trace in TRACES)
+    command = ["erase", "ann", "-c", str(tmp_path / "rlwd.toml")]
+    done = CliRunner().invoke(app, [*command, *["--rewrite"] * rewrite])
+    assert done.exit_code == 0, done.output
+    report = orjson.loads(done.stdout)
+    assert (report["generations"], report["others"]) == (2, 1)
+    after = in_tables(url)
+    assert report["bytes_gone"] is rewrite
+    assert ("--rewrite" in report["not_reached"]) is not rewrite
+    assert "pg_wal" in report["not_reached"]
+    assert [trace for trace in TRACES if trace in after] == ([] if rewrite else [*TRACES])
+    assert b"his" in after
+    ledger.store.close()
+
+
+def test_a_server_that_has_to_keep_deleted_rows_is_asked_again(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """Somebody who began to read before may still see them: status 1, and gone once they are done."""
+    url = new_schema(postgres_url)
+    (tmp_path / "rlwd.toml").write_text(f'database = "{url}"\n' + CONFIG)
+    ledger = open_daemon_ledger(url)
+    plant(ledger, tmp_path)
+    command = ["erase", "ann", "--rewrite", "-c", str(tmp_path / "rlwd.toml")]
+    with psycopg.connect(postgres_url) as reader:
+        reader.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        reader.execute("SELECT 1")
+        done = CliRunner().invoke(app, command)
+        assert (done.exit_code, orjson.loads(done.stdout)["bytes_gone"]) == (1, False)
+    done = CliRunner().invoke(app, command)
+    assert (done.exit_code, orjson.loads(done.stdout)["bytes_gone"]) == (0, True)
+    assert [trace for trace in TRACES if trace in in_tables(url)] == []
+    ledger.store.close()
+
+
+def in_tables(url: str) -> bytes:
+    """Return all bytes of the files of a schema's tables and indexes, and of what lies beside them."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CHECKPOINT")
+        [(folder,)] = connection.execute("SHOW data_directory").fetchall()
+        rows = connection.execute(
+            "SELECT pg_relation_filepath(oid) FROM pg_class WHERE relkind IN ('r', 'i', 't') AND ("
+            " relnamespace = current_schema()::regnamespace OR oid IN (SELECT reltoastrelid FROM pg_class"
+            " WHERE relnamespace = current_schema()::regnamespace))"
+        ).fetchall()
+    return b"".join(path.read_bytes() for (name,) in rows if (path := Path(folder) / name).exists())
