@@ -13,6 +13,7 @@ from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
+from ..rewards.trust.settings import TrustSettings
 from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
 from ..streams.redaction.privacy import PrivacySettings
@@ -56,6 +57,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """What is replaced in texts before anything is written, by tenant."""
     batch: BatchSettings = BatchSettings()
     """When a batch is sealed."""
+    trust: TrustSettings = TrustSettings()
+    """How far what people say of answers is believed."""
     learner: LearnerSettings = LearnerSettings()
     """How much a batch may move the policy."""
     engine: EngineSettings = EngineSettings()

@@ -10,6 +10,7 @@ import structlog
 
 from ..learner.checkpoint.epoch import write_epoch
 from ..learner.ledger.seal import Credit, whole_answer
+from ..learner.ledger.weighed import Trust
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..learner.spelt_tokens import load_spelt_tokens
@@ -173,10 +174,12 @@ def _training(
         folder=str(checkpoints),
         lease_epoch=epoch,
     )
+    spec = reward_spec(config.reward_spec)
     return Training(
         store,
         config.policy,
         config.batch,
+        Trust(settings=config.trust, verification=spec.verification),
         LearnerSupervisor(settings, config.state_path),
         batches=config.state_path / "batches",
         checkpoints=checkpoints,

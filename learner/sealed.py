@@ -40,12 +40,19 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     credit: tuple[float, ...] = ()
     """What each completion token adds to the reward or takes off it; they sum to 0. Empty where the
     reward is the whole answer's, and left out then, likewise."""
+    confound: float = 0.0
+    """What the reward holds that the answer did not earn, by what is known of latency and user."""
 
     def __post_init__(self) -> None:
         if self.credit and len(self.credit) != len(self.completion_token_ids):
             raise ValueError(
                 f"$.credit: {len(self.credit)} values for {len(self.completion_token_ids)} tokens"
             )
+
+    @property
+    def earned(self) -> float:
+        """What answers are compared by: the reward without the confound; about in [0, 1]."""
+        return self.reward - self.confound
 
     @property
     def stratum(self) -> str:

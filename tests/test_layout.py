@@ -29,6 +29,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rewards/parts",),
     ("rewards/costs",),
     ("rewards/spec",),
+    ("rewards/trust",),
     ("learner/digests", "learner/settings", "learner/spelt_tokens"),
     ("learner/sealed",),
     ("learner/candidate",),

@@ -5,6 +5,7 @@ from typing import Any
 
 import orjson
 
+from ...learner.ledger.weighed import weight_of
 from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
 from ..config import Config
@@ -49,6 +50,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
             "revision": revision,
             "scored_at": _time(scored_at),
         },
+        "weight": weight_of(view, policy, generation_id),
         "batch": _batch(view, policy, batch_id),
         "trained_version": trained,
         "served_by": _serving(view, policy, trained),

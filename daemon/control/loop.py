@@ -149,7 +149,7 @@ class DaemonLoop(abc.ABC):
         """Show what the tables say, and return it."""
         seen = tallies(view, self.policy)
         self.metrics.fates(seen.fates)
-        self.metrics.counted(seen.records, seen.late)
+        self.metrics.counted(seen.records, seen.late, seen.weighed)
         return seen
 
     @abc.abstractmethod

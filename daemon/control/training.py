@@ -17,6 +17,7 @@ from ...learner.ledger.batches_table import (
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from ...learner.ledger.lineage import Lineage
 from ...learner.ledger.seal import BatchSettings, Credit, seal, whole_answer
+from ...learner.ledger.weighed import Trust
 from ...learner.process import protocol
 from ...learner.process.protocol import (
     Apply,
@@ -56,6 +57,7 @@ class Training:
         store: Store,
         policy: str,
         settings: BatchSettings,
+        trust: Trust,
         child: LearnerSupervisor,
         *,
         batches: Path,
@@ -67,6 +69,7 @@ class Training:
         spec_version: str | None = None,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
+        self.trust = trust
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
         self.spec_version = spec_version
@@ -186,6 +189,7 @@ class Training:
             now=now,
             credit=self.credit,
             spec_version=self.spec_version,
+            trust=self.trust,
         )
 
     def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:

@@ -12,6 +12,8 @@ from prometheus_client.registry import Collector
 from ...streams.join.offsets import Counts
 from .log_lines import LogLines
 
+Weighed = Mapping[str, tuple[int, int]]
+
 
 class TableCounters(Collector):
     """Counters whose values are those of the tables, and so the same after a restart.
@@ -20,11 +22,11 @@ class TableCounters(Collector):
     """
 
     def __init__(self) -> None:
-        self._seen: tuple[Counts, int] | None = None
+        self._seen: tuple[Counts, int, Weighed] | None = None
 
-    def show(self, records: Counts, late: int) -> None:
+    def show(self, records: Counts, late: int, weighed: Weighed) -> None:
         """Take the counts of now."""
-        self._seen = records, late
+        self._seen = records, late, weighed
 
     def describe(self) -> Iterable[Metric]:
         """Name the series, which have no values before the first count."""
@@ -34,18 +36,26 @@ class TableCounters(Collector):
         """Return the series as last counted."""
         return self._families(self._seen)
 
-    def _families(self, seen: tuple[Counts, int] | None) -> list[Metric]:
+    def _families(self, seen: tuple[Counts, int, Weighed] | None) -> list[Metric]:
         records = CounterMetricFamily(
             "rlwd_records", "Records delivered, by what became of them", labels=["outcome"]
         )
         late = CounterMetricFamily(
             "rlwd_late_feedback", "Feedback that came after its episode was sealed or closed"
         )
+        weighed = CounterMetricFamily(
+            "rlwd_weighed",
+            "Sealed answers whose weight a factor changed, and those that it made less (docs/trust.md)",
+            labels=["factor", "which"],
+        )
         if seen is not None:
+            for factor, (changed, less) in seen[2].items():
+                weighed.add_metric([factor, "changed"], changed)
+                weighed.add_metric([factor, "down"], less)
             for outcome in ("accepted", "duplicate", "dead_lettered"):
                 records.add_metric([outcome], getattr(seen[0], outcome))
             late.add_metric([], seen[1])
-        return [records, late]
+        return [records, late, weighed]
 
 
 class Metrics:
@@ -98,9 +108,12 @@ class Metrics:
             registry=self.registry,
         )
 
-    def counted(self, records: Counts, late: int) -> None:
-        """Show what the tables count, of all time: a restart resets nothing."""
-        self._tables.show(records, late)
+    def counted(self, records: Counts, late: int, weighed: Weighed) -> None:
+        """Show what the tables count, of all time: a restart resets nothing.
+
+        `weighed` are, by factor, sealed answers that it changed and those that it weighed down.
+        """
+        self._tables.show(records, late, weighed)
 
     def ticked(self, seconds: float) -> None:
         """Count one turn of the loop."""

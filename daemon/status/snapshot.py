@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ...learner.ledger.weighed import batch_weights, weighed_counts
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
 from ...streams.answers.session_turns import SessionShare, session_share
@@ -30,6 +31,9 @@ SAMPLING_RULES = (
 )
 """Ways of drawing tokens that the ratio lanes cannot use; shares of all generations are shown."""
 
+NEWEST_BATCHES = 5
+"""Batches whose weights are shown."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tallies:
@@ -41,6 +45,8 @@ class Tallies:
     """Generations by how they ended."""
     late: int
     """Feedback that came after its episode was sealed or closed."""
+    weighed: dict[str, tuple[int, int]]
+    """By factor, sealed answers that it changed, and those that it weighed down."""
 
 
 def tallies(view: Transaction, policy: str) -> Tallies:
@@ -52,6 +58,7 @@ def tallies(view: Transaction, policy: str) -> Tallies:
         records=records,
         fates=episodes_table.count_fates(view, policy),
         late=_sum(view, policy, "late"),
+        weighed=weighed_counts(view, policy),
     )
 
 
@@ -82,6 +89,7 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         },
         "unknown_signals": _unknown(view, policy),
         "batches": _batches(view, policy),
+        "weights": _weights(view, policy),
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
         "sessions": describe_sessions(view, policy),
@@ -167,6 +175,17 @@ def _batches(view: Transaction, policy: str) -> dict[str, int]:
         "SELECT state, COUNT(*) FROM batches WHERE policy = ? GROUP BY state", (policy,)
     )
     return dict(rows.fetchall())
+
+
+def _weights(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return what the newest batches weigh, and by factor how many answers were ever weighed down."""
+    try:
+        counts = weighed_counts(view, policy)
+        newest = batch_weights(view, policy, NEWEST_BATCHES)
+    except sqlite3.OperationalError:
+        return {"weighed_down": {}, "newest": []}  # A state that an older rlwd left.
+    down = {factor: less for factor, (_, less) in counts.items() if less}
+    return {"weighed_down": down, "newest": newest}
 
 
 def _versions(view: Transaction, policy: str) -> list[dict[str, Any]]:

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ...rewards.trust.weighing import Weighed
 from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
 from .user_share import beyond_share
+from .weighed import WEIGHED, Trust, weigh_episodes
 
 MIGRATIONS = (
     """
@@ -21,6 +23,7 @@ CREATE TABLE batches (
     sealed_at REAL NOT NULL, deaths INTEGER NOT NULL DEFAULT 0, sequence INTEGER,
     PRIMARY KEY (policy, batch_id))
 """,
+    WEIGHED,
 )
 """States: sealed, applied, skipped, reverted."""
 
@@ -85,14 +88,15 @@ def seal(
     now: float,
     credit: Credit = whole_answer,
     spec_version: str | None = None,
+    trust: Trust | None = None,
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
     Their rewards are by one spec: `spec_version`, or that of the episode received first. What was
-    scored by another one waits until it was scored again.
-
-    Those beyond one user's share are excluded by name once there is a batch without them. Whether or not a batch is sealed, episodes that are too old are excluded by name. A held-out
-    share is set aside. From sealing on, a revision of any of them counts as after training.
+    scored by another one waits until it was scored again. Those beyond one user's share are excluded by
+    name once there is a batch without them. Whether or not a batch is sealed, episodes that are too old
+    are excluded by name. A held-out share is set aside. `trust` says what each counts; without it all
+    count the same. From sealing on, a revision of any of them counts as after training.
     """
     fresh, too_old = _by_age(_ready_rows(tx, policy, spec_version), age, max_policy_age)
     episodes_table.close(tx, policy, too_old, fate.TOO_OLD)
@@ -104,17 +108,24 @@ def seal(
     left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
     episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
     chosen = within[: settings.at_most]
-    held = [one for one in chosen if _is_held_out(one.generation_id, settings.held_out)]
-    held_ids = {one.generation_id for one in held}
+    batch_id = _next_id(tx, policy)
+    held = {
+        one.generation_id
+        for one in chosen
+        if _is_held_out(one.generation_id, settings.held_out)
+    }
+
+    def credited(episode: Episode) -> tuple[float, ...]:
+        return () if episode.id in held else credit(episode)
+
+    sealed = _sealed(tx, policy, batch_id, chosen, trust, credited)
     batch = SealedBatch(
-        batch_id=_next_id(tx, policy),
+        batch_id=batch_id,
         policy=policy,
         parent_sequence=parent_sequence,
         spec_version=_spec_version(tx, policy, chosen[0].generation_id),
-        episodes=_sealed(
-            tx, policy, [one for one in chosen if one.generation_id not in held_ids], credit
-        ),
-        held_out=_sealed(tx, policy, held, whole_answer),
+        episodes=tuple(one for one in sealed if one.generation_id not in held),
+        held_out=tuple(one for one in sealed if one.generation_id in held),
         offsets={f"{p.topic}/{p.index}": n for p, n in offsets.load_offsets(tx, policy).items()},
     )
     _write_rows(tx, batch, now)
@@ -165,14 +176,21 @@ def _is_held_out(generation_id: str, share: float) -> bool:
 
 
 def _sealed(
-    tx: Transaction, policy: str, rows: Sequence[ReadyEpisode], credit: Credit
-) -> tuple[SealedEpisode, ...]:
-    known = {
-        episode.id: episode
-        for episode in episodes_table.load_episodes(tx, policy, [row.generation_id for row in rows])
-    }
+    tx: Transaction,
+    policy: str,
+    batch_id: int,
+    rows: Sequence[ReadyEpisode],
+    trust: Trust | None,
+    credit: Credit,
+) -> list[SealedEpisode]:
+    ids = [row.generation_id for row in rows]
+    known = {one.id: one for one in episodes_table.load_episodes(tx, policy, ids)}
+    weighed: Sequence[Weighed | None] = [None] * len(rows)
+    if trust is not None:
+        judged = [(known[row.generation_id], row.reward) for row in rows]
+        weighed = weigh_episodes(tx, policy, trust, batch_id, judged)
     sealed = []
-    for row in rows:
+    for row, counts in zip(rows, weighed, strict=True):
         episode = known[row.generation_id]
         generation = episode.generation
         assert generation.prompt_token_ids is not None, "ready without tokens"
@@ -189,12 +207,14 @@ def _sealed(
                 completion_token_ids=generation.completion_token_ids,
                 logprobs=generation.logprobs,
                 temperature=generation.sampling.temperature,
-                reward=row.reward,
+                reward=row.reward if counts is None else counts.reward,
                 reward_revision=row.revision,
                 credit=credit(episode),
+                weight=1.0 if counts is None else counts.weight,
+                confound=0.0 if counts is None else counts.confound,
             )
         )
-    return tuple(sealed)
+    return sealed
 
 
 def _next_id(tx: Transaction, policy: str) -> int:

@@ -65,15 +65,15 @@ class Tracker:
             return found
         for segment, indices in _by_stratum(episodes).items():
             rewards = [episodes[index].reward for index in indices]
+            earned = [episodes[index].earned for index in indices]
             before, count = (0.0, 0.0) if segment not in self.segments else self._faded(segment)
             alone = len(rewards) == 1 and count > 0.0
             if _equal([*rewards, before / count] if alone else rewards):
                 continue
             weights = [episodes[index].weight for index in indices]
-            total = before + math.fsum(w * r for w, r in zip(weights, rewards, strict=True))
+            total = before + math.fsum(w * r for w, r in zip(weights, earned, strict=True))
             weight = count + math.fsum(weights)
-            for index, reward in zip(indices, rewards, strict=True):
-                own = episodes[index].weight
+            for index, own, reward in zip(indices, weights, earned, strict=True):
                 found[index] = (total - own * reward) / (weight - own)
         return found
 
@@ -88,14 +88,15 @@ class Tracker:
             ordered = sorted((episodes[i] for i in indices), key=_age)
             if segment not in self.segments:
                 weight = math.fsum(one.weight for one in ordered)
-                mean = math.fsum(one.weight * one.reward for one in ordered) / weight
+                mean = math.fsum(one.weight * one.earned for one in ordered) / weight
+                mean = min(max(mean, 0.0), 1.0)
                 worth = min(weight, self.settings.prior_count)
                 self.segments[segment] = SegmentCounts(
                     alpha=worth * mean, beta=worth * (1.0 - mean)
                 )
                 continue
             for one in ordered:
-                self._take_up(segment, one.reward, one.weight)
+                self._take_up(segment, one.earned, one.weight)
 
     def moved(self, by_segment: Mapping[str, float], otherwise: float) -> None:
         """Record how far an update moved the policy: per segment where measured."""

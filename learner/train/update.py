@@ -95,7 +95,7 @@ def _applied(
 ) -> Update:
     settings = learner.settings
     weights = [e.weight * len(e.completion_token_ids) for e in chosen.episodes]
-    rewards, floor = [e.reward for e in chosen.episodes], settings.advantage_floor
+    rewards, floor = [e.earned for e in chosen.episodes], settings.advantage_floor
     scaled = standardised(rewards, values, weights, floor=floor)
     unit = settings.token_credit * per_reward(rewards, values, weights, floor=floor)
     judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
@@ -251,4 +251,4 @@ def _held_out(learner: Learner, episodes: Sequence[SealedEpisode]) -> HeldOut | 
         float(logp.sum()) - sum(episode.logprobs)
         for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
     ]
-    return held_out_evidence(log_ratios, [e.reward for e in episodes], [e.weight for e in episodes])
+    return held_out_evidence(log_ratios, [e.earned for e in episodes], [e.weight for e in episodes])

@@ -14,6 +14,7 @@ from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.ledger.seal import BatchSettings
+from rlwd.learner.ledger.weighed import Trust
 from rlwd.learner.process.protocol import (
     Apply,
     Asking,
@@ -75,6 +76,7 @@ class Desk:
             self.ledger.store,
             "policy",
             BatchSettings(episodes=4, held_out=0.0),
+            Trust(),
             self.child,  # type: ignore[arg-type]
             batches=folder / "batches",
             checkpoints=folder / "checkpoints",

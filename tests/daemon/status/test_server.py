@@ -73,8 +73,10 @@ def test_ready_once_no_dependency_has_a_problem(serve: Serve) -> None:
 def test_metrics_are_prometheus(serve: Serve) -> None:
     """Counters add up, gauges forget what is gone, and a version stands on one series alone."""
     client, _, metrics = serve()
-    metrics.counted(Counts(accepted=2, duplicate=1, dead_lettered=1), late=2)
-    metrics.counted(Counts(accepted=7, duplicate=1, dead_lettered=1), late=3)
+    metrics.counted(Counts(accepted=2, duplicate=1, dead_lettered=1), late=2, weighed={})
+    metrics.counted(
+        Counts(accepted=7, duplicate=1, dead_lettered=1), late=3, weighed={"burst": (5, 4)}
+    )
     metrics.fates({"waiting": 4})
     metrics.fates({"trained": 4})
     metrics.state(learner_up=True, champion="policy@v000001-0", pending=2, dropped=0)
@@ -83,6 +85,8 @@ def test_metrics_are_prometheus(serve: Serve) -> None:
     assert answer.headers["content-type"].startswith("text/plain; version=")
     lines = answer.text.splitlines()
     for line in (
+        'rlwd_weighed_total{factor="burst",which="changed"} 5.0',
+        'rlwd_weighed_total{factor="burst",which="down"} 4.0',
         'rlwd_records_total{outcome="accepted"} 7.0',
         'rlwd_records_total{outcome="duplicate"} 1.0',
         'rlwd_records_total{outcome="dead_lettered"} 1.0',

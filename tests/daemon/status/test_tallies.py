@@ -35,7 +35,7 @@ def shown(ledger: Ledger) -> dict[str, float]:
     metrics = Metrics()
     with ledger.store.reading() as view:
         seen = tallies(view, "policy")
-    metrics.counted(seen.records, seen.late)
+    metrics.counted(seen.records, seen.late, seen.weighed)
     lines = generate_latest(metrics.registry).decode().splitlines()
     return {
         name: float(value)

@@ -1,0 +1,193 @@
+"""Weighed: what each sealed episode counts, and why, as its batch is sealed and as people ask later."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from ...rewards.spec.verification import FULL, Verification
+from ...rewards.trust.confounds import Answered, Confounds, fit_confounds
+from ...rewards.trust.evidence import evidence_of
+from ...rewards.trust.propensity import ResponseFeatures, ResponseModel
+from ...rewards.trust.settings import TrustSettings
+from ...rewards.trust.weighing import Past, Weighed, weigh
+from ...streams.events.episode import Episode
+from ...streams.join import fate
+from ...streams.state.transaction import Transaction
+
+WEIGHED = """
+CREATE TABLE weighed (
+    policy TEXT NOT NULL, generation_id TEXT NOT NULL, batch_id INTEGER NOT NULL,
+    weight REAL NOT NULL, reward REAL NOT NULL, confound REAL NOT NULL, factors TEXT NOT NULL,
+    PRIMARY KEY (policy, generation_id));
+CREATE TABLE weighed_by (
+    policy TEXT NOT NULL, factor TEXT NOT NULL, episodes INTEGER NOT NULL, down INTEGER NOT NULL,
+    PRIMARY KEY (policy, factor))
+"""
+"""`weighed` has a row for each sealed episode; `weighed_by` counts, of all time, those that a factor
+changed, and those that it made less."""
+
+RESPONSES = 4000
+"""Latest answers that the response model is fitted on."""
+CONFOUNDED = "confound"
+"""Under this name the episodes are counted of which confounds took something off."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trust:
+    """How a deployment believes what people say."""
+
+    settings: TrustSettings = field(default_factory=TrustSettings)
+    """As configured."""
+    verification: Callable[[Episode], Verification] = lambda _: FULL
+    """What the reward spec says of the signals behind an episode's reward."""
+
+
+def weigh_episodes(
+    tx: Transaction,
+    policy: str,
+    trust: Trust,
+    batch_id: int,
+    judged: Sequence[tuple[Episode, float]],
+) -> list[Weighed]:
+    """Return what these episodes, each with its reward, count in a batch, and write it down."""
+    batch = [evidence_of(one, reward, trust.verification(one)) for one, reward in judged]
+    found = weigh(batch, trust.settings, _past(tx, policy, trust.settings, batch_id))
+    tx.executemany(
+        "INSERT INTO weighed (policy, generation_id, batch_id, weight, reward, confound, factors)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                policy,
+                episode.id,
+                batch_id,
+                one.weight,
+                one.reward,
+                one.confound,
+                msgspec.json.encode(one.factors, order="sorted").decode(),
+            )
+            for (episode, _), one in zip(judged, found, strict=True)
+        ],
+    )
+    _count(tx, policy, found)
+    return found
+
+
+def weight_of(view: Transaction, policy: str, generation_id: str) -> dict[str, Any] | None:
+    """Return what a sealed episode counts, and by which factors; None where it was never weighed."""
+    row = view.execute(
+        "SELECT weight, reward, confound, factors FROM weighed"
+        " WHERE policy = ? AND generation_id = ?",
+        (policy, generation_id),
+    ).fetchone()
+    if row is None:
+        return None
+    weight, reward, confound, factors = row
+    return {
+        "weight": weight,
+        "factors": msgspec.json.decode(factors),
+        "reward": reward,
+        "confound": confound,
+    }
+
+
+def weighed_counts(view: Transaction, policy: str) -> dict[str, tuple[int, int]]:
+    """Return, by factor, how many sealed episodes it changed and how many it made less, of all time."""
+    rows = view.execute(
+        "SELECT factor, episodes, down FROM weighed_by WHERE policy = ? ORDER BY factor", (policy,)
+    )
+    return {factor: (episodes, down) for factor, episodes, down in rows.fetchall()}
+
+
+def batch_weights(view: Transaction, policy: str, newest: int) -> list[dict[str, Any]]:
+    """Return the newest batches: episodes, weight, and those that each factor weighed down."""
+    rows = view.execute(
+        "SELECT batch_id, weight, factors FROM weighed WHERE policy = ? AND batch_id >"
+        " (SELECT COALESCE(MAX(batch_id), 0) FROM weighed WHERE policy = ?) - ?",
+        (policy, policy, newest),
+    ).fetchall()
+    by_batch = defaultdict[int, list[tuple[float, dict[str, float]]]](list)
+    for batch_id, weight, factors in rows:
+        by_batch[batch_id].append((weight, msgspec.json.decode(factors)))
+    found = []
+    for batch_id, episodes in sorted(by_batch.items(), reverse=True):
+        weights = [weight for weight, _ in episodes]
+        squares = sum(weight * weight for weight in weights)
+        found.append(
+            {
+                "batch": batch_id,
+                "episodes": len(weights),
+                "weight": sum(weights),
+                "effective": sum(weights) ** 2 / squares if squares else 0.0,
+                "weighed_down": dict(
+                    sorted(Counter(n for _, f in episodes for n, by in f.items() if by < 1).items())
+                ),
+            }
+        )
+    return found
+
+
+def _count(tx: Transaction, policy: str, found: Sequence[Weighed]) -> None:
+    episodes, down = Counter[str](), Counter[str]()
+    for one in found:
+        episodes.update(one.factors.keys())
+        down.update(name for name, factor in one.factors.items() if factor < 1.0)
+        if one.confound:
+            episodes[CONFOUNDED] += 1
+            down[CONFOUNDED] += one.confound > 0.0
+    tx.executemany(
+        "INSERT INTO weighed_by (policy, factor, episodes, down) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (policy, factor) DO UPDATE SET"
+        " episodes = weighed_by.episodes + excluded.episodes, down = weighed_by.down + excluded.down",
+        [(policy, name, episodes[name], down[name]) for name in sorted(episodes)],
+    )
+
+
+def _past(tx: Transaction, policy: str, settings: TrustSettings, batch_id: int) -> Past:
+    """Fit on what was sealed, or censored, before."""
+    return Past(
+        confounds=_confounds(tx, policy, settings, batch_id) if settings.confounds else Confounds(),
+        responses=_responses(tx, policy) if settings.responses == "model" else None,
+    )
+
+
+def _confounds(tx: Transaction, policy: str, settings: TrustSettings, batch_id: int) -> Confounds:
+    rows = tx.execute(
+        "SELECT batch_id, segment, tenant, CASE WHEN user_named = 1 THEN user_hash END, latency,"
+        " tokens, reward FROM episodes WHERE policy = ? AND batch_id >= ? AND batch_id < ?"
+        " AND reward IS NOT NULL AND received IS NOT NULL ORDER BY batch_id, generation_id",
+        (policy, batch_id - settings.memory_batches, batch_id),
+    ).fetchall()
+    if not rows:
+        return Confounds()
+    return fit_confounds(
+        [
+            Answered(
+                batch=batch,
+                segment=segment,
+                user=(tenant or "", user) if user else None,
+                latency=latency or 0.0,
+                tokens=tokens or 0,
+                reward=reward,
+            )
+            for batch, segment, tenant, user, latency, tokens, reward in rows
+        ]
+    )
+
+
+def _responses(tx: Transaction, policy: str) -> ResponseModel | None:
+    rows = tx.execute(
+        "SELECT segment, latency, tokens, received, CASE WHEN fate = ? THEN 0 ELSE 1 END"
+        " FROM episodes WHERE policy = ? AND received IS NOT NULL AND stage IN ('closed', 'sealed')"
+        " AND (fate = ? OR reward IS NOT NULL) ORDER BY received DESC, generation_id LIMIT ?",
+        (fate.NO_DECISION, policy, fate.NO_DECISION, RESPONSES),
+    ).fetchall()
+    answers = ResponseFeatures(
+        [row[0] for row in rows],
+        [row[1] or 0.0 for row in rows],
+        [row[2] or 0 for row in rows],
+        [row[3] for row in rows],
+    )
+    return ResponseModel.fit(answers, [bool(row[4]) for row in rows])
