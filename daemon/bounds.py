@@ -11,6 +11,7 @@ YEAR = 366 * DAY
 GIB = float(1 << 30)
 SHARE = (0.0, 1.0)
 PORT = (1, 65535)
+WHOSE = ("user", "unnamed", "tenant", "prompt")
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "stop_seconds": (0.1, 3600.0),
@@ -33,18 +34,14 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "batch.held_out": (0.0, 0.9),
     "batch.user_share": (0.001, 1.0),
     "batch.max_lead": (0, 1000),
-    "trust.user_share": (0.001, 1.0),
+    **dict.fromkeys((f"trust.{one}_share" for one in WHOSE), (0.001, 1.0)),
+    "trust.response_floor": (0.001, 1.0),
     "trust.user_times": (0.0, 1e6),
-    "trust.unnamed_share": (0.001, 1.0),
-    "trust.tenant_share": (0.001, 1.0),
-    "trust.prompt_share": (0.001, 1.0),
     "trust.reading_speed": (0.0, 1e6),
-    "trust.pace_seconds": (0.001, DAY),
+    **dict.fromkeys(("trust.pace_seconds", "trust.burst_seconds"), (0.001, DAY)),
     "trust.burst_answers": (1, 1_000_000),
-    "trust.burst_seconds": (0.001, DAY),
     "trust.one_sided": (0.0, 0.5),
     "trust.machine_spread": (0.0, 1.0),
-    "trust.response_floor": (0.001, 1.0),
     "trust.memory_batches": (1, 1000),
     "learner.lora_rank": (1, 1024),
     "learner.lora_alpha": (1e-6, 1e6),
