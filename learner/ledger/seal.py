@@ -110,7 +110,7 @@ def seal(
     chosen = within[: settings.at_most]
     batch_id = _next_id(tx, policy)
     held = {
-        one.generation_id for one in chosen if _is_held_out(one.generation_id, settings.held_out)
+        one for one in (r.generation_id for r in chosen) if _is_held_out(one, settings.held_out)
     }
 
     def credited(episode: Episode) -> tuple[float, ...]:
