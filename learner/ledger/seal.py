@@ -1,8 +1,8 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 import msgspec
 
@@ -109,9 +109,7 @@ def seal(
     episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
     chosen = within[: settings.at_most]
     batch_id = _next_id(tx, policy)
-    held = {
-        one for one in (r.generation_id for r in chosen) if _is_held_out(one, settings.held_out)
-    }
+    held = _held_out(chosen, settings.held_out)
 
     def credited(episode: Episode) -> tuple[float, ...]:
         return () if episode.id in held else credit(episode)
@@ -167,10 +165,12 @@ def _by_age(
     return sorted(fresh, key=lambda episode: episode.age), too_old
 
 
-def _is_held_out(generation_id: str, share: float) -> bool:
+def _held_out(chosen: Sequence[ReadyEpisode], share: float) -> set[str]:
+    """Return the generation ids that are kept from training."""
+    ids = [one.generation_id for one in chosen]
     # By the id's hash, so that sealing again after a lost transaction decides the same.
-    draw = int.from_bytes(hashlib.blake2b(generation_id.encode(), digest_size=4).digest(), "big")
-    return draw < share * 2**32
+    draws = [int.from_bytes(blake2b(one.encode(), digest_size=4).digest(), "big") for one in ids]
+    return {one for one, draw in zip(ids, draws, strict=True) if draw < share * 2**32}
 
 
 def _sealed(
