@@ -171,7 +171,8 @@ class ResponseCapture:
             prompt_tokens=_count(self._usage.get("prompt_tokens"))
             or len(self.tokens.prompt_token_ids or ()),
             completion_tokens=self.told_tokens or len(self.tokens.token_ids or ()),
-            cached_prompt_tokens=_cached(self._usage.get("prompt_tokens_details")),
+            cached_prompt_tokens=_detail(self._usage, "prompt_tokens_details", "cached_tokens"),
+            reasoning_tokens=_detail(self._usage, "completion_tokens_details", "reasoning_tokens"),
         )
 
     @property
@@ -184,10 +185,11 @@ class ResponseCapture:
         self.tokens.settle(self.told_tokens, said_something=bool(self._text and self.text))
 
 
-def _cached(details: Any) -> int | None:
-    """Return the prompt tokens that were cached; None where the engine does not say."""
-    told = details.get("cached_tokens") if isinstance(details, dict) else None
-    return None if told is None else _count(told)
+def _detail(usage: dict[str, Any], details: str, name: str) -> int | None:
+    """Return a part of the tokens; None where the engine does not say."""
+    told = usage.get(details)
+    count = told.get(name) if isinstance(told, dict) else None
+    return None if count is None else _count(count)
 
 
 def _count(said: Any) -> int:

@@ -15,6 +15,11 @@ _KINDS = {
     504: "timeout_error",
 }
 
+NO_THREADS = "no conversation is kept here; send all of its messages"
+# By which Anthropic's SDK (2.12, `lib/threads/_thread_state.py`) knows that a server keeps no threads:
+# its tool runner asks for one first, and then sends the whole history.
+_UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
+
 
 def error_object(status: int, message: str, request_id: str | None) -> dict[str, Any]:
     """Return an error of that API, its kind by its status."""
@@ -30,6 +35,10 @@ def messages_error(status: int, body: bytes, request_id: str | None) -> bytes:
     except orjson.JSONDecodeError:
         told = body.decode(errors="replace")
     if isinstance(told, dict):
-        error = told.get("error")
-        told = error.get("message") if isinstance(error, dict) else error or told.get("message")
-    return orjson.dumps(error_object(status, str(told or "refused"), request_id))
+        said = told.get("error")
+        told = said.get("message") if isinstance(said, dict) else said or told.get("message")
+    message = str(told or "refused")
+    error = error_object(status, message, request_id)
+    if message == f"thread: {NO_THREADS}":
+        error["error"]["details"] = _UNTHREADED
+    return orjson.dumps(error)

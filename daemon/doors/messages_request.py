@@ -7,10 +7,12 @@ Fields as in Anthropic's reference, `POST /v1/messages`, and in anthropic-sdk-py
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from .asked_fields import AskedFields
 from .door import ChatRequest
 from .messages_content import chat_messages
-from .messages_user import user_and_session
+from .messages_errors import NO_THREADS
 from .responses_request import ENGINE_FIELDS
 
 _SAME = ("model", "stream", "temperature", "top_p")
@@ -38,6 +40,8 @@ def messages_request(body: Mapping[str, Any]) -> ChatRequest:
     for name in asked.present():
         if name in _COMFORT:
             ignored.append(name)
+        elif name == "thread":
+            asked.refuse(name, NO_THREADS)
         elif name not in (*_SAME, *ENGINE_FIELDS, *_MAPPED):
             asked.refuse(name, "cannot be mapped onto a chat")
     longest = asked.get("max_tokens")
@@ -132,3 +136,32 @@ def _map_metadata(metadata: AskedFields, chat: dict[str, Any]) -> None:
         chat["user"] = user
         if session:
             chat.setdefault("session_id", session)
+
+
+def user_and_session(user_id: str) -> tuple[str, str]:
+    """Return the user of a `metadata.user_id`, and the session where it names one; else an empty string.
+
+    Claude Code writes both into one id: `user_…_account_…_session_UUID`, or a JSON object with a
+    `session_id`. Taken whole it would be another person in each session.
+
+    >>> user_and_session("ann")
+    ('ann', '')
+    >>> user_and_session("user_1f_account_2e_session_0b1c")
+    ('user_1f_account_2e', '0b1c')
+    >>> user_and_session('{"device_id":"d","account_uuid":"a","session_id":"s"}')
+    ('account_uuid=a device_id=d', 's')
+    """
+    if user_id.startswith("{"):
+        return _user_object(user_id)
+    user, found, session = user_id.rpartition("_session_")
+    return (user, session) if found and user and session else (user_id, "")
+
+
+def _user_object(user_id: str) -> tuple[str, str]:
+    try:
+        told = orjson.loads(user_id)
+    except orjson.JSONDecodeError:
+        return user_id, ""
+    session = told.pop("session_id", "")
+    named = " ".join([f"{name}={value}" for name, value in sorted(told.items()) if value])
+    return (named or user_id), session if isinstance(session, str) else ""

@@ -6,6 +6,7 @@ from typing import Any
 from ...streams.events.usage import Usage
 from .chat_blocks import Block
 from .reply import Reply, read_chat_answer
+from .responses_tools import told_name
 
 _ECHOED: dict[str, Any] = {
     "instructions": None,
@@ -77,7 +78,8 @@ def output_item(reply: Reply, block: Block, status: str) -> dict[str, Any]:
     if block.kind == "text":
         content = [content_part(block, block.text)] if block.texts else []
         return {**named, "type": "message", "role": "assistant", "content": content}
-    called = {"call_id": block.call_id, "name": block.name, "arguments": block.text}
+    named |= told_name(block.name, reply.asked)
+    called = {"call_id": block.call_id, "arguments": block.text}
     return {**named, "type": "function_call", **called}
 
 
@@ -95,13 +97,13 @@ def content_part(block: Block, text: str) -> dict[str, Any]:
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
-    """Return the usage. Which tokens were reasoning, no engine tells of all; they are among the output."""
+    """Return the usage; tokens of reasoning are among the output's, where the engine tells them."""
     read, written = usage.prompt_tokens, usage.completion_tokens
     cached = {"cached_tokens": usage.cached_prompt_tokens or 0, "cache_write_tokens": 0}
     return {
         "input_tokens": read,
         "input_tokens_details": cached,
         "output_tokens": written,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens or 0},
         "total_tokens": read + written,
     }

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .asked_fields import AskedFields
+from .responses_tools import called_name
 
 _NOT_KEPT = "nothing is kept here to refer to; send the item itself (store: false)"
 # Chat templates know no developer.
@@ -35,7 +36,7 @@ def _add(messages: list[dict[str, Any]], item: AskedFields) -> None:
         _add_reasoning(messages, item)
     elif kind == "function_call":
         message = _answering(messages, lambda _: True)
-        function = {"name": item.text("name"), "arguments": item.text("arguments")}
+        function = {"name": called_name(item), "arguments": item.text("arguments")}
         call = {"id": item.text("call_id"), "type": "function", "function": function}
         message.setdefault("tool_calls", []).append(call)
     elif kind == "function_call_output":

@@ -10,6 +10,7 @@ from typing import Any
 from .asked_fields import AskedFields
 from .door import ChatRequest
 from .responses_items import input_messages
+from .responses_tools import chat_choice, chat_tools
 
 _SAME = (
     *("model", "stream", "temperature", "top_p", "parallel_tool_calls", "metadata", "user"),
@@ -44,11 +45,11 @@ def responses_request(body: Mapping[str, Any]) -> ChatRequest:
     chat["messages"] = input_messages(asked)
     if asked.get("max_output_tokens") is not None:
         chat["max_completion_tokens"] = asked.get("max_output_tokens")
-    tools = [_tool(tool) for tool in asked.each("tools")]
+    tools = chat_tools(asked, ignored)
     if tools:
         chat["tools"] = tools
     if asked.get("tool_choice") is not None:
-        chat["tool_choice"] = _tool_choice(asked)
+        chat["tool_choice"] = chat_choice(asked)
     _map_text(asked.fields("text"), chat, ignored)
     _map_reasoning(asked.fields("reasoning"), chat, ignored)
     return ChatRequest(body=chat, ignored=tuple(ignored))
@@ -77,28 +78,6 @@ def _check_names(asked: AskedFields, ignored: list[str]) -> None:
         if name != "reasoning.encrypted_content":
             asked.refuse(f"include[{place}]", f"{name!r} is not told here")
         ignored.append("include")
-
-
-def _tool(tool: AskedFields) -> dict[str, Any]:
-    if tool.get("type") != "function":
-        tool.refuse(
-            "type", f"{tool.get('type')!r}: only functions; the tools of a server are not here"
-        )
-    tool.text("name")
-    function = tool.copied(("name", "description", "parameters"))
-    if tool.get("strict"):
-        function["strict"] = True
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(asked: AskedFields) -> Any:
-    said = asked.get("tool_choice")
-    if isinstance(said, str):
-        return said
-    choice = asked.fields("tool_choice")
-    if choice.get("type") != "function":
-        choice.refuse("type", f"{choice.get('type')!r} cannot be mapped onto a chat")
-    return {"type": "function", "function": {"name": choice.text("name")}}
 
 
 def _map_text(text: AskedFields, chat: dict[str, Any], ignored: list[str]) -> None:

@@ -17,6 +17,7 @@ from .responses_answer import (
     output_item,
     response_object,
 )
+from .responses_tools import told_name
 
 _DELTA = {
     "reasoning": "response.reasoning_text",
@@ -60,7 +61,8 @@ class ResponsesStream(DoorStream):
 
     def _done(self, block: Block) -> Iterator[bytes]:
         if block.kind == "call":
-            whole = {"arguments": block.text, "name": block.name}
+            name = told_name(block.name, self.reply.asked)["name"]
+            whole = {"arguments": block.text, "name": name}
             yield self._of("response.function_call_arguments.done", block, **whole)
         else:
             yield self._of(f"{_DELTA[block.kind]}.done", block, text=block.text)

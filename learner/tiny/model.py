@@ -6,7 +6,7 @@ size, so that the demo and the tests run the whole loop on two cores.
 
 import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils.logging import disable_progress_bar
+
+from .lesson import Lesson, as_lesson
 
 END = "<|end|>"
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>")
@@ -26,9 +28,9 @@ CHAT_TEMPLATE = (
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}"
 )
-EXAMPLES_PER_STEP = 32
 LEARNING_RATE = 3e-3
 IGNORED = -100
+_Encoded = tuple[list[int], list[int]]
 
 
 def make_tiny_policy(
@@ -36,42 +38,55 @@ def make_tiny_policy(
     *,
     seed: int,
     steps: int,
-    examples: Sequence[tuple[str, str]] | None = None,
+    examples: Sequence[Lesson | tuple[str, str]] | None = None,
+    examples_per_step: int = 32,
+    chat_template: str = CHAT_TEMPLATE,
+    certainty: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a tiny policy into `folder`, pre-trained for `steps` of 32 of the examples.
+    """Write a tiny policy into `folder`, pre-trained for `steps` of some of the examples.
 
-    `examples` are pairs of a user's text and the answer to it; they pass through the same chat
-    template that an engine uses. With `steps=0` the weights are random. `progress(done, of)` is
-    called after each step. The same arguments give the same bytes on one machine.
+    `examples` are lessons, or pairs of a user's text and the answer to it; they pass through the same
+    chat template that an engine uses. With `steps=0` the weights are random. `progress(done, of)` is
+    called after each step. The logits are those that were learned times `certainty`: above 1 the
+    policy says what it was taught though it is drawn at a temperature of 1. The same arguments give the same bytes on one machine.
     Raises ValueError where steps are asked for without examples.
     """
     if steps and not examples:
         raise ValueError(f"examples: needed for {steps} steps of pre-training")
     disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _byte_tokenizer()
+    tokenizer = _byte_tokenizer(chat_template)
     tokenizer.save_pretrained(folder)
-    _untangle_tokenizer(folder)
+    _untangle_tokenizer(folder, chat_template)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Qwen3ForCausalLM(_config(tokenizer))
     if steps and examples:
-        _pretrain(model, tokenizer, examples, steps=steps, seed=seed, progress=progress)
+        encoded = [_encode(tokenizer, as_lesson(one)) for one in examples]
+        draw = random.Random(seed)
+        batches = (draw.choices(encoded, k=examples_per_step) for _ in range(steps))
+        _pretrain(model, batches, steps=steps, progress=progress)
+    with torch.no_grad():
+        model.lm_head.weight.mul_(certainty)
     model.save_pretrained(folder)
 
 
-def prompt_ids(folder: Path, messages: Sequence[dict[str, str]]) -> list[int]:
+def prompt_ids(folder: Path, messages: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the tokens that an engine serving `folder` reads for a chat, answer still to come."""
     return _prompt_ids(AutoTokenizer.from_pretrained(folder), messages)
 
 
-def _prompt_ids(tokenizer: Any, messages: Sequence[dict[str, str]]) -> list[int]:
-    text = tokenizer.apply_chat_template(list(messages), add_generation_prompt=True, tokenize=False)
+def _prompt_ids(
+    tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
+) -> list[int]:
+    text = tokenizer.apply_chat_template(
+        list(messages), tools=list(tools) or None, add_generation_prompt=True, tokenize=False
+    )
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _byte_tokenizer() -> Any:
+def _byte_tokenizer(chat_template: str) -> Any:
     """One token for each byte and four for the markers: 260 in all, and nothing is unknown."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
@@ -81,15 +96,15 @@ def _byte_tokenizer() -> Any:
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=END, model_max_length=2048
     )
-    wrapped.chat_template = CHAT_TEMPLATE
+    wrapped.chat_template = chat_template
     return wrapped
 
 
-def _untangle_tokenizer(folder: Path) -> None:
+def _untangle_tokenizer(folder: Path, chat_template: str) -> None:
     """Keep the chat template inside tokenizer_config.json, where every reader looks for it."""
     path, aside = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     config = json.loads(path.read_text())
-    config["chat_template"] = CHAT_TEMPLATE
+    config["chat_template"] = chat_template
     config["tokenizer_class"] = "PreTrainedTokenizerFast"
     path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
     aside.unlink(missing_ok=True)
@@ -117,21 +132,17 @@ def _config(tokenizer: Any) -> Any:
 
 def _pretrain(
     model: Any,
-    tokenizer: Any,
-    examples: Sequence[tuple[str, str]],
+    batches: Iterable[list[_Encoded]],
     *,
     steps: int,
-    seed: int,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Plain AdamW on the answers' tokens and their end, the rate falling to 0."""
-    encoded = [_encode(tokenizer, prompt, answer) for prompt, answer in examples]
-    draw = random.Random(seed)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95))
-    for step in range(steps):
+    for step, batch in enumerate(batches):
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * (1 - step / steps)
-        ids_BT, targets_BT = _padded(draw.choices(encoded, k=EXAMPLES_PER_STEP))
+        ids_BT, targets_BT = _padded(batch)
         hidden_BTD = model.model(input_ids=ids_BT, use_cache=False).last_hidden_state
         wanted_BT = targets_BT != IGNORED
         logits = model.lm_head(hidden_BTD[wanted_BT])
@@ -144,15 +155,18 @@ def _pretrain(
             progress(step + 1, steps)
 
 
-def _encode(tokenizer: Any, prompt: str, answer: str) -> tuple[list[int], list[int]]:
+def _encode(tokenizer: Any, lesson: Lesson) -> _Encoded:
     """Tokens of one example, and for each position the token to predict or IGNORED."""
-    before = _prompt_ids(tokenizer, [{"role": "user", "content": prompt}])
-    after = [*tokenizer(answer, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    before = _prompt_ids(tokenizer, lesson.messages, lesson.tools)
+    after = [
+        *tokenizer(lesson.answer, add_special_tokens=False)["input_ids"],
+        tokenizer.eos_token_id,
+    ]
     ids = before + after
     return ids[:-1], [IGNORED] * (len(before) - 1) + after
 
 
-def _padded(group: list[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+def _padded(group: list[_Encoded]) -> tuple[Tensor, Tensor]:
     # On the right, where a causal model's real positions never look.
     length = max(len(ids) for ids, _ in group)
     ids_BT = torch.zeros(len(group), length, dtype=torch.long)

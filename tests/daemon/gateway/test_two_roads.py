@@ -1,87 +1,132 @@
 """Two roads: what a product posts, and what follows from its next request, give the same episodes."""
 
+import json
 import random
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
+from door_talks import ADD, by_tool_runner
 from gateway_rig import CHAT, GatewayRig
-from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger
+from joined_by_hand import Joined, join
 from real_clients import CLIENTS, RealClient
 
 from rlwd.daemon.demo.person import react
 from rlwd.daemon.demo.task import STYLES, draw_task
-from rlwd.rewards.spec.scorer import Scorer
-from rlwd.rewards.spec.spec import Spec
-from rlwd.streams.events.event import GenerationEvent, encode_event
-from rlwd.streams.join.episodes_table import load_episodes
-from rlwd.streams.join.joiner import Joiner
-from rlwd.streams.open import open_store
 
-SPEC = Spec(
-    name="agent",
-    parts={"accepted": 1.0, "tool_ok": 1.0},
-    decisive=("accepted", "rejected", "edited", "tool_result"),
-)
-Told = list[tuple[str | None, str, list[bytes], float | None]]
+RESULT: dict[str, Any] = {"kind": "tool_result", "tool": "add", "error_class": None}
+FAILED = {**RESULT, "error_class": "unknown"}
+INVALID = {**RESULT, "error_class": "invalid_arguments"}
 
 
-def episodes(gateway: GatewayRig, place: Path, count: int) -> Told:
-    """Join what came; return each answer's parent rule, history, signals and reward, in order."""
-    place.mkdir()
-    store = open_store(place / "rlwd.db")
-    ledger = Ledger(store, Joiner("policy", Scorer(SPEC), SPEC.decision_seconds))
-    with store.transaction() as tx:
-        ledger.joiner.resume(tx, [GENERATIONS, FEEDBACK])
-    answers = list[str]()
-    for event in gateway.sink.wait(count):
-        is_answer = isinstance(event, GenerationEvent)
-        if is_answer:
-            answers.append(event.data.generation_id)
-        ledger.take(encode_event(event), partition=GENERATIONS if is_answer else FEEDBACK)
-    with store.reading() as view:
-        found = {one.id: one for one in load_episodes(view, "policy", answers)}
-        asked = view.execute("SELECT generation_id, link, history, reward FROM episodes")
-        rows = {name: row for name, *row in asked.fetchall()}
-    store.close()
-    told: Told = []
-    for name in answers:
-        said = [msgspec.json.encode(one.feedback.signal) for one in found[name].feedback]
-        link, history, reward = rows[name]
-        told.append((link, history, sorted(said), reward))
-    return told
+def episodes(gateway: GatewayRig, place: Path, count: int) -> list[Joined]:
+    """Join what came."""
+    gateway.sink.wait(count)
+    return join(gateway.sink.flushed, place)
 
 
-def post(client: httpx.Client, generation_id: str, signal: dict[str, Any]) -> None:
+def post(client: httpx.Client, generation_id: str, signal: dict[str, Any], number: int = 0) -> None:
     body = {"generation_id": generation_id, "signal": signal}
-    name = f"{generation_id}:{signal['kind']}"
+    name = f"{generation_id}:{signal['kind']}:{number}"
     assert client.post("/v1/feedback", json={**body, "feedback_id": name}).status_code == 202
 
 
 @pytest.mark.parametrize("how", ["whole", "stream"])
-@pytest.mark.parametrize("real", [one for one in CLIENTS if one.loops], ids=lambda real: real.name)
+@pytest.mark.parametrize(
+    "real", [None, *(one for one in CLIENTS if one.loops)], ids=lambda real: real and real.name
+)
 def test_an_agents_session_is_learned_from_by_its_base_url_alone(
-    real: RealClient, how: str, client: httpx.Client, gateway: GatewayRig, tmp_path: Path
+    real: RealClient | None,
+    how: str,
+    client: httpx.Client,
+    gateway: GatewayRig,
+    tmp_path: Path,
 ) -> None:
     """A client's own tool loop, with no header of ours: its session is found, its turns are linked,
     and its results and follow-ups are the same as where the product posts them."""
-    real.talk(str(client.base_url).rstrip("/"), [f"{how}:loop"])
+    if real is None:
+        by_tool_runner(client, stream=how == "stream")
+    else:
+        real.talk(str(client.base_url).rstrip("/"), [f"{how}:loop"])
     derived = episodes(gateway, tmp_path / "derived", 3)
-    assert [one[:2] for one in derived] == [("", ""), ("tool_result", ""), ("answer", "")]
+    assert [(one.link, one.history) for one in derived] == [
+        ("", ""),
+        ("tool_result", ""),
+        ("answer", ""),
+    ]
     calls, answers, last = gateway.sink.generations(3)
     assert {one.session_found for one in (calls, answers, last)} == {"beginning"}
-    post(client, calls.generation_id, {"kind": "tool_result", "tool": "add", "error_class": None})
+    post(client, calls.generation_id, RESULT)
     post(client, answers.generation_id, {"kind": "followed_up", "text": "thanks"})
     posted = episodes(gateway, tmp_path / "posted", 5)
     assert posted == derived
-    assert [one[2] for one in derived] == [
-        [b'{"kind":"tool_result","tool":"add","error_class":null}'],
-        [b'{"kind":"followed_up","text":"thanks","statement":null}'],
+    assert [one.signals for one in derived] == [
+        ['{"kind":"tool_result","tool":"add","error_class":null}'],
+        ['{"kind":"followed_up","text":"thanks","statement":null}'],
         [],
     ]
-    assert [one[3] for one in derived] == [1.0, None, None]
+    assert [one.reward for one in derived] == [1.0, None, None]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "results", "signals"),
+    [
+        ('{"a": 1}', ["3", "4"], [RESULT, RESULT]),
+        ('{"a": 1}', ["3", "Error: no"], [RESULT, FAILED]),
+        ('{"a": "one"}', ["Error: no", "Error: no"], [INVALID, INVALID]),
+        ('{"a": ', ["Error: no", "Error: no"], [INVALID, INVALID]),
+    ],
+    ids=["work", "one-fails", "misfit", "broken"],
+)
+def test_how_calls_ended_need_not_be_posted(
+    arguments: str,
+    results: list[str],
+    signals: list[dict[str, Any]],
+    client: httpx.Client,
+    gateway: GatewayRig,
+    tmp_path: Path,
+) -> None:
+    """Two calls in one answer: results, errors and calls that no tool could run are what a harness
+    would post, one for each call."""
+    gateway.engine.arguments, gateway.engine.calls = arguments, 2
+    messages: list[dict[str, Any]] = [{"role": "user", "content": "hello"}]
+    asked = {"tools": [{"type": "function", "function": ADD}], "user": "ann"}
+    first = client.post(CHAT, json={"messages": messages, **asked}).json()
+    said = first["choices"][0]["message"]
+    back = [
+        {"role": "tool", "tool_call_id": call["id"], "content": text}
+        for call, text in zip(said["tool_calls"], results, strict=True)
+    ]
+    client.post(CHAT, json={"messages": [*messages, said, *back], **asked})
+    derived = episodes(gateway, tmp_path / "derived", 2)
+    for number, signal in enumerate(signals):
+        post(client, first["id"], signal, number)
+    assert episodes(gateway, tmp_path / "posted", 4) == derived
+    assert derived[0].signals == sorted(json.dumps(one, separators=(",", ":")) for one in signals)
+
+
+@pytest.mark.parametrize(
+    "tools", [[], [{"type": "function", "function": ADD}]], ids=["text", "call"]
+)
+def test_who_leaves_need_not_be_posted(
+    tools: list[Any], client: httpx.Client, gateway: GatewayRig, tmp_path: Path
+) -> None:
+    """A client that leaves in the middle of a text, or of a call, has interrupted it."""
+    gateway.engine.pause = 0.2
+    body = {"messages": [{"role": "user", "content": "hi"}], "stream": True, "tools": tools}
+    with client.stream("POST", CHAT, json=body) as response:
+        generation_id = response.headers["X-Rlwd-Generation"]
+        told = (json.loads(line[6:]) for line in response.iter_lines() if line)
+        next(
+            one
+            for one in told
+            if one["choices"][0]["delta"].get("tool_calls" if tools else "content")
+        )
+    derived = episodes(gateway, tmp_path / "derived", 1)
+    post(client, generation_id, {"kind": "interrupted"})
+    assert episodes(gateway, tmp_path / "posted", 2) == derived
+    assert [json.loads(said)["kind"] for said in derived[0].signals] == ["interrupted"]
 
 
 def test_the_demos_people_need_not_post_what_they_write_back(
@@ -115,5 +160,5 @@ def test_the_demos_people_need_not_post_what_they_write_back(
     for generation_id, signal in posting:
         post(client, generation_id, signal)
     assert episodes(gateway, tmp_path / "posted", requests + complaints) == derived
-    told = [said for _, _, signals, _ in derived for said in signals]
-    assert sum(b"followed_up" in said for said in told) == complaints
+    told = [said for one in derived for said in one.signals]
+    assert sum("followed_up" in said for said in told) == complaints

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
+from rlwd.learner.tiny.hermes import HERMES_TEMPLATE
+from rlwd.learner.tiny.lesson import Lesson
+from rlwd.learner.tiny.model import END, ROLES, make_tiny_policy, prompt_ids
 
 
 def test_is_an_ordinary_folder(tiny_policy: Path) -> None:
@@ -53,7 +55,8 @@ def tokenizer(tiny_policy: Path) -> Any:
 
 @given(text=st.text())
 def test_every_text_comes_back(tokenizer: Any, text: str) -> None:
-    """Any text is its UTF-8 bytes, one token each, and decodes to itself."""
+    """Any text without a marker is its UTF-8 bytes, one token each, and decodes to itself."""
+    assume(not any(marker in text for marker in (END, *ROLES)))
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert len(ids) == len(text.encode())
     assert max(ids, default=0) < 256
@@ -89,6 +92,48 @@ def test_pre_training_teaches(tmp_path: Path) -> None:
     answer = AutoTokenizer.from_pretrained(tmp_path).decode(out[0, len(ids) :])
     assert answer == "hello<|end|>"
     assert steps == [(n, 40) for n in range(1, 41)]
+
+
+def test_calls_stand_as_hermes_writes_them(tmp_path: Path) -> None:
+    """A call that comes back is what the policy was taught to write, and the prompt goes on from it."""
+    call = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
+    tools = [{"type": "function", "function": {"name": "add"}}]
+    asked = [{"role": "user", "content": "hi"}]
+    make_tiny_policy(
+        tmp_path,
+        seed=0,
+        steps=1,
+        examples=[Lesson(messages=asked, answer=call, tools=tools)],
+        chat_template=HERMES_TEMPLATE,
+        certainty=2.0,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path)
+
+    def shown(messages: list[dict[str, Any]]) -> str:
+        told: str = tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=True
+        )
+        return told
+
+    function = {"name": "add", "arguments": {"a": 1}}
+    made = {"role": "assistant", "content": None, "tool_calls": [{"function": function}]}
+    result = {"role": "tool", "content": "3"}
+    before = "<|system|><tools>\nadd\n</tools><|end|>\n<|user|>hi<|end|>\n<|assistant|>"
+    assert shown(asked) == before
+    after = "<|system|><tool_response>\n3\n</tool_response><|end|>\n<|assistant|>"
+    assert shown([*asked, made, result]) == f"{before}{call}<|end|>\n{after}"
+
+
+def test_certainty_is_in_the_head_alone(tmp_path: Path) -> None:
+    """Twice as certain, every logit is doubled."""
+    ids = torch.tensor([[1, 2, 3]])
+    logits = list[Any]()
+    for certainty in (1.0, 2.0):
+        folder = tmp_path / str(certainty)
+        make_tiny_policy(folder, seed=0, steps=0, certainty=certainty)
+        with torch.no_grad():
+            logits.append(AutoModelForCausalLM.from_pretrained(folder)(ids).logits)
+    assert torch.allclose(logits[0] * 2, logits[1])
 
 
 def test_steps_need_examples(tmp_path: Path) -> None:

@@ -417,6 +417,7 @@ def events(draw: some.DrawFn) -> Event:
         usage=Usage(
             prompt_tokens=draw(some.integers(0, 10**9)),
             cached_prompt_tokens=draw(some.none() | some.integers(0, 10**9)),
+            reasoning_tokens=draw(some.none() | some.integers(0, 10**9)),
         ),
         tool_call_count=draw(some.none() | some.integers(0, 99)),
         numbers=draw(some.dictionaries(NAME, some.floats(-1e15, 1e15), max_size=3)),
@@ -434,6 +435,7 @@ def events(draw: some.DrawFn) -> Event:
         ("numbers", {f"n{i}": 1 for i in range(65)}, "numbers"),
         ("tool_call_count", -1, "tool_call_count"),
         ("usage", {"cached_prompt_tokens": -1}, "usage.cached_prompt_tokens"),
+        ("usage", {"reasoning_tokens": -1}, "usage.reasoning_tokens"),
     ],
 )
 def test_a_number_that_cannot_be_compared_is_refused_by_its_path(

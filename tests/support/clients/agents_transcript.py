@@ -1,15 +1,17 @@
-"""Asks a gateway with OpenAI's Agents SDK and prints what it saw as JSON."""
+"""Asks a gateway with OpenAI's Agents SDK, by the API that DOOR names, and prints what it saw as JSON."""
 
 import asyncio
 import json
+import os
 import sys
 
 from agents import (
     Agent,
     ModelSettings,
-    OpenAIChatCompletionsModel,
     Runner,
     function_tool,
+    set_default_openai_api,
+    set_default_openai_client,
     set_tracing_disabled,
 )
 from agents.agent import StopAtTools
@@ -17,6 +19,9 @@ from openai import AsyncOpenAI
 
 url, asked = sys.argv[1], sys.argv[2:]
 set_tracing_disabled(True)
+if os.environ["DOOR"] == "chat":
+    # The SDK's own default is Responses.
+    set_default_openai_api("chat_completions")
 
 
 @function_tool
@@ -25,21 +30,27 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-async def ask(how, what):
+async def run(how, agent, said):
+    # The one thing that a product changes: where its client asks. A client lives as long as its loop.
     client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+    set_default_openai_client(client, use_for_tracing=False)
+    if how == "whole":
+        return await Runner.run(agent, said)
+    result = Runner.run_streamed(agent, said)
+    async for _ in result.stream_events():
+        pass
+    return result
+
+
+async def ask(how, what):
     agent = Agent(
         name="one",
-        model=OpenAIChatCompletionsModel(model="rlwd", openai_client=client),
+        model="rlwd",
         model_settings=ModelSettings(temperature=0.8, max_tokens=12, include_usage=True),
         tools=[add] if what == "tool" else [],
         tool_use_behavior=StopAtTools(stop_at_tool_names=["add"]),
     )
-    if how == "whole":
-        result = await Runner.run(agent, "hello there")
-    else:
-        result = Runner.run_streamed(agent, "hello there")
-        async for _ in result.stream_events():
-            pass
+    result = await run(how, agent, "hello there")
     answer = result.raw_responses[0]
     tools = [item.arguments for item in answer.output if item.type == "function_call"]
     texts = [
@@ -57,21 +68,11 @@ async def ask(how, what):
 
 async def loop(how):
     """A person asks, a tool is called and answers, the person says thanks: three requests."""
-    client = AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
-    agent = Agent(
-        name="one",
-        model=OpenAIChatCompletionsModel(model="rlwd", openai_client=client),
-        model_settings=ModelSettings(temperature=0.8, max_tokens=12, extra_body={"user": "ann"}),
-        tools=[add],
-    )
+    settings = ModelSettings(extra_body={"user": how})
+    agent = Agent(name="one", model="rlwd", model_settings=settings, tools=[add])
     said = [{"role": "user", "content": "hello there"}]
     for _ in range(2):
-        if how == "whole":
-            result = await Runner.run(agent, said)
-        else:
-            result = Runner.run_streamed(agent, said)
-            async for _ in result.stream_events():
-                pass
+        result = await run(how, agent, said)
         said = [*result.to_input_list(), {"role": "user", "content": "thanks"}]
     seen = {"text": result.final_output, "finish": None, "usage": None, "id": None, "tool": None}
     print(json.dumps(seen), flush=True)

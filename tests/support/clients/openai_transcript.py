@@ -66,7 +66,7 @@ def ask(how, what):
 def loop(how):
     """A person asks, a tool is called and answers, the person says thanks: three requests."""
     function = {"name": "add", "parameters": {"type": "object", "properties": {}}}
-    common = {"model": "rlwd", "temperature": 0.8, "max_tokens": 12, "user": "ann"}
+    common = {"model": "rlwd", "user": how}
     common["tools"] = [{"type": "function", "function": function}]
     messages = [{"role": "user", "content": "hello there"}]
     for _ in range(3):

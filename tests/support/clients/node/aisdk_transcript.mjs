@@ -1,14 +1,20 @@
-// Asks a gateway with the AI SDK and prints what it saw as JSON, one line for each.
-import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
+// Asks a gateway with the AI SDK, by the API that DOOR names, and prints what it saw as JSON, one line for each.
 import { generateText, jsonSchema, stepCountIs, streamText, tool } from "ai";
 
 const [url, ...asked] = process.argv.slice(2);
-const provider = createOpenAICompatible({
-  name: "rlwd",
-  baseURL: `${url}/v1`,
-  apiKey: "none",
-  includeUsage: true,
-});
+const at = { baseURL: `${url}/v1`, apiKey: "none" };
+let provider;
+let named;
+if (process.env.DOOR === "chat") {
+  const { createOpenAICompatible } = await import("@ai-sdk/openai-compatible");
+  provider = createOpenAICompatible({ ...at, name: "rlwd", includeUsage: true });
+  named = (user) => ({ rlwd: { user } });
+} else {
+  const { createOpenAI } = await import("@ai-sdk/openai");
+  provider = createOpenAI(at);
+  // Nothing is kept for clients, so that the history is sent and not referred to.
+  named = (user) => ({ openai: { user, store: false } });
+}
 
 async function ask(how, what) {
   const wanted = {
@@ -40,11 +46,9 @@ async function loop(how) {
   const inputSchema = jsonSchema({ type: "object", properties: {} });
   const wanted = {
     model: provider("rlwd"),
-    temperature: 0.8,
-    maxOutputTokens: 12,
     maxRetries: 0,
     stopWhen: stepCountIs(3),
-    providerOptions: { rlwd: { user: "ann" } },
+    providerOptions: named(how),
     tools: { add: tool({ description: "adds", inputSchema, execute: async () => 3 }) },
   };
   const messages = [{ role: "user", content: "hello there" }];
