@@ -19,6 +19,7 @@ from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
 from .demo.demo_command import demo_command
+from .rewards.rewards_app import rewards
 
 app = typer.Typer(
     help="Keeps a served language model learning from the work people do with it.",
@@ -30,6 +31,7 @@ app.command("plan")(plan_command)
 app.command("client")(client_command)
 app.command("demo")(demo_command)
 app.command("keep")(keep_command)
+app.add_typer(rewards, name="rewards")
 
 EXTRAS = dict.fromkeys(("torch", "transformers", "peft", "safetensors"), "learner") | {
     "matplotlib": "plot",

@@ -56,7 +56,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/wire",),
     ("daemon/audit", "daemon/keep"),
     ("daemon/commands", "daemon/demo"),
-    ("daemon/doctor", "daemon/experiments"),
+    ("daemon/doctor", "daemon/experiments", "daemon/rewards"),
     ("daemon/cli_by_hand",),
     ("daemon/cli_experiments",),
     ("daemon/cli",),

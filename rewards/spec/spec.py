@@ -244,7 +244,11 @@ def load_spec(path: Path) -> Spec:
     for place in (PART_PLACE, COST_PLACE):
         refuse_collisions(place.entry_points, place.built_in)
     try:
-        document = tomllib.loads(path.read_bytes().decode())
+        content = path.read_bytes()
+    except OSError as problem:
+        raise ValueError(f"{path}: {problem.strerror}") from problem
+    try:
+        document = tomllib.loads(content.decode())
         check_entries(document, Spec)
         return msgspec.convert(document, Spec)
     except ValueError as problem:

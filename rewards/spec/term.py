@@ -67,14 +67,16 @@ class Term(NamedTuple):
         """Return whether it counts in a segment."""
         return self.segments is None or segment in self.segments
 
+    def natural(self, episode: Episode, counted: Episode) -> float | None:
+        """Return its value of an episode as the function says it, in its own unit."""
+        return self.value(counted if self.horizon is None else within(episode, self.horizon))
+
     def ask(self, episode: Episode, counted: Episode) -> float | None:
         """Return its value of an episode, clipped and scaled.
 
         `counted` is the episode with the feedback within the horizons of its kinds.
         """
-        if self.horizon is not None:
-            counted = within(episode, self.horizon)
-        value = self.value(counted)
+        value = self.natural(episode, counted)
         if value is None:
             return None
         if self.clip is not None:

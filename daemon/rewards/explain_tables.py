@@ -1,0 +1,129 @@
+"""Explain tables: how one answer's reward comes about, as tables."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from rich.text import Text
+
+from .reward_tables import add_row, number, plain_table
+
+
+def explain_tables(story: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield the answer, its signals, parts and costs, and the sum."""
+    where = f"segment {story['segment'] or '-'}, {story['stage']}, {story['fate']}"
+    yield Text(f"{story['generation_id']}: {where}")
+    yield Text(f"spec {story['spec']}")
+    if not story["held"]:
+        yield Text(
+            "\nIts content was forgotten (retention, an erasure or consent): it cannot be worked out"
+            " again. What the state has of it:"
+        )
+        yield from _stored(story["stored"])
+        return
+    yield from _signals(story)
+    yield from _parts(story)
+    yield from _costs(story)
+    yield Text("\n" + _sum(story))
+    yield from _stored(story["stored"])
+
+
+def _signals(story: Mapping[str, Any]) -> Iterator[Any]:
+    if not story["signals"]:
+        yield Text("\nnobody said anything of it")
+        return
+    table = plain_table("\nSignals", "signal", "counts", "after", "horizon", left=2)
+    for one in story["signals"]:
+        said = " ".join(f"{name}={value:g}" for name, value in one["said"].items())
+        add_row(
+            table,
+            f"{one['kind']} {said}".strip(),
+            _counts(one),
+            _duration(one["after_seconds"]),
+            _duration(one["horizon_seconds"]),
+        )
+    yield table
+
+
+def _counts(one: Mapping[str, Any]) -> str:
+    told = "decides" if one["decides"] else "yes" if one["counts"] else "no, late"
+    for name, inside in one["own_horizons"].items():
+        if inside != one["counts"]:
+            told += f"; {name}: {'yes' if inside else 'no'}"
+    return told
+
+
+def _parts(story: Mapping[str, Any]) -> Iterator[Any]:
+    known = [one for one in story["parts"] if one["value"] is not None]
+    total = sum(one["weighs"] for one in known)
+    valued = story.get("undecided") is not None
+    table = plain_table("\nParts", "part", "says", "value", "weight", "brings")
+    for one in story["parts"]:
+        brings = one["value"] is not None and total and not valued
+        add_row(
+            table,
+            _name(one),
+            "open" if one["value"] is None else number(one["natural"]),
+            number(one["value"]),
+            f"{one['weighs']:g}",
+            number(one["value"] * one["weighs"] / total) if brings else "-",
+        )
+    yield table
+
+
+def _costs(story: Mapping[str, Any]) -> Iterator[Any]:
+    if not story["costs"]:
+        return
+    table = plain_table("\nCosts", "cost", "says", "over", "value", "weight", "takes off")
+    for one in story["costs"]:
+        add_row(
+            table,
+            _name(one),
+            "open" if one["value"] is None else number(one["natural"], ",.4g"),
+            f"{one['scale']:g}",
+            number(one["value"]),
+            f"{one['weight']:g}",
+            "-" if one["value"] is None else number(one["value"] * one["weight"]),
+        )
+    yield table
+
+
+def _name(one: Mapping[str, Any]) -> str:
+    told = one["name"] if one["of"] == one["name"] else f"{one['name']} ({one['of']})"
+    if one["clip"] is not None and one["natural"] is not None:
+        low, high = one["clip"]
+        if not low <= one["natural"] <= high:
+            told += f", clipped to [{low:g}, {high:g}]"
+    return str(told)
+
+
+def _sum(story: Mapping[str, Any]) -> str:
+    if story["reward"] is None:
+        left = story["decision_seconds"] - story["read_seconds"]
+        if left > 0:
+            return (
+                f"no reward: nothing decisive came yet; its decision is over in {_duration(left)}"
+            )
+        return "no reward: nothing decisive came, and the spec has no value for that here"
+    valued = story["undecided"] is not None
+    base = f"undecided {story['undecided']:.3f}" if valued else f"mean {story['mean']:.3f}"
+    low, high = story["range"]
+    mapped = "" if (low, high) == (0.0, 1.0) else f", on [{low:g}, {high:g}]"
+    return f"{base} - costs {story['taken_off']:.3f} = {story['raw']:.3f}{mapped}: reward {story['reward']:.3f}"
+
+
+def _stored(stored: Mapping[str, Any]) -> Iterator[Any]:
+    if stored["reward"] is None:
+        yield Text("stored: no reward")
+    else:
+        yield Text(f"stored: {stored['reward']:.3f} by {stored['spec']}")
+    if stored["in_comparisons"] != stored["reward"]:
+        yield Text(
+            f"in comparisons: {number(stored['in_comparisons'])} by {stored['in_comparisons_by']}"
+        )
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

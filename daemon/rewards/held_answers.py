@@ -1,0 +1,101 @@
+"""Held answers: every answer whose content a state still holds, as its rewards see it; only read."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from ...rewards.spec.reward import Reward
+from ...rewards.spec.spec import Spec
+from ...streams.events.episode import Episode
+from ...streams.events.generation import SHADOW
+from ...streams.join import offsets
+from ...streams.join.episodes_table import load_episodes
+from ...streams.state.transaction import Transaction
+from ..commands.status import state_view
+
+AT_ONCE = 1000
+"""Answers read in one view: a long one would keep the daemon's write-ahead log from being emptied."""
+FIRST = 2**62
+"""Above the id of any content."""
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+
+
+class HeldAnswer(NamedTuple):
+    """One answer."""
+
+    episode: Episode
+    """The answer with what people did about it."""
+    fate: str
+    """As in `fate.py`."""
+    read_past: float
+    """The receive time that the log was read past."""
+
+    def reward(self, spec: Spec) -> Reward | None:
+        """Return what it is worth under a spec, where its decision is over for silence, too."""
+        segment = self.episode.generation.segment
+        over = self.read_past > self.episode.received_at + spec.decision_seconds(segment)
+        return spec.undecided_reward(self.episode) if over else spec.reward(self.episode)
+
+
+def since_of(text: str, now: float) -> float:
+    """Return the time, epoch seconds, that `7d`, `12h`, a date or nothing (the beginning) means.
+
+    Raises ValueError naming `--since`.
+    """
+    if not text:
+        return 0.0
+    if found := re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", text):
+        return now - float(found[1]) * _UNITS[found[2]]
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        wanted = "a number with s, m, h, d or w, such as 7d, or a date"
+        raise ValueError(f"--since: {text!r} is not {wanted}") from None
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def held_answers(place: Path | str, policy: str, since: float) -> Iterator[list[HeldAnswer]]:
+    """Yield answers received from a time on, newest first, some at a time; nothing is written.
+
+    Mirrored answers, which nobody was shown, are left out. Raises ValueError where there is no state
+    database, or an older rlwd left it.
+    """
+    below = FIRST
+    while True:
+        with readable(place) as view:
+            below, found = _page(view, policy, since, below)
+        if not found and below == 0:
+            return
+        yield found
+
+
+def _page(view: Transaction, policy: str, since: float, below: int) -> tuple[int, list[HeldAnswer]]:
+    rows = view.execute(
+        "SELECT c.id, c.generation_id, e.fate FROM contents c JOIN episodes e"
+        " ON e.policy = c.policy AND e.generation_id = c.generation_id"
+        " WHERE c.policy = ? AND c.id < ? AND e.content = c.id AND e.received >= ?"
+        f" AND COALESCE(e.variant, '') <> '{SHADOW}' ORDER BY c.id DESC LIMIT ?",
+        (policy, below, since, AT_ONCE),
+    ).fetchall()
+    mark = offsets.watermark(view, policy)
+    fates = {name: fate for _, name, fate in rows}
+    return rows[-1][0] if rows else 0, [
+        HeldAnswer(episode, fates[episode.id], mark)
+        for episode in load_episodes(view, policy, list(fates))
+    ]
+
+
+@contextmanager
+def readable(place: Path | str) -> Iterator[Transaction]:
+    """Yield a view of a state database; raises ValueError that names what keeps it from being read."""
+    try:
+        with state_view(place) as view:
+            yield view
+    except sqlite3.Error as problem:
+        why = f"{problem}; where an older rlwd left it, `rlwd run` migrates it"
+        raise ValueError(f"{place}: {why}") from None

@@ -1,0 +1,115 @@
+"""`rlwd rewards`: what answers are worth, and why, and what another spec would make of them."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+rewards = typer.Typer(
+    help="What answers are worth: why, how sure, and under another spec.", no_args_is_help=True
+)
+
+ConfigFile = Annotated[Path, typer.Option("--config", "-c", help="The TOML config file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Since = Annotated[
+    str, typer.Option(help="How far back: 7d, 12h, a date; empty is all that is held.")
+]
+TOML = Path("rlwd.toml")
+
+
+@rewards.command("what-if")
+def what_if_command(
+    new: Annotated[Path, typer.Argument(help="The reward spec that is tried.")],
+    since: Since = "7d",
+    picture: Annotated[
+        Path | None, typer.Option(help="Write a picture here too: .svg, .png or .pdf.")
+    ] = None,
+    config: ConfigFile = TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Work out what the answers of a state would be worth under another spec; nothing is written."""
+    from ...rewards.spec.spec import load_spec, reward_spec
+    from ..config import load_config
+    from .held_answers import held_answers, since_of
+    from .reward_tables import what_if_tables
+    from .what_if import what_if
+    from .what_if_picture import check_picture, draw_what_if
+
+    loaded = load_config(config)
+    begin = since_of(since, time.time())
+    if picture is not None:
+        check_picture(picture)
+    specs = reward_spec(loaded.reward_spec), load_spec(new)
+    found = what_if(*specs, held_answers(loaded.state_database, loaded.policy, begin))
+    document = found.document()
+    if not document["answers"]:
+        raise ValueError(f"{loaded.state_database}: holds no answer since {since or 'ever'}")
+    if picture is not None:
+        draw_what_if(found, picture)
+        document["picture"] = str(picture)
+    _show(document, what_if_tables, as_json)
+
+
+@rewards.command("explain")
+def explain_command(
+    generation_id: Annotated[str, typer.Argument(help="The answer's generation id.")],
+    spec: Annotated[
+        Path | None, typer.Option(help="Under this spec, and not the config's.")
+    ] = None,
+    config: ConfigFile = TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Print how an answer's reward comes about: which signals count, every part and cost, the sum."""
+    from ...rewards.spec.spec import load_spec, reward_spec
+    from ..config import load_config
+    from .explain_reward import explain_reward
+    from .explain_tables import explain_tables
+    from .held_answers import readable
+
+    loaded = load_config(config)
+    asked = reward_spec(loaded.reward_spec) if spec is None else load_spec(spec)
+    with readable(loaded.state_database) as view:
+        story = explain_reward(view, loaded.policy, generation_id, asked)
+    _show(story, explain_tables, as_json)
+
+
+@rewards.command("report")
+def report_command(
+    since: Since = "",
+    spec: Annotated[
+        Path | None, typer.Option(help="Under this spec, and not the config's.")
+    ] = None,
+    config: ConfigFile = TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Print how much of each signal there is, whether signals agree, and how rewards drift."""
+    from ...rewards.spec.spec import load_spec, reward_spec
+    from ..config import load_config
+    from .held_answers import held_answers, readable, since_of
+    from .report_tables import report_tables
+    from .reward_report import read_specs, report_document
+
+    loaded = load_config(config)
+    begin = since_of(since, time.time())
+    asked = reward_spec(loaded.reward_spec) if spec is None else load_spec(spec)
+    pages = held_answers(loaded.state_database, loaded.policy, begin)
+    document = report_document(asked, pages)
+    with readable(loaded.state_database) as view:
+        document["specs"] = read_specs(view, loaded.policy)
+    if not document["answers"]:
+        raise ValueError(f"{loaded.state_database}: holds no answer since {since or 'ever'}")
+    _show(document, report_tables, as_json)
+
+
+def _show(document: dict[str, Any], tables: Callable[[Any], Iterable[Any]], as_json: bool) -> None:
+    import orjson
+    from rich.console import Console
+
+    if as_json:
+        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        return
+    console = Console()
+    for table in tables(document):
+        console.print(table)

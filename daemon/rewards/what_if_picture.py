@@ -1,0 +1,53 @@
+"""What-if picture: rewards under two specs, a row for each segment, as SVG or PNG."""
+
+from pathlib import Path
+
+import numpy as np
+
+from .what_if import WhatIf
+
+MOST_SEGMENTS = 8
+"""Rows of the picture: the segments with the most answers."""
+KINDS = (".svg", ".png", ".pdf")
+BINS = 20
+
+
+def check_picture(path: Path) -> None:
+    """Refuse a name that says no kind of picture; raises ValueError naming `--picture`."""
+    if path.suffix.lower() not in KINDS:
+        raise ValueError(f"--picture: {path} ends in none of {', '.join(KINDS)}")
+
+
+def draw_what_if(found: WhatIf, path: Path) -> None:
+    """Write the picture: how many answers are worth what, and each answer now against new."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    largest = sorted(found.segments.items(), key=lambda one: -len(one[1].ids))[:MOST_SEGMENTS]
+    figure, axes = pyplot.subplots(
+        len(largest) or 1, 2, figsize=(9, 1 + 3 * (len(largest) or 1)), squeeze=False
+    )
+    edges = np.linspace(0.0, 1.0, BINS + 1)
+    for (segment, columns), (left, right) in zip(largest, axes, strict=False):
+        now, new = np.array(columns.now), np.array(columns.new)
+        shown = ((found.now.version, now, "#888888"), (found.new.version, new, "#1f5fa8"))
+        for label, values, colour in shown:
+            known = values[np.isfinite(values)]
+            left.hist(known, bins=edges, histtype="step", color=colour, label=label, linewidth=1.5)
+        left.set(title=f"{segment}: {len(now):,} answers", xlabel="reward", ylabel="answers")
+        left.legend(frameon=False, fontsize=7)
+        both = np.isfinite(now) & np.isfinite(new)
+        counts, _, _ = np.histogram2d(now[both], new[both], bins=(edges, edges))
+        # A cell without an answer is white, whatever the most crowded one holds.
+        shades = np.where(counts.T > 0, counts.T, np.nan)
+        right.pcolormesh(edges, edges, shades, cmap="viridis_r", rasterized=True)
+        right.plot((0, 1), (0, 1), color="#bbbbbb", linewidth=0.8)
+        right.set(xlabel="reward now", ylabel="reward new", xlim=(0, 1), ylim=(0, 1))
+    for each in axes.flat:
+        for side in ("top", "right"):
+            each.spines[side].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
