@@ -90,7 +90,7 @@ def build_control(config: Config) -> ControlLoop:
     checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
     ingest = _ingest(config, store)
-    mirror = Mirror(config.mlflow, config.policy, config.state_path, store)
+    mirror = Mirror(config.mlflow, config.policy, config.state_path, store, config.privacy)
     release = build_release(config, store, checkpoints, mirror)
     training = _training(config, store, checkpoints, held.epoch, release)
     waits = {"learner": "starting", "engine": "not asked yet"}

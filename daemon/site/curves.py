@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from ...streams.answers.answer_rows import LATEST
+from ...streams.events.generation import SIDE
 from ...streams.state.transaction import Transaction
 from .chart import COLOURS, ChartLine
 from .words import short_version
@@ -54,7 +55,7 @@ def read_curves(view: Transaction, policy: str) -> Curves:
         " FROM episodes e JOIN feedback f ON f.policy = e.policy"
         " AND f.generation_id = e.generation_id"
         " WHERE e.policy = ? AND e.received >= ? AND f.kind IN ('accepted', 'rejected')"
-        " AND f.dead = 0 GROUP BY e.version, place",
+        f" AND f.dead = 0 AND e.variant <> '{SIDE}' GROUP BY e.version, place",
         (began, width, policy, began),
     ).fetchall()
     answers: dict[str, int] = {}

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from ...streams.answers.answer_rows import LATEST, NAMED
+from ...streams.events.generation import SIDE
 from ...streams.state.transaction import Transaction
 from ..flags import intents_table
 from ..stages.settings import DAY, RolloutSettings
@@ -75,7 +76,7 @@ def crowd_seen(view: Transaction, policy: str) -> SeenCrowd | None:
     under = (policy, newest[0].salt)
     where = (
         f"FROM episodes WHERE policy = ? AND salt = ? AND received IS NOT NULL AND {NAMED}"
-        " AND fate <> 'excluded:shadow'"
+        f" AND fate <> 'excluded:shadow' AND variant <> '{SIDE}'"
     )
     users, decided, base, first, last = view.execute(
         f"SELECT COUNT(DISTINCT user_hash), COUNT({LATEST}), AVG({LATEST}), MIN(received),"

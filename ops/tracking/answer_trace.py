@@ -10,9 +10,10 @@ from ...streams.answers.answer_rows import LATEST
 from ...streams.derived.overruled import without_overruled
 from ...streams.events.episode import Timed
 from ...streams.events.event import GenerationEvent
-from ...streams.events.generation import SHADOW, Generation
+from ...streams.events.generation import Generation
 from ...streams.events.signals import ToolResult, kind_of
 from ...streams.join.episodes_table import feedback_of
+from ...streams.redaction.privacy import PrivacySettings
 from ...streams.sessions.contents import load_contents
 from ...streams.state.bulk import by_ids
 from ...streams.state.transaction import Transaction
@@ -37,26 +38,24 @@ class _Row(msgspec.Struct, array_like=True):
 
 
 def trace_records(
-    view: Transaction, policy: str, experiment: str, ids: Sequence[str]
+    view: Transaction,
+    policy: str,
+    experiment: str,
+    ids: Sequence[str],
+    privacy: PrivacySettings,
 ) -> dict[str, TraceRecord]:
     """Return the records of these answers, of those whose content is held and may be shown."""
     feedback = feedback_of(view, policy, ids)
     # What a tool gave back stands in the request after it.
     after = sorted({one.origin for said in feedback.values() for one in said if one.origin})
     held = load_contents(view, policy, sorted({*ids, *after}))
-    shown = {name: one.event for name, one in held.items() if _may_be_shown(one.event.data)}
+    shown = {name: one.event for name, one in held.items() if privacy.may_leave(one.event.data)}
     found: dict[str, TraceRecord] = {}
     for row in _rows(view, policy, ids):
         name = row.generation_id
         if name in shown:
             found[name] = _record(experiment, shown, row, feedback.get(name, ()))
     return found
-
-
-def _may_be_shown(data: Generation) -> bool:
-    """Return whether an answer was agreed to for anything but its count, is whole, and was seen."""
-    agreed = data.may_train or data.may_share
-    return agreed and data.captured and data.variant != SHADOW and not data.side_request
 
 
 def _rows(view: Transaction, policy: str, ids: Sequence[str]) -> Iterator[_Row]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from ...streams.redaction.privacy import PrivacySettings
 from ...streams.state.store import Store
 from ..statistics.verdict import Verdict
 from .mirror_settings import MirrorSettings, limit_requests
@@ -44,7 +45,12 @@ class Mirror:
     """
 
     def __init__(
-        self, settings: MirrorSettings, policy: str, folder: Path, store: Store | None = None
+        self,
+        settings: MirrorSettings,
+        policy: str,
+        folder: Path,
+        store: Store | None = None,
+        privacy: PrivacySettings | None = None,
     ) -> None:
         self.settings, self.policy = settings, policy
         self.enabled = bool(settings.tracking_uri)
@@ -58,7 +64,8 @@ class Mirror:
         self.sent = 0
         """Metric points written."""
         self._spool = Outbox(folder / "mlflow_spool.jsonl") if self.enabled else None
-        self.traces = TraceQueue(settings, policy, store) if self.enabled and store else None
+        traced = self.enabled and store
+        self.traces = TraceQueue(settings, policy, store, privacy) if traced and store else None
         """Answers on their way from the tables to MLflow; None without tables or server."""
         self._points: deque[_Point] = deque()
         self._lock = threading.Lock()

@@ -24,8 +24,8 @@ class MirrorSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     request_retries: int = 2
     """Retries within one request: 5 s against a server that is down (measured)."""
     trace_share: float = 0.0
-    """Share of the sessions whose consented answers are mirrored as traces, with what was said and done;
-    0 mirrors none. Above it, answers that are worth less than a half are mirrored from all sessions."""
+    """Share of the sessions whose answers are mirrored as traces, with what was said and done, of those
+    that people agreed to share (`privacy.purposes`); 0 mirrors none. Above it, answers that are worth less than a half are mirrored from all sessions."""
     traces_per_second: float = 5.0
     """Most traces written in a second, negatives first; a server on SQLite takes about 10."""
     waiting_traces: int = 10_000

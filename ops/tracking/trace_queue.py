@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ...streams.answers import traced
 from ...streams.answers.traced import TracedRow, Waits
+from ...streams.redaction.privacy import PrivacySettings
 from ...streams.state.store import Store
 from .answer_trace import trace_records
 from .mirror_settings import MirrorSettings
@@ -29,8 +30,15 @@ AT_ONCE = 100
 class TraceQueue:
     """Which answers wait for MLflow. `flush` is the mirror's thread's; all else is the loop's."""
 
-    def __init__(self, settings: MirrorSettings, policy: str, store: Store) -> None:
+    def __init__(
+        self,
+        settings: MirrorSettings,
+        policy: str,
+        store: Store,
+        privacy: PrivacySettings | None = None,
+    ) -> None:
         self.settings, self.policy, self.store = settings, policy, store
+        self.privacy = privacy or PrivacySettings()
         self.experiment = settings.experiment_of(policy)
         self.waiting = 0
         """Answers that wait, when last counted."""
@@ -49,7 +57,7 @@ class TraceQueue:
         rows = self._next()
         with self.store.reading() as view:
             names = [row.generation_id for row in rows if row.waits is not Waits.FORGOTTEN]
-            records = trace_records(view, self.policy, self.experiment, names)
+            records = trace_records(view, self.policy, self.experiment, names, self.privacy)
         for row in rows:
             record = records.get(row.generation_id)
             if record is None:

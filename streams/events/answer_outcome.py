@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from .generation import Generation
+from .generation import SIDE, Generation
 
 FAILED_ENDS = frozenset(("error", "timeout"))
 """Ends by which the gateway says that the person got no whole answer, and not by their own doing."""
@@ -76,3 +76,18 @@ def _shows_nothing(generation: Generation) -> bool:
     if tokens is None and not generation.usage.completion_tokens:
         return False
     return not generation.text.strip() and not generation.capture_problem
+
+
+def variant_counted(generation: Generation) -> str:
+    """Return the variant that an answer counts for, or why it counts for none.
+
+    A harness asked for it (a title) and no person; or other weights than the variant's gave it.
+
+    >>> variant_counted(Generation(generation_id="g", session_id="s", variant="control"))
+    'control'
+    """
+    if generation.side_request:
+        return SIDE
+    if generation.fallback:
+        return "fallback"
+    return "kept" if generation.kept else generation.variant

@@ -18,10 +18,14 @@ TokenId = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 SessionFound = Literal["named", "cache_key", "beginning", "chance", ""]
 Purpose = Literal["count", "train", "share"]
 PURPOSES: tuple[Purpose, ...] = ("count", "train", "share")
-"""For what a person may agree to have an answer kept: it is counted; learned from; it leaves in an
-export for others."""
+"""For what a person may agree to have an answer kept: it is counted; learned from; it leaves as a
+text that others read, in an export or as a trace in MLflow."""
 SHADOW = "shadow"
 """Variant of a mirrored request: it was asked of a candidate too, and nobody was shown the answer."""
+
+
+SIDE = "side"
+"""What stands for the variant of a side request in the state: it counts for none."""
 
 
 def shadow_id(generation_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 from ..answers import exposure, own_numbers
 from ..answers.session_turns import note_turns
 from ..derived.overruled import without_overruled
-from ..events.answer_outcome import counts_of, outcome_of
+from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.scored import Score, Scored
@@ -224,8 +224,7 @@ def _generation_row(
         data.segment,
         data.user_hash,
         data.salt,
-        # Other weights than the variant's gave these answers, so they count for none.
-        "fallback" if data.fallback else "kept" if data.kept else data.variant,
+        variant_counted(data),
         data.version,
         int(outcome.empty),
         int(outcome.failed),

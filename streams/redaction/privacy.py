@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from ..events.generation import Generation, Purpose
+from ..events.generation import SHADOW, Generation, Purpose
 
 Exempt = Annotated[str, msgspec.Meta(min_length=3, max_length=256)]
 
@@ -23,7 +23,8 @@ class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What a request means that says nothing of consent: opt_out, that it is given; opt_in, that it is
     not, so that only counts are kept."""
     purposes: tuple[Purpose, ...] = ("count", "train")
-    """What consent is to, where it names no purposes: `count`, `train`, `share` (`rlwd export`)."""
+    """What consent is to, where it names no purposes: `count`, `train`, `share` (`rlwd export`, and traces
+    in MLflow)."""
 
 
 class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -62,3 +63,12 @@ class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_f
         if not data.consent or tenant.consent == "opt_in":
             return msgspec.structs.replace(data, consent=False, purposes=("count",))
         return msgspec.structs.replace(data, purposes=tenant.purposes)
+
+    def may_leave(self, data: Generation) -> bool:
+        """Return whether an answer may leave the state as a text: in an export, or as a trace in MLflow.
+
+        Its person agreed to `share`, it is whole, and somebody was shown it. Who agreed to `train`
+        alone was promised that it is learned from, and no reader.
+        """
+        shared = self.agreed(data).may_share
+        return shared and data.captured and data.variant != SHADOW and not data.side_request

@@ -14,7 +14,6 @@ import orjson
 from ..answers.answer_rows import LATEST
 from ..events.episode import Timed
 from ..events.event import FeedbackEvent, GenerationEvent
-from ..events.generation import SHADOW
 from ..join.episodes_table import feedback_of
 from ..redaction.privacy import PrivacySettings
 from ..sessions.contents import load_contents
@@ -116,7 +115,7 @@ def _answers(
     feedback = feedback_of(view, policy, ids)
     found: dict[str, ExportedAnswer] = {}
     for name, parent, reward, parts, spec, fate in _rows(view, policy, ids):
-        if name not in held or not _may_leave(held[name].event, privacy):
+        if name not in held or not privacy.may_leave(held[name].event.data):
             continue
         said = feedback.get(name, ())
         found[name] = ExportedAnswer(
@@ -127,12 +126,6 @@ def _answers(
             reward=_reward(reward, parts, spec, fate),
         )
     return found
-
-
-def _may_leave(event: GenerationEvent, privacy: PrivacySettings) -> bool:
-    data = event.data
-    shared = privacy.agreed(data).may_share
-    return shared and data.captured and data.variant != SHADOW and not data.side_request
 
 
 def _rows(view: Transaction, policy: str, ids: Sequence[str]) -> Iterator[tuple[Any, ...]]:

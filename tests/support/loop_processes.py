@@ -95,6 +95,9 @@ engines = ["{engine}"]
 tracking_uri = "{mlflow}"
 trace_share = 0.1
 
+[privacy]
+purposes = ["count", "train", "share"]
+
 [http]
 port = {http}
 """

@@ -27,8 +27,10 @@ from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join.erasure import erase
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.open import open_store
+from rlwd.streams.redaction.privacy import PrivacySettings
 
 pytestmark = pytest.mark.mlflow
+SHARED = PrivacySettings(purposes=("count", "train", "share"))
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def mirrored(uri: str, experiment: str, ledger: Ledger, folder: Path) -> Iterato
         retry_seconds=0.5,
         traces_per_second=1000.0,
     )
-    mirror = Mirror(settings, "policy", folder, ledger.store)
+    mirror = Mirror(settings, "policy", folder, ledger.store, SHARED)
     mirror.start()
     yield mirror
     until(lambda: told(mirror))
