@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from adapter_by_hand import write_adapter
 
-from rlwd.learner.candidate import Candidate, Probe, version_name
-from rlwd.learner.digests import adapter_digest
+from rlwd.learner.candidate import Candidate, Probe
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 
 PROBE = tuple(range(60, 100))
@@ -57,27 +57,12 @@ class Truth:
 
 def make_version(policy: Path, folder: Path, number: int) -> Candidate:
     """Write an adapter with weights of its own, as the learner does, and return it."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model = AutoModelForCausalLM.from_pretrained(policy, dtype="float32")
-    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, lora)
-    generator = torch.Generator().manual_seed(number)
-    for name, weight in adapted.named_parameters():
-        if "lora_" in name:
-            weight.data = torch.randn(weight.shape, generator=generator) * 0.1
-    adapted.save_pretrained(folder / "written")
-    (folder / "written" / "README.md").unlink()
-    digest = adapter_digest(folder / "written")
-    version = version_name("policy", number, digest)
-    path = (folder / "written").rename(folder / version)
+    served, path = write_adapter(policy, folder, number)
     told = tuple(Truth(policy, path).logprobs(PROBE))
     return Candidate(
-        version=version,
+        version=served.version,
         sequence=number,
-        digest=digest,
+        digest=served.digest,
         path=path,
         probe=Probe(token_ids=PROBE, logprobs=told),
         held_out=None,

@@ -4,7 +4,9 @@ from typing import Any
 
 import httpx
 import msgspec
+import pytest
 from anthropic import Anthropic, beta_tool
+from fake_engine import FakeEngine, Misbehaviour
 from openai import OpenAI
 
 from rlwd.streams.events.generation import Generation
@@ -13,6 +15,27 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
 ADD = {"name": "add", "description": "adds", "parameters": SCHEMA}
 ANTHROPICS = {"name": "add", "description": "adds", "input_schema": SCHEMA}
 PERSON = {"user": "ann"}
+STRANGE = pytest.mark.parametrize(
+    "wrong",
+    [
+        {"torn": True, "line_end": b"\r\n", "comments": True, "last_blank_line": False},
+        {"linger": 0.3},
+        {"done": False},
+    ],
+    ids=["torn", "lingers", "no-done"],
+)
+"""Ways of writing events that every door must be able to read."""
+BROKEN = pytest.mark.parametrize(
+    "wrong", [{"error_at": 2}, {"closes_after": 2}, {"dies_after": 2}], ids=str
+)
+"""Ways in which an answer breaks off after its first two texts."""
+
+
+def misbehave(engine: FakeEngine, wrong: dict[str, Any]) -> None:
+    """Have an engine do one of these."""
+    told = dict(wrong)
+    engine.dies_after = told.pop("dies_after", None)
+    engine.wrong = Misbehaviour(**told)
 
 
 def recorded(generation: Generation) -> dict[str, Any]:

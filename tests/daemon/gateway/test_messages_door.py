@@ -7,7 +7,18 @@ from typing import Any
 import anthropic
 import httpx
 import pytest
-from door_talks import ADD, ANTHROPICS, anthropic_client, as_read, by_chat, by_messages, recorded
+from door_talks import (
+    ADD,
+    ANTHROPICS,
+    BROKEN,
+    STRANGE,
+    anthropic_client,
+    as_read,
+    by_chat,
+    by_messages,
+    misbehave,
+    recorded,
+)
 from fake_engine import Misbehaviour
 from gateway_rig import GatewayRig
 
@@ -212,35 +223,23 @@ def test_a_session_in_the_users_id_is_a_session(client: httpx.Client, gateway: G
     assert {one.session_found for one in told} == {"cache_key"}
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"torn": True, "line_end": b"\r\n", "comments": True, "last_blank_line": False},
-        {"linger": 0.3},
-        {"done": False},
-    ],
-    ids=["torn", "lingers", "no-done"],
-)
+@STRANGE
 def test_a_strange_engine_is_read_all_the_same(
     wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
 ) -> None:
     """However the engine writes its events, the SDK reads the whole answer."""
-    gateway.engine.wrong = Misbehaviour(**wrong)
+    misbehave(gateway.engine, wrong)
     with anthropic_client(client).messages.stream(model="rlwd", **HELLO) as streaming:  # type: ignore[arg-type]
         assert streaming.get_final_text() == "Good day!"
     assert gateway.sink.generations(1)[0].finish_reason == "stop"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"error_at": 2}, {"closes_after": 2}, {"dies_after": 2}], ids=str
-)
+@BROKEN
 def test_an_answer_that_broke_off_is_an_error(
     wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
 ) -> None:
     """The SDK raises, and the error names no place of ours."""
-    wrong = dict(wrong)
-    gateway.engine.dies_after = wrong.pop("dies_after", None)
-    gateway.engine.wrong = Misbehaviour(**wrong)
+    misbehave(gateway.engine, wrong)
     with (
         pytest.raises(anthropic.APIStatusError) as raised,
         anthropic_client(client).messages.stream(model="rlwd", **HELLO) as streaming,  # type: ignore[arg-type]

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+from adapter_by_hand import write_adapter
 from door_talks import anthropic_client, openai_client
 from ledger_by_hand import generation, open_ledger
 from real_clients import CLIENTS, RealClient
@@ -32,27 +33,6 @@ HELLO: dict[str, Any] = {
     "max_tokens": 12,
     "temperature": 0.8,
 }
-
-
-def make_adapter(policy: Path, folder: Path, number: int) -> tuple[ServedVersion, Path]:
-    """Write an adapter that changes what the policy says."""
-    import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import AutoModelForCausalLM
-
-    model: Any = AutoModelForCausalLM.from_pretrained(policy, dtype="float32")
-    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, lora)
-    generator = torch.Generator().manual_seed(number)
-    for name, weight in adapted.named_parameters():
-        if "lora_" in name:
-            weight.data = torch.randn(weight.shape, generator=generator) * 0.1
-    adapted.save_pretrained(str(folder / "written"))
-    (folder / "written" / "README.md").unlink()
-    digest = adapter_digest(folder / "written")
-    name = version_name("policy", number, digest)
-    path = (folder / "written").rename(folder / name)
-    return ServedVersion(version=name, digest=digest), path
 
 
 def reference(policy: Path, adapter: Path, event: Generation, temperature: float) -> list[float]:
@@ -125,7 +105,7 @@ def adapters(
 ) -> list[tuple[ServedVersion, Path]]:
     """Two versions that differ."""
     folder = tmp_path_factory.mktemp("adapters")
-    return [make_adapter(tiny_policy, folder, number) for number in (0, 1)]
+    return [write_adapter(tiny_policy, folder, number) for number in (1, 2)]
 
 
 @pytest.fixture(scope="module", params=["embedded", pytest.param("vllm", marks=pytest.mark.vllm)])

@@ -5,7 +5,17 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from door_talks import ADD, as_read, by_chat, by_responses, openai_client, recorded
+from door_talks import (
+    ADD,
+    BROKEN,
+    STRANGE,
+    as_read,
+    by_chat,
+    by_responses,
+    misbehave,
+    openai_client,
+    recorded,
+)
 from fake_engine import Misbehaviour
 from gateway_rig import GatewayRig
 
@@ -220,34 +230,23 @@ def test_functions_in_namespaces_are_called_by_both_names(
     assert [one.name for one in gateway.sink.generations(1)[0].tool_calls] == ["math__add"]
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"torn": True, "line_end": b"\r\n", "comments": True, "last_blank_line": False},
-        {"linger": 0.3},
-        {"done": False},
-    ],
-    ids=["torn", "lingers", "no-done"],
-)
+@STRANGE
 def test_a_strange_engine_is_read_all_the_same(
     wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
 ) -> None:
     """However the engine writes its events, the SDK reads the whole answer."""
-    gateway.engine.wrong = Misbehaviour(**wrong)
+    misbehave(gateway.engine, wrong)
     events = streamed(client)
     assert (events[-1].type, events[-1].response.output_text) == ("response.completed", "Good day!")
     assert gateway.sink.generations(1)[0].finish_reason == "stop"
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"error_at": 2}, {"closes_after": 2}, {"dies_after": 2}], ids=str
-)
+@BROKEN
 def test_an_answer_that_broke_off_fails(
     wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
 ) -> None:
     """The last event is `response.failed`, with what had come, and names no place of ours."""
-    gateway.engine.dies_after = wrong.pop("dies_after", None)
-    gateway.engine.wrong = Misbehaviour(**wrong)
+    misbehave(gateway.engine, wrong)
     last = streamed(client)[-1]
     assert last.type == "response.failed"
     assert last.response.output[0].content[0].text == "Good "
