@@ -30,6 +30,7 @@ from rlwd.ops.stages.record import Rollout
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -177,6 +178,7 @@ class RolloutRig:
         settings: RolloutSettings,
         *,
         engines: int = 1,
+        spec: Spec = SPEC,
     ) -> None:
         self.engines = [AdapterEngine() for _ in range(engines)]
         self.engine = self.engines[0]
@@ -191,7 +193,7 @@ class RolloutRig:
         stack.callback(self.store.close)
         log, flags = folder / "log.db", folder / "flags.json"
         self.log = log
-        joiner = Joiner("policy", Scorer(SPEC), SPEC.decision_seconds)
+        joiner = Joiner("policy", Scorer(spec), spec.decision_seconds)
         self.ingest = Ingest(
             self.store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1)
         )
