@@ -9,6 +9,7 @@ People are simulated; episodes, behaviours, derived signals, specs and updates a
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 from episodes_by_hand import did, episode
 from table_policy import Arm, Draw, Pay, shares
@@ -27,7 +28,10 @@ from rlwd.streams.events.signals import (
 )
 from rlwd.streams.events.tool_use import ToolCall
 
-AGENT = load_spec(Path(__file__).parents[1] / "support" / "agent_spec.toml")
+PAGE = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="utf-8")
+SHOWN = PAGE.partition("## A spec for agents")[2]
+AGENT = msgspec.toml.decode(SHOWN.split("```toml\n")[1].split("```")[0], type=Spec)
+"""As the page has it."""
 DECISIONS = ("accepted", "rejected", "edited", "undone", "interrupted", "regenerated", "outcome")
 DROPS = Spec(name="drops", parts={"accepted": 1.0, "outcome": 1.0}, decisive=DECISIONS)
 """What is not decided on is dropped, and nothing costs."""
@@ -156,6 +160,8 @@ def test_expected_rewards_of_asking_and_acting(undecided: float) -> None:
         acting = task.acted * value(spec, acts(True)) + (1 - task.acted) * value(spec, acts(False))
         asking = expected_of_asking(spec, task)
         print(f"{name:8} {acting:6.3f} {asking:6.3f}")
+        row = next(line for line in SHOWN.splitlines() if line.startswith(f"| {name} |"))
+        assert f"| {acting:.3f} | {asking:.3f} |" in row, "as the page has it"
         assert (asking > acting) == (name == "unclear"), name
 
 
