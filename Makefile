@@ -43,8 +43,9 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py $(ARGS)
 
-simulate: install  ## a thousand rollouts of every simulated world, and the tables of docs/statistics.md
+simulate: install  ## a thousand rollouts of every simulated world, a poisoned crowd, and the tables of docs/statistics.md and trust.md
 	$(CHECKOUT) -m simulate $(ARGS)
+	$(CHECKOUT) -m poison
 
 lint: install-dev
 	$(BIN)/ruff check .

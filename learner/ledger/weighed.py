@@ -147,23 +147,33 @@ def _count(tx: Transaction, policy: str, found: Sequence[Weighed]) -> None:
 
 def _past(tx: Transaction, policy: str, settings: TrustSettings, batch_id: int) -> Past:
     """Fit on what was sealed, or censored, before."""
+    sealed = _sealed_before(tx, policy, settings, batch_id)
+    spent = defaultdict[tuple[str, str], float](float)
+    for one, weight in sealed:
+        if one.user is not None:
+            spent[one.user] += weight
+    fitted = settings.confounds and bool(sealed)
     return Past(
-        confounds=_confounds(tx, policy, settings, batch_id) if settings.confounds else Confounds(),
+        confounds=fit_confounds([one for one, _ in sealed]) if fitted else Confounds(),
+        spent=dict(spent),
         responses=_responses(tx, policy) if settings.responses == "model" else None,
     )
 
 
-def _confounds(tx: Transaction, policy: str, settings: TrustSettings, batch_id: int) -> Confounds:
+def _sealed_before(
+    tx: Transaction, policy: str, settings: TrustSettings, batch_id: int
+) -> list[tuple[Answered, float]]:
+    """Return the answers of the batches that are remembered, and what each weighed."""
     rows = tx.execute(
-        "SELECT batch_id, segment, tenant, CASE WHEN user_named = 1 THEN user_hash END, latency,"
-        " tokens, reward FROM episodes WHERE policy = ? AND batch_id >= ? AND batch_id < ?"
-        " AND reward IS NOT NULL AND received IS NOT NULL ORDER BY batch_id, generation_id",
+        "SELECT e.batch_id, e.segment, e.tenant, CASE WHEN e.user_named = 1 THEN e.user_hash END,"
+        " e.latency, e.tokens, e.reward, COALESCE(w.weight, 1.0) FROM episodes e"
+        " LEFT JOIN weighed w ON w.policy = e.policy AND w.generation_id = e.generation_id"
+        " WHERE e.policy = ? AND e.batch_id >= ? AND e.batch_id < ? AND e.reward IS NOT NULL"
+        " AND e.received IS NOT NULL ORDER BY e.batch_id, e.generation_id",
         (policy, batch_id - settings.memory_batches, batch_id),
     ).fetchall()
-    if not rows:
-        return Confounds()
-    return fit_confounds(
-        [
+    return [
+        (
             Answered(
                 batch=batch,
                 segment=segment,
@@ -171,10 +181,11 @@ def _confounds(tx: Transaction, policy: str, settings: TrustSettings, batch_id: 
                 latency=latency or 0.0,
                 tokens=tokens or 0,
                 reward=reward,
-            )
-            for batch, segment, tenant, user, latency, tokens, reward in rows
-        ]
-    )
+            ),
+            weight,
+        )
+        for batch, segment, tenant, user, latency, tokens, reward, weight in rows
+    ]
 
 
 def _responses(tx: Transaction, policy: str) -> ResponseModel | None:

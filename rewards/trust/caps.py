@@ -5,8 +5,9 @@ it still says something. A cap holds after itself: the share is of the weights t
 """
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 Weights = Sequence[float]
 
@@ -58,25 +59,33 @@ def user_caps(
     share: float,
     times: float,
     unnamed_share: float,
+    spent: Mapping[Any, float] | None = None,
+    batches: int = 1,
 ) -> list[float]:
     """Return what each weight is multiplied by so that no user has too much of the batch.
 
-    A named user has at most the share of all, and at most `times` the median named user's weight. All
-    who are not named are one, with a share of its own, and never weighed below a half for it: they may
-    be as many people as answers.
+    A named user has at most the share of all. Over the last `batches`, of which `spent` holds what each
+    user's answers weighed, this one among them, a user has at most `times` what the median user has;
+    who has spent that already has a `batches`-th part of it. All who are not named are one, with a
+    share of its own, and never weighed below a half for it: they may be as many people as answers.
     """
     named = _sums(users, weights)
     unnamed = named.pop(None, 0.0)
     people = len(named) + sum(one is None for one in users)
     level = share_level(list(named.values()), share, pool=unnamed, people=people)
+    levels = dict.fromkeys(named, level)
     if times and named:
-        level = min(level, times * median(named.values()))
-    left, pool = sum(min(one, level) for one in named.values()), 1.0
+        before = spent or {}
+        known = before.keys() | named.keys()
+        usual = times * median(before.get(one, 0.0) + named.get(one, 0.0) for one in known)
+        for one in named:
+            levels[one] = min(level, max(usual - before.get(one, 0.0), usual / batches))
+    left, pool = sum(min(each, levels[one]) for one, each in named.items()), 1.0
     if unnamed and left and unnamed_share < 1.0:
         room = unnamed_share / (1.0 - unnamed_share) * left
         pool = max(min(1.0, room / unnamed), 0.5)
     return [
-        pool if one is None else min(1.0, level / named[one]) if named[one] else 1.0
+        pool if one is None else min(1.0, levels[one] / named[one]) if named[one] else 1.0
         for one in users
     ]
 

@@ -16,8 +16,8 @@ class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Largest share of a batch's weight that one named user has; or twice an equal part, where few
     users are there. What is beyond it is weighed down, and not left out."""
     user_times: NotNegative = 4.0
-    """Most that one user's answers weigh together, as a multiple of the median user's; 0: no such
-    bound."""
+    """Most that one user's answers weigh together, over the remembered batches and this one, as a
+    multiple of the median user's; 0: no such bound."""
     unnamed_share: Share = 0.5
     """Largest share of all answers to nobody in particular, who may be one person; they are never
     weighed below a half for it."""
@@ -52,4 +52,4 @@ class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Whether latency beyond what the answer's length explains, and how strict the user is, are taken
     off the reward before answers are compared."""
     memory_batches: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
-    """Sealed batches that confounds and base rates are fitted on: those before this one."""
+    """Sealed batches that confounds are fitted on, and users' weights summed over: those before."""

@@ -44,6 +44,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     confounds: Confounds = Confounds()
     """Of latency and user."""
+    spent: dict[tuple[str, str], float] = {}
+    """What each named user's answers weighed together in the batches before that are remembered."""
     responses: ResponseModel | None = None
     """Who answers at all; None where it is off, or too little is known."""
 
@@ -55,7 +57,7 @@ def weigh(batch: Sequence[Evidence], settings: TrustSettings, past: Past) -> lis
     factors["noise"] = [weight for _, weight in believed]
     for name, rule in RULES.items():
         factors[name] = rule(batch, settings)
-    _cap(batch, settings, factors)
+    _cap(batch, settings, past, factors)
     # After the caps: whom the product asked, and whose word weighs more, no user decides.
     factors["answered"] = _answered(batch, settings, past)
     factors["asymmetry"] = [one.verification.asymmetry for one in batch]
@@ -133,7 +135,10 @@ def _answered(batch: Sequence[Evidence], settings: TrustSettings, past: Past) ->
 
 
 def _cap(
-    batch: Sequence[Evidence], settings: TrustSettings, factors: dict[str, list[float]]
+    batch: Sequence[Evidence],
+    settings: TrustSettings,
+    past: Past,
+    factors: dict[str, list[float]],
 ) -> None:
     """Add the caps, each on what those before it leave."""
     caps: Mapping[str, Callable[[list[float]], list[float]]] = {
@@ -143,6 +148,8 @@ def _cap(
             share=settings.user_share,
             times=settings.user_times,
             unnamed_share=settings.unnamed_share,
+            spent=past.spent,
+            batches=settings.memory_batches + 1,
         ),
         "tenant": lambda weights: capped(
             [one.tenant for one in batch],

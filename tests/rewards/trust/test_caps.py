@@ -1,6 +1,7 @@
 """Caps: nobody weighs more than a share, by no more than needed, and never the small for the large."""
 
 from collections import defaultdict
+from collections.abc import Hashable
 
 import pytest
 from hypothesis import given, settings
@@ -79,3 +80,26 @@ def test_a_small_tenant_gains_little_from_a_large_ones_cap() -> None:
     factors = capped(tenants, [1.0] * 1000, 0.5, least=0.25)
     assert shares(tenants, factors)["a"] < 4 / 1000
     assert capped(["big"] * 99 + ["small"], [1.0] * 100, 0.5, least=0.25) == [1.0] * 100
+
+
+def test_what_was_spent_before_counts() -> None:
+    """Over five batches an account with ten answers in each has four times what the median user has, and
+    after that a fifth of it in each: not the same again in every batch."""
+    spent = dict[Hashable, float]()
+    weighed = []
+    for batch in range(4):
+        users = ["loud"] * 10 + [f"user-{60 * batch + i}" for i in range(60)]
+        factors = user_caps(
+            users,
+            [1.0] * 70,
+            share=0.5,
+            times=4.0,
+            unnamed_share=0.5,
+            spent=spent,
+            batches=5,
+        )
+        weighed.append(sum(factors[:10]))
+        assert factors[10:] == [1.0] * 60
+        for user, factor in zip(users, factors, strict=True):
+            spent[user] = spent.get(user, 0.0) + factor
+    assert weighed == pytest.approx([4.0, 0.8, 0.8, 0.8])

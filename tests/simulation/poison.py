@@ -1,0 +1,81 @@
+"""`python -m poison`: the demo's policy under attack, with the guards and without; the table of docs/trust.md.
+
+Three seeds of four lives each, some ten minutes on one core. What is shown is the share of people's
+answers that were what they wanted, over the last three of twelve versions.
+"""
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from statistics import fmean
+
+import structlog
+import torch
+from poison_policies import TinyPolicy
+from poison_world import Attack, Crowd, accept_rates
+from simulate import written
+
+from rlwd.learner.ledger.weighed import Trust
+
+LAST = 3
+ARMS = {
+    "nobody attacks, no guards": (None, None),
+    "nobody attacks, guards": (None, Trust()),
+    "attack, no guards": (Attack(), None),
+    "attack, guards": (Attack(), Trust()),
+}
+DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
+
+
+def final_rates(folder: Path, seed: int, rounds: int) -> dict[str, float]:
+    """Return the last accept rate of each arm, printed as it comes."""
+    found = {}
+    for name, (attack, trust) in ARMS.items():
+        crowd = Crowd(seed=seed, attack=attack, trust=trust, rounds=rounds)
+        rates = accept_rates(crowd, TinyPolicy(folder, seed))
+        found[name] = fmean(rates[-LAST:])
+        print(seed, name, " ".join(f"{rate:.2f}" for rate in rates), f"{found[name]:.3f}")
+        sys.stdout.flush()
+    return found
+
+
+def poison_table(rows: dict[int, dict[str, float]]) -> str:
+    """Return the table of final rates by arm and seed, and by how much the attack moved them."""
+    lines = [
+        "| | " + " | ".join(f"seed {seed}" for seed in rows) + " | mean |",
+        "| --- |" + " ---: |" * (len(rows) + 1),
+    ]
+    shown = {name: [row[name] for row in rows.values()] for name in ARMS}
+    for guards in ("no guards", "guards"):
+        calm, hit = shown[f"nobody attacks, {guards}"], shown[f"attack, {guards}"]
+        shown[f"moved by the attack, {guards}"] = [b - a for a, b in zip(calm, hit, strict=True)]
+    for name, values in shown.items():
+        sign = "+" if name.startswith("moved") else ""
+        cells = [f"{value:{sign}.3f}" for value in (*values, fmean(values))]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the experiment and write its table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        rows = {
+            seed: final_rates(Path(folder), seed, given.rounds)
+            for seed in range(1, given.seeds + 1)
+        }
+    table = poison_table(rows)
+    print(table)
+    if not given.print_only:
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), "poison", table))
+
+
+if __name__ == "__main__":
+    main()

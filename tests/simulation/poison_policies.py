@@ -1,0 +1,189 @@
+"""Policies that a poisoned crowd teaches: the demo's tiny one, and a table of styles for short tests."""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import msgspec
+import torch
+from transformers import AutoTokenizer
+
+from rlwd.daemon.demo.task import KINDS, STYLES, Task, pretraining_pairs, style_of
+from rlwd.learner.sealed import SealedBatch, SealedEpisode
+from rlwd.learner.settings import DEMO, LearnerSettings
+from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
+from rlwd.learner.train.advantage import standardised
+from rlwd.learner.train.baseline import Tracker
+from rlwd.learner.train.loss import swept_loss
+from rlwd.learner.train.packing import pack
+from rlwd.learner.train.selection import select_episodes
+from rlwd.learner.train.state import Learner
+from rlwd.learner.train.update import apply_batch
+from rlwd.learner.train.weight import token_weight
+
+PRETRAINING_STEPS = 350
+LONGEST = 32
+CPU = torch.device("cpu")
+STYLE_NAMES = tuple(STYLES)
+
+
+class Answer(NamedTuple):
+    """What a policy gave somebody."""
+
+    style: str | None
+    """Its style, where it is one."""
+    prompt: tuple[int, ...]
+    """Tokens read."""
+    completion: tuple[int, ...]
+    """Tokens written."""
+    logprobs: tuple[float, ...]
+    """Of each of these."""
+
+
+class Taught(Protocol):
+    """A policy, as the crowd and the sealed batches meet it."""
+
+    def answer(self, tasks: Sequence[Task]) -> list[Answer]:
+        """Answer everybody, each by a draw of its own."""
+        ...
+
+    def learn(self, batch: SealedBatch) -> None:
+        """Apply one sealed batch."""
+        ...
+
+
+class TinyPolicy:
+    """The demo's policy and learner: pre-trained on the spot, with the demo's settings."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder = folder / f"policy-{seed}"
+        if not (self.folder / "config.json").exists():
+            make_tiny_policy(
+                self.folder, seed=seed, steps=PRETRAINING_STEPS, examples=pretraining_pairs()
+            )
+        settings = msgspec.structs.replace(
+            DEMO,
+            model=str(self.folder),
+            lora_alpha=16.0,
+            learning_rate=7e-3,
+            passes=6,
+            pack_tokens=128,
+            seed=seed,
+        )
+        torch.manual_seed(seed)
+        self.learner = Learner(settings)
+        self.tokenizer = AutoTokenizer.from_pretrained(self.folder)
+        self.draw = torch.Generator().manual_seed(seed)
+        self.prompts: dict[Task, tuple[int, ...]] = {}
+
+    def answer(self, tasks: Sequence[Task]) -> list[Answer]:
+        """Answer at temperature 1; prompts of one length go through the model together."""
+        by_length = defaultdict[int, list[int]](list)
+        for place, task in enumerate(tasks):
+            by_length[len(self._prompt(task))].append(place)
+        found: dict[int, Answer] = {}
+        for places in by_length.values():
+            prompts = [self._prompt(tasks[place]) for place in places]
+            for place, answer in zip(places, self._sample(prompts), strict=True):
+                text = self.tokenizer.decode(answer.completion, skip_special_tokens=True)
+                found[place] = answer._replace(style=style_of(tasks[place], text))
+        return [found[place] for place in range(len(tasks))]
+
+    def learn(self, batch: SealedBatch) -> None:
+        """Apply one sealed batch, as the learner process does."""
+        apply_batch(self.learner, batch)
+
+    def _prompt(self, task: Task) -> tuple[int, ...]:
+        if task not in self.prompts:
+            asked = [{"role": "user", "content": task.prompt}]
+            self.prompts[task] = tuple(prompt_ids(self.folder, asked))
+        return self.prompts[task]
+
+    @torch.no_grad()
+    def _sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Answer]:
+        ids_BT, end = torch.tensor(prompts), self.tokenizer.eos_token_id
+        told, start = torch.zeros(len(prompts), 0), ids_BT.shape[1]
+        open_B = torch.ones(len(prompts), dtype=torch.bool)
+        for _ in range(LONGEST):
+            positions_BT = torch.arange(ids_BT.shape[1]).repeat(len(prompts), 1)
+            last_BD = self.learner.policy.hidden(ids_BT, positions_BT)[:, -1]
+            logp_BV = (last_BD @ self.learner.policy.head_VD.T).log_softmax(-1)
+            next_B = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)[:, 0]
+            told = torch.cat([told, logp_BV.gather(1, next_B[:, None])], dim=1)
+            ids_BT = torch.cat([ids_BT, next_B[:, None]], dim=1)
+            open_B &= next_B != end
+            if not open_B.any():
+                break
+        answers = []
+        for row, prompt in enumerate(prompts):
+            written = ids_BT[row, start:].tolist()
+            length = written.index(end) + 1 if end in written else len(written)
+            logprobs = tuple(min(one, 0.0) for one in told[row, :length].tolist())
+            answers.append(Answer(None, prompt, tuple(written[:length]), logprobs))
+        return answers
+
+
+class TablePolicy:
+    """A table of logits, a style for each kind of work; the rest is the learner's own."""
+
+    SETTINGS = LearnerSettings(learning_rate=0.05, warmup_steps=0, eps=1e-5)
+
+    def __init__(self, seed: int) -> None:
+        self.draw, self.settings = random.Random(seed), self.SETTINGS
+        self.anchor = torch.zeros(len(KINDS), len(STYLE_NAMES))
+        self.table = self.anchor.clone().requires_grad_()
+        self.head = torch.eye(len(STYLE_NAMES))
+        self.tracker = Tracker(self.settings, {})
+        self.optimizer = torch.optim.AdamW([self.table], lr=0.05, eps=1e-5, weight_decay=0.0)
+
+    def answer(self, tasks: Sequence[Task]) -> list[Answer]:
+        """Answer with one token, the number of a style."""
+        logp = self.table.detach().log_softmax(-1)
+        found = []
+        for task in tasks:
+            row = logp[KINDS.index(task.kind)]
+            (style,) = self.draw.choices(range(len(STYLE_NAMES)), row.exp().tolist())
+            prompt = (KINDS.index(task.kind), *task.topic.encode())
+            found.append(Answer(STYLE_NAMES[style], prompt, (style,), (float(row[style]),)))
+        return found
+
+    def learn(self, batch: SealedBatch) -> None:
+        """Apply one batch as `update` does: baselines, advantages, passes of minibatches."""
+        chosen = select_episodes(batch, self.settings, len(STYLE_NAMES) + 300)
+        values = self.tracker.baselines(chosen.episodes)
+        if all(value is None for value in values):
+            return
+        scaled = standardised(
+            [e.earned for e in chosen.episodes],
+            values,
+            [e.weight for e in chosen.episodes],
+            floor=self.settings.advantage_floor,
+        )
+        self.tracker.observe(chosen.episodes)
+        judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
+        usual = token_weight([e for e, _ in judged])
+        for _ in range(self.settings.passes):
+            self.draw.shuffle(judged)
+            for start in range(0, len(judged), self.settings.minibatch_episodes):
+                self._step(judged[start : start + self.settings.minibatch_episodes], usual)
+
+    def _step(self, judged: list[tuple[SealedEpisode, float]], usual: float) -> None:
+        episodes = [episode for episode, _ in judged]
+        packed = pack(episodes, tokens=256, device=CPU)
+        rows = [e.prompt_token_ids[0] for e in episodes]
+        loss = swept_loss(
+            self.table[rows],
+            self.anchor[rows],
+            self.head,
+            packed,
+            torch.tensor([advantage for _, advantage in judged])[packed.segments_M],
+            weights_M=torch.tensor([e.weight for e in episodes])[packed.segments_M],
+            normaliser=usual * len(rows),
+            settings=self.settings,
+        )
+        self.optimizer.zero_grad()
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([self.table], self.settings.clip_norm)
+        self.optimizer.step()
