@@ -14,6 +14,7 @@ from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
 from bench_redaction import bench_redaction
+from bench_rewards import bench_rewards
 from bench_sessions import bench_sessions
 from bench_swaps import bench_swaps
 from bench_table import (
@@ -25,7 +26,7 @@ from bench_table import (
 )
 from rich.console import Console
 
-PARTS = ("ingest", "session", "redaction", "gateway", "swap", "loop")
+PARTS = ("ingest", "session", "redaction", "rewards", "gateway", "swap", "loop")
 WIDTH = 170
 
 
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines += bench_sessions(rounds=given.rounds, say=console.log)
     if "redaction" in parts:
         lines += bench_redaction(rounds=given.rounds, say=console.log)
+    if "rewards" in parts:
+        lines += bench_rewards(rounds=given.rounds, say=console.log)
     if "gateway" in parts:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
     if "swap" in parts:

@@ -19,6 +19,7 @@ from pathlib import Path
 import msgspec
 from bench_fill import filled_store
 from bench_records import BEGAN, feedback_event, generation_event
+from bench_scores import SCORES
 from bench_table import Line
 from kafka import KafkaConsumer, TopicPartition
 from kafka_server import KafkaServer
@@ -26,6 +27,7 @@ from kafka_server import KafkaServer
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.events.event import encode_event
+from rlwd.streams.events.scored import Score
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
@@ -77,8 +79,12 @@ def _rounds(
 ) -> list[Line]:
     ours: dict[int, list[Pace]] = {count: [] for count in stores}
     theirs: list[Pace] = []
+    scored: dict[str, list[Pace]] = {name: [] for name in SCORES}
     for number in range(rounds):
         theirs.append(poll_alone(settings, sent))
+        for name, paces in scored.items():
+            group, score = f"r{number}-{name}", SCORES[name]()
+            paces.append(ingest_all(settings, sent, stores[0], group=group, score=score))
         for count, store in stores.items():
             ours[count].append(ingest_all(settings, sent, store, group=f"r{number}-{count}"))
         say(
@@ -91,6 +97,11 @@ def _rounds(
     lines = [
         _line(f"{whole}, by processor time", ours[0], theirs, client, goal=0.25),
         _line(f"{whole}, by the clock", ours[0], theirs, client, by=lambda pace: pace.wall),
+    ]
+    lines += [
+        _line(f"the same, {name}", paces, scored["no rewards"], "no rewards worked out", goal=0.85)
+        for name, paces in scored.items()
+        if name != "no rewards"
     ]
     counts = [count for count in stores if count]
     for count in counts:
@@ -174,7 +185,9 @@ def poll_alone(settings: KafkaSettings, records: int) -> Pace:
         consumer.close(autocommit=False)
 
 
-def ingest_all(settings: KafkaSettings, records: int, store: Path, *, group: str) -> Pace:
+def ingest_all(
+    settings: KafkaSettings, records: int, store: Path, *, group: str, score: Score | None = None
+) -> Pace:
     """Take all records into a copy of the store, as the daemon does."""
     with tempfile.TemporaryDirectory(dir=store.parents[1]) as place:
         copy = Path(place) / "rlwd.db"
@@ -185,7 +198,8 @@ def ingest_all(settings: KafkaSettings, records: int, store: Path, *, group: str
                 os.fsync(file.fileno())
         opened = open_store(copy)
         named = msgspec.structs.replace(settings, group_id=group, group_instance_id=group)
-        ingest = Ingest(opened, _joiner(), partial(KafkaSource, named, TOPICS))
+        joiner = _joiner() if score is None else Joiner("policy", score, lambda _: 3600.0)
+        ingest = Ingest(opened, joiner, partial(KafkaSource, named, TOPICS))
 
         def step() -> int:
             taken = ingest.step(BEGAN, 0.01, POLL_RECORDS)
