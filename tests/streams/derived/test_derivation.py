@@ -1,5 +1,7 @@
 """Signals that nobody has to post: what each record says of an answer."""
 
+from typing import Any
+
 import pytest
 from ledger_by_hand import generation
 from talks_by_hand import call, person, record_of, result
@@ -9,6 +11,7 @@ from rlwd.streams.derived.tool_results import error_of
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.events.signals import FollowedUp, Interrupted, Signal, ToolResult
+from rlwd.streams.events.tool_use import OfferedTool
 
 
 def answer(**more: object) -> Generation:
@@ -87,6 +90,36 @@ def test_an_invalid_call_is_told_whether_or_not_the_harness_says_so(finish: str)
     told = [one.feedback.signal for one in found if isinstance(one.feedback.signal, ToolResult)]
     assert told == (invalid if finish in ("stop", "tool_calls") else [])
     assert {one.origin for one in found} <= {"s.g1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "broken"),
+    [
+        ('<tool_call>\n{"name": "add", "arguments": {"a": 1,\n</tool_call>', True),
+        ("On it.\n<tool_call>add(1, 2)", True),
+        ('[TOOL_CALLS] [{"name": "add", "arguments": {"a": }}]', True),
+        ("<function=add>\n<parameter=a>1", True),
+        ('{"name": "add", "parameters": {"a": 1', True),
+        # Whole, so that the engine reads another form; talked about; of no tool that was offered.
+        ('<tool_call>\n{"name": "add", "arguments": {}}\n</tool_call>', False),
+        ("<function=add>\n<parameter=a>1</parameter>\n</function>", False),
+        ("Write it as <tool_call>{ …", False),
+        ("```\n<tool_call>{\n```", False),
+        ('{"name": "Ana", "age": ', False),
+        ("It is 3.", False),
+    ],
+)
+def test_a_call_that_the_engine_could_not_read_is_invalid(text: str, broken: bool) -> None:
+    """It stays in the text, where nobody runs it; only where tools were offered, and a whole answer."""
+    offered = (OfferedTool(name="add", digest="0"),)
+
+    def told(**more: Any) -> list[Signal]:
+        made = answer(text=text, **{"tools": offered, "finish_reason": "stop", **more})
+        return [one.feedback.signal for one in derive_from_answer(made, leaving_interrupts=False)]
+
+    invalid = ToolResult(tool="unnamed", error_class="invalid_arguments")
+    assert told() == ([invalid] if broken else [])
+    assert told(tools=()) == told(finish_reason="length") == []
 
 
 @pytest.mark.parametrize("setting", [False, True])
