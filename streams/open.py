@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .answers import exposure, own_numbers, session_turns, traced
+from .attribution import chain_table, referenced
 from .join import (
     dead_letters,
     dedup,
@@ -40,6 +41,7 @@ MIGRATIONS = (
     exposure.SPECS,
     READINGS + ";" + unknown_signals.UNKNOWN_SIGNALS,
     rescorings_table.RESCORINGS,
+    chain_table.CHAINS + ";" + referenced.REFERENCED + ";" + turns_table.AWAITED,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -19,7 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("kernels", "streams/logs", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),
-    ("streams/redaction",),
+    ("streams/redaction", "streams/attribution"),
     ("streams/join",),
     ("streams/rescore",),
     ("streams/schemas", "streams/traces", "streams/open"),

@@ -122,7 +122,10 @@ def _records(view: Transaction, policy: str) -> tuple[RecordRow, ...]:
         " (SELECT COUNT(*) FROM episodes e WHERE e.policy = o.policy AND e.topic = o.topic"
         "   AND e.partition = o.partition AND e.received IS NOT NULL) +"
         " (SELECT COUNT(*) FROM feedback f WHERE f.policy = o.policy AND f.topic = o.topic"
-        "   AND f.partition = o.partition AND f.dead = 0 AND f.origin = ''),"
+        "   AND f.partition = o.partition AND f.dead = 0 AND f.origin = ''"
+        "   AND f.attribution IS NULL) +"
+        " (SELECT COUNT(*) FROM chain_feedback c WHERE c.policy = o.policy AND c.topic = o.topic"
+        "   AND c.partition = o.partition AND c.stage <> 'dead'),"
         " (SELECT COUNT(*) FROM dead_letters d WHERE d.policy = o.policy AND d.topic = o.topic"
         "   AND d.partition = o.partition)"
         " FROM offsets o WHERE policy = ? ORDER BY topic, partition",

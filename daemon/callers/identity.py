@@ -4,7 +4,7 @@ Headers are ours and strict. What a body says may be a product's own and mean so
 not usable there is left out and counted, and the person is served.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +46,8 @@ class Identity:
     """What the harness asks for on its own; empty for a turn of a conversation."""
     harness: str
     """Version of the product around the model."""
+    references: dict[str, str]
+    """What of the product's the request is about, by key."""
     left_out: tuple[str, ...]
     """Fields of the body that were not usable."""
 
@@ -69,10 +71,12 @@ def identify(
     tenant: str | None = None,
     beginning: bytes = b"",
     privacy: PrivacySettings | None = None,
+    references: Sequence[str] = (),
 ) -> Identity:
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.
 
-    `tenant` is the credential's, `beginning` how the conversation begins. Raises ValueError naming a header that is not usable, TenantRefused
+    `tenant` is the credential's, `beginning` how the conversation begins, `references` the keys of
+    `metadata` that name something of the product's. Raises ValueError naming a header that is not usable, TenantRefused
     where it names another tenant.
     """
     fields = NamedFields(headers, body.get("metadata"))
@@ -99,6 +103,7 @@ def identify(
         tool_call=tool_call,
         side_request=fields.plain("side_request") or "",
         harness=named_harness or harness,
+        references=fields.references(references),
         left_out=tuple(fields.left_out),
     )
 

@@ -1,13 +1,18 @@
 """NamedFields: one named field after another, from the header, else from the body's `metadata`."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from ...streams.events.generation import MOST_REFERENCES
 
 PRINTABLE = re.compile(r"[\x21-\x7e]{1,200}")
 ID = re.compile(r"[\x21-\x7e]{1,512}")
 LINE = re.compile(r"[\x20-\x7e]{1,200}")
+REFERENCE_KEY = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 USER_CHARACTERS = 1000
+MOST_REFERENCE = 200
+"""Most characters of a reference."""
 
 
 class NamedFields:
@@ -38,6 +43,21 @@ class NamedFields:
         """Return a field that becomes a key or a column."""
         return self.read(name, PRINTABLE, spaces=" characters without spaces")
 
+    def references(self, keys: Sequence[str]) -> dict[str, str]:
+        """Return what of the product's the request is about: these keys of `metadata`, as text."""
+        found = dict[str, str]()
+        for key in keys:
+            value = self.metadata.get(key)
+            if value is None or value == "":
+                continue
+            if isinstance(value, str | int) and not isinstance(value, bool):
+                text = str(value)
+                if len(text) <= MOST_REFERENCE and "\0" not in text and encodable(text):
+                    found[key] = text
+                    continue
+            self.left_out.append(key)
+        return found
+
     def user(self, body: Mapping[str, Any]) -> str | None:
         """Return the user as the product names them; `safety_identifier` follows on `user`."""
         named: list[tuple[str, Any]] = [
@@ -58,6 +78,15 @@ class NamedFields:
                 )
             self.left_out.append(name)
         return None
+
+
+def check_references(path: str, keys: Sequence[str]) -> None:
+    """Refuse keys that no record takes, or more of them. Raises ValueError with the config's path."""
+    if len(keys) > MOST_REFERENCES:
+        raise ValueError(f"{path}: {len(keys)} keys, more than {MOST_REFERENCES}")
+    for key in keys:
+        if not REFERENCE_KEY.fullmatch(key):
+            raise ValueError(f"{path}: {key!r}: 1 to 64 letters, digits, dots, dashes, underscores")
 
 
 def encodable(text: str) -> bool:

@@ -33,11 +33,16 @@ def find_session(
         return named, "named"
     for said in _said(fields, body):
         # Hashed, since it may be a person's name. It names no user: many people may share it.
-        return f"c{_digest(key, said.encode())}", "cache_key"
+        return client_session(said, key), "cache_key"
     if user is not None and beginning:
         said_so_far = b"\0".join((b"beginning", user.encode(), beginning))
         return f"b{_digest(key, said_so_far)}", "beginning"
     return f"s{secrets.token_hex(8)}", "chance"
+
+
+def client_session(said: str, key: bytes) -> str:
+    """Return the session that clients call so; `key` is the tenant's."""
+    return f"c{_digest(key, said.encode())}"
 
 
 def _said(fields: NamedFields, body: Mapping[str, Any]) -> list[str]:

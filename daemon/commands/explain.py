@@ -10,12 +10,14 @@ from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..store import existing_store
+from .explain_chain import explain_attributed, explain_chain_feedback
 from .explain_session import SessionPlace, explain_session
 
 
 def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any]:
     """Return what is known of a generation, in the order in which it happened.
 
+    Named by the id of feedback on a session or a reference, that feedback's: which answers it reached.
     Raises ValueError where neither it nor feedback on it ever came.
     """
     row = view.execute(
@@ -25,6 +27,9 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
         (policy, generation_id),
     ).fetchone()
     if row is None:
+        on_chains = explain_chain_feedback(view, policy, generation_id)
+        if on_chains:
+            return {"feedback_id": generation_id, "on_chains": on_chains}
         raise ValueError(f"{generation_id}: no such generation, and no feedback on it")
     (stage, fate, received, segment, variant, version, salt, topic, partition, offset) = row[:10]
     (reward, parts, spec, revision, scored_at, batch_id, trained, late) = row[10:18]
@@ -60,7 +65,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
 def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[str, Any]]:
     rows = view.execute(
         'SELECT feedback_id, tenant, acted, received, payload, topic, partition, "offset", dead,'
-        " origin"
+        " origin, attribution"
         " FROM feedback WHERE policy = ? AND generation_id = ? ORDER BY received, feedback_id",
         (policy, generation_id),
     ).fetchall()
@@ -75,8 +80,10 @@ def _feedback(view: Transaction, policy: str, generation_id: str) -> list[dict[s
             "record": f"{topic}/{partition}/{offset}",
             "dead_lettered": bool(dead),
             "derived_from": origin or None,
+            "attributed": explain_attributed(payload, attribution),
         }
-        for name, tenant, acted, received, payload, topic, partition, offset, dead, origin in rows
+        for (name, tenant, acted, received, payload, topic, partition, offset, dead, *more) in rows
+        for origin, attribution in (more,)
     ]
 
 

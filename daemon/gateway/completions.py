@@ -139,6 +139,7 @@ async def _read(
         tenant=request[CALLER].tenant,
         beginning=engine_request.conversation.beginning,
         privacy=settings.privacy,
+        references=settings.references,
     )
     return engine_request, identity, through
 

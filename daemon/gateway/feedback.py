@@ -1,52 +1,28 @@
 """Feedback: what people did, posted one by one or many at once; each is answered on its own."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import orjson
 import structlog
 from aiohttp import web
 
-from ...streams.events.event import Feedback, FeedbackEvent, encode_event
-from ...streams.events.limits import check_name, check_time
-from ...streams.events.signals import DAEMONS_OWN, Identifier, PostedSignal
+from ...streams.events.event import encode_event
 from ...streams.redaction.redacted_event import redact_feedback
 from ..callers.directory import Caller
-from ..callers.generation_ids import served_to, session_of
+from ..callers.generation_ids import served_to
 from ..callers.identity import TenantRefused, check_tenant, plain
+from ..callers.posted import NotServed, ProductNames, to_event
 from ..http.answers import JSON, printable, refusal
 from ..http.bodies import BodyRefused, parse_json, read_body
 from ..spool.spool import Kind
-from .context import CALLER, CONTEXT, GatewayContext, at
+from .context import CALLER, CONTEXT, GatewayContext
 
 log = structlog.get_logger()
 
-_DAEMONS_OWN = frozenset(str(kind.__struct_config__.tag) for kind in DAEMONS_OWN)
 LIMIT = 1000
 """Most that one post may hold."""
-
-
-class Posted(msgspec.Struct, frozen=True, kw_only=True):
-    """One feedback as a client posts it; fields that are not here are ignored."""
-
-    feedback_id: Identifier
-    """The client's own id; posting it again changes nothing."""
-    generation_id: Identifier
-    """The `id` of the answer that it is about."""
-    signal: PostedSignal
-    """What was done."""
-    session_id: Identifier | None = None
-    """Needed only for generations that no gateway gave out."""
-    tenant: str | None = None
-    """Else of the `X-Rlwd-Tenant` header, else the answer's own."""
-    actor: Literal["person", "agent", "system"] = "person"
-    """Who did it."""
-    replaces: Identifier | None = None
-    """An earlier feedback_id."""
-    time: datetime | None = None
-    """When it was done, with its zone; else when it came."""
 
 
 async def feedback(request: web.Request) -> web.Response:
@@ -79,10 +55,6 @@ async def feedback(request: web.Request) -> web.Response:
     results = [taker.take(one) for one in posted]
     status = 202 if all(r["status"] == 202 for r in results) else 207
     return web.Response(status=status, body=orjson.dumps({"results": results}), content_type=JSON)
-
-
-class NotServed(ValueError):
-    """The generation was served to another tenant."""
 
 
 class TooLarge(ValueError):
@@ -122,7 +94,16 @@ class Taker:
         return result
 
     def _spool(self, posted: object) -> None:
-        event = to_event(posted, self.tenant, self.now, fixed=self.caller.tenant is not None)
+        event = to_event(
+            posted,
+            self.tenant,
+            self.now,
+            ProductNames(
+                user_key=self.context.settings.user_key.encode(),
+                references=self.context.settings.references,
+            ),
+            fixed=self.caller.tenant is not None,
+        )
         key, settings = self.context.settings.id_key, self.context.settings
         served = served_to(event.data.generation_id, event.data.tenant, key)
         if self.caller.tenant is not None and served is False:
@@ -151,54 +132,3 @@ def half_pair(value: object, path: str = "$") -> str:
     if isinstance(value, dict):
         found = next(filter(None, (half_pair(v, f"{path}.{k}") for k, v in value.items())), "")
     return found or path
-
-
-def to_event(posted: object, tenant: str, now: float, *, fixed: bool = False) -> FeedbackEvent:
-    """Return the event of one posted feedback; with `fixed` no other tenant may be named.
-
-    Raises ValueError naming the field, NotServed for another tenant.
-    """
-    if (kind := _kind(posted)) in _DAEMONS_OWN:
-        raise ValueError(f"$.signal.kind: {kind!r} is written by rlwd's daemon alone")
-    one = msgspec.convert(posted, Posted)
-    if one.time is not None:
-        check_time("$.time", one.time)
-    check_name("$.feedback_id", one.feedback_id)
-    check_name("$.generation_id", one.generation_id)
-    if fixed and one.tenant not in (None, "", tenant):
-        raise NotServed("$.tenant: is not the tenant of this token")
-    # Who may name a tenant and names none means the answer's own.
-    tenant = plain("$.tenant", one.tenant) if one.tenant else tenant
-    data = Feedback(
-        feedback_id=one.feedback_id,
-        generation_id=one.generation_id,
-        session_id=_session(one),
-        signal=one.signal,
-        tenant=tenant,
-        actor=one.actor,
-        replaces=one.replaces,
-    )
-    return FeedbackEvent(
-        id=one.feedback_id,
-        # The tenant's and not this gateway's: a client may post it again at another one.
-        source=f"/feedback/{tenant or 'default'}",
-        specversion="1.0",
-        time=one.time or at(now),
-        receivedtime=at(now),
-        data=data,
-    )
-
-
-def _kind(posted: object) -> object:
-    signal = posted.get("signal") if isinstance(posted, dict) else None
-    kind = signal.get("kind") if isinstance(signal, dict) else None
-    return kind if isinstance(kind, str) else None
-
-
-def _session(one: Posted) -> str:
-    session = session_of(one.generation_id)
-    if session is None and one.session_id is None:
-        raise ValueError("$.session_id: needed, as the generation_id is not a gateway's")
-    if session is not None and one.session_id not in (None, session):
-        raise ValueError(f"$.session_id: {one.session_id!r} is not the generation's, {session!r}")
-    return session or one.session_id or ""

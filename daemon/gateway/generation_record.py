@@ -161,6 +161,7 @@ class GenerationRecord:
             "tools": self.engine_request.tools.offered,
             "input": self.engine_request.conversation.input,
             "last_answer": self.engine_request.conversation.last_answer,
+            "references": self.identity.references,
         }
 
     def write(self, kind: Kind, generation: Generation) -> None:

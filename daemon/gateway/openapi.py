@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from .feedback import LIMIT, Posted
+from ..callers.posted import Posted
+from .feedback import LIMIT
 
 _REFUSALS = {
     "400": "The request is not usable; the message names the field.",

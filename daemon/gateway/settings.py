@@ -3,6 +3,7 @@
 import msgspec
 
 from ...streams.redaction.privacy import PrivacySettings
+from ..callers.named_fields import check_references
 from ..callers.settings import ClientSettings, check_origins
 
 LEEWAY_SECONDS = 5.0
@@ -72,6 +73,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """What the engines' log-probabilities are: processed or raw."""
     harness: str = ""
     """Version of the product, where the client sends none."""
+    references: tuple[str, ...] = ()
+    """Keys of a request's `metadata` that name something of the product's: `ticket`, `commit`, `order`.
+    They go into the record of the answer, and feedback may name one in place of an answer."""
     request_seconds: float = 600.0
     """Longest a generation may take."""
     empty_engine_seconds: float = 15.0
@@ -109,6 +113,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError("gateway.flags_key: required with flags_url: flags come signed")
         if self.spool_max_bytes < 1 << 16:
             raise ValueError("gateway.spool_max_bytes: at least 65536")
+        check_references("gateway.references", self.references)
         check_origins("gateway.allowed_origins", self.allowed_origins)
         if self.clients and not self.user_key:
             raise ValueError(

@@ -2,10 +2,12 @@
 
 import msgspec
 
-from ...streams.events.episode import Episode
+from ...streams.events.episode import LAST, AttributionRule, Episode
 from ...streams.events.scored import Scored
 from ...streams.events.signals import Signal
+from .attribution_rules import rules_by_kind
 from .reward import Reward
+from .shared_parts import is_shared, share_of
 from .spec import UNDECIDED, Spec
 
 _ENCODE = msgspec.json.Encoder().encode
@@ -16,6 +18,7 @@ class Scorer:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        self._rules = rules_by_kind(spec.attribution)
 
     @property
     def version(self) -> str:
@@ -35,6 +38,20 @@ class Scorer:
     def decides(self, signal: Signal) -> bool:
         """Return whether a signal is one of which the spec wants at least one."""
         return self.spec.decides(signal)
+
+    def attribution(self, signal: Signal) -> AttributionRule:
+        """Return which answers a signal reaches that names a session or a reference."""
+        return self._rules.get(type(signal), LAST)
+
+    def share(self, episode: Episode) -> float:
+        """Return how much of what an episode is worth is its own, in (0, 1].
+
+        1 where a signal of its own says so; of an outcome of its chain alone what the distance leaves.
+        """
+        if not is_shared(episode):
+            return 1.0
+        parts, _ = self.spec.terms_in(episode.generation.segment)
+        return share_of(parts, episode, self.spec.within_horizons(episode))
 
     def values_undecided(self, segment: str) -> bool:
         """Return whether a segment's answers may have a value that nobody decided on."""

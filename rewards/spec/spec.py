@@ -26,10 +26,12 @@ from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
 from ..parts.show_or_silent import is_silent
-from .believed import verified, weighed_parts
+from .attribution_rules import Given, rules_by_kind
+from .believed import verified
 from .decisive import Decisive, decisive
 from .registry import COST_PLACE, PART_PLACE
-from .reward import Cost, Part, Reward, taken_off, weighted_mean
+from .reward import Cost, Reward, taken_off, weighted_mean
+from .shared_parts import asked_parts
 from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
 from .spec_version import FirstKeys, spec_version
 from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
@@ -75,8 +77,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     trust: dict[str, TrustProfile] = {}
     """How far a kind of signal is to be believed, and `undecided` the value of an answer that nobody
     decided on; wholly where left out."""
+    attribution: dict[str, Given] = {}
+    """Which answers feedback on a session or reference reaches, by kind; the last where not given."""
 
     def __post_init__(self) -> None:
+        rules_by_kind(self.attribution)  # Raises ValueError for a kind that cannot reach so far.
         assert self.terms is not None  # Raises ValueError where there is no such part or cost.
         for key, given in (("ready", self.ready), ("decision", self.decision)):
             if "default" not in given:
@@ -149,11 +154,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def _worth(self, episode: Episode, counted: Episode, undecided: float | None) -> Reward | None:
         parts, costs = self.terms_in(episode.generation.segment)
-        asked = tuple(
-            [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
-        )
-        if self.trust:
-            asked = weighed_parts(parts, asked, counted, self.trust)
+        asked = asked_parts(parts, episode, counted, self.trust)
         raw = weighted_mean(asked) if undecided is None else undecided
         if raw is None:
             return None
@@ -176,9 +177,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not [one for one in counted.feedback if self.decides(one.feedback.signal)]:
             return verification_of([(self.trust.get(UNDECIDED, TrustProfile()), 1.0)])
         parts, _ = self.terms_in(episode.generation.segment)
-        asked = [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in parts]
         return verified(
-            parts, weighed_parts(parts, asked, counted, self.trust), counted, self.trust
+            parts, asked_parts(parts, episode, counted, self.trust), counted, self.trust
         )
 
     def mapped(self, raw: float) -> float:

@@ -44,7 +44,10 @@ def put_later_numbers(
         found = dict[str, float]()
         for one in timed:
             signal = one.feedback.signal
-            if isinstance(signal, _NUMBERS):
+            # What was said of a whole session is one number, and not one for each of its answers.
+            if isinstance(signal, _NUMBERS) and (
+                one.attribution is None or one.attribution.of_last
+            ):
                 found[signal.name] = signal.value
             # What it takes the place of may have been a number.
             if one.feedback.replaces is not None and generation_id not in withdrawn[-1:]:

@@ -1,12 +1,55 @@
 """Episode: one served request joined with its feedback."""
 
 from collections.abc import Sequence
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from .event import Feedback
 from .generation import Generation
 from .signals import Asked, Judged
+
+RuleName = Literal["last", "chain", "discount"]
+
+
+class AttributionRule(NamedTuple):
+    """Which answers feedback reaches that names a session or a reference."""
+
+    name: RuleName = "last"
+    """The last answer before the act; all answers up to it; or these, each one less."""
+    discount: float = 1.0
+    """What each answer between one and the last leaves of the weight."""
+
+    def weight(self, steps: int) -> float:
+        """Return the weight of an answer so many answers before the last; 0 where it is not reached.
+
+        >>> AttributionRule("discount", 0.5).weight(2), AttributionRule("last").weight(1)
+        (0.25, 0.0)
+        """
+        if self.name == "last":
+            return 1.0 if steps == 0 else 0.0
+        return 1.0 if self.name == "chain" else self.discount**steps
+
+
+LAST = AttributionRule()
+
+
+class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """By what right feedback stands with an answer that it does not name."""
+
+    rule: RuleName
+    """As in the reward spec."""
+    weight: float = 1.0
+    """How much of the feedback is this answer's, in (0, 1]."""
+    steps: int = 0
+    """Answers between it and the last one before the act; 0 is the last."""
+    through: str = ""
+    """For an answer of a subagent the one that started it, whose place in the chain it shares."""
+
+    @property
+    def of_last(self) -> bool:
+        """Whether this is the last answer itself: what is counted once is counted there."""
+        return not self.steps and not self.through
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -20,6 +63,8 @@ class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """When it was received, epoch seconds."""
     origin: str = ""
     """The generation whose record says so, for a signal that nobody posted; empty for a posted one."""
+    attribution: Attribution | None = None
+    """How it reaches the answer, where it names a session or a reference and not the answer itself."""
 
 
 class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -15,9 +15,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from .foreign import name_foreign
-from .generation import Generation
+from .generation import Generation, NamedReference
 from .limits import as_reason, check_depth, check_name, check_names, check_time
-from .signals import DAEMONS_OWN, Identifier, Signal, UnknownSignal
+from .signals import DAEMONS_OWN, Identifier, Signal, UnknownSignal, kind_of
 from .tool_use import Name
 from .unknown_kind import KEPT, with_unknown_kind
 
@@ -27,14 +27,19 @@ class MalformedEvent(ValueError):
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One thing that somebody did about a generation (CONTRACTS 3)."""
+    """One thing that somebody did about a generation, a session or a reference (CONTRACTS 3)."""
 
     feedback_id: Identifier
     """The client's own id; sending it again changes nothing."""
-    generation_id: Identifier
-    """What the feedback is about."""
+    generation_id: Annotated[str, msgspec.Meta(max_length=512)] = ""
+    """What the feedback is about. Empty where it is about no one answer: then about what `reference`
+    names, else about the session; which answers of it, the reward spec says."""
     session_id: Identifier
     """Key of the topic."""
+    reference: NamedReference | None = None
+    """Something of the product's that answers were about, in place of a generation."""
+    user_hash: Annotated[str, msgspec.Meta(max_length=512)] = ""
+    """Keyed hash of the person whose answers it is about, where it names no generation; empty: any."""
     signal: Signal
     """What was done."""
     tenant: str = "default"
@@ -133,6 +138,8 @@ def _decoded(raw: bytes, *, unknown: bool = False) -> Event:
         _check_links(event.data)
     elif type(event.data.signal) is UnknownSignal and not unknown:
         raise ValueError(f"Invalid value '{KEPT}' - at `$.data.signal.kind`")
+    elif not event.data.generation_id or event.data.reference is not None:
+        _check_chain(event.data)
     return event
 
 
@@ -161,12 +168,26 @@ def _check_links(data: Generation) -> None:
     for field in ("parent_id", "call_id"):
         if name := getattr(data, field):
             check_name(f"$.data.{field}", name)
+    for key, value in data.references.items():
+        check_name(f"$.data.references.{key}", value)
     for place, call in enumerate(data.tool_calls):
         check_name(f"$.data.tool_calls[{place}].id", call.id)
         check_name(f"$.data.tool_calls[{place}].name", call.name)
     for place, message in enumerate(data.input):
         if message.tool_call_id:
             check_name(f"$.data.input[{place}].tool_call_id", message.tool_call_id)
+
+
+def _check_chain(data: Feedback) -> None:
+    """Refuse feedback on a session or a reference whose names no database takes, or on two things."""
+    if data.generation_id:
+        raise ValueError("$.data.reference: given beside $.data.generation_id")
+    if isinstance(data.signal, DAEMONS_OWN):
+        raise ValueError(f"$.data.generation_id: needed by a signal of kind {kind_of(data.signal)}")
+    check_name("$.data.session_id", data.session_id)
+    check_name("$.data.user_hash", data.user_hash)
+    if data.reference is not None:
+        check_name("$.data.reference.value", data.reference.value)
 
 
 def encode_event(event: Event) -> bytes:

@@ -20,6 +20,12 @@ Purpose = Literal["count", "train", "share"]
 PURPOSES: tuple[Purpose, ...] = ("count", "train", "share")
 """For what a person may agree to have an answer kept: it is counted; learned from; it leaves as a
 text that others read, in an export or as a trace in MLflow."""
+ReferenceKey = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.\-]{1,64}$")]
+"""Which kind of thing a reference names: `ticket`, `commit`, `order`."""
+ReferenceValue = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+"""Which one of them."""
+MOST_REFERENCES = 16
+"""Most references of one answer."""
 SHADOW = "shadow"
 """Variant of a mirrored request: it was asked of a candidate too, and nobody was shown the answer."""
 
@@ -35,6 +41,15 @@ def shadow_id(generation_id: str) -> str:
     's1.g1.shadow'
     """
     return f"{generation_id}.{SHADOW}"
+
+
+class NamedReference(msgspec.Struct, frozen=True, kw_only=True):
+    """Something of the product's that answers were about: a ticket, a commit, an order."""
+
+    key: ReferenceKey
+    """Which kind of thing, as the request's `metadata` named it."""
+    value: ReferenceValue
+    """Which one."""
 
 
 class Sampling(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -168,6 +183,11 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defau
     """Calls of tools in the answer; None where nobody counted them."""
     numbers: Annotated[dict[NumberName, Number], msgspec.Meta(max_length=64)] = {}
     """The product's own numbers of the answer, by name: metrics of a rollout may name them."""
+    references: Annotated[
+        dict[ReferenceKey, ReferenceValue], msgspec.Meta(max_length=MOST_REFERENCES)
+    ] = {}
+    """What of the product's the request was about: a ticket, a commit, an order. Feedback may name one
+    in place of a generation."""
     mixed_versions: bool = False
     """True where weights changed inside the generation."""
     captured: bool = True

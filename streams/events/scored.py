@@ -4,7 +4,7 @@ from typing import Protocol
 
 import msgspec
 
-from .episode import Episode
+from .episode import AttributionRule, Episode
 from .signals import Signal
 
 
@@ -45,4 +45,8 @@ class Score(Protocol):
 
     def decides(self, signal: Signal) -> bool:
         """Return whether a signal is decisive: without one an episode has no reward."""
+        ...
+
+    def attribution(self, signal: Signal) -> AttributionRule:
+        """Return which answers a signal reaches that names a session or a reference."""
         ...

@@ -1,9 +1,15 @@
 """Arrival: an event that a poll brought, on its way into the tables."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..events.event import Event
-from ..log.ports import Record
+from ..attribution.attributing import Lost
+from ..events.episode import Attribution, Timed, order_feedback
+from ..events.event import Event, FeedbackEvent
+from ..log.ports import Partition, Record
+from ..sessions.linking import LinkedTurn
+from .episodes_table import EpisodeRow
 from .offsets import Counts
 
 
@@ -26,3 +32,71 @@ class Arrival(NamedTuple):
     """Where it is counted."""
     origin: str = ""
     """For a signal that nobody posted: the generation whose record says so."""
+    attribution: Attribution | None = None
+    """For feedback that names a session or a reference: how it reaches the answer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewArrivals:
+    """The events of one poll that were new."""
+
+    generations: Mapping[str, Arrival]
+    """New generations by id; nothing of them is written yet."""
+    feedback: Mapping[str, Sequence[Arrival]]
+    """New feedback by generation, written."""
+    known: Mapping[str, EpisodeRow]
+    """Rows there were already, of all that is named above."""
+    refused: Sequence[Arrival]
+    """New feedback that does not count; it is dead-lettered."""
+    refused_before: Mapping[Partition, int]
+    """Feedback of earlier polls that turned out not to count, by where it stood."""
+    links: Mapping[str, LinkedTurn]
+    """Where the new generations lead, of those that are turns of a session."""
+    on_chains: Sequence[Arrival] = ()
+    """New feedback on sessions and references; what it reaches is in `feedback` too."""
+    lost: frozenset[str] = frozenset()
+    """Answers that feedback on a session or a reference does not reach any more, or otherwise."""
+
+    @property
+    def new(self) -> list[Arrival]:
+        """All that was new."""
+        return [
+            *self.generations.values(),
+            *(one for each in self.feedback.values() for one in each),
+            *self.on_chains,
+        ]
+
+    def alone(self, name: str) -> tuple[Timed, ...] | None:
+        """Return the feedback on a generation that had no row; None where none came."""
+        arrived = self.feedback.get(name)
+        if arrived is None:
+            return None
+        return order_feedback(
+            [
+                Timed(
+                    feedback=event.data,
+                    acted_at=event.time.timestamp(),
+                    received_at=received,
+                    origin=origin,
+                    attribution=attribution,
+                )
+                for event, _, received, *_, origin, attribution in arrived
+                if isinstance(event, FeedbackEvent)
+            ]
+        )
+
+
+@dataclass(slots=True, kw_only=True)
+class OnChains:
+    """What feedback on sessions and references comes to in a poll."""
+
+    taken: list[Arrival] = field(default_factory=list)
+    """The records that are new and count."""
+    refused: list[Arrival] = field(default_factory=list)
+    """Those that are new and do not; they are dead-lettered."""
+    refused_before: list[Partition] = field(default_factory=list)
+    """Where earlier ones stood that turned out not to count."""
+    reaching: list[Arrival] = field(default_factory=list)
+    """What answers have of it now, as if it had named each."""
+    lost: list[Lost] = field(default_factory=list)
+    """What they have no more, or otherwise."""

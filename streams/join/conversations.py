@@ -1,11 +1,20 @@
 """Conversations: a poll's new turns find their places, and what they say of others becomes feedback."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from itertools import chain
 
+import msgspec
+
+from ..attribution import attributing
+from ..attribution.attributing import Lost, Reaching
+from ..attribution.chain import ChainKey
+from ..attribution.chain_table import ChainRow
 from ..derived.derivation import DerivedSignal, derive_from_answer, derive_from_next
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.generation import Generation
+from ..events.scored import Score
+from ..events.signals import kind_of
 from ..log.ports import Partition, Record
 from ..sessions import linking
 from ..sessions.contents import Held
@@ -14,10 +23,13 @@ from ..sessions.link import GOES_ON
 from ..sessions.linking import LinkedTurns
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction
-from .arrival import Arrival
+from .arrival import Arrival, OnChains
+from .dead_letters import DeadLetter, put_dead_letter
 from .fate import WAITING, JoinSettings
 from .offsets import Counts
 
+DEFAULT_TENANT = "default"
+"""Whom feedback on a session or a reference is of that names no tenant: as requests are."""
 MOST_FOLLOWING = 50
 """Turns that go on from one answer of which each says something of it: whoever asks for a thousand
 other continuations of one answer has said enough."""
@@ -27,16 +39,8 @@ def link_conversations(
     tx: Transaction, policy: str, fresh: Sequence[Arrival], settings: JoinSettings
 ) -> tuple[LinkedTurns, list[Arrival]]:
     """Return where a poll's new generations lead, and the signals that follow; nothing is written."""
-    first = dict[str, Arrival]()
-    for arrival in fresh:
-        # Of two of one name the first is kept: a turn of the other's session would have its record.
-        first.setdefault(arrival.event.data.generation_id, arrival)
-    arrived = {name: arrival for name, arrival in first.items() if arrival.fate == WAITING}
-    new = {
-        name: Held(arrival.event, arrival.received)
-        for name, arrival in arrived.items()
-        if isinstance(arrival.event, GenerationEvent)
-    }
+    arrived = _first_of_each(fresh)
+    new = _held(fresh)
     found = linking.find(tx, policy, new)
     signals = list[Arrival]()
     for name, held in new.items():
@@ -50,6 +54,23 @@ def link_conversations(
     for name, held in found.reread.items():
         signals += [_arrival(one, held, places[name]) for one in _of_parent(found, held)]
     return found, signals
+
+
+def _held(fresh: Sequence[Arrival]) -> dict[str, Held]:
+    """Return the generations that wait for a decision."""
+    return {
+        name: Held(arrival.event, arrival.received)
+        for name, arrival in _first_of_each(fresh).items()
+        if arrival.fate == WAITING and isinstance(arrival.event, GenerationEvent)
+    }
+
+
+def _first_of_each(fresh: Sequence[Arrival]) -> dict[str, Arrival]:
+    """Return the generations by id; of two of one name the first is kept, and the other is no turn."""
+    first = dict[str, Arrival]()
+    for arrival in fresh:
+        first.setdefault(arrival.event.data.generation_id, arrival)
+    return first
 
 
 def _of_parent(found: LinkedTurns, held: Held) -> Iterator[DerivedSignal]:
@@ -139,3 +160,99 @@ def write_conversations(
 def _parent(found: LinkedTurns, name: str) -> str | None:
     key, _ = found.changed[name]
     return found.turns[key][name].parent
+
+
+def attribute_feedback(
+    tx: Transaction,
+    policy: str,
+    came: Sequence[Arrival],
+    fresh: Sequence[Arrival],
+    found: LinkedTurns,
+    score: Score,
+    cap: int,
+    now: float,
+) -> OnChains:
+    """Take in feedback on sessions and references, and find which answers they and earlier ones reach."""
+    first = dict[tuple[ChainKey, str], Arrival]()
+    for arrival in came:
+        first.setdefault(_chain_of(arrival), arrival)
+    rows = [_chain_row(key, arrival) for key, arrival in first.items()]
+    done = attributing.attribute(tx, policy, rows, _held(fresh), found, score.attribution, cap)
+    refused = {(row.chain, row.feedback_id): row for row in done.refused}
+    for row in done.refused:
+        reason = f"too_much_feedback: {row.chain} has {cap} of kind {row.kind} already"
+        bury_on_chain(tx, policy, row, reason, now)
+    return OnChains(
+        taken=[first[key] for key in done.new if key not in refused],
+        refused=[first[key] for key in done.new if key in refused],
+        refused_before=[row.partition for key, row in refused.items() if key not in done.new],
+        reaching=[_reaching(one) for one in done.reaching],
+        lost=done.lost,
+    )
+
+
+def bury_on_chain(tx: Transaction, policy: str, row: ChainRow, reason: str, now: float) -> None:
+    """Dead-letter feedback on a chain."""
+    letter = DeadLetter(
+        partition=row.partition, offset=row.offset, reason=reason, value=row.payload
+    )
+    put_dead_letter(tx, policy, letter, now)
+
+
+def take_from_answers(tx: Transaction, policy: str, lost: Iterable[Lost]) -> None:
+    """Take from answers what feedback on a chain does not say of them any more."""
+    gone = [(policy, *one) for one in lost]
+    tx.executemany(
+        "DELETE FROM feedback"
+        " WHERE policy = ? AND generation_id = ? AND feedback_id = ? AND tenant = ?",
+        gone,
+    )
+    # Numbers among it are written again from what is left.
+    tx.executemany(
+        "UPDATE own_numbers SET later = NULL WHERE policy = ? AND generation_id = ?",
+        [each[:2] for each in gone],
+    )
+
+
+def _chain_of(arrival: Arrival) -> tuple[ChainKey, str]:
+    assert isinstance(arrival.event, FeedbackEvent)
+    said = arrival.event.data
+    key, value = "", said.session_id
+    if said.reference is not None:
+        key, value = said.reference.key, said.reference.value
+    # Who names no tenant is of the one that requests without a tenant are of.
+    return ChainKey(said.tenant or DEFAULT_TENANT, key, value), said.feedback_id
+
+
+def _chain_row(key: tuple[ChainKey, str], arrival: Arrival) -> ChainRow:
+    assert isinstance(arrival.event, FeedbackEvent)
+    said = arrival.event.data
+    return ChainRow(
+        chain=key[0],
+        feedback_id=said.feedback_id,
+        user_hash=said.user_hash,
+        kind=kind_of(said.signal),
+        replaces=said.replaces,
+        acted=arrival.event.time.timestamp(),
+        received=arrival.received,
+        due=arrival.due,
+        payload=msgspec.json.encode(said),
+        partition=arrival.record.partition,
+        offset=arrival.record.offset,
+    )
+
+
+def _reaching(one: Reaching) -> Arrival:
+    """Return feedback on a chain as if it had named the answer, where its record stood."""
+    row = one.row
+    event = FeedbackEvent(
+        id=one.feedback.feedback_id,
+        source="/attributed",
+        specversion="1.0",
+        time=datetime.fromtimestamp(row.acted, UTC),
+        receivedtime=datetime.fromtimestamp(row.received, UTC),
+        data=one.feedback,
+    )
+    record = Record(partition=row.partition, offset=row.offset, key=b"", value=b"")
+    at = row.received
+    return Arrival(event, record, at, at, at, WAITING, Counts(), "", one.attribution)

@@ -4,8 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
+
 from ..derived.overruled import without_overruled
-from ..events.episode import Episode, Timed, join_feedback, without_replaced
+from ..events.episode import Attribution, Episode, Timed, join_feedback, without_replaced
 from ..events.event import decode_feedback
 from ..events.scored import Scored
 from ..events.stage import EpisodeStage
@@ -57,6 +59,7 @@ CREATE INDEX feedback_tools ON feedback (policy, received) WHERE kind = 'tool_re
 """
 """What came back from tools is counted as it comes."""
 
+_ATTRIBUTION = msgspec.json.Decoder(Attribution)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
@@ -124,15 +127,20 @@ def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, t
     found = defaultdict[str, list[Timed]](list)
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
-            "SELECT generation_id, payload, acted, received, origin FROM feedback"
+            "SELECT generation_id, payload, acted, received, origin, attribution FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
             " ORDER BY received, feedback_id",
             (policy, *chunk),
         )
-        for generation_id, payload, acted, received, origin in rows.fetchall():
-            said = decode_feedback(payload)
+        for generation_id, payload, acted, received, origin, held in rows.fetchall():
             found[generation_id].append(
-                Timed(feedback=said, acted_at=acted, received_at=received, origin=origin)
+                Timed(
+                    feedback=decode_feedback(payload),
+                    acted_at=acted,
+                    received_at=received,
+                    origin=origin,
+                    attribution=None if held is None else _ATTRIBUTION.decode(held),
+                )
             )
     return {generation_id: without_replaced(timed) for generation_id, timed in found.items()}
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..answers import traced
+from ..attribution import chain_table
+from ..attribution.referenced import forget_references
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
 from ..readings.unread import forget_readings
@@ -71,6 +73,8 @@ def erase(
     _forget_derived(tx, policy, ids, now)
     forget_contents(tx, policy, ids)
     forget_turns(tx, policy, ids)
+    forget_references(tx, policy, ids)
+    chain_table.forget_people(tx, policy, [user_hash, alias])
     shown = traced.note_forgotten(tx, policy, ids, now)
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
@@ -136,6 +140,7 @@ def forget_feedback_on(
 ) -> None:
     """Forget the content of new feedback on answers to erased people."""
     names = set(erased.values())
+    chain_table.forget_people(tx, policy, sorted(names))
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             f"SELECT generation_id, user_hash FROM episodes WHERE policy = ?"

@@ -132,21 +132,22 @@ def _beyond_cap(tx: Transaction, policy: str, names: Sequence[str], cap: int) ->
     """Return the feedback by which these answers have more of one kind than may count.
 
     The earliest in the log count; an undoing is of another kind than what it undoes, so nobody can
-    keep it out by sending much of something else; what was derived takes no place. What waits for its answer is counted by tenant.
+    keep it out by sending much of something else; what was derived, or is about a whole
+    session, takes no place. What waits for its answer is counted by tenant.
     """
     full: list[tuple[str, str, str]] = []
     for marks, chunk in by_ids(names):
         full += tx.execute(
             "SELECT generation_id, kind, tenant FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0 AND origin = ''"
-            " GROUP BY generation_id, kind, tenant HAVING COUNT(*) > ?",
+            " AND attribution IS NULL GROUP BY generation_id, kind, tenant HAVING COUNT(*) > ?",
             (policy, *chunk, cap),
         ).fetchall()
     found: list[Refusal] = []
     for name, kind, tenant in full:
         rows = tx.execute(
             "SELECT feedback_id FROM feedback WHERE policy = ? AND generation_id = ? AND kind = ?"
-            " AND tenant = ? AND dead = 0 AND origin = ''"
+            " AND tenant = ? AND dead = 0 AND origin = '' AND attribution IS NULL"
             ' ORDER BY topic, partition, "offset"',
             (policy, name, kind, tenant),
         ).fetchall()

@@ -3,10 +3,12 @@
 from collections import Counter, defaultdict
 
 from ..answers import traced
+from ..attribution import chain_table
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
 from ..state.transaction import Transaction, row_lock
 from . import dead_letters, episodes_table, fate, offsets
+from .conversations import bury_on_chain
 from .scoring import Scoring
 
 CLOSE_AT_ONCE = 10_000
@@ -49,10 +51,17 @@ def close_horizons(
     refused = Counter[Partition]()
     for generation_id in orphans:
         refused.update(dead_letters.dead_letter_orphan(tx, policy, generation_id, now))
+    late = chain_table.unreached(tx, policy, mark, CLOSE_AT_ONCE)
+    for row in late:
+        kind = "reference" if row.chain.key else "session"
+        reason = f"unknown_{kind}: {row.chain} had no answer within its horizon"
+        bury_on_chain(tx, policy, row, reason, now)
+        refused[row.partition] += 1
+    chain_table.put_reached(tx, policy, [row._replace(stage=chain_table.DEAD) for row in late])
     scored = episodes_table.load_episodes(tx, policy, by_stage[EpisodeStage.SCORED])
     scoring.write(tx, scored, now, due=True, read_past=mark)
     if trace_share:
         traced.note_decided(tx, policy, by_stage[EpisodeStage.OPEN], trace_share, now)
     for partition in sorted(refused):
         offsets.count_dead_lettered(tx, policy, partition, refused[partition])
-    return len(rows)
+    return len(rows) + len(late)

@@ -7,23 +7,26 @@ name the first counts.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from ..events.episode import Timed, order_feedback
 from ..events.event import Feedback, FeedbackEvent, GenerationEvent
+from ..events.scored import Score
 from ..events.signals import kind_of
 from ..events.stage import EpisodeStage
-from ..log.ports import Partition
 from ..sessions.linking import LinkedTurn
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from . import feedback_checks
-from .arrival import Arrival
-from .conversations import link_conversations, write_conversations
+from .arrival import Arrival, NewArrivals
+from .conversations import (
+    attribute_feedback,
+    link_conversations,
+    take_from_answers,
+    write_conversations,
+)
 from .dedup import EventKeys, key_of
 from .episodes_table import (
     EpisodeRow,
@@ -35,50 +38,6 @@ from .feedback_checks import FeedbackKey
 _ENCODE = msgspec.json.Encoder().encode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewArrivals:
-    """The events of one poll that were new."""
-
-    generations: Mapping[str, Arrival]
-    """New generations by id; nothing of them is written yet."""
-    feedback: Mapping[str, Sequence[Arrival]]
-    """New feedback by generation, written."""
-    known: Mapping[str, EpisodeRow]
-    """Rows there were already, of all that is named above."""
-    refused: Sequence[Arrival]
-    """New feedback that does not count; it is dead-lettered."""
-    refused_before: Mapping[Partition, int]
-    """Feedback of earlier polls that turned out not to count, by where it stood."""
-    links: Mapping[str, LinkedTurn]
-    """Where the new generations lead, of those that are turns of a session."""
-
-    @property
-    def new(self) -> list[Arrival]:
-        """All that was new."""
-        return [
-            *self.generations.values(),
-            *(one for each in self.feedback.values() for one in each),
-        ]
-
-    def alone(self, name: str) -> tuple[Timed, ...] | None:
-        """Return the feedback on a generation that had no row; None where none came."""
-        arrived = self.feedback.get(name)
-        if arrived is None:
-            return None
-        return order_feedback(
-            [
-                Timed(
-                    feedback=event.data,
-                    acted_at=event.time.timestamp(),
-                    received_at=received,
-                    origin=origin,
-                )
-                for event, _, received, *_, origin in arrived
-                if isinstance(event, FeedbackEvent)
-            ]
-        )
-
-
 def take(
     tx: Transaction,
     policy: str,
@@ -86,49 +45,56 @@ def take(
     keys: EventKeys,
     now: float,
     settings: JoinSettings,
+    score: Score,
 ) -> NewArrivals:
     """Take in one poll's feedback, and find the generations that are new, and where they lead."""
-    fresh, came = _unknown(tx, arrivals, keys)
+    fresh, came, on_chains = _unknown(tx, arrivals, keys)
     linked, signals = link_conversations(tx, policy, fresh, settings)
-    came |= {_key_of(arrival): arrival for arrival in signals}
-    names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
-    bases = {one.base.generation_id for one in linked.new.values() if one.base is not None}
-    if is_shared(tx):
-        _lock(tx, policy, {**{name: 0.0 for name in bases}, **{n: a.due for n, a in names.items()}})
-    known = standings(tx, policy, [*names, *(bases - names.keys())])
-    generations: dict[str, Arrival] = {}
-    for arrival in fresh:
-        name = arrival.event.data.generation_id
-        if name not in known or known[name].received is None:
-            generations.setdefault(name, arrival)
-    new = {key: came[key] for key in _put_feedback(tx, policy, came, known)}
-    said = {key: arrival.event.data for key, arrival in new.items()}
-    served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     cap = settings.feedback_per_kind
+    chains = attribute_feedback(tx, policy, on_chains, fresh, linked, score, cap, now)
+    came |= {_key_of(arrival): arrival for arrival in [*signals, *chains.reaching]}
+    lost = {one.generation_id for one in chains.lost}
+    names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
+    others = lost.union(one.base.generation_id for one in linked.new.values() if one.base)
+    others -= names.keys()
+    if is_shared(tx):
+        _lock(tx, policy, {**dict.fromkeys(others, 0.0), **{n: a.due for n, a in names.items()}})
+    known = standings(tx, policy, [*names, *others])
+    take_from_answers(tx, policy, chains.lost)
+    generations = _not_taken(fresh, known)
+    new = {key: came[key] for key in _put_feedback(tx, policy, came, known)}
+    served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
+    said = {key: arrival.event.data for key, arrival in new.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
     feedback: dict[str, list[Arrival]] = {}
     for key, arrival in new.items():
         if key not in stood:
             feedback.setdefault(key.generation_id, []).append(arrival)
-    for name in write_conversations(tx, policy, linked, generations):
+    for name in [*write_conversations(tx, policy, linked, generations), *sorted(lost)]:
         feedback.setdefault(name, [])
-    _put_orphans(
-        tx,
-        policy,
-        {
-            name: each[-1].due
-            for name, each in feedback.items()
-            if each and name not in known and name not in generations
-        },
-    )
+    _put_orphans(tx, policy, feedback, known.keys() | generations.keys())
     return NewArrivals(
         generations=generations,
         feedback=feedback,
         known=known,
-        refused=[new[key] for key in stood if key in new],
-        refused_before=Counter(at for key, at in stood.items() if key not in new),
+        refused=[*(new[key] for key in stood if key in new), *chains.refused],
+        refused_before=Counter(
+            [*(at for key, at in stood.items() if key not in new), *chains.refused_before]
+        ),
         links={name: _with_held_base(one, known, generations) for name, one in linked.new.items()},
+        on_chains=chains.taken,
+        lost=frozenset(lost),
     )
+
+
+def _not_taken(fresh: Sequence[Arrival], known: Mapping[str, EpisodeRow]) -> dict[str, Arrival]:
+    """Return the generations that are in no row yet; of several of one id the first."""
+    found: dict[str, Arrival] = {}
+    for arrival in fresh:
+        name = arrival.event.data.generation_id
+        if name not in known or known[name].received is None:
+            found.setdefault(name, arrival)
+    return found
 
 
 def _with_held_base(
@@ -147,25 +113,28 @@ def _with_held_base(
 
 def _unknown(
     tx: Transaction, arrivals: Sequence[Arrival], keys: EventKeys
-) -> tuple[list[Arrival], dict[FeedbackKey, Arrival]]:
-    """Return the generations with new event keys, and all feedback by its identity.
+) -> tuple[list[Arrival], dict[FeedbackKey, Arrival], list[Arrival]]:
+    """Return the generations with new event keys, all feedback by its identity, and that on chains.
 
     The answer is part of it: clients name the thumbs of many answers alike.
     """
     first: dict[bytes, Arrival] = {}
     came: dict[FeedbackKey, Arrival] = {}
+    on_chains: list[Arrival] = []
     for arrival in arrivals:
         event = arrival.event
         first.setdefault(key_of(event.source, event.id), arrival)
-        if isinstance(event, FeedbackEvent):
+        if isinstance(event, FeedbackEvent) and event.data.generation_id:
             came.setdefault(_key_of(arrival), arrival)
+        elif isinstance(event, FeedbackEvent):
+            on_chains.append(arrival)
     unknown = keys.add(tx, list(first))
     fresh = [
         arrival
         for key, arrival in first.items()
         if key in unknown and isinstance(arrival.event, GenerationEvent)
     ]
-    return fresh, came
+    return fresh, came, on_chains
 
 
 def _key_of(arrival: Arrival) -> FeedbackKey:
@@ -201,7 +170,7 @@ def _put_feedback(
     """Take in feedback; return what is new."""
     head = (
         "INSERT INTO feedback (policy, generation_id, feedback_id, tenant, kind, acted, received, payload,"
-        ' topic, partition, "offset", origin) VALUES '
+        ' topic, partition, "offset", origin, attribution) VALUES '
     )
     # A generation without a row has no feedback yet, so nothing here can be known already.
     first = [names for names in came if names[0] not in known]
@@ -228,13 +197,20 @@ def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
         partition.index,
         record.offset,
         arrival.origin,
+        None if arrival.attribution is None else _ENCODE(arrival.attribution).decode(),
     )
 
 
-def _put_orphans(tx: Transaction, policy: str, due_of: Mapping[str, float]) -> None:
+def _put_orphans(
+    tx: Transaction, policy: str, feedback: Mapping[str, Sequence[Arrival]], known: Container[str]
+) -> None:
     """Make rows for generations that have not come, so that their feedback waits for them."""
     insert_rows(
         tx,
         "INSERT INTO episodes (policy, generation_id, stage, fate, due) VALUES ",
-        [(policy, name, EpisodeStage.ORPHAN.value, WAITING, due) for name, due in due_of.items()],
+        [
+            (policy, name, EpisodeStage.ORPHAN.value, WAITING, each[-1].due)
+            for name, each in feedback.items()
+            if each and name not in known
+        ],
     )

@@ -24,10 +24,10 @@ from ..readings.unread import ReadingScope, note_unread
 from ..redaction.privacy import PrivacySettings
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
-from .arrival import Arrival
+from .arrival import Arrival, NewArrivals
 from .episodes_table import EpisodeRow
 from .fate import JoinSettings
-from .intake import NewArrivals, take
+from .intake import take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
 from .scoring import Horizon, Scoring
@@ -105,7 +105,7 @@ class Joiner:
         arrivals, polled = self.reader.read(tx, records, self._positions, now)
         if erased:
             arrivals = [_without_person(arrival, erased) for arrival in arrivals]
-        taken = take(tx, self.policy, arrivals, self._keys, now, self.settings)
+        taken = take(tx, self.policy, arrivals, self._keys, now, self.settings, self.scoring.score)
         _count(arrivals, taken)
         late = self.settle(tx, taken, now)
         self._note(tx, taken, now)
@@ -115,7 +115,12 @@ class Joiner:
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
-            feedback=sum(not one.origin for each in taken.feedback.values() for one in each),
+            feedback=len(taken.on_chains)
+            + sum(
+                not one.origin and one.attribution is None
+                for each in taken.feedback.values()
+                for one in each
+            ),
             late=late,
         )
 
@@ -176,7 +181,11 @@ class Joiner:
             if taken.known[name].content is not None and self._may_decide(taken, name)
         ]
         met = [name for name in taken.generations if name in taken.known]
-        told = [name for name in undecided if any(not one.origin for one in taken.feedback[name])]
+        told = [
+            name
+            for name in undecided
+            if name in taken.lost or any(not one.origin for one in taken.feedback[name])
+        ]
         feedback = episodes_table.feedback_of(tx, self.policy, met + movable + held + told)
         self.scoring.write_new(tx, taken, feedback, now)
         self.scoring.write(
@@ -234,7 +243,11 @@ def _count(arrivals: Iterable[Arrival], taken: NewArrivals) -> None:
 def _without_person(arrival: Arrival, erased: Mapping[str, str]) -> Arrival:
     """Return a record of an erased person under the name drawn for them; any other as it is."""
     event = arrival.event
-    if not isinstance(event, GenerationEvent) or event.data.user_hash not in erased:
+    if event.data.user_hash not in erased:
         return arrival
-    data = msgspec.structs.replace(event.data, user_hash=erased[event.data.user_hash])
-    return arrival._replace(event=msgspec.structs.replace(event, data=data), fate=fate.ERASED)
+    alias = erased[event.data.user_hash]
+    if isinstance(event, GenerationEvent):
+        data = msgspec.structs.replace(event.data, user_hash=alias)
+        return arrival._replace(event=msgspec.structs.replace(event, data=data), fate=fate.ERASED)
+    said = msgspec.structs.replace(event.data, user_hash=alias)
+    return arrival._replace(event=msgspec.structs.replace(event, data=said))

@@ -6,6 +6,8 @@ import msgspec
 
 from ..answers.session_turns import forget_sessions
 from ..answers.traced import note_forgotten
+from ..attribution import chain_table
+from ..attribution.referenced import forget_references
 from ..events.stage import EpisodeStage
 from ..sessions.contents import forget_contents
 from ..sessions.turns_table import forget_turns
@@ -42,6 +44,8 @@ def expire(tx: Transaction, policy: str, before: float) -> int:
     )
     forget_contents(tx, policy, ids)
     forget_turns(tx, policy, ids)
+    forget_references(tx, policy, ids)
+    chain_table.forget_old(tx, policy, before)
     note_forgotten(tx, policy, ids, before)
     # Feedback outlives no answer that was never kept: without consent, late, or never served.
     said = tx.execute(
@@ -72,16 +76,18 @@ def _hold(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
 def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
     """Keep of each feedback its kind alone: texts and edits go, from dead letters too."""
     rows = tx.execute(
-        'SELECT feedback_id, tenant, kind, topic, partition, "offset" FROM feedback'
+        'SELECT feedback_id, tenant, kind, attribution, topic, partition, "offset" FROM feedback'
         " WHERE policy = ? AND generation_id = ?",
         (policy, generation_id),
     ).fetchall()
-    dead_letters.forget_values(tx, policy, [row[3:] for row in rows])
+    dead_letters.forget_values(tx, policy, [row[4:] for row in rows])
+    # What was said of a whole session is about this answer too.
+    chain_table.forget_places(tx, policy, [row[4:] for row in rows if row[3]])
     tx.executemany(
         "UPDATE feedback SET payload = ?"
         " WHERE policy = ? AND generation_id = ? AND feedback_id = ? AND tenant = ?",
         [
             (msgspec.json.encode({"signal": {"kind": kind}}), policy, generation_id, *named)
-            for *named, kind, _, _, _ in rows
+            for *named, kind, _, _, _, _ in rows
         ],
     )

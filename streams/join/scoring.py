@@ -15,10 +15,9 @@ from ..sessions.contents import Content, put_contents, without_shared
 from ..sessions.linking import UNLINKED, LinkedTurn
 from ..state.transaction import Transaction
 from . import episodes_table, fate
-from .arrival import Arrival
+from .arrival import Arrival, NewArrivals
 from .episodes_table import UNSCORED, NewRow, put_generations
 from .fate import WAITING, JoinSettings
-from .intake import NewArrivals
 
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""

@@ -13,7 +13,15 @@ from typing import Any
 
 import msgspec
 
-from ..events import event, generation, input_message, judged, signals, tool_use, usage
+from ..events import (
+    event,
+    generation,
+    input_message,
+    judged,
+    signals,
+    tool_use,
+    usage,
+)
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.signals import UnknownSignal
 from ..events.unknown_kind import KEPT
@@ -36,7 +44,10 @@ TOPICS: dict[str, tuple[str, str, str, str]] = {
 }
 """Message by message: its channel, the topic where none is configured, what rlwd does, the key."""
 
-MODULES = (event, generation, input_message, judged, signals, tool_use, usage, dead_letters)
+MODULES = (
+    *(event, generation, input_message, judged, signals, tool_use, usage),
+    dead_letters,
+)
 """Where the records are defined."""
 
 _TIME = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:?\d\d)$"

@@ -83,7 +83,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             tokens[name] = token_bytes(data)
             known[name] = turn_of(data, new[name].received, tokens[name])
     new = {name: new[name] for name in tokens}
-    late = _reconsidered(turns, came)
+    late = _reconsidered(turns, came) | _called_late(tx, policy, new, turns)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
@@ -132,6 +132,28 @@ def _reconsidered(
                 if early and longer:
                     found.add(turn.generation_id)
     return found
+
+
+def _called_late(
+    tx: Transaction,
+    policy: str,
+    new: Mapping[str, Held],
+    turns: dict[SessionKey, dict[str, Turn]],
+) -> set[str]:
+    """Return the first turns of subagents whose call comes only now, and look up their sessions."""
+    made = defaultdict[str, list[str]](list)
+    for held in new.values():
+        data = held.event.data
+        made[data.tenant] += [call.id for call in data.tool_calls if call.id]
+    keys = turns_table.load_awaiting(tx, policy, made)
+    for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
+        turns[key] = known
+    return {
+        name
+        for key in keys
+        for name, turn in turns.get(key, {}).items()
+        if not turn.link and name not in new
+    }
 
 
 def _calls(
@@ -206,6 +228,8 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
     rows = [(found.keys[name], found.session(name)[name]) for name in turns]
     turns_table.put_turns(tx, policy, [*rows, *changed])
     turns_table.put_calls(tx, policy, [new[name] for name in turns])
+    alone = [new[name] for name in turns if not found.session(name)[name].link]
+    turns_table.put_awaited(tx, policy, alone)
     tx.executemany(
         "UPDATE episodes SET parent_id = ?, link = ?, history = ?"
         " WHERE policy = ? AND generation_id = ?",

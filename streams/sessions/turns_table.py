@@ -38,6 +38,9 @@ ALTER TABLE episodes ADD COLUMN history TEXT NOT NULL DEFAULT ''
 """
 """`link` is a rule of `link.py`, `history` a tag of `history.py`."""
 
+AWAITED = "ALTER TABLE made_calls ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0"
+"""1 where `generation_id` did not make the call but works for it, and who made it had not come."""
+
 _COLUMNS = ", ".join(Turn._fields)
 
 
@@ -123,11 +126,49 @@ def load_calls(
         for marks, chunk in by_ids(sorted(set(names))):
             rows = tx.execute(
                 "SELECT call_id, generation_id, session_id, name FROM made_calls"
-                f" WHERE policy = ? AND tenant = ? AND call_id IN ({marks})",
+                f" WHERE policy = ? AND tenant = ? AND call_id IN ({marks}) AND awaited = 0",
                 (policy, tenant, *chunk),
             )
             for call_id, *made in rows.fetchall():
                 found[tenant].setdefault(call_id, []).append(CalledBy._make(made))
+    return found
+
+
+def put_awaited(tx: Transaction, policy: str, generations: Iterable[Generation]) -> None:
+    """Write which generations work for tool calls that nobody is known to have made."""
+    insert_rows(
+        tx,
+        "INSERT INTO made_calls"
+        " (policy, tenant, call_id, generation_id, session_id, name, awaited) VALUES ",
+        [
+            (policy, one.tenant, one.call_id, one.generation_id, one.session_id, "", 1)
+            for one in generations
+            if one.call_id
+        ],
+        " ON CONFLICT DO NOTHING",
+    )
+
+
+def load_awaiting(
+    tx: Transaction, policy: str, made: Mapping[str, Sequence[str]]
+) -> set[SessionKey]:
+    """Return the sessions that began for these tool calls, by tenant, before the calls were known.
+
+    They are named after the call, or said for which call they are.
+    """
+    found = set[SessionKey]()
+    for tenant, names in made.items():
+        for marks, chunk in by_ids(sorted(set(names))):
+            for table, column, more in (
+                ("turns", "session_id", "link = ''"),
+                ("made_calls", "call_id", "awaited = 1"),
+            ):
+                rows = tx.execute(
+                    f"SELECT DISTINCT session_id FROM {table}"
+                    f" WHERE policy = ? AND tenant = ? AND {column} IN ({marks}) AND {more}",
+                    (policy, tenant, *chunk),
+                )
+                found.update(SessionKey(tenant, session) for (session,) in rows.fetchall())
     return found
 
 

@@ -99,6 +99,7 @@ class Records:
             "tool_calls": self.rng.choice(([], [call])),
             "input": self.rng.choice(([], [came], [{"role": "user", "text": "why?"}])),
             "earlier_answers": self.rng.randrange(3),
+            "references": {"ticket": f"T{self.count % 31}"} if self.count % 3 == 0 else {},
         }
 
     def _feedback(self) -> dict[str, Any]:
@@ -106,9 +107,12 @@ class Records:
         early = not self._recent or self.rng.random() < 0.1
         about = self.count + self.rng.randrange(9) if early else self.rng.choice(self._recent)
         drawn = signal(self.rng)
+        ticket = {"key": "ticket", "value": f"T{about % 37}"}
+        chain = self.count % 10 == 1 and self.count % JUDGED_EVERY
         return {
             "feedback_id": f"f{self.count}",
-            "generation_id": f"g{about}",
+            "generation_id": "" if chain else f"g{about}",
+            "reference": ticket if chain and about % 2 else None,
             "session_id": f"s{about % 97}",
             "signal": dict(JUDGED) if self.count % JUDGED_EVERY == 0 else drawn,
             "actor": self.rng.choice(("person", "agent", "system")),
@@ -130,6 +134,7 @@ def signal(rng: random.Random) -> dict[str, Any]:
         {"kind": "regenerated", "new_generation_id": "g1"},
         {"kind": "outcome", "name": "sold", "value": rng.random(), "amount": 9.5, "unit": "EUR"},
         {"kind": "measured", "name": "seconds_saved", "value": rng.random() * 100},
+        {"kind": "checked", "name": "json", "passed": rng.random() < 0.5},
         {"kind": "asked", "question": "helpful", "probability": 0.25, "channel": "mail"},
     )
     return rng.choice(made)

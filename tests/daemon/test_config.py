@@ -178,6 +178,7 @@ KEYS = [
     "gateway.tokenizer_digest",
     "gateway.logprobs_mode",
     "gateway.harness",
+    "gateway.references",
     "gateway.request_seconds",
     "gateway.empty_engine_seconds",
     "gateway.max_body_bytes",

@@ -8,7 +8,7 @@ import pytest
 from shown_files import PAGES, files_shown, with_files
 
 from rlwd.daemon.callers.identity import identify
-from rlwd.daemon.gateway.feedback import Posted
+from rlwd.daemon.callers.posted import Posted
 from rlwd.ops.flags.flag_state import VariantValue
 from rlwd.streams.events.signals import DAEMONS_OWN, SIGNALS, ErrorClass, Statement
 

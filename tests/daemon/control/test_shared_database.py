@@ -26,8 +26,8 @@ from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.streams.events.signals import Rejected
+from rlwd.streams.join.arrival import NewArrivals
 from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.intake import NewArrivals
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Record
 from rlwd.streams.state.lease import LeaseHeld, release_lease, take_lease

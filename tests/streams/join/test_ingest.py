@@ -10,8 +10,8 @@ import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger, generation
 
+from rlwd.streams.join.arrival import NewArrivals
 from rlwd.streams.join.ingest import Ingest
-from rlwd.streams.join.intake import NewArrivals
 from rlwd.streams.join.offsets import PollCounts, advance_offset, load_offsets, watermark
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition

@@ -5,7 +5,7 @@
 one that brought the rest of the taxonomy, `measured.json` of the one that brought own numbers,
 `agent.json` of the one that brought thoughts, tool calls and input, `checked.json` of the one that
 brought checks, `asked.json` of the one that brought questions for feedback, `judged.json` of the one that
-brought readings.
+brought readings, `chains.json` of the one that let feedback name a session or a reference.
 """
 
 import json

@@ -271,3 +271,17 @@ def test_two_records_of_one_name_are_the_first(ledger: Ledger) -> None:
     # It came before what it would go on from, so that it would be read again.
     ledger.take(generation("t.a", 0.5, session_id="t", session_found="named"))
     assert ledger.ask("SELECT COUNT(*) FROM episodes") == (2,)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_subagent_whose_call_comes_late_is_found(ledger: Ledger, named: bool) -> None:
+    """Sessions stand on partitions of their own: the call may be read after what it started."""
+    about: dict[str, Any] = {} if named else {"call_id": "call-77"}
+    agent = Talk("agent", session="call-77" if named else "sub")
+    first, second = agent.turn(2.0, **about), agent.turn(3.0, **about)
+    ledger.take(first)
+    ledger.take(second)
+    ledger.take(Talk("a").turn(1.0, calls=(call("call-77"),)))
+    found = links(ledger)
+    assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
+    assert found[agent.turns[1]][:2] == (agent.turns[0], "tokens")

@@ -1,0 +1,56 @@
+"""Attribution rules: which answers feedback reaches that names a session or a reference, by kind."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+import msgspec
+
+from ...streams.events.episode import LAST, AttributionRule
+from ...streams.events.signals import (
+    SIGNALS,
+    Copied,
+    Edited,
+    FollowedUp,
+    Interrupted,
+    Measured,
+    Regenerated,
+    Signal,
+    ToolResult,
+)
+from .spec_checks import check_kinds
+
+OF_ONE_ANSWER = (Copied, Edited, FollowedUp, Interrupted, Measured, Regenerated, ToolResult)
+"""Kinds that are about one answer by what they say: they reach the last one."""
+
+
+class Discounted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`{ discount = 0.9 }`: every answer before the act, each one less."""
+
+    discount: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)]
+    """What each answer between one and the last leaves of the weight: the answer k before the last has
+    discount ** k."""
+
+
+Given = Literal["last", "chain"] | Discounted
+"""As a spec says it: the last answer before the act, all of them, or all at a discount."""
+
+
+def rules_by_kind(given: Mapping[str, Given]) -> dict[type[Signal], AttributionRule]:
+    """Return the rule of each kind of signal; the last answer where a spec says nothing.
+
+    Raises ValueError naming the key.
+    """
+    check_kinds("$.attribution", given)
+    rules = dict[type[Signal], AttributionRule]()
+    for kind in SIGNALS:
+        name = str(kind.__struct_config__.tag)
+        rules[kind] = rule = _rule(given.get(name, "last"))
+        if kind in OF_ONE_ANSWER and rule != LAST:
+            raise ValueError(f'$.attribution.{name}: is about one answer: "last", or nothing')
+    return rules
+
+
+def _rule(given: Given) -> AttributionRule:
+    if isinstance(given, Discounted):
+        return AttributionRule("discount", given.discount)
+    return AttributionRule(given)

@@ -1,0 +1,94 @@
+"""What feedback on a session or a reference reaches does not depend on the order of arrival."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from chains_by_hand import RULED, on_session, on_ticket, reach, rewards, with_spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ledger_by_hand import FEEDBACK, GENERATIONS, open_ledger
+from talks_by_hand import Talk, call, person
+
+from rlwd.streams.events.event import FeedbackEvent, decode_event
+from rlwd.streams.events.signals import Accepted, Outcome, Rejected, Resolved
+
+SUMMARY = "The person wants a shop that sells bread, and the shop has a page for the bread by now."
+
+
+def story() -> list[bytes]:
+    """A conversation with a subagent, compacted once, about two tickets, and what was said of it."""
+    one: dict[str, Any] = {"references": {"ticket": "T1"}}
+    two: dict[str, Any] = {"references": {"ticket": "T1", "order": "8"}}
+    main = Talk("a", session="s")
+    agent = Talk("agent", session="sub", tokens=list(range(500, 540)))
+    own = [
+        main.turn(1.0, calls=(call("c1"),), **one),
+        agent.turn(2.0, call_id="c1", **one),
+        agent.turn(3.0),
+        main.turn(5.0, **two),
+        main.turn(7.0, text=SUMMARY),
+    ]
+    again = Talk("again", session="s", tokens=list(range(700, 740)))
+    own += [again.turn(9.0, person(f"So far: {SUMMARY} Go on."), **two), again.turn(11.0)]
+    said = [
+        on_session("f1", Outcome(name="sold", value=1.0), 8.0),
+        on_session("f2", Outcome(name="sold", value=0.0), 12.0, replaces="f1"),
+        on_session("f3", Outcome(name="kept", value=0.5), 6.0),
+        on_session("f4", Accepted(), 10.0),
+        on_ticket("f5", Resolved(), 13.0),
+        on_ticket("f6", Rejected(), 6.5, acted=4.0),
+        on_session("f7", Outcome(name="done", value=1.0), 4.0, session="sub"),
+    ]
+    return own + said
+
+
+Told = tuple[dict[str, list[tuple[str, float]]], list[float | None]]
+
+
+def told(order: list[bytes], cuts: list[int], path: Path) -> Told:
+    """Return what the state says once all records came in this order, cut into polls."""
+    ledger = with_spec(open_ledger(path), RULED)
+    for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
+        for partition in (GENERATIONS, FEEDBACK):
+            feedback = partition == FEEDBACK
+            ledger.take(
+                *(
+                    r
+                    for r in order[start:end]
+                    if isinstance(decode_event(r), FeedbackEvent) == feedback
+                ),
+                partition=partition,
+            )
+    found = {name: sorted(each) for name, each in reach(ledger).items()}
+    worth = [reward for reward, _ in rewards(ledger)]
+    ledger.store.close()
+    return found, worth
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    order=st.permutations(story()),
+    cuts=st.lists(st.integers(0, 14), max_size=6).map(sorted),
+)
+def test_any_order_gives_the_same(order: list[bytes], cuts: list[int]) -> None:
+    """In any order, in any polls, some records twice."""
+    with TemporaryDirectory() as folder:
+        expected = told(story(), [], Path(folder) / "a.db")
+        found = told([*order, *order[:3]], cuts, Path(folder) / "b.db")
+    assert found == expected
+
+
+def test_the_story_reaches_what_it_should(tmp_path: Path) -> None:
+    """The model of the test above, by hand."""
+    found, _ = told(story(), [], tmp_path / "a.db")
+    whole, half = ("resolved", 1.0), ("outcome", 0.5)
+    assert found["s.again1"] == [("outcome", 1.0)]
+    # Of f2: one before the last; of f4 and f5: the last, and all.
+    assert found["s.again0"] == [("accepted", 1.0), half, whole]
+    assert found["s.a2"] == [("outcome", 0.25)]
+    # Of f3, acted on after the second answer, the last; of f5 all.
+    assert found["s.a1"] == [("outcome", 0.125), ("outcome", 1.0), whole]
+    assert found["s.a0"] == [("outcome", 0.0625), half, ("rejected", 1.0), whole]
+    assert found["sub.agent0"] == [("outcome", 0.0625), half, half, whole]
+    assert found["sub.agent1"] == [("outcome", 0.0625), half, ("outcome", 1.0), whole]
