@@ -125,4 +125,5 @@ def _spec(config: Config) -> Finding:
         spec = reward_spec(config.reward_spec)
     except (ValueError, OSError) as problem:
         return fail("rewards", str(problem), "correct the file that reward_spec names")
-    return ok("rewards", f"{spec.version}, parts {', '.join(spec.parts)}")
+    costs = f", costs {', '.join(spec.costs)}" if spec.costs else ""
+    return ok("rewards", f"{spec.version}, parts {', '.join(spec.parts)}{costs}")

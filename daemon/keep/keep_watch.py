@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import httpx
 import structlog
 
-from ...rewards.spec.spec import Spec
+from ...rewards.parts.kept import kept
+from ...rewards.spec.spec import DAY, Spec
 from ...streams.state.sqlite import SqliteStore
 from .commit_trailers import take_trailers
 from .git_repository import GitRepository
@@ -27,11 +29,16 @@ log = structlog.get_logger()
 def spec_horizons(spec: Spec) -> tuple[float, ...]:
     """Return the horizons of a reward spec's `kept@SECONDS` parts; the usual ones where it has none.
 
-    Those beyond which the spec counts no `kept` are left out.
+    Those beyond which a part counts no `kept` are left out.
     """
-    named = [float(part.removeprefix("kept@")) for part in spec.parts if part.startswith("kept@")]
-    longest = spec.horizons.get("kept", 86400.0)
-    return tuple(sorted({one for one in named or HORIZONS if 0.0 < one < longest}))
+    longest = spec.horizons.get("kept", DAY)
+    named = [
+        (float(term.value.keywords["horizon_seconds"]), term.horizon or longest)
+        for term in spec.terms[0]
+        if isinstance(term.value, partial) and term.value.func is kept
+    ]
+    asked = named or [(one, longest) for one in HORIZONS]
+    return tuple(sorted({one for one, until in asked if 0.0 < one < until}))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -20,6 +20,8 @@ def copied_share(episode: Episode) -> float | None:
     stand in the answer does not count. None where no copy counts.
     """
     copies, answer = _copies(episode), episode.generation.text
+    if not copies:
+        return None
     if "" in copies:
         return 1.0
     taken = set[int]()

@@ -23,6 +23,7 @@ from rlwd.daemon.keep import keep_state, measure
 from rlwd.daemon.keep.keep_watch import spec_horizons
 from rlwd.daemon.keep.posting import FIRST_PAUSE, KEPT_SECONDS, FeedbackPoster
 from rlwd.rewards.spec.spec import Spec, load_spec
+from rlwd.rewards.spec.term import PartTable
 from rlwd.streams.events.signals import Kept
 
 FOUR = "alpha = first(1)\nbeta = second(2)\ngamma = third(3)\ndelta = fourth(4)\n"
@@ -208,6 +209,12 @@ def test_horizons_of_a_spec() -> None:
     assert spec_horizons(usual) == measure.HORIZONS
     named = Spec(name="s", parts={"kept@60": 1.0, "kept@9000": 1.0}, horizons={"kept": 3600.0})
     assert spec_horizons(named) == (60.0,)
+    tables: dict[str, float | PartTable] = {
+        "stands": PartTable(weight=1.0, of="kept@30"),
+        "late": PartTable(weight=1.0, of="kept", options={"horizon_seconds": 9000.0}, horizon=1e4),
+        "never": PartTable(weight=1.0, of="kept@500", horizon=100.0),
+    }
+    assert spec_horizons(Spec(name="s", parts=tables, horizons={"kept": 60.0})) == (30.0, 9000.0)
 
 
 def test_the_spec_of_the_page_waits_for_its_horizons(tmp_path: Path) -> None:
