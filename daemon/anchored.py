@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
+from ..ops.reading.settings import LEAST_KEY, SatisfactionSettings
 from ..ops.statistics.answers import ComparisonSettings
-from ..streams.secret_values import anchored
+from ..streams.secret_values import anchored, read_secret
 from .gateway.settings import GatewaySettings
 from .sections import StreamSettings
 
@@ -38,6 +39,25 @@ def secrets_of(section: str) -> list[str]:
 def anchored_secrets(given: msgspec.Struct, section: str, folder: Path) -> dict[str, str]:
     """Return a section's secrets, where they name a file as an absolute one."""
     return {key: anchored(getattr(given, key), folder) for key in secrets_of(section)}
+
+
+def anchored_satisfaction(given: SatisfactionSettings, folder: Path) -> SatisfactionSettings:
+    """Return the settings of readers, their secrets' files absolute."""
+    judge = msgspec.structs.replace(given.judge, token=anchored(given.judge.token, folder))
+    return msgspec.structs.replace(given, key=anchored(given.key, folder), judge=judge)
+
+
+def satisfaction_with_secrets(given: SatisfactionSettings) -> SatisfactionSettings:
+    """Return the settings of readers with their secrets in place of what names them.
+
+    Raises ValueError with the key whose secret is not there, or is too short.
+    """
+    token = read_secret("satisfaction.judge.token", given.judge.token)
+    judge = msgspec.structs.replace(given.judge, token=token)
+    key = read_secret("satisfaction.key", given.key)
+    if key and len(key) < LEAST_KEY:
+        raise ValueError(f"satisfaction.key: is shorter than {LEAST_KEY} characters")
+    return msgspec.structs.replace(given, key=key, judge=judge)
 
 
 def anchored_stream(stream: StreamSettings, folder: Path) -> StreamSettings:

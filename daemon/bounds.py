@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..ops.reading.settings import SATISFACTION_BOUNDS
+
 DAY = 86400.0
 YEAR = 366 * DAY
 GIB = float(1 << 30)
@@ -136,20 +138,20 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "mlflow.traces_per_second": (0.01, 1000.0),
     "mlflow.waiting_traces": (1, 100_000_000),
     "http.port": PORT,
+    **{f"satisfaction.{key}": value for key, value in SATISFACTION_BOUNDS.items()},
 }
 """Least and most; both are allowed."""
 
 PATHS = {
-    "state",
-    "reward_spec",
+    *("state", "reward_spec"),
     "gate.planted",
     "stream.data_folder",
     "learner.model",
     "gateway.flags",
     "gateway.spool",
 }
-URLS = {"engine.urls", "gateway.engines", "gateway.flags_url", "mlflow.tracking_uri"}
-OPTIONAL_URLS = {"gateway.flags_url", "mlflow.tracking_uri"}
+OPTIONAL_URLS = {"gateway.flags_url", "mlflow.tracking_uri", "satisfaction.judge.url"}
+URLS = {"engine.urls", "gateway.engines", *OPTIONAL_URLS}
 TOPICS = {
     "stream.generations",
     "stream.feedback",

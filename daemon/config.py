@@ -8,6 +8,7 @@ import msgspec
 
 from ..learner.ledger.seal import BatchSettings
 from ..learner.settings import LearnerSettings
+from ..ops.reading.settings import SatisfactionSettings
 from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
@@ -18,7 +19,14 @@ from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
 from ..streams.redaction.privacy import PrivacySettings
 from ..streams.secret_values import FILE, anchored, read_secret
-from .anchored import anchored_gateway, anchored_secrets, anchored_stream, secrets_of, with_longest
+from .anchored import (
+    anchored_gateway,
+    anchored_satisfaction,
+    anchored_secrets,
+    anchored_stream,
+    secrets_of,
+    with_longest,
+)
 from .bounds import check_values
 from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
@@ -55,6 +63,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Which answers may be trained on, and how much feedback counts."""
     privacy: PrivacySettings = PrivacySettings()
     """What is replaced in texts before anything is written, by tenant."""
+    satisfaction: SatisfactionSettings = SatisfactionSettings()
+    """Who reads what people write next, and what answers are marked by."""
     batch: BatchSettings = BatchSettings()
     """When a batch is sealed."""
     trust: TrustSettings = TrustSettings()
@@ -204,6 +214,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         stream=anchored_stream(stream, folder),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
         gate=msgspec.structs.replace(config.gate, planted=planted),
+        satisfaction=anchored_satisfaction(config.satisfaction, folder),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),
         comparison=with_longest(config.comparison, config.gateway),

@@ -29,6 +29,7 @@ from ..streams.log.ports import EventSink, EventSource, Resume
 from ..streams.rescore.rescore import Rescore
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
+from .anchored import satisfaction_with_secrets
 from .config import Config
 from .control.control_loop import ControlLoop, Outlets
 from .control.gateway_watch import GatewayWatch
@@ -39,6 +40,7 @@ from .control.timers import Timers
 from .control.training import Training
 from .site.page_server import build_flag_page, build_pages
 from .store import opening, state_store
+from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_release
 
 log = structlog.get_logger()
@@ -75,6 +77,7 @@ def joiner(config: Config) -> Joiner:
         settings=config.join,
         privacy=config.privacy,
         trace_share=config.mlflow.trace_share if config.mlflow.tracking_uri else 0.0,
+        readings=satisfaction_with_secrets(config.satisfaction).scope(),
     )
 
 
@@ -104,6 +107,7 @@ def build_control(config: Config) -> ControlLoop:
         training=training,
         rescore=Rescore(store, ingest.joiner.scoring),
         release=release,
+        reading=build_reading(config, store, event_sink(config), clock),
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
         holdout=build_holdout(config, store, mirror),
         tools=ToolWatch(store, config.policy, config.tool_errors),

@@ -10,6 +10,8 @@ import structlog
 from ...learner.ledger.learnable import unlearnable
 from ...ops.experiments.conductor import Conductor
 from ...ops.holdout.watch import HoldoutWatch
+from ...ops.reading.settle import settle_readings
+from ...ops.reading.worker import ReadingWorker
 from ...ops.rollout.problems import PROBLEMS
 from ...ops.rollout.release import Release
 from ...ops.tool_errors.watch import ToolWatch
@@ -18,6 +20,7 @@ from ...ops.tracking.reports import report_checkpoint
 from ...streams.answers.session_turns import session_share
 from ...streams.join.dead_letters import forward_dead_letters
 from ...streams.log.ports import EventSink
+from ...streams.readings.reading_tallies import describe_readings
 from ...streams.rescore.rescore import Rescore
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.transaction import Transaction
@@ -67,6 +70,7 @@ class ControlLoop(DaemonLoop):
         tools: ToolWatch,
         conductor: Conductor,
         outlets: Outlets,
+        reading: ReadingWorker,
         gateways: GatewayWatch,
         retention_days: float,
         stop_seconds: float,
@@ -77,7 +81,7 @@ class ControlLoop(DaemonLoop):
         self.rescore = rescore
         self.holdout, self.tools, self.conductor = holdout, tools, conductor
         self.outlets, self.mirror = outlets, outlets.mirror
-        self.gateways = gateways
+        self.gateways, self.reading = gateways, reading
         self.retention_days = retention_days
         self._champion = ""
         self._renewed = 0.0
@@ -105,6 +109,7 @@ class ControlLoop(DaemonLoop):
         """Start what asks and answers; the first turns bring the learner and v0."""
         self.mirror.start()
         self.gateways.start()
+        self.reading.start()
         super().startup()
 
     def prepare(self, now: float) -> None:
@@ -137,6 +142,10 @@ class ControlLoop(DaemonLoop):
                 self.holdout.look(now)
             case Intent.TOOLS:
                 self.tools.look()
+            case Intent.READ:
+                settle_readings(self.store, self.policy, self.reading, now)
+            case Intent.RETRAIN:
+                self.reading.train_soon()
             case Intent.FORWARD_DEAD_LETTERS:
                 self._forward()
             case Intent.MIRROR:
@@ -156,6 +165,8 @@ class ControlLoop(DaemonLoop):
         )
         if (traces := self.mirror.traces) is not None:
             self.metrics.traces(traces.waiting, traces.written, traces.deleted, traces.dropped)
+        read = describe_readings(view, self.policy, now)
+        self.metrics.readings.show(read["all"], read["waiting"])
         reach = self.gateways.measure(view)
         self.metrics.reached(reach.generation, len(reach.gateways), len(reach.behind))
         if Intent.MIRROR in asked:
@@ -180,6 +191,7 @@ class ControlLoop(DaemonLoop):
             "learner_up": self.training.child.alive,
             "learner_pid": self.training.child.pid,
             "rollout": self.release.moves.stage,
+            "reader": self.reading.facts(),
             "champion": self._champion,
             "reward_spec": self.rescore.version,
             "rescoring": self.rescore.told(),
@@ -193,6 +205,7 @@ class ControlLoop(DaemonLoop):
             "answers": self._unlearnable,
             **{name: self.release.problems.get(name) for name in PROBLEMS},
             "gateways": self.gateways.problem(),
+            "reader": self.reading.problem,
             "learner": self._learner_problem(),
         }
 
@@ -204,6 +217,7 @@ class ControlLoop(DaemonLoop):
 
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
         """Stop the learner, flush, and give the lease back."""
+        self.reading.stop()
         in_order = self.training.child.stop(deadline.left / 2)
         self.outlets.dead_letters.close()
         # Half of what is left: a server that is away must not cost the rest its time.

@@ -24,6 +24,10 @@ class Intent(StrEnum):
     """Compare the champion with the long-term holdout."""
     TOOLS = "tools"
     """Count what tools answered, and look for what fails more than it should."""
+    READ = "read"
+    """Settle what readers did, and let them look again."""
+    RETRAIN = "retrain"
+    """Train the reader of people's messages, where it is time."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -36,6 +40,8 @@ PERIODS: Mapping[Intent, float] = {
     Intent.EXPIRE: 60.0,
     Intent.HOLDOUT: 60.0,
     Intent.TOOLS: 10.0,
+    Intent.READ: 1.0,
+    Intent.RETRAIN: 60.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

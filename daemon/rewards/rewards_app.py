@@ -103,6 +103,22 @@ def report_command(
     _show(document, report_tables, as_json)
 
 
+@rewards.command("calibrate")
+def calibrate_command(
+    file: Annotated[Path, typer.Argument(help="Labelled messages, JSON lines.")],
+    reader: Annotated[
+        str,
+        typer.Option(help="learned (the newest of this state), judge, or fit: learn from FILE."),
+    ] = "learned",
+    config: ConfigFile = TOML,
+    as_json: AsJson = False,
+) -> None:
+    """Hold a reader against labelled messages: accuracy, kappa, calibration error, reliability."""
+    from .calibrate import calibrate, calibration_tables, read_lines
+
+    _show(calibrate(config, read_lines(file), reader), calibration_tables, as_json)
+
+
 def _show(document: dict[str, Any], tables: Callable[[Any], Iterable[Any]], as_json: bool) -> None:
     import orjson
     from rich.console import Console

@@ -102,6 +102,32 @@ def line_chart(name: str, title: str, lines: Sequence[ChartLine]) -> Markup:
     return _svg(name, title, f"Over {duration(ended - began)}. {told}.", parts)
 
 
+def reliability_chart(name: str, title: str, points: Sequence[tuple[float, float, int]]) -> Markup:
+    """Return what was said against what was so, both in [0, 1], beside the line where they agree.
+
+    A point is the mean of what was said, the share that was so, and how many they are of.
+    """
+    across = Scale(low=0.0, high=1.0, start=LEFT, end=RIGHT)
+    up = Scale(low=0.0, high=1.0, start=BOTTOM, end=TOP)
+    parts = []
+    for value in (0.0, 0.25, 0.5, 0.75, 1.0):
+        parts.append(_flat("grid", up.at(value)))
+        parts.append(
+            f'<text class="tick end" x="{LEFT - 6}" y="{up.at(value) + 4}">{value:g}</text>'
+        )
+        kind = "tick end" if value == 1.0 else "tick"
+        parts.append(
+            f'<text class="{kind}" x="{across.at(value)}" y="{BOTTOM + 18}">{value:g}</text>'
+        )
+    parts.append(_path("zero", [(across.at(0.0), up.at(0.0)), (across.at(1.0), up.at(1.0))]))
+    spots = [(across.at(said), up.at(was)) for said, was, _ in points]
+    if len(spots) > 1:
+        parts.append(_path("line c0", spots))
+    parts += [f'<circle class="dot c0" cx="{x}" cy="{y}" r="3.5"/>' for x, y in spots]
+    told = "; ".join(f"said {said:.2f}, was {was:.2f}, of {count}" for said, was, count in points)
+    return _svg(name, title, told or "Nothing was held out.", parts)
+
+
 def share_bar(name: str, title: str, shares: Sequence[tuple[str, float, str]]) -> Markup:
     """Return shares of a whole as one bar; each is its name, its share and its class."""
     parts, x = [], 0.0

@@ -20,6 +20,7 @@ from ..status.server import Vitals
 from .chart import line_chart
 from .curves import Curves, read_curves
 from .overview import overview
+from .readings import read_readings
 from .readout import read_readout
 from .rollout_list import read_list
 from .tools import read_tools
@@ -77,6 +78,7 @@ class Site:
             web.get("/rollouts", self._guarded(self._list)),
             web.get("/rollouts/{version}", self._guarded(self._readout)),
             web.get("/tools", self._guarded(self._tools)),
+            web.get("/readings", self._guarded(self._readings)),
             *(web.get(path, self._file) for path in FILES),
         ]
 
@@ -200,6 +202,15 @@ class Site:
 
         content = await asyncio.to_thread(read)
         return self.page("tools.html", caller, here="/tools", **content)
+
+    async def _readings(self, request: web.Request, caller: Visitor) -> web.Response:
+        def read() -> dict[str, Any]:
+            config, folder = self.config, self.config.state_path / "readers"
+            with self.store.reading() as view:
+                return read_readings(view, config.policy, config.satisfaction, folder)
+
+        content = await asyncio.to_thread(read)
+        return self.page("readings.html", caller, here="/readings", **content)
 
     def _note(self, request: web.Request) -> Note | None:
         return self._notes.get(request.query.get("note", ""))

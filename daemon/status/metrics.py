@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from ...streams.join.offsets import Counts
 from .log_lines import LogLines
+from .reading_metrics import ReadingCounters
 
 Weighed = Mapping[str, tuple[int, int]]
 
@@ -66,6 +67,8 @@ class Metrics:
         self._tables = TableCounters()
         self.registry.register(self._tables)
         self.registry.register(LogLines())
+        self.readings = ReadingCounters()
+        self.registry.register(self.readings)
         self._fates = Gauge(
             "rlwd_generations", "Generations known, by fate", ["fate"], registry=self.registry
         )

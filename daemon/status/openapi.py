@@ -26,6 +26,7 @@ def openapi_document() -> dict[str, Any]:
             "/": _page("The overview, for people; the markup of pages is private.", "text/html"),
             "/rollouts": _page("Every rollout.", "text/html"),
             "/rollouts/{version}": _readout(),
+            "/readings": _page("What was read in people's next messages.", "text/html"),
             "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
             "/login": {
                 "get": {"summary": "Asks for the token.", "responses": {"200": _html("The form.")}},

@@ -19,6 +19,7 @@ from ...ops.rollout import rollouts_table
 from ...streams.answers.session_turns import SessionShare, session_share
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, offsets
+from ...streams.readings.reading_tallies import describe_readings
 from ...streams.readings.unknown_signals import unknown_signals
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -88,6 +89,7 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
             rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
         },
         "unknown_signals": _unknown(view, policy),
+        "readings": _readings(view, policy),
         "batches": _batches(view, policy),
         "weights": _weights(view, policy),
         "versions": _versions(view, policy),
@@ -101,6 +103,13 @@ def _unknown(view: Transaction, policy: str) -> dict[str, int]:
         return unknown_signals(view, policy)
     except sqlite3.OperationalError:
         return {}  # A state that an older rlwd left: it refused them.
+
+
+def _readings(view: Transaction, policy: str) -> dict[str, Any]:
+    try:
+        return describe_readings(view, policy, time.time())
+    except sqlite3.OperationalError:
+        return {"waiting": 0, "all": {}, "today": {}}  # Likewise: nothing was read.
 
 
 def describe_sessions(view: Transaction, policy: str) -> dict[str, int]:

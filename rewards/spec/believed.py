@@ -8,6 +8,7 @@ from ...streams.events.signals import (
     Copied,
     Edited,
     Escalated,
+    Judged,
     Kept,
     Outcome,
     Rated,
@@ -39,6 +40,7 @@ PART_KINDS: dict[str, Kinds] = {
     "tool_ok": (ToolResult,),
     "valid_calls": (ToolResult,),
     "checked": (Checked,),
+    **dict.fromkeys(("satisfied", "marked"), (Judged,)),
 }
 """Which kinds of signal a part reads; the profile of the last one of them counts. What an installed
 part reads is not known, and it is believed as it is."""

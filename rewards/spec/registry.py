@@ -34,6 +34,7 @@ from ..parts.kept import kept
 from ..parts.outcome import outcome
 from ..parts.rated import rated
 from ..parts.resolved import resolved
+from ..parts.satisfied import marked, satisfied
 from ..parts.show_or_silent import show_or_silent
 from ..parts.tool_ok import tool_ok
 from ..parts.turned_down import interrupted, regenerated, undone
@@ -59,6 +60,8 @@ PARTS: dict[str, Callable[..., float | None]] = {
     "undone": undone,
     "interrupted": interrupted,
     "regenerated": regenerated,
+    "satisfied": satisfied,
+    "marked": marked,
 }
 """The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
 COSTS: dict[str, Callable[..., float | None]] = {

@@ -4,7 +4,7 @@ import msgspec
 
 from ...streams.events.episode import LAST, AttributionRule, Episode
 from ...streams.events.scored import Scored
-from ...streams.events.signals import Signal
+from ...streams.events.signals import FollowedUp, Judged, Signal
 from .attribution_rules import rules_by_kind
 from .reward import Reward
 from .shared_parts import is_shared, share_of
@@ -60,13 +60,28 @@ class Scorer:
 
     def _scored(self, episode: Episode, reward: Reward) -> Scored:
         wait = self.spec.ready_seconds(episode.generation.segment)
+        ready_at = episode.received_at + wait if wait else 0.0
         return Scored(
             value=reward.value,
             parts=encode_reward(reward),
             spec_version=reward.spec_version,
-            ready_at=episode.received_at + wait if wait else 0.0,
+            ready_at=max(ready_at, self._read_at(episode)),
             undecided=reward.undecided is not None,
         )
+
+    def _read_at(self, episode: Episode) -> float:
+        """Return until when a reading is waited for; 0 where none is, or it is there."""
+        waits = self.spec.wait
+        wait = waits and waits.get(episode.generation.segment, waits.get("default", 0.0))
+        if not wait:
+            return 0.0
+        said = 0.0
+        for one in episode.feedback:
+            if isinstance(one.feedback.signal, Judged) and not one.feedback.signal.rubric:
+                return 0.0
+            if isinstance(one.feedback.signal, FollowedUp):
+                said = said or one.received_at
+        return said + wait if said else 0.0
 
 
 def encode_reward(reward: Reward) -> bytes:

@@ -71,6 +71,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """What is taken off the mean of the parts."""
     range: tuple[float, float] | None = None
     """Lowest and highest raw value, mapped to 0 and 1; beyond them it counts as these."""
+    wait: dict[str, Seconds] = {}
+    """Seconds after the person's next message, by segment, for which an answer with a reward waits
+    for what a reader makes of that message; a later reading counts as late. None where left out."""
     undecided: dict[str, Share] = {}
     """What stands for the parts' mean, by segment, once an answer's decision is over and nothing
     decisive came. Where nothing is given for a segment, nor a default, such answers are censored."""
@@ -88,6 +91,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
                 raise ValueError(f"$.{key}.default: is missing")
             check_seconds(f"$.{key}", given)
         check_seconds("$.horizons", self.horizons)
+        check_seconds("$.wait", self.wait)
         assert self.decides  # Raises ValueError where there is no such signal.
         check_kinds("$.horizons", self.horizons)
         check_kinds("$.trust", self.trust.keys() - {UNDECIDED})

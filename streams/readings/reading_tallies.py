@@ -1,8 +1,10 @@
 """Reading tallies: what readers read, refused and spent, by day; the budget of a day is told from it."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from ..state.transaction import Transaction
+from .unread import count_unread
 
 READING_TALLIES = """
 CREATE TABLE reading_tallies (
@@ -34,3 +36,12 @@ def tallies_of(view: Transaction, policy: str, day: float | None = None) -> dict
         (policy, *values),
     ).fetchall()
     return {what: int(count) for what, count in rows}
+
+
+def describe_readings(view: Transaction, policy: str, now: float) -> dict[str, Any]:
+    """Return what was read and refused, in all and today, and what waits."""
+    return {
+        "waiting": count_unread(view, policy),
+        "all": tallies_of(view, policy),
+        "today": tallies_of(view, policy, now),
+    }

@@ -11,6 +11,7 @@ from rlwd.daemon.config import load_config
 from rlwd.daemon.store import existing_store
 
 LEARNERS = {"torch", "transformers", "peft", "safetensors", "triton", "vllm", "matplotlib"}
+LEARNERS |= {"sklearn", "scipy"}
 CLIENTS = {"aiohttp", "kafka", "openfeature", "mlflow", "httpx", "apscheduler", "prometheus_client"}
 REST = {"numpy", "jinja2", "msgspec", "orjson", "rapidfuzz"}
 """Help loads not even these."""

@@ -80,7 +80,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
 
 
 def paths(deployment: Deployment) -> list[str]:
-    return ["/", "/rollouts", "/tools", *(f"/rollouts/{name}" for name in deployment.versions)]
+    return [
+        "/",
+        "/rollouts",
+        "/tools",
+        "/readings",
+        *(f"/rollouts/{name}" for name in deployment.versions),
+    ]
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
