@@ -70,7 +70,9 @@ class ReadingRig:
     def ingest_of(self, store: Any, scope: ReadingScope, policy: str = "policy") -> Ingest:
         joiner = Joiner(policy, Scorer(SPEC), SPEC.decision_seconds, readings=scope)
         log = self.log
-        return Ingest(store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1))
+        return Ingest(
+            store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1)
+        )
 
     def new_worker(self) -> ReadingWorker:
         """A worker as a restart makes it: it knows what is on the disk."""
@@ -232,7 +234,7 @@ def test_without_enough_labels_nothing_is_said(rig: ReadingRig, tmp_path: Path) 
         page = read_readings(view, "policy", rig.settings, tmp_path / "readers")
         assert describe(view, "policy")["readings"]["all"] == {"too_late": 151}
     assert page["waiting"] == 0
-    assert dict((group, rows) for group, rows in page["counts"])["Not read"][0][1:] == (151, 151)
+    assert dict(page["counts"])["Not read"][0][1:] == (151, 151)
 
 
 def test_what_nobody_may_learn_from_is_not_read(rig: ReadingRig) -> None:
