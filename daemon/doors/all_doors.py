@@ -1,16 +1,17 @@
 """AllDoors: the doors beside the chat door, by their paths."""
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 from .door import Door
 from .messages_answer import messages_answer
-from .messages_request import messages_request
+from .messages_request import messages_count, messages_request
 from .messages_stream import MessagesStream
 from .responses_answer import responses_answer
-from .responses_request import responses_request
+from .responses_request import responses_count, responses_request
 from .responses_stream import ResponsesStream
 
 MESSAGES = "/v1/messages"
-COUNT_TOKENS = f"{MESSAGES}/count_tokens"
-"""What the messages of that door would be read as, counted by the engine."""
 DOORS = {
     door.path: door
     for door in (
@@ -29,3 +30,8 @@ DOORS = {
         ),
     )
 }
+COUNTS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+    "/v1/responses/input_tokens": responses_count,
+    f"{MESSAGES}/count_tokens": messages_count,
+}
+"""Where it is asked how many tokens a request would be read as, and what the engine is asked for it."""

@@ -7,6 +7,11 @@ from typing import Any
 from .door_stream import DoorStream
 from .reply import Reply
 
+_READ = (
+    *("messages", "tools", "chat_template_kwargs", "continue_final_message"),
+    "add_generation_prompt",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatRequest:
@@ -16,6 +21,10 @@ class ChatRequest:
     """A body of chat completions, from the same person in the same session."""
     ignored: tuple[str, ...]
     """Fields that only asked for comfort and were not mapped."""
+
+    def what_is_read(self) -> dict[str, Any]:
+        """Return what of the body becomes tokens that are read, as `/tokenize` takes it."""
+        return {name: self.body[name] for name in _READ if name in self.body}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,11 +24,6 @@ _MAPPED = (
     *("messages", "system", "max_tokens", "stop_sequences", "tools", "tool_choice", "metadata"),
     *("thinking", "output_config", "output_format"),
 )
-_COUNTED = (
-    *("messages", "tools", "chat_template_kwargs", "continue_final_message"),
-    "add_generation_prompt",
-)
-"""What of a chat request becomes tokens that are read."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 # The highest that chat knows by name everywhere.
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
@@ -49,9 +44,7 @@ def messages_request(body: Mapping[str, Any]) -> ChatRequest:
         asked.refuse("max_tokens", "must be a whole number of at least 1")
     chat = asked.copied((*_SAME, *ENGINE_FIELDS))
     chat |= {"messages": chat_messages(asked), "max_completion_tokens": longest}
-    if chat["messages"][-1]["role"] == "assistant":
-        # The answer goes on from what the client wrote of it.
-        chat |= {"continue_final_message": True, "add_generation_prompt": False}
+    _map_prefill(asked, chat)
     if asked.get("stop_sequences"):
         chat["stop"] = asked.get("stop_sequences")
     tools = [_tool(tool) for tool in asked.each("tools")]
@@ -64,13 +57,27 @@ def messages_request(body: Mapping[str, Any]) -> ChatRequest:
     return ChatRequest(body=chat, ignored=tuple(ignored))
 
 
+def _map_prefill(asked: AskedFields, chat: dict[str, Any]) -> None:
+    """Have the answer go on from what the client wrote of it; nothing, and it begins anew."""
+    last = chat["messages"][-1]
+    if last["role"] != "assistant":
+        return
+    if "tool_calls" in last:
+        asked.refuse("messages", "the last one calls a tool, and no result follows")
+    if last["content"]:
+        chat |= {"continue_final_message": True, "add_generation_prompt": False}
+    elif len(chat["messages"]) == 1:
+        asked.refuse("messages", "must hold something")
+    else:
+        chat["messages"].pop()
+
+
 def messages_count(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return what an engine's `/tokenize` is asked for `POST /v1/messages/count_tokens`.
 
     Raises ValueError with the path of what could not be asked for, either.
     """
-    chat = messages_request({"max_tokens": 1, **body}).body
-    return {name: chat[name] for name in _COUNTED if name in chat}
+    return messages_request({"max_tokens": 1, **body}).what_is_read()
 
 
 def _tool(tool: AskedFields) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def input_messages(asked: AskedFields) -> list[dict[str, Any]]:
     else:
         for item in asked.each("input"):
             _add(messages, item)
+    if not messages:
+        asked.refuse("input", "must hold something")
     return messages
 
 

@@ -48,11 +48,21 @@ def responses_request(body: Mapping[str, Any]) -> ChatRequest:
     tools = chat_tools(asked, ignored)
     if tools:
         chat["tools"] = tools
-    if asked.get("tool_choice") is not None:
-        chat["tool_choice"] = chat_choice(asked)
+    choice = None if asked.get("tool_choice") is None else chat_choice(asked)
+    # Without tools this API takes what a chat refuses.
+    if choice is not None and (tools or choice not in ("auto", "none")):
+        chat["tool_choice"] = choice
     _map_text(asked.fields("text"), chat, ignored)
     _map_reasoning(asked.fields("reasoning"), chat, ignored)
     return ChatRequest(body=chat, ignored=tuple(ignored))
+
+
+def responses_count(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an engine's `/tokenize` is asked for `POST /v1/responses/input_tokens`.
+
+    Raises ValueError with the path of what could not be asked for, either.
+    """
+    return responses_request(body).what_is_read()
 
 
 def _check_names(asked: AskedFields, ignored: list[str]) -> None:

@@ -15,7 +15,7 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
-from ..doors.all_doors import COUNT_TOKENS, DOORS
+from ..doors.all_doors import COUNTS, DOORS
 from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import ConnectionLimits, LimitedRunner
 from ..spool.forwarder import Forwarder
@@ -78,7 +78,7 @@ def build_app(
     app.on_response_prepare.append(tell_origin)
     for path in (CHAT, PLAIN, *DOORS):
         app.router.add_post(path, generate)
-    app.router.add_post(COUNT_TOKENS, pages.count_tokens)
+    app.router.add_routes([web.post(path, pages.count_tokens) for path in COUNTS])
     app.router.add_get("/v1/models", pages.models)
     app.router.add_get("/v1/models/{id:.+}", pages.model)
     app.router.add_post("/v1/feedback", feedback)

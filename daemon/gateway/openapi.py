@@ -28,6 +28,7 @@ _REFUSALS = {
     "503": "No engine or no flags at the moment; Retry-After says when to come back.",
     "504": "The engine took too long.",
 }
+_LIST = {"type": "array", "items": {"type": "object"}}
 _HEADERS = {
     "Session": "Key of a conversation: its events stay in order.",
     "User": "The person, as the product names them; only a keyed hash leaves the gateway.",
@@ -64,7 +65,8 @@ def openapi_document() -> dict[str, Any]:
             "/v1/completions": {"post": _completions("prompt")},
             "/v1/responses": {"post": _completions("input")},
             "/v1/messages": {"post": _messages()},
-            "/v1/messages/count_tokens": {"post": _count_tokens()},
+            "/v1/messages/count_tokens": {"post": _count_tokens("messages")},
+            "/v1/responses/input_tokens": {"post": _count_tokens("input")},
             "/v1/models": {"get": _page("List the one model.", ("401", "403", "429"))},
             "/v1/models/{id}": {
                 "parameters": [_path("id")],
@@ -107,7 +109,7 @@ def _completions(needs: str) -> dict[str, Any]:
     asked = _object(
         {
             "model": {"type": "string"},
-            "messages": {"type": "array", "items": {"type": "object"}},
+            "messages": _LIST,
             "prompt": {"type": ["string", "array"]},
             "input": {"type": ["string", "array"]},
             "stream": {"type": "boolean"},
@@ -152,12 +154,12 @@ def _messages() -> dict[str, Any]:
     return found
 
 
-def _count_tokens() -> dict[str, Any]:
-    asked = _object({"messages": {"type": "array", "items": {"type": "object"}}})
+def _count_tokens(needs: str) -> dict[str, Any]:
+    asked = _object({needs: {"type": ["string", "array"]} if needs == "input" else _LIST})
     counted = _object({"input_tokens": {"type": "integer"}})
     return _operation(
         "Count the tokens that the model would read; nothing is recorded.",
-        {**asked, "required": ["messages"]},
+        {**asked, "required": [needs]},
         _answer("The count.", {**counted, "required": ["input_tokens"]}),
         "200",
         refusals=tuple(_REFUSALS),

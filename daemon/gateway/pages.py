@@ -8,7 +8,7 @@ from aiohttp import web
 
 from ...ops.flags.evaluator import FlagsUnavailable
 from ..capture.engine_request import check_model
-from ..doors.messages_request import messages_count
+from ..doors.all_doors import COUNTS, MESSAGES
 from ..engines.engine_pool import EngineAway
 from ..http.answers import JSON, printable, refusal
 from .completions import no_flags, read_object, refused
@@ -37,12 +37,14 @@ def _entry(request: web.Request) -> dict[str, object]:
 
 
 async def count_tokens(request: web.Request) -> web.Response:
-    """Handle `/v1/messages/count_tokens`: tokens that the model would read. Nothing is recorded."""
+    """Handle `/v1/messages/count_tokens` and `/v1/responses/input_tokens`: how many tokens the model
+    would read. Nothing is recorded.
+    """
     context = request.app[CONTEXT]
     try:
         body = await read_object(context, request)
         check_model(body, context.settings.model)
-        asked = messages_count(body)
+        asked = COUNTS[request.path](body)
     except ValueError as problem:
         return refused(problem)
     try:
@@ -60,8 +62,11 @@ async def count_tokens(request: web.Request) -> web.Response:
     if isinstance(counted, str):
         return refusal(400, counted)
     if counted is None:
-        return refusal(404, "count_tokens: this engine has no /tokenize", "NotFoundError")
-    return web.Response(body=orjson.dumps({"input_tokens": counted}), content_type=JSON)
+        return refusal(404, "this engine has no /tokenize to count by", "NotFoundError")
+    told: dict[str, object] = {"input_tokens": counted}
+    if not request.path.startswith(MESSAGES):
+        told["object"] = "response.input_tokens"
+    return web.Response(body=orjson.dumps(told), content_type=JSON)
 
 
 async def livez(request: web.Request) -> web.Response:

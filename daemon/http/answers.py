@@ -26,5 +26,15 @@ def error_body(status: int, message: str, kind: str) -> bytes:
 
 
 def printable(text: str) -> str:
-    """Return the text with `?` for halves of surrogate pairs, which no UTF-8 can hold."""
-    return text.encode("utf-8", "replace").decode()
+    """Return the text as UTF-8 can hold it: surrogates that make a pair become its character, as where
+    an engine cuts an emoji between two pieces, and a half alone becomes `?`.
+
+    >>> printable("\ud83d" + "\ude00"), printable("a\ud83d")
+    ('\U0001f600', 'a?')
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        paired = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return paired.encode("utf-8", "replace").decode()
+    return text

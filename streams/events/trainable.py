@@ -92,7 +92,7 @@ def constraining_fields(request: Mapping[str, Any]) -> tuple[str, ...]:
 
     >>> constraining_fields({"messages": [], "temperature": 0.7, "n": 1, "logit_bias": None})
     ()
-    >>> constraining_fields({"parallel_tool_calls": False, "a_new_option": 1})
+    >>> constraining_fields({"parallel_tool_calls": False, "tools": [{}], "a_new_option": 1})
     ('a_new_option', 'parallel_tool_calls')
     """
     return tuple(
@@ -100,6 +100,8 @@ def constraining_fields(request: Mapping[str, Any]) -> tuple[str, ...]:
             name
             for name, value in request.items()
             if value is not None
+            # What may be called at once says nothing where nothing can be called.
+            and not (name == "parallel_tool_calls" and not request.get("tools"))
             and name not in NEUTRAL_FIELDS
             and not NEUTRAL_VALUES.get(name, _is())(value)
         )

@@ -24,7 +24,8 @@ from gateway_rig import GatewayRig
 
 from rlwd.daemon.callers.settings import ClientSettings
 
-HELLO = {"max_tokens": 12, "messages": [{"role": "user", "content": "hi"}]}
+HI = [{"role": "user", "content": "hi"}]
+HELLO = {"max_tokens": 12, "messages": HI}
 THINKS = {"type": "enabled", "budget_tokens": 1024}
 
 
@@ -134,6 +135,7 @@ def test_arguments_that_do_not_parse_are_told_as_written(
     assert "".join(one.get("partial_json", "") for one in deltas) == '{"a": '
 
 
+USE = {"type": "tool_use", "id": "c", "name": "add", "input": {"a": 1}}
 DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
 
 
@@ -144,6 +146,8 @@ DOCUMENT = {"type": "document", "source": {"type": "text", "data": "x"}}
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "tool", "content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": [DOCUMENT]}]}, "messages[0].content[0].type"),
+        ({"messages": [*HI, {"role": "assistant", "content": [USE]}]}, "messages"),
+        ({"messages": [{"role": "assistant", "content": ""}]}, "messages"),
         ({"tools": [{"type": "web_search_20250305", "name": "w"}]}, "tools[0].type"),
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"thinking": {"type": "much"}}, "thinking.type"),
@@ -172,14 +176,13 @@ def test_fields_reach_the_engine_under_chats_names(
 ) -> None:
     """Failed tools, images, prefill, choice, effort, formats; what is of no use is told."""
     image = {"type": "base64", "media_type": "image/png", "data": "AA"}
-    use = {"type": "tool_use", "id": "c", "name": "add", "input": {"a": 1}}
     result = {"type": "tool_result", "tool_use_id": "c", "content": "no", "is_error": True}
     see = [{"type": "text", "text": "see"}, {"type": "image", "source": image}]
     answer = ask(
         client,
         messages=[
             {"role": "user", "content": "hi"},
-            {"role": "assistant", "content": [use]},
+            {"role": "assistant", "content": [USE]},
             {"role": "user", "content": [result, *see]},
             {"role": "assistant", "content": "So"},
         ],
@@ -210,6 +213,16 @@ def test_fields_reach_the_engine_under_chats_names(
     )
     assert (asked["reasoning_effort"], asked["top_k"]) == ("high", 5)
     assert asked["response_format"]["json_schema"]["schema"] == {}
+
+
+@pytest.mark.parametrize("nothing", ["", []])
+def test_an_answer_of_nothing_is_not_continued(
+    nothing: Any, client: httpx.Client, gateway: GatewayRig
+) -> None:
+    """The API lets the last message be the assistant's and empty: the answer begins anew."""
+    ask(client, messages=[*HI, {"role": "assistant", "content": nothing}])
+    assert gateway.engine.asked[0]["messages"] == HI
+    assert "continue_final_message" not in gateway.engine.asked[0]
 
 
 def test_a_session_in_the_users_id_is_a_session(client: httpx.Client, gateway: GatewayRig) -> None:

@@ -127,6 +127,7 @@ def test_an_answer_that_was_cut_is_incomplete(
         ({"tools": "all"}, "tools"),
         ({"input": None}, "input"),
         ({"input": [1]}, "input[0]"),
+        ({"input": []}, "input"),
         ({"input": [{"type": "item_reference", "id": "i"}]}, "input[0].type"),
         ({"input": [{"type": "computer_call"}]}, "input[0].type"),
         ({"input": [{"role": "tool", "content": "x"}]}, "input[0].role"),
@@ -230,6 +231,17 @@ def test_functions_in_namespaces_are_called_by_both_names(
     assert [one.name for one in gateway.sink.generations(1)[0].tool_calls] == ["math__add"]
 
 
+def test_a_choice_among_no_tools_is_none(client: httpx.Client, gateway: GatewayRig) -> None:
+    """What this API takes and a chat refuses is left out, and such an answer may be learned from."""
+    for choice in ("auto", "none"):
+        answer = ask(client, tools=[], tool_choice=choice, parallel_tool_calls=False)
+        assert answer.status_code == 200
+    ask(client, tool_choice="required")
+    assert [one.get("tool_choice") for one in gateway.engine.asked] == [None, None, "required"]
+    told = [one.sampling.constrained for one in gateway.sink.generations(3)]
+    assert told == [False, False, True]
+
+
 @STRANGE
 def test_a_strange_engine_is_read_all_the_same(
     wrong: dict[str, Any], client: httpx.Client, gateway: GatewayRig
@@ -252,6 +264,16 @@ def test_an_answer_that_broke_off_fails(
     assert last.response.output[0].content[0].text == "Good "
     assert gateway.engine.url not in last.response.error.message
     assert gateway.sink.generations(1)[0].finish_reason == "error"
+
+
+def test_tokens_are_counted_by_the_engine(client: httpx.Client, gateway: GatewayRig) -> None:
+    """Instructions, input and functions are counted as they would be read."""
+    count = openai_client(client).responses.input_tokens.count
+    told = count(model="rlwd", input="hi", instructions="be brief", tools=[TOOL])  # type: ignore[list-item]
+    assert (told.input_tokens, told.object) == (3, "response.input_tokens")
+    assert gateway.engine.asked[0]["tools"] == [{"type": "function", "function": ADD}]
+    with pytest.raises(openai.BadRequestError, match="previous_response_id: "):
+        count(model="rlwd", input="hi", previous_response_id="r")
 
 
 def test_refusals_have_openais_shape(client: httpx.Client, gateway: GatewayRig) -> None:

@@ -30,6 +30,10 @@ def test_a_streamed_answer_is_as_described(path: str, client: httpx.Client) -> N
     [
         "/v1/chat/completions",
         "/v1/completions",
+        "/v1/responses",
+        "/v1/responses/input_tokens",
+        "/v1/messages",
+        "/v1/messages/count_tokens",
         "/v1/feedback",
         "/ofrep/v1/evaluate/flags",
         "/ofrep/v1/evaluate/flags/policy",

@@ -23,6 +23,7 @@ def test_the_examples_hold() -> None:
         ({"temperature": 0.3, "seed": 1, "stop": ["x"], "max_tokens": 5, "n": 1}, False),
         ({"tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": True}, False),
         ({"tools": [TOOL], "parallel_tool_calls": False}, True),
+        ({"parallel_tool_calls": False, "tools": []}, False),
         ({"tools": [TOOL, STRICT]}, True),
         ({"tools": [{**TOOL, "strict": True}]}, True),
         ({"tools": [{"type": "custom", "custom": {"name": "g"}}]}, True),
