@@ -183,7 +183,7 @@ def _training(
         store,
         config.policy,
         config.batch,
-        Trust(settings=config.trust, verification=spec.verification),
+        Trust(settings=config.trust, verification=spec.verification, share=Scorer(spec).share),
         LearnerSupervisor(settings, config.state_path),
         batches=config.state_path / "batches",
         checkpoints=checkpoints,

@@ -43,6 +43,8 @@ class Trust:
     """As configured."""
     verification: Callable[[Episode], Verification] = lambda _: FULL
     """What the reward spec says of the signals behind an episode's reward."""
+    share: Callable[[Episode], float] = lambda _: 1.0
+    """How much of what an episode is worth is its own, by the reward spec."""
 
 
 def weigh_episodes(
@@ -53,7 +55,10 @@ def weigh_episodes(
     judged: Sequence[tuple[Episode, float]],
 ) -> list[Weighed]:
     """Return what these episodes, each with its reward, count in a batch, and write it down."""
-    batch = [evidence_of(one, reward, trust.verification(one)) for one, reward in judged]
+    batch = [
+        evidence_of(one, reward, trust.verification(one), trust.share(one))
+        for one, reward in judged
+    ]
     found = weigh(batch, trust.settings, _past(tx, policy, trust.settings, batch_id))
     tx.executemany(
         "INSERT INTO weighed (policy, generation_id, batch_id, weight, reward, confound, factors)"

@@ -39,18 +39,27 @@ class Evidence:
     asked: float | None
     """Probability with which somebody was asked; None where nothing says so."""
 
+    share: float = 1.0
+    """How much of what it is worth is its own; less where only what became of its chain says so."""
+    by_chain: bool = False
+    """Whether it was decided on by no act of its own: one on the whole session or reference, which is
+    its last answer's."""
+
     @property
     def taken(self) -> bool:
         """Whether it is one of the better half."""
         return self.reward >= 0.5
 
 
-def evidence_of(episode: Episode, reward: float, verification: Verification) -> Evidence:
+def evidence_of(
+    episode: Episode, reward: float, verification: Verification, share: float = 1.0
+) -> Evidence:
     """Return what an episode says of itself."""
     data = episode.generation
     posted = [one for one in episode.feedback if not one.origin]
     asked = [one.feedback.signal for one in posted if isinstance(one.feedback.signal, Asked)]
     acts = [one for one in posted if not isinstance(one.feedback.signal, Asked)]
+    own = [one for one in acts if one.attribution is None or one.attribution.of_last]
     named = data.user_named and data.user_hash
     return Evidence(
         user=(data.tenant, data.user_hash) if named else None,
@@ -68,6 +77,8 @@ def evidence_of(episode: Episode, reward: float, verification: Verification) -> 
         ),
         # Several questions: the last one counts, as the last answer does.
         asked=asked[-1].probability if asked else None,
+        share=share,
+        by_chain=bool(acts) and not own,
     )
 
 

@@ -130,7 +130,8 @@ def _by_user(batch: Sequence[Evidence]) -> dict[Hashable, list[int]]:
     """Return the places of each named user's answers, in the order in which they were decided on."""
     found = defaultdict[Hashable, list[int]](list)
     for place, one in enumerate(batch):
-        if one.user is not None:
+        # One act on a whole session is one decision, and not one for each of its answers.
+        if one.user is not None and not one.by_chain:
             found[one.user].append(place)
     for places in found.values():
         places.sort(key=lambda place: batch[place].acted_at)

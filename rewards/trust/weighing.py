@@ -35,7 +35,7 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     confound: float
     """What latency and user add to it, whatever the answer was."""
     factors: dict[str, float]
-    """By name, those that are not 1: `noise`, `asymmetry`, `answered`, the rules of suspicion, `user`,
+    """By name, those that are not 1: `noise`, `chain`, `asymmetry`, `answered`, the rules of suspicion, `user`,
     `tenant`, `prompt`."""
 
 
@@ -55,6 +55,7 @@ def weigh(batch: Sequence[Evidence], settings: TrustSettings, past: Past) -> lis
     factors = dict[str, list[float]]()
     believed = _believed(batch)
     factors["noise"] = [weight for _, weight in believed]
+    factors["chain"] = [one.share for one in batch]
     for name, rule in RULES.items():
         factors[name] = rule(batch, settings)
     _cap(batch, settings, past, factors)

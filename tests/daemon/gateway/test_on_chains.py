@@ -11,8 +11,12 @@ from gateway_rig import CHAT, GatewayRig
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger
 
 from rlwd.daemon.commands.explain import explain
+from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.weighed import Trust
 from rlwd.rewards.spec.attribution_rules import Discounted
+from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
+from rlwd.rewards.trust.settings import TrustSettings
 from rlwd.streams.events.event import GenerationEvent, encode_event
 
 SPEC = Spec(
@@ -97,6 +101,55 @@ def test_a_settled_ticket_reaches_the_answers_that_were_about_it(
         b: 0.5,
         c: 1.0,
     }
+    ledger.store.close()
+
+
+def test_a_chains_outcome_is_sealed_with_every_token_that_the_model_wrote(
+    desk: httpx.Client, gateway: GatewayRig, tmp_path: Path
+) -> None:
+    """Each turn of a settled session weighs what the distance leaves; what people wrote is in prompts."""
+    talk = list[dict[str, str]]()
+    request: dict[str, Any] = {"user": "ada", "headers": {"X-Rlwd-Session": "chat-7"}}
+    ids = [ask(desk, words, talk, **request) for words in ("One.", "Two.", "Three.")]
+    say(desk, "f1", "resolved", session="chat-7")
+    ledger = joined(gateway, tmp_path, 4)
+    with ledger.store.transaction() as tx:
+        batch = seal(
+            tx,
+            "policy",
+            BatchSettings(episodes=3, held_out=0.0),
+            parent_sequence=0,
+            max_policy_age=8,
+            age=lambda version: 0,
+            now=1e9,
+            # The engine of the rig writes the same tokens for everybody.
+            trust=Trust(
+                settings=TrustSettings(copies=False),
+                verification=SPEC.verification,
+                share=Scorer(SPEC).share,
+            ),
+        )
+    assert batch is not None
+    sealed = {one.generation_id: one for one in batch.episodes}
+    assert [(sealed[n].reward, sealed[n].weight) for n in ids] == [
+        (1.0, 0.25),
+        (1.0, 0.5),
+        (1.0, 1.0),
+    ]
+    assert told(ledger, ids[0])["weight"]["factors"] == {"chain": 0.25}
+    written = {one.generation_id: one for one in gateway.sink.generations(3)}
+    for name in ids:
+        assert sealed[name].completion_token_ids == written[name].completion_token_ids
+        assert sealed[name].prompt_token_ids == written[name].prompt_token_ids
+    # A late outcome does not reach into the batch; it is recorded beside it.
+    say(desk, "f2", "escalated", session="chat-7")
+    ledger.take(encode_event(gateway.sink.wait(5)[-1]), partition=FEEDBACK)
+    story = told(ledger, ids[0])
+    assert (story["late_feedback"], story["reward"]["value"], story["batch"]["batch"]) == (
+        1,
+        1.0,
+        1,
+    )
     ledger.store.close()
 
 
