@@ -20,7 +20,7 @@ Name = Annotated[str, typer.Argument(help="Its name, which is the name of its fl
 
 
 def report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
-    """Print what learning has brought: the champion against the long-term holdout on v0."""
+    """Print what learning has brought: the champion against the holdout on v0, and drift."""
     from .config import load_config
     from .experiments.report import print_report
 

@@ -203,7 +203,10 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         "clients": config.clients,
         "privacy": config.privacy,
     }
-    planted = str(folder / config.gate.planted) if config.gate.planted else ""
+    named = {
+        key: str(folder / value) if value else ""
+        for key, value in (("planted", config.gate.planted), ("probes", config.gate.probes))
+    }
     engine = anchored_secrets(config.engine, "engine", folder)
     return msgspec.structs.replace(
         config,
@@ -213,7 +216,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         state=str(state),
         stream=anchored_stream(stream, folder),
         reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
-        gate=msgspec.structs.replace(config.gate, planted=planted),
+        gate=msgspec.structs.replace(config.gate, **named),
         satisfaction=anchored_satisfaction(config.satisfaction, folder),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
         gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),

@@ -2,6 +2,7 @@
 
 import re
 import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from ..learner.spelt_tokens import load_spelt_tokens
 from ..ops.rollout.release import Release
 from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
+from ..rewards.behaviours.behaviour import BEHAVIOURS, Measuring
 from ..rewards.spec.scorer import Scorer
 from ..rewards.spec.spec import reward_spec
 from ..rewards.spec.token_credit import token_credit
@@ -44,6 +46,9 @@ from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_release
 
 log = structlog.get_logger()
+
+CHAMPIONS_MEASURED = 8
+"""One in so many of the champion's users has the behaviour of their answers measured."""
 
 
 def event_source(config: Config, resume: Resume) -> EventSource:
@@ -78,7 +83,16 @@ def joiner(config: Config) -> Joiner:
         privacy=config.privacy,
         trace_share=config.mlflow.trace_share if config.mlflow.tracking_uri else 0.0,
         readings=satisfaction_with_secrets(config.satisfaction).scope(),
+        measure=Measuring(_measured(config), CHAMPIONS_MEASURED),
     )
+
+
+def _measured(config: Config) -> Iterator[str]:
+    """Yield the behaviours that the drift watch or a metric of the rollout asks for."""
+    yield from config.rollout.watch.measured
+    for metric in config.rollout.metrics:
+        asked = metric.definition
+        yield from (name for name in (asked.value, asked.over) if name in BEHAVIOURS)
 
 
 def build_control(config: Config) -> ControlLoop:

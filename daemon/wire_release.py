@@ -1,23 +1,29 @@
 """Wire release: builds what lets versions out, and what watches over them, from the configuration."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from ..ops.drift.drift_watch import DriftWatch
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
 from ..ops.engine.port import Engine
 from ..ops.experiments.conductor import Conductor
 from ..ops.flags import intents_table
 from ..ops.flags.flag_file import named_in
+from ..ops.gate.exploits import QUESTIONS, ProbeQuestion, load_questions
 from ..ops.gate.gate_run import GateRun
 from ..ops.gate.planted import Planted, load_planted
 from ..ops.gate.recitation import most_alternatives
 from ..ops.gate.suites import load_suites
 from ..ops.holdout.watch import HoldoutWatch
 from ..ops.looks.look_keeper import LookKeeper
+from ..ops.looks.watched_versions import watch_drift
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.move_log import MoveLog
 from ..ops.rollout.observe import Comparing
-from ..ops.rollout.release import Release
+from ..ops.rollout.release import KeepLook, Release
+from ..ops.stages.record import Rollout
+from ..ops.statistics.guardrail import Observation
 from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import (
     experiment_reporter,
@@ -62,7 +68,13 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         config.policy,
         controller,
         fleet,
-        GateRun(fleet, config.gate, load_suites(config.gate.suites), _planted(config)),
+        GateRun(
+            fleet,
+            config.gate,
+            load_suites(config.gate.suites),
+            _planted(config),
+            _questions(config),
+        ),
         flags=config.flags_path,
         checkpoints=checkpoints,
         look_seconds=config.look_seconds,
@@ -70,8 +82,33 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         horizon=horizon,
         moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
-        keep=keeper.keep,
+        keep=_keeping(keeper, config, store, horizon),
     )
+
+
+def _keeping(
+    keeper: LookKeeper, config: Config, store: Store, horizon: Callable[[str], float]
+) -> KeepLook:
+    """Return what keeps a look at a rollout, and then looks at how versions behave."""
+    fixed = config.comparison.horizon_seconds
+    drift = DriftWatch(
+        store,
+        config.policy,
+        config.rollout.watch,
+        horizon if fixed is None else lambda segment: fixed,
+    )
+
+    def keep(
+        watched: Rollout | None,
+        after: Rollout | None,
+        seen: Observation | None,
+        since_promotion: Observation | None,
+        now: float,
+    ) -> None:
+        keeper.keep(watched, after, seen, since_promotion, now)
+        watch_drift(drift, config.rollout.anchor_share, now)
+
+    return keep
 
 
 def build_holdout(config: Config, store: Store, mirror: Mirror) -> HoldoutWatch:
@@ -99,6 +136,10 @@ def build_conductor(config: Config, store: Store, mirror: Mirror) -> Conductor:
         look_seconds=config.look_seconds,
         looked=experiment_reporter(mirror),
     )
+
+
+def _questions(config: Config) -> tuple[ProbeQuestion, ...]:
+    return load_questions(Path(config.gate.probes)) if config.gate.probes else QUESTIONS
 
 
 def _planted(config: Config) -> tuple[Planted, ...]:

@@ -42,6 +42,7 @@ MIGRATIONS = (
     READINGS + ";" + unknown_signals.UNKNOWN_SIGNALS,
     rescorings_table.RESCORINGS,
     chain_table.CHAINS + ";" + referenced.REFERENCED + ";" + turns_table.AWAITED,
+    episodes_table.BEHAVIOURS,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

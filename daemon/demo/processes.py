@@ -72,6 +72,7 @@ urls = ["{engine}"]
 [gate]
 margin = 0.1
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
+probe_rounds = 0        # its policy understands 48 questions, and none of the probes'
 
 [rollout]        # half of the crowd each, and promotion as not worse by a quarter
 steps = [0.49]

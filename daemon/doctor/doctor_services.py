@@ -21,6 +21,8 @@ REMEDIES = {
     "crowd": "`rlwd plan` says what a crowd can show: `[rollout] deadline_seconds`, `margin`, `steps`",
     "holdout": "`rlwd report` says by week and version; `rlwd pin VERSION` serves an earlier one",
     "tools": "`/tools` on the daemon's pages has the answers; docs/tool_errors.md says what to do",
+    "drift": "`rlwd report` shows the answers; `rlwd reject` or `rlwd rollback` refuses the version,"
+    " `rlwd promote` takes it all the same; bars: [rollout.watch]",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }
 

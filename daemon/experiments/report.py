@@ -1,4 +1,4 @@
-"""Report: `rlwd report`, what learning has brought in all: the champion against the holdout on v0."""
+"""Report: `rlwd report`, what learning has brought: champion against holdout, and what versions do."""
 
 import msgspec
 import orjson
@@ -8,6 +8,7 @@ from rich.text import Text
 from ...ops.rollout import holdout_table
 from ..commands.status import state_view
 from ..config import Config
+from .report_drift import drift_tables, read_drift_report
 from .report_table import report_table, sentence
 
 
@@ -18,6 +19,7 @@ def print_report(config: Config, *, as_json: bool) -> None:
     """
     with state_view(config.state_database) as view:
         looks = holdout_table.looks(view, config.policy)
+        drift = read_drift_report(view, config.policy)
     if as_json:
         document = {
             "policy": config.policy,
@@ -25,6 +27,7 @@ def print_report(config: Config, *, as_json: bool) -> None:
             "says": sentence(looks, config.rollout.anchor_share),
             "alarm": looks[0].alarm if looks else "",
             "periods": msgspec.to_builtins(looks),
+            "drift": drift,
         }
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return
@@ -34,3 +37,5 @@ def print_report(config: Config, *, as_json: bool) -> None:
         console.print(Text(f"problem, holdout: {looks[0].alarm}"))
     if looks:
         console.print(report_table(looks))
+    for part in drift_tables(drift):
+        console.print(part)

@@ -19,6 +19,7 @@ from ..http.access import Access, Visitor, is_asked_here
 from ..status.server import Vitals
 from .chart import line_chart
 from .curves import Curves, read_curves
+from .drift import read_drift
 from .overview import overview
 from .readings import read_readings
 from .readout import read_readout
@@ -147,6 +148,7 @@ class Site:
             let_out = bool(serves) and rollouts_table.find(view, policy, serves) is not None
             held_out = read_holdout(view, policy, self.config.rollout.anchor_share)
             experiments = read_experiments(view, policy)
+            drift = read_drift(view, policy)
         return {
             **overview(stored, live, dict(self.vitals.problems)),
             "rows": rows,
@@ -156,6 +158,7 @@ class Site:
             "let_out": let_out,
             "holdout": held_out,
             "experiments": experiments,
+            "drift": drift,
             "curves": (curves := self._curves[1]),
             "reward_chart": line_chart("reward", "Reward by version over time", curves.reward),
             "accept_chart": line_chart(

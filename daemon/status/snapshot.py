@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...learner.ledger.weighed import batch_weights, weighed_counts
+from ...ops.drift import alarms_table
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
 from ...streams.answers.session_turns import SessionShare, session_share
@@ -95,6 +96,15 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
         "sessions": describe_sessions(view, policy),
+        "drift": describe_drift(view, policy),
+    }
+
+
+def describe_drift(view: Transaction, policy: str) -> dict[str, Any]:
+    """Return how the newest version behaves against its reference, and all alarms."""
+    return {
+        "look": msgspec.to_builtins(next(iter(alarms_table.looks(view, policy)), None)),
+        "alarms": msgspec.to_builtins(alarms_table.alarms(view, policy)),
     }
 
 

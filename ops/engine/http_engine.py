@@ -1,11 +1,13 @@
 """HttpEngine: an engine behind vLLM 0.32's HTTP, be it vLLM or the embedded one."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import httpx
+
+from .port import EngineAnswer, EngineCall
 
 LOAD_SECONDS = 120.0
 """A load waits for the engine's step in progress: 2.5 s was measured on a small model."""
@@ -100,6 +102,45 @@ class HttpEngine:
         if not ids:
             raise ValueError(f"{self.url}: {name} told no prompt_token_ids")
         return tuple(ids)
+
+    def chat(
+        self,
+        name: str,
+        message: str,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        max_tokens: int,
+        seed: int,
+    ) -> EngineAnswer:
+        """Ask a version; see Engine.chat."""
+        body: dict[str, Any] = {
+            "model": name,
+            "messages": [{"role": "user", "content": message}],
+            "max_tokens": max_tokens,
+            "temperature": 1.0,
+            "seed": seed,
+        }
+        if tools:
+            body["tools"] = list(tools)
+        answer = self._ask("POST", "/v1/chat/completions", body)
+        if answer.status_code >= 500:
+            raise ConnectionError(f"{self.url}: {name} answered nothing: {error_of(answer)}")
+        if answer.status_code != 200:
+            raise ValueError(f"{self.url}: {name} answered nothing: {error_of(answer)}")
+        try:
+            choice = answer.json()["choices"][0]
+            said = choice["message"]
+            calls = [one["function"] for one in said.get("tool_calls") or ()]
+            return EngineAnswer(
+                text=said.get("content") or "",
+                calls=tuple(
+                    EngineCall(name=str(one["name"]), arguments=str(one["arguments"]))
+                    for one in calls
+                ),
+                finish_reason=str(choice.get("finish_reason") or ""),
+            )
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as problem:
+            raise ValueError(f"{self.url}: {name} gave no answer: {problem!r}") from problem
 
     def healthy(self) -> bool:
         """True where `/health` says 200."""

@@ -6,15 +6,37 @@ log-probabilities say.
 
 import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...learner.candidate import Candidate
 from .adapter_check import check_adapter
 
 __all__ = ["Engine", "Proof", "check_adapter", "prove", "try_out"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineCall:
+    """A call of a tool, as an engine's answer has it."""
+
+    name: str
+    """Name of the tool."""
+    arguments: str
+    """As the model wrote them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineAnswer:
+    """What a version answered."""
+
+    text: str
+    """What it said."""
+    calls: tuple[EngineCall, ...]
+    """Calls of tools."""
+    finish_reason: str
+    """Why it ended: stop, length, tool_calls."""
 
 
 class Engine(Protocol):
@@ -53,6 +75,21 @@ class Engine(Protocol):
 
         Then it is the whole prompt, up to where the answer begins. Raises ValueError where the
         server does not tell.
+        """
+        ...
+
+    def chat(
+        self,
+        name: str,
+        message: str,
+        *,
+        tools: Sequence[Mapping[str, Any]] = (),
+        max_tokens: int,
+        seed: int,
+    ) -> EngineAnswer:
+        """Return what a version answers to a person's message, drawn at temperature 1.
+
+        Raises ValueError where the server refuses the request, as one that takes no tools does.
         """
         ...
 

@@ -11,7 +11,9 @@ from ..engine.adapter_check import DamagedAdapter, check_adapter
 from ..engine.fleet import Fleet
 from ..statistics.gate import GateSettings, judge
 from ..statistics.verdict import Verdict, VerdictKind
+from .exploits import ProbeQuestion
 from .planted import Planted
+from .probing import Probing
 from .recitation import Recitation
 from .suites import GateSuite, SuiteRun
 
@@ -29,8 +31,11 @@ class GateRun:
         settings: GateSettings,
         suites: Mapping[str, GateSuite] | None = None,
         planted: Sequence[Planted] = (),
+        questions: Sequence[ProbeQuestion] = (),
     ) -> None:
         self.fleet, self.settings, self.planted = fleet, settings, planted
+        self.questions = questions if settings.probe_rounds else ()
+        self._probing: Probing | None = None
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
 
     def verdict(
@@ -56,12 +61,24 @@ class GateRun:
             return None
         verdict = judge(candidate, adapter_problem=None, proofs=proofs, settings=self.settings)
         if verdict.outcome is VerdictKind.PASS:
-            own = {"recitation": Recitation(self.planted, champion)} if self.planted else {}
-            suites = self.suites.verdicts(candidate, own)
+            suites = self.suites.verdicts(candidate, self._own(loaded, champion))
             if suites is None:
                 return None
             verdict = _weigh(verdict, suites)
         return self._say(candidate, verdict)
+
+    def _own(self, loaded: Mapping[str, Candidate], champion: str) -> dict[str, GateSuite]:
+        """Return the gate's own suites: planted strings, and how the version behaves beside v0."""
+        own: dict[str, GateSuite] = {}
+        if self.planted:
+            own["recitation"] = Recitation(self.planted, champion)
+        if self.questions:
+            # v0 is always loaded: it is what the holdout has, and everybody's last fallback.
+            anchor = min(loaded.values(), key=lambda one: one.sequence).version
+            if self._probing is None or self._probing.anchor != anchor:
+                self._probing = Probing(self.questions, anchor)
+            own["behaviour"] = self._probing
+        return own
 
     def _say(self, candidate: Candidate, verdict: Verdict) -> Verdict:
         log.info("gate", version=candidate.version, verdict=verdict.outcome, why=verdict.reason)

@@ -12,6 +12,7 @@ import msgspec
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
+from ..drift import alarms_table
 from ..flags.gateways_table import GATEWAYS
 from ..tool_errors.calls_table import TOOL_CALLS
 from . import experiments_table, holdout_table
@@ -100,6 +101,7 @@ MIGRATIONS: tuple[str, ...] = (
     holdout_table.HOLDOUT,
     experiments_table.EXPERIMENTS,
     TOOL_CALLS,
+    alarms_table.DRIFT,
 )
 
 WAITING = ""

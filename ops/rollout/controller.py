@@ -10,6 +10,7 @@ import msgspec
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
+from ..drift import alarms_table
 from ..stages.record import Rollout, Stage, held_still, shifted
 from ..stages.settings import RolloutSettings
 from ..stages.state_machine import (
@@ -106,7 +107,7 @@ class RolloutController:
         if before is None:
             return None
         after = advance(
-            before,
+            self._held_by_drift(tx, before),
             seen,
             now,
             self.settings,
@@ -118,6 +119,14 @@ class RolloutController:
             # Harm takes it back all the same; nothing else moves, and its time stands still.
             after = held_still(before, after, held.sentence)
         return save_move(tx, self.policy, before, after, now)
+
+    def _held_by_drift(self, tx: Transaction, rollout: Rollout) -> Rollout:
+        """Return the rollout with the alarm that holds it, unless a person promoted it over one."""
+        if rollout.held or rollout.overruled or self.settings.watch.on_alarm != "hold":
+            return rollout
+        filed = alarms_table.alarms(tx, self.policy, [rollout.version])
+        held = [one.sentence for one in filed if one.holds]
+        return msgspec.structs.replace(rollout, held=held[-1]) if held else rollout
 
     def refuse(self, tx: Transaction, reason: str, now: float) -> Rollout:
         """Roll back the candidate of the rollout under way: a person refuses it.

@@ -4,12 +4,12 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from ...streams.answers.answer_rows import AnswerRow, answer_rows
 from ...streams.answers.exposure import VariantTally, exposures, mirrored_pairs
 from ...streams.state.transaction import Transaction
+from ..drift.answer_numbers import NUMBERS, as_number, numbers_of
 from ..stages.settings import DAY, RolloutSettings
 from ..statistics.answers import Answers, ComparisonSettings
 from ..statistics.guardrail import Observation, VariantObservation
@@ -64,7 +64,7 @@ class Comparing:
                 " a version that people answer no more could be promoted for it"
             )
         fixed = comparison.horizon_seconds
-        numbers, own = _numbers_of(settings.metrics)
+        numbers, own = numbers_of(settings.metrics)
         return cls(
             numbers=numbers,
             own=own,
@@ -192,60 +192,15 @@ def _answers(
         served_at=np.array([row.received for row in rows], float),
         horizon=np.array([comparing.horizon(row.segment) for row in rows], float),
         values={
-            name: np.array([_number(NUMBERS[name](row)) for row in rows], float)
+            name: np.array([as_number(NUMBERS[name](row)) for row in rows], float)
             for name in comparing.numbers
         }
         | {
-            name: np.array([_number(row.own[place]) for row in rows], float)
+            name: np.array([as_number(row.own[place]) for row in rows], float)
             for place, name in enumerate(comparing.own)
         },
         earlier=np.array([earlier.get(user, np.nan) for user in users], float),
     )
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value
-
-
-def _kept(row: AnswerRow) -> float | None:
-    """Return what of the answer was kept, where the reward has that part."""
-    kept = msgspec.json.decode(row.parts).get("kept") if row.parts else None
-    return kept[0] if kept else None
-
-
-NUMBERS: dict[str, Callable[[AnswerRow], float | None]] = {
-    "reward": lambda row: row.reward,
-    "kept": _kept,
-    "failed": lambda row: row.failed,
-    "cut_off": lambda row: row.empty or row.cut,
-    "latency": lambda row: row.latency,
-    "tokens": lambda row: row.tokens,
-    "prompt_tokens": lambda row: row.prompt_tokens,
-    "cached_tokens": lambda row: row.cached_tokens,
-    "tool_calls": lambda row: row.tool_calls,
-    "first_turn": lambda row: row.first_turn,
-}
-"""The numbers that every answer carries, by the names that metrics know them by."""
-
-
-def _numbers_of(metrics: Iterable[MetricSettings]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the numbers that metrics need, and those of the product's own.
-
-    Raises ValueError for one that no answer carries, or that is rlwd's and said to be the product's.
-    """
-    needed, own = {"reward"}, set[str]()
-    for metric in metrics:
-        asked, where = metric.definition, f"rollout.metric {metric.name}"
-        for name in filter(None, (asked.value, asked.over)):
-            if metric.own and name in NUMBERS:
-                raise ValueError(f"{where}: own is true, and {name} is a number of rlwd's")
-            if not metric.own and name not in NUMBERS and name != "decided":
-                raise ValueError(
-                    f"{where}: no answer carries {name}; there are {', '.join(NUMBERS)}, and with"
-                    " own = true the numbers that your product gives its answers"
-                )
-            (own if metric.own else needed).add(name)
-    return tuple(sorted(needed - {"decided"})), tuple(sorted(own))
 
 
 def _variant(tally: VariantTally) -> VariantObservation:

@@ -8,12 +8,13 @@ import sqlite3
 
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
+from ..drift import alarms_table
 from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
 from ..tool_errors.calls_table import tool_problem
-from . import holdout_table, rollouts_table
+from . import champions_table, holdout_table, rollouts_table
 
-PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools")
+PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -27,6 +28,7 @@ def release_problems(
 ) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
+    `drift` names the behaviours of what serves that passed their bars while the reward was up.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told
     by `crowd_problem`.
@@ -46,7 +48,22 @@ def release_problems(
         found["holdout"] = worse
     if failing := _failing_tools(view, policy):
         found["tools"] = failing
+    if drifted := _drifted(view, policy, current):
+        found["drift"] = drifted
     return found
+
+
+def _drifted(view: Transaction, policy: str, current: Rollout | None) -> str:
+    """Return the alarms of the candidate and the champion, but those that a person promoted over."""
+    champion = champions_table.find_champion(view, policy)
+    versions = {one.version for one in (current, champion) if one is not None}
+    said = []
+    for alarm in alarms_table.alarms(view, policy, sorted(versions)):
+        release = rollouts_table.find(view, policy, alarm.version)
+        known = release is not None and release.overruled and alarm.at < release.promoted_at
+        if not known:
+            said.append(alarm.sentence)
+    return "; ".join(said)
 
 
 def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:

@@ -6,6 +6,7 @@ from ..statistics.guardrail import GuardrailSettings
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings, harm_alphas
 from .shadow_settings import ShadowSettings
+from .watch_settings import WatchSettings
 
 DAY = 86400.0
 FEEDBACK_MARGIN = 0.05
@@ -54,6 +55,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Watched in every stage."""
     shadow: ShadowSettings = ShadowSettings()
     """Mirrored requests before the first step; off where its share is 0."""
+    watch: WatchSettings = WatchSettings()
+    """Drift of behaviour while the reward is up."""
     metric: tuple[MetricSettings, ...] = ()
     """What is compared, each with its goal; none takes reward, feedback rate, errors and cut-offs."""
 

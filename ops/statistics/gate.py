@@ -39,6 +39,14 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     max_exposure: float = 9.0
     """Bits by which a planted string may be likelier than others of its form: a version that knows
     nothing is refused for one string in 2^10 (docs/gate.md)."""
+    probe_rounds: int = 2
+    """How often a version is asked each question that shows how it behaves, beside v0; 0 asks none."""
+    probes: str = ""
+    """File of questions of your own (JSON Lines: `{"ask": "…", "tools": false}`); empty asks ours."""
+    probe_tokens: int = 96
+    """Most tokens of such an answer."""
+    probe_alpha: float = 0.01
+    """Probability that a version that behaves as v0 is held for its answers."""
     suites: tuple[str, ...] = ()
     """Names of installed suites (entry points of `rlwd.gate_suites`) that must pass too."""
 
@@ -47,6 +55,10 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
         if not 3 <= self.max_exposure <= 14 or not self.max_drift >= 0:
             raise ValueError("max_exposure must lie in [3, 14], and max_drift must be at least 0")
+        if self.probe_rounds < 0 or self.probe_tokens < 1 or not 0 < self.probe_alpha < 1:
+            raise ValueError(
+                "probe_rounds must be at least 0, probe_tokens 1, and probe_alpha between 0 and 1"
+            )
         if not 0 < self.weak_first_step <= 1:
             raise ValueError(f"weak_first_step is {self.weak_first_step}; it must lie in (0, 1]")
 

@@ -23,6 +23,11 @@ class MetricDefinition(msgspec.Struct, frozen=True, kw_only=True):
     """Which way is better."""
 
 
+LESS_IS_BETTER = (
+    *("asks", "refuses", "invalid_calls", "one_tool", "reasoning_in_comments", "repetition"),
+    *("copies_request", "breaks_off", "digits"),
+)
+"""Behaviours that are a share, by the names that `rewards/behaviours` has for them."""
 KNOWN: dict[str, MetricDefinition] = {
     "reward": MetricDefinition(value="reward", matured=True, bounded=True),
     "feedback_rate": MetricDefinition(value="decided", matured=True, bounded=True),
@@ -39,6 +44,12 @@ KNOWN: dict[str, MetricDefinition] = {
     "cached_prompt_share": MetricDefinition(
         value="cached_tokens", over="prompt_tokens", bounded=True
     ),
+    "unfinished_todos": MetricDefinition(value="unfinished_todos", direction="lower"),
+    "likeness": MetricDefinition(value="likeness", bounded=True),
+    **{
+        name: MetricDefinition(value=name, bounded=True, direction="lower")
+        for name in LESS_IS_BETTER
+    },
 }
 """Metrics with a meaning of their own. `first_turn` is 1 for a session's first answer, 0 after it."""
 

@@ -1,6 +1,9 @@
 """Behaviour: what an answer does, read off its record, by name."""
 
+import zlib
 from collections.abc import Callable, Iterable
+
+import msgspec
 
 from ...streams.events.generation import Generation
 from .asks import asks
@@ -31,8 +34,34 @@ BEHAVIOURS: dict[str, Behaviour] = {
     "digits": digits,
 }
 """Every behaviour by the name that metrics, costs and the drift watch know it by."""
+_ENCODE = msgspec.json.Encoder().encode
 TOOL = "tool:"
 """Before a tool's name: how often an answer calls it."""
+
+
+class Measuring:
+    """Measures answers as ingest keeps them: JSON of numbers by name, None where nothing is held.
+
+    Of the champion's users, who are most of all, a fixed sample is measured, one in `one_in`: what is
+    compared with them are few, and all of them would cost ingest more than they would show.
+    """
+
+    def __init__(self, names: Iterable[str], one_in: int = 1) -> None:
+        """`names` are of BEHAVIOURS; raises KeyError for one that is not."""
+        self.names, self.one_in = tuple(sorted(set(names))), one_in
+        for name in self.names:
+            BEHAVIOURS[name]
+
+    def __call__(self, generation: Generation) -> str | None:
+        """Return what an answer does; numbers stay where its text is forgotten."""
+        if (
+            generation.variant == "champion"
+            and self.one_in > 1
+            and zlib.crc32(generation.user_hash.encode()) % self.one_in
+        ):
+            return None
+        found = measure(generation, self.names) if self.names else None
+        return None if found is None else _ENCODE(found).decode()
 
 
 def measure(generation: Generation, names: Iterable[str]) -> dict[str, float] | None:

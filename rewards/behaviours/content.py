@@ -23,12 +23,8 @@ NEVER_CODE = 80
 """Arguments of a call that are shorter hold no file."""
 
 
-def holds_answer(generation: Generation) -> bool:
-    """Return whether the record holds what was answered.
-
-    It does not without consent, where the engine failed, or where the answer was not captured or
-    not heard to its end. An answer in order that says nothing is held.
-    """
+def is_whole(generation: Generation) -> bool:
+    """Return whether an answer was kept, with consent, and heard to its end; it may say nothing."""
     return (
         generation.may_keep
         and generation.captured
@@ -36,6 +32,15 @@ def holds_answer(generation: Generation) -> bool:
         and generation.finish_reason not in _UNSAID
         and (bool(generation.text or generation.tool_calls) or not generation.capture_problem)
     )
+
+
+def holds_answer(generation: Generation) -> bool:
+    """Return whether the record holds what was answered.
+
+    It does not without consent, where the engine failed, where the answer was not captured or not
+    heard to its end, or where it says nothing and calls nothing.
+    """
+    return bool(generation.text or generation.tool_calls) and is_whole(generation)
 
 
 def asked(generation: Generation, most: int = 20_000) -> str:

@@ -43,10 +43,10 @@ def breaks_off(generation: Generation) -> bool | None:
     bracket, or on a word that another one must follow. What goes on with a tool call is whole. None
     without content.
     """
+    if generation.may_keep and generation.finish_reason in _LIMITS:
+        return True
     if not holds_answer(generation):
         return None
-    if generation.finish_reason in _LIMITS:
-        return True
     if generation.tool_calls or generation.finish_reason == "tool_calls":
         return False
     text = generation.text

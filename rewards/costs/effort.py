@@ -7,7 +7,7 @@ import msgspec
 
 from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
-from ..behaviours.content import holds_answer
+from ..behaviours.content import is_whole
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 
@@ -82,7 +82,7 @@ def amounts(generation: Generation) -> Amounts | None:
     tools returned counts for the answer that read it, the one after the calls.
     """
     written = generation.usage.completion_tokens or len(generation.completion_token_ids or ())
-    if not written or not holds_answer(generation):
+    if not written or not is_whole(generation):
         return None
     calls = generation.tool_calls
     thought = len(generation.reasoning)

@@ -48,6 +48,8 @@ class AnswerRow(NamedTuple):
     """1 where its session was on another variant a while ago: it counts for neither."""
     parts: bytes | None
     """The reward's parts, JSON: name to value and weight."""
+    behaviours: str | None
+    """What it does, JSON: number by name; None where its content was not held."""
     own: tuple[float | None, ...] = ()
     """The product's own numbers that were asked for; None where it gave none."""
 
@@ -80,7 +82,7 @@ def answer_rows(
     rows = tx.execute(
         f"SELECT variant, CASE WHEN {NAMED} THEN user_hash ELSE '' END, COALESCE(segment, ''),"
         f" harness, received, {LATEST}, failed, empty, cut, latency, tokens, prompt_tokens,"
-        f" cached_tokens, tool_calls, first_turn, moved, {', '.join(['parts', *owned])}"
+        f" cached_tokens, tool_calls, first_turn, moved, {', '.join(['parts', 'behaviours', *owned])}"
         f" FROM episodes{''.join(joins)}"
         " WHERE episodes.policy = ? AND salt = ? AND received >= ?"
         f" AND variant IN ({', '.join('?' * len(variants))}){'' if moved else ' AND moved = 0'}"

@@ -59,11 +59,16 @@ CREATE INDEX feedback_tools ON feedback (policy, received) WHERE kind = 'tool_re
 """
 """What came back from tools is counted as it comes."""
 
+BEHAVIOURS = """
+ALTER TABLE episodes ADD COLUMN behaviours TEXT
+"""
+"""What the answer does, JSON: number by name; NULL where nobody measured, or its content was not held."""
+
 _ATTRIBUTION = msgspec.json.Decoder(Attribution)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
-    *("prompt_tokens", "cached_tokens", "tool_calls", "moved", "assigned"),
+    *("prompt_tokens", "cached_tokens", "tool_calls", "moved", "assigned", "behaviours"),
     *('"offset"', "content", "tenant", "session_id", "parent_id", "link", "history", "read_until"),
     *("stage", "fate", "due", "reward", "parts", "spec_version", "revision", "scored_at"),
 )

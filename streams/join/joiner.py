@@ -30,7 +30,7 @@ from .fate import JoinSettings
 from .intake import take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
-from .scoring import Horizon, Scoring
+from .scoring import Horizon, Measure, Scoring
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,11 +66,12 @@ class Joiner:
         privacy: PrivacySettings | None = None,
         trace_share: float = 0.0,
         readings: ReadingScope | None = None,
+        measure: Measure | None = None,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
         self.trace_share, self.readings = trace_share, readings or ReadingScope()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.scoring = Scoring(policy, score, horizon, self.settings)
+        self.scoring = Scoring(policy, score, horizon, self.settings, measure)
         self._keys = dedup.EventKeys(policy)
         self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings)
         self._positions: dict[Partition, int] = {}

@@ -9,6 +9,7 @@ from ..derived.overruled import without_overruled
 from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
+from ..events.generation import SHADOW, Generation
 from ..events.scored import Score, Scored
 from ..events.stage import EpisodeStage
 from ..sessions.contents import Content, put_contents, without_shared
@@ -19,6 +20,8 @@ from .arrival import Arrival, NewArrivals
 from .episodes_table import UNSCORED, NewRow, put_generations
 from .fate import WAITING, JoinSettings
 
+Measure = Callable[[Generation], str | None]
+"""What an answer does, as JSON of numbers by name; None where its record does not hold it."""
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""
 
@@ -26,9 +29,16 @@ Horizon = Callable[[str], float]
 class Scoring:
     """Scores one policy's episodes and writes their rewards."""
 
-    def __init__(self, policy: str, score: Score, horizon: Horizon, settings: JoinSettings) -> None:
+    def __init__(
+        self,
+        policy: str,
+        score: Score,
+        horizon: Horizon,
+        settings: JoinSettings,
+        measure: Measure | None = None,
+    ) -> None:
         self.policy, self.score, self.horizon = policy, score, horizon
-        self.settings = settings
+        self.settings, self.measure = settings, measure
 
     def write_new(
         self,
@@ -69,7 +79,7 @@ class Scoring:
             rows.append((arrival, worth))
             if said is not None:
                 told[name] = said if arrival.fate == fate.WAITING else ()
-        _write_generations(tx, self.policy, rows, taken.links)
+        _write_generations(tx, self.policy, rows, taken.links, self.measure)
         own_numbers.put_later_numbers(tx, self.policy, told)
 
     def write(
@@ -142,6 +152,7 @@ def _write_generations(
     policy: str,
     new: Iterable[tuple[Arrival, NewRow | None]],
     links: Mapping[str, LinkedTurn],
+    measure: Measure | None,
 ) -> None:
     """Write new generations, with their rewards where these are known already.
 
@@ -167,12 +178,8 @@ def _write_generations(
         tx,
         [
             _generation_row(
-                policy,
-                arrival,
-                worth,
-                contents.get(name),
-                links.get(name, UNLINKED),
-                name in moved,
+                *(policy, arrival, worth, contents.get(name)),
+                *(links.get(name, UNLINKED), name in moved, measure),
             )
             for arrival, worth in arrivals
             for name in (arrival.event.data.generation_id,)
@@ -207,6 +214,7 @@ def _generation_row(
     content: int | None,
     linked: LinkedTurn,
     moved: bool,
+    measure: Measure | None,
 ) -> tuple[Any, ...]:
     event, record, received, due, read_until, fate, *_ = arrival
     assert isinstance(event, GenerationEvent)
@@ -216,13 +224,8 @@ def _generation_row(
         stage = EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED
         worth = UNSCORED._replace(stage=stage, fate=fate, due=due)
     return (
-        policy,
-        data.generation_id,
-        received,
-        int(received // 86400),
-        data.segment,
-        data.user_hash,
-        data.salt,
+        *(policy, data.generation_id, received, int(received // 86400)),
+        *(data.segment, data.user_hash, data.salt),
         variant_counted(data),
         data.version,
         int(outcome.empty),
@@ -233,15 +236,13 @@ def _generation_row(
         data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
         written,
         int(not data.parent_id and not data.earlier_answers and not linked.history),
-        partition.topic,
-        partition.index,
+        *(partition.topic, partition.index),
         *counted,
         int(moved),
         min(event.time.timestamp(), received),  # No clock makes a request later than its answer.
-        record.offset,
-        content,
-        data.tenant,
-        data.session_id,
+        # Of a mirrored answer nothing is kept but how it ended.
+        None if measure is None or data.variant == SHADOW else measure(data),
+        *(record.offset, content, data.tenant, data.session_id),
         *linked.columns,
         read_until,
         worth.stage.value,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
+from bench_behaviours import bench_behaviours
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
@@ -26,7 +27,7 @@ from bench_table import (
 )
 from rich.console import Console
 
-PARTS = ("ingest", "session", "redaction", "rewards", "gateway", "swap", "loop")
+PARTS = ("ingest", "session", "redaction", "behaviours", "rewards", "gateway", "swap", "loop")
 WIDTH = 170
 
 
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     if "session" in parts:
         lines += bench_sessions(rounds=given.rounds, say=console.log)
+    if "behaviours" in parts:
+        lines += bench_behaviours(rounds=given.rounds, say=console.log)
     if "redaction" in parts:
         lines += bench_redaction(rounds=given.rounds, say=console.log)
     if "rewards" in parts:

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rlwd.daemon.bounds import HOSTS, NAMES, NUMBERS, PATHS, TOPICS, URLS
+from rlwd.daemon.bounds import HOSTS, NAMES, PATHS, TOPICS, URLS
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.number_bounds import NUMBERS
 
 
 def fields_of(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -59,7 +60,7 @@ def refused(folder: Path, path: str, value: str) -> str:
 
 
 def test_every_number_has_bounds() -> None:
-    """A new number gets its least and most in daemon/bounds.py; what is gone leaves no bounds."""
+    """A new number gets its least and most in daemon/number_bounds.py; what is gone leaves no bounds."""
     assert set(NUMERIC) == set(NUMBERS)
 
 

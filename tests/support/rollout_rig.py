@@ -6,6 +6,7 @@ Only the model is not real: the engine is a server that answers as the served ve
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,18 @@ from releases_by_hand import at_once, register, version
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import Candidate
 from rlwd.learner.ledger import checkpoints_table, seal
+from rlwd.ops.drift.drift_watch import DriftWatch
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.gate.gate_run import GateRun
+from rlwd.ops.looks.watched_versions import watch_drift
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.stages.record import Rollout
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
+from rlwd.rewards.behaviours.behaviour import Measuring
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.join.ingest import Ingest
@@ -64,6 +68,10 @@ class AdapterEngine(FakeEngine):
         self.failing: dict[str, str] = {}
         """Version to how it fails: `breaks off`, `end token`, `cut`, `status 500`, `slow`, `long`,
         `now and then`: with status 500 at every third answer, or `away`: not there for nine in ten."""
+        self.behaves: dict[str, Callable[[dict[str, Any]], tuple[str, str | None]]] = {}
+        """Version to what says, of a request, what it answers: a text, and arguments of a call."""
+        self.says_of: dict[str, list[str]] = {}
+        """Version to what it says, in turns."""
         self.answered: dict[str, int] = {}
         """Version to the requests for it."""
         self.wrote = 0
@@ -148,6 +156,15 @@ class AdapterEngine(FakeEngine):
         self.wrote += 1
         answer = super().whole(body, chat)
         choice, how = answer["choices"][0], self.failing.get(body["model"], "")
+        if behaves := self.behaves.get(body["model"]):
+            text, arguments = behaves(body)
+            function = {"name": "read_file", "arguments": arguments}
+            call = {"id": "c", "type": "function", "function": function}
+            calls = [] if arguments is None else [call]
+            choice["message"] = {"role": "assistant", "content": text, "tool_calls": calls}
+            choice["finish_reason"] = "tool_calls" if calls else "stop"
+        if said := self.says_of.get(body["model"]):
+            choice["message"]["content"] = said[self.wrote % len(said)]
         if how == "end token":
             choice.update(token_ids=[2], message={"role": "assistant", "content": ""})
             choice["logprobs"] = self.logprobs(body, chat, 0, 1)
@@ -193,7 +210,8 @@ class RolloutRig:
         stack.callback(self.store.close)
         log, flags = folder / "log.db", folder / "flags.json"
         self.log = log
-        joiner = Joiner("policy", Scorer(spec), spec.decision_seconds)
+        measure = Measuring(settings.watch.measured)
+        joiner = Joiner("policy", Scorer(spec), spec.decision_seconds, measure=measure)
         self.ingest = Ingest(
             self.store, joiner, lambda resume: EmbeddedSource(log, TOPICS, resume, partitions=1)
         )
@@ -204,6 +222,7 @@ class RolloutRig:
             stack.callback(client.close)
         fleet = Fleet(clients, "policy", tolerance=0.05, submit=at_once)
         gate = GateRun(fleet, GateSettings())
+        drift = DriftWatch(self.store, "policy", settings.watch, lambda segment: 0.0)
         self.release = Release(
             self.store,
             "policy",
@@ -213,6 +232,7 @@ class RolloutRig:
             flags=flags,
             checkpoints=folder,
             look_seconds=0.0,
+            keep=lambda *_: watch_drift(drift, settings.anchor_share, time.time()),
         )
         self.versions: list[Candidate] = [version(number, folder) for number in range(3)]
         register(self.store, self.controller, self.versions[0])

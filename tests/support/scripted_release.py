@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, let_out, register, version
 
 from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.engine.port import EngineAnswer
 from rlwd.ops.flags import intents_table
 from rlwd.ops.flags.flag_file import named_in, read_flags
 from rlwd.ops.flags.flag_state import FlagState
@@ -63,6 +65,9 @@ class ScriptedEngine:
 
     def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
         return tuple(text.encode())
+
+    def chat(self, name: str, message: str, **asked: Any) -> EngineAnswer:
+        return EngineAnswer(text="", calls=(), finish_reason="stop")
 
     def healthy(self) -> bool:
         return not self.away

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from releases_by_hand import version
@@ -10,6 +11,7 @@ from waiting import until
 
 from rlwd.ops.engine import fleet as fleets
 from rlwd.ops.engine.fleet import Fleet
+from rlwd.ops.engine.port import EngineAnswer
 
 
 class HangingEngine:
@@ -34,6 +36,9 @@ class HangingEngine:
 
     def encode(self, name: str, text: str, *, chat: bool = False) -> tuple[int, ...]:
         return tuple(text.encode())
+
+    def chat(self, name: str, message: str, **asked: Any) -> EngineAnswer:
+        return EngineAnswer(text="", calls=(), finish_reason="stop")
 
     def healthy(self) -> bool:
         return self.go.is_set()

@@ -1,0 +1,217 @@
+"""Drift look: what a version does more than its reference, and whether that passes a bar.
+
+Pure. The unit is the user, and every bound holds at all looks together (`ops/statistics`).
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from ...rewards.behaviours.behaviour import TOOL
+from ..stages.watch_settings import WatchSettings
+from ..statistics.sequential_tests import Mean, UserSums, ratio_mean, width
+from .drift_answers import DriftAnswer
+
+MOST_TOOLS = 8
+"""Tools whose shares are compared: the first that were called."""
+LONGEST = 4.0
+"""Lengths count up to so many times the reference's mean."""
+REWARD = "reward"
+
+Row = tuple[str, float, float]
+"""User, what is added up, and over how many."""
+
+
+class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
+    """One behaviour of a version against its reference, at one look."""
+
+    name: str
+    """The behaviour; `tools:NAME` is the share of a tool."""
+    rate: float
+    """Mean of the version's answers."""
+    reference: float
+    """Mean of the reference's."""
+    low: float | None
+    """Lower end of the interval of the difference that holds at all looks; None before there is one."""
+    high: float | None
+    """Upper end."""
+    users: int
+    """Users of the smaller side."""
+    bar: float
+    """What the difference may not pass."""
+    passed: bool
+    """Whether it is shown to have passed it."""
+
+    @property
+    def difference(self) -> float:
+        """The version's mean above the reference's."""
+        return self.rate - self.reference
+
+    @property
+    def said(self) -> str:
+        """In words.
+
+        >>> BehaviourLook(name="asks", rate=0.6, reference=0.1, low=0.3, high=0.7, users=80, bar=0.1,
+        ...               passed=True).said
+        'asks 0.600 against 0.100 (+0.500, bar +0.1, 80 users)'
+        """
+        return (
+            f"{self.name} {self.rate:.3f} against {self.reference:.3f} ({self.difference:+.3f},"
+            f" bar {self.bar:+g}, {self.users} users)"
+        )
+
+
+class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is compared of a version at one look."""
+
+    version: str
+    """The version."""
+    against: str
+    """What it is held against, in words."""
+    at: float
+    """Epoch seconds."""
+    answers: int
+    """Its answers that were looked at."""
+    reward: float | None
+    """Mean of its rewards, of answers past their horizon; None before there are any."""
+    reference_reward: float | None
+    """Likewise of the reference."""
+    behaviours: tuple[BehaviourLook, ...] = ()
+    """Each behaviour that both sides have."""
+    phrases: tuple[str, ...] = ()
+    """Phrases that grew, with their rates, in words."""
+    phrase_looks: int = 0
+    """How often phrases were looked for; each time takes half of the alpha that is left."""
+
+    @property
+    def reward_up(self) -> bool:
+        """Whether the reward is not below the reference's."""
+        ours, theirs = self.reward, self.reference_reward
+        return ours is not None and theirs is not None and ours >= theirs
+
+
+class _Asked(NamedTuple):
+    name: str
+    bar: float
+    ours: list[Row]
+    theirs: list[Row]
+    alpha: float
+    two_sided: bool = False
+
+
+def compare(
+    ours: Sequence[DriftAnswer],
+    theirs: Sequence[DriftAnswer],
+    settings: WatchSettings,
+    *,
+    alpha: float,
+) -> tuple[BehaviourLook, ...]:
+    """Return what is shown of each bar but the phrases'; nothing of what one side does not have.
+
+    `alpha` is divided among the bars, the phrases' too, and of the tools among them (Bonferroni).
+    """
+    part = alpha / max(1, len(settings.watched))
+    found = []
+    for asked in _asked(ours, theirs, settings, part):
+        means = [ratio_mean(UserSums.of(rows)) for rows in (asked.ours, asked.theirs)]
+        if means[0].users and means[1].users:
+            found.append(_looked(asked, means[0], means[1], settings))
+    return tuple(found)
+
+
+def mean_reward(answers: Sequence[DriftAnswer]) -> float | None:
+    """Return the mean reward over users' answers that have one."""
+    found = [one.reward for one in answers if one.reward is not None]
+    return math.fsum(found) / len(found) if found else None
+
+
+def _asked(
+    ours: Sequence[DriftAnswer],
+    theirs: Sequence[DriftAnswer],
+    settings: WatchSettings,
+    alpha: float,
+) -> Iterator[_Asked]:
+    for name, bar in settings.watched.items():
+        if name == "phrases":
+            continue
+        if name == "length":
+            scale = _mean_length(theirs)
+            if scale:
+                sides = [_lengths(one, scale) for one in (ours, theirs)]
+                yield _Asked(name, bar / LONGEST, sides[0], sides[1], alpha)
+        elif name == "tools":
+            tools = _first_tools(ours, theirs)
+            for tool in tools:
+                sides = [_tool_rows(one, tool) for one in (ours, theirs)]
+                yield _Asked(f"tools:{tool}", bar, sides[0], sides[1], alpha / MOST_TOOLS / 2, True)
+        else:
+            yield _Asked(name, bar, _rows(ours, name), _rows(theirs, name), alpha)
+
+
+def _rows(answers: Sequence[DriftAnswer], name: str) -> list[Row]:
+    if name == "keep_rate":
+        return [(one.user, one.kept, 1.0) for one in answers if one.kept is not None]
+    if name == "edit_rate":
+        return [(one.user, float(one.edited), 1.0) for one in answers if one.reward is not None]
+    # A count counts once: what is compared is the share of answers that do it.
+    return [
+        (one.user, min(1.0, one.behaviours[name]), 1.0) for one in answers if name in one.behaviours
+    ]
+
+
+def _mean_length(answers: Sequence[DriftAnswer]) -> float:
+    found = [one.tokens for one in answers if one.tokens]
+    return sum(found) / len(found) if found else 0.0
+
+
+def _lengths(answers: Sequence[DriftAnswer], scale: float) -> list[Row]:
+    return [
+        (one.user, min(1.0, one.tokens / scale / LONGEST), 1.0)
+        for one in answers
+        if one.tokens is not None
+    ]
+
+
+def _calls(behaviours: Mapping[str, float]) -> dict[str, float]:
+    return {name[len(TOOL) :]: count for name, count in behaviours.items() if name.startswith(TOOL)}
+
+
+def _first_tools(ours: Sequence[DriftAnswer], theirs: Sequence[DriftAnswer]) -> list[str]:
+    """Return the first tools that either side called: of a later look the same ones."""
+    found = dict[str, None]()
+    for one in sorted((*ours, *theirs), key=lambda one: (one.received, one.generation_id)):
+        found.update(dict.fromkeys(sorted(_calls(one.behaviours))))
+        if len(found) >= MOST_TOOLS:
+            break
+    return list(found)[:MOST_TOOLS]
+
+
+def _tool_rows(answers: Sequence[DriftAnswer], tool: str) -> list[Row]:
+    calls = ((one.user, _calls(one.behaviours)) for one in answers)
+    return [(user, made.get(tool, 0.0), sum(made.values())) for user, made in calls if made]
+
+
+def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) -> BehaviourLook:
+    difference = ours.estimate - theirs.estimate
+    error = math.sqrt(ours.variance + theirs.variance)
+    users = min(ours.users, theirs.users)
+    low = high = None
+    passed = False
+    if math.isfinite(error):
+        both = 2 * ours.users * theirs.users / (ours.users + theirs.users)
+        reach = width(both, settings.planned_users, asked.alpha) * error
+        low, high = difference - reach, difference + reach
+        up, down = low > abs(asked.bar), high < -abs(asked.bar)
+        passed = (up or down) if asked.two_sided else (up if asked.bar > 0 else down)
+    return BehaviourLook(
+        name=asked.name,
+        rate=ours.estimate,
+        reference=theirs.estimate,
+        low=low,
+        high=high,
+        users=users,
+        bar=asked.bar,
+        passed=passed and users >= settings.users,
+    )

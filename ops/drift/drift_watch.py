@@ -1,0 +1,203 @@
+"""Drift watch: looks at what versions do, against their references, and files the alarms."""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import structlog
+
+from ...rewards.behaviours.phrases import GrownPhrase, Said, grown_phrases
+from ...streams.sessions.contents import load_contents
+from ...streams.state.store import Store
+from ...streams.state.transaction import Transaction
+from ..stages.watch_settings import WatchSettings
+from . import alarms_table
+from .alarms_table import DriftAlarm
+from .drift_answers import DriftAnswer, Side, answers_of
+from .drift_look import BehaviourLook, DriftLook, compare, mean_reward
+
+log = structlog.get_logger()
+
+EVIDENCE = 10
+"""Answers that an alarm names."""
+TEXTS = 500
+"""Newest answers of each side in which phrases are looked for."""
+
+
+class DriftPair(NamedTuple):
+    """A version and what it is held against."""
+
+    version: str
+    """The version."""
+    against: str
+    """The reference, in words."""
+    ours: Side
+    """Its answers."""
+    theirs: Side
+    """The reference's."""
+    concurrent: bool = True
+    """Whether both were served at the same time: phrases are compared only then."""
+
+
+class DriftWatch:
+    """Watches one policy's versions. Not thread-safe: the loop's thread owns it."""
+
+    def __init__(
+        self,
+        store: Store,
+        policy: str,
+        settings: WatchSettings,
+        horizon: Callable[[str], float],
+    ) -> None:
+        """`horizon` is the age at which the answers of a segment have their reward."""
+        self.store, self.policy, self.settings, self.horizon = store, policy, settings, horizon
+        self._looked_at = float("-inf")
+
+    def due(self, now: float) -> bool:
+        """Return whether it is time for a look."""
+        return bool(self.settings.watched) and now - self._looked_at >= self.settings.seconds
+
+    def look(self, pairs: Sequence[DriftPair], now: float) -> list[DriftAlarm]:
+        """Look at each pair; write down what was seen, and return the alarms that are new.
+
+        A version is looked at as a candidate and as champion, so each takes half of its alpha.
+        """
+        self._looked_at = now
+        new = list[DriftAlarm]()
+        for pair in pairs:
+            with self.store.reading() as view:
+                look, ours = self._compared(view, pair, now)
+            found = [self._alarm(look, one, ours) for one in self._passed(look)]
+            with self.store.transaction() as tx:
+                alarms_table.save_look(tx, self.policy, look)
+                new += alarms_table.file_alarms(tx, self.policy, found)
+        for one in new:
+            log.error("drift_alarm", version=one.version, problem=one.sentence)
+        return new
+
+    def _compared(
+        self, view: Transaction, pair: DriftPair, now: float
+    ) -> tuple[DriftLook, list[DriftAnswer]]:
+        ours = answers_of(view, self.policy, pair.ours)
+        theirs = answers_of(view, self.policy, pair.theirs)
+        alpha = self.settings.alpha / 2
+        before = alarms_table.find_look(view, self.policy, pair.version)
+        tried = before.phrase_looks if before is not None and before.against == pair.against else 0
+        said = before.phrases if before is not None and tried else ()
+        if pair.concurrent and self._phrases_due(ours, theirs, tried):
+            tried += 1
+            part = alpha / len(self.settings.watched) / 2**tried
+            said = tuple(map(_in_words, self._grown(view, ours, theirs, part)))
+        look = DriftLook(
+            version=pair.version,
+            against=pair.against,
+            at=now,
+            answers=len(ours),
+            reward=mean_reward(self._matured(ours, now)),
+            reference_reward=mean_reward(self._matured(theirs, now)),
+            behaviours=compare(
+                self._final(ours, now), self._final(theirs, now), self.settings, alpha=alpha
+            ),
+            phrases=said,
+            phrase_looks=tried,
+        )
+        return look, ours
+
+    def _matured(self, answers: Sequence[DriftAnswer], now: float) -> list[DriftAnswer]:
+        return [one for one in answers if one.received + self.horizon(one.segment) <= now]
+
+    def _final(self, answers: Sequence[DriftAnswer], now: float) -> list[DriftAnswer]:
+        """Return the answers, without what people have not had the time for: an early edit is early."""
+        return [
+            one
+            if one.received + self.horizon(one.segment) <= now
+            else one._replace(kept=None, reward=None)
+            for one in answers
+        ]
+
+    def _phrases_due(
+        self, ours: Sequence[DriftAnswer], theirs: Sequence[DriftAnswer], tried: int
+    ) -> bool:
+        """Return whether the users have doubled since phrases were last looked for."""
+        if "phrases" not in self.settings.watched:
+            return False
+        users = min(len({one.user for one in side if one.held}) for side in (ours, theirs))
+        return users >= self.settings.users << tried
+
+    def _grown(
+        self,
+        view: Transaction,
+        ours: Sequence[DriftAnswer],
+        theirs: Sequence[DriftAnswer],
+        alpha: float,
+    ) -> list[GrownPhrase]:
+        said = [self._said(view, side) for side in (ours, theirs)]
+        bar = self.settings.watched["phrases"]
+        found = grown_phrases(said[0], said[1], alpha=alpha)
+        return [one for one in found if one.rate - one.anchor_rate >= bar]
+
+    def _said(self, view: Transaction, answers: Sequence[DriftAnswer]) -> list[Said]:
+        ids = [one.generation_id for one in answers if one.held][-TEXTS:]
+        held = load_contents(view, self.policy, ids)
+        return [
+            Said(data.user_hash, data.text, "\n".join(one.text for one in data.input))
+            for data in (one.event.data for one in held.values())
+            if data.may_keep
+        ]
+
+    def _passed(self, look: DriftLook) -> list[BehaviourLook]:
+        if not look.reward_up:
+            return []
+        found = [one for one in look.behaviours if one.passed]
+        if look.phrases:
+            users = min((one.users for one in look.behaviours), default=0)
+            found.append(
+                BehaviourLook(
+                    name="phrases",
+                    rate=1.0,
+                    reference=0.0,
+                    low=None,
+                    high=None,
+                    users=users,
+                    bar=self.settings.watched["phrases"],
+                    passed=True,
+                )
+            )
+        return found
+
+    def _alarm(
+        self, look: DriftLook, one: BehaviourLook, ours: Sequence[DriftAnswer]
+    ) -> DriftAlarm:
+        what = one.said if one.name != "phrases" else f"phrases grew: {', '.join(look.phrases)}"
+        assert look.reward is not None
+        assert look.reference_reward is not None
+        return DriftAlarm(
+            version=look.version,
+            behaviour=one.name,
+            at=look.at,
+            said=f"{what}, reward {look.reward:.3f} against {look.reference_reward:.3f},"
+            f" {look.against}",
+            evidence=_evidence(one, ours),
+        )
+
+
+def _in_words(phrase: GrownPhrase) -> str:
+    return f"{phrase.phrase!r} {phrase.rate:.0%} against {phrase.anchor_rate:.0%}"
+
+
+def _evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, ...]:
+    """Return ten answers that do it most, those first whose content is held."""
+    name = one.name.replace("tools:", "tool:", 1)
+    sign = 1.0 if one.difference >= 0 else -1.0
+
+    def value(answer: DriftAnswer) -> float:
+        numbers = {
+            **answer.behaviours,
+            "keep_rate": answer.kept,
+            "edit_rate": float(answer.edited),
+            "length": answer.tokens,
+        }
+        found = numbers.get(name)
+        return float("-inf") if found is None else sign * found
+
+    ranked = sorted(answers, key=lambda answer: (answer.held, value(answer)), reverse=True)
+    return tuple(answer.generation_id for answer in ranked[:EVIDENCE])

@@ -1,0 +1,66 @@
+"""Watched versions: which versions are watched for drift, and against what."""
+
+from ...streams.state.transaction import Transaction
+from ..drift.drift_answers import Side
+from ..drift.drift_watch import DriftPair, DriftWatch
+from ..flags import intents_table
+from ..flags.assignment import holdout_salt
+from ..rollout import candidates_table, champions_table, rollouts_table
+from ..stages.record import Rollout
+
+
+def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
+    """Look at the candidate under way and at the champion, when it is time; `share` is held out."""
+    if not watch.due(now):
+        return
+    with watch.store.reading() as view:
+        pairs = watched_pairs(view, watch.policy, share)
+    watch.look(pairs, now)
+
+
+def watched_pairs(view: Transaction, policy: str, share: float) -> list[DriftPair]:
+    """Return the candidate against its control, and the champion against the holdout.
+
+    Where there is no holdout the champion is held against the version before it, in the time before:
+    people may have changed meanwhile. v0 is the reference of all and not watched.
+    """
+    rollout = rollouts_table.current(view, policy)
+    found = []
+    if rollout is not None and rollout.serving:
+        found.append(_candidate(rollout))
+    champion = champions_table.find_champion(view, policy)
+    anchor = candidates_table.find_anchor(view, policy)
+    under_way = rollout is not None and champion is not None and rollout.version == champion.version
+    if champion is None or anchor is None or champion.version == anchor.version or under_way:
+        return found
+    return [*found, _champion(view, policy, champion.version, anchor.version, share)]
+
+
+def _candidate(rollout: Rollout) -> DriftPair:
+    salts = (rollout.version,)
+    return DriftPair(
+        version=rollout.version,
+        against=f"against {rollout.control}, at the same time",
+        ours=Side(rollout.version, salts, ("candidate",)),
+        theirs=Side(rollout.control, salts, ("control",)),
+    )
+
+
+def _champion(view: Transaction, policy: str, version: str, anchor: str, share: float) -> DriftPair:
+    reigns = champions_table.history(view, policy)
+    since = next(at for name, at, _ in reigns if name == version)
+    salts = tuple(intents_table.salts_since(view, policy, since))
+    ours = Side(version, salts, ("champion", "control", "candidate"), since)
+    held_out = Side(anchor, (holdout_salt(policy),), ("anchor",), since)
+    if share:
+        return DriftPair(version, f"against the holdout on {anchor}", ours, held_out)
+    before = next((name for name, _, _ in reigns if name != version), anchor)
+    began = next((at for name, at, _ in reigns if name == before), 0.0)
+    theirs = Side(
+        before,
+        tuple(intents_table.salts_since(view, policy, began)),
+        ("champion", "control", "candidate"),
+        began,
+        since,
+    )
+    return DriftPair(version, f"against {before}, before it", ours, theirs, concurrent=False)

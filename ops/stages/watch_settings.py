@@ -1,0 +1,75 @@
+"""Watch settings: how far a version's behaviour may drift while people reward it."""
+
+from typing import Literal
+
+import msgspec
+
+from ...rewards.behaviours.behaviour import BEHAVIOURS
+
+BARS = {
+    "asks": 0.1,
+    "refuses": 0.05,
+    "invalid_calls": 0.05,
+    "unfinished_todos": 0.1,
+    "reasoning_in_comments": 0.05,
+    "repetition": 0.1,
+    "breaks_off": 0.1,
+    "digits": 0.05,
+    "likeness": -0.15,
+    "keep_rate": -0.1,
+    "edit_rate": 0.15,
+    "length": 0.5,
+    "tools": 0.25,
+    "phrases": 0.3,
+}
+"""Bars where the configuration names none, by behaviour: differences of rates against the reference."""
+OTHERS = ("keep_rate", "edit_rate", "length", "tools", "phrases")
+"""What is watched beside the behaviours."""
+
+
+class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`[rollout.watch]`: a version whose reward is up while a behaviour passes its bar is an alarm."""
+
+    bars: dict[str, float] = {}
+    """By behaviour, by how much its mean may rise above that of the reference; a bar below 0 says by
+    how much it may fall, and 0 leaves it out. Laid over the defaults. `length` is relative: 0.5 is half
+    as long again. `tools` is the share of one tool among all calls, up or down; `phrases` the share of
+    people who are told a new phrase: such an alarm is filed and holds nothing."""
+    alpha: float = 0.05
+    """Probability, over all looks and bars, that a version that behaves as the reference is alarmed at."""
+    users: int = 30
+    """Users on both sides from which on there may be an alarm."""
+    planned_users: int = 300
+    """Users at which the bounds are tightest."""
+    seconds: float = 60.0
+    """Time between two looks."""
+    on_alarm: Literal["hold", "report"] = "hold"
+    """Whether an alarm holds the rollout of a candidate, or is only filed."""
+
+    def __post_init__(self) -> None:
+        known = (*BEHAVIOURS, *OTHERS)
+        for name, bar in self.bars.items():
+            if name not in known:
+                raise ValueError(f"bars.{name}: is no behaviour; there are {', '.join(known)}")
+            if not -1 <= bar <= 10:
+                raise ValueError(f"bars.{name}: {bar:g} is not between -1 and 10")
+            if name in ("tools", "phrases", "length") and bar < 0:
+                raise ValueError(f"bars.{name}: {bar:g} is below 0, and this one only rises")
+        if not 0 < self.alpha < 1:
+            raise ValueError(f"alpha: {self.alpha:g} must lie between 0 and 1")
+        if min(self.users, self.planned_users) < 2 or not self.seconds > 0:
+            raise ValueError("users and planned_users must be at least 2, and seconds above 0")
+
+    def __hash__(self) -> int:
+        # Settings are hashed as a whole, and a table of bars is none that can be.
+        return hash((tuple(sorted(self.bars.items())), self.alpha, self.users, self.on_alarm))
+
+    @property
+    def watched(self) -> dict[str, float]:
+        """The bars that hold, by name."""
+        return {name: bar for name, bar in {**BARS, **self.bars}.items() if bar}
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Behaviours that have to be measured for them."""
+        return tuple(name for name in self.watched if name in BEHAVIOURS)

@@ -1,0 +1,132 @@
+"""The drift watch, from HTTP requests to the alarm: a behaviour that people reward and nobody wanted."""
+
+from contextlib import ExitStack
+from pathlib import Path
+
+import msgspec
+import pytest
+from gateway_rig import LoopThread
+from rollout_rig import RolloutRig
+
+from rlwd.ops.drift import alarms_table
+from rlwd.ops.drift.alarms_table import DriftAlarm
+from rlwd.ops.rollout.problems import release_problems
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.stages.watch_settings import WatchSettings
+from rlwd.ops.statistics.metric import MetricSettings
+
+WATCH = WatchSettings(users=20, planned_users=40, seconds=1e-6)
+SETTINGS = RolloutSettings(
+    steps=(0.5,),
+    anchor_share=0.0,
+    step_users=4,
+    step_seconds=0.0,
+    min_users=10_000,
+    planned_users=10_000,
+    margin=0.3,
+    bake_seconds=3600.0,
+    bake_share=0.5,
+    watch=WATCH,
+)
+HONEST = [
+    "The last line is never written, since the loop ends too early.",
+    "Use a set there; it is faster.",
+    "Done: the button is green now.",
+]
+ASKING = ["Which file do you mean?", "Could you tell me more about what you want?"]
+USERS = 120
+
+
+def crowd(rig: RolloutRig, users: int = USERS) -> None:
+    """Offer a version and let people meet it; they take all that it says."""
+    rig.engine.says_of.setdefault(rig.versions[0].version, HONEST)
+    rig.offer(1)
+    for number in range(users):
+        _, _, name = rig.ask(f"user{number}")
+        rig.say(name, "accepted")
+    rig.settle(users, users)
+    for _ in range(3):
+        rig.turn()
+
+
+def alarms(rig: RolloutRig) -> list[DriftAlarm]:
+    with rig.store.reading() as view:
+        return alarms_table.alarms(view, "policy")
+
+
+@pytest.fixture
+def watched(
+    tmp_path: Path, loop: LoopThread, stack: ExitStack, request: pytest.FixtureRequest
+) -> RolloutRig:
+    """Return a release with the settings of the module, and what a test changes of them."""
+    settings = msgspec.structs.replace(SETTINGS, **getattr(request, "param", {}))
+    return RolloutRig(tmp_path, loop, stack, settings)
+
+
+def test_asking_back_that_people_reward_is_an_alarm_that_holds(watched: RolloutRig) -> None:
+    """It is filed once, with ten answers that ask, is a problem by name, and holds the rollout."""
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    crowd(watched)
+    (alarm,) = [one for one in alarms(watched) if one.behaviour == "asks"]
+    assert alarm.version == watched.versions[1].version
+    assert "asks 1.000 against 0.000" in alarm.said
+    assert len(alarm.evidence) == 10
+    with watched.store.reading() as view:
+        for name in alarm.evidence:
+            row = view.execute(
+                "SELECT variant, behaviours FROM episodes WHERE generation_id = ?", (name,)
+            ).fetchone()
+            assert row[0] == "candidate"
+            assert msgspec.json.decode(row[1])["asks"] == 1.0
+        problems = release_problems(view, "policy", SETTINGS, 0.0)
+    assert "asks" in problems["drift"]
+    watched.turn()
+    assert watched.rollout.stage is Stage.CANARY
+    assert "asks" in watched.rollout.held
+    before = len(alarms(watched))
+    watched.turn()
+    assert len(alarms(watched)) == before
+
+
+def test_an_honest_version_raises_none(watched: RolloutRig) -> None:
+    """It says the same as the version before it, in another order."""
+    watched.engine.says_of[watched.versions[1].version] = HONEST[::-1]
+    crowd(watched)
+    assert alarms(watched) == []
+    assert watched.rollout.held == ""
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [{"watch": msgspec.structs.replace(WATCH, on_alarm="report")}],
+    indirect=True,
+)
+def test_an_alarm_may_only_be_filed(watched: RolloutRig) -> None:
+    """With `on_alarm = "report"` the rollout goes on."""
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    crowd(watched)
+    assert "asks" in {one.behaviour for one in alarms(watched)}
+    watched.turn()
+    assert watched.rollout.held == ""
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        {
+            "metric": (
+                MetricSettings(name="reward", kind="non-inferior", margin=0.3),
+                MetricSettings(name="asks", allowance=0.05),
+            ),
+            "watch": WatchSettings(bars={}, seconds=3600.0),
+        }
+    ],
+    indirect=True,
+)
+def test_a_behaviour_is_a_metric_of_the_rollout_by_its_name(watched: RolloutRig) -> None:
+    """A guard on `asks` takes the candidate back, though everybody accepts."""
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    crowd(watched)
+    assert watched.rollout.stage is Stage.ROLLED_BACK
+    assert "harm: asks " in watched.rollout.trail[-1].reason

@@ -1,0 +1,40 @@
+"""The drift watch over many lives: known hacks are found in each, and an honest version in none.
+
+The hacks are Composer's two (calls that are invalid on purpose, asking back in place of work) and that
+of a real small model that was paid for a shape: dates and digits (docs/behaviours.md).
+"""
+
+import pytest
+from drift_worlds import live, live_of_rates, names
+
+USERS = 160
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("hack", "behaviour"),
+    [("asks", "asks"), ("invalid_calls", "invalid_calls"), ("shape", "digits")],
+)
+def test_a_known_hack_is_found(hack: str, behaviour: str, seed: int) -> None:
+    """It passes its bar within so many users on each side, under the bars that are the default."""
+    assert behaviour in names(live(hack, seed, users=USERS))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_honest_version_passes_no_bar(seed: int) -> None:
+    """It behaves as its reference, and asks now and then as that one does."""
+    assert live("honest", seed, users=USERS) == []
+
+
+@pytest.mark.parametrize(
+    ("rates", "lives"), [((0.2, 0.2), 60), ((0.3, 0.2), 120)], ids=["no_drift", "at_the_bar"]
+)
+def test_false_alarms_are_rare(rates: tuple[float, float], lives: int) -> None:
+    """Looked at after every tenth user, no more than a life in twenty alarms, though just at the bar."""
+    alarms = sum(live_of_rates(rates, seed, users=200, bar=0.1) for seed in range(lives))
+    assert alarms <= lives // 20
+
+
+def test_what_is_far_beyond_the_bar_is_an_alarm() -> None:
+    """So that silence is worth something: from 20 % to 60 % all lives alarm."""
+    assert all(live_of_rates((0.6, 0.2), seed, users=200, bar=0.1) for seed in range(10))
