@@ -43,6 +43,7 @@ MIGRATIONS = (
     rescorings_table.RESCORINGS,
     chain_table.CHAINS + ";" + referenced.REFERENCED + ";" + turns_table.AWAITED,
     episodes_table.BEHAVIOURS,
+    turns_table.READ,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -66,6 +66,12 @@ class EngineRequest:
     body: dict[str, Any]
     """What the engine is asked."""
 
+    @property
+    def unread(self) -> bool:
+        """Whether the model is given token ids to read, which say nothing here."""
+        prompt = self.body.get("prompt")
+        return isinstance(prompt, list) and not all(isinstance(one, str) for one in prompt)
+
     def texts(self) -> Iterator[str]:
         """Yield what the model is given to read, as far as people and tools wrote it."""
         return texts_read(self.body)

@@ -145,7 +145,11 @@ class GenerationRecord:
             # The answer before was written down redacted; its digest is of that.
             digest = answer_digest(last)
             generation = msgspec.structs.replace(generation, last_answer=digest)
-        return redact_generation(generation, kinds, exempt=exempt)
+        looked = redact_generation(generation, kinds, exempt=exempt)
+        if not looked.redacted and self.engine_request.unread:
+            # Nobody here can look at token ids: the join goes by what was found in the session.
+            return msgspec.structs.replace(looked, redacted=None)
+        return looked
 
     def _captured(self) -> dict[str, Any]:
         """Return what is kept only of those who consent."""

@@ -1,14 +1,17 @@
 """Arrival: an event that a poll brought, on its way into the tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from ..attribution.attributing import Lost
 from ..events.episode import Attribution, Timed, order_feedback
-from ..events.event import Event, FeedbackEvent
+from ..events.event import Event, FeedbackEvent, GenerationEvent, encode_event
 from ..log.ports import Partition, Record
 from ..sessions.linking import LinkedTurn
+from ..sessions.spelled import without_tokens
 from .episodes_table import EpisodeRow
 from .offsets import Counts
 
@@ -30,10 +33,19 @@ class Arrival(NamedTuple):
     """For a generation: `waiting`, or the rule that excludes it at once."""
     counts: Counts
     """Where it is counted."""
+    unread: bool = False
+    """For a generation: nobody could look at what stands before its own texts."""
     origin: str = ""
     """For a signal that nobody posted: the generation whose record says so."""
     attribution: Attribution | None = None
     """For feedback that names a session or a reference: how it reaches the answer."""
+
+
+def _without_tokens(arrival: Arrival) -> Arrival:
+    assert isinstance(arrival.event, GenerationEvent)
+    event = without_tokens(arrival.event)
+    record = msgspec.structs.replace(arrival.record, value=encode_event(event))
+    return arrival._replace(event=event, record=record)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +66,19 @@ class NewArrivals:
     """Where the new generations lead, of those that are turns of a session."""
     on_chains: Sequence[Arrival] = ()
     """New feedback on sessions and references; what it reaches is in `feedback` too."""
+    spelled: Collection[str] = ()
+    """Turns whose tokens spell what was redacted before them, and are not kept."""
     lost: frozenset[str] = frozenset()
     """Answers that feedback on a session or a reference does not reach any more, or otherwise."""
+
+    def kept(self) -> Mapping[str, Arrival]:
+        """Return the new generations as they may be kept."""
+        spelled = {
+            name: _without_tokens(self.generations[name])
+            for name in self.spelled
+            if name in self.generations
+        }
+        return {**self.generations, **spelled} if spelled else self.generations
 
     @property
     def new(self) -> list[Arrival]:

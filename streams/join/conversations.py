@@ -21,11 +21,12 @@ from ..sessions.contents import Held
 from ..sessions.history import answered_between
 from ..sessions.link import GOES_ON
 from ..sessions.linking import LinkedTurns
+from ..sessions.spelled import forget_tokens
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction
 from .arrival import Arrival, OnChains
 from .dead_letters import DeadLetter, put_dead_letter
-from .fate import WAITING, JoinSettings
+from .fate import REDACTED, WAITING, JoinSettings
 from .offsets import Counts
 
 DEFAULT_TENANT = "default"
@@ -59,7 +60,7 @@ def link_conversations(
 def _held(fresh: Sequence[Arrival]) -> dict[str, Held]:
     """Return the generations that wait for a decision."""
     return {
-        name: Held(arrival.event, arrival.received)
+        name: Held(arrival.event, arrival.received, unread=arrival.unread)
         for name, arrival in _first_of_each(fresh).items()
         if arrival.fate == WAITING and isinstance(arrival.event, GenerationEvent)
     }
@@ -114,7 +115,7 @@ def _arrival(derived: DerivedSignal, held: Held, record: Record) -> Arrival:
     )
     # It is no record: nothing counts it.
     at = held.received
-    return Arrival(event, record, at, at, at, WAITING, Counts(), derived.origin)
+    return Arrival(event, record, at, at, at, WAITING, Counts(), origin=derived.origin)
 
 
 def _places(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Record]:
@@ -145,6 +146,7 @@ def write_conversations(
         if isinstance(arrival.event, GenerationEvent) and arrival.fate == WAITING
     }
     linking.write(tx, policy, found, data)
+    forget_tokens(tx, policy, sorted(found.spelled - new.keys()), REDACTED)
     lost = [
         (parent, name)
         for name in found.reread
@@ -255,4 +257,4 @@ def _reaching(one: Reaching) -> Arrival:
     )
     record = Record(partition=row.partition, offset=row.offset, key=b"", value=b"")
     at = row.received
-    return Arrival(event, record, at, at, at, WAITING, Counts(), "", one.attribution)
+    return Arrival(event, record, at, at, at, WAITING, Counts(), attribution=one.attribution)

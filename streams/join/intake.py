@@ -83,6 +83,7 @@ def take(
         ),
         links={name: _with_held_base(one, known, generations) for name, one in linked.new.items()},
         on_chains=chains.taken,
+        spelled=linked.spelled,
         lost=frozenset(lost),
     )
 

@@ -79,7 +79,7 @@ class RecordReader:
         wait = self.horizon("default")
         for record in batch:
             try:
-                event, record = self._decode(tx, record)
+                event, record, unread = self._decode(tx, record)
             except MalformedEvent as problem:
                 self._refuse(tx, record, problem, counts, now)
                 continue
@@ -90,19 +90,25 @@ class RecordReader:
                 ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
             read_until = now + min(horizon, LOG_BEHIND_SECONDS)
             due = max(received + horizon, read_until)
-            arrivals.append(Arrival(event, record, received, due, read_until, ends, counts.counts))
+            arrivals.append(
+                Arrival(event, record, received, due, read_until, ends, counts.counts, unread)
+            )
         # No record was received after it was read: one wrong year must not close every horizon.
         counts.newest = min(max((arrival.received for arrival in arrivals), default=0.0), now)
         return arrivals
 
-    def _decode(self, tx: Transaction, record: Record) -> tuple[Event, Record]:
-        """Return a record's event, and the record with the bytes of its file where it names one."""
+    def _decode(self, tx: Transaction, record: Record) -> tuple[Event, Record, bool]:
+        """Return a record's event, and the record with the bytes of its file where it names one.
+
+        Last stands whether its writer did not look for what is redacted.
+        """
         value = resolve(record.value, self.data)
         if value is not record.value:
             record = msgspec.structs.replace(record, value=value)
         came = event = decode_event(value)
         self._check_reading(tx, event)
-        if event.data.redacted is None and self.privacy.redacts(event.data.tenant):
+        unread = event.data.redacted is None and self.privacy.redacts(event.data.tenant)
+        if unread:
             event = redact_event(event, self.privacy.exempts(event.data.tenant))
         if isinstance(event, GenerationEvent) and event.data.purposes is None:
             agreed = self.privacy.agreed(event.data)
@@ -111,7 +117,7 @@ class RecordReader:
         # What is kept is the record; where nothing was found it stays byte by byte as it came.
         if event is not came and (event.data.redacted or _may_train(event) != _may_train(came)):
             record = msgspec.structs.replace(record, value=encode_event(event))
-        return event, record
+        return event, record, unread
 
     def _check_reading(self, tx: Transaction, event: Event) -> None:
         """Refuse a reading that no daemon of this policy wrote."""

@@ -54,7 +54,7 @@ class Scoring:
         """
         rows: list[tuple[Arrival, NewRow | None]] = []
         told = dict(feedback)
-        for name, arrival in taken.generations.items():
+        for name, arrival in taken.kept().items():
             said = feedback.get(name) if name in taken.known else taken.alone(name)
             worth = None
             if said is not None and arrival.fate == fate.WAITING:

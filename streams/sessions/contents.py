@@ -65,6 +65,8 @@ class Held(NamedTuple):
     """When it was received, epoch seconds."""
     history: str = ""
     """Tag of who wrote what stands before it, as in `history.py`."""
+    unread: bool = False
+    """Whether nobody could look at what the model read before its own texts."""
 
 
 class _Tokens(msgspec.Struct):
@@ -202,7 +204,7 @@ def forget_contents(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
 
     Records that begin with their tokens are made whole first. The caller holds the rows of `ids`.
     """
-    _keep_whole(tx, policy, sorted(set(followers(tx, policy, ids)) - set(ids)))
+    make_whole(tx, policy, ids)
     for marks, chunk in by_ids(ids):
         where = f" WHERE policy = ? AND generation_id IN ({marks})"
         tx.execute(
@@ -212,6 +214,11 @@ def forget_contents(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
             (policy, *chunk),
         )
         tx.execute("UPDATE episodes SET content = NULL" + where, (policy, *chunk))
+
+
+def make_whole(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
+    """Let the records that begin with tokens of these hold them themselves; these are left out."""
+    _keep_whole(tx, policy, sorted(set(followers(tx, policy, ids)) - set(ids)))
 
 
 def _keep_whole(tx: Transaction, policy: str, ids: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ and writes nothing but that turns of long ago are forgotten; `write` writes what
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,8 +17,9 @@ from .contents import Held, load_contents
 from .history import history_tag, wrote
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
+from .spelled import spelled
 from .summaries import find_summaries
-from .turn import TokenBytes, Turn, is_turn, token_bytes, turn_of
+from .turn import REDACTED, TokenBytes, Turn, is_turn, token_bytes, turn_of
 from .turns_table import SessionKey, session_of
 
 
@@ -58,6 +59,8 @@ class LinkedTurns:
     """Earlier ones whose parent came late, or whose history changed by that: session and old parent."""
     reread: dict[str, Held] = field(default_factory=dict)
     """The records of those that have another parent now."""
+    spelled: set[str] = field(default_factory=set)
+    """Turns, new ones and earlier ones, whose tokens spell what was redacted before them."""
 
     def session(self, name: str) -> dict[str, Turn]:
         """Return the turns of the session that a turn is in."""
@@ -81,7 +84,8 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         for name in names:
             data = new[name].event.data
             tokens[name] = token_bytes(data)
-            known[name] = turn_of(data, new[name].received, tokens[name])
+            received, unread = new[name].received, new[name].unread
+            known[name] = turn_of(data, received, tokens[name], unread=unread)
     new = {name: new[name] for name in tokens}
     late = _reconsidered(turns, came) | _called_late(tx, policy, new, turns)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
@@ -103,12 +107,23 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             found.changed[name] = (keys[name], before.parent)
             found.reread[name] = held
     _set_links(found, {**new, **found.reread}, links)
-    bases = find_bases(tx, policy, new, links, found)
+    _mark_spelled(found, came)
+    with_tokens = {name: held for name, held in new.items() if name not in found.spelled}
+    bases = find_bases(tx, policy, with_tokens, links, found)
     for name in new:
         turn = turns[keys[name]][name]
         if name in links or turn.wrote:
             found.new[name] = LinkedTurn(links.get(name), history_tag(turn), bases.get(name))
     return found
+
+
+def _mark_spelled(found: LinkedTurns, came: Iterable[SessionKey]) -> None:
+    """Take the tokens from turns that spell what was redacted before; earlier ones change."""
+    for key in came:
+        session = found.turns[key]
+        for name in spelled(session):
+            session[name] = session[name]._replace(redacted=REDACTED, length=0, digest=b"")
+            found.spelled.add(name)
 
 
 def _reconsidered(
@@ -221,12 +236,24 @@ def _parents_first(session: Mapping[str, Turn]) -> list[str]:
     return list(done)
 
 
+def _spelled_before(
+    found: LinkedTurns, new: Mapping[str, Generation]
+) -> Iterator[tuple[SessionKey, Turn]]:
+    for key, session in found.turns.items():
+        yield from ((key, session[name]) for name in found.spelled & session.keys() - new.keys())
+
+
 def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Generation]) -> None:
     """Write the turns of generations that were new, and the changes of earlier ones."""
     turns = [name for name in new if name in found.keys and name in found.session(name)]
     changed = [(key, found.turns[key][name]) for name, (key, _) in found.changed.items()]
     rows = [(found.keys[name], found.session(name)[name]) for name in turns]
-    turns_table.put_turns(tx, policy, [*rows, *changed])
+    late = [
+        (key, turn)
+        for key, turn in _spelled_before(found, new)
+        if turn.generation_id not in found.changed
+    ]
+    turns_table.put_turns(tx, policy, [*rows, *changed, *late])
     turns_table.put_calls(tx, policy, [new[name] for name in turns])
     alone = [new[name] for name in turns if not found.session(name)[name].link]
     turns_table.put_awaited(tx, policy, alone)

@@ -10,6 +10,9 @@ from ..events.input_message import answer_digest
 
 WIDTH = array("i").itemsize
 """Bytes of one token."""
+LOOKED, REDACTED, UNREAD = 0, 1, 2
+"""Its writer looked at all that the model read, and found nothing; something was replaced, in it or
+before it; nobody could look at what stands before its own texts."""
 UNKNOWN = -1
 """Earlier answers of a turn whose record does not hold its input."""
 
@@ -39,6 +42,8 @@ class Turn(NamedTuple):
     """By which rule, as in `link.py`; empty where there is no parent."""
     wrote: str = ""
     """Who wrote the answers in its prompt, as in `history.py`."""
+    redacted: int = 0
+    """LOOKED, REDACTED or UNREAD."""
 
 
 class Sessions(Protocol):
@@ -78,8 +83,10 @@ def token_bytes(generation: Generation) -> TokenBytes:
     return TokenBytes(len(prompt), raw.tobytes())
 
 
-def turn_of(generation: Generation, received: float, tokens: TokenBytes) -> Turn:
-    """Return what its session keeps of a generation."""
+def turn_of(
+    generation: Generation, received: float, tokens: TokenBytes, *, unread: bool = False
+) -> Turn:
+    """Return what its session keeps of a generation; `unread` where its writer did not look at it."""
     whole = tokens.prompt > 0 and generation.completion_token_ids is not None
     told = generation.input or generation.earlier_answers
     return Turn(
@@ -91,6 +98,7 @@ def turn_of(generation: Generation, received: float, tokens: TokenBytes) -> Turn
         digest=token_digest(tokens.raw) if whole else b"",
         said=answer_digest(generation.text),
         earlier_answers=generation.earlier_answers if told else UNKNOWN,
+        redacted=REDACTED if generation.redacted else UNREAD if unread else LOOKED,
     )
 
 

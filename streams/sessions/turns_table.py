@@ -40,6 +40,8 @@ ALTER TABLE episodes ADD COLUMN history TEXT NOT NULL DEFAULT ''
 
 AWAITED = "ALTER TABLE made_calls ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0"
 """1 where `generation_id` did not make the call but works for it, and who made it had not come."""
+READ = "ALTER TABLE turns ADD COLUMN redacted INTEGER NOT NULL DEFAULT 0"
+"""As in `turn.py`; of turns from before nothing is known to be redacted."""
 
 _COLUMNS = ", ".join(Turn._fields)
 
@@ -97,7 +99,8 @@ def put_turns(tx: Transaction, policy: str, turns: Iterable[tuple[SessionKey, Tu
         f"INSERT INTO turns (policy, tenant, session_id, {_COLUMNS}) VALUES ",
         rows,
         " ON CONFLICT (policy, tenant, session_id, generation_id) DO UPDATE SET"
-        " parent = excluded.parent, link = excluded.link, wrote = excluded.wrote",
+        " parent = excluded.parent, link = excluded.link, wrote = excluded.wrote,"
+        " redacted = excluded.redacted, length = excluded.length, digest = excluded.digest",
     )
 
 

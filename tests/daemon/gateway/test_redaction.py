@@ -4,11 +4,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_engine import PLAIN
 from gateway_rig import CHAT, GatewayRig, stream
+from ledger_by_hand import open_ledger
 
+from rlwd.streams.events.event import encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Edited
 from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
+from rlwd.streams.sessions.contents import load_contents
 
 MAIL = "anna@posteo.de"
 PLANTED: dict[str, list[dict[str, Any]]] = {
@@ -123,3 +127,38 @@ def test_feedback_is_redacted_before_the_spool(gateway: GatewayRig) -> None:
     (found,) = gateway.sink.feedback(1)
     assert (found.signal, found.redacted) == (Edited(final_text="Dear [mail]"), ("mail",))
     assert MAIL.encode() not in on_disk(gateway.folder)
+
+
+def test_a_prompt_of_ids_after_a_hit_is_not_kept(gateway: GatewayRig, tmp_path: Path) -> None:
+    """A gateway cannot read ids: what goes on from an answer with a hit is excluded at the join."""
+    gateway.set_flags()
+    client = gateway.open()
+
+    def ask_plain(session: str, prompt: str | list[int], parent: str = "") -> str:
+        more = {"parent": parent} if parent else {}
+        body = {"prompt": prompt, "user": "anna", "metadata": {"session": session, **more}}
+        answer = client.post(PLAIN, json=body)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["id"])
+
+    first = ask_plain("one", f"write to {MAIL}")
+    second = ask_plain("one", [5, 6, 7], first)
+    ask_plain("one", [5, 6, 7, 8], second)
+    clean = ask_plain("two", "write to nobody")
+    ask_plain("two", [5, 6, 7], clean)
+    gateway.sink.wait(5)
+    assert [one.redacted for one in gateway.sink.generations(5)] == [
+        ("mail",),
+        None,
+        None,
+        (),
+        None,
+    ]
+    ledger = open_ledger(tmp_path / "joined.db")
+    ledger.take(*map(encode_event, gateway.sink.flushed))
+    with ledger.store.reading() as view:
+        names = [one.generation_id for one in gateway.sink.generations(5)]
+        held = load_contents(view, "policy", names)
+    kept = [held[name].event.data for name in names]
+    assert [one.redacted for one in kept[:3]] == [("mail",), ("history",), ("history",)]
+    assert [one.prompt_token_ids is None for one in kept] == [True, True, True, False, False]
