@@ -5,7 +5,7 @@ and writes nothing but that turns of long ago are forgotten; `write` writes what
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -17,9 +17,9 @@ from .contents import Held, load_contents
 from .history import history_tag, wrote
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
-from .spelled import spelled
+from .spelled import mark_spelled
 from .summaries import find_summaries
-from .turn import REDACTED, TokenBytes, Turn, is_turn, token_bytes, turn_of
+from .turn import TokenBytes, Turn, is_turn, token_bytes, turn_of
 from .turns_table import SessionKey, session_of
 
 
@@ -107,7 +107,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             found.changed[name] = (keys[name], before.parent)
             found.reread[name] = held
     _set_links(found, {**new, **found.reread}, links)
-    _mark_spelled(found, came)
+    found.spelled = mark_spelled([turns[key] for key in came])
     with_tokens = {name: held for name, held in new.items() if name not in found.spelled}
     bases = find_bases(tx, policy, with_tokens, links, found)
     for name in new:
@@ -115,15 +115,6 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         if name in links or turn.wrote:
             found.new[name] = LinkedTurn(links.get(name), history_tag(turn), bases.get(name))
     return found
-
-
-def _mark_spelled(found: LinkedTurns, came: Iterable[SessionKey]) -> None:
-    """Take the tokens from turns that spell what was redacted before; earlier ones change."""
-    for key in came:
-        session = found.turns[key]
-        for name in spelled(session):
-            session[name] = session[name]._replace(redacted=REDACTED, length=0, digest=b"")
-            found.spelled.add(name)
 
 
 def _reconsidered(
@@ -236,22 +227,15 @@ def _parents_first(session: Mapping[str, Turn]) -> list[str]:
     return list(done)
 
 
-def _spelled_before(
-    found: LinkedTurns, new: Mapping[str, Generation]
-) -> Iterator[tuple[SessionKey, Turn]]:
-    for key, session in found.turns.items():
-        yield from ((key, session[name]) for name in found.spelled & session.keys() - new.keys())
-
-
 def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Generation]) -> None:
     """Write the turns of generations that were new, and the changes of earlier ones."""
     turns = [name for name in new if name in found.keys and name in found.session(name)]
     changed = [(key, found.turns[key][name]) for name, (key, _) in found.changed.items()]
     rows = [(found.keys[name], found.session(name)[name]) for name in turns]
     late = [
-        (key, turn)
-        for key, turn in _spelled_before(found, new)
-        if turn.generation_id not in found.changed
+        (key, session[name])
+        for key, session in found.turns.items()
+        for name in found.spelled & (session.keys() - new.keys() - found.changed.keys())
     ]
     turns_table.put_turns(tx, policy, [*rows, *changed, *late])
     turns_table.put_calls(tx, policy, [new[name] for name in turns])

@@ -5,7 +5,7 @@ that it is sent, and a product that writes its own records shows a turn's own te
 loses its tokens where it cannot be told to go on from clean turns only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -50,6 +50,16 @@ def _may_spell(turn: Turn, session: Mapping[str, Turn], hits: set[str]) -> bool:
     if UNKNOWN in (turn.earlier_answers, parent.earlier_answers):
         return True
     return turn.earlier_answers != parent.earlier_answers + 1
+
+
+def mark_spelled(sessions: Iterable[dict[str, Turn]]) -> set[str]:
+    """Let the turns that are `spelled` in these sessions be known as redacted; return them."""
+    found = set[str]()
+    for session in sessions:
+        for name in spelled(session):
+            session[name] = session[name]._replace(redacted=REDACTED, length=0, digest=b"")
+            found.add(name)
+    return found
 
 
 def without_tokens(event: GenerationEvent) -> GenerationEvent:

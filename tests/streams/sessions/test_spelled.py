@@ -53,7 +53,7 @@ def test_what_goes_on_from_a_hit_keeps_no_tokens(ledger: Ledger, polls: list[lis
     """Its prompt begins with it, as ids: in whatever order they come, and once they are decided."""
     names = ["s.g1", "s.g2", "s.g3"]
     for poll in polls:
-        ledger.take(*poll)
+        assert ledger.take(*poll).counts.accepted == len(poll)
         for name in names:
             ledger.take(feedback(f"{name}.f", name, Accepted(), 9.0), partition=FEEDBACK)
     assert tokens(ledger, "s.g1") == (None, ("mail",))
