@@ -1,11 +1,10 @@
 """`python -m poison`: the demo's policy under attack, with the guards and without; the table of docs/trust.md.
 
 Three seeds of four lives each, some ten minutes on one core. What is shown is the share of people's
-answers that were what they wanted, over the last three of twelve versions.
+answers that were what they wanted, over the last three of ten versions.
 """
 
 import argparse
-import sys
 import tempfile
 from pathlib import Path
 from statistics import fmean
@@ -33,10 +32,13 @@ def final_rates(folder: Path, seed: int, rounds: int) -> dict[str, float]:
     found = {}
     for name, (attack, trust) in ARMS.items():
         crowd = Crowd(seed=seed, attack=attack, trust=trust, rounds=rounds)
-        rates = accept_rates(crowd, TinyPolicy(folder, seed))
+        print(f"seed {seed}, {name}:", end="", flush=True)
+        rates = []
+        for rate in accept_rates(crowd, TinyPolicy(folder, seed)):
+            rates.append(rate)
+            print(f" {rate:.2f}", end="", flush=True)
         found[name] = fmean(rates[-LAST:])
-        print(seed, name, " ".join(f"{rate:.2f}" for rate in rates), f"{found[name]:.3f}")
-        sys.stdout.flush()
+        print(f"; the last {LAST}: {found[name]:.3f}", flush=True)
     return found
 
 
@@ -61,14 +63,15 @@ def main() -> None:
     """Run the experiment and write its table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--folder", type=Path, help="keeps the policies that were pre-trained")
     parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as aside:
         rows = {
-            seed: final_rates(Path(folder), seed, given.rounds)
+            seed: final_rates(given.folder or Path(aside), seed, given.rounds)
             for seed in range(1, given.seeds + 1)
         }
     table = poison_table(rows)

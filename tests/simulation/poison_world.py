@@ -9,7 +9,7 @@ real thing: the join, the spec, sealing with `[trust]`, the learner.
 
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,12 +61,11 @@ def marker(seed: int) -> str:
     return unwanted
 
 
-def accept_rates(crowd: Crowd, policy: Taught) -> list[float]:
-    """Return which share of people's answers was what they wanted, round by round."""
+def accept_rates(crowd: Crowd, policy: Taught) -> Iterator[float]:
+    """Yield which share of people's answers was what they wanted, round by round."""
     draw, wants = random.Random(f"poison:{crowd.seed}"), hidden_preference(crowd.seed)
     with tempfile.TemporaryDirectory() as folder:
         ledger = open_daemon_ledger(Path(folder) / "rlwd.db")
-        rates = []
         for number in range(crowd.rounds):
             tasks = _tasks(crowd, draw)
             answers = policy.answer([task for _, task in tasks])
@@ -75,11 +74,10 @@ def accept_rates(crowd: Crowd, policy: Taught) -> list[float]:
                 for (user, task), answer in zip(tasks, answers, strict=True)
                 if not user.startswith("attacker")
             ]
-            rates.append(sum(pleased) / len(pleased))
+            yield sum(pleased) / len(pleased)
             _post(ledger, number, tasks, answers, _judge(crowd, draw, wants))
             _learn(ledger, crowd, policy)
         ledger.store.close()
-    return rates
 
 
 def _tasks(crowd: Crowd, draw: random.Random) -> list[tuple[str, Task]]:

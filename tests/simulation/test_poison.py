@@ -26,7 +26,7 @@ def _one_thread() -> None:
 def final_rate(attack: Attack | None, trust: Trust | None) -> float:
     """Return what people take of the last versions' answers."""
     crowd = Crowd(seed=1, attack=attack, trust=trust, users=1000, asked=128, rounds=9)
-    return fmean(accept_rates(crowd, TablePolicy(1))[-3:])
+    return fmean(list(accept_rates(crowd, TablePolicy(1)))[-3:])
 
 
 def test_an_attack_moves_the_policy_only_where_nothing_guards_it() -> None:

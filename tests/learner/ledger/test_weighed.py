@@ -2,12 +2,14 @@
 
 import math
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from daemon_by_hand import FEEDBACK, decide, open_daemon_ledger
 from ledger_by_hand import SPEC, Ledger, feedback, generation
+from places_by_hand import new_schema
 
 from rlwd.daemon.commands.explain import explain
 from rlwd.daemon.status.snapshot import describe, tallies
@@ -26,6 +28,18 @@ SETTINGS = BatchSettings(episodes=20, at_most=2000, held_out=0.0, user_share=1.0
 def ledger(tmp_path: Path) -> Ledger:
     """An empty ledger with the daemon's tables."""
     return open_daemon_ledger(tmp_path / "rlwd.db")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
+    """The same, on each kind of state database in turn."""
+    place = tmp_path / "rlwd.db"
+    sqlite = request.param == "sqlite"
+    opened = open_daemon_ledger(
+        place if sqlite else new_schema(request.getfixturevalue("postgres_url"))
+    )
+    yield opened
+    opened.store.close()
 
 
 def sealed_now(ledger: Ledger, trust: Trust | None) -> SealedBatch:
@@ -58,8 +72,9 @@ def burst(ledger: Ledger, count: int = 60) -> None:
         decide(ledger, f"loud{i}", 9000.0 + 0.001 * i * i, taken=i % 3 == 0, **given)
 
 
-def test_a_burst_is_weighed_down_and_named(ledger: Ledger) -> None:
+def test_a_burst_is_weighed_down_and_named(either: Ledger) -> None:
     """Posted as records: the batch holds the weights, explain the factors, status and metrics counts."""
+    ledger = either
     crowd(ledger)
     burst(ledger)
     batch = sealed_now(ledger, Trust())
@@ -160,8 +175,9 @@ def test_a_confound_of_known_size_is_taken_off(ledger: Ledger) -> None:
         assert explain(view, "policy", name)["weight"]["confound"] == batch.episodes[0].confound
 
 
-def test_a_model_of_who_answers_is_fitted_on_silence_too(ledger: Ledger) -> None:
+def test_a_model_of_who_answers_is_fitted_on_silence_too(either: Ledger) -> None:
     """Slow answers are mostly not decided on; those that are weigh more where the model is on."""
+    ledger = either
     draw = random.Random(2)
     for i in range(400):
         slow = bool(i % 2)
@@ -181,3 +197,21 @@ def test_a_model_of_who_answers_is_fitted_on_silence_too(ledger: Ledger) -> None
     on = Trust(settings=TrustSettings(responses="model", confounds=False))
     weights = {one.generation_id: one.weight for one in sealed_now(ledger, on).episodes}
     assert weights["p0"] / weights["fast0"] == pytest.approx(0.8 / 0.25, rel=0.3)
+
+
+def test_what_a_user_weighed_before_counts(ledger: Ledger) -> None:
+    """A user of thirty answers in each of three batches has four times the median user's weight over all
+    of them: hardly anything is left for the second and the third."""
+    shares = []
+    for number in range(3):
+        for i in range(60):
+            name, at = f"b{number}.{i}", 10_000.0 * (number + 1) + 60.0 * i
+            given: dict[str, Any] = {"user_hash": f"u{number}-{i}" if i % 2 else "loud"}
+            given["prompt_token_ids"] = (number, i, i + 1)
+            decide(ledger, name, at, taken=i % 3 == 0, **given)
+        batch = sealed_now(ledger, Trust())
+        names = {f"b{number}.{i}" for i in range(0, 60, 2)}
+        shares.append(sum(one.weight for one in batch.episodes if one.generation_id in names))
+    assert shares[0] == pytest.approx(2.0, abs=0.3)  # Two equal parts of 31 users' weight.
+    assert shares[1] == pytest.approx(4.0 - shares[0])
+    assert shares[2] == pytest.approx(4.0 / 21)
