@@ -80,13 +80,15 @@ def test_strict_users_of_known_size_are_recovered() -> None:
     assert by_kind[0] - by_kind[1] == pytest.approx(0.2, rel=0.2)
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_no_confound_changes_nothing_beyond_noise(seed: int) -> None:
-    """Where neither latency nor user matters, hardly anything is taken off: a fiftieth at most in the
-    mean square, beside a reward's own spread of a half."""
-    made = answers(seed)
-    taken = fit_confounds(made).of(made)
-    assert math.sqrt(fmean(value * value for value in taken)) < 0.02
+def test_no_confound_changes_nothing_beyond_noise() -> None:
+    """Where neither latency nor user matters, nothing is taken off in four of five worlds of 600 answers,
+    and less than a hundredth in the mean of all, beside a reward's own spread of a half."""
+    sizes = []
+    for seed in range(20):
+        made = answers(seed, count=600)
+        sizes.append(math.sqrt(fmean(value * value for value in fit_confounds(made).of(made))))
+    assert sum(size == 0.0 for size in sizes) >= 15
+    assert fmean(sizes) < 0.006
 
 
 def test_few_answers_explain_nothing() -> None:
