@@ -1,13 +1,19 @@
 """The drift watch, from HTTP requests to the alarm: a behaviour that people reward and nobody wanted."""
 
+import io
+import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 from gateway_rig import LoopThread
+from rich.console import Console
 from rollout_rig import RolloutRig
 
+from rlwd.daemon.experiments.report_drift import drift_tables, read_drift_report
+from rlwd.daemon.site.drift import read_drift
+from rlwd.daemon.status.snapshot import describe_drift
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.rollout.problems import release_problems
@@ -15,6 +21,7 @@ from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.ops.statistics.metric import MetricSettings
+from rlwd.streams.sessions.contents import forget_contents
 
 WATCH = WatchSettings(users=20, planned_users=40, seconds=1e-6)
 SETTINGS = RolloutSettings(
@@ -87,6 +94,61 @@ def test_asking_back_that_people_reward_is_an_alarm_that_holds(watched: RolloutR
     before = len(alarms(watched))
     watched.turn()
     assert len(alarms(watched)) == before
+
+
+def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> None:
+    """What was forgotten is an id; `rlwd report`, the page and the status say the same alarm."""
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    crowd(watched)
+    (alarm,) = [one for one in alarms(watched) if one.behaviour == "asks"]
+    gone = alarm.evidence[0]
+    with watched.store.transaction() as tx:
+        forget_contents(tx, "policy", [gone])
+    with watched.store.reading() as view:
+        document = read_drift_report(view, "policy")
+        page, status = read_drift(view, "policy"), describe_drift(view, "policy")
+    (filed,) = [one for one in document["alarms"] if one["behaviour"] == "asks"]
+    texts = {one["generation_id"]: one["text"] for one in filed["evidence"]}
+    assert texts.pop(gone) is None
+    assert set(texts.values()) <= set(ASKING)
+    assert len(texts) == 9
+    assert any("asks" in one for one in page["alarms"])
+    assert [one["version"] for one in page["looks"]] == [alarm.version]
+    assert "asks" in {one["behaviour"] for one in status["alarms"]}
+    out = Console(file=io.StringIO(), width=200)
+    for part in drift_tables(document):
+        out.print(part)
+    assert isinstance(out.file, io.StringIO)
+    told = out.file.getvalue()
+    assert "(its text is not held)" in told
+    assert ASKING[0] in told
+
+
+@pytest.mark.parametrize("watched", [{"anchor_share": 0.4, "bake_seconds": 0.0}], indirect=True)
+def test_a_champion_is_held_against_the_holdout(watched: RolloutRig) -> None:
+    """What a person promoted before anybody saw it asks: the alarm is of the champion, against v0."""
+    watched.engine.says_of = {
+        watched.versions[0].version: HONEST,
+        watched.versions[1].version: ASKING,
+    }
+    watched.offer(1)
+    with watched.store.transaction() as tx:
+        watched.controller.promote(tx, "by hand", time.time())
+    for _ in range(4):
+        watched.turn()
+    assert watched.rollout.stage is Stage.SETTLED
+    time.sleep(0.3)  # The gateway looks at the flag file seven times a second.
+    users = 160
+    for number in range(users):
+        _, _, name = watched.ask(f"user{number}")
+        watched.say(name, "accepted")
+    watched.settle(users, users)
+    watched.turn()
+    alarm = next(one for one in alarms(watched) if one.behaviour == "asks")
+    assert "against the holdout on policy@v000000" in alarm.said
+    with watched.store.reading() as view:
+        problems = release_problems(view, "policy", SETTINGS, 0.0)
+    assert "asks" in problems["drift"]
 
 
 def test_an_honest_version_raises_none(watched: RolloutRig) -> None:

@@ -145,6 +145,19 @@ def test_tokenize_tells_what_chat_reads(engine: HttpEngine, first: Candidate) ->
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_a_probe_is_answered_by_the_version_that_is_asked(
+    engine: HttpEngine, first: Candidate
+) -> None:
+    """A chat gives text, calls and how it ended, the same for the same seed; unknown names are refused."""
+    engine.load(first.version, first.path)
+    answers = [engine.chat(first.version, "reply: invoice", max_tokens=6, seed=7) for _ in range(2)]
+    assert answers[0] == answers[1]
+    assert answers[0].finish_reason in ("stop", "length")
+    assert answers[0].calls == ()
+    with pytest.raises(ValueError, match="answered nothing: 404"):
+        engine.chat("policy@nobody", "reply: invoice", max_tokens=6, seed=7)
+
+
 def test_logprobs_are_those_of_the_drawn_distribution(
     engine: HttpEngine, first: Candidate, tiny_policy: Path, temperature: float
 ) -> None:
