@@ -1,65 +1,19 @@
 """The judge's door, against a server that misbehaves: whatever comes, the texts wait or are neutral."""
 
-import asyncio
 import json
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from aiohttp import web
 from gateway_rig import LoopThread
+from scripted_judge import ScriptedJudge
 
 from rlwd.ops.reading.judge import Judge
 from rlwd.ops.reading.settings import JudgeSettings
 from rlwd.rewards.satisfaction.message import NextMessage
 
 ABOUT = NextMessage(text="still wrong", request="sort it", answer="sorted")
-
-
-class ScriptedJudge:
-    """A chat endpoint that answers as it is told to; what it was asked is kept."""
-
-    def __init__(self) -> None:
-        self.asked: list[dict[str, Any]] = []
-        self.script: Callable[[dict[str, Any], int], str] = lambda body, number: (
-            '{"direction": "dissatisfied"}'
-        )
-        self.status: Callable[[int], int] = lambda number: 200
-        self.slow = 0.0
-        self.drips = False
-        self.raw: bytes | None = None
-        self.tokens: object = 10
-        self.url = ""
-
-    async def start(self) -> None:
-        app = web.Application()
-        app.router.add_post("/v1/chat/completions", self.answer)
-        self.runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self.runner.setup()
-        await web.TCPSite(self.runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
-
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        body = await request.json()
-        number = len(self.asked)
-        self.asked.append({**body, "authorization": request.headers.get("Authorization")})
-        await asyncio.sleep(self.slow)
-        if self.drips:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            for _ in range(100):
-                await response.write(b" ")
-                await asyncio.sleep(0.05)
-            return response
-        if self.raw is not None:
-            return web.Response(body=self.raw, content_type="application/json")
-        if (status := self.status(number)) != 200:
-            return web.Response(status=status, text="out of memory")
-        message = {"role": "assistant", "content": self.script(body, number)}
-        return web.json_response(
-            {"choices": [{"message": message}], "usage": {"total_tokens": self.tokens}}
-        )
 
 
 @pytest.fixture
