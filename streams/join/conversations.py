@@ -32,8 +32,7 @@ from .offsets import Counts
 DEFAULT_TENANT = "default"
 """Whom feedback on a session or a reference is of that names no tenant: as requests are."""
 MOST_FOLLOWING = 50
-"""Turns that go on from one answer of which each says something of it: whoever asks for a thousand
-other continuations of one answer has said enough."""
+"""Turns that go on from one answer of which each says something of it; further ones are asked anew."""
 
 
 def link_conversations(
@@ -46,7 +45,8 @@ def link_conversations(
     signals = list[Arrival]()
     for name, held in new.items():
         data = held.event.data
-        if not (name in found.new or data.tool_calls or data.finish_reason == "abort"):
+        calls = data.tools or data.tool_calls
+        if not (name in found.new or calls or data.finish_reason == "abort"):
             continue
         own = derive_from_answer(data, leaving_interrupts=settings.leaving_interrupts)
         said = chain(own, _of_parent(found, held))

@@ -14,7 +14,8 @@ from taught_tools import AFTER_RESULT, ANSWERS, written
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.join.fate import exclusion_from_training
 
-pytestmark = pytest.mark.vllm
+# The first test makes the policy and starts its server.
+pytestmark = [pytest.mark.vllm, pytest.mark.timeout(900)]
 RESULT = '{"kind":"tool_result","tool":"add","error_class":null}'
 THANKS = '{"kind":"followed_up","text":"thanks","statement":null}'
 AGENTS = [one for one in CLIENTS if one.script in ("agents", "aisdk")]
@@ -113,13 +114,15 @@ def test_anthropics_tool_loop_is_learned_from(
 def test_what_else_comes_of_calls(
     door: str, stream: bool, client: httpx.Client, gateway: GatewayRig, tmp_path: Path
 ) -> None:
-    """Two calls in one answer, one that does not fit its schema, one that was cut, one that was forced:
-    the record has what the model wrote, and only the misfit is held against it."""
+    """Two calls in one answer, one that does not fit its schema, one that was cut, one that was forced,
+    one that the model did not end: the record has what it wrote, and what no tool could run is held
+    against it."""
     ask(door, client, "both", stream)
     ask(door, client, "wrong", stream)
     ask(door, client, "hello there", stream, longest=45)
     ask(door, client, "hello there", stream, forced=True)
-    two, wrong, cut, forced = gateway.sink.generations(4)
+    ask(door, client, "hello there", stream, stop='"b"')
+    two, wrong, cut, forced, half = gateway.sink.generations(5)
     assert [call.arguments for call in two.tool_calls] == ['{"a": 3, "b": 4}', '{"a": 1, "b": 2}']
     assert len({call.id for call in two.tool_calls}) == 2
     assert [(call.parses, call.fits) for call in wrong.tool_calls] == [(True, False)]
@@ -131,9 +134,12 @@ def test_what_else_comes_of_calls(
     assert [one.sampling.constrained for one in (two, wrong, cut, forced)] == [False] * 3 + [True]
     assert [call.fits for call in forced.tool_calls] == [True]
     joined = join(gateway.sink.flushed, tmp_path / "state")
-    invalid = '{"kind":"tool_result","tool":"add","error_class":"invalid_arguments"}'
-    assert [one.signals for one in joined] == [[], [invalid], [], []]
-    assert [one.reward for one in joined] == [None, 0.0, None, None]
+    invalid = RESULT.replace("null", '"invalid_arguments"')
+    # So is what ended in half a call, though nobody cut it.
+    assert half.finish_reason == ("tool_calls" if stream else "stop")
+    unread = invalid if stream else invalid.replace('"add"', '"unnamed"')
+    assert [one.signals for one in joined] == [[], [invalid], [], [], [unread]]
+    assert [one.reward for one in joined] == [None, 0.0, None, None, 0.0]
 
 
 def ask(
@@ -144,6 +150,7 @@ def ask(
     *,
     longest: int = 200,
     forced: bool = False,
+    stop: str = "",
 ) -> None:
     """Ask by the door's SDK, and read all of the answer."""
     messages: Any = [{"role": "user", "content": said}]
@@ -151,6 +158,7 @@ def ask(
     if door == "messages":
         asked |= {"messages": messages, "max_tokens": longest, "tools": [ANTHROPICS]}
         asked |= {"tool_choice": {"type": "tool", "name": "add"}} if forced else {}
+        asked |= {"stop_sequences": [stop]} if stop else {}
         with anthropic_client(client) as claude:
             if stream:
                 with claude.messages.stream(**asked) as streaming:
@@ -159,6 +167,7 @@ def ask(
                 claude.messages.create(**asked)
         return
     asked |= {"tool_choice": "required"} if forced else {}
+    asked |= {"extra_body": {"stop": [stop]}} if stop else {}
     with openai_client(client) as api:
         if door == "responses":
             asked |= {"input": messages, "max_output_tokens": longest, "stream": stream}

@@ -2,13 +2,16 @@
 
 import json
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
-from ledger_by_hand import Ledger, generation
+from ledger_by_hand import Ledger, generation, open_ledger
 from talks_by_hand import Talk, call, held, links, person, record_of, result, signals
 
 from rlwd.streams.events.input_message import answer_digest
+from rlwd.streams.events.tool_use import OfferedTool
+from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.sessions.turns_table import TURNS_KEPT
 
 
@@ -68,6 +71,27 @@ def test_what_the_product_names_is_believed(ledger: Ledger) -> None:
     found = links(ledger)
     assert found["s.a2"][:2] == ("s.a0", "named")
     assert found["other.agent0"] == ("s.a1", "subagent", "")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"calls": (call("call-1", valid=False),), "text": ""},
+        {"tools": (OfferedTool(name="add", digest="ab" * 32),), "text": '<tool_call>\n{"name": '},
+        {"finish_reason": "abort"},
+    ],
+    ids=["invalid", "unread", "left"],
+)
+def test_an_answer_alone_in_its_session_speaks_for_itself(
+    more: dict[str, Any], tmp_path: Path
+) -> None:
+    """What its own record says of it is told though no other turn ever comes."""
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    ledger.joiner.settings = JoinSettings(leaving_interrupts=True)
+    ledger.take(Talk("a").turn(0.0, **more))
+    kind = "interrupted" if "finish_reason" in more else "tool_result"
+    assert signals(ledger) == [("s.a0", kind, "s.a0")]
+    ledger.store.close()
 
 
 def test_a_named_parent_may_come_later(ledger: Ledger) -> None:
