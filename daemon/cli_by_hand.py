@@ -36,9 +36,17 @@ def promote(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
     _decide("promote", "", by, reason, config)
 
 
-def reject(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:
+def reject(
+    reason: Reason,
+    what: Annotated[
+        str,
+        typer.Argument(help="Its name, to be asked for where another was refused a moment ago."),
+    ] = "",
+    by: By = "",
+    config: ConfigFile = TOML,
+) -> None:
     """Reject the candidate under way: it is never offered again, and the learner goes back."""
-    _decide("reject", "", by, reason, config)
+    _decide("reject", what, by, reason, config)
 
 
 def pause(reason: Reason, by: By = "", config: ConfigFile = TOML) -> None:

@@ -59,8 +59,8 @@ def take_back(
     """Take back a version by name, or the `champion`, or the `candidate`.
 
     Done again it changes nothing: neither where that version was taken back already, nor where the
-    `champion` serves because the one before it was taken back in the last ten minutes: two people are
-    paged, and both type the same. Raises ValueError, naming what is served and what is under way, for
+    `champion` serves, or the `candidate` is under way, because the one before it was taken back in the
+    last ten minutes: two people are paged, and both type the same. Raises ValueError, naming what is served and what is under way, for
     anything else, and where v0 is served: there is nothing before it.
     """
     controller, earlier = RolloutController(config.policy, config.rollout), ""
@@ -85,6 +85,8 @@ def take_back(
 def _gone(tx: Transaction, policy: str, what: str, now: float) -> Rollout | None:
     """Return the rollout of what is meant, where it was refused for cause already."""
     name = what
+    if what == CANDIDATE:
+        return _refused_lately(tx, policy, now)
     if what == CHAMPION:
         last = champions_table.history(tx, policy, limit=2)
         if len(last) < 2 or now - last[0][1] > AGAIN_SECONDS:
@@ -92,6 +94,19 @@ def _gone(tx: Transaction, policy: str, what: str, now: float) -> Rollout | None
         name = last[1][0]
     rollout = rollouts_table.find(tx, policy, name)
     return rollout if rollout is not None and rollout.ended and rollout.quarantine else None
+
+
+def _refused_lately(tx: Transaction, policy: str, now: float) -> Rollout | None:
+    """Return the candidate before the one under way, where it was refused within the last minutes.
+
+    Whoever decides without a name saw that one, or the one that came since: nobody here can tell.
+    """
+    last = rollouts_table.history(tx, policy, limit=2)
+    if not last or not last[-1].ended:
+        last = last[:-1]
+    if not last or not (last[-1].ended and last[-1].quarantine):
+        return None
+    return last[-1] if now - last[-1].trail[-1].at <= AGAIN_SECONDS else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,8 +130,14 @@ def _reject(
 ) -> str:
     _check_under_way(tx, controller, what)
     last = rollouts_table.history(tx, controller.policy, limit=1)
-    nothing = rollouts_table.current(tx, controller.policy) is None
-    if nothing and last and last[-1].quarantine and what in ("", last[-1].version):
+    current = rollouts_table.current(tx, controller.policy)
+    gone = None if what or current is None else _refused_lately(tx, controller.policy, now)
+    if gone is not None and current is not None:
+        return (
+            f"nothing is rejected: {gone.version} was a moment ago ({gone.trail[-1].reason}), and"
+            f" {current.version} is under way now: name it to reject it too"
+        )
+    if current is None and last and last[-1].quarantine and what in ("", last[-1].version):
         return f"{last[-1].version} is rejected already: {last[-1].trail[-1].reason}"
     version = _named(tx, controller, CANDIDATE)
     if version == champions_table.champion(tx, controller.policy).version:

@@ -33,6 +33,8 @@ def read_readout(
     champion = champions_table.find_champion(view, policy)
     return {
         "rollout": rollout,
+        # v0 never had a rollout, so it has no page to lead to.
+        "control_had_one": rollouts_table.find(view, policy, rollout.control) is not None,
         "stage": stage_words(str(rollout.stage), rollout.step, steps),
         "tone": tone(str(rollout.stage)),
         "began": rollout.trail[0].at if rollout.trail else rollout.entered_at,

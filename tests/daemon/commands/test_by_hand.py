@@ -9,6 +9,7 @@ from daemon_by_hand import open_daemon_ledger
 from releases_by_hand import let_out, promote, register, version
 from rich.console import Console
 
+from rlwd.daemon.by_hand import decisions
 from rlwd.daemon.by_hand.decisions import decide, take_back
 from rlwd.daemon.commands.by_hand import run_rollback
 from rlwd.daemon.commands.status import print_status, status_document
@@ -40,6 +41,12 @@ class Deployment:
 
     def let_out(self, number: int) -> None:
         let_out(self.store, self.controller, self.versions[number])
+
+    def go_on(self, number: int) -> None:
+        """Let a version out that was made after the learner went back."""
+        with self.store.transaction() as tx:
+            rollouts_table.returned(tx, "policy", 0, time.time())
+        self.let_out(number)
 
     def promote(self, number: int) -> None:
         promote(self.store, self.controller, self.versions[number])
@@ -196,6 +203,48 @@ def test_a_candidate_is_rejected_by_hand(deployment: Deployment) -> None:
     assert "is rejected already: ann@desk: because" in decided(deployment, "reject")
     with pytest.raises(ValueError, match="no rollout is under way"):
         decided(deployment, "promote")
+
+
+@pytest.mark.parametrize("how", ["reject", "rollback"])
+def test_a_candidate_that_came_since_is_refused_by_name_alone(
+    deployment: Deployment, how: str
+) -> None:
+    """Typed twice, the second time says that another one is under way; a while later it means that."""
+    first, second = deployment.versions[1].version, deployment.versions[2].version
+
+    def refuse(what: str = "") -> str:
+        if how == "reject":
+            return decided(deployment, "reject", what)
+        named = what or "candidate"
+        return take_back(
+            deployment.config, deployment.store, named, "because", flag_seconds=0.3
+        ).sentence
+
+    deployment.let_out(1)
+    assert first in refuse()
+    deployment.go_on(2)
+    said = refuse()
+    assert first in said
+    assert "name it" in said
+    assert flags_of(deployment).candidate is not None
+    assert second in refuse(second)
+    assert flags_of(deployment).candidate is None
+
+
+@pytest.mark.parametrize("how", ["reject", "rollback"])
+def test_a_while_later_the_candidate_is_the_one_under_way(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Whoever decides then saw no other."""
+    deployment.let_out(1)
+    decided(deployment, "reject")
+    deployment.go_on(2)
+    monkeypatch.setattr(decisions, "AGAIN_SECONDS", 0.0)
+    if how == "reject":
+        decided(deployment, "reject")
+    else:
+        take_back(deployment.config, deployment.store, "candidate", "because", flag_seconds=0.3)
+    assert flags_of(deployment).candidate is None
 
 
 def test_a_pause_stops_time_and_not_the_guardrails(deployment: Deployment) -> None:

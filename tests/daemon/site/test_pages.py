@@ -1,5 +1,6 @@
 """The pages for people: from real tables, over real HTTP."""
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,13 @@ def test_no_number_is_one_that_nobody_reads(
         assert "inf " not in words
         assert "none %" not in words
         assert "-inf" not in words
+
+
+def test_every_link_to_a_rollout_is_a_page(story: ServedPages, house: CrowdedHouse) -> None:
+    """The control's, too: v0 never had a rollout and is named without a link."""
+    for path in ("/", "/rollouts", *(f"/rollouts/{name}" for name in versions(house))):
+        for link in re.findall(r'href="(/rollouts/[^"]+)"', story.text(path)):
+            assert story.client.get(link).status_code == 200, (path, link)
 
 
 def test_an_unknown_version_is_a_page_of_its_own(story: ServedPages) -> None:
