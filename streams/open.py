@@ -15,7 +15,7 @@ from .join import (
 )
 from .readings import reading_keys, reading_tallies, unknown_signals, unread
 from .rescore import rescorings_table
-from .sessions import contents, turns_table
+from .sessions import contents, retold, turns_table
 from .state.sqlite import SqliteStore
 from .state.store import Store
 
@@ -44,6 +44,7 @@ MIGRATIONS = (
     chain_table.CHAINS + ";" + referenced.REFERENCED + ";" + turns_table.AWAITED,
     episodes_table.BEHAVIOURS,
     turns_table.READ,
+    retold.RETOLD,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -12,7 +12,8 @@ ANSWER = "answer"
 """The last answer in the request says what it said: where a template leaves thoughts out of what was
 said before, no prompt goes on from the tokens."""
 SUMMARY = "summary"
-"""The conversation begins anew from a text that it wrote: the harness compacted what was too long."""
+"""The conversation begins anew from a text that it wrote, in this session or another of the same person:
+the harness compacted what was too long."""
 SUBAGENT = "subagent"
 """Another session, which it started: named by the product, or by the id of a tool call."""
 

@@ -15,8 +15,10 @@ from . import turns_table
 from .bases import Base, find_bases
 from .contents import Held, load_contents
 from .history import history_tag, wrote
+from .late_beginnings import begun_by_late
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
+from .retold import put_retold
 from .spelled import mark_spelled
 from .summaries import find_summaries
 from .turn import TokenBytes, Turn, is_turn, token_bytes, turn_of
@@ -87,7 +89,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             received, unread = new[name].received, new[name].unread
             known[name] = turn_of(data, received, tokens[name], unread=unread)
     new = {name: new[name] for name in tokens}
-    late = _reconsidered(turns, came) | _called_late(tx, policy, new, turns)
+    late = _reconsidered(turns, came) | begun_by_late(tx, policy, new, turns)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
@@ -100,7 +102,7 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         link = find_parent(data, held.received, raw, turns[keys[name]], calls.get(data.tenant, {}))
         if link is not None:
             links[name] = link
-    links |= find_summaries(tx, policy, new, links, found)
+    links |= find_summaries(tx, policy, new, links, found, reread)
     for name, held in reread.items():
         before, moved = turns[keys[name]][name], links.get(name)
         if (moved is not None and moved.parent != before.parent) or before.parent in new:
@@ -138,28 +140,6 @@ def _reconsidered(
                 if early and longer:
                     found.add(turn.generation_id)
     return found
-
-
-def _called_late(
-    tx: Transaction,
-    policy: str,
-    new: Mapping[str, Held],
-    turns: dict[SessionKey, dict[str, Turn]],
-) -> set[str]:
-    """Return the first turns of subagents whose call comes only now, and look up their sessions."""
-    made = defaultdict[str, list[str]](list)
-    for held in new.values():
-        data = held.event.data
-        made[data.tenant] += [call.id for call in data.tool_calls if call.id]
-    keys = turns_table.load_awaiting(tx, policy, made)
-    for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
-        turns[key] = known
-    return {
-        name
-        for key in keys
-        for name, turn in turns.get(key, {}).items()
-        if not turn.link and name not in new
-    }
 
 
 def _calls(
@@ -241,6 +221,12 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
     turns_table.put_calls(tx, policy, [new[name] for name in turns])
     alone = [new[name] for name in turns if not found.session(name)[name].link]
     turns_table.put_awaited(tx, policy, alone)
+    put_retold(
+        tx,
+        policy,
+        {name: new[name] for name in turns},
+        {name: found.session(name)[name] for name in turns},
+    )
     tx.executemany(
         "UPDATE episodes SET parent_id = ?, link = ?, history = ?"
         " WHERE policy = ? AND generation_id = ?",

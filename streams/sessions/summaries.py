@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from ..state.transaction import Transaction
 from .contents import Held, load_texts
 from .link import SUMMARY, Link
+from .retold import KEPT_SECONDS, load_retold, may_be_retold, may_retell, told_length
 from .turn import Sessions, Turn
 
 LOOKED_AT = 8
@@ -19,10 +20,12 @@ def find_summaries(
     new: Mapping[str, Held],
     links: Mapping[str, Link],
     sessions: Sessions,
+    reread: Mapping[str, Held],
 ) -> dict[str, Link]:
-    """Return links of new turns that go on from no tokens, and whose input holds an earlier answer.
+    """Return links of turns that go on from no tokens, and whose input holds an earlier answer.
 
-    Of several the last one is taken.
+    Of several the last one of the session is taken, else the last one to the same named person in
+    another session. `reread` are turns from before.
     """
     begun = {
         name: _before(held, sessions.session(name))
@@ -32,12 +35,17 @@ def find_summaries(
         and len(sessions.session(name)) > 1
         and sum(len(one.text) for one in held.event.data.input) >= FEWEST
     }
+    for name, held in {**new, **reread}.items():
+        if name not in links and may_retell(held.event.data):
+            elsewhere = _elsewhere(tx, policy, held, new)
+            begun[name] = [*begun.get(name, ()), *elsewhere]
     wanted = {one for each in begun.values() for one in each}
     texts = load_texts(tx, policy, sorted(wanted - new.keys())) if wanted else {}
     texts |= {name: new[name].event.data.text for name in wanted & new.keys()}
     found = dict[str, Link]()
     for name, earlier in begun.items():
-        said = "\n".join(one.text for one in new[name].event.data.input)
+        held = new[name] if name in new else reread[name]
+        said = "\n".join(one.text for one in held.event.data.input)
         for each in earlier:
             text = texts.get(each, "").strip()
             if len(text) >= FEWEST and text in said:
@@ -55,3 +63,27 @@ def _before(held: Held, session: Mapping[str, Turn]) -> list[str]:
         if turn.said and turn.received <= held.received and turn.generation_id != own
     ]
     return [name for _, name in sorted(earlier, reverse=True)[:LOOKED_AT]]
+
+
+def _elsewhere(tx: Transaction, policy: str, held: Held, new: Mapping[str, Held]) -> list[str]:
+    """Return the last long answers to the person before this turn in other sessions, the last first."""
+    data, most = held.event.data, told_length(held.event.data)
+    found = [
+        (one.received, one.generation_id)
+        for one in load_retold(
+            tx,
+            policy,
+            data,
+            began=False,
+            after=held.received - KEPT_SECONDS,
+            until=held.received,
+        )
+        if one.session_id != data.session_id and one.length <= most
+    ]
+    for name, other in new.items():
+        answer = other.event.data
+        near = 0.0 <= held.received - other.received <= KEPT_SECONDS
+        alike = (answer.tenant, answer.user_hash) == (data.tenant, data.user_hash)
+        if near and alike and answer.session_id != data.session_id and may_be_retold(answer):
+            found.append((other.received, name))
+    return [name for _, name in sorted(found, reverse=True)[:LOOKED_AT]]

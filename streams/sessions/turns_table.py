@@ -12,6 +12,7 @@ from ..events.generation import Generation
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
 from .parents import CalledBy
+from .retold import forget_retold
 from .turn import Turn
 
 TURNS_KEPT = 256
@@ -177,6 +178,7 @@ def load_awaiting(
 
 def forget_turns(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
     """Forget what the sessions of these generations know of them: digests are of what was said."""
+    forget_retold(tx, policy, ids)
     found = dict[str, SessionKey]()
     for marks, chunk in by_ids(ids):
         tx.execute(

@@ -233,3 +233,28 @@ def test_a_message_of_a_person_is_about_the_last_answer(ruled: Ledger) -> None:
     ruled.take(talk.turn(1.0, person("a")), talk.turn(2.0, person("b")))
     ruled.take(on_session("f", Rejected(), 5.0), partition=FEEDBACK)
     assert [row[0] for row in rewards(ruled)] == [None, 0.0]
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 1, 0)])
+def test_an_outcome_reaches_what_a_session_was_compacted_from(
+    ruled: Ledger, order: tuple[int, ...]
+) -> None:
+    """Under another session's name the conversation is one chain, its summary included."""
+    summary = "The person wants a shop for bread. " * 8
+    old, new = Talk("a"), Talk("b", session="t", tokens=list(range(900, 940)))
+    raw = [
+        old.turn(1.0, user_hash="ada"),
+        old.turn(2.0, user_hash="ada", text=summary),
+        new.turn(3.0, person(f"So far: {summary}"), user_hash="ada"),
+        old.turn(4.0, user_hash="ada"),
+    ]
+    ruled.take(
+        on_session("f", Outcome(name="sold", value=1.0), 9.0, session="t"), partition=FEEDBACK
+    )
+    for place in order:
+        ruled.take(raw[place])
+    assert reach(ruled) == {
+        "s.a0": [("outcome", 0.25)],
+        "s.a1": [("outcome", 0.5)],
+        "t.b0": [("outcome", 1.0)],
+    }

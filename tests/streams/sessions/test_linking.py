@@ -309,3 +309,34 @@ def test_a_subagent_whose_call_comes_late_is_found(ledger: Ledger, named: bool) 
     found = links(ledger)
     assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
     assert found[agent.turns[1]][:2] == (agent.turns[0], "tokens")
+
+
+SUMMARY = "The person wants a shop for bread. " * 8
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("user", ["ada", "eve"])
+def test_a_session_that_goes_on_from_a_summary_of_another_one(
+    ledger: Ledger, order: tuple[int, ...], user: str
+) -> None:
+    """Of the same named person, whichever is read first; whoever else tells the same began by himself."""
+    old, new = Talk("a"), Talk("b", session="t", tokens=list(range(900, 940)))
+    raw = [
+        old.turn(1.0, user_hash="ada"),
+        old.turn(2.0, user_hash="ada", text=SUMMARY, version="policy@v000001-1"),
+        new.turn(3.0, person(f"So far: {SUMMARY} Go on."), user_hash=user),
+    ]
+    for place in order:
+        ledger.take(raw[place])
+    found = links(ledger)
+    assert found["t.b0"][:2] == (("s.a1", "summary") if user == "ada" else (None, ""))
+    assert held(ledger, "t.b0") == record_of(raw[2])
+
+
+def test_a_summary_that_is_not_the_persons_own_words_links_nothing(ledger: Ledger) -> None:
+    """An unnamed person has no other session, and a short text is nobody's summary."""
+    old = Talk("a")
+    ledger.take(old.turn(1.0, user_hash="x", user_named=False, text=SUMMARY))
+    new = Talk("b", session="t", tokens=list(range(900, 940)))
+    ledger.take(new.turn(3.0, person(SUMMARY), user_hash="x", user_named=False))
+    assert links(ledger)["t.b0"][:2] == (None, "")
