@@ -17,9 +17,10 @@ from mlflow import MlflowClient
 from mlflow.entities import TraceInfo
 
 from rlwd.daemon.commands.erase import run_erase
-from rlwd.daemon.commands.status import print_status
+from rlwd.daemon.commands.status import print_status, state_view
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.doctor.doctor import examine
+from rlwd.daemon.status.snapshot import describe
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
@@ -39,9 +40,21 @@ def loop(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("loop")
     with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
-        loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away)
+        loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away, probes=1)
         with loop.settled_in():
             yield loop
+
+
+def test_a_promoted_version_was_asked_what_shows_exploits(loop: LoopProcesses) -> None:
+    """The daemon asked it on the real engine, beside v0, and the status has what it answered."""
+    with state_view(loop.config.state_database) as view:
+        versions = describe(view, loop.config.policy)["versions"]
+    promoted = [one for one in versions if one["stage"] in ("promoted", "settled")]
+    assert promoted
+    for one in promoted:
+        numbers = one["gate"]["numbers"]
+        assert numbers["suite/behaviour/answers"] >= 12
+        assert {"suite/behaviour/asks", "suite/behaviour/anchor/asks"} <= set(numbers)
 
 
 def manifests(loop: LoopProcesses) -> dict[str, Manifest]:

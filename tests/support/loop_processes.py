@@ -69,6 +69,7 @@ urls = ["{engine}"]
 margin = 0.5
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
 probe_tolerance = 0.001
+probe_rounds = {probes}        # the tiny policy understands none of the questions, and takes its time
 
 [rollout]
 steps = [0.45]
@@ -127,6 +128,7 @@ class LoopProcesses:
         policy: str = "policy",
         kafka: str = "",
         database: str = "",
+        probes: int = 0,
     ) -> None:
         self.folder, self.engine = folder, engine
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -143,6 +145,7 @@ class LoopProcesses:
                 gateway=self.gateway_port,
                 http=self.http_port,
                 mlflow=mlflow,
+                probes=probes,
             )
         )
         self.config: Config = load_config(self.path)
