@@ -42,8 +42,10 @@ def test_the_limits_are_met_without_a_step(x: float, k: float, power: float) -> 
     near, limit = 10.0**power, math.log1p(k * x) / k
     bent = near * math.log1p(k * x)
     assert length_penalty(x, k, 1.0) == pytest.approx(limit, rel=1e-12)
-    assert length_penalty(x, k, 1.0 - near) == pytest.approx(limit, rel=bent + 1e-12)
-    assert length_penalty(x, k, 1.0 + near) == pytest.approx(limit, rel=bent + 1e-12)
+    # To the second order: a step of half the bend, where another formula took over, would be seen.
+    below, above = limit * (1.0 + bent / 2.0), limit * (1.0 - bent / 2.0)
+    assert length_penalty(x, k, 1.0 - near) == pytest.approx(below, rel=bent**2 + 1e-12)
+    assert length_penalty(x, k, 1.0 + near) == pytest.approx(above, rel=bent**2 + 1e-12)
     assert length_penalty(x, k * 1e-9, 0.5) == pytest.approx(x, rel=k * 1e-9 * x + 1e-12)
 
 

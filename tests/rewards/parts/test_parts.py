@@ -118,6 +118,11 @@ def test_measured_again_the_later_counts() -> None:
         did(Kept(fraction=0.2, horizon_seconds=30.0), 31.0),
     )
     assert kept(again) == 0.2
+    overtaken = episode(
+        did(Kept(fraction=0.2, horizon_seconds=30.0), 31.0, received=40.0),
+        did(Kept(fraction=0.9, horizon_seconds=30.0), 30.0, received=50.0),
+    )
+    assert kept(overtaken) == 0.2, "by when it was measured, not by when that came"
 
 
 def test_the_last_rating_counts() -> None:
