@@ -13,8 +13,11 @@ from ...streams.events.signals import FollowedUp
 from ..behaviours.asks import asks
 from ..parts.accepted import accepted
 from ..parts.last_signal import last_signal
+from ..parts.satisfied import satisfied
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+NEITHER = 0.5
+"""A reading between dissatisfied and satisfied."""
 UNWANTED = frozenset(("correction", "dissatisfied"))
 """Statements of a person who did not want to be asked."""
 
@@ -24,13 +27,17 @@ def asking(episode: Episode, answered: Share = 0.25) -> float | None:
 
     A question that the person answered costs `answered` of that: people answer out of courtesy, too,
     so that it is never free, and what it is worth the answers after it show. It was not answered
-    where they turned it down, or wrote back that they are dissatisfied or that it was wrong. None
-    where the record does not hold the answer.
+    where they turned it down, or wrote back that they are dissatisfied or that it was wrong, by what
+    the product says of their message (`statement`) or what the daemon's reader read in it. None where
+    the record does not hold the answer.
     """
     asked = asks(episode.generation)
     if not asked:
         return None if asked is None else 0.0
     said = last_signal(episode, FollowedUp)
     if said is None or said.statement in UNWANTED or accepted(episode) == 0.0:
+        return 1.0
+    read = satisfied(episode)
+    if said.statement is None and read is not None and read < NEITHER:
         return 1.0
     return answered

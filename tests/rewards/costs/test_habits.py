@@ -15,6 +15,7 @@ from rlwd.rewards.costs.habits import (
 )
 from rlwd.rewards.spec.registry import COSTS
 from rlwd.streams.events.episode import Timed
+from rlwd.streams.events.judged import Judged
 from rlwd.streams.events.signals import (
     Accepted,
     FollowedUp,
@@ -62,6 +63,26 @@ def calls(*names: str, parses: bool = True) -> tuple[ToolCall, ...]:
 def test_a_question_costs_by_what_people_then_did(feedback: tuple[Timed, ...], cost: float) -> None:
     """Little where they answered it, all where they left, turned it down, or had wanted it done."""
     assert asking(episode(*feedback, **QUESTION)) == cost
+
+
+@pytest.mark.parametrize(
+    ("value", "statement", "cost"),
+    [
+        (0.1, None, 1.0),
+        (0.9, None, 0.25),
+        # What the product itself says of the message wins over what was read in it.
+        (0.1, "direction", 0.25),
+        (0.9, "dissatisfied", 1.0),
+    ],
+)
+def test_a_reading_of_the_message_tells_whether_the_question_was_wanted(
+    value: float, statement: Any, cost: float
+) -> None:
+    """Nobody posts what kind of message it was: the daemon's reader says whether it is a complaint."""
+    direction: Any = "dissatisfied" if value < 0.5 else "satisfied"
+    read = Judged(direction=direction, value=value, confidence=0.9, reader="rules@1", message="g2")
+    said = FollowedUp(text="just do it", statement=statement)
+    assert asking(episode(did(said, 2.0), did(read, 5.0), **QUESTION)) == cost
 
 
 def test_what_acts_costs_nothing() -> None:
