@@ -198,7 +198,10 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Span]:
 def _mails(text: str) -> Iterator[Span]:
     for found in _MAIL_HOST.finditer(text):
         before = text[max(0, found.start() - 64) : found.start()]
-        if local := len(before) - len(before.rstrip(_LOCAL)):
+        local = len(before) - len(before.rstrip(_LOCAL))
+        # The login of every repository's server is nobody's address: git@host:owner/name.git.
+        is_login = before[-local:] == "git" and text[found.end() : found.end() + 1] in (":", "/")
+        if local and not is_login:
             yield Span(found.start() - local, found.end(), "mail")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from .credentials import credential_spans
+from .folded import fold
 from .personal import Span, personal_spans
 
 REMEMBERED = 8192
@@ -36,9 +37,13 @@ def redact(text: str, exempt: Collection[str] = ()) -> Redacted:
     """
     if len(text) < SHORTEST:
         return Redacted(text, frozenset())
-    spans = sorted(
-        {*credential_spans(text), *personal_spans(text)}, key=lambda one: (one.start, -one.end)
-    )
+    found = {*credential_spans(text), *personal_spans(text)}
+    if (plain := fold(text)) is not None:
+        found |= {
+            Span(*plain.written(one.start, one.end), one.kind)
+            for one in (*credential_spans(plain.text), *personal_spans(plain.text))
+        }
+    spans = sorted(found, key=lambda one: (one.start, -one.end))
     if exempt:
         spans = [one for one in spans if not _is_exempt(text[one.start : one.end], exempt)]
     if not spans:
@@ -55,7 +60,8 @@ SHORTEST = 6
 
 
 def _is_exempt(found: str, exempt: Collection[str]) -> bool:
-    name, at, domain = found.lower().rpartition("@")
+    plain = fold(found)
+    name, at, domain = (found if plain is None else plain.text).lower().rpartition("@")
     return name + at + domain in exempt or (bool(at) and at + domain in exempt)
 
 

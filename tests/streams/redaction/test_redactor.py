@@ -43,7 +43,18 @@ FOUND = [
     ),
     ("-----BEGIN PRIVATE KEY-----\nMIIE and nothing more", "[private_key]"),
 ]
+FOUND += [
+    ("mail anna＠example.com now", "mail [mail] now"),
+    ("anna\u200b@exam­ple.com", "[mail]"),
+    ("https://x.org/?to=anna%40example.com", "https://x.org/?to=[mail]"),
+    ('{"to": "anna\\u0040example.com"}', '{"to": "[mail]"}'),
+    ("４１１１ 1111 1111 1111", "[card]"),
+    ("٤١١١ ١١١١ ١١١١ ١١١١", "[card]"),
+    ("a git@home.example.org address", "a [mail] address"),
+]
 LEFT = [
+    "git clone git@github.com:org/repo.git, or ssh://git@github.com/org/repo",
+    "50%40 of it 👩‍💻️ and （so） ٣٤",
     "Anna Kowalska lives in Torun.",
     "4111111111111112 has a wrong last digit; 1763942400000000 is a time in microseconds",
     "DE89370400440532013001 has a wrong checksum",
@@ -159,3 +170,10 @@ def test_a_text_seen_before_is_remembered() -> None:
     for _ in range(2):
         assert memory.kinds("anna@posteo.de") == {"mail"}
         assert memory.kinds("nothing here") == frozenset()
+
+
+def test_the_products_own_is_exempt_however_it_is_written() -> None:
+    """An address in a link is the same address."""
+    own = {"@acme.com"}
+    assert redact("mailto?to=help%40acme.com or help＠acme.com", own).kinds == frozenset()
+    assert redact("mailto?to=help%40other.com", own).kinds == {"mail"}
