@@ -35,7 +35,7 @@ class Folded(NamedTuple):
 def fold(text: str) -> Folded | None:
     """Return a text in its plain form; None where it is that already.
 
-    >>> fold("anna＠b.org").text
+    >>> fold("anna%40b.org").text
     'anna@b.org'
     """
     if _OTHERWISE.search(text) is None:

@@ -44,17 +44,20 @@ FOUND = [
     ("-----BEGIN PRIVATE KEY-----\nMIIE and nothing more", "[private_key]"),
 ]
 FOUND += [
-    ("mail anna＠example.com now", "mail [mail] now"),
-    ("anna\u200b@exam­ple.com", "[mail]"),
+    ("mail anna\uff20example.com now", "mail [mail] now"),
+    ("anna\u200b@exam\u00adple.com", "[mail]"),
     ("https://x.org/?to=anna%40example.com", "https://x.org/?to=[mail]"),
     ('{"to": "anna\\u0040example.com"}', '{"to": "[mail]"}'),
-    ("４１１１ 1111 1111 1111", "[card]"),
-    ("٤١١١ ١١١١ ١١١١ ١١١١", "[card]"),
+    ("\uff14\uff11\uff11\uff11 1111 1111 1111", "[card]"),
+    (
+        "\u0664\u0661\u0661\u0661 \u0661\u0661\u0661\u0661 \u0661\u0661\u0661\u0661 \u0661\u0661\u0661\u0661",
+        "[card]",
+    ),
     ("a git@home.example.org address", "a [mail] address"),
 ]
 LEFT = [
     "git clone git@github.com:org/repo.git, or ssh://git@github.com/org/repo",
-    "50%40 of it 👩‍💻️ and （so） ٣٤",
+    "50%40 of it \U0001f469\u200d\U0001f4bb\ufe0f and \uff08so\uff09 \u0663\u0664",
     "Anna Kowalska lives in Torun.",
     "4111111111111112 has a wrong last digit; 1763942400000000 is a time in microseconds",
     "DE89370400440532013001 has a wrong checksum",
@@ -175,5 +178,5 @@ def test_a_text_seen_before_is_remembered() -> None:
 def test_the_products_own_is_exempt_however_it_is_written() -> None:
     """An address in a link is the same address."""
     own = {"@acme.com"}
-    assert redact("mailto?to=help%40acme.com or help＠acme.com", own).kinds == frozenset()
+    assert redact("mailto?to=help%40acme.com or help\uff20acme.com", own).kinds == frozenset()
     assert redact("mailto?to=help%40other.com", own).kinds == {"mail"}
