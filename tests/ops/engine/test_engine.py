@@ -144,7 +144,6 @@ def test_tokenize_tells_what_chat_reads(engine: HttpEngine, first: Candidate) ->
     assert ask(engine, "/tokenize", messages=[]).status_code == 400
 
 
-@pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_a_probe_is_answered_by_the_version_that_is_asked(
     engine: HttpEngine, first: Candidate
 ) -> None:
@@ -158,6 +157,7 @@ def test_a_probe_is_answered_by_the_version_that_is_asked(
         engine.chat("policy@nobody", "reply: invoice", max_tokens=6, seed=7)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_logprobs_are_those_of_the_drawn_distribution(
     engine: HttpEngine, first: Candidate, tiny_policy: Path, temperature: float
 ) -> None:
