@@ -172,6 +172,7 @@ def sessions(draw: st.DrawFn) -> ExportedSession:
                 prompt_tokens=draw(st.integers(0, 9)),
                 completion_tokens=draw(st.integers(0, 9)),
                 cached_prompt_tokens=draw(st.none() | st.integers(0, 9)),
+                reasoning_tokens=draw(st.none() | st.integers(0, 9)),
             ),
             latency_seconds=draw(st.floats(0, 10)),
             numbers=draw(st.sampled_from([{}, {"cost": 1.5}])),
