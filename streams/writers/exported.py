@@ -121,8 +121,8 @@ def _answers(
         found[name] = ExportedAnswer(
             event=held[name].event,
             parent=parent,
-            feedback=tuple(_event(one) for one in said if not one.origin),
-            derived=tuple(_derived(one) for one in said if one.origin),
+            feedback=tuple(_event(one) for one in said if _names_it(one)),
+            derived=tuple(_derived(one) for one in said if not _names_it(one)),
             reward=_reward(reward, parts, spec, fate),
         )
     return found
@@ -149,8 +149,13 @@ def _event(one: Timed) -> FeedbackEvent:
     )
 
 
+def _names_it(one: Timed) -> bool:
+    """Return whether somebody posted it about this answer, and not about a whole session."""
+    return not one.origin and one.attribution is None
+
+
 def _derived(one: Timed) -> dict[str, Any]:
-    return {"signal": msgspec.to_builtins(one.feedback.signal), "from": one.origin}
+    return {"signal": msgspec.to_builtins(one.feedback.signal), "from": one.origin or one.feedback.feedback_id}
 
 
 def _reward(
