@@ -32,6 +32,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "rewards.md").read_text(encoding="u
 SHOWN = PAGE.partition("## A spec for agents")[2]
 AGENT = msgspec.toml.decode(SHOWN.split("```toml\n")[1].split("```")[0], type=Spec)
 """As the page has it."""
+BATCHES = 18
 DECISIONS = ("accepted", "rejected", "edited", "undone", "interrupted", "regenerated", "outcome")
 DROPS = Spec(name="drops", parts={"accepted": 1.0, "outcome": 1.0}, decisive=DECISIONS)
 """What is not decided on is dropped, and nothing costs."""
@@ -77,8 +78,8 @@ def test_broken_calls_do_not_beat_failing(spec: Spec, breaks_on_hard: bool) -> N
         name: (Arm(pay=trying(chance)), Arm(pay=lambda _: broken))
         for name, chance in (("easy", 0.9), ("hard", 0.15))
     }
-    easy, hard = shares(arms, lives=1, told_apart=False)[0].tolist()
-    assert hard < 0.1 if breaks_on_hard else min(easy, hard) > 0.9
+    easy, hard = shares(arms, lives=1, told_apart=False, batches=BATCHES)[0].tolist()
+    assert hard < 0.2 if breaks_on_hard else min(easy, hard) > 0.8
 
 
 class Task(NamedTuple):
@@ -124,7 +125,13 @@ def share_of_acting(spec: Spec, *, told: bool, told_apart: bool = False) -> dict
         return lambda draw: worth(spec, asks(task, draw, told=told))
 
     arms = {n: (Arm(pay=acting(task)), Arm(pay=asking(task))) for n, task in TASKS.items()}
-    return dict(zip(TASKS, shares(arms, lives=1, told_apart=told_apart)[0].tolist(), strict=True))
+    return dict(
+        zip(
+            TASKS,
+            shares(arms, lives=1, told_apart=told_apart, batches=BATCHES)[0].tolist(),
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(("spec", "told", "apart"), [(DROPS, False, False), (FREE, True, True)])

@@ -172,13 +172,17 @@ class TablePolicy:
 
 
 def shares(
-    segments: dict[str, tuple[Arm, Arm]], lives: int = 2, *, told_apart: bool = True
+    segments: dict[str, tuple[Arm, Arm]],
+    lives: int = 2,
+    *,
+    told_apart: bool = True,
+    batches: int = BATCHES,
 ) -> Tensor:
     """Return the shares of the first arm [lives, segments] after so many lives of a policy."""
     ends = []
     for seed in range(lives):
         policy = TablePolicy(segments, SETTINGS, seed, told_apart=told_apart)
-        for _ in range(BATCHES):
+        for _ in range(batches):
             policy.learn()
         ends.append([policy.share(name) for name in segments])
     return torch.tensor(ends)
