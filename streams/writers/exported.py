@@ -155,7 +155,10 @@ def _names_it(one: Timed) -> bool:
 
 
 def _derived(one: Timed) -> dict[str, Any]:
-    return {"signal": msgspec.to_builtins(one.feedback.signal), "from": one.origin or one.feedback.feedback_id}
+    return {
+        "signal": msgspec.to_builtins(one.feedback.signal),
+        "from": one.origin or one.feedback.feedback_id,
+    }
 
 
 def _reward(
