@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from rlwd.daemon.anchored import satisfaction_with_secrets
 from rlwd.daemon.config import Config, load_config
 
 KEYS = [
@@ -147,3 +148,28 @@ def test_a_damaged_database_is_one_line(tmp_path: Path, command: str, damage: by
     (line,) = done.stderr.splitlines()
     assert line.startswith("rlwd: ")
     assert "rlwd.db" in line
+
+
+def test_what_proves_readings_and_opens_the_judge_is_read_where_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a file beside the config, or a variable; a key that is easily guessed is refused by name."""
+    path = tmp_path / "rlwd.toml"
+    text = (
+        '[learner]\nmodel = "base"\n[satisfaction]\nkey = "file:own"\n'
+        '[satisfaction.judge]\ntoken = "$JUDGE"\n'
+    )
+    path.write_text(text)
+    (tmp_path / "own").write_text("k" * 16 + "\n")
+    monkeypatch.setenv("JUDGE", "hunter2")
+    given = load_config(path).satisfaction
+    assert (given.judge.token, given.scope().keys) != ("hunter2", (b"k" * 16,))
+    read = satisfaction_with_secrets(given)
+    assert (read.judge.token, read.scope().keys) == ("hunter2", (b"k" * 16,))
+    (tmp_path / "own").write_text("short\n")
+    with pytest.raises(ValueError, match=r"satisfaction\.key: is shorter than 16") as refused:
+        satisfaction_with_secrets(given)
+    assert "short\n" not in str(refused.value)
+    path.write_text(text.replace("file:own", "short"))
+    with pytest.raises(ValueError, match="key: is shorter than 16"):
+        load_config(path)
