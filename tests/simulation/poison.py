@@ -6,12 +6,14 @@ answers that were what they wanted, over the last three of ten versions.
 
 import argparse
 import tempfile
+from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
 import structlog
 import torch
-from poison_policies import TinyPolicy
+from poison_policies import TablePolicy, Taught, TinyPolicy
 from poison_world import Attack, Crowd, accept_rates
 from simulate import written
 
@@ -27,14 +29,18 @@ ARMS = {
 DOCUMENT = Path(__file__).parents[2] / "docs" / "trust.md"
 
 
-def final_rates(folder: Path, seed: int, rounds: int) -> dict[str, float]:
-    """Return the last accept rate of each arm, printed as it comes."""
+def final_rates(
+    make: Callable[[int], Taught], seed: int, arms: Collection[str], rounds: int, asked: int
+) -> dict[str, float]:
+    """Return the last accept rate of each arm, printed as it comes; each has a new policy."""
     found = {}
     for name, (attack, trust) in ARMS.items():
-        crowd = Crowd(seed=seed, attack=attack, trust=trust, rounds=rounds)
+        if name not in arms:
+            continue
+        crowd = Crowd(seed=seed, attack=attack, trust=trust, rounds=rounds, asked=asked)
         print(f"seed {seed}, {name}:", end="", flush=True)
         rates = []
-        for rate in accept_rates(crowd, TinyPolicy(folder, seed)):
+        for rate in accept_rates(crowd, make(seed)):
             rates.append(rate)
             print(f" {rate:.2f}", end="", flush=True)
         found[name] = fmean(rates[-LAST:])
@@ -63,6 +69,9 @@ def main() -> None:
     """Run the experiment and write its table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--asked", type=int, default=256, help="people's requests in a round")
+    parser.add_argument("--policy", choices=("tiny", "table"), default="tiny")
+    parser.add_argument("--arm", choices=ARMS, action="append", help="this one alone, no table")
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--folder", type=Path, help="keeps the policies that were pre-trained")
     parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
@@ -71,9 +80,19 @@ def main() -> None:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as aside:
         rows = {
-            seed: final_rates(given.folder or Path(aside), seed, given.rounds)
+            seed: final_rates(
+                partial(TinyPolicy, given.folder or Path(aside))
+                if given.policy == "tiny"
+                else TablePolicy,
+                seed,
+                given.arm or ARMS,
+                given.rounds,
+                given.asked,
+            )
             for seed in range(1, given.seeds + 1)
         }
+    if given.arm:
+        return
     table = poison_table(rows)
     print(table)
     if not given.print_only:
