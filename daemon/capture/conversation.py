@@ -58,20 +58,21 @@ def texts_read(body: Mapping[str, Any]) -> Iterator[str]:
     yield from (
         one for one in (prompt if isinstance(prompt, list) else [prompt]) if isinstance(one, str)
     )
+    for name in ("documents", "chat_template_kwargs"):
+        yield from _texts_within(body.get(name))
     for message in _listed(body.get("messages")):
         if not isinstance(message, Mapping):
             continue
         yield _text(message)[0]
         yield from (
             message[key]
-            for key in ("reasoning", "reasoning_content")
+            for key in ("reasoning", "reasoning_content", "name")
             if isinstance(message.get(key), str)
         )
         for call in _listed(message.get("tool_calls")):
             function = call.get("function") if isinstance(call, Mapping) else None
             arguments = function.get("arguments") if isinstance(function, Mapping) else None
-            if isinstance(arguments, str):
-                yield arguments
+            yield from _texts_within(arguments)
 
 
 def _input(messages: Sequence[Mapping[str, Any]]) -> tuple[InputMessage, ...]:
@@ -116,6 +117,19 @@ def _beginning(messages: Sequence[Mapping[str, Any]]) -> bytes:
 
 def _name(value: Any) -> str:
     return as_name(value) if isinstance(value, str) else ""
+
+
+def _texts_within(value: Any) -> Iterator[str]:
+    """Yield a text, and those in a list or an object; engines take arguments as an object, too."""
+    ahead = [value]
+    while ahead:
+        one = ahead.pop()
+        if isinstance(one, str):
+            yield one
+        elif isinstance(one, Mapping):
+            ahead += [*one.keys(), *one.values()]
+        elif isinstance(one, list):
+            ahead += one
 
 
 def _listed(value: Any) -> list[Any]:

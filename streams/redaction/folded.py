@@ -1,7 +1,9 @@
 """Folded: a text as its reader takes it, so that what is written in another way is found all the same.
 
 Full-width forms and digits of other scripts read as ASCII's, characters that nobody sees read as nothing,
-and an at sign may be escaped, as URLs and JSON do. Most texts have none of it.
+spaces and dashes in a number read as ASCII's, and a sign may be escaped, as JSON (arguments of tools),
+URLs and HTML do: after the `n` of a line feed that is written `\\n`, a number begins like after any other
+letter, and is none. Most texts have none of it.
 """
 
 import re
@@ -9,14 +11,28 @@ import unicodedata
 from array import array
 from typing import NamedTuple
 
+_UNSEEN = (
+    "\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff"
+)
+_SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
+_BEGINS = r"[\\%&\u00a0-\U0010ffff]"
+_MAY_BE = re.compile(_BEGINS)
+"""With what all of it begins: this is far faster to look for."""
 _OTHERWISE = re.compile(
+    rf"(?={_BEGINS})(?:"
     # Invisible: soft hyphen, zero width, direction marks, joiners, byte order mark, tags, selectors.
-    "(?P<unseen>[\u00ad\u034f\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]+)"
+    f"(?P<unseen>[{_UNSEEN}]+)"
     "|(?P<wide>[\uff01-\uff5e\ufe6b])"
-    r"|(?P<at>%40|\\u0040)"
-    r"|(?P<digit>(?![0-9])\d)",
+    r"|(?P<at>%40|&#0{0,5}64;|&#x0{0,5}40;|&commat;)"
+    r"|(?P<plus>(?:%2B|&#0{0,5}43;|&#x0{0,5}2B;|&plus;)(?=\d))"
+    # A model's own way to write a number that is not to be broken between two lines.
+    rf"|(?P<space>(?<=[\dA-Z)])(?:[{_SPACES}]|%20|&nbsp;)(?=[\dA-Z(]))"
+    "|(?P<dash>(?<=[\\d)])[\u2010-\u2013\u2212](?=\\d))"
+    r"|(?P<escape>\\(?:u[0-9a-f]{4}|[nrtbf]))"
+    r"|(?P<digit>(?![0-9])\d))",
     re.IGNORECASE,
 )
+_SIGNS = {"at": "@", "plus": "+", "space": " ", "dash": "-"}
 
 
 class Folded(NamedTuple):
@@ -38,7 +54,7 @@ def fold(text: str) -> Folded | None:
     >>> fold("anna%40b.org").text
     'anna@b.org'
     """
-    if _OTHERWISE.search(text) is None:
+    if _MAY_BE.search(text) is None or _OTHERWISE.search(text) is None:
         return None
     parts, places, at = list[str](), array("q"), 0
     for found in _OTHERWISE.finditer(text):
@@ -55,10 +71,18 @@ def fold(text: str) -> Folded | None:
 
 
 def _plain(found: "re.Match[str]") -> str:
-    if found["unseen"]:
+    kind = found.lastgroup or ""
+    if kind in _SIGNS:
+        return _SIGNS[kind]
+    if kind == "escape":
+        # A line feed or the like; half of a pair is no sign of anything looked for.
+        digits = found[0][2:]
+        code = int(digits, 16) if digits else 0
+        sign = " " if code < 0x20 or 0xD800 <= code < 0xE000 else chr(code)
+        again = _OTHERWISE.fullmatch(sign)
+        return sign if again is None else _plain(again)
+    if kind == "unseen":
         return ""
-    if found["at"]:
-        return "@"
-    if found["digit"]:
+    if kind == "digit":
         return str(unicodedata.digit(found[0], 0))
     return "@" if found[0] == "\ufe6b" else chr(ord(found[0]) - 0xFEE0)

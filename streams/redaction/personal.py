@@ -22,9 +22,15 @@ class Span(NamedTuple):
     """What stands there."""
 
 
-_LOCAL = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._%+-"
+_LETTERS = "A-Za-z\u00c0-\u024f\u0370-\u04ff"
+"""Latin, Greek and Cyrillic: scripts that put spaces between words, so that an address ends with its word."""
+_LOCAL = "0123456789._%+-" + "".join(
+    filter(re.compile(f"[{_LETTERS}]").match, map(chr, range(0x500)))
+)
 # Begun at a sign that is rare, and read backwards from there: far faster than a search for letters.
-_MAIL_HOST = re.compile(r"@(?:[A-Za-z0-9-]{1,63}\.){1,8}[A-Za-z]{2,24}")
+_MAIL_HOST = re.compile(
+    rf"@(?:[{_LETTERS}0-9-]{{1,63}}\.){{1,8}}(?:xn--[a-z0-9-]{{2,59}}|[{_LETTERS}]{{2,24}})"
+)
 _V6_REST = re.compile(r":[0-9A-Fa-f]{0,4}:[0-9A-Fa-f:]{0,30}(?![\w:])")
 _RUN = re.compile(r"\d[\d .()/:-]{5,}+")
 """What cards, phones and addresses are made of; the patterns below look only there."""
@@ -37,7 +43,9 @@ _PHONE = re.compile(
     r"|(?<![\w.\-])0[1-9](?:(?:[ .]\d\d){4}|\d{1,3}[ /-]\d{6,8})(?![\w-])"
 )
 _CARD = re.compile(r"(?<![\w.-])[2-6](?:[ -]?\d){12,18}(?![\w-])")
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}")
+_IBAN = re.compile(
+    r"(?<![A-Za-z0-9])(?:[A-Z]{2}\d\d(?: ?[A-Z0-9]){11,30}|[a-z]{2}\d\d(?: ?[a-z0-9]){11,30})"
+)
 _V4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?!\w|\.\d)")
 _IBAN_REACH = 44
 """Most characters of an IBAN, with its spaces."""
@@ -146,14 +154,18 @@ def _is_card(text: str) -> bool:
 
 
 def _iban(found: re.Match[str]) -> int:
-    text = found[0]
+    text = found[0].upper()
     wanted = _IBAN_LENGTHS.get(text[:2], 0)
     told = [place for place, one in enumerate(text) if one != " "][:wanted]
     if not wanted or len(told) < wanted:
         return 0
     compact = "".join(text[place] for place in told)
     number = "".join(str(int(one, 36)) for one in compact[4:] + compact[:4])
-    return found.start() + told[-1] + 1 if int(number) % 97 == 1 else 0
+    stop = told[-1] + 1
+    if found[0][0].islower() and text[stop : stop + 1].isalnum():
+        # So begins many a digest in hex.
+        return 0
+    return found.start() + stop if int(number) % 97 == 1 else 0
 
 
 def _is_public(address: str) -> bool:
@@ -200,6 +212,9 @@ def _mails(text: str) -> Iterator[Span]:
         before = text[max(0, found.start() - 64) : found.start()]
         local = len(before) - len(before.rstrip(_LOCAL))
         # The login of every repository's server is nobody's address: git@host:owner/name.git.
+        if before[-local - 1 : -local] == "\\" and before[-local] in "nrtbf":
+            # The end of an escaped line feed or the like, in arguments of tools.
+            local -= 1
         is_login = before[-local:] == "git" and text[found.end() : found.end() + 1] in (":", "/")
         if local and not is_login:
             yield Span(found.start() - local, found.end(), "mail")

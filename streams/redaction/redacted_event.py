@@ -4,7 +4,7 @@ Ids, names of tools and sessions, and hashes stay as they are: they join records
 into them is the product's to choose.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import msgspec
@@ -45,7 +45,7 @@ def redact_generation(
         "text": clean(data.text),
         "reasoning": clean(data.reasoning),
         "tool_calls": tuple(_call(one, clean(one.arguments)) for one in data.tool_calls),
-        "input": tuple(_message(one, clean(one.text)) for one in data.input),
+        "input": tuple(_message(one, clean) for one in data.input),
     }
     if not kinds:
         return msgspec.structs.replace(data, redacted=())
@@ -60,10 +60,10 @@ def redact_generation(
 
 
 def redact_feedback(data: Feedback, exempt: Collection[str] = ()) -> Feedback:
-    """Return feedback whose texts (an edit, a comment, what was copied) were looked at."""
+    """Return feedback whose texts (an edit, a comment, what was copied, where it was asked) were looked at."""
     kinds = set[str]()
     changed = dict[str, str]()
-    for name in ("final_text", "text", "unit"):
+    for name in ("final_text", "text", "unit", "channel"):
         said = getattr(data.signal, name, "")
         if said:
             found = redact(said, exempt)
@@ -100,5 +100,7 @@ def _call(call: ToolCall, arguments: str) -> ToolCall:
     return msgspec.structs.replace(call, arguments=arguments)
 
 
-def _message(message: InputMessage, text: str) -> InputMessage:
-    return msgspec.structs.replace(message, text=text)
+def _message(message: InputMessage, clean: Callable[[str], str]) -> InputMessage:
+    # Who says it may be a person, named by the address.
+    name = None if message.name is None else clean(message.name)
+    return msgspec.structs.replace(message, text=clean(message.text), name=name)

@@ -31,6 +31,23 @@ PLANTED: dict[str, list[dict[str, Any]]] = {
         },
         {"role": "user", "content": "thanks"},
     ],
+    "after a line feed in a call": [
+        {
+            "role": "assistant",
+            "tool_calls": [
+                {"id": "c", "function": {"name": "f", "arguments": r'{"a": "x\n+49 30 12345678"}'}}
+            ],
+        },
+        {"role": "user", "content": "thanks"},
+    ],
+    "in a call that is an object": [
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c", "function": {"name": "f", "arguments": {"to": [MAIL]}}}],
+        },
+        {"role": "user", "content": "thanks"},
+    ],
+    "who says it": [{"role": "user", "name": MAIL, "content": "hi"}],
 }
 
 
@@ -68,9 +85,10 @@ def test_a_hit_in_what_was_read_keeps_no_tokens(
     spooled = on_disk(gateway.folder / "spool")
     assert b"rlwd.generation.v1" in spooled
     assert MAIL.encode() not in spooled
+    assert b"12345678" not in spooled
     gateway.sink.away = False
     found = gateway.sink.generations(1)[-1]
-    assert found.redacted == ("mail",)
+    assert found.redacted == (("phone",) if where.startswith("after a line feed") else ("mail",))
     assert (found.prompt_token_ids, found.completion_token_ids, found.logprobs) == (None,) * 3
     assert found.text == "Good day!"
 

@@ -4,7 +4,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
 from rlwd.streams.events.input_message import InputMessage
-from rlwd.streams.events.signals import Accepted, Edited
+from rlwd.streams.events.signals import Accepted, Asked, Edited
 from rlwd.streams.events.tool_use import ToolCall
 from rlwd.streams.redaction.privacy import PrivacySettings
 
@@ -24,9 +24,9 @@ def _rows(ledger: Ledger, sql: str) -> list[tuple[bytes]]:
 
 
 def test_nothing_of_it_reaches_the_state(ledger: Ledger) -> None:
-    """Text, thought, call, input and edit are redacted; the answer ends by its own fate."""
+    """Text, thought, call, input with who says it, edit and channel are redacted; the answer ends by its own fate."""
     call = ToolCall(id="c", name="mail", arguments=f'{{"to": "{MAIL}"}}', parses=True, fits=True)
-    said = InputMessage(role="user", text=f"mail {MAIL}")
+    said = InputMessage(role="user", text=f"mail {MAIL}", name=MAIL)
     ledger.take(
         generation("g1", 1.0, text=MAIL, reasoning=MAIL, tool_calls=(call,), input=(said,)),
         generation("g2", 1.0),
@@ -35,9 +35,11 @@ def test_nothing_of_it_reaches_the_state(ledger: Ledger) -> None:
     ledger.take(feedback("f1", "g1", edit, 2.0), partition=FEEDBACK)
     ledger.take(feedback("f2", "g1", Accepted(), 2.0), partition=FEEDBACK)
     ledger.take(feedback("f3", "g2", Accepted(), 2.0), partition=FEEDBACK)
+    asked = Asked(question="q", probability=0.5, channel=f"mail to {MAIL}")
+    ledger.take(feedback("f4", "g1", asked, 2.0), partition=FEEDBACK)
     held = contents(ledger)
     assert MAIL not in held
-    assert held.count("[mail]") == 5
+    assert held.count("[mail]") == 7
     assert ledger.fates() == {"excluded:redacted": 1, "waiting": 1}
 
 

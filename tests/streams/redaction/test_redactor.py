@@ -55,7 +55,36 @@ FOUND += [
     ),
     ("a git@home.example.org address", "a [mail] address"),
 ]
+# As tools' arguments have them: JSON, in which a line feed is a backslash and a letter.
+FOUND += [
+    (r'{"body": "Call:\n+49 30 12345678\nBye"}', r'{"body": "Call:\n[phone]\nBye"}'),
+    (r'{"body": "x\t0171 1234567"}', r'{"body": "x\t[phone]"}'),
+    (r'{"body": "x\n4111 1111 1111 1111"}', r'{"body": "x\n[card]"}'),
+    (r'{"body": "x\rDE89370400440532013000"}', r'{"body": "x\r[iban]"}'),
+    (r'{"body": "x\n8.8.8.8"}', r'{"body": "x\n[ip]"}'),
+    (r'{"body": "x\n2606:2800:220:1:248:1893:25c8:1946"}', r'{"body": "x\n[ip]"}'),
+    (r'{"body": "x\nanna@posteo.de"}', r'{"body": "x\n[mail]"}'),
+    (r'{"key": "x\nnpm_' + "a1B2" * 9 + '"}', r'{"key": "x\n[npm_token]"}'),
+    (r'{"key": "x\nsk-' + "a1B2" * 9 + '"}', r'{"key": "x\n[api_key]"}'),
+    (r'{"a": "\uff14\uff11\uff11\uff11 1111 1111 1111"}', '{"a": "[card]"}'),
+    (r'{"to": "\u00e4nna\uff20posteo.de"}', '{"to": "[mail]"}'),
+]
+# As models and pages write numbers, and people in other letters their addresses.
+FOUND += [
+    ("call +1\u2011212\u2011555\u20110187", "call [phone]"),
+    ("call +49\u00a030\u00a012345678", "call [phone]"),
+    ("card 4111\u202f1111\u202f1111\u202f1111", "card [card]"),
+    ("pay DE89\u00a03704\u00a00044\u00a00532\u00a00130\u00a000", "pay [iban]"),
+    ("pay de89 3704 0044 0532 0130 00 thanks", "pay [iban] thanks"),
+    ("?tel=%2B493012345678", "?tel=[phone]"),
+    ("<a>anna&#64;posteo.de</a>", "<a>[mail]</a>"),
+    ("an j\u00fcrgen@m\u00fcller.de", "an [mail]"),
+    ("\u0438\u0432\u0430\u043d@\u043f\u043e\u0447\u0442\u0430.\u0440\u0444", "[mail]"),
+]
 LEFT = [
+    "de89370400440532013000de89370400440532013000 is a digest in hex",
+    r"C:\new\table\u0041, a\n1. b\n2. c",
+    "10\u201320\u00a0km, 2019\u20132026",
     "git clone git@github.com:org/repo.git, or ssh://git@github.com/org/repo",
     "50%40 of it \U0001f469\u200d\U0001f4bb\ufe0f and \uff08so\uff09 \u0663\u0664",
     "Anna Kowalska lives in Torun.",
