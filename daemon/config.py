@@ -14,6 +14,7 @@ from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
+from ..rewards.spec.shipped_specs import spec_path
 from ..rewards.trust.settings import TrustSettings
 from ..streams.join.fate import JoinSettings
 from ..streams.open import POSTGRES
@@ -45,7 +46,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`postgresql://…` of the state database, `$NAME` of the variable or `file:PATH` of the file that
     holds it; empty is SQLite in the state folder. The ingest role needs a server."""
     reward_spec: str = ""
-    """File of the reward spec; the built-in default where empty."""
+    """File of the reward spec, or a shipped one by name (`coding-agent`); the default where empty."""
     stop_seconds: float = 30.0
     """SIGTERM finishes in order within this."""
     retention_days: float = 30.0
@@ -215,7 +216,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         engine=msgspec.structs.replace(config.engine, **engine),
         state=str(state),
         stream=anchored_stream(stream, folder),
-        reward_spec=str(folder / config.reward_spec) if config.reward_spec else "",
+        reward_spec=str(spec_path(config.reward_spec, folder)) if config.reward_spec else "",
         gate=msgspec.structs.replace(config.gate, **named),
         satisfaction=anchored_satisfaction(config.satisfaction, folder),
         learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),

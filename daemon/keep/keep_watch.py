@@ -27,9 +27,9 @@ log = structlog.get_logger()
 
 
 def spec_horizons(spec: Spec) -> tuple[float, ...]:
-    """Return the horizons of a reward spec's `kept@SECONDS` parts; the usual ones where it has none.
+    """Return the horizons of a reward spec's `kept@SECONDS` parts, and that of the one that decides.
 
-    Those beyond which a part counts no `kept` are left out.
+    The usual ones where it has no such part. Those beyond which a part counts no `kept` are left out.
     """
     longest = spec.horizons.get("kept", DAY)
     named = [
@@ -38,6 +38,8 @@ def spec_horizons(spec: Spec) -> tuple[float, ...]:
         if isinstance(term.value, partial) and term.value.func is kept
     ]
     asked = named or [(one, longest) for one in HORIZONS]
+    if spec.decides.kept_seconds is not None:
+        asked.append((spec.decides.kept_seconds, longest))
     return tuple(sorted({one for one, until in asked if 0.0 < one < until}))
 
 

@@ -30,7 +30,7 @@ def what_if_command(
     as_json: AsJson = False,
 ) -> None:
     """Work out what the answers of a state would be worth under another spec; nothing is written."""
-    from ...rewards.spec.spec import load_spec, reward_spec
+    from ...rewards.spec.spec import reward_spec
     from ..config import load_config
     from .held_answers import held_answers, since_of
     from .reward_tables import what_if_tables
@@ -41,7 +41,7 @@ def what_if_command(
     begin = since_of(since, time.time())
     if picture is not None:
         check_picture(picture)
-    specs = reward_spec(loaded.reward_spec), load_spec(new)
+    specs = reward_spec(loaded.reward_spec), reward_spec(str(new))
     found = what_if(*specs, held_answers(loaded.state_database, loaded.policy, begin))
     document = found.document()
     if not document["answers"]:
@@ -62,14 +62,14 @@ def explain_command(
     as_json: AsJson = False,
 ) -> None:
     """Print how an answer's reward comes about: which signals count, every part and cost, the sum."""
-    from ...rewards.spec.spec import load_spec, reward_spec
+    from ...rewards.spec.spec import reward_spec
     from ..config import load_config
     from .explain_reward import explain_reward
     from .explain_tables import explain_tables
     from .held_answers import readable
 
     loaded = load_config(config)
-    asked = reward_spec(loaded.reward_spec) if spec is None else load_spec(spec)
+    asked = reward_spec(loaded.reward_spec) if spec is None else reward_spec(str(spec))
     with readable(loaded.state_database) as view:
         story = explain_reward(view, loaded.policy, generation_id, asked)
     _show(story, explain_tables, as_json)
@@ -85,7 +85,7 @@ def report_command(
     as_json: AsJson = False,
 ) -> None:
     """Print how much of each signal there is, whether signals agree, and how rewards drift."""
-    from ...rewards.spec.spec import load_spec, reward_spec
+    from ...rewards.spec.spec import reward_spec
     from ..config import load_config
     from .held_answers import held_answers, readable, since_of
     from .report_tables import report_tables
@@ -93,7 +93,7 @@ def report_command(
 
     loaded = load_config(config)
     begin = since_of(since, time.time())
-    asked = reward_spec(loaded.reward_spec) if spec is None else load_spec(spec)
+    asked = reward_spec(loaded.reward_spec) if spec is None else reward_spec(str(spec))
     pages = held_answers(loaded.state_database, loaded.policy, begin)
     document = report_document(asked, pages)
     with readable(loaded.state_database) as view:

@@ -32,6 +32,7 @@ from .decisive import Decisive, decisive
 from .registry import COST_PLACE, PART_PLACE
 from .reward import Cost, Reward, taken_off, weighted_mean
 from .shared_parts import asked_parts
+from .shipped_specs import spec_path
 from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
 from .spec_version import FirstKeys, spec_version
 from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
@@ -41,7 +42,7 @@ Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
 DAY = 86400.0
 SILENCE = "show_or_silent"
-DEFAULT_SPEC = Path(__file__).parent / "default.toml"
+DEFAULT_SPEC = spec_path("")
 UNDECIDED = "undecided"
 """Under this name the spec's value of an undecided answer stands among the parts."""
 
@@ -55,8 +56,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Weight of each part, or a table with its weight; the weighted mean of those with a value
     counts."""
     decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
-    """Kinds of signal of which one must have come before there is a reward; `tool_result:CLASS` is a
-    tool's error of a class that is the model's own fault. As it was in the first version, so that a spec that leaves it out keeps its hash; `default.toml` names two more."""
+    """Kinds of signal of which one must have come before there is a reward; decisive.py has what else
+    may stand there. A spec that leaves it out keeps the hash of the first version."""
     ready: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 0.0})
     """Seconds after the generation until an episode may be trained on, by segment."""
     decision: dict[str, Seconds] = msgspec.field(default_factory=lambda: {"default": 3600.0})
@@ -89,10 +90,9 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         for key, given in (("ready", self.ready), ("decision", self.decision)):
             if "default" not in given:
                 raise ValueError(f"$.{key}.default: is missing")
-            check_seconds(f"$.{key}", given)
-        check_seconds("$.horizons", self.horizons)
-        check_seconds("$.wait", self.wait)
-        assert self.decides  # Raises ValueError where there is no such signal.
+        for key in ("ready", "decision", "horizons", "wait"):
+            check_seconds(f"$.{key}", getattr(self, key))
+        self.decides.check_in_time(self.terms[0], self.horizons, self.decision, DAY)
         check_kinds("$.horizons", self.horizons)
         check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
         if not self.parts:
@@ -235,8 +235,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 
 def reward_spec(path: str) -> Spec:
-    """Read the spec that a config names; the built-in one where it names none."""
-    return load_spec(Path(path) if path else DEFAULT_SPEC)
+    """Read the spec that a config names: a file, a shipped one, or the default where it names none."""
+    return load_spec(spec_path(path))
 
 
 def load_spec(path: Path) -> Spec:
