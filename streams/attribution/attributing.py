@@ -83,8 +83,7 @@ def attribute(
         done.new = chain_table.put_rows(tx, policy, came)
         told = {chain for chain, _ in done.new}
         done.refused = chain_table.beyond_cap(tx, policy, told, cap)
-        dead = [row._replace(stage=chain_table.DEAD, reached={}) for row in done.refused]
-        chain_table.put_reached(tx, policy, dead)
+        chain_table.put_dead(tx, policy, done.refused)
         for row in done.refused:
             done.lost += [Lost(name, named(row), row.chain.tenant) for name in row.reached]
     if not new or not chain_table.any_chain_feedback(tx, policy):

@@ -5,7 +5,7 @@ read an answer's feedback find it there. The record is counted here, once.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -137,6 +137,15 @@ def put_reached(tx: Transaction, policy: str, rows: Iterable[ChainRow]) -> None:
     )
 
 
+def put_dead(tx: Transaction, policy: str, rows: Iterable[ChainRow]) -> None:
+    """Write that feedback is dead-lettered: it reaches nothing, and what it says is there alone."""
+    tx.executemany(
+        f"UPDATE chain_feedback SET stage = '{DEAD}', payload = ?, reached = ?"
+        " WHERE policy = ? AND tenant = ? AND key = ? AND value = ? AND feedback_id = ?",
+        [(*_NOTHING, policy, *row.chain, row.feedback_id) for row in rows],
+    )
+
+
 def beyond_cap(
     tx: Transaction, policy: str, chains: Iterable[ChainKey], cap: int
 ) -> list[ChainRow]:
@@ -167,13 +176,43 @@ def unreached(tx: Transaction, policy: str, mark: float, limit: int) -> list[Cha
     return [_row(row) for row in rows.fetchall()]
 
 
-def forget_people(tx: Transaction, policy: str, names: Sequence[str]) -> None:
-    """Forget feedback on chains that is about the answers to these people."""
-    for name in names:
-        tx.execute(
-            "UPDATE chain_feedback SET " + _FORGET + " WHERE policy = ? AND user_hash = ?",
-            (*_NOTHING, policy, name),
+def forget_people(tx: Transaction, policy: str, names: Iterable[str]) -> list[tuple[str, int, int]]:
+    """Forget feedback on chains that is about the answers to these people; return where it stood."""
+    found = list[ChainRow]()
+    for marks, chunk in by_ids(sorted(names)):
+        rows = tx.execute(
+            f"SELECT {_COLUMNS} FROM chain_feedback WHERE policy = ? AND user_hash IN ({marks})",
+            (policy, *chunk),
         )
+        found += map(_row, rows.fetchall())
+    return _forget(tx, policy, found)
+
+
+def forget_about(
+    tx: Transaction, policy: str, chains: Iterable[ChainKey], answers: Container[str]
+) -> list[tuple[str, int, int]]:
+    """Forget feedback on these chains that names nobody and reaches none but these answers.
+
+    What was replaced, or refused, reaches none, and says all the same what it said. Returns where it
+    stood.
+    """
+    found = list[ChainRow]()
+    for chain in sorted(set(chains)):
+        rows = tx.execute(
+            f"SELECT {_COLUMNS} FROM chain_feedback WHERE policy = ? AND user_hash = ''"
+            " AND tenant = ? AND key = ? AND value = ?",
+            (policy, *chain),
+        )
+        found += [
+            row for row in map(_row, rows.fetchall()) if all(map(answers.__contains__, row.reached))
+        ]
+    return _forget(tx, policy, found)
+
+
+def _forget(tx: Transaction, policy: str, rows: Sequence[ChainRow]) -> list[tuple[str, int, int]]:
+    places = [(row.partition.topic, row.partition.index, row.offset) for row in rows]
+    forget_places(tx, policy, places)
+    return places
 
 
 def forget_places(tx: Transaction, policy: str, places: Iterable[tuple[str, int, int]]) -> None:

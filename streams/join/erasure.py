@@ -6,13 +6,14 @@ change.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..answers import traced
 from ..attribution import chain_table
-from ..attribution.referenced import forget_references
+from ..attribution.chain import ChainKey
+from ..attribution.referenced import forget_references, references_of
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
 from ..readings.unread import forget_readings
@@ -21,7 +22,7 @@ from ..sessions.descendants import descendants
 from ..sessions.turns_table import forget_turns
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction, hold_key, row_lock
-from . import fate
+from . import dead_letters, fate
 from .retention import forget_feedback
 
 ERASED = """
@@ -73,8 +74,7 @@ def erase(
     _forget_derived(tx, policy, ids, now)
     forget_contents(tx, policy, ids)
     forget_turns(tx, policy, ids)
-    forget_references(tx, policy, ids)
-    chain_table.forget_people(tx, policy, [user_hash, alias])
+    _forget_on_chains(tx, policy, ids, [user_hash, alias])
     shown = traced.note_forgotten(tx, policy, ids, now)
     for generation_id in ids:
         forget_feedback(tx, policy, generation_id)
@@ -112,6 +112,30 @@ def _hold(
     return list(rows)
 
 
+def _forget_on_chains(
+    tx: Transaction, policy: str, ids: Sequence[str], people: Sequence[str]
+) -> None:
+    """Forget what was said of the sessions and references of these generations, and which those are."""
+    chains = {chain for each in references_of(tx, policy, ids).values() for chain in each}
+    told = chain_table.forget_people(tx, policy, people)
+    told += chain_table.forget_about(tx, policy, chains | _sessions(tx, policy, ids), set(ids))
+    dead_letters.forget_values(tx, policy, told)
+    forget_references(tx, policy, ids)
+
+
+def _sessions(tx: Transaction, policy: str, ids: Sequence[str]) -> set[ChainKey]:
+    """Return the sessions that these generations are in, as feedback names them."""
+    found = set[ChainKey]()
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT DISTINCT COALESCE(tenant, ''), session_id FROM episodes"
+            f" WHERE policy = ? AND session_id IS NOT NULL AND generation_id IN ({marks})",
+            (policy, *chunk),
+        )
+        found |= {ChainKey(tenant, "", session) for tenant, session in rows.fetchall()}
+    return found
+
+
 def _forget_derived(tx: Transaction, policy: str, ids: Sequence[str], now: float) -> None:
     """Forget what the records of these generations said of the answers before them."""
     for marks, chunk in by_ids(ids):
@@ -136,11 +160,16 @@ def erased_users(tx: Transaction, policy: str) -> dict[str, str]:
 
 
 def forget_feedback_on(
-    tx: Transaction, policy: str, ids: Sequence[str], erased: Mapping[str, str]
+    tx: Transaction,
+    policy: str,
+    ids: Sequence[str],
+    people: Collection[str],
+    erased: Mapping[str, str],
 ) -> None:
-    """Forget the content of new feedback on answers to erased people."""
+    """Forget the content of new feedback on answers to erased people; `people` are whom it names."""
     names = set(erased.values())
-    chain_table.forget_people(tx, policy, sorted(names))
+    told = chain_table.forget_people(tx, policy, names.intersection(people))
+    dead_letters.forget_values(tx, policy, told)
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             f"SELECT generation_id, user_hash FROM episodes WHERE policy = ?"

@@ -57,7 +57,7 @@ def close_horizons(
         reason = f"unknown_{kind}: {row.chain} had no answer within its horizon"
         bury_on_chain(tx, policy, row, reason, now)
         refused[row.partition] += 1
-    chain_table.put_reached(tx, policy, [row._replace(stage=chain_table.DEAD) for row in late])
+    chain_table.put_dead(tx, policy, late)
     scored = episodes_table.load_episodes(tx, policy, by_stage[EpisodeStage.SCORED])
     scoring.write(tx, scored, now, due=True, read_past=mark)
     if trace_share:

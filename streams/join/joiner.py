@@ -112,7 +112,8 @@ class Joiner:
         self._note(tx, taken, now)
         if erased:
             touched = [*taken.feedback, *taken.generations]
-            erasure.forget_feedback_on(tx, self.policy, touched, erased)
+            people = {getattr(one.event.data, "user_hash", "") for one in arrivals}
+            erasure.forget_feedback_on(tx, self.policy, touched, people, erased)
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
