@@ -52,7 +52,7 @@ _ACTED = re.compile(
 )
 _WANTS_QUESTIONS = re.compile(
     r"\bquestions?\b|\bquiz|\bsurvey\b|\binterview|\bfaq\b|\briddle|\bjokes?\b|\btranslat|\brephras|\brewrite\b|\bproofread|\bhow\s+(?:do|would)\s+(?:you|i)\s+say\b"
-    r"|\bsay\b.*\bin\s+(?:french|german|spanish|italian|dutch|japanese|chinese|english|portuguese)\b|\b(?:draft|write|compose)\b.*(?:\b(?:tweet|slogan|headline|title|poem|story|dialog)\b|\b(?:email|mail|message|letter|reply|post)\b.*\bask)"
+    r"|\bsay\b.{0,200}\bin\s+(?:french|german|spanish|italian|dutch|japanese|chinese|english|portuguese)\b|\b(?:draft|write|compose)\b.{0,200}(?:\b(?:tweet|slogan|headline|title|poem|story|dialog)\b|\b(?:email|mail|message|letter|reply|post)\b.{0,200}\bask)"
     r"|\bübersetz|\bfragen?\s+für\b|\btradui|\btraduc|\btraduz|\btraduci|\bpreguntas\b|\bperguntas\b|\bvertaal|翻译|翻訳|クイズ",
     re.IGNORECASE,
 )

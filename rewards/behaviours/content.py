@@ -9,13 +9,13 @@ from ...streams.events.answer_outcome import FAILED_ENDS
 from ...streams.events.generation import Generation
 
 _UNSAID = FAILED_ENDS | {"refused", "abort"}
-_FENCED = re.compile(r"^[ \t]*(```+|~~~+).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
+_FENCED = re.compile(r"^[ \t]*+(```++|~~~++).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(
-    r"^[ \t]*>.*$|`[^`\n]+`|\"[^\"\n]{2,400}\"|“[^”]{2,400}”|«[^»]{2,400}»|„[^“”]{2,400}[“”]|「[^」]{2,400}」",
+    r"^[ \t]*+>.*$|`[^`\n]+`|\"[^\"\n]{2,400}\"|“[^”]{2,400}”|«[^»]{2,400}»|„[^“”]{2,400}[“”]|「[^」]{2,400}」",
     re.MULTILINE,
 )
 _BODY = re.compile(
-    r"^[ \t]*(```+|~~~+)[^\n]*\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
+    r"^[ \t]*+(```++|~~~++)[^\n]*+\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 _END = re.compile(r"(?<=[.!?…])[)*_\"'”]*\s+|(?<=[。！？])|\n+")
 _MARKED = re.compile(r"^[\s>*#_\-•–]*(?:\d+[.)]\s+|\(?[a-h]\)\s+)?[*_]*")

@@ -58,8 +58,10 @@ _SIGNS_IN_TEXT = (
 """Of which a to-do holds one, in lower case."""
 FAR = 200
 """Characters before and after a sign that may belong to it."""
+LONGEST_LINE = 1000
+"""Characters of a line of code that are looked at."""
 _DEF = re.compile(
-    r"^\s*(?:@\w*\.?abstractmethod|class\s+\w*(?:Base|Abstract|Interface|Protocol)\w*)",
+    r"^[ \t]*+(?:@\w*\.?abstractmethod|class\s+\w*(?:Base|Abstract|Interface|Protocol)\w*)",
     re.MULTILINE,
 )
 _TAKEN_OUT = re.compile(r"^-(?!-)")
@@ -89,7 +91,8 @@ def _in_code(block: str) -> Iterator[str]:
         return
     abstract = bool(_DEF.search(block))
     for line in block.splitlines():
-        hit = _IN_CODE.search(line) if has_any(line.lower(), _SIGNS_IN_CODE) else None
+        looked_at = line[:LONGEST_LINE]
+        hit = _IN_CODE.search(looked_at) if has_any(looked_at.lower(), _SIGNS_IN_CODE) else None
         if hit is None or _TAKEN_OUT.match(line) or _KEPT.search(line):
             continue
         if abstract and "NotImplementedError" in hit[0]:
@@ -112,15 +115,18 @@ def _in_text(text: str) -> list[str]:
             begin, end = _sentence(text, place)
             if begin not in found and _IN_TEXT.search(in_own_words(text[begin:end])):
                 found[begin] = text[begin:end]
-            place = low.find(sign, place + len(sign))
+            # What has no end is looked at by overlapping pieces, and not around every sign.
+            past = end if end < place + FAR else place + FAR // 2
+            place = low.find(sign, max(past, place + len(sign)))
     return list(found.values())
 
 
 def _sentence(text: str, place: int) -> tuple[int, int]:
     """Return from where to where a sentence goes, as far as it matters."""
-    begin = max(text.rfind("\n", 0, place) + 1, text.rfind(". ", 0, place) + 2, place - FAR, 0)
-    ends = [at for at in (text.find("\n", place), text.find(". ", place)) if at >= 0]
-    return begin if begin > 1 else 0, min([*ends, place + FAR])
+    least, most = max(place - FAR, 0), min(place + FAR, len(text))
+    begins = (text.rfind("\n", least, place) + 1, text.rfind(". ", least, place) + 2)
+    ends = [at for at in (text.find("\n", place, most), text.find(". ", place, most)) if at >= 0]
+    return max(least, *(at for at in begins if at > 1), 0), min([*ends, most])
 
 
 def _given(generation: Generation) -> Iterator[str]:

@@ -11,9 +11,9 @@ AGAIN = 0.6
 
 _TRACE = re.compile(
     r"traceback \(most recent call last\)"
-    r"|^\s*at [\w.$<>/]+ ?\(.*:\d+"
-    r"|^\s*file \".+\", line \d+"
-    r"|\b[A-Za-z_.]*(?:Error|Exception)\b ?:"
+    r"|^[ \t]*+at [\w.$<>/]+ ?\(.*:\d+"
+    r"|^[ \t]*+file \".+\", line \d+"
+    r"|\b[A-Za-z_.]{0,100}(?:Error|Exception)\b ?:"
     r"|\bpanic(?:ked)?(?: at|:)|^error(?:\[E\d+\])?:|npm ERR!|segmentation fault|undefined reference"
     r"|\bexit(?:ed with)? (?:code|status) [1-9]|^E {2,}\w|^=+ FAILURES =+|build failed",
     re.IGNORECASE | re.MULTILINE,
