@@ -13,7 +13,7 @@ from ...streams.events.generation import Purpose, SessionFound
 from ...streams.redaction.privacy import PrivacySettings
 from .consent import read_consent
 from .named_fields import ID, LINE, PRINTABLE, NamedFields
-from .session import find_session
+from .session import find_session, written_name
 
 
 class TenantRefused(ValueError):
@@ -83,9 +83,9 @@ def identify(
     user = fields.user(body)
     served_tenant = _tenant(fields, headers, tenant)
     key = tenant_key(key, served_tenant)
-    session, found = find_session(fields, body, key, user, beginning)
-    segment = fields.plain("segment") or "default"
     agreed = (privacy or PrivacySettings()).of(served_tenant)
+    session, found = find_session(fields, body, key, user, beginning, agreed)
+    segment = fields.plain("segment") or "default"
     purposes = read_consent(fields, headers, agreed)
     parent = fields.read("parent", ID)
     tool_call = fields.read("tool_call", ID)
@@ -103,7 +103,10 @@ def identify(
         tool_call=tool_call,
         side_request=fields.plain("side_request") or "",
         harness=named_harness or harness,
-        references=fields.references(references),
+        references={
+            name: written_name(value, key, agreed)
+            for name, value in fields.references(references).items()
+        },
         left_out=tuple(fields.left_out),
     )
 

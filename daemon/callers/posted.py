@@ -13,10 +13,12 @@ from ...streams.events.event import Feedback, FeedbackEvent
 from ...streams.events.generation import NamedReference
 from ...streams.events.limits import check_name, check_time
 from ...streams.events.signals import DAEMONS_OWN, Identifier, PostedSignal
+from ...streams.redaction.privacy import PrivacySettings
+from ...streams.redaction.redactor import redact
 from .generation_ids import session_of
 from .identity import plain
 from .named_fields import encodable
-from .session import client_session
+from .session import client_session, written_name
 
 _DAEMONS_OWN = frozenset(str(kind.__struct_config__.tag) for kind in DAEMONS_OWN)
 
@@ -62,6 +64,8 @@ class ProductNames:
     """Key of users' hashes."""
     references: Sequence[str]
     """Keys of the references that requests may name."""
+    privacy: PrivacySettings
+    """What of a name must not be written."""
 
 
 def to_event(
@@ -134,12 +138,15 @@ def _about(one: Posted, tenant: str, names: ProductNames) -> dict[str, Any]:
     user = "" if one.user is None else hash_user(encoded("$.user", one.user), key)
     about: dict[str, Any] = {"tenant": tenant, "user_hash": user}
     if one.reference is not None:
-        return about | {"reference": one.reference, "session_id": _checked(one.reference, names)}
+        value = written_name(one.reference.value, key, names.privacy.of(tenant))
+        reference = msgspec.structs.replace(one.reference, value=value)
+        return about | {"reference": reference, "session_id": _checked(reference, names)}
     if one.client_session is not None:
         said = encoded("$.client_session", one.client_session)
         return about | {"session_id": client_session(said, key)}
     check_name("$.session", one.session or "")
-    return about | {"session_id": one.session}
+    session = written_name(one.session or "", key, names.privacy.of(tenant))
+    return about | {"session_id": session}
 
 
 def _checked(reference: NamedReference, names: ProductNames) -> str:
@@ -164,6 +171,7 @@ def _session(one: Posted, generation_id: str) -> str:
     session = session_of(generation_id)
     if session is None and one.session_id is None:
         raise ValueError("$.session_id: needed, as the generation_id is not a gateway's")
-    if session is not None and one.session_id not in (None, session):
+    hashed = one.session_id is not None and bool(redact(one.session_id).kinds)
+    if session is not None and one.session_id not in (None, session) and not hashed:
         raise ValueError(f"$.session_id: {one.session_id!r} is not the generation's, {session!r}")
     return session or one.session_id or ""

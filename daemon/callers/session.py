@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...streams.events.generation import SessionFound
+from ...streams.redaction.privacy import TenantPrivacy
+from ...streams.redaction.redactor import redact
 from .named_fields import NamedFields, encodable
 
 SESSION_HEADERS = ("X-Session-Id", "Session-Id", "Session_id", "X-Claude-Code-Session-Id")
@@ -21,6 +23,7 @@ def find_session(
     key: bytes,
     user: str | None,
     beginning: bytes,
+    privacy: TenantPrivacy,
 ) -> tuple[str, SessionFound]:
     """Return the session of a request, and how it is known.
 
@@ -30,7 +33,7 @@ def find_session(
     """
     named = fields.plain("session")
     if named is not None:
-        return named, "named"
+        return written_name(named, key, privacy), "named"
     for said in _said(fields, body):
         # Hashed, since it may be a person's name. It names no user: many people may share it.
         return client_session(said, key), "cache_key"
@@ -43,6 +46,17 @@ def find_session(
 def client_session(said: str, key: bytes) -> str:
     """Return the session that clients call so; `key` is the tenant's."""
     return f"c{_digest(key, said.encode())}"
+
+
+def written_name(named: str, key: bytes, privacy: TenantPrivacy) -> str:
+    """Return the name of a session, or the value of a reference, as it is written.
+
+    One that holds what redaction replaces (a mail address for a name) is hashed with the tenant's `key`:
+    so it joins as before, and nobody can read it or has to erase it.
+    """
+    exempt = frozenset(one.lower() for one in privacy.exempt)
+    hit = privacy.redact and redact(named, exempt).kinds
+    return client_session(named, key) if hit else named
 
 
 def _said(fields: NamedFields, body: Mapping[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import structlog
 from aiohttp import web
 
 from ...streams.events.event import encode_event
+from ...streams.redaction.privacy import PrivacySettings
 from ...streams.redaction.redacted_event import redact_feedback
 from ..callers.directory import Caller
 from ..callers.generation_ids import served_to
@@ -101,6 +102,7 @@ class Taker:
             ProductNames(
                 user_key=self.context.settings.user_key.encode(),
                 references=self.context.settings.references,
+                privacy=self.context.settings.privacy or PrivacySettings(),
             ),
             fixed=self.caller.tenant is not None,
         )

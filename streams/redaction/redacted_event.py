@@ -1,7 +1,8 @@
 """Redacted event: an event without what must not be written, whoever wrote it first.
 
-Ids, names of tools and sessions, and hashes stay as they are: they join records. What a product puts
-into them is the product's to choose.
+Ids, names of tools and sessions, references and hashes stay as they are: they join records. The gateway
+writes names of sessions and references that hold something of it as keyed hashes; what a product that
+writes its own records puts there is the product's to choose.
 """
 
 from collections.abc import Callable, Collection, Iterable

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from fake_engine import PLAIN
-from gateway_rig import CHAT, GatewayRig, stream
-from ledger_by_hand import open_ledger
+from gateway_rig import CHAT, HELLO, GatewayRig, stream
+from ledger_by_hand import FEEDBACK, GENERATIONS, open_ledger
 
-from rlwd.streams.events.event import encode_event
+from rlwd.streams.events.event import GenerationEvent, encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Edited
 from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
@@ -180,3 +180,40 @@ def test_a_prompt_of_ids_after_a_hit_is_not_kept(gateway: GatewayRig, tmp_path: 
     kept = [held[name].event.data for name in names]
     assert [one.redacted for one in kept[:3]] == [("mail",), ("history",), ("history",)]
     assert [one.prompt_token_ids is None for one in kept] == [True, True, True, False, False]
+
+
+def test_names_that_are_addresses_are_written_as_hashes(
+    gateway: GatewayRig, tmp_path: Path
+) -> None:
+    """A session and a ticket named by a person's mail: on no disk, and feedback finds them by it."""
+    gateway.set_flags()
+    client = gateway.open(references=("customer",))
+    body = {**HELLO, "metadata": {"customer": MAIL}}
+    answer = client.post(CHAT, json=body, headers={"X-Rlwd-Session": MAIL}).json()
+    about: list[dict[str, Any]] = [
+        {"session": MAIL},
+        {"reference": {"key": "customer", "value": MAIL}},
+        {"session": answer["id"].rpartition(".")[0]},
+        {"generation_id": answer["id"], "session_id": MAIL},
+    ]
+    for number, each in enumerate(about):
+        posted = {"feedback_id": f"f{number}", "signal": {"kind": "rejected"}, **each}
+        response = client.post("/v1/feedback", json=posted)
+        assert response.status_code == 202, response.text
+    events = gateway.sink.wait(5)
+    assert MAIL.encode() not in b"".join(map(encode_event, events)) + on_disk(gateway.folder)
+    ledger = open_ledger(tmp_path / "state" / "rlwd.db")
+    for event in events:
+        answered = isinstance(event, GenerationEvent)
+        ledger.take(encode_event(event), partition=GENERATIONS if answered else FEEDBACK)
+    reached = ledger.ask("SELECT COUNT(*) FROM feedback WHERE generation_id = ?", answer["id"])
+    assert reached == (4,)
+    ledger.store.close()
+
+
+def test_a_tenant_that_redacts_nothing_keeps_its_names(gateway: GatewayRig) -> None:
+    """Names are what it asked for, as texts are."""
+    gateway.set_flags()
+    client = gateway.open(privacy=PrivacySettings(redact=False))
+    client.post(CHAT, json=HELLO, headers={"X-Rlwd-Session": MAIL})
+    assert gateway.sink.generations(1)[0].session_id == MAIL
