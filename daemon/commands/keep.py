@@ -5,6 +5,7 @@ Runs where the code is, beside the person, and needs nothing of the daemon but t
 
 import os
 import signal
+import sqlite3
 import sys
 import threading
 import time
@@ -17,6 +18,8 @@ import typer
 
 if TYPE_CHECKING:
     import httpx
+
+    from ..keep.written_edit import WrittenEdit
 
 URL = "http://127.0.0.1:8080"
 
@@ -90,27 +93,40 @@ def run_record(repo: Path, hook: Hook) -> int:
     """Note edits from standard input; a harness's hook is told on stderr, and never stopped."""
     from ...streams.logs import log_to_stderr
     from ..keep.claude_code_hook import edits_of_hook
-    from ..keep.keep_watch import open_watch
     from ..keep.written_edit import decode_edits
+
+    problems: list[ValueError] = []
 
     log_to_stderr("keep")
     raw = sys.stdin.buffer.read()
     try:
-        edits = edits_of_hook(raw) if hook is Hook.CLAUDE_CODE else decode_edits(raw)
-        for edit in edits:
-            # A harness may work in another work tree than the one that it was started in.
-            folder = (repo / edit.file).parent if Path(edit.file).is_absolute() else repo
-            watch = open_watch(folder, ())
-            with closing(watch.store):
-                for line in watch.record([edit], repo.absolute(), time.time()):
-                    print(line, file=sys.stderr)
-    except ValueError as problem:
+        for edit in edits_of_hook(raw) if hook is Hook.CLAUDE_CODE else decode_edits(raw):
+            problems += _record_one(repo, edit)
+        if problems:
+            raise problems[0]
+    except (ValueError, RuntimeError, OSError, sqlite3.Error) as problem:
         if hook is Hook.NONE:
             raise
         # Status 2 would be the tool's failure in the eyes of the harness.
         print(f"rlwd: {problem}", file=sys.stderr)
         return 1
     return 0
+
+
+def _record_one(repo: Path, edit: "WrittenEdit") -> list[ValueError]:
+    """Note one edit; what is wrong with it costs none of the others, and is returned."""
+    from ..keep.keep_watch import open_watch
+
+    # A harness may work in another work tree than the one that it was started in, or in one inside it.
+    folder = (repo / edit.file).parent
+    try:
+        watch = open_watch(folder if folder.is_dir() else repo, ())
+    except ValueError as problem:
+        return [problem]
+    with closing(watch.store):
+        for line in watch.record([edit], repo.absolute(), time.time()):
+            print(line, file=sys.stderr)
+    return []
 
 
 def _horizons(given: list[float] | None, spec: Path | None) -> tuple[float, ...]:

@@ -15,9 +15,16 @@ _UNDER_WAY = (
     *("BISECT_LOG", "index.lock"),
 )
 
+_SETTINGS = ("-c", "core.quotePath=false", "-c", "log.showSignature=false")
+"""What would change git's words. A person's own setting shows signatures among a log's lines."""
+
 
 class NotARepository(ValueError):
     """The folder is not inside a git work tree."""
+
+
+class GitIsSlow(RuntimeError):
+    """A call of git took longer than anybody waits for it."""
 
 
 class HeadMove(NamedTuple):
@@ -57,16 +64,10 @@ class GitRepository:
     def at(cls, folder: Path) -> "GitRepository":
         """Find the work tree around a folder; raises NotARepository, naming the folder."""
         try:
-            done = subprocess.run(
-                ["git", "-C", str(folder), "rev-parse", "--show-toplevel", "--absolute-git-dir"],
-                capture_output=True,
-                check=False,
-                timeout=SECONDS,
-                env=_environment(),
-            )
+            done = _call(folder, "rev-parse", "--show-toplevel", "--absolute-git-dir")
         except FileNotFoundError:
             raise NotARepository("git is not installed, or not on the PATH") from None
-        found = done.stdout.decode().splitlines()
+        found = os.fsdecode(done.stdout).removesuffix("\n").split("\n")
         if done.returncode or len(found) != 2:
             why = done.stderr.decode("utf-8", "replace").strip()
             raise NotARepository(f"{folder}: no git work tree: {why}")
@@ -98,8 +99,7 @@ class GitRepository:
         """
         only = () if path is None else ("--", path)
         options = ("--porcelain", "--untracked-files=all", "--no-renames", "-z")
-        found = os.fsdecode(self._ask("status", *options, *only))
-        return {one[3:] for one in found.split("\0") if one}
+        return {one[3:] for one in _names(self._ask("status", *options, *only))}
 
     def content(self, commit: str, path: str) -> bytes | None:
         """Return a file as a commit has it; None where it has none."""
@@ -123,14 +123,15 @@ class GitRepository:
         finally:
             index.unlink(missing_ok=True)
             index.with_suffix(".index.lock").unlink(missing_ok=True)
-        parts = os.fsdecode(found).split("\0")
-        return dict(zip(parts[1::3], parts[2::3], strict=False))
+        parts = found.split(b"\0")
+        pairs = zip(parts[1::3], parts[2::3], strict=False)
+        return {old.decode(): new.decode() for old, new in pairs if _is_utf8(old + new)}
 
     def changed_since(self, commit: str) -> list[str]:
         """Return the files that differ from a commit or are not tracked, at most MOST_FILES."""
         new = self._ask("ls-files", "--others", "--exclude-standard", "-z")
         changed = self._ask("diff", "--name-only", "-z", commit) if commit else b""
-        return sorted(set(os.fsdecode(new + changed).split("\0")) - {""})[:MOST_FILES]
+        return sorted(set(_names(new + changed)))[:MOST_FILES]
 
     def files_of(self, commit: str) -> list[str]:
         """Return the files that a commit added or changed."""
@@ -138,7 +139,7 @@ class GitRepository:
             *("diff-tree", "--root", "-r", "-z", "--no-commit-id", "--name-only"),
             *("--diff-filter=AM", commit),
         )
-        return [name for name in os.fsdecode(found).split("\0") if name][:MOST_FILES]
+        return _names(found)[:MOST_FILES]
 
     def trailed(self, commit: str, trailer: str) -> TrailerCommit | None:
         """Return a commit with what its trailers of a name say; None where it has none, or merges."""
@@ -149,20 +150,46 @@ class GitRepository:
         if not named.strip() or " " in parents:
             return None
         began = self._ask("log", "-1", "--format=%ct", parents) if parents else b"0"
-        return TrailerCommit(commit, parents, float(began), float(at), named.strip().split("\x1e"))
+        # Commits that were squashed into one may each have brought the same line.
+        names = list(dict.fromkeys(one.strip() for one in named.strip().split("\x1e")))
+        return TrailerCommit(commit, parents, float(began), float(at), names)
 
     def _ask(self, *arguments: str, extra: dict[str, str] | None = None) -> bytes:
         return self._run(*arguments, extra=extra)[1]
 
     def _run(self, *arguments: str, extra: dict[str, str] | None = None) -> tuple[int, bytes]:
-        done = subprocess.run(
-            ["git", "-C", str(self.top), "-c", "core.quotePath=false", *arguments],
+        done = _call(self.top, *_SETTINGS, *arguments, extra=extra)
+        return done.returncode, done.stdout
+
+
+def _call(
+    folder: Path, *arguments: str, extra: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Call git; raises GitIsSlow, naming the command, where it does not end."""
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
             capture_output=True,
             check=False,
             timeout=SECONDS,
             env=_environment() | (extra or {}),
         )
-        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired:
+        told = " ".join(one for one in arguments if one not in _SETTINGS)
+        raise GitIsSlow(f"{folder}: git {told}: took over {SECONDS:g} s") from None
+
+
+def _names(found: bytes) -> list[str]:
+    """Return the paths that git lists; one that is no UTF-8 has no row, and is left out."""
+    return [one.decode() for one in found.split(b"\0") if one and _is_utf8(one)]
+
+
+def _is_utf8(name: bytes) -> bool:
+    try:
+        name.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _environment() -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Keep watch: one work tree, looked at again and again, and what it says posted at the horizons."""
 
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from ...rewards.parts.kept import kept
 from ...rewards.spec.spec import DAY, Spec
 from ...streams.state.sqlite import SqliteStore
 from .commit_trailers import take_trailers
-from .git_repository import GitRepository
+from .git_repository import GitIsSlow, GitRepository
 from .keep_state import open_state
 from .look import SETTLED, TreeLook
 from .measure import HORIZONS, measure_due, place_name
@@ -94,8 +93,8 @@ class KeepWatch:
                 return
             try:
                 self.turn(time.time())
-            except subprocess.TimeoutExpired as problem:
-                log.warning("git_is_slow", command=problem.cmd, seconds=problem.timeout)
+            except GitIsSlow as problem:
+                log.warning("git_is_slow", why=str(problem))
             stop.wait(seconds)
 
 

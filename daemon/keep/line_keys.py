@@ -5,6 +5,7 @@ line that was indented anew, or got another line end, is the same line; and one 
 digit, as `}` is, counts for nothing, since it stands everywhere.
 """
 
+import codecs
 import hashlib
 
 from rapidfuzz.distance import LCSseq
@@ -22,6 +23,8 @@ def line_keys(content: bytes) -> list[LineKey]:
     >>> line_keys(b"  x = 1") == line_keys(b"x=1" + bytes([13, 10]))
     True
     """
+    # An editor's mark at a file's beginning is white space, too.
+    content = content.removeprefix(codecs.BOM_UTF8)
     if not content:
         return []
     return [_key(line) for line in content.removesuffix(b"\n").split(b"\n")]

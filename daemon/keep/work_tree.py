@@ -45,7 +45,12 @@ class WorkTree:
         parent = path.parent.resolve()
         if not parent.is_relative_to(top) or ".git" in parent.relative_to(top).parts:
             raise ValueError(f"file: {file!r} is not in the work tree {top}")
-        return str((parent / path.name).relative_to(top))
+        found = str((parent / path.name).relative_to(top))
+        try:
+            found.encode()
+        except UnicodeEncodeError:
+            raise ValueError(f"file: {file!r}: the path is no UTF-8") from None
+        return found
 
     def stamp(self, path: str) -> str:
         """Return what tells an untouched file; empty where there is no file."""
@@ -61,7 +66,12 @@ class WorkTree:
         return int(stamp.partition(":")[0]) / 1e9 if stamp else 0.0
 
     def keys(self, path: str) -> list[LineKey] | None:
-        """Return the lines of a file; None where it is gone.
+        """Return the lines of a file; None where it is gone. Raises as `content`."""
+        content = self.content(path)
+        return None if content is None else line_keys(content)
+
+    def content(self, path: str) -> bytes | None:
+        """Return what stands in a file; None where it is gone.
 
         Raises Unreadable for what has no lines to watch: links, folders, binary and huge files.
         """
@@ -79,7 +89,7 @@ class WorkTree:
             raise Unreadable(f"{path}: {problem.strerror}") from None
         if is_binary(content):
             raise Unreadable(f"{path}: is binary")
-        return line_keys(content)
+        return content
 
     def committed(self, path: str, commit: str) -> list[LineKey]:
         """Return the lines of a file as a commit has it; none where it has none to watch."""

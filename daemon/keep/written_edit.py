@@ -28,6 +28,7 @@ from .keep_state import (
 from .line_keys import LineKey, letters_of, line_keys
 from .look import SETTLED
 from .owned_lines import Carried, OwnedLine, carry, unowned
+from .told_lines import ToldLines, deleted_from, told_lines
 from .work_tree import Unreadable, WorkTree
 
 LineNumber = Annotated[int, msgspec.Meta(ge=1)]
@@ -72,13 +73,18 @@ def record_edit(tree: WorkTree, tx: Transaction, edit: WrittenEdit, folder: Path
     lines to watch, naming it.
     """
     path = tree.inside(edit.file, folder)
-    keys = tree.keys(path)
-    if keys is None:
+    content = tree.content(path)
+    if content is None:
         raise Unreadable(f"{path}: is not there")
-    file, carried = _since(tree, tx, path, keys, edit)
+    told = told_lines(content, edit.text, edit.old_text)
+    file, carried = _since(tree, tx, path, line_keys(content), told)
+    if edit.text == "" and edit.old_text and told.taken is not None:
+        lost = [line.key for line in carried.lost_lines]
+        wrote, before = deleted_from(content, carried.inserted, lost, edit.old_text)
+        told = ToldLines(wrote, told.taken + before, block=False)
     at = tree.now if edit.at is None else min(edit.at.timestamp(), tree.now)
-    _settle_lost(tx, path, edit, carried, at)
-    lines, count = _claimed(edit, carried)
+    _settle_lost(tx, path, told, carried, at)
+    lines, count = _claimed(edit, told, carried)
     save_file(tx, tree.seen(file, lines))
     if count:
         add_written(tx, Written(edit.generation_id, edit.tenant, edit.session_id or "", at, count))
@@ -86,14 +92,14 @@ def record_edit(tree: WorkTree, tx: Transaction, edit: WrittenEdit, folder: Path
 
 
 def _since(
-    tree: WorkTree, tx: Transaction, path: str, keys: list[LineKey], edit: WrittenEdit
+    tree: WorkTree, tx: Transaction, path: str, keys: list[LineKey], told: ToldLines
 ) -> tuple[WatchedFile, Carried]:
     """Return the file under watch, and what became of it; a new one is compared with HEAD's."""
     for file in files_at(tx, path):
         if file.away:
             continue
         carried = carry(file.lines, keys)
-        if tree.follows(file) or not _by_person(edit, carried.lost_lines):
+        if tree.follows(file) or not _by_person(told, carried.lost_lines):
             return file, carried
         save_file(tx, replace(file, away=True))
     before = unowned(tree.committed(path, tree.head))
@@ -101,16 +107,12 @@ def _since(
     return new, carry(before, keys)
 
 
-def _by_person(edit: WrittenEdit, lost: Sequence[OwnedLine]) -> list[OwnedLine]:
+def _by_person(told: ToldLines, lost: Sequence[OwnedLine]) -> list[OwnedLine]:
     """Return the lost lines that the edit did not take away."""
-    taken = _taken(edit)
-    return [] if taken is None else [line for line in lost if not take(taken, line.key)]
-
-
-def _taken(edit: WrittenEdit) -> Counter[LineKey] | None:
-    if edit.old_text is None:
-        return None
-    return Counter(line_keys(edit.old_text.encode("utf-8", "replace")))
+    if told.taken is None:
+        return []
+    taken = Counter(told.taken)
+    return [line for line in lost if not take(taken, line.key)]
 
 
 def take(of: Counter[LineKey], key: LineKey) -> bool:
@@ -121,13 +123,11 @@ def take(of: Counter[LineKey], key: LineKey) -> bool:
     return True
 
 
-def _settle_lost(
-    tx: Transaction, path: str, edit: WrittenEdit, carried: Carried, at: float
-) -> None:
+def _settle_lost(tx: Transaction, path: str, told: ToldLines, carried: Carried, at: float) -> None:
     """Say who took the lost lines away, also those that were missed just before the edit was told."""
-    excuse(tx, path, _taken(edit), at - SETTLED)
+    excuse(tx, path, None if told.taken is None else Counter(told.taken), at - SETTLED)
     lost = carried.lost_lines
-    by_person = _by_person(edit, lost)
+    by_person = _by_person(told, lost)
     by_agent = Counter(lost) - Counter(by_person)
     add_lost(tx, path, by_person, at, by_agent=False)
     add_lost(tx, path, list(by_agent.elements()), at, by_agent=True)
@@ -143,19 +143,18 @@ def excuse(tx: Transaction, path: str, taken: Counter[LineKey] | None, since: fl
             tx.execute("UPDATE lost SET by_agent = 1 WHERE rowid = ?", (row,))
 
 
-def _claimed(edit: WrittenEdit, carried: Carried) -> tuple[list[OwnedLine], int]:
+def _claimed(edit: WrittenEdit, told: ToldLines, carried: Carried) -> tuple[list[OwnedLine], int]:
     """Return the lines with those of the edit as its own, and how many of these count."""
     lines, places = list(carried.lines), sorted(carried.inserted)
     if edit.lines is not None:
         first, last = edit.lines
         places = [at for at in places if first <= at + 1 <= last]
-    if edit.text is not None:
-        wrote = line_keys(edit.text.encode("utf-8", "replace"))
-        left = Counter(wrote)
+    if told.wrote is not None:
+        left = Counter(told.wrote)
         places = [at for at in places if take(left, lines[at].key)]
-        if not any(letters_of(lines[at].key) for at in places):
+        if told.block and not any(letters_of(lines[at].key) for at in places):
             # It was looked at, or committed, before it was told.
-            places = _standing(wrote, lines)
+            places = _standing(told.wrote, lines)
     for at in places:
         lines[at] = OwnedLine(lines[at].key, edit.generation_id)
     return lines, sum(letters_of(lines[at].key) > 0 for at in places)
