@@ -11,30 +11,36 @@ from ...streams.state.transaction import Transaction
 DAY = 86_400.0
 SHOWN_DAYS = 30.0
 """Anomalies that were over before are shown no more."""
+MOST_TOOLS = 100
+"""Tools shown, by their calls: a model that makes up names has a new one for every call."""
 
 
 def read_tools(view: Transaction, policy: str) -> dict[str, Any]:
     """Return the last day's calls by tool and version, and the anomalies."""
     until = calls_table.read_until(view, policy)
     if until is None:
-        return {"tools": [], "going_on": [], "over": [], "parties": PARTIES}
+        return {"tools": [], "more": 0, "going_on": [], "over": [], "parties": PARTIES}
     by_tool = defaultdict[str, dict[str, Counter[str]]](lambda: defaultdict(Counter))
+    total = defaultdict[str, Counter[str]](Counter)
     for one in calls_table.calls_between(view, policy, until - DAY, until + 1, int(DAY)):
-        for version in ("", one.version):
-            by_tool[one.tool][version][one.error_class] += one.calls
+        by_tool[one.tool][one.version][one.error_class] += one.calls
+        total[one.tool][one.error_class] += one.calls
+    by_calls = sorted(total, key=lambda tool: (-total[tool].total(), tool))
+    shown = sorted(by_calls[:MOST_TOOLS])
     found = calls_table.anomalies(view, policy, since=until - SHOWN_DAYS * DAY)
     return {
         "tools": [
             {
                 "name": tool,
-                **_row(versions.pop("")),
+                **_row(total[tool]),
                 "versions": [
                     {"name": version or "not said", **_row(ended)}
-                    for version, ended in sorted(versions.items(), reverse=True)
+                    for version, ended in sorted(by_tool[tool].items(), reverse=True)
                 ],
             }
-            for tool, versions in sorted(by_tool.items())
+            for tool in shown
         ],
+        "more": len(by_tool) - len(shown),
         "going_on": [one for one in found if one.ended is None],
         "over": [one for one in found if one.ended is not None],
         "parties": PARTIES,

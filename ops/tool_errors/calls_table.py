@@ -60,8 +60,15 @@ class ToolAnomaly(msgspec.Struct, frozen=True, kw_only=True):
     """Whether that was the fixed bar."""
     evidence: tuple[str, ...] = ()
     """Answers with such a failure, newest first; `rlwd explain` shows each."""
+    seen: float = 0.0
+    """When a look last found its failures surprising; 0 in what was written before this was noted."""
     ended: float | None = None
     """When it was over; None while it goes on."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Which series it is of: tool, version, class."""
+        return self.tool, self.version, self.error_class
 
     @property
     def sentence(self) -> str:

@@ -16,6 +16,8 @@ from .calls_table import BUCKET, CallCount
 
 ROWS_AT_ONCE = 2_000
 """Most results that one transaction counts."""
+MOST_SEARCHED = 100_000
+"""Newest results among which the failures of one tool are looked for."""
 
 
 class _Called(msgspec.Struct, frozen=True):
@@ -76,20 +78,28 @@ def failed_answers(
 
     `version` is empty for those of any.
     """
-    rows = view.execute(
-        "SELECT f.generation_id, f.payload, e.version FROM feedback f JOIN episodes e"
-        " ON e.policy = f.policy AND e.generation_id = f.generation_id"
-        " WHERE f.policy = ? AND f.kind = 'tool_result' AND f.received > ? AND f.dead = 0"
-        " ORDER BY f.received DESC LIMIT ?",
-        (policy, since, ROWS_AT_ONCE),
-    )
-    decode = msgspec.json.Decoder(Feedback).decode
     found: dict[str, None] = {}
-    for name, payload, made_by in rows.fetchall():
-        signal = decode(payload).signal
-        assert isinstance(signal, ToolResult)
-        if (signal.tool, signal.error_class) == (tool, error_class) and version in ("", made_by):
-            found[name] = None
+    decode = msgspec.json.Decoder(Feedback).decode
+    for begin in range(0, MOST_SEARCHED, ROWS_AT_ONCE):
+        rows = view.execute(
+            "SELECT generation_id, payload FROM feedback WHERE policy = ? AND kind = 'tool_result'"
+            " AND received > ? AND dead = 0 ORDER BY received DESC LIMIT ? OFFSET ?",
+            (policy, since, ROWS_AT_ONCE, begin),
+        ).fetchall()
+        failed = list[str]()
+        for name, payload in rows:
+            # Most results are other tools', or worked: they are not worth decoding.
+            if error_class.encode() in bytes(payload):
+                signal = decode(payload).signal
+                assert isinstance(signal, ToolResult)
+                if (signal.tool, signal.error_class) == (tool, error_class):
+                    failed.append(name)
+        versions = _versions(view, policy, list(dict.fromkeys(failed)))
+        found |= dict.fromkeys(
+            name for name in failed if name in versions and version in ("", versions[name])
+        )
+        if len(found) >= most or len(rows) < ROWS_AT_ONCE:
+            break
     return tuple(found)[:most]
 
 

@@ -11,6 +11,7 @@ from ...streams.state.transaction import Transaction
 from . import calls_table
 from .blame import UNKNOWN
 from .calls_table import BUCKET, ToolAnomaly
+from .past import Past
 from .series import Tested, tested
 from .settings import ToolErrorSettings
 from .tally import count_results, failed_answers, next_window
@@ -26,7 +27,9 @@ days of one tool and class, looked at every ten minutes (measured, docs/tool_err
 BAR_ALPHA = 1e-3
 """The same for the fixed bar, at a rate that is just the bar."""
 OVER_ALPHA = 0.05
-"""A spike is over once what fails is less surprising than this."""
+"""A spike goes on while what fails is more surprising than this, and is over once no look of a whole
+window found it so: what fails at a rate just beyond its bar would begin and end all day. What is held
+against the bar goes on while it is above it."""
 EVIDENCE = 10
 KEEP_DAYS = 7.0
 """Counts stay so many days longer than a baseline needs them, for the pages."""
@@ -47,6 +50,7 @@ class ToolWatch:
     ) -> None:
         self.store, self.policy, self.settings = store, policy, settings
         self.grace_seconds = grace_seconds
+        self._past: tuple[float, Past] | None = None
 
     def look(self) -> list[ToolAnomaly]:
         """Count what has come since the last look; return the anomalies that are new.
@@ -60,8 +64,10 @@ class ToolWatch:
             until = calls_table.read_until(tx, self.policy)
             if until is None:
                 return []
-            fresh = self._judge(tx, until)
-            keep = (self.settings.baseline_days + KEEP_DAYS) * DAY
+            behind = watermark(tx, self.policy) - self.grace_seconds - until
+            # What an older rlwd left is counted first: an alarm is about now.
+            fresh = self._judge(tx, until) if behind <= self.settings.window_seconds else []
+            keep = self._baseline_seconds + KEEP_DAYS * DAY
             calls_table.forget_calls(tx, self.policy, until - keep)
         for one in fresh:
             log.error("tool_anomaly", problem=one.sentence, answers=list(one.evidence))
@@ -74,7 +80,7 @@ class ToolWatch:
             after = calls_table.read_until(tx, self.policy)
             if after is None:
                 # What a state brought along from an older rlwd is its baseline.
-                after = mark - self.settings.baseline_days * DAY
+                after = mark - self._baseline_seconds
             if mark <= after:
                 return False
             until = next_window(tx, self.policy, after, mark)
@@ -85,39 +91,55 @@ class ToolWatch:
     def _judge(self, tx: Transaction, until: float) -> list[ToolAnomaly]:
         """Open what is new, and close what is over."""
         since = until - self.settings.window_seconds
-        past = since - self.settings.baseline_days * DAY
         # A bucket that the window has cut belongs to it.
         edge = (since // BUCKET) * BUCKET
         now = calls_table.calls_between(tx, self.policy, edge, until + 1)
-        seconds = max(BUCKET, int(self.settings.window_seconds))
-        before = calls_table.calls_between(tx, self.policy, past, edge, seconds)
-        known = calls_table.anomalies(tx, self.policy, since=past)
-        going_on = {(a.tool, a.version, a.error_class): a for a in known if a.ended is None}
+        known = calls_table.anomalies(tx, self.policy, since=edge - self._baseline_seconds)
+        going_on = {a.key: a for a in known if a.ended is None}
         fresh, surprising = list[ToolAnomaly](), set[tuple[str, str, str]]()
-        for one in tested(now, before, known, self.settings):
-            key = (one.tool, one.version, one.error_class)
-            if key in going_on:
-                if one.chance < OVER_ALPHA:
-                    surprising.add(key)
+        for one in tested(now, self._before(tx, edge), known, self.settings):
+            if one.key in going_on:
+                if one.chance < (1.0 if one.error_class == UNKNOWN else OVER_ALPHA):
+                    surprising.add(one.key)
             elif one.chance < (BAR_ALPHA if one.error_class == UNKNOWN else SPIKE_ALPHA):
                 fresh.append(self._anomaly(tx, one, until, since))
         for anomaly in fresh:
             calls_table.save_anomaly(tx, self.policy, anomaly)
-        for key in going_on.keys() - surprising:
-            ended = msgspec.structs.replace(going_on[key], ended=until)
-            calls_table.save_anomaly(tx, self.policy, ended)
+        for key, anomaly in going_on.items():
+            if key in surprising:
+                still = msgspec.structs.replace(anomaly, seen=until)
+                calls_table.save_anomaly(tx, self.policy, still)
+            elif max(anomaly.began, anomaly.seen) <= since:
+                ended = msgspec.structs.replace(anomaly, ended=until)
+                calls_table.save_anomaly(tx, self.policy, ended)
         return fresh
 
+    @property
+    def _baseline_seconds(self) -> float:
+        return self.settings.baseline_days * DAY
+
+    def _before(self, tx: Transaction, edge: float) -> Past:
+        """Return what was before the window: read again when that moves on by a bucket.
+
+        Results are counted in the order of their receipt, so nothing comes to it afterwards.
+        """
+        if self._past is None or self._past[0] != edge:
+            stretch = max(BUCKET, int(self.settings.window_seconds))
+            since = edge - self._baseline_seconds
+            counts = calls_table.calls_between(tx, self.policy, since, edge, stretch)
+            self._past = edge, Past(counts)
+        return self._past[1]
+
     def _anomaly(self, tx: Transaction, one: Tested, until: float, since: float) -> ToolAnomaly:
-        key = (one.tool, one.version, one.error_class)
         return ToolAnomaly(
             tool=one.tool,
             version=one.version,
             error_class=one.error_class,
             began=until,
+            seen=until,
             calls=one.calls,
             errors=one.errors,
             expected=one.expected,
             bar=one.error_class == UNKNOWN,
-            evidence=failed_answers(tx, self.policy, *key, since, EVIDENCE),
+            evidence=failed_answers(tx, self.policy, *one.key, since, EVIDENCE),
         )

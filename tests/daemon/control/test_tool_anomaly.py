@@ -13,6 +13,7 @@ from waiting import until
 
 from rlwd.daemon.config import Config
 from rlwd.daemon.doctor.doctor_services import check_services
+from rlwd.ops.tool_errors.calls_table import BUCKET, CallCount, add_calls, move_read_until
 from rlwd.ops.tool_errors.settings import ToolErrorSettings
 from rlwd.ops.tool_errors.watch import ToolWatch
 
@@ -77,3 +78,24 @@ def test_before_any_call_the_page_says_so(config: Config, rig: RolloutRig, tmp_p
     with served(tmp_path, rig.store) as pages:
         text = pages.text("/tools")
     assert "No call of a tool has come back yet" in text
+
+
+def test_calls_of_no_version_count_once_and_made_up_names_do_not_fill_the_page(
+    config: Config, rig: RolloutRig, tmp_path: Path
+) -> None:
+    """What the product does not say is a row of its own; of ten thousand names the most called are shown."""
+    began = 3_000_000 * BUCKET
+    counts = [
+        CallCount(began, "search", "", "", 30),
+        CallCount(began, "search", "", "timeout", 10),
+        *[CallCount(began, f"<b>made up {n}</b>", "v", "invalid_arguments", 1) for n in range(5000)],
+    ]
+    with rig.store.transaction() as tx:
+        add_calls(tx, "policy", counts)
+        move_read_until(tx, "policy", began + 60.0)
+    with served(tmp_path, rig.store) as pages:
+        text = pages.text("/tools")
+    assert 'data-label="Calls" class="num">40<' in text
+    assert "<b>made up" not in text
+    assert "not said" in text
+    assert "And 4,901 more that were called less often" in text

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
 
-from rlwd.ops.tool_errors import calls_table
+from rlwd.ops.tool_errors import calls_table, tally, watch
 from rlwd.ops.tool_errors.settings import ToolErrorSettings
 from rlwd.ops.tool_errors.watch import GRACE_SECONDS, ToolWatch
 from rlwd.streams.events.signals import ErrorClass, ToolResult
@@ -141,3 +142,56 @@ def test_each_result_is_counted_once(tools: Tools) -> None:
         counts = calls_table.calls_between(view, "policy", 0, NOON * 2, 10**9)
     made = {one.error_class: one.calls for one in counts}
     assert made == {"": 12 * 97 + 40, "provider_error": 24, "unknown": 12, "timeout": 3}
+
+
+def test_what_is_just_beyond_its_bar_does_not_begin_and_end_all_day(tools: Tools) -> None:
+    """An hour of usual failures between bad ones is no end, nor is it that people call less."""
+    calls: list[Ways] = [{None: 90, "unknown": 10}, {None: 97, "unknown": 3}]
+    fired = [one for hour in range(1, 13) for one in tools.hour(NOON + hour * HOUR, calls[hour % 2])]
+    assert [one.error_class for one in fired] == ["unknown"]
+    rare: list[Ways] = [{"timeout": 40}, {"timeout": 60}]
+    fired = [one for hour in range(13, 19) for one in tools.hour(NOON + hour * HOUR, rare[hour % 2])]
+    assert [one.error_class for one in fired] == ["timeout"]
+
+
+def test_evidence_is_found_among_many_calls_of_other_tools(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that is seldom called on a busy product has its ten answers, too."""
+    monkeypatch.setattr(tally, "ROWS_AT_ONCE", 100)
+    tools.come(NOON + HOUR, {None: 45, "unknown": 15}, tool="rare")
+    tools.come(NOON + HOUR + 1, {None: 600})
+    (fired,) = tools.look(NOON + HOUR + 1)
+    assert (fired.tool, len(fired.evidence)) == ("rare", 10)
+
+
+def test_a_look_with_nothing_new_reads_the_past_no_more(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A week of many tools is read when the window moves on, not with each of the loop's looks."""
+    read = list[int]()
+
+    def calls_between(*args: Any) -> list[calls_table.CallCount]:
+        read.append(len(args))
+        return was(*args)
+
+    was = calls_table.calls_between
+    monkeypatch.setattr(calls_table, "calls_between", calls_between)
+    for second in range(1, 6):
+        tools.look(NOON + HOUR + second)
+    # The past is asked for by its stretch, the window without one.
+    assert sorted(read) == [4, 4, 4, 4, 4, 5]
+
+
+def test_what_an_older_state_brought_along_is_no_alarm(
+    tools: Tools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Results of days ago are counted, and their outage of then is not called one of now."""
+    monkeypatch.setattr(tally, "ROWS_AT_ONCE", 50)
+    monkeypatch.setattr(watch, "STEP_SECONDS", 0.0)
+    tools.come(NOON + HOUR, {None: 80, "provider_error": 20})
+    for hour in range(2, 12):
+        tools.come(NOON + hour * HOUR, {None: 98, "provider_error": 2})
+    assert not any([tools.look(NOON + 12 * HOUR) for _ in range(60)])
+    tools.come(NOON + 13 * HOUR, {None: 5, "provider_error": 95})
+    assert len([one for _ in range(9) for one in tools.look(NOON + 13 * HOUR)]) == 1
