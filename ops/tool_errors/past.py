@@ -19,7 +19,7 @@ class _Stretch(NamedTuple):
     ended: Ended
 
 
-class Past:
+class ToolPast:
     """Read once for all series of a look, and for all looks until the window moves on."""
 
     def __init__(self, counts: Iterable[CallCount]) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .blame import UNKNOWN, WATCHED
 from .calls_table import CallCount, ToolAnomaly
-from .past import Ended, Past
+from .past import Ended, ToolPast
 from .settings import ToolErrorSettings
 from .spike import binomial_tail, spike_tail
 
@@ -42,7 +42,7 @@ class Tested(NamedTuple):
 
 def tested(
     now: Iterable[CallCount],
-    before: Past,
+    before: ToolPast,
     known: Sequence[ToolAnomaly],
     settings: ToolErrorSettings,
 ) -> Iterator[Tested]:

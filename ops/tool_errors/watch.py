@@ -11,7 +11,7 @@ from ...streams.state.transaction import Transaction
 from . import calls_table
 from .blame import UNKNOWN
 from .calls_table import BUCKET, ToolAnomaly
-from .past import Past
+from .past import ToolPast
 from .series import Tested, tested
 from .settings import ToolErrorSettings
 from .tally import count_results, failed_answers, next_window
@@ -50,7 +50,7 @@ class ToolWatch:
     ) -> None:
         self.store, self.policy, self.settings = store, policy, settings
         self.grace_seconds = grace_seconds
-        self._past: tuple[float, Past] | None = None
+        self._past: tuple[float, ToolPast] | None = None
 
     def look(self) -> list[ToolAnomaly]:
         """Count what has come since the last look; return the anomalies that are new.
@@ -118,7 +118,7 @@ class ToolWatch:
     def _baseline_seconds(self) -> float:
         return self.settings.baseline_days * DAY
 
-    def _before(self, tx: Transaction, edge: float) -> Past:
+    def _before(self, tx: Transaction, edge: float) -> ToolPast:
         """Return what was before the window: read again when that moves on by a bucket.
 
         Results are counted in the order of their receipt, so nothing comes to it afterwards.
@@ -127,7 +127,7 @@ class ToolWatch:
             stretch = max(BUCKET, int(self.settings.window_seconds))
             since = edge - self._baseline_seconds
             counts = calls_table.calls_between(tx, self.policy, since, edge, stretch)
-            self._past = edge, Past(counts)
+            self._past = edge, ToolPast(counts)
         return self._past[1]
 
     def _anomaly(self, tx: Transaction, one: Tested, until: float, since: float) -> ToolAnomaly:
