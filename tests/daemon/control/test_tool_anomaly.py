@@ -88,7 +88,10 @@ def test_calls_of_no_version_count_once_and_made_up_names_do_not_fill_the_page(
     counts = [
         CallCount(began, "search", "", "", 30),
         CallCount(began, "search", "", "timeout", 10),
-        *[CallCount(began, f"<b>made up {n}</b>", "v", "invalid_arguments", 1) for n in range(5000)],
+        *[
+            CallCount(began, f"<b>made up {n}</b>", "v", "invalid_arguments", 1)
+            for n in range(5000)
+        ],
     ]
     with rig.store.transaction() as tx:
         add_calls(tx, "policy", counts)

@@ -147,10 +147,14 @@ def test_each_result_is_counted_once(tools: Tools) -> None:
 def test_what_is_just_beyond_its_bar_does_not_begin_and_end_all_day(tools: Tools) -> None:
     """An hour of usual failures between bad ones is no end, nor is it that people call less."""
     calls: list[Ways] = [{None: 90, "unknown": 10}, {None: 97, "unknown": 3}]
-    fired = [one for hour in range(1, 13) for one in tools.hour(NOON + hour * HOUR, calls[hour % 2])]
+    fired = [
+        one for hour in range(1, 13) for one in tools.hour(NOON + hour * HOUR, calls[hour % 2])
+    ]
     assert [one.error_class for one in fired] == ["unknown"]
     rare: list[Ways] = [{"timeout": 40}, {"timeout": 60}]
-    fired = [one for hour in range(13, 19) for one in tools.hour(NOON + hour * HOUR, rare[hour % 2])]
+    fired = [
+        one for hour in range(13, 19) for one in tools.hour(NOON + hour * HOUR, rare[hour % 2])
+    ]
     assert [one.error_class for one in fired] == ["timeout"]
 
 

@@ -13,7 +13,20 @@ from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.input_message import InputMessage
 
 SIZE = 300_000
-PIECES = ("`", "~", "```\n", " ", "\n", "todo ", "*", '"', "'''", "\n/*", "i have not ", "ich habe ")
+PIECES = (
+    "`",
+    "~",
+    "```\n",
+    " ",
+    "\n",
+    "todo ",
+    "*",
+    '"',
+    "'''",
+    "\n/*",
+    "i have not ",
+    "ich habe ",
+)
 
 pytestmark = pytest.mark.timeout(100)
 
