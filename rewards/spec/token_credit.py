@@ -6,6 +6,7 @@ from ...streams.events.episode import Episode
 from ...streams.events.signals import Edited
 from ..parts.last_signal import last_signal
 from ..parts.surviving import surviving_tokens, token_spans
+from .shared_parts import asked_parts
 from .spec import Spec
 from .term import within
 
@@ -28,24 +29,25 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
     the person left is up and what the person deleted down. Tokens that spell none of the text
     (reasoning, a tool call, the end) get 0.
 
-    Empty where the reward has no part of an edit's, where nothing or everything was deleted, and
-    where nobody can say which token spelt which characters: then the credit is the whole answer's.
+    Empty where the reward has no part of an edit's, as where the spec's undecided value stands for the
+    parts, where nothing or everything was deleted, and where nobody can say which token spelt which
+    characters: then the credit is the whole answer's.
 
     Shapes: as many values as completion tokens, or none.
     """
     counted = spec.within_horizons(episode)
-    parts, _ = spec.terms_in(episode.generation.segment)
-    known = [term for term in parts if term.ask(episode, counted) is not None]
-    ours = [term for term in known if term.of in EDIT_PARTS]
-    ids = episode.generation.completion_token_ids
-    if not ours or not ids:
+    terms, _ = spec.terms_in(episode.generation.segment)
+    ours = [term for term in terms if term.of in EDIT_PARTS]
+    text, ids = episode.generation.text, episode.generation.completion_token_ids
+    if not ours or not text or not ids:
         return ()
     horizon = ours[0].horizon
     edit = last_signal(counted if horizon is None else within(episode, horizon), Edited)
-    text, pieces = episode.generation.text, spell(ids)
-    if edit is None or not text or pieces is None:
+    if edit is None or max(len(text), len(edit.final_text)) > MOST_CHARACTERS:
         return ()
-    if max(len(text), len(edit.final_text)) > MOST_CHARACTERS:
+    share = _share(spec, episode, counted)
+    pieces = spell(ids) if share else None
+    if pieces is None:
         return ()
     spans = token_spans(pieces, text)
     stands = None if spans is None else surviving_tokens(text, edit.final_text, spans)
@@ -54,7 +56,17 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
     said = [survived for survived in stands if survived is not None]
     if not said or all(said) or not any(said):
         return ()
-    low, high = spec.range or (0.0, 1.0)
-    share = sum(term.weight for term in ours) / sum(term.weight for term in known) / (high - low)
     mean = sum(said) / len(said)
     return tuple([0.0 if one is None else share * (one - mean) for one in stands])
+
+
+def _share(spec: Spec, episode: Episode, counted: Episode) -> float:
+    """Return how much of the reward the edit's parts are, as its parts weigh; 0 where they are none."""
+    if not any(spec.decides(one.feedback.signal) for one in counted.feedback):
+        return 0.0
+    terms, _ = spec.terms_in(episode.generation.segment)
+    asked = zip(terms, asked_parts(terms, episode, counted, spec.trust), strict=True)
+    known = [(term.of in EDIT_PARTS, part.weight) for term, part in asked if part.value is not None]
+    ours = sum(weight for is_edit, weight in known if is_edit)
+    low, high = spec.range or (0.0, 1.0)
+    return ours / sum(weight for _, weight in known) / (high - low) if ours else 0.0

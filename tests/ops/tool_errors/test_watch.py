@@ -196,6 +196,6 @@ def test_what_an_older_state_brought_along_is_no_alarm(
     tools.come(NOON + HOUR, {None: 80, "provider_error": 20})
     for hour in range(2, 12):
         tools.come(NOON + hour * HOUR, {None: 98, "provider_error": 2})
-    assert not any([tools.look(NOON + 12 * HOUR) for _ in range(60)])
+    assert not any(tools.look(NOON + 12 * HOUR) for _ in range(60))
     tools.come(NOON + 13 * HOUR, {None: 5, "provider_error": 95})
     assert len([one for _ in range(9) for one in tools.look(NOON + 13 * HOUR)]) == 1

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rlwd.rewards.spec.spec import Spec
 from rlwd.rewards.spec.token_credit import MOST_CHARACTERS, token_credit
+from rlwd.rewards.spec.verification import TrustProfile
 from rlwd.streams.events.episode import Episode
 from rlwd.streams.events.signals import Accepted, Edited
 
@@ -50,6 +51,35 @@ def test_the_share_is_the_edits_in_the_reward() -> None:
     half = Spec(name="half", parts=SPEC.parts, range=(-1.0, 1.0))
     wide = token_credit(half, edited("keep this", Accepted()), spell)
     assert max(wide) - min(wide) == pytest.approx(0.375)
+
+
+def test_an_edit_that_is_believed_little_says_little_of_tokens() -> None:
+    """The share is what the edit weighs in the reward: by its profile, and beside a chain's outcome."""
+    doubted = Spec(name="doubted", parts=SPEC.parts, trust={"edited": TrustProfile(veracity=0.6)})
+    one = edited("keep this", Accepted())
+    reward = doubted.reward(one)
+    assert reward is not None
+    weights = {part.name: part.weight for part in reward.parts}
+    credit = token_credit(doubted, one, spell)
+    assert max(credit) - min(credit) == pytest.approx(
+        weights["edit_similarity"] / sum(weights.values())
+    )
+
+
+def test_an_answer_that_nobody_decided_on_is_worth_its_value_in_each_token() -> None:
+    """The undecided value stands for the parts: an edit that decides nothing speaks for no token."""
+    spec = Spec(
+        name="undecided",
+        parts={"accepted": 1.0, "edit_similarity": 1.0},
+        decisive=("accepted",),
+        undecided={"default": 0.5},
+    )
+    one = edited("keep this")
+    reward = spec.undecided_reward(one)
+    assert reward is not None
+    assert reward.undecided == 0.5
+    assert token_credit(spec, one, spell) == ()
+    assert token_credit(spec, edited("keep this", Accepted()), spell) != ()
 
 
 @pytest.mark.parametrize(
