@@ -8,6 +8,7 @@ import orjson
 from ...learner.candidate import sequence_of
 from ...streams.answers.answer_rows import LATEST
 from ...streams.derived.overruled import without_overruled
+from ...streams.derived.shown_words import with_shown_words
 from ...streams.events.episode import Timed
 from ...streams.events.event import GenerationEvent
 from ...streams.events.generation import Generation
@@ -54,7 +55,8 @@ def trace_records(
     for row in _rows(view, policy, ids):
         name = row.generation_id
         if name in shown:
-            found[name] = _record(experiment, shown, row, feedback.get(name, ()))
+            said = with_shown_words(feedback.get(name, ()), shown)
+            found[name] = _record(experiment, shown, row, said)
     return found
 
 

@@ -12,6 +12,7 @@ import msgspec
 import orjson
 
 from ..answers.answer_rows import LATEST
+from ..derived.shown_words import with_shown_words
 from ..events.episode import Timed
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..join.episodes_table import feedback_of
@@ -113,11 +114,12 @@ def _answers(
 ) -> dict[str, ExportedAnswer]:
     held = load_contents(view, policy, ids)
     feedback = feedback_of(view, policy, ids)
+    shown = {name for name, one in held.items() if privacy.may_leave(one.event.data)}
     found: dict[str, ExportedAnswer] = {}
     for name, parent, reward, parts, spec, fate in _rows(view, policy, ids):
-        if name not in held or not privacy.may_leave(held[name].event.data):
+        if name not in shown:
             continue
-        said = feedback.get(name, ())
+        said = with_shown_words(feedback.get(name, ()), shown)
         found[name] = ExportedAnswer(
             event=held[name].event,
             parent=parent,

@@ -7,6 +7,7 @@ import pytest
 from ledger_by_hand import generation, open_ledger
 
 from rlwd.ops.tracking.answer_trace import trace_records
+from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
 from rlwd.streams.writers.exported import exported_sessions
 
@@ -54,3 +55,30 @@ def test_a_trace_and_an_export_show_the_same(
         ]
         traced = trace_records(view, "policy", "policy", ["s.g1"], PRIVACY)
     assert (exported, [*traced]) == ((["s.g1"], ["s.g1"]) if leaves else ([], []))
+
+
+@pytest.mark.parametrize("agreed", [TRAIN, SHARE])
+def test_what_was_written_back_leaves_by_its_own_requests_consent(
+    tmp_path: Path, agreed: tuple[str, ...]
+) -> None:
+    """The answer may leave; the message after it is of a request of which that may not be so."""
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    more = {"session_found": "named", "user_hash": "ada"}
+    ledger.take(
+        generation("s.g1", 1.0, purposes=SHARE, **more),
+        generation(
+            "s.g2",
+            2.0,
+            purposes=agreed,
+            parent_id="s.g1",
+            earlier_answers=1,
+            input=(InputMessage(role="user", text="my sister is ill"),),
+            **more,
+        ),
+    )
+    with ledger.store.reading() as view:
+        (session,) = exported_sessions(view, "policy", privacy=PRIVACY)
+        traced = trace_records(view, "policy", "policy", ["s.g1"], PRIVACY)
+    left = [session.answers[0].derived, traced["s.g1"].assessments]
+    assert all("followed_up" in repr(one) for one in left)
+    assert ["my sister is ill" in repr(one) for one in left] == [agreed == SHARE] * 2
