@@ -36,6 +36,37 @@ def test_the_next_message_is_a_follow_up() -> None:
     ] == [10_000]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<system-reminder>\nThe to-do list is empty.\n</system-reminder>", None),
+        ("<system-reminder>a</system-reminder>\n<system-reminder>b</system-reminder>", None),
+        ("<environment_context>\n  <cwd>/x</cwd>\n</environment_context>", None),
+        ("<local-command-stdout>ok</local-command-stdout>", None),
+        ("[Request interrupted by user for tool use]", None),
+        ("[Request interrupted by user]\nNo, x.", "No, x."),
+        ("<system-reminder>a</system-reminder>\nNo, the other one.", "No, the other one."),
+        ("Why does <system-reminder> show?", "Why does <system-reminder> show?"),
+        ("use <b>bold</b> ", "use <b>bold</b> "),
+    ],
+)
+def test_what_a_harness_writes_in_the_persons_place_is_no_message(
+    text: str, said: str | None
+) -> None:
+    """A reminder beside a tool's result, in every step of a loop, is no complaint about the call."""
+    came = [FollowedUp(text=said)] if said else []
+    assert derived(result("call-1", "3"), person(text)) == [
+        ToolResult(tool="add", error_class=None),
+        *came,
+    ]
+
+
+def test_many_tags_cost_the_texts_length() -> None:
+    """One that is never closed ends the search."""
+    text = "<system-reminder>" * 10_000
+    assert derived(person(text)) == [FollowedUp(text=text[:10_000])]
+
+
 def test_tool_results_are_of_their_calls() -> None:
     """By the call's id; of a call that the answer did not make, nothing is said of it."""
     assert derived(result("call-1", "3"), result("call-9", "4")) == [
