@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from ..learner.checkpoint.epoch import write_epoch
-from ..learner.ledger.seal import Credit, whole_answer
+from ..learner.ledger.token_credits import Credit, whole_answer
 from ..learner.ledger.weighed import Trust
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings

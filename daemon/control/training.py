@@ -16,7 +16,8 @@ from ...learner.ledger.batches_table import (
 )
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from ...learner.ledger.lineage import Lineage
-from ...learner.ledger.seal import BatchSettings, Credit, seal, whole_answer
+from ...learner.ledger.seal import BatchSettings, seal
+from ...learner.ledger.token_credits import Credit, whole_answer
 from ...learner.ledger.weighed import Trust
 from ...learner.process import protocol
 from ...learner.process.protocol import (

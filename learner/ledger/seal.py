@@ -7,11 +7,11 @@ from hashlib import blake2b
 import msgspec
 
 from ...rewards.trust.weighing import Weighed
-from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
+from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import WEIGHED, Trust, weigh_episodes
 
@@ -32,15 +32,6 @@ ReadyRow = tuple[str, str, float, int, str | None]
 
 Age = Callable[[str], int | None]
 """Versions along the lineage from a served version to the parent; None where it is unknown."""
-
-
-Credit = Callable[[Episode], tuple[float, ...]]
-"""What each completion token of an episode adds to its reward; nothing where that is the whole answer's."""
-
-
-def whole_answer(episode: Episode) -> tuple[float, ...]:
-    """Give no token another credit than its answer's."""
-    return ()
 
 
 class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -110,11 +101,7 @@ def seal(
     chosen = within[: settings.at_most]
     batch_id = _next_id(tx, policy)
     held = _held_out(chosen, settings.held_out)
-
-    def credited(episode: Episode) -> tuple[float, ...]:
-        return () if episode.id in held else credit(episode)
-
-    sealed = _sealed(tx, policy, batch_id, chosen, trust, credited)
+    sealed = _sealed(tx, policy, batch_id, chosen, trust, credit_in_batch(credit, held))
     batch = SealedBatch(
         batch_id=batch_id,
         policy=policy,

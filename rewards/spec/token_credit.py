@@ -14,7 +14,7 @@ EDIT_PARTS = ("edit_similarity", "edit_words", "edit_survival")
 """Parts that say of the whole answer what an edit left of it."""
 
 MOST_CHARACTERS = 16_000
-"""Longest text that is aligned here: who seals a batch of a thousand answers does nothing else meanwhile."""
+"""Longest text that is aligned here: 10 ms. How many of a batch are, its sealing bounds."""
 
 Spell = Callable[[Sequence[int]], Sequence[bytes] | None]
 """Returns the bytes of each token id; None where one is unknown."""

@@ -1,5 +1,6 @@
 """Sealing: what goes into a batch is decided once, in one transaction, by name (CONTRACTS 17)."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,13 @@ from daemon_by_hand import FEEDBACK, decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import version_of
 
+from rlwd.learner.ledger import token_credits
 from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
 from rlwd.learner.ledger.seal import BatchSettings, seal
 from rlwd.learner.sealed import SealedBatch, batch_hash
-from rlwd.streams.events.signals import Rejected
+from rlwd.rewards.spec.spec import reward_spec
+from rlwd.rewards.spec.token_credit import token_credit
+from rlwd.streams.events.signals import Edited, Rejected
 
 SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)
 
@@ -219,3 +223,29 @@ def test_the_harness_is_sealed_and_older_batches_keep_their_hash(ledger: Ledger)
     raw = msgspec.json.encode(older)
     assert b"harness" not in raw
     assert batch_hash(msgspec.json.decode(raw, type=SealedBatch)) == batch_hash(older)
+
+
+def test_a_batch_of_long_edits_holds_nobody_up(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The freshest have a credit per token up to a bound; one endless edit takes nothing from them."""
+    monkeypatch.setattr(token_credits, "MOST_IN_BATCH", 60)
+    text = "keep this drop that."
+    for number in range(6):
+        name = f"e{number}"
+        ids = tuple(text.encode())
+        ledger.take(
+            generation(
+                *(name, 1000.0 + number),
+                text=text,
+                completion_token_ids=ids,
+                logprobs=(-1.0,) * len(ids),
+            )
+        )
+        final = "keep " * 10_000 if number == 0 else "keep this."
+        ledger.take(
+            feedback(f"{name}.f", name, Edited(final_text=final), 1010.0), partition=FEEDBACK
+        )
+    credit = partial(token_credit, reward_spec(""), spell=lambda ids: [bytes([one]) for one in ids])
+    batch = sealed_now(ledger, credit=credit)
+    assert [len(one.credit) for one in batch.episodes] == [0, 20, 20, 20, 0, 0]
