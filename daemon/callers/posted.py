@@ -135,7 +135,8 @@ def _about(one: Posted, tenant: str, names: ProductNames) -> dict[str, Any]:
     # An answer has its own tenant; a name has none, and is of the tenant that requests without one have.
     tenant = tenant or DEFAULT_TENANT
     key = tenant_key(names.user_key, tenant)
-    user = "" if one.user is None else hash_user(encoded("$.user", one.user), key)
+    # As in requests: an empty name is none.
+    user = hash_user(encoded("$.user", one.user), key) if one.user else ""
     about: dict[str, Any] = {"tenant": tenant, "user_hash": user}
     if one.reference is not None:
         value = written_name(one.reference.value, key, names.privacy.of(tenant))

@@ -215,3 +215,14 @@ def test_a_credential_speaks_for_its_own_tenant(gateway: GatewayRig) -> None:
     assert say(open_one, "f2", "resolved", session="s").status_code == 202
     tenants = [one.tenant for one in gateway.sink.feedback(2)]
     assert tenants == ["acme", "default"]
+
+
+def test_an_empty_user_names_nobody(
+    desk: httpx.Client, gateway: GatewayRig, tmp_path: Path
+) -> None:
+    """As in requests: the feedback is about the session, and is not lost on a person called so."""
+    a = ask(desk, "Hello.", [], user="ada", headers={"X-Rlwd-Session": "chat-7"})
+    assert say(desk, "f1", "resolved", session="chat-7", user="").status_code == 202
+    ledger = joined(gateway, tmp_path, 2)
+    assert [one["signal"]["kind"] for one in told(ledger, a)["feedback"]] == ["resolved"]
+    ledger.store.close()

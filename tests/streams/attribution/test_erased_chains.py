@@ -1,10 +1,8 @@
 """Erasing a person reaches feedback on their sessions and references, whatever it reached by then."""
 
-from pathlib import Path
-
 import pytest
 from chains_by_hand import RULED, on_session, on_ticket, with_spec
-from ledger_by_hand import FEEDBACK, Ledger, generation, open_ledger
+from ledger_by_hand import FEEDBACK, Ledger, generation
 
 from rlwd.streams.events.signals import FollowedUp
 from rlwd.streams.join.erasure import erase
@@ -13,9 +11,10 @@ from rlwd.streams.join.fate import JoinSettings
 SECRET = "the blue house by the lake"
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Ledger:
-    return with_spec(open_ledger(tmp_path / "rlwd.db"), RULED)
+@pytest.fixture(autouse=True)
+def ruled(ledger: Ledger) -> None:
+    """On both state databases, by a spec that spreads what is said of a chain."""
+    ledger.joiner = with_spec(ledger, RULED).joiner
 
 
 def held(ledger: Ledger) -> list[str]:
