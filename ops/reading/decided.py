@@ -7,24 +7,35 @@ from ...streams.join.episodes_table import load_episodes
 from ...streams.state.store import Store
 from .to_read import may_learn_from
 
+PERSON_PART = 50
+"""One person's messages are at most so many-th part of those that are looked at: who writes without
+end does not push out everybody else's."""
 AT_ONCE = 500
 """Episodes read in one view: a view of hours would keep the database from forgetting."""
 
 
 def decided_messages(store: Store, policy: str, limit: int) -> list[Labelled]:
-    """Return the newest messages beside decisions, of those that may be learned from."""
+    """Return the newest messages beside decisions, of those that may be learned from.
+
+    At most `limit`, and of one person a `PERSON_PART`-th of it; who is not named is told by the session.
+    """
     kinds = ", ".join(f"'{kind}'" for kind in DECISIONS)
     with store.reading() as view:
         ids = [
             name
             for name, _ in view.execute(
-                "SELECT f.generation_id, MAX(f.received) AS at FROM feedback f"
+                "SELECT name, at FROM (SELECT name, at, ROW_NUMBER() OVER (PARTITION BY person"
+                " ORDER BY at DESC, name) AS nth FROM (SELECT f.generation_id AS name,"
+                " MAX(f.received) AS at, MAX(CASE WHEN e.user_hash <> '' THEN e.user_hash"
+                " ELSE e.session_id END) AS person FROM feedback f JOIN episodes e"
+                " ON e.policy = f.policy AND e.generation_id = f.generation_id"
                 " WHERE f.policy = ? AND f.kind = 'followed_up' AND f.dead = 0 AND EXISTS"
                 " (SELECT 1 FROM feedback d WHERE d.policy = f.policy"
                 "  AND d.generation_id = f.generation_id AND d.dead = 0 AND d.origin = ''"
                 f"  AND d.kind IN ({kinds}))"
-                " GROUP BY f.generation_id ORDER BY at DESC, f.generation_id LIMIT ?",
-                (policy, limit),
+                " GROUP BY f.generation_id) AS told) AS ranked WHERE nth <= ?"
+                " ORDER BY at DESC, name LIMIT ?",
+                (policy, max(1, limit // PERSON_PART), limit),
             ).fetchall()
         ]
     found: list[Labelled] = []

@@ -8,13 +8,14 @@ all of them, and calibrated by all of those scores.
 import hashlib
 import math
 import warnings
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from ..trust.caps import share_level
 from .agreement import agreement
 from .features import matrix
 from .labels import Labelled
@@ -25,6 +26,9 @@ LEAST_LABELS = 200
 """Below so many labels a reader is silent: its calibration could not be told from chance."""
 LEAST_OF_A_KIND = 20
 """Of satisfied and of dissatisfied ones each."""
+PERSON_SHARE = 0.02
+"""Largest share of the labels that are one person's, or twice an equal part where that is more: nobody
+teaches a reader alone what everybody else means."""
 STRENGTH = 0.5
 """Inverse of the penalty on the weights."""
 
@@ -36,9 +40,10 @@ class TooLittle(ValueError):
 def train(labelled: Sequence[Labelled], *, least: int = LEAST_LABELS) -> LearnedReader:
     """Return a reader; the same messages in any order give the same one, bit for bit.
 
-    Raises TooLittle below `least` labels, `FOLDS` people, or `LEAST_OF_A_KIND` of a kind.
+    Of who has more labels than `PERSON_SHARE` allows the newest count. Raises TooLittle below `least`
+    of those that count, `FOLDS` people, or `LEAST_OF_A_KIND` of a kind.
     """
-    found = sorted(labelled, key=lambda one: (one.person, one.at, one.message.text, one.satisfied))
+    found = _shared(labelled)
     labels = np.array([one.satisfied for one in found], dtype=bool)
     _check(found, labels, least)
     rows, fold = matrix([one.message for one in found]), _folds(found)
@@ -66,6 +71,15 @@ def train(labelled: Sequence[Labelled], *, least: int = LEAST_LABELS) -> Learned
             held_out=agreement([float(v) for v in values], [bool(one) for one in labels]),
         ),
     )
+
+
+def _shared(labelled: Sequence[Labelled]) -> list[Labelled]:
+    """Return the labels that count, in one order: the newest of who has more than a person's share."""
+    by_person = defaultdict[str, list[Labelled]](list)
+    for one in sorted(labelled, key=lambda one: (one.at, one.message.text, one.satisfied)):
+        by_person[one.person].append(one)
+    most = int(share_level([len(each) for each in by_person.values()], PERSON_SHARE))
+    return [one for _, each in sorted(by_person.items()) for one in each[-max(most, 1) :]]
 
 
 def _check(found: Sequence[Labelled], labels: Any, least: int) -> None:
