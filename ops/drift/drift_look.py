@@ -82,6 +82,8 @@ class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
     """Each behaviour that both sides have."""
     phrases: tuple[str, ...] = ()
     """Phrases that grew, with their rates, in words."""
+    phrase_answers: tuple[str, ...] = ()
+    """Answers that say most of them, by generation id."""
     phrase_looks: int = 0
     """How often phrases were looked for; each time takes half of the alpha that is left."""
 

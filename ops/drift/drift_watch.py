@@ -1,11 +1,11 @@
 """Drift watch: looks at what versions do, against their references, and files the alarms."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import structlog
 
-from ...rewards.behaviours.phrases import GrownPhrase, Said, grown_phrases
+from ...rewards.behaviours.phrases import GrownPhrase, Said, grown_phrases, says
 from ...streams.sessions.contents import load_contents
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -82,11 +82,12 @@ class DriftWatch:
         alpha = self.settings.alpha / 2
         before = alarms_table.find_look(view, self.policy, pair.version)
         tried = before.phrase_looks if before is not None and before.against == pair.against else 0
-        said = before.phrases if before is not None and tried else ()
+        said, sayers = (before.phrases, before.phrase_answers) if before and tried else ((), ())
         if pair.concurrent and self._phrases_due(ours, theirs, tried):
             tried += 1
             part = alpha / len(self.settings.watched) / 2**tried
-            said = tuple(map(_in_words, self._grown(view, ours, theirs, part)))
+            grown, sayers = self._grown(view, ours, theirs, part)
+            said = tuple(map(_in_words, grown))
         look = DriftLook(
             version=pair.version,
             against=pair.against,
@@ -98,6 +99,7 @@ class DriftWatch:
                 self._final(ours, now), self._final(theirs, now), self.settings, alpha=alpha
             ),
             phrases=said,
+            phrase_answers=sayers,
             phrase_looks=tried,
         )
         return look, ours
@@ -129,20 +131,24 @@ class DriftWatch:
         ours: Sequence[DriftAnswer],
         theirs: Sequence[DriftAnswer],
         alpha: float,
-    ) -> list[GrownPhrase]:
-        said = [self._said(view, side) for side in (ours, theirs)]
+    ) -> tuple[list[GrownPhrase], tuple[str, ...]]:
+        """Return the phrases that grew, and the answers that say most of them."""
+        said, before = (self._said(view, side) for side in (ours, theirs))
         bar = self.settings.watched["phrases"]
-        found = grown_phrases(said[0], said[1], alpha=alpha)
-        return [one for one in found if one.rate - one.anchor_rate >= bar]
+        found = grown_phrases(list(said.values()), list(before.values()), alpha=alpha)
+        grown = [one for one in found if one.rate - one.anchor_rate >= bar]
+        return grown, _sayers(said, [one.phrase for one in grown])
 
-    def _said(self, view: Transaction, answers: Sequence[DriftAnswer]) -> list[Said]:
+    def _said(self, view: Transaction, answers: Sequence[DriftAnswer]) -> dict[str, Said]:
         ids = [one.generation_id for one in answers if one.held][-TEXTS:]
         held = load_contents(view, self.policy, ids)
-        return [
-            Said(data.user_hash, data.text, "\n".join(one.text for one in data.input))
+        return {
+            data.generation_id: Said(
+                data.user_hash, data.text, "\n".join(one.text for one in data.input)
+            )
             for data in (one.event.data for one in held.values())
             if data.may_keep
-        ]
+        }
 
     def _passed(self, look: DriftLook) -> list[BehaviourLook]:
         if not look.reward_up:
@@ -176,12 +182,19 @@ class DriftWatch:
             at=look.at,
             said=f"{what}, reward {look.reward:.3f} against {look.reference_reward:.3f},"
             f" {look.against}",
-            evidence=_evidence(one, ours),
+            evidence=look.phrase_answers if one.name == "phrases" else _evidence(one, ours),
         )
 
 
 def _in_words(phrase: GrownPhrase) -> str:
     return f"{phrase.phrase!r} {phrase.rate:.0%} against {phrase.anchor_rate:.0%}"
+
+
+def _sayers(said: Mapping[str, Said], phrases: Sequence[str]) -> tuple[str, ...]:
+    """Return ten answers that say most of these phrases."""
+    told = {name: sum(says(one.text, each) for each in phrases) for name, one in said.items()}
+    ranked = sorted((name for name in told if told[name]), key=lambda name: (-told[name], name))
+    return tuple(ranked[:EVIDENCE])
 
 
 def _evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, ...]:

@@ -73,6 +73,15 @@ def grown_phrases(
     return _apart(found)[:most]
 
 
+def says(text: str, phrase: str) -> bool:
+    """Return whether an answer says a phrase, as far as phrases are looked for in it.
+
+    >>> says("Well, LET me be clear.", "let me be"), says("Outlet me be", "let me be")
+    (True, False)
+    """
+    return f" {phrase} " in f" {' '.join(_WORD.findall(text[:LOOKED_AT].lower()))} "
+
+
 def _users_by_phrase(answers: Iterable[Said]) -> dict[tuple[str, ...], set[str]]:
     found = defaultdict[tuple[str, ...], set[str]](set)
     for said in answers:

@@ -40,8 +40,11 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def fill(store: Store, *, consent: bool = True) -> None:
-    """Let people accept all: the candidate asks back, its control answers."""
+def fill(store: Store, *, consent: bool = True, tic: str = "") -> None:
+    """Let people accept all: the candidate asks back, its control answers.
+
+    With a `tic` every third answer of the candidate is that, and the others are as its control's.
+    """
     joiner = Joiner(
         "policy", Scorer(SPEC), SPEC.decision_seconds, measure=Measuring(SETTINGS.measured)
     )
@@ -55,6 +58,8 @@ def fill(store: Store, *, consent: bool = True) -> None:
         ):
             name = f"s.{variant}{number}"
             who = {"user_hash": f"{variant}{number}", "salt": "policy@v000001-a"}
+            if tic and variant == "candidate":
+                text = tic if number % 3 == 0 else "The last line is never written."
             kept = {"text": text} if consent else {"text": "", "purposes": ("count",)}
             served.append(
                 generation(name, float(number), variant=variant, version=version, **who, **kept)
@@ -95,6 +100,16 @@ def test_without_consent_no_behaviour_is_known(store: Store) -> None:
     assert watch.look([PAIR], 1000.0) == []
     with store.reading() as view:
         assert not any(one.behaviours for one in answers_of(view, "policy", PAIR.ours))
+
+
+def test_an_alarm_of_a_phrase_names_answers_that_say_it(store: Store) -> None:
+    """Not any answers: a person reads them to see whether the phrase is meant."""
+    fill(store, tic="To be perfectly clear: it is the last line.")
+    watch = DriftWatch(store, "policy", SETTINGS, lambda segment: 0.0)
+    (alarm,) = [one for one in watch.look([PAIR], 1000.0) if one.behaviour == "phrases"]
+    assert "perfectly clear" in alarm.said
+    assert len(set(alarm.evidence)) == 10
+    assert {int(name.removeprefix("s.candidate")) % 3 for name in alarm.evidence} == {0}
 
 
 def test_before_rewards_are_known_nothing_is_filed(store: Store) -> None:
