@@ -125,7 +125,8 @@ class RolloutController:
         if rollout.held or rollout.overruled or self.settings.watch.on_alarm != "hold":
             return rollout
         filed = alarms_table.alarms(tx, self.policy, [rollout.version])
-        held = [one.sentence for one in filed if one.holds]
+        watches = self.settings.watch.watches
+        held = [one.sentence for one in filed if one.holds and watches(one.behaviour)]
         return msgspec.structs.replace(rollout, held=held[-1]) if held else rollout
 
     def refuse(self, tx: Transaction, reason: str, now: float) -> Rollout:

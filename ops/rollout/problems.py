@@ -48,20 +48,25 @@ def release_problems(
         found["holdout"] = worse
     if failing := _failing_tools(view, policy):
         found["tools"] = failing
-    if drifted := _drifted(view, policy, current):
+    if drifted := _drifted(view, policy, current, settings):
         found["drift"] = drifted
     return found
 
 
-def _drifted(view: Transaction, policy: str, current: Rollout | None) -> str:
-    """Return the alarms of the candidate and the champion, but those that a person promoted over."""
+def _drifted(
+    view: Transaction, policy: str, current: Rollout | None, settings: RolloutSettings
+) -> str:
+    """Return the alarms of the candidate and the champion, but those that a person knows of.
+
+    These are of what was promoted over them, and of what is watched no more.
+    """
     champion = champions_table.find_champion(view, policy)
     versions = {one.version for one in (current, champion) if one is not None}
     said = []
     for alarm in alarms_table.alarms(view, policy, sorted(versions)):
         release = rollouts_table.find(view, policy, alarm.version)
         known = release is not None and release.overruled and alarm.at < release.promoted_at
-        if not known:
+        if not known and settings.watch.watches(alarm.behaviour):
             said.append(alarm.sentence)
     return "; ".join(said)
 

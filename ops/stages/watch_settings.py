@@ -69,6 +69,10 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """The bars that hold, by name."""
         return {name: bar for name, bar in {**BARS, **self.bars}.items() if bar}
 
+    def watches(self, behaviour: str) -> bool:
+        """Return whether an alarm's behaviour is one that still has a bar; `tools:NAME` is of `tools`."""
+        return behaviour.partition(":")[0] in self.watched
+
     @property
     def measured(self) -> tuple[str, ...]:
         """Behaviours that have to be measured for them."""

@@ -19,7 +19,7 @@ from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.rollout.problems import release_problems
 from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
-from rlwd.ops.stages.watch_settings import WatchSettings
+from rlwd.ops.stages.watch_settings import BARS, WatchSettings
 from rlwd.ops.statistics.metric import MetricSettings
 from rlwd.streams.sessions.contents import forget_contents
 
@@ -148,7 +148,11 @@ def test_a_champion_is_held_against_the_holdout(watched: RolloutRig) -> None:
     assert "against the holdout on policy@v000000" in alarm.said
     with watched.store.reading() as view:
         problems = release_problems(view, "policy", SETTINGS, 0.0)
+        unwatched = WatchSettings(bars=dict.fromkeys(BARS, 0.0) | {"digits": 0.05})
+        settings = msgspec.structs.replace(SETTINGS, watch=unwatched)
+        known = release_problems(view, "policy", settings, 0.0)
     assert "asks" in problems["drift"]
+    assert "drift" not in known
 
 
 def test_an_honest_version_raises_none(watched: RolloutRig) -> None:
