@@ -21,6 +21,7 @@ from ...ops.rollout.problems import release_problems
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
+from ..status.shown_text import shown
 from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
 
 EXPERIMENTS_SHOWN = 5
@@ -136,10 +137,10 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     """Return the page: one line on who is in charge, then the tables that hold something."""
     return [
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
-        *([] if document["held"] is None else [Text(f"held by hand: {document['held']}")]),
-        *([] if document["waits"] is None else [Text(document["waits"])]),
-        *(Text(line) for line in document["experiments_say"]),
-        *(Text(f"problem, {name}: {why}") for name, why in document["problems"].items()),
+        *([] if document["held"] is None else [shown(f"held by hand: {document['held']}")]),
+        *([] if document["waits"] is None else [shown(document["waits"])]),
+        *(shown(line) for line in document["experiments_say"]),
+        *(shown(f"problem, {name}: {why}") for name, why in document["problems"].items()),
         *([] if document["flags"] is None else [Text(f"flags: {document['flags']['said']}")]),
         _records(document["records"]),
         _fates(document),
@@ -170,7 +171,7 @@ def _table(title: str, *columns: str) -> Table:
 
 def _row(table: Table, *cells: str) -> None:
     # As text: a reason that somebody wrote may hold what the console takes for markup.
-    table.add_row(*map(Text, cells))
+    table.add_row(*map(shown, cells))
 
 
 def _records(records: Mapping[str, Mapping[str, int]]) -> Table:

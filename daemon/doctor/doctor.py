@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config import load_config
+from ..status.shown_text import shown
 from .doctor_engine import check_engine
 from .doctor_finding import Finding, Grade, fail, ok
 from .doctor_flags import check_flags_url
@@ -20,7 +21,7 @@ def examine(config_path: Path) -> int:
     """
     worst = 0
     for finding in findings(config_path):
-        print(finding.line, flush=True)
+        print(shown(finding.line).plain, flush=True)
         worst = max(worst, int(finding.grade is Grade.FAIL))
     print("something has to be done first" if worst else "the loop can run")
     return worst

@@ -10,7 +10,6 @@ import orjson
 from rich import box
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from ...ops.experiments.start import end_experiment, start_aa, start_harness
 from ...ops.rollout import experiments_table
@@ -21,6 +20,7 @@ from ...streams.state.transaction import Transaction
 from ..by_hand.flag_wait import FLAG_SECONDS, wait_for_flags
 from ..commands.status import state_view
 from ..config import Config
+from ..status.shown_text import shown
 from ..store import existing_store
 
 
@@ -82,7 +82,7 @@ def print_experiments(config: Config, name: str, *, kind: ExperimentKind, as_jso
         return
     console = Console()
     for line in _lines(found[-1]):
-        console.print(Text(line))
+        console.print(shown(line))
     if found[-1].readings:
         console.print(_table(found[-1].readings))
 
@@ -134,7 +134,7 @@ def _table(readings: Sequence[MetricReading]) -> Table:
             _number(one.user_deviation, ".3g"),
             str(one.users),
         )
-        table.add_row(*map(Text, (one.name, one.arm, *numbers)))
+        table.add_row(*map(shown, (one.name, one.arm, *numbers)))
     return table
 
 

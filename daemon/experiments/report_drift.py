@@ -13,6 +13,7 @@ from ...ops.drift import alarms_table
 from ...ops.drift.drift_look import DriftLook
 from ...streams.sessions.contents import load_texts
 from ...streams.state.transaction import Transaction
+from ..status.shown_text import shown
 
 VERSIONS = 8
 """Most versions whose last look is reported."""
@@ -47,7 +48,7 @@ def drift_tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     for look in msgspec.convert(document["looks"], list[DriftLook]):
         yield _table(look)
     for alarm in document["alarms"]:
-        yield Text(f"alarm: {alarm['version']}: reward is up while {alarm['said']}")
+        yield shown(f"alarm: {alarm['version']}: reward is up while {alarm['said']}")
         yield _answers(alarm["evidence"])
 
 
@@ -63,7 +64,7 @@ def _table(look: DriftLook) -> Table:
     for one in look.behaviours:
         within = "" if one.low is None else f" ({one.low:+.3f} to {one.high:+.3f})"
         table.add_row(
-            Text(one.name),
+            shown(one.name),
             f"{one.rate:.3f}",
             f"{one.reference:.3f}",
             Text(f"{one.difference:+.3f}{within}", style="bold" if one.passed else ""),
@@ -82,5 +83,5 @@ def _answers(evidence: Sequence[dict[str, Any]]) -> Table:
     for one in evidence:
         text = one["text"]
         said = "(its text is not held)" if text is None else text[:SHOWN]
-        table.add_row(Text(one["generation_id"]), Text(said))
+        table.add_row(shown(one["generation_id"]), shown(said))
     return table

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from rich import box
 from rich.table import Table
-from rich.text import Text
 
 from ...ops.rollout.holdout_table import HoldoutLook, HoldoutMeasure
+from ..status.shown_text import shown
 
 
 def sentence(looks: Sequence[HoldoutLook], share: float) -> str:
@@ -56,7 +56,7 @@ def report_table(looks: Sequence[HoldoutLook]) -> Table:
             *(_cell(measures.get(name)) for name in names),
             f"{look.champion_users} / {look.holdout_users}",
         )
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(shown, cells))
     return table
 
 

@@ -5,13 +5,14 @@ from typing import Any
 
 from rich.text import Text
 
+from ..status.shown_text import shown
 from .reward_tables import add_row, number, plain_table
 
 
 def explain_tables(story: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the answer, its signals, parts and costs, and the sum."""
     where = f"segment {story['segment'] or '-'}, {story['stage']}, {story['fate']}"
-    yield Text(f"{story['generation_id']}: {where}")
+    yield shown(f"{story['generation_id']}: {where}")
     yield Text(f"spec {story['spec']}")
     if not story["held"]:
         yield Text(

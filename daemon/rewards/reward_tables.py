@@ -6,6 +6,8 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from ..status.shown_text import shown
+
 
 def plain_table(title: str, *columns: str, left: int = 1) -> Table:
     """Return an empty table; its first columns hold names, the others numbers."""
@@ -23,7 +25,7 @@ def plain_table(title: str, *columns: str, left: int = 1) -> Table:
 
 def add_row(table: Table, *cells: str) -> None:
     """Add cells as text: a segment's name may hold what the console takes for markup."""
-    table.add_row(*map(Text, cells))
+    table.add_row(*map(shown, cells))
 
 
 def number(value: float | None, form: str = ".3f") -> str:

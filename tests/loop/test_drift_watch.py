@@ -115,6 +115,9 @@ def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> Non
     assert any("asks" in one for one in page["alarms"])
     assert [one["version"] for one in page["looks"]] == [alarm.version]
     assert "asks" in {one["behaviour"] for one in status["alarms"]}
+    # What a model was talked into saying moves no operator's cursor.
+    filed["evidence"][1]["text"] += "\x1b[2J"
+    filed["said"] += "\x1b[1A"
     out = Console(file=io.StringIO(), width=200)
     for part in drift_tables(document):
         out.print(part)
@@ -122,6 +125,8 @@ def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> Non
     told = out.file.getvalue()
     assert "(its text is not held)" in told
     assert ASKING[0] in told
+    assert "\x1b" not in told
+    assert r"\x1b[2J" in told
 
 
 @pytest.mark.parametrize("watched", [{"anchor_share": 0.4, "bake_seconds": 0.0}], indirect=True)
