@@ -13,31 +13,28 @@ end does not push out everybody else's."""
 AT_ONCE = 500
 """Episodes read in one view: a view of hours would keep the database from forgetting."""
 
+_NEWEST = f"""
+SELECT name FROM (
+    SELECT name, at, ROW_NUMBER() OVER (PARTITION BY person ORDER BY at DESC, name) AS nth FROM (
+        SELECT f.generation_id AS name, MAX(f.received) AS at,
+            MAX(CASE WHEN e.user_hash <> '' THEN e.user_hash ELSE e.session_id END) AS person
+        FROM feedback f JOIN episodes e ON e.policy = f.policy AND e.generation_id = f.generation_id
+        WHERE f.policy = ? AND f.kind = 'followed_up' AND f.dead = 0 AND EXISTS (
+            SELECT 1 FROM feedback d WHERE d.policy = f.policy AND d.generation_id = f.generation_id
+            AND d.dead = 0 AND d.origin = '' AND d.kind IN ({", ".join(f"'{kind}'" for kind in DECISIONS)}))
+        GROUP BY f.generation_id) AS told) AS ranked
+WHERE nth <= ? ORDER BY at DESC, name LIMIT ?
+"""
+
 
 def decided_messages(store: Store, policy: str, limit: int) -> list[Labelled]:
     """Return the newest messages beside decisions, of those that may be learned from.
 
     At most `limit`, and of one person a `PERSON_PART`-th of it; who is not named is told by the session.
     """
-    kinds = ", ".join(f"'{kind}'" for kind in DECISIONS)
     with store.reading() as view:
-        ids = [
-            name
-            for name, _ in view.execute(
-                "SELECT name, at FROM (SELECT name, at, ROW_NUMBER() OVER (PARTITION BY person"
-                " ORDER BY at DESC, name) AS nth FROM (SELECT f.generation_id AS name,"
-                " MAX(f.received) AS at, MAX(CASE WHEN e.user_hash <> '' THEN e.user_hash"
-                " ELSE e.session_id END) AS person FROM feedback f JOIN episodes e"
-                " ON e.policy = f.policy AND e.generation_id = f.generation_id"
-                " WHERE f.policy = ? AND f.kind = 'followed_up' AND f.dead = 0 AND EXISTS"
-                " (SELECT 1 FROM feedback d WHERE d.policy = f.policy"
-                "  AND d.generation_id = f.generation_id AND d.dead = 0 AND d.origin = ''"
-                f"  AND d.kind IN ({kinds}))"
-                " GROUP BY f.generation_id) AS told) AS ranked WHERE nth <= ?"
-                " ORDER BY at DESC, name LIMIT ?",
-                (policy, max(1, limit // PERSON_PART), limit),
-            ).fetchall()
-        ]
+        part = max(1, limit // PERSON_PART)
+        ids = [name for (name,) in view.execute(_NEWEST, (policy, part, limit)).fetchall()]
     found: list[Labelled] = []
     for start in range(0, len(ids), AT_ONCE):
         with store.reading() as view:
