@@ -9,7 +9,7 @@ from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
 from ..behaviours.content import is_whole
 
-NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 
 CHARACTERS_A_TOKEN = 4.0
 """Of what tools returned a record holds the text and no tokens; in English and code a token of a

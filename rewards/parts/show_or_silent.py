@@ -5,12 +5,18 @@ pays exactly where it is accepted with a probability above tau: it is worth p ag
 (cursor.com/blog/tab-rl) has 0.75, -0.25 and 0, which is the same for tau = 0.25, less tau.
 """
 
+from typing import Annotated
+
+import msgspec
+
 from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
 from .accepted import accepted
 
+Threshold = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 
-def show_or_silent(episode: Episode, tau: float = 0.25) -> float | None:
+
+def show_or_silent(episode: Episode, tau: Threshold = 0.25) -> float | None:
     """Return tau for a silent answer, and for one that was shown what its last decision is worth.
 
     None where it was shown and nobody decided, and where the record does not tell silence from a

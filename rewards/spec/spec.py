@@ -33,7 +33,7 @@ from .registry import COST_PLACE, PART_PLACE
 from .reward import Cost, Reward, taken_off, weighted_mean
 from .shared_parts import asked_parts
 from .shipped_specs import spec_path
-from .spec_checks import check_entries, check_interval, check_kinds, check_seconds
+from .spec_checks import check_entries, check_kinds, check_range, check_said, check_seconds
 from .spec_version import FirstKeys, spec_version
 from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
 from .verification import FULL, TrustProfile, Verification, verification_of
@@ -95,6 +95,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         self.decides.check_in_time(self.terms[0], self.horizons, self.decision, DAY)
         check_kinds("$.horizons", self.horizons)
         check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
+        check_said(self.name, self.decisive)
         if not self.parts:
             raise ValueError("$.parts: a spec needs at least one part")
         if UNDECIDED in self.parts:
@@ -103,7 +104,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if name in self.parts or name == UNDECIDED:
                 raise ValueError(f"$.costs.{name}: a cost needs a name of its own")
         if self.range is not None:
-            check_interval("$.range", self.range)
+            check_range("$.range", self.range)
 
     @cached_property
     def version(self) -> str:

@@ -1,12 +1,15 @@
 """Spec checks: what a reward spec's keys must hold, and errors that name the key at fault."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, get_args, get_origin
 
 import msgspec
 
 from ...streams.events.signals import SIGNALS
+
+MOST = 1e9
+"""Bounds of a range are not beyond this: what is added up inside would be lost in them."""
 
 KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 
@@ -16,6 +19,14 @@ def check_interval(key: str, interval: tuple[float, float]) -> None:
     low, high = interval
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise ValueError(f"{key}: [{low:g}, {high:g}] does not go from a lower to a higher number")
+
+
+def check_range(key: str, interval: tuple[float, float]) -> None:
+    """Refuse a range in which a reward would be lost: too wide, or too narrow."""
+    check_interval(key, interval)
+    low, high = interval
+    if max(abs(low), abs(high)) > MOST or high - low < 1 / MOST:
+        raise ValueError(f"{key}: [{low:g}, {high:g}] is beyond {MOST:g}, or too narrow")
 
 
 def check_seconds(key: str, given: Mapping[str, float]) -> None:
@@ -32,10 +43,18 @@ def check_kinds(key: str, given: Iterable[str]) -> None:
             raise ValueError(f"{key}: {kind!r} is no signal; known: {', '.join(KINDS)}")
 
 
+def check_said(name: str, kinds: Collection[str]) -> None:
+    """Refuse a name that no version can show, and that nothing decides."""
+    if not name.strip() or not name.isprintable():
+        raise ValueError(f"$.name: {name!r} cannot be read in a version")
+    if not kinds:
+        raise ValueError("$.decisive: is empty; no answer would ever have a reward")
+
+
 def check_entries(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
     """Refuse a wrong entry of a table by its key, where msgspec names the table alone.
 
-    Raises ValueError: `Expected `float` > 0.0 - at `$.parts.kept``.
+    Raises ValueError: `Expected `float` >= 0.0 - at `$.parts.kept``.
     """
     for field in msgspec.structs.fields(kind):
         entries = document.get(field.encode_name)

@@ -11,7 +11,8 @@ from .registry import COST_PLACE, Place, Value, find
 from .spec_checks import check_interval
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
-Weight = Annotated[float, msgspec.Meta(gt=0.0)]
+Weight = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
+"""Within what sums, products and quotients of weights, scales and clips are exact enough to mean anything."""
 
 
 class PartTable(
@@ -102,9 +103,8 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
     key = f"$.{place.key}.{name}"
     table = given if isinstance(given, PartTable) else PartTable(weight=given)
     scale = table.scale if isinstance(table, CostTable) else 1.0
-    for path, number in (("", table.weight), (".horizon", table.horizon), (".scale", scale)):
-        if number is not None and not math.isfinite(number):
-            raise ValueError(f"{key}{path}: must be a finite number, not {number}")
+    if table.horizon is not None and not math.isfinite(table.horizon):
+        raise ValueError(f"{key}.horizon: must be a finite number, not {table.horizon}")
     if table.clip is not None:
         check_interval(f"{key}.clip", table.clip)
         if table.clip[0] < 0.0 or (place is not COST_PLACE and table.clip[1] > 1.0):

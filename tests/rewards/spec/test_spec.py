@@ -121,7 +121,22 @@ def test_segments_have_their_own_times() -> None:
     [
         ("[parts]\nacepted = 1", r"no such part; known: accepted.*kept@HORIZON_SECONDS"),
         ('[parts]\n"kept@soon" = 1', r"\$\.parts\.kept@soon: no such part"),
-        ("[parts]\naccepted = 0", r"Expected `float` > 0.*parts"),
+        ("[parts]\naccepted = 0", r"Expected `float` >= 1e-09.*parts"),
+        ("[parts]\naccepted = 1e308\nrated = 1e308", r"Expected `float` <= 1.*accepted"),
+        ("[parts]\naccepted = 5e-324", r"Expected `float` >= 1e-09.*accepted"),
+        ('[parts]\n"show_or_silent@7" = 1', r"\$\.parts\.show_or_silent@7: no such part"),
+        (
+            "[parts.show_or_silent]\nweight = 1\noptions = { tau = 7 }",
+            r"tau: Expected `float` <= 1",
+        ),
+        ('[parts]\n"kept@-1" = 1', r"\$\.parts\.kept@-1: no such part"),
+        ("range = [-1e308, 1e308]\n[parts]\naccepted = 1", r"\$\.range: .* beyond"),
+        ("range = [0, 1e-320]\n[parts]\naccepted = 1", r"\$\.range: .* too narrow"),
+        ("decisive = []\n[parts]\naccepted = 1", r"\$\.decisive: is empty"),
+        (
+            "[parts]\naccepted = 1\n[costs.effort]\nweight = 1\noptions = { k = 1e308 }",
+            r"options\.k: Expected `float` <= 1",
+        ),
         ("[parts]", r"\$\.parts: a spec needs at least one part"),
         ("part = 1\n[parts]\naccepted = 1", r"unknown field `part`"),
         ("[ready]\ncode = 1\n[parts]\naccepted = 1", r"\$\.ready\.default: is missing"),
@@ -137,6 +152,13 @@ def test_a_spec_that_cannot_be_meant_is_refused(tmp_path: Path, text: str, says:
     with pytest.raises(ValueError, match=says) as refused:
         load_spec(path)
     assert str(refused.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb"])
+def test_a_name_that_no_version_can_show_is_refused(name: str) -> None:
+    """It begins the version that logs, tables and pages show."""
+    with pytest.raises(ValueError, match=r"\$\.name: "):
+        make(name=name)
 
 
 def test_the_built_in_spec_loads() -> None:
