@@ -45,6 +45,7 @@ MIGRATIONS = (
     episodes_table.BEHAVIOURS,
     turns_table.READ,
     retold.RETOLD,
+    turns_table.PEOPLE,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -133,7 +133,13 @@ def _reconsidered(
                 continue
             before = session.get(turn.parent or "")
             for new in map(session.__getitem__, names):
-                longer = turn.link != TOKENS or before is None or new.length > before.length
+                longer = (
+                    turn.link != TOKENS
+                    or before is None
+                    or new.length > before.length
+                    # As long, and the same person's, where the other one is not.
+                    or turn.user_hash == new.user_hash != before.user_hash
+                )
                 early = new.received <= turn.received or 0 < new.length <= turn.prompt
                 if turn.link == NAMED:
                     early = longer = turn.parent == new.generation_id

@@ -39,28 +39,33 @@ def find_parent(
     else the one whose tool call is answered, else the one that said the last answer in the request.
     Sampled tokens may read back as others: then an earlier turn's tokens are continued, and a longer
     one whose tool call is answered, or that said the last answer, is nearer.
-    Of several alike it is the last one received before.
+    Of several alike it is the same person's, and of those the last one received before: a product may
+    have all of its people under one session's name, who begin alike.
     """
+
+    def nearest(turns: Iterable[Turn]) -> Turn | None:
+        return _last_before(received, child.user_hash, turns)
+
     if child.parent_id and child.parent_id != child.generation_id:
         # A gateway's ids begin with their session: so it is known before the parent has come.
         here = child.parent_id in turns or child.parent_id.startswith(f"{child.session_id}.")
         return Link(child.parent_id, NAMED if here else SUBAGENT)
     if len(turns) > 1:
         others = [turn for turn in turns.values() if turn.generation_id != child.generation_id]
-        best = _last_before(received, _by_tokens(tokens, others))
+        best = nearest(_by_tokens(tokens, others))
         if best is not None:
             made = _by_results(child, turns, calls) if calls else []
-            caller = _last_before(received, [one for one in made if one.length > best.length])
+            caller = nearest([one for one in made if one.length > best.length])
             if caller is not None and best not in made:
                 return Link(caller.generation_id, TOOL_RESULT)
-            nearer = _last_before(received, _since(child, best, others))
+            nearer = nearest(_since(child, best, others))
             if nearer is not None:
                 return Link(nearer.generation_id, ANSWER)
             return Link(best.generation_id, TOKENS)
-        best = _last_before(received, _by_results(child, turns, calls)) if calls else None
+        best = nearest(_by_results(child, turns, calls)) if calls else None
         if best is not None:
             return Link(best.generation_id, TOOL_RESULT)
-        best = _last_before(received, _by_answer(child, others)) if child.last_answer else None
+        best = nearest(_by_answer(child, others)) if child.last_answer else None
         if best is not None:
             return Link(best.generation_id, ANSWER)
     return _by_call(child, calls) if calls else None
@@ -111,10 +116,15 @@ def _by_call(child: Generation, calls: Calls) -> Link | None:
     return None
 
 
-def _last_before(received: float, turns: Iterable[Turn]) -> Turn | None:
-    """Return the last one received before; clocks of gateways differ, so else the last one."""
+def _last_before(received: float, user_hash: str, turns: Iterable[Turn]) -> Turn | None:
+    """Return the same person's last one received before; clocks of gateways differ, so else the last one."""
     return max(
         turns,
-        key=lambda turn: (turn.received <= received, turn.received, turn.generation_id),
+        key=lambda turn: (
+            turn.user_hash == user_hash,
+            turn.received <= received,
+            turn.received,
+            turn.generation_id,
+        ),
         default=None,
     )

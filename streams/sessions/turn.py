@@ -44,6 +44,8 @@ class Turn(NamedTuple):
     """Who wrote the answers in its prompt, as in `history.py`."""
     redacted: int = 0
     """LOOKED, REDACTED or UNREAD."""
+    user_hash: str = ""
+    """To whom; empty of turns from before this was kept."""
 
 
 class Sessions(Protocol):
@@ -99,6 +101,7 @@ def turn_of(
         said=answer_digest(generation.text),
         earlier_answers=generation.earlier_answers if told else UNKNOWN,
         redacted=REDACTED if generation.redacted else UNREAD if unread else LOOKED,
+        user_hash=generation.user_hash,
     )
 
 

@@ -43,6 +43,8 @@ AWAITED = "ALTER TABLE made_calls ADD COLUMN awaited INTEGER NOT NULL DEFAULT 0"
 """1 where `generation_id` did not make the call but works for it, and who made it had not come."""
 READ = "ALTER TABLE turns ADD COLUMN redacted INTEGER NOT NULL DEFAULT 0"
 """As in `turn.py`; of turns from before nothing is known to be redacted."""
+PEOPLE = "ALTER TABLE turns ADD COLUMN user_hash TEXT NOT NULL DEFAULT ''"
+"""To whom the answer was given: many people may be under one session's name."""
 
 _COLUMNS = ", ".join(Turn._fields)
 
