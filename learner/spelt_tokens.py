@@ -35,13 +35,16 @@ def load_spelt_tokens(model: Path) -> SpeltTokens | None:
     say which bytes a token stands for.
     """
     try:
-        document: dict[str, Any] = msgspec.json.decode((model / "tokenizer.json").read_bytes())
-        vocabulary = document["model"]["vocab"]
-        told = vocabulary.items() if isinstance(vocabulary, dict) else _numbered(vocabulary)
-        named = {str(token): int(number) for token, number in told}
-        kinds = _kinds(document.get("decoder"))
+        return _read_spelt(msgspec.json.decode((model / "tokenizer.json").read_bytes()))
     except (OSError, msgspec.DecodeError, KeyError, TypeError, ValueError, AttributeError):
         return None
+
+
+def _read_spelt(document: dict[str, Any]) -> SpeltTokens | None:
+    vocabulary = document["model"]["vocab"]
+    told = vocabulary.items() if isinstance(vocabulary, dict) else _numbered(vocabulary)
+    named = {str(token): int(number) for token, number in told}
+    kinds = _kinds(document.get("decoder"))
     if "ByteLevel" in kinds:
         letters = byte_letters()
         pieces = {number: _from_letters(token, letters) for token, number in named.items()}

@@ -77,6 +77,8 @@ def test_the_tiny_policy_is_spelt(tiny_policy: Path) -> None:
         '{"model": {"vocab": {"a": 0}}, "decoder": null}',
         '{"model": {"vocab": {"a": 0}}, "decoder": {"type": "WordPiece"}}',
         '{"model": {"vocab": 7}, "decoder": {"type": "ByteLevel"}}',
+        '{"model": {"vocab": {"a": 0}}, "decoder": {"type": "ByteLevel"}, "added_tokens": [{}]}',
+        '{"model": {"vocab": {"a": 0}}, "decoder": {"type": "ByteLevel"}, "added_tokens": 5}',
     ],
 )
 def test_what_is_not_known_is_not_guessed(written: str, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
+from places_by_hand import new_schema
 
 from rlwd.ops.tool_errors import calls_table, tally, watch
 from rlwd.ops.tool_errors.settings import ToolErrorSettings
@@ -24,7 +25,7 @@ Ways = Mapping[ErrorClass | None, int]
 class Tools:
     """A ledger, a watch, and calls of a tool that come in hour by hour."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.ledger: Ledger = open_daemon_ledger(path)
         self.watch = ToolWatch(self.ledger.store, "policy", ToolErrorSettings())
         self.made = 0
@@ -199,3 +200,18 @@ def test_what_an_older_state_brought_along_is_no_alarm(
     assert not any(tools.look(NOON + 12 * HOUR) for _ in range(60))
     tools.come(NOON + 13 * HOUR, {None: 5, "provider_error": 95})
     assert len([one for _ in range(9) for one in tools.look(NOON + 13 * HOUR)]) == 1
+
+
+def test_a_state_on_a_server_counts_as_one_in_a_file(postgres_url: str) -> None:
+    """PostgreSQL adds the same calls up, finds the same spike, and ends it."""
+    tools = Tools(new_schema(postgres_url))
+    for hour in range(-3, 1):
+        assert tools.hour(NOON + hour * HOUR, {None: 97, "provider_error": 3}) == []
+    (fired,) = tools.hour(NOON + HOUR, {None: 30, "provider_error": 70})
+    assert (fired.calls, fired.errors, len(fired.evidence)) == (100, 70, 10)
+    assert "70 of 100 calls of search" in (tools.problem or "")
+    tools.watch = ToolWatch(tools.ledger.store, "policy", ToolErrorSettings())
+    for hour in (2, 3):
+        assert tools.hour(NOON + hour * HOUR, {None: 97, "provider_error": 3}) == []
+    assert tools.problem is None
+    tools.ledger.store.close()
