@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -71,16 +73,33 @@ def export(
 
 @contextlib.contextmanager
 def _opened(to: Path | None) -> Iterator[BinaryIO]:
-    """Open a file that is there whole, readable by its owner alone, or not at all."""
+    """Open a file that is there whole, readable by its owner alone, or not at all.
+
+    What stands there and is no file, as a pipe or /dev/null, is written to and never replaced. Raises
+    IsADirectoryError, before anything is read, for a folder.
+    """
     if to is None:
         yield sys.stdout.buffer
         return
-    part = to.with_name(f"{to.name}.part")
+    # A link goes on leading where it led.
+    to = to.resolve()
+    if to.exists() and not to.is_file():
+        with to.open("wb") as file:
+            yield file
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    handle, part = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        with open(handle, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        part.replace(to)
+        os.replace(part, to)
     finally:
-        part.unlink(missing_ok=True)
+        Path(part).unlink(missing_ok=True)
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(number: int, _: object) -> None:
+    """End in order, so that no half of a file is left."""
+    raise SystemExit(128 + number)

@@ -3,8 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
+from ...streams.events.limits import read_json
 from .openai_api import RequestRefused
 
 UNDERSTOOD = frozenset(("role", "content", "name", "tool_calls", "tool_call_id"))
@@ -64,8 +63,8 @@ def _tool_calls(calls: Any, where: str) -> list[dict[str, Any]]:
         arguments = function.get("arguments") or "{}"
         if isinstance(arguments, str):
             try:
-                arguments = orjson.loads(arguments)
-            except orjson.JSONDecodeError as error:
+                arguments = read_json(arguments)
+            except ValueError as error:
                 message = f"{where}[{index}].function.arguments: {error}"
                 raise RequestRefused(400, message, param=where) from error
         parsed.append({**call, "function": {**function, "arguments": arguments}})

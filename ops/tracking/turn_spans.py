@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-import orjson
 
 from ...streams.events.episode import Timed
 from ...streams.events.event import GenerationEvent
 from ...streams.events.generation import Generation
 from ...streams.events.input_message import InputMessage
+from ...streams.events.limits import read_json
 from ...streams.events.signals import ToolResult
 from ...streams.events.tool_use import ToolCall
 from .trace_assessments import call_of, call_span
@@ -116,7 +116,7 @@ def _call(key: str, call: ToolCall, result: CallResult, at: float) -> TraceSpan:
 
 def _arguments(call: ToolCall) -> Any:
     try:
-        return orjson.loads(call.arguments)
+        return read_json(call.arguments)
     except ValueError:
         return {"as written": call.arguments}
 

@@ -6,10 +6,14 @@ Raised is ValueError, with the path of the field where there is one.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-DEEPEST = 500
-"""Most levels that a record nests. Ours need five; what is not ours is skipped, but by recursion,
-and a record that can just be read at ingest could not be read again from deeper in the program."""
+import orjson
+
+DEEPEST = 200
+"""Most levels that a record, a request or a call's arguments nest. Ours need five; what is not ours is
+skipped, but by recursion. orjson reads 1,024 levels and writes 254: what is read must be written again,
+to an engine or a file, within some levels of others."""
 NAME_BYTES = 512
 """Most bytes of what becomes a column: indexes end at some 2,700 bytes for all columns together."""
 REASON_CHARACTERS = 500
@@ -32,6 +36,12 @@ def check_depth(raw: bytes) -> None:
         depth += 1 if bracket in b"[{" else -1
         if depth > DEEPEST:
             raise ValueError(f"$: nests deeper than {DEEPEST} levels")
+
+
+def read_json(text: str | bytes) -> Any:
+    """Return what a JSON text says; raises ValueError where it is none, or nests too deep to be written."""
+    check_depth(text.encode("utf-8", "replace") if isinstance(text, str) else text)
+    return orjson.loads(text)
 
 
 def check_time(path: str, at: datetime) -> None:

@@ -13,10 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..events.event import Event, GenerationEvent
 from ..events.generation import Generation, Sampling
+from ..events.limits import read_json
 from ..traces.messages import Message, message_of, messages_of, text_of
 from ..traces.offered_tools import offered_tools
 from ..traces.otlp import OtlpRecord, otlp_records
@@ -103,7 +102,7 @@ def answer_of_span(reading: TraceReading, span: OtlpRecord, last: Mapping[str, s
     event = reading.recording.events[-1]
     assert isinstance(event, GenerationEvent)
     if NAME in told:
-        event, feedback = restored(event, orjson.loads(text(told[NAME])))
+        event, feedback = restored(event, read_json(text(told[NAME])))
         reading.recording.events[-1:] = [event, *feedback]
         return event.data
     return generation
@@ -137,7 +136,7 @@ def _after(reading: TraceReading, generation: Generation) -> datetime:
 
 def _structured(value: Any) -> Any:
     """Return an attribute as it was meant: where there are no structures, they are written as JSON."""
-    return orjson.loads(value) if isinstance(value, str) and value[:1] in "[{" else value
+    return read_json(value) if isinstance(value, str) and value[:1] in "[{" else value
 
 
 def _sampling(told: Mapping[str, Any]) -> Sampling:

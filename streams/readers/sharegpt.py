@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
-import orjson
-
 from ..events.event import Event
+from ..events.limits import read_json
 from ..events.signals import Accepted, Rejected
 from ..traces.documents import Document
 from ..traces.messages import Message, messages_of, tool_call
@@ -63,7 +62,7 @@ def _called(message: Message) -> Message:
     if message.role != "function_call":
         return message
     try:
-        told = orjson.loads(message.text)
+        told = read_json(message.text)
         call = tool_call("", told["name"], told.get("arguments"))
     except (ValueError, KeyError, TypeError, AttributeError):
         call = tool_call("", "", message.text)

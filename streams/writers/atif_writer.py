@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from ..events.event import GenerationEvent
 from ..events.generation import Generation
 from ..events.input_message import InputMessage
+from ..events.limits import read_json
 from ..events.tool_use import ToolCall
 from ..readers.atif import Trajectory
 from ..traces.remainder import NAME, remainder_of
@@ -100,7 +99,7 @@ def _step(answer: ExportedAnswer) -> dict[str, Any]:
 
 def _call(call: ToolCall) -> dict[str, Any]:
     try:
-        arguments = orjson.loads(call.arguments)
+        arguments = read_json(call.arguments)
     except ValueError:
         arguments = None
     # The format wants an object; what the model wrote otherwise stands in the remainder.

@@ -15,6 +15,7 @@ import orjson
 
 from ..events.event import GenerationEvent
 from ..events.generation import Generation
+from ..events.limits import read_json
 from ..readers.otel_genai import EVALUATION, answer_of_span
 from ..traces.otlp import otlp_records
 from ..traces.remainder import NAME, remainder_of
@@ -76,7 +77,7 @@ def _output(data: Generation) -> dict[str, Any]:
         parts.append({"type": "text", "content": data.text})
     for call in data.tool_calls:
         try:
-            arguments = orjson.loads(call.arguments)
+            arguments = read_json(call.arguments)
         except ValueError:
             arguments = call.arguments
         parts.append(

@@ -1,7 +1,11 @@
 """`rlwd export`: what is in the state leaves as traces, and only what may."""
 
 import json
-from collections.abc import Iterable
+import os
+import signal
+import stat
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +15,14 @@ from sessions_by_hand import answered, told, two_ways
 from typer.testing import CliRunner
 
 from rlwd.daemon.cli import app
+from rlwd.daemon.commands import export
 from rlwd.daemon.commands.replay import replay
 from rlwd.streams.events.event import Event, GenerationEvent, encode_event
 from rlwd.streams.events.signals import Accepted, Edited
 from rlwd.streams.join.retention import expire
 from rlwd.streams.open import open_store
 from rlwd.streams.readers.formats import trace_format
+from rlwd.streams.writers.exported import ExportedSession
 
 CONFIG = 'state = "."\npolicy = "replay"\n[learner]\nmodel = "base"\n'
 
@@ -135,6 +141,46 @@ def test_without_a_file_it_is_standard_output(tmp_path: Path) -> None:
         ["resourceLogs"],
     ]
     assert "3 answers of 1 sessions" in done.stderr
+
+
+def test_an_export_that_is_ended_leaves_what_was_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM in mid-file: the file of before stands as it was, and no half of another one."""
+    config = lived(tmp_path, session_events())
+    to = tmp_path / "out.jsonl"
+    to.write_text("before")
+
+    def ended(session: ExportedSession) -> Iterator[dict[str, Any]]:
+        yield {"half": "a file"}
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setitem(export.WRITERS, "atif", ended)
+    command = ["export", "--format", "atif", "--to", str(to), "-c", str(config)]
+    assert CliRunner().invoke(app, command).exit_code == 128 + signal.SIGTERM
+    assert to.read_text() == "before"
+    assert [one.name for one in tmp_path.glob("out*")] == ["out.jsonl"]
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """A pipe stays a pipe, as /dev/null must; a link leads where it led; a folder is named."""
+    config = lived(tmp_path, session_events())
+    command = ["export", "--format", "atif", "-c", str(config), "--to"]
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_text)
+        assert CliRunner().invoke(app, [*command, str(pipe)]).exit_code == 0
+        assert '"ATIF-v1.7"' in read.result(60)
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    link = tmp_path / "link"
+    link.symlink_to("target")
+    assert CliRunner().invoke(app, [*command, str(link)]).exit_code == 0
+    assert link.is_symlink()
+    assert '"ATIF-v1.7"' in (tmp_path / "target").read_text()
+    folder = CliRunner().invoke(app, [*command, str(tmp_path)])
+    assert isinstance(folder.exception, IsADirectoryError)
 
 
 @pytest.mark.parametrize("where", ["answer", "edit"])

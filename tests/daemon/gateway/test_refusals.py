@@ -23,6 +23,8 @@ from rlwd.daemon.gateway.app import GatewaySettings
         (CHAT, json.dumps({**HELLO, "temperature": "hot"}), 400, "temperature"),
         (CHAT, json.dumps({**HELLO, "temperature": 1e300}), 400, "temperature"),
         (CHAT, "[" * 900, 400, "deep"),
+        # It can be read, and could not be written again for the engine.
+        (CHAT, '{"messages": [], "x": ' + "[" * 300 + "]" * 300 + "}", 400, "deep"),
         (CHAT, json.dumps({**HELLO, "x": "y"})[:-4] + '"\\ud83d"}', 400, "surrogate"),
         (PLAIN, json.dumps({"prompt": ["a", "b"]}), 400, "prompt: only one"),
         (PLAIN, json.dumps({"prompt": "a", "echo": True}), 400, "echo"),

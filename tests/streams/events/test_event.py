@@ -292,12 +292,12 @@ def test_a_name_may_be_long_and_a_text_may_hold_anything() -> None:
     assert decode_event(raw(feedback(Edited(final_text="\0"))))
 
 
-@pytest.mark.parametrize("depth", [501, 990, 10_000, 1_000_000])
+@pytest.mark.parametrize("depth", [201, 990, 10_000, 1_000_000])
 def test_what_nests_too_deep_is_malformed(depth: int) -> None:
     """Skipping a field recurses: a deep one is refused before that ends the process's patience."""
     for left, right in ((b"[", b"]"), (b'{"a":', b"}")):
         deep = left * depth + b"1" + right * depth
-        with pytest.raises(MalformedEvent, match="nests deeper than 500"):
+        with pytest.raises(MalformedEvent, match="nests deeper than 200"):
             decode_event(
                 raw(generation(), novelty=0).replace(b'"novelty": 0', b'"novelty": ' + deep)
             )

@@ -64,6 +64,29 @@ def test_any_value_in_any_place_is_read_or_named(
     assert all(str(one).startswith(f"{path}:") for one in bad)
 
 
+DEEP: list[Any] = [json.loads("[" * 300 + "]" * 300), json.loads('{"a":' * 300 + "1" + "}" * 300)]
+
+
+@pytest.mark.parametrize("deep", DEEP, ids=["lists", "objects"])
+@pytest.mark.parametrize("format", FILES)
+def test_what_can_be_read_and_not_written_is_named(tmp_path: Path, format: str, deep: Any) -> None:
+    """300 levels in any place, plain or as JSON in a text: the rest is read, and nothing ends the replay."""
+    rows = rows_of(FILES[format])
+    path = tmp_path / "deep.jsonl"
+    for place in places(rows)[1:]:
+        for value in (deep, json.dumps(deep)):
+            damaged = copy.deepcopy(rows)
+            at: Any = damaged
+            for key in place[:-1]:
+                at = at[key]
+            at[place[-1]] = value
+            path.write_text("".join(json.dumps(row) + "\n" for row in damaged))
+            bad: list[MalformedRow] = []
+            for event in trace_format(format)(path, on_error=bad.append):
+                assert decode_event(encode_event(event)) == event
+            assert bad or isinstance(value, str)
+
+
 @pytest.mark.parametrize("format", FILES)
 def test_a_row_that_nests_without_end_is_named(tmp_path: Path, format: str) -> None:
     """Deeper than any record may be, it is one bad row."""

@@ -198,6 +198,18 @@ def test_a_round_trip_loses_nothing(tmp_path: Path, format: str, session: Export
     assert in_order(trace_format(format)(path)) == in_order(events_of(session))
 
 
+@pytest.mark.parametrize("deep", ["[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300])
+@pytest.mark.parametrize("format", WRITERS)
+def test_arguments_that_nest_too_deep_end_no_export(tmp_path: Path, format: str, deep: str) -> None:
+    """They can be read and not be written again: they leave as the model wrote them."""
+    call = ToolCall(id="c1", name="find", arguments=deep, parses=True, fits=None)
+    event = answered("g1", 0.0, tool_calls=(call,), tool_call_count=1)
+    session = ExportedSession("s", (ExportedAnswer(event=event),))
+    path = tmp_path / "out.jsonl"
+    path.write_text("\n".join(lines(WRITERS[format], session)))
+    assert list(trace_format(format)(path)) == [event]
+
+
 def test_parents_in_a_circle_are_told_once() -> None:
     """A damaged state ends no export: each answer is written once."""
     answers = [
