@@ -7,6 +7,9 @@ digit, as `}` is, counts for nothing, since it stands everywhere.
 
 import codecs
 import hashlib
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator
 
 from rapidfuzz.distance import LCSseq
 
@@ -15,6 +18,8 @@ LineKey = bytes
 KEY_BYTES = 9
 LARGEST = 2_000_000
 """Bytes of a file beyond which it is nobody's work to read."""
+_MOST_CELLS = 400_000_000
+"""Most pairs of lines that are compared at once: a bit each, 50 MB. A file may have a million lines."""
 
 
 def line_keys(content: bytes) -> list[LineKey]:
@@ -49,7 +54,8 @@ def is_binary(content: bytes) -> bool:
 def matching(before: list[LineKey], after: list[LineKey]) -> dict[int, int]:
     """Return where each line of `before` that stayed stands in `after`: both in order.
 
-    By a longest common subsequence of what is between the equal beginning and the equal end.
+    By a longest common subsequence of what is between the equal beginning and the equal end; where that
+    is too long for one, of what is between the lines that stand once in both.
     """
     start, shorter = 0, min(len(before), len(after))
     while start < shorter and before[start] == after[start]:
@@ -59,11 +65,50 @@ def matching(before: list[LineKey], after: list[LineKey]) -> dict[int, int]:
         end += 1
     found = {index: index for index in range(start)}
     middle = before[start : len(before) - end], after[start : len(after) - end]
-    if all(middle):
-        for step in LCSseq.opcodes(*middle):
-            if step.tag == "equal":
-                for index in range(step.src_end - step.src_start):
-                    found[start + step.src_start + index] = start + step.dest_start + index
+    found |= {start + old: start + new for old, new in _common(*middle)}
     shift = len(after) - len(before)
     found |= {index: index + shift for index in range(len(before) - end, len(before))}
     return found
+
+
+def _common(before: list[LineKey], after: list[LineKey]) -> Iterator[tuple[int, int]]:
+    """Yield pairs of places of lines that both have, in order of both."""
+    if len(before) * len(after) <= _MOST_CELLS:
+        yield from _subsequence(before, after)
+        return
+    old = new = 0
+    for next_old, next_new in [*_anchors(before, after), (len(before), len(after))]:
+        gap = before[old:next_old], after[new:next_new]
+        if len(gap[0]) * len(gap[1]) <= _MOST_CELLS:
+            yield from ((old + one, new + other) for one, other in _subsequence(*gap))
+        if next_old < len(before):
+            yield next_old, next_new
+        old, new = next_old + 1, next_new + 1
+
+
+def _subsequence(before: list[LineKey], after: list[LineKey]) -> Iterator[tuple[int, int]]:
+    """Yield a longest common subsequence; it takes a bit of memory for each pair of lines."""
+    for step in LCSseq.opcodes(before, after) if before and after else ():
+        if step.tag == "equal":
+            for index in range(step.src_end - step.src_start):
+                yield step.src_start + index, step.dest_start + index
+
+
+def _anchors(before: list[LineKey], after: list[LineKey]) -> list[tuple[int, int]]:
+    """Return the longest row of lines that stand once in both, in the same order (patience diff)."""
+    once, counted = Counter(before), Counter(after)
+    place = {key: at for at, key in enumerate(after) if counted[key] == 1 and once[key] == 1}
+    pairs = [(at, place[key]) for at, key in enumerate(before) if key in place]
+    ends: list[int] = []
+    last: list[int] = []
+    above: list[int] = []
+    for index, (_, new) in enumerate(pairs):
+        length = bisect_left(ends, new)
+        ends[length : length + 1], last[length : length + 1] = [new], [index]
+        above.append(last[length - 1] if length else -1)
+    row: list[tuple[int, int]] = []
+    at = last[-1] if last else -1
+    while at >= 0:
+        row.append(pairs[at])
+        at = above[at]
+    return row[::-1]

@@ -18,6 +18,9 @@ thresholds of `git blame -M` and `-C` (git-blame(1))."""
 _MOST_PLACES = 50
 """Most places at which one line is looked for: what stands everywhere was not moved."""
 
+_MOST_WORK = 10_000_000
+"""Most lines that are compared in a search for moved blocks; what is left then was not moved."""
+
 
 class OwnedLine(NamedTuple):
     """A line, and the generation that wrote it."""
@@ -80,14 +83,20 @@ def claim_moved(
     for at in sorted(free):
         places.setdefault(lines[at].key, []).append(at)
     left: list[list[OwnedLine]] = []
+    work = 0
     for run in lost:
         at = 0
         rest: list[OwnedLine] = []
         while at < len(run):
-            start, length = _longest(run[at:], lines, free, places)
+            if work > _MOST_WORK:
+                rest.extend(run[at:])
+                break
+            start, length = _longest(run, at, lines, free, places)
+            work += 1 + length * min(len(places.get(run[at].key, ())), _MOST_PLACES)
             block = run[at : at + length]
             if sum(letters_of(line.key) for line in block) < threshold:
-                rest, at = [*rest, run[at]], at + 1
+                rest.append(run[at])
+                at += 1
                 continue
             lines[start : start + length] = block
             free -= set(range(start, start + length))
@@ -98,18 +107,19 @@ def claim_moved(
 
 def _longest(
     run: Sequence[OwnedLine],
+    at: int,
     lines: Sequence[OwnedLine],
     free: Collection[int],
     places: dict[LineKey, list[int]],
 ) -> tuple[int, int]:
-    """Return where the longest beginning of a run stands among the free lines, and its length."""
+    """Return where a run stands longest, from `at` on, among the free lines, and how many of it do."""
     best = (0, 0)
-    for start in places.get(run[0].key, ())[:_MOST_PLACES]:
+    for start in places.get(run[at].key, ())[:_MOST_PLACES]:
         length = 0
         while (
-            length < len(run)
+            at + length < len(run)
             and start + length in free
-            and lines[start + length].key == run[length].key
+            and lines[start + length].key == run[at + length].key
         ):
             length += 1
         best = max(best, (start, length), key=lambda found: found[1])
