@@ -75,10 +75,10 @@ def _plain(found: "re.Match[str]") -> str:
     if kind in _SIGNS:
         return _SIGNS[kind]
     if kind == "escape":
-        # A line feed or the like; half of a pair is no sign of anything looked for.
+        # A line feed or the like ends a number; half of a pair is no sign of anything looked for.
         digits = found[0][2:]
         code = int(digits, 16) if digits else 0
-        sign = " " if code < 0x20 or 0xD800 <= code < 0xE000 else chr(code)
+        sign = "\n" if code < 0x20 or 0xD800 <= code < 0xE000 else chr(code)
         again = _OTHERWISE.fullmatch(sign)
         return sign if again is None else _plain(again)
     if kind == "unseen":

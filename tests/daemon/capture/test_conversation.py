@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rlwd.daemon.capture.conversation import read_conversation
+from rlwd.daemon.capture.conversation import read_conversation, texts_read
 from rlwd.streams.events.input_message import (
     KEPT_CHARACTERS,
     KEPT_MESSAGES,
@@ -77,3 +77,17 @@ def test_half_a_pair_of_surrogates_is_replaced() -> None:
     """What UTF-8 cannot hold does not end a record."""
     (found,) = read_conversation([{"role": "user", "content": "\ud800!"}]).input
     assert found.text.encode()
+
+
+def test_all_that_a_template_is_given_is_read() -> None:
+    """Documents and a template's own fields beside messages, and arguments as text or as an object."""
+    calls = [{"function": {"arguments": {"to": ["a"]}}}, {"function": {"arguments": "b"}}]
+    body = {
+        "messages": [
+            {"role": "user", "name": "c", "content": "d"},
+            {"role": "assistant", "content": None, "reasoning": "e", "tool_calls": calls},
+        ],
+        "documents": [{"title": "f", "text": "g"}],
+        "chat_template_kwargs": {"date": "h", "enable_thinking": False},
+    }
+    assert set("abcdefgh") <= set(texts_read(body))

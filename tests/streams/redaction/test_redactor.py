@@ -83,6 +83,7 @@ FOUND += [
 ]
 LEFT = [
     "de89370400440532013000de89370400440532013000 is a digest in hex",
+    r'{"column": "4111\n1111\n1111\n1111", "other": "0049\t3012\t3456\t7890"}',
     r"C:\new\table\u0041, a\n1. b\n2. c",
     "10\u201320\u00a0km, 2019\u20132026",
     "git clone git@github.com:org/repo.git, or ssh://git@github.com/org/repo",
