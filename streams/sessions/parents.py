@@ -39,12 +39,13 @@ def find_parent(
     else the one whose tool call is answered, else the one that said the last answer in the request.
     Sampled tokens may read back as others: then an earlier turn's tokens are continued, and a longer
     one whose tool call is answered, or that said the last answer, is nearer.
-    Of several alike it is the same person's, and of those the last one received before: a product may
-    have all of its people under one session's name, who begin alike.
+    Of several alike it is one with an answer less before it, of those the same person's, and of those the
+    last one received before: somebody may go back to an earlier question, and a product may have all of
+    its people under one session's name, who begin alike.
     """
 
     def nearest(turns: Iterable[Turn]) -> Turn | None:
-        return _last_before(received, child.user_hash, turns)
+        return _nearest(child, received, turns)
 
     if child.parent_id and child.parent_id != child.generation_id:
         # A gateway's ids begin with their session: so it is known before the parent has come.
@@ -116,12 +117,14 @@ def _by_call(child: Generation, calls: Calls) -> Link | None:
     return None
 
 
-def _last_before(received: float, user_hash: str, turns: Iterable[Turn]) -> Turn | None:
-    """Return the same person's last one received before; clocks of gateways differ, so else the last one."""
+def _nearest(child: Generation, received: float, turns: Iterable[Turn]) -> Turn | None:
+    """Return the last one received before; clocks of gateways differ, so else the last one."""
+    before = child.earlier_answers - 1
     return max(
         turns,
         key=lambda turn: (
-            turn.user_hash == user_hash,
+            turn.earlier_answers == before >= 0,
+            turn.user_hash == child.user_hash,
             turn.received <= received,
             turn.received,
             turn.generation_id,

@@ -16,6 +16,7 @@ def turn(name: str, at: float, user: str, **more: Any) -> bytes:
         "session_found": "cache_key",
         "user_hash": user,
         "redacted": (),
+        "input": (person("Hello."),),
         "prompt_token_ids": tuple(range(20)),
         "completion_token_ids": (90, 91),
         "logprobs": (-0.5, -0.5),
@@ -57,3 +58,19 @@ def test_one_conversation_of_two_people_is_still_one(ledger: Ledger) -> None:
     assert ledger.ask("SELECT parent_id FROM episodes WHERE generation_id = 's.eve2'") == (
         "s.ada1",
     )
+
+
+def test_who_goes_back_goes_on_from_the_answer_that_stood_there(ledger: Ledger) -> None:
+    """A short answer that was given twice: the second question is asked anew in other words."""
+    no: dict[str, Any] = {
+        "prompt_token_ids": None,
+        "completion_token_ids": None,
+        "logprobs": None,
+        "asked": (),
+    }
+    ledger.take(turn("s.1", 1.0, "ada"))
+    ledger.take(turn("s.2", 2.0, "ada", input=(person("No."),), **no, text="Good day!"))
+    ledger.take(turn("s.3", 3.0, "ada", input=(person("Yes."),), **no))
+    assert ledger.ask("SELECT parent_id FROM episodes WHERE generation_id = 's.3'") == ("s.1",)
+    said = "SELECT COUNT(*) FROM feedback WHERE generation_id = ?"
+    assert [ledger.ask(said, name) for name in ("s.1", "s.2")] == [(2,), (0,)]
