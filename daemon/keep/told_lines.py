@@ -26,26 +26,27 @@ class ToldLines(NamedTuple):
     """Keys of what was written; None where every new line was."""
     taken: Counter[LineKey] | None
     """Keys of what was replaced; None where every line that is gone was."""
-    block: bool
-    """Whether what was written stands in one place, in this order."""
+    block: list[LineKey]
+    """Keys of what was written in one place, in this order; empty where nobody can say."""
 
 
 def told_lines(content: bytes, text: str | None, old_text: str | None) -> ToldLines:
     """Return the lines of an edit that was made of a file with this content now."""
     taken = None if old_text is None else Counter(line_keys(_encoded(old_text)))
     if text is None:
-        return ToldLines(None, taken, block=False)
-    wrote = line_keys(_encoded(text))
+        return ToldLines(None, taken, [])
+    block = line_keys(_encoded(text))
     now, new = content.replace(b"\r\n", b"\n"), _encoded(text).replace(b"\r\n", b"\n")
-    regions = _regions(now, new) if new else []
-    if not any(_in_a_line(now, first, last) for _, _, at in regions for first, last in at):
-        return ToldLines(wrote, taken, block=True)
-    wrote = [key for start, end, _ in regions for key in line_keys(now[start:end])]
-    if taken is not None:
-        old = _encoded(old_text or "").replace(b"\r\n", b"\n")
-        for region in regions:
-            taken.update(_before(now, region, old))
-    return ToldLines(wrote, taken, block=len(regions) == 1)
+    regions = _regions(now, new) if new.strip() else []
+    if not regions:
+        return ToldLines(block, taken, block)
+    each = [line_keys(now[start:end]) for start, end, _ in regions]
+    if all(_in_a_line(now, first, last) for _, _, at in regions for first, last in at):
+        block = each[0] if len(each) == 1 else []
+    if old_text is not None:
+        old = _encoded(old_text).replace(b"\r\n", b"\n")
+        taken = Counter(key for region in regions for key in _before(now, region, old))
+    return ToldLines([key for keys in each for key in keys], taken, block)
 
 
 def deleted_from(

@@ -81,7 +81,7 @@ def record_edit(tree: WorkTree, tx: Transaction, edit: WrittenEdit, folder: Path
     if edit.text == "" and edit.old_text and told.taken is not None:
         lost = [line.key for line in carried.lost_lines]
         wrote, before = deleted_from(content, carried.inserted, lost, edit.old_text)
-        told = ToldLines(wrote, told.taken + before, block=False)
+        told = ToldLines(wrote, told.taken + before, [])
     at = tree.now if edit.at is None else min(edit.at.timestamp(), tree.now)
     _settle_lost(tx, path, told, carried, at)
     lines, count = _claimed(edit, told, carried)
@@ -152,9 +152,9 @@ def _claimed(edit: WrittenEdit, told: ToldLines, carried: Carried) -> tuple[list
     if told.wrote is not None:
         left = Counter(told.wrote)
         places = [at for at in places if take(left, lines[at].key)]
-        if told.block and not any(letters_of(lines[at].key) for at in places):
+        if not any(letters_of(lines[at].key) for at in places):
             # It was looked at, or committed, before it was told.
-            places = _standing(told.wrote, lines)
+            places = _standing(told.block, lines)
     for at in places:
         lines[at] = OwnedLine(lines[at].key, edit.generation_id)
     return lines, sum(letters_of(lines[at].key) > 0 for at in places)

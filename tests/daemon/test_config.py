@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from rlwd.daemon.config import Config, load_config
+from rlwd.rewards.spec.spec import reward_spec
 
 KEYS = [
     "policy",
@@ -418,3 +419,12 @@ def test_clients_need_the_key_that_signs_ids(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"gateway\.user_key: required with \[clients\]"):
         load_config(write(tmp_path, client))
     load_config(write(tmp_path, f'{client}[gateway]\nuser_key = "k"\n'))
+
+
+def test_a_shipped_reward_spec_is_named_without_a_path(tmp_path: Path) -> None:
+    """Wherever the configuration lies; any other name is a file beside it."""
+    path = tmp_path / "rlwd.toml"
+    for named, found in (("coding-agent", "coding-agent"), ("mine.toml", "mine")):
+        (tmp_path / "mine.toml").write_text('name = "mine"\n[parts]\naccepted = 1.0\n')
+        path.write_text(f'reward_spec = "{named}"\n[learner]\nmodel = "base"\n')
+        assert reward_spec(load_config(path).reward_spec).name == found

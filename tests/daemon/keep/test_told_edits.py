@@ -58,6 +58,30 @@ def test_an_edit_of_all_places_is_the_agents(rig: KeepRig) -> None:
     assert rig.kept("g2") == pytest.approx(1 / 3)
 
 
+def test_whole_lines_in_all_places_are_the_agents(rig: KeepRig) -> None:
+    """Told once, and standing three times."""
+    rig.agent("g1", "a.py", "same = 1\nb = foo(2)\nsame = 1\nd = foo(4)\nsame = 1\n")
+    rig.pass_time(30)
+    told(rig, "g2", "same = 1\n", "same = 2\n", everywhere=True)
+    assert rig.kept("g1") == 1.0
+    rig.write("a.py", "b = foo(2)\nd = foo(4)\n")
+    assert rig.kept("g1") == 1.0
+    assert rig.kept("g2") == 0.0
+
+
+def test_a_line_told_late_that_stands_within_another_is_found(rig: KeepRig) -> None:
+    """It was looked at before it was told, and its text ends another line as well."""
+    rig.agent("g1", "a.py", FOUR + "max = 1\n")
+    rig.pass_time(30)
+    rig.write("a.py", FOUR.replace("beta = second(2)", "x = 1") + "max = 1\n")
+    rig.pass_time(5)
+    edit = WrittenEdit(
+        generation_id="g2", file="a.py", text="x = 1\n", old_text="beta = second(2)\n"
+    )
+    rig.watch.record([edit], rig.top, rig.now)
+    assert (rig.kept("g1"), rig.kept("g2")) == (1.0, 1.0)
+
+
 def test_a_person_beside_a_part_of_a_line_still_counts(rig: KeepRig) -> None:
     """Lines that a person took away before the edit was told are a person's."""
     rig.agent("g1", "a.py", FOUR)
