@@ -24,7 +24,7 @@ def find_summaries(
 ) -> dict[str, Link]:
     """Return links of turns that go on from no tokens, and whose input holds an earlier answer.
 
-    Of several the last one of the session is taken, else the last one to the same named person in
+    Of several the same person's is taken, and of those the last one of the session, else the last one to the same named person in
     another session. `reread` are turns from before.
     """
     begun = {
@@ -55,14 +55,14 @@ def find_summaries(
 
 
 def _before(held: Held, session: Mapping[str, Turn]) -> list[str]:
-    """Return the last turns that said something before this one, the last one first."""
-    own = held.event.data.generation_id
+    """Return the last turns that said something before this one, the same person's and the last first."""
+    data = held.event.data
     earlier = [
-        (turn.received, turn.generation_id)
+        (turn.user_hash == data.user_hash, turn.received, turn.generation_id)
         for turn in session.values()
-        if turn.said and turn.received <= held.received and turn.generation_id != own
+        if turn.said and turn.received <= held.received and turn.generation_id != data.generation_id
     ]
-    return [name for _, name in sorted(earlier, reverse=True)[:LOOKED_AT]]
+    return [name for *_, name in sorted(earlier, reverse=True)[:LOOKED_AT]]
 
 
 def _elsewhere(tx: Transaction, policy: str, held: Held, new: Mapping[str, Held]) -> list[str]:

@@ -74,3 +74,15 @@ def test_who_goes_back_goes_on_from_the_answer_that_stood_there(ledger: Ledger) 
     assert ledger.ask("SELECT parent_id FROM episodes WHERE generation_id = 's.3'") == ("s.1",)
     said = "SELECT COUNT(*) FROM feedback WHERE generation_id = ?"
     assert [ledger.ask(said, name) for name in ("s.1", "s.2")] == [(2,), (0,)]
+
+
+def test_a_summary_is_looked_for_among_the_persons_own_answers(ledger: Ledger) -> None:
+    """However many others were answered since, in the session of all."""
+    summary = "They asked for the order of May, and it was refunded in full."
+    ledger.take(turn("s.ada1", 1.0, "ada", text=summary, asked=(3, 4)))
+    ledger.take(*[turn(f"s.eve{n}", 2.0 + n, f"eve{n}", asked=(n, n)) for n in range(9)])
+    told = (person(f"So far: {summary} Go on."),)
+    anew = {"earlier_answers": 0, "last_answer": "", "prompt_token_ids": (7,) * 30}
+    ledger.take(turn("s.ada2", 20.0, "ada", input=told, asked=(), **anew))
+    found = ledger.ask("SELECT parent_id, link FROM episodes WHERE generation_id = 's.ada2'")
+    assert found == ("s.ada1", "summary")
