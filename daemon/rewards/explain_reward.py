@@ -14,6 +14,9 @@ from ...streams.join.episodes_table import load_episodes
 from ...streams.state.transaction import Transaction
 from .held_answers import HeldAnswer
 
+TOLD = frozenset(("name", "tool", "error_class", "rubric", "statement", "direction"))
+"""Texts of a signal that say which it is, and hold nothing that a person wrote."""
+
 
 def explain_reward(
     view: Transaction, policy: str, generation_id: str, spec: Spec
@@ -104,7 +107,7 @@ def _signal(timed: Timed, episode: Episode, spec: Spec, terms: tuple[Term, ...])
         "said": {
             name: value
             for name, value in msgspec.to_builtins(signal).items()
-            if name != "kind" and isinstance(value, int | float | bool)
+            if name in TOLD or isinstance(value, int | float | bool)
         },
     }
 

@@ -34,7 +34,11 @@ def _signals(story: Mapping[str, Any]) -> Iterator[Any]:
         return
     table = plain_table("\nSignals", "signal", "counts", "after", "horizon", left=2)
     for one in story["signals"]:
-        said = " ".join(f"{name}={value:g}" for name, value in one["said"].items())
+        said = " ".join(
+            value if isinstance(value, str) else f"{name}={value:g}"
+            for name, value in one["said"].items()
+            if value not in (None, "")
+        )
         add_row(
             table,
             f"{one['kind']} {said}".strip(),

@@ -90,6 +90,15 @@ def _page(view: Transaction, policy: str, since: float, below: int) -> tuple[int
     ]
 
 
+def state_name(place: Path | str) -> str:
+    """Return what to call a state database in a message: a server's URL may hold a password."""
+    if isinstance(place, Path):
+        return str(place)
+    from ...streams.state.postgres import name_of
+
+    return name_of(place)
+
+
 @contextmanager
 def readable(place: Path | str) -> Iterator[Transaction]:
     """Yield a view of a state database; raises ValueError that names what keeps it from being read."""

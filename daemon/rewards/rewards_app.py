@@ -32,7 +32,7 @@ def what_if_command(
     """Work out what the answers of a state would be worth under another spec; nothing is written."""
     from ...rewards.spec.spec import reward_spec
     from ..config import load_config
-    from .held_answers import held_answers, since_of
+    from .held_answers import held_answers, since_of, state_name
     from .reward_tables import what_if_tables
     from .what_if import what_if
     from .what_if_picture import check_picture, draw_what_if
@@ -45,7 +45,9 @@ def what_if_command(
     found = what_if(*specs, held_answers(loaded.state_database, loaded.policy, begin))
     document = found.document()
     if not document["answers"]:
-        raise ValueError(f"{loaded.state_database}: holds no answer since {since or 'ever'}")
+        raise ValueError(
+            f"{state_name(loaded.state_database)}: holds no answer since {since or 'ever'}"
+        )
     if picture is not None:
         draw_what_if(found, picture)
         document["picture"] = str(picture)
@@ -87,7 +89,7 @@ def report_command(
     """Print how much of each signal there is, whether signals agree, and how rewards drift."""
     from ...rewards.spec.spec import reward_spec
     from ..config import load_config
-    from .held_answers import held_answers, readable, since_of
+    from .held_answers import held_answers, readable, since_of, state_name
     from .report_tables import report_tables
     from .reward_report import read_specs, report_document
 
@@ -99,7 +101,9 @@ def report_command(
     with readable(loaded.state_database) as view:
         document["specs"] = read_specs(view, loaded.policy)
     if not document["answers"]:
-        raise ValueError(f"{loaded.state_database}: holds no answer since {since or 'ever'}")
+        raise ValueError(
+            f"{state_name(loaded.state_database)}: holds no answer since {since or 'ever'}"
+        )
     _show(document, report_tables, as_json)
 
 

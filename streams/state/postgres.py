@@ -210,13 +210,16 @@ def connect(url: str) -> psycopg.Connection[Any]:
 def read_only(url: str) -> Iterator[Transaction]:
     """Yield a view of a state database that nothing is written to, not even a migration.
 
-    Raises ConnectionError where no server answers, ValueError where it holds none of rlwd's tables.
+    Raises ConnectionError where no server answers, ValueError where it lacks a table of rlwd's.
     """
     with _connecting(name_of(url)), connect(url) as connection:
         view = PostgresTransaction(_begin_view(connection))
         if view.execute("SELECT to_regclass('migrations')").fetchone() == (None,):
             raise ValueError(f"{name_of(url)}: there is no state database; `rlwd run` makes it")
-        yield view
+        try:
+            yield view
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
+            raise ValueError(f"{name_of(url)}: {problem}; `rlwd run` migrates it") from None
 
 
 def name_of(url: str) -> str:
@@ -228,8 +231,8 @@ def name_of(url: str) -> str:
         parts = conninfo_to_dict(url)
     except psycopg.Error as problem:
         raise ValueError(f"database: {problem}") from problem
-    where = parts.get("host") or parts.get("hostaddr") or "local"
-    return f"postgresql {where}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
+    where = f"{parts.get('host') or parts.get('hostaddr') or 'local'}:{parts.get('port') or 5432}"
+    return f"postgresql {where}/{parts.get('dbname') or ''}"
 
 
 def _begin_view(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:

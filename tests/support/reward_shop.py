@@ -65,13 +65,13 @@ class RewardShop:
         return str(path)
 
 
-def open_reward_shop(tmp_path: Path) -> RewardShop:
+def open_reward_shop(tmp_path: Path, database: str = "") -> RewardShop:
     """Sixty replies of this week and a month ago, and titles that nobody touched."""
     (tmp_path / "rlwd.toml").write_text(
-        'policy = "policy"\nstate = "state"\n[learner]\nmodel = "model"\n'
+        f'policy = "policy"\nstate = "state"\ndatabase = "{database}"\n[learner]\nmodel = "model"\n'
     )
     (tmp_path / "state").mkdir()
-    ledger, now = open_daemon_ledger(tmp_path / "state" / "rlwd.db"), time.time()
+    ledger, now = open_daemon_ledger(database or tmp_path / "state" / "rlwd.db"), time.time()
     with ledger.store.transaction() as tx:
         ledger.ends = ledger.joiner.resume(tx, [GENERATIONS, FEEDBACK])
     for number in range(60):

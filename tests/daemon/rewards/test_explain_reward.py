@@ -6,7 +6,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, feedback
 from reward_shop import RewardShop
 
-from rlwd.streams.events.signals import Kept
+from rlwd.streams.events.signals import Kept, Outcome, ToolResult
 
 SPEC = """\
 name = "sums"
@@ -89,6 +89,20 @@ def test_a_late_reading_stands_beside_what_was_trained_on(shop: RewardShop) -> N
     shown = shop.rewards("explain", "r1").stdout
     assert "stored: 1.000 by test@" in shown
     assert "in comparisons: 0.500 by test@" in shown
+
+
+def test_a_signal_says_which_it_is(shop: RewardShop) -> None:
+    """Of two outcomes, and of a tool that failed, an operator is to know which and how."""
+    at = shop.now - 7000.0
+    said = [Outcome(name="merged", value=1.0), ToolResult(tool="grep", error_class="timeout")]
+    shop.ledger.take(
+        *[feedback(f"r1.{place}", "r1", one, at) for place, one in enumerate(said)],
+        partition=FEEDBACK,
+        now=at,
+    )
+    shown = shop.rewards("explain", "r1").stdout
+    assert "outcome merged value=1" in shown
+    assert "tool_result grep timeout" in shown
 
 
 def test_an_unknown_answer_is_named(shop: RewardShop) -> None:
