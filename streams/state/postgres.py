@@ -219,20 +219,18 @@ def read_only(url: str) -> Iterator[Transaction]:
         try:
             yield view
         except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as problem:
-            raise ValueError(f"{name_of(url)}: {problem}; `rlwd run` migrates it") from None
+            lacks = problem.diag.message_primary
+            raise ValueError(f"{name_of(url)}: {lacks}; `rlwd run` migrates it") from None
 
 
 def name_of(url: str) -> str:
-    """Return what to call a database in a message: where it is, without user and password.
-
-    Raises ValueError where the URL cannot be read.
-    """
+    """Return where a database is, without user and password; raises ValueError for no such URL."""
     try:
         parts = conninfo_to_dict(url)
     except psycopg.Error as problem:
         raise ValueError(f"database: {problem}") from problem
-    where = f"{parts.get('host') or parts.get('hostaddr') or 'local'}:{parts.get('port') or 5432}"
-    return f"postgresql {where}/{parts.get('dbname') or ''}"
+    host = parts.get("host") or parts.get("hostaddr") or "local"
+    return f"postgresql {host}:{parts.get('port') or 5432}/{parts.get('dbname') or ''}"
 
 
 def _begin_view(connection: psycopg.Connection[Any]) -> psycopg.Connection[Any]:

@@ -6,7 +6,7 @@ import pytest
 from ledger_by_hand import FEEDBACK, feedback
 from reward_shop import RewardShop
 
-from rlwd.streams.events.signals import Kept, Outcome, ToolResult
+from rlwd.streams.events.signals import Kept, Outcome, Signal, ToolResult
 
 SPEC = """\
 name = "sums"
@@ -94,7 +94,10 @@ def test_a_late_reading_stands_beside_what_was_trained_on(shop: RewardShop) -> N
 def test_a_signal_says_which_it_is(shop: RewardShop) -> None:
     """Of two outcomes, and of a tool that failed, an operator is to know which and how."""
     at = shop.now - 7000.0
-    said = [Outcome(name="merged", value=1.0), ToolResult(tool="grep", error_class="timeout")]
+    said: list[Signal] = [
+        Outcome(name="merged", value=1.0),
+        ToolResult(tool="grep", error_class="timeout"),
+    ]
     shop.ledger.take(
         *[feedback(f"r1.{place}", "r1", one, at) for place, one in enumerate(said)],
         partition=FEEDBACK,
