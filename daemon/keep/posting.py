@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import orjson
+import msgspec
 import structlog
 
 from ...streams.state.store import Store
@@ -15,10 +15,21 @@ AT_ONCE = 100
 KEPT_SECONDS = 7 * 86400.0
 """How long feedback is offered to a gateway that does not take it."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 300.0
-_LATER = frozenset((401, 403, 408, 429, 500, 502, 503, 504))
-"""Statuses of a whole post after which the same may be taken another time."""
-_LATER_EACH = frozenset((429, 503))
+_TAKEN = (202, 207)
+_NEVER = (400, 413)
+"""Statuses of a whole post by which the gateway says that it will never take the same. Any other may be
+somebody else's: of a proxy, a page to log in, a gateway that is being moved."""
+_LATER_EACH = frozenset((429, 500, 503))
 """Those of one feedback; a 4xx of one says that it will never be taken."""
+
+
+class _Result(msgspec.Struct, frozen=True):
+    status: int
+    error: Any = None
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    results: list[_Result]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,19 +79,22 @@ class FeedbackPoster:
         except httpx.HTTPError as problem:
             self._leave_alone(now, f"{type(problem).__name__}: {problem}")
             return []
-        if answer.status_code in _LATER:
-            self._leave_alone(now, f"HTTP {answer.status_code}", _seconds(answer))
-            return []
-        if answer.status_code not in (202, 207):
+        if answer.status_code == 413 and len(waiting) > 1:
+            # Fewer at once may be small enough.
+            return self._send(waiting[: len(waiting) // 2], now)
+        if answer.status_code in _NEVER:
             log.error("feedback_dropped", status=answer.status_code, answer=answer.text[:200])
             return [name for name, _ in waiting]
-        results: list[dict[str, Any]] = orjson.loads(answer.content)["results"]
+        results = _results(answer, len(waiting))
+        if results is None:
+            self._leave_alone(now, f"HTTP {answer.status_code}", _seconds(answer))
+            return []
         self.pause = 0.0
         done = []
         for (name, _), result in zip(waiting, results, strict=True):
-            if result["status"] not in (202, *_LATER_EACH):
-                log.warning("feedback_dropped", feedback=name, why=result.get("error"))
-            if result["status"] not in _LATER_EACH:
+            if result.status not in (202, *_LATER_EACH):
+                log.warning("feedback_dropped", feedback=name, why=result.error)
+            if result.status not in _LATER_EACH:
                 done.append(name)
         return done
 
@@ -94,6 +108,17 @@ class FeedbackPoster:
             gone = tx.execute("DELETE FROM outbox WHERE made < ?", (now - KEPT_SECONDS,)).rowcount
         if gone > 0:
             log.error("feedback_dropped", count=gone, why="no gateway took it for a week")
+
+
+def _results(answer: httpx.Response, count: int) -> list[_Result] | None:
+    """Return what became of each feedback; None where it is no gateway that answers so."""
+    if answer.status_code not in _TAKEN:
+        return None
+    try:
+        found = msgspec.json.decode(answer.content, type=_Answer).results
+    except msgspec.DecodeError:
+        return None
+    return found if len(found) == count else None
 
 
 def _seconds(answer: httpx.Response) -> float:
