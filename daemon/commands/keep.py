@@ -3,6 +3,7 @@
 Runs where the code is, beside the person, and needs nothing of the daemon but the gateway's address.
 """
 
+import codecs
 import os
 import signal
 import sqlite3
@@ -96,9 +97,9 @@ def run_record(repo: Path, hook: Hook) -> int:
     from ..keep.written_edit import decode_edits
 
     problems: list[ValueError] = []
-
     log_to_stderr("keep")
-    raw = sys.stdin.buffer.read()
+    # Some shells put a mark before what they pipe.
+    raw = sys.stdin.buffer.read().removeprefix(codecs.BOM_UTF8)
     try:
         for edit in edits_of_hook(raw) if hook is Hook.CLAUDE_CODE else decode_edits(raw):
             problems += _record_one(repo, edit)

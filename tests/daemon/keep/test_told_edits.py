@@ -149,7 +149,9 @@ def test_a_trailer_that_stands_twice_names_one_answer(rig: KeepRig) -> None:
 
 
 def record(edits: object, *more: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, ["keep", "record", *more], input=json.dumps(edits))
+    # With the mark that PowerShell puts before what it pipes.
+    told = "\ufeff" + json.dumps(edits)
+    done = CliRunner().invoke(app, ["keep", "record", *more], input=told)
     return done.exit_code, done.output + str(done.exception)
 
 

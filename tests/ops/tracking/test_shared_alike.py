@@ -3,11 +3,15 @@
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from ledger_by_hand import generation, open_ledger
+from sessions_by_hand import answered
 
 from rlwd.ops.tracking.answer_trace import trace_records
+from rlwd.ops.tracking.turn_spans import turn_spans
 from rlwd.streams.events.input_message import InputMessage
+from rlwd.streams.events.tool_use import ToolCall
 from rlwd.streams.redaction.privacy import PrivacySettings, TenantPrivacy
 from rlwd.streams.writers.exported import exported_sessions
 
@@ -82,3 +86,12 @@ def test_what_was_written_back_leaves_by_its_own_requests_consent(
     left = [session.answers[0].derived, traced["s.g1"].assessments]
     assert all("followed_up" in repr(one) for one in left)
     assert ["my sister is ill" in repr(one) for one in left] == [agreed == SHARE] * 2
+
+
+@pytest.mark.parametrize("deep", ["[" * 300 + "]" * 300, '{"a":' * 300 + "1" + "}" * 300])
+def test_arguments_that_nest_too_deep_are_shown_as_written(deep: str) -> None:
+    """A trace can be written whatever a model wrote as arguments."""
+    call = ToolCall(id="c1", name="find", arguments=deep, parses=True, fits=None)
+    spans = turn_spans(answered("g1", 0.0, tool_calls=(call,), tool_call_count=1), {})
+    assert any(one.inputs == {"as written": deep} for one in spans)
+    assert all(orjson.dumps(one.inputs) for one in spans)
