@@ -41,8 +41,8 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
     text, ids = episode.generation.text, episode.generation.completion_token_ids
     if not ours or not text or not ids:
         return ()
-    horizon = ours[0].horizon
-    edit = last_signal(counted if horizon is None else within(episode, horizon), Edited)
+    seen = [counted if one.horizon is None else within(episode, one.horizon) for one in ours]
+    edit = next((one for one in [last_signal(given, Edited) for given in seen] if one), None)
     if edit is None or max(len(text), len(edit.final_text)) > MOST_CHARACTERS:
         return ()
     share = _share(spec, episode, counted)

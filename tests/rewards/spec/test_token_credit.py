@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlwd.rewards.spec.spec import Spec
+from rlwd.rewards.spec.term import PartTable
 from rlwd.rewards.spec.token_credit import MOST_CHARACTERS, token_credit
 from rlwd.rewards.spec.verification import TrustProfile
 from rlwd.streams.events.episode import Episode
@@ -64,6 +65,20 @@ def test_an_edit_that_is_believed_little_says_little_of_tokens() -> None:
     assert max(credit) - min(credit) == pytest.approx(
         weights["edit_similarity"] / sum(weights.values())
     )
+
+
+def test_the_part_whose_horizon_an_edit_kept_speaks() -> None:
+    """Of two parts of an edit's the one that it came too late for says nothing of the tokens."""
+    spec = Spec(
+        name="two",
+        parts={
+            "edit_similarity": PartTable(weight=1.0, horizon=0.5),
+            "edit_words": 1.0,
+            "accepted": 1.0,
+        },
+    )
+    credit = token_credit(spec, edited("keep this", Accepted()), spell)
+    assert max(credit) - min(credit) == pytest.approx(0.5)
 
 
 def test_an_answer_that_nobody_decided_on_is_worth_its_value_in_each_token() -> None:
