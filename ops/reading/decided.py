@@ -7,9 +7,9 @@ from ...streams.join.episodes_table import load_episodes
 from ...streams.state.store import Store
 from .to_read import may_learn_from
 
-PERSON_PART = 50
-"""One person's messages are at most so many-th part of those that are looked at: who writes without
-end does not push out everybody else's."""
+PERSON_PART, LEAST_PART = 50, 100
+"""One person's messages are at most so many-th part of those that are looked at, or the hundred newest
+where that is more: who writes without end does not push out everybody else's."""
 AT_ONCE = 500
 """Episodes read in one view: a view of hours would keep the database from forgetting."""
 
@@ -30,10 +30,10 @@ WHERE nth <= ? ORDER BY at DESC, name LIMIT ?
 def decided_messages(store: Store, policy: str, limit: int) -> list[Labelled]:
     """Return the newest messages beside decisions, of those that may be learned from.
 
-    At most `limit`, and of one person a `PERSON_PART`-th of it; who is not named is told by the session.
+    At most `limit`, and of one person a part of it; who is not named is told by the session.
     """
     with store.reading() as view:
-        part = max(1, limit // PERSON_PART)
+        part = max(LEAST_PART, limit // PERSON_PART)
         ids = [name for (name,) in view.execute(_NEWEST, (policy, part, limit)).fetchall()]
     found: list[Labelled] = []
     for start in range(0, len(ids), AT_ONCE):

@@ -8,7 +8,7 @@ from daemon_by_hand import FEEDBACK, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from places_by_hand import new_schema
 
-from rlwd.ops.reading.decided import PERSON_PART, decided_messages
+from rlwd.ops.reading.decided import LEAST_PART, decided_messages
 from rlwd.streams.events.signals import Accepted, FollowedUp
 
 
@@ -31,14 +31,14 @@ def write(ledger: Ledger, name: str, at: float, **who: str) -> None:
 
 def test_who_writes_without_end_pushes_nobody_out(ledger: Ledger) -> None:
     """The newest of one person are as many as a person's part; the others' older ones stay."""
-    limit = 2 * PERSON_PART
+    limit = LEAST_PART + 50
     for number in range(10):
         write(ledger, f"other{number}", float(number), user_hash=f"p{number}")
     for number in range(limit + 5):
         write(ledger, f"loud{number:03d}", 100.0 + number, user_hash="loud")
     found = decided_messages(ledger.store, "policy", limit)
     loud = sorted(one.message.text for one in found if one.person == "loud")
-    assert loud == [f"thanks for loud{limit + 3:03d}", f"thanks for loud{limit + 4:03d}"]
+    assert loud == [f"thanks for loud{number:03d}" for number in range(55, limit + 5)]
     assert {one.person for one in found} == {"loud", *(f"p{number}" for number in range(10))}
 
 
@@ -46,5 +46,5 @@ def test_who_is_not_named_is_told_by_the_session(ledger: Ledger) -> None:
     """Many sessions without a name are many people, as far as anybody knows."""
     for number in range(6):
         write(ledger, f"g{number}", float(number), session_id=f"s{number}")
-    found = decided_messages(ledger.store, "policy", PERSON_PART)
+    found = decided_messages(ledger.store, "policy", LEAST_PART)
     assert {one.person for one in found} == {f"s{number}" for number in range(6)}
