@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from ..learner.ledger.seal import BatchSettings
+from ..learner.ledger.batch_settings import BatchSettings
 from ..learner.settings import LearnerSettings
 from ..ops.reading.settings import SatisfactionSettings
 from ..ops.stages.settings import RolloutSettings

@@ -7,6 +7,7 @@ import structlog
 
 from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import newest_valid, read_manifests, whole_checkpoints
+from ...learner.ledger.batch_settings import BatchSettings
 from ...learner.ledger.batches_table import (
     count_death,
     forget_contents,
@@ -16,7 +17,7 @@ from ...learner.ledger.batches_table import (
 )
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from ...learner.ledger.lineage import Lineage
-from ...learner.ledger.seal import BatchSettings, seal
+from ...learner.ledger.seal import seal
 from ...learner.ledger.token_credits import Credit, whole_answer
 from ...learner.ledger.weighed import Trust
 from ...learner.process import protocol

@@ -11,6 +11,7 @@ from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
+from .batch_settings import BatchSettings
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import WEIGHED, Trust, weigh_episodes
@@ -32,22 +33,6 @@ ReadyRow = tuple[str, str, float, int, str | None]
 
 Age = Callable[[str], int | None]
 """Versions along the lineage from a served version to the parent; None where it is unknown."""
-
-
-class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """When a batch is sealed, and of what."""
-
-    episodes: int = 256
-    """Fewest ready episodes that a batch is sealed of."""
-    at_most: int = 1024
-    """Most; the freshest come first."""
-    held_out: float = 0.1
-    """Share kept from training as evidence for the gate."""
-    user_share: float = 0.25
-    """Largest share of a batch that answers to one named user may be; more of them are left out
-    (`excluded:user_share`). Where fewer users than that are there, each has an equal part."""
-    max_lead: int = 1
-    """Versions that the learner may be ahead of the champion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Container
 
-from ...rewards.spec.token_credit import MOST_CHARACTERS
 from ...streams.events.episode import Episode
 from ...streams.events.signals import Edited
 
 Credit = Callable[[Episode], tuple[float, ...]]
 """What each completion token of an episode adds to its reward; nothing where that is the whole answer's."""
 
+MOST_CHARACTERS = 16_000
+"""Longest text that is aligned: 10 ms."""
 MOST_IN_BATCH = 1_000_000
 """Characters of edited answers that one batch aligns with their edits: 0.6 s, in which who seals does
 nothing else. Beyond it, the freshest answers first, an edit's credit is for the whole answer."""

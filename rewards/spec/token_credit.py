@@ -13,9 +13,6 @@ from .term import within
 EDIT_PARTS = ("edit_similarity", "edit_words", "edit_survival")
 """Parts that say of the whole answer what an edit left of it."""
 
-MOST_CHARACTERS = 16_000
-"""Longest text that is aligned here: 10 ms. How many of a batch are, its sealing bounds."""
-
 Spell = Callable[[Sequence[int]], Sequence[bytes] | None]
 """Returns the bytes of each token id; None where one is unknown."""
 
@@ -43,7 +40,7 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
         return ()
     seen = [counted if one.horizon is None else within(episode, one.horizon) for one in ours]
     edit = next((one for one in [last_signal(given, Edited) for given in seen] if one), None)
-    if edit is None or max(len(text), len(edit.final_text)) > MOST_CHARACTERS:
+    if edit is None:
         return ()
     share = _share(spec, episode, counted)
     pieces = spell(ids) if share else None

@@ -56,12 +56,15 @@ def plainly(plain: Plain) -> None:
             )
         return HeadOutputs(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
-    def token_loss(*inputs: Any, normaliser: float) -> tuple[Tensor, HeadOutputs, Tensor]:
+    def token_loss(
+        *inputs: Any, normaliser: float, row_weights_M: Tensor | None = None
+    ) -> tuple[Tensor, HeadOutputs, Tensor]:
         behaviour_M, advantages_M = inputs[5:7]
         objective: TokenObjective = inputs[7]
         out = head(*inputs[:5])
         weight_M = token_weights(out.logp, behaviour_M, advantages_M, objective)
-        total = objective.kl_weight * out.kl.sum() - (weight_M * out.logp).sum()
+        rows_M = objective.kl_weight * out.kl - weight_M * out.logp
+        total = (rows_M if row_weights_M is None else rows_M * row_weights_M).sum()
         return total / normaliser, out, weight_M
 
     vars(learner_room)["logp_head"] = head

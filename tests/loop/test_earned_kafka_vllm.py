@@ -142,7 +142,7 @@ def test_a_candidate_that_people_answer_less_is_held(loop: EarnedLoop) -> None:
     held = loop.rollouts()[less]
     assert (held.stage, held.step, held.quarantine) == (Stage.CANARY, step, False)
     assert "held: feedback_rate" in held.held
-    told = [sys.executable, "-m", "rlwd.daemon", "reject", "--config", str(loop.path)]
+    told = [sys.executable, "-m", "rlwd.daemon", "reject", less, "--config", str(loop.path)]
     subprocess.run([*told, "--reason", "people do not answer it"], check=True, timeout=120)
     loop.until(lambda: loop.stage(less) is Stage.ROLLED_BACK)
 

@@ -10,7 +10,8 @@ import pytest
 from gateway_rig import CHAT, LoopThread
 from rollout_rig import RolloutRig
 
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.rewards.spec.spec import DEFAULT_SPEC, load_spec

@@ -14,10 +14,11 @@ from releases_by_hand import at_once, spoil
 from rlwd.daemon.audit.audit import audit
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, newest_valid, read_manifests
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from rlwd.learner.ledger.lineage import Lineage
-from rlwd.learner.ledger.seal import Age, BatchSettings, seal
+from rlwd.learner.ledger.seal import Age, seal
 from rlwd.learner.process.protocol import Apply, RollBackTo
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.settings import DEMO, LearnerProcessSettings

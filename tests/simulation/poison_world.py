@@ -19,7 +19,8 @@ from poison_policies import Answer, Taught
 
 from rlwd.daemon.demo.person import TAKES_RIGHT
 from rlwd.daemon.demo.task import STYLES, Task, draw_task, hidden_preference
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.streams.events.signals import Accepted, Rejected
 

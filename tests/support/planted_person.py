@@ -6,8 +6,9 @@ from typing import Any
 from daemon_by_hand import FEEDBACK, decide
 from ledger_by_hand import Ledger, feedback, generation
 
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.ops.flags.assignment import hash_user
 from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.events.signals import Edited

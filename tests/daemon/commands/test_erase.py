@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from rlwd.daemon.cli import app
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.config import load_config
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.ops.flags.assignment import hash_user, tenant_key
 from rlwd.streams.events.signals import Edited
 

@@ -22,8 +22,9 @@ from rlwd.daemon.commands.audit_report import run_audit
 from rlwd.daemon.commands.explain import run_explain
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config, load_config
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.streams.events.signals import Rejected
 from rlwd.streams.join.arrival import NewArrivals

@@ -13,7 +13,7 @@ from manifests_by_hand import manifest, rolled_back
 from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
 from rlwd.learner.candidate import Manifest
-from rlwd.learner.ledger.seal import BatchSettings
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.learner.process.protocol import (
     Apply,

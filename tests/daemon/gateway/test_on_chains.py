@@ -11,7 +11,8 @@ from gateway_rig import CHAT, GatewayRig
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger
 
 from rlwd.daemon.commands.explain import explain
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.rewards.spec.attribution_rules import Discounted
 from rlwd.rewards.spec.scorer import Scorer

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from rlwd.daemon.cli import app
 from rlwd.daemon.keep import measure
 from rlwd.daemon.keep.keep_watch import spec_horizons
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec, reward_spec

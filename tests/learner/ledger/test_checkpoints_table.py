@@ -10,9 +10,10 @@ from manifests_by_hand import manifest, rolled_back, skipping, version_of
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.learner.candidate import Manifest
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import forget_batches
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 
 V0 = manifest(0, None)

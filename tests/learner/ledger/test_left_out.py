@@ -10,9 +10,10 @@ from ledger_by_hand import Ledger
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.process.protocol import BatchFailed, Checkpointed
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.settings import LearnerProcessSettings

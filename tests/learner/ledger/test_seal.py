@@ -11,8 +11,9 @@ from ledger_by_hand import Ledger, feedback, generation
 from manifests_by_hand import version_of
 
 from rlwd.learner.ledger import token_credits
+from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.rewards.spec.spec import reward_spec
 from rlwd.rewards.spec.token_credit import token_credit

@@ -13,7 +13,8 @@ from places_by_hand import new_schema
 
 from rlwd.daemon.commands.explain import explain
 from rlwd.daemon.status.snapshot import describe, tallies
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.learner.sealed import SealedBatch
 from rlwd.rewards.spec.spec import Spec

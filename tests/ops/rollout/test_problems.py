@@ -9,7 +9,8 @@ from ledger_by_hand import FEEDBACK, feedback, generation
 from releases_by_hand import register, version
 from scripted_release import House
 
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
 from rlwd.ops.stages.settings import RolloutSettings

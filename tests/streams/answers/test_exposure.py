@@ -6,7 +6,8 @@ from typing import Any
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation
 
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.streams.answers.exposure import VariantTally, exposures, mirrored_pairs, user_sums
 from rlwd.streams.events.generation import SHADOW, shadow_id
 from rlwd.streams.events.signals import Accepted, Rejected, Undone

@@ -10,7 +10,8 @@ from daemon_by_hand import decide, open_daemon_ledger
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 from places_by_hand import new_schema
 
-from rlwd.learner.ledger.seal import BatchSettings, seal
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.answers.answer_rows import LATEST

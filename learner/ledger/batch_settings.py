@@ -1,0 +1,19 @@
+"""Batch settings: when a batch is sealed, and of what."""
+
+import msgspec
+
+
+class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When a batch is sealed, and of what."""
+
+    episodes: int = 256
+    """Fewest ready episodes that a batch is sealed of."""
+    at_most: int = 1024
+    """Most; the freshest come first."""
+    held_out: float = 0.1
+    """Share kept from training as evidence for the gate."""
+    user_share: float = 0.25
+    """Largest share of a batch that answers to one named user may be; more of them are left out
+    (`excluded:user_share`). Where fewer users than that are there, each has an equal part."""
+    max_lead: int = 1
+    """Versions that the learner may be ahead of the champion."""
