@@ -21,6 +21,7 @@ REFUSED = {
     "overruled": "a posted message took their place",
     "read_already": "had been read",
     "tenant_refuses": "their tenant lets nothing go to the judge",
+    "no_reader": "nobody reads them any more: the reader is off, or their rubric is gone",
 }
 JUDGE = {
     "calls": "calls",

@@ -6,7 +6,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 CLASSES = ("satisfied", "neutral", "dissatisfied")
-REFUSED = ("too_late", "gone", "no_consent", "overruled", "read_already", "tenant_refuses")
+REFUSED = (
+    "too_late",
+    "gone",
+    "no_consent",
+    "overruled",
+    "read_already",
+    "tenant_refuses",
+    "no_reader",
+)
 JUDGE = ("calls", "tokens", "cached", "errors", "not_understood", "over_budget")
 
 

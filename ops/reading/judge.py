@@ -6,9 +6,10 @@ Nothing that it does or fails to do stops anybody: what could not be asked is to
 import hashlib
 import json
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
 
@@ -23,6 +24,7 @@ from ...rewards.satisfaction.judge_prompt import (
 )
 from ...rewards.satisfaction.message import NextMessage
 from ...rewards.satisfaction.reading import Reading
+from .callers import Callers
 from .settings import JudgeSettings
 
 PROMPT_VERSION = "1"
@@ -47,8 +49,22 @@ class OverBudget(RuntimeError):
     """The day's calls or tokens are spent."""
 
 
+class AskedText:
+    """One text that the judge was asked about."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.votes: list[Vote | None] = []
+        """Those that came, None for one that failed."""
+        self.reading: Reading | None = None
+        """What the votes say, once they are all there; None where too few came."""
+
+
 class Judge:
-    """A pool of callers; `told` counts what they did, and is taken by whoever keeps the tallies."""
+    """Callers; `told` counts what they did, and is taken by whoever keeps the tallies.
+
+    One thread asks, by `begin` and `done`, or by `read`.
+    """
 
     def __init__(
         self,
@@ -56,10 +72,9 @@ class Judge:
         spent: Callable[[], tuple[int, int]],
         *,
         transport: httpx.BaseTransport | None = None,
-        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Make a judge; `spent` returns calls and tokens of today that are in the tables."""
-        self.settings, self._spent, self._sleep = settings, spent, sleep
+        self.settings, self._spent = settings, spent
         self._told, self._lock = Counter[str](), Lock()
         self._cache: OrderedDict[str, Reading] = OrderedDict()
         headers = {"Authorization": f"Bearer {settings.token}"} if settings.token else {}
@@ -70,7 +85,9 @@ class Judge:
             transport=transport,
             trust_env=False,
         )
-        self._pool = ThreadPoolExecutor(settings.concurrency, "judge")
+        self._callers = Callers(settings.concurrency, "judge-call")
+        self._done: SimpleQueue[AskedText | None] = SimpleQueue()
+        self._open = 0
 
     @property
     def version(self) -> str:
@@ -78,27 +95,54 @@ class Judge:
         told = (PROMPT_VERSION, self.settings.model, self.settings.votes)
         return f"judge@{hashlib.sha256(repr(told).encode()).hexdigest()[:12]}"
 
+    @property
+    def busy(self) -> bool:
+        """Whether every caller has a vote to ask for."""
+        with self._lock:
+            return self._open >= self.settings.concurrency
+
+    def begin(self, about: NextMessage, rubric: str) -> AskedText:
+        """Ask for the votes on a text, by a rubric where there is one; `done` returns it."""
+        asked = AskedText(_digest(self.version, about, rubric))
+        asked.reading = self._cached(asked.key)
+        if asked.reading is not None:
+            self._done.put(asked)
+            return asked
+        with self._lock:
+            self._open += self.settings.votes
+        for number in range(self.settings.votes):
+            self._callers.submit(partial(self._cast, asked, about, rubric, number))
+        return asked
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more is asked."""
+        return self._callers.closed
+
+    def done(self, seconds: float | None) -> list[AskedText]:
+        """Return the texts whose votes are there; none after so many seconds, or once it is closed."""
+        found = list[AskedText]()
+        try:
+            while not self.closed and (one := self._done.get(timeout=seconds)) is not None:
+                found.append(one)
+                seconds = 0.0
+        except Empty:
+            pass
+        return found
+
     def read(self, asked: Sequence[tuple[NextMessage, str]]) -> list[Reading | None]:
         """Return what the votes say of each text, by its rubric; None where too few came."""
-        found: dict[int, Reading | None] = {}
-        waiting = {}
-        for place, (about, rubric) in enumerate(asked):
-            key = _digest(self.version, about, rubric)
-            if (known := self._cached(key)) is not None:
-                found[place] = known
-                continue
-            votes = [
-                self._pool.submit(self._vote, about, rubric, number)
-                for number in range(self.settings.votes)
-            ]
-            waiting[place] = key, votes
-        for place, (key, votes) in waiting.items():
-            came = [vote for one in votes if (vote := one.result()) is not None]
-            enough = 2 * len(came) > self.settings.votes
-            found[place] = reading_of_votes(came) if enough else None
-            if enough and any(vote.understood for vote in came):
-                self._keep(key, reading_of_votes(came))
-        return [found[place] for place in range(len(asked))]
+        waiting, places = deque(enumerate(asked)), dict[AskedText, int]()
+        found: list[Reading | None] = [None] * len(asked)
+        while waiting or places:
+            while waiting and not self.busy:
+                place, text = waiting.popleft()
+                places[self.begin(*text)] = place
+            for one in self.done(None):
+                found[places.pop(one)] = one.reading
+            if self.closed:
+                raise RuntimeError("the judge was closed")
+        return found
 
     def take_told(self) -> Counter[str]:
         """Return what was done since the last time."""
@@ -107,14 +151,37 @@ class Judge:
         return told
 
     def close(self) -> None:
-        """Ask no more."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Ask no more; a call in progress keeps nobody, and whoever waits in `done` goes on."""
+        self._callers.close()
+        self._done.put(None)
         self._client.close()
+
+    def _cast(self, asked: AskedText, about: NextMessage, rubric: str, number: int) -> None:
+        vote = None
+        try:
+            vote = self._vote(about, rubric, number)
+        finally:
+            self._count(asked, vote)
+
+    def _count(self, asked: AskedText, vote: Vote | None) -> None:
+        with self._lock:
+            self._open -= 1
+            asked.votes.append(vote)
+            if len(asked.votes) < self.settings.votes:
+                return
+            came = [one for one in asked.votes if one is not None]
+            if 2 * len(came) > self.settings.votes:
+                asked.reading = reading_of_votes(came)
+                if any(one.understood for one in came):
+                    self._keep(asked.key, asked.reading)
+        self._done.put(asked)
 
     def _vote(self, about: NextMessage, rubric: str, number: int) -> Vote | None:
         for attempt in range(self.settings.retries + 1):
             if attempt:
-                self._sleep(self.settings.retry_seconds * 2 ** (attempt - 1))
+                self._callers.sleep(self.settings.retry_seconds * 2 ** (attempt - 1))
+            if self._callers.closed:
+                return None
             try:
                 return self._ask(about, rubric, number)
             except OverBudget:
@@ -162,10 +229,11 @@ class Judge:
             self._told[what] += count
 
     def _cached(self, key: str) -> Reading | None:
-        known = self._cache.get(key)
-        if known is not None:
-            self._cache.move_to_end(key)
-            self._tell("cached")
+        with self._lock:
+            known = self._cache.get(key)
+            if known is not None:
+                self._cache.move_to_end(key)
+                self._told["cached"] += 1
         return known
 
     def _keep(self, key: str, reading: Reading) -> None:

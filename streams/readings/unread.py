@@ -91,10 +91,11 @@ def note_unread(
     )
 
 
-def unread(view: Transaction, policy: str, limit: int) -> list[UnreadRow]:
-    """Return what is to be read, what came first first."""
+def unread(view: Transaction, policy: str, limit: int, *, rubrics: bool) -> list[UnreadRow]:
+    """Return which messages are to be read, or which answers by rubrics; what came first first."""
     rows = view.execute(
         "SELECT generation_id, message, rubric, noted FROM unread WHERE policy = ?"
+        f" AND rubric {'<>' if rubrics else '='} ''"
         " ORDER BY noted, generation_id, message, rubric LIMIT ?",
         (policy, limit),
     ).fetchall()

@@ -17,6 +17,7 @@ class ScriptedJudge:
         )
         self.status: Callable[[int], int] = lambda number: 200
         self.slow = 0.0
+        self.holds = ""
         self.drips = False
         self.raw: bytes | None = None
         self.tokens: object = 10
@@ -35,6 +36,9 @@ class ScriptedJudge:
         number = len(self.asked)
         self.asked.append({**body, "authorization": request.headers.get("Authorization")})
         await asyncio.sleep(self.slow)
+        # A text with these words gets no answer until there are others.
+        while self.holds and self.holds in str(body["messages"]):
+            await asyncio.sleep(0.01)
         if self.drips:
             response = web.StreamResponse()
             await response.prepare(request)

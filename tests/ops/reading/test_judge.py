@@ -57,12 +57,28 @@ def test_votes_decide(server: ScriptedJudge, make: Callable[..., Judge]) -> None
 def test_the_same_text_is_asked_once(server: ScriptedJudge, make: Callable[..., Judge]) -> None:
     """By its digest; another text, or another rubric, is another; the cache is bounded."""
     judge = make(votes=1, cache=1)
-    judge.read([(ABOUT, ""), (ABOUT, "Is it short?")])
+    judge.read([(ABOUT, "")])
+    judge.read([(ABOUT, "Is it short?")])
     judge.read([(ABOUT, "Is it short?")])
     assert len(server.asked) == 2
     assert judge.take_told()["cached"] == 1
     judge.read([(ABOUT, "")])
     assert len(server.asked) == 3
+
+
+def test_a_slow_text_keeps_no_other_waiting(
+    server: ScriptedJudge, make: Callable[..., Judge]
+) -> None:
+    """Each is there as soon as its own votes are; once closed nobody waits for the rest."""
+    server.holds = "take your time"
+    judge = make(votes=2)
+    judge.begin(NextMessage(text="take your time"), "")
+    other = judge.begin(ABOUT, "")
+    assert judge.done(None) == [other]
+    assert other.reading is not None
+    judge.close()
+    assert judge.done(None) == []
+    server.holds = ""
 
 
 def test_what_fails_is_tried_again_and_then_waits(
