@@ -71,7 +71,7 @@ def test_what_waited_is_scored_again_before_it_is_learned_from(
     new = load_spec(shop.folder / "spec.toml").version
     after.start()
     shop.until(lambda: shop.ask(waits) == [(BATCH - 2, new)])
-    assert after.live["reward_spec"] == new
+    shop.until(lambda: after.live.get("reward_spec") == new)
     shop.say(2)
     shop.until(lambda: len(shop.ask("SELECT content FROM batches")) == 1)
     batch = orjson.loads(shop.ask("SELECT content FROM batches")[0][0])
