@@ -53,12 +53,22 @@ def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: P
     assert "unknown 15" in text
 
 
-def test_a_daemon_looks_by_itself(rig: RolloutRig, config: Config, tmp_path: Path) -> None:
-    """What is in the tables is counted by a daemon's own timer, and /readyz says what is wrong."""
-    for number in range(CALLS):
+@pytest.mark.parametrize(
+    ("calls", "settings"), [(CALLS, ""), (20, "[tool_errors]\nleast_calls = 20\n")]
+)
+def test_a_daemon_looks_by_itself(
+    rig: RolloutRig, config: Config, tmp_path: Path, calls: int, settings: str
+) -> None:
+    """What is in the tables is counted by a daemon's own timer, and /readyz says what is wrong.
+
+    From how many calls on, the config says.
+    """
+    path = tmp_path / "rlwd.toml"
+    path.write_text(path.read_text() + settings)
+    for number in range(calls):
         name = rig.ask(f"u{number}")[2]
         rig.say(name, "tool_result", tool="search", error_class="unknown")
-    rig.settle(CALLS, CALLS)
+    rig.settle(calls, calls)
     with rig.store.transaction() as tx:
         # As if it had come a while ago: the daemon waits for what may still be posted.
         tx.execute("UPDATE feedback SET received = received - 120")
@@ -66,7 +76,7 @@ def test_a_daemon_looks_by_itself(rig: RolloutRig, config: Config, tmp_path: Pat
     with LoneDaemon(tmp_path / "rlwd.toml") as daemon:
         until(
             lambda: (
-                "60 of 60 calls of search failed"
+                f"{calls} of {calls} calls of search failed"
                 in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz").json())
             ),
             90.0,
