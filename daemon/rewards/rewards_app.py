@@ -16,6 +16,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Since = Annotated[
     str, typer.Option(help="How far back: 7d, 12h, a date; empty is all that is held.")
 ]
+OtherSpec = Annotated[
+    Path | None, typer.Option("--spec", help="Under this spec, and not the config's.")
+]
 TOML = Path("rlwd.toml")
 
 
@@ -57,9 +60,7 @@ def what_if_command(
 @rewards.command("explain")
 def explain_command(
     generation_id: Annotated[str, typer.Argument(help="The answer's generation id.")],
-    spec: Annotated[
-        Path | None, typer.Option(help="Under this spec, and not the config's.")
-    ] = None,
+    spec: OtherSpec = None,
     config: ConfigFile = TOML,
     as_json: AsJson = False,
 ) -> None:
@@ -71,7 +72,7 @@ def explain_command(
     from .held_answers import readable
 
     loaded = load_config(config)
-    asked = reward_spec(loaded.reward_spec) if spec is None else reward_spec(str(spec))
+    asked = reward_spec(loaded.reward_spec if spec is None else str(spec))
     with readable(loaded.state_database) as view:
         story = explain_reward(view, loaded.policy, generation_id, asked)
     _show(story, explain_tables, as_json)
@@ -80,9 +81,7 @@ def explain_command(
 @rewards.command("report")
 def report_command(
     since: Since = "",
-    spec: Annotated[
-        Path | None, typer.Option(help="Under this spec, and not the config's.")
-    ] = None,
+    spec: OtherSpec = None,
     config: ConfigFile = TOML,
     as_json: AsJson = False,
 ) -> None:
@@ -95,7 +94,7 @@ def report_command(
 
     loaded = load_config(config)
     begin = since_of(since, time.time())
-    asked = reward_spec(loaded.reward_spec) if spec is None else reward_spec(str(spec))
+    asked = reward_spec(loaded.reward_spec if spec is None else str(spec))
     pages = held_answers(loaded.state_database, loaded.policy, begin)
     document = report_document(asked, pages)
     with readable(loaded.state_database) as view:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from ...streams.events.signals import Identifier
+from .line_file import read_line_file
 
 CLASSES = (string.digits, string.ascii_lowercase, string.ascii_uppercase)
 """Characters of a secret that another of the same kind may stand for."""
@@ -77,19 +78,8 @@ def load_planted(path: Path, least_forms: float) -> tuple[Planted, ...]:
     Raises ValueError, naming file and line, for what is none, is longer than the gate asks about, or
     has too few strings of its form to tell a recital from chance.
     """
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as problem:
-        raise ValueError(f"gate.planted: {path}: {problem}") from problem
     found = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        where = f"gate.planted: {path}, line {number}"
-        try:
-            one = msgspec.json.decode(line, type=Planted)
-        except msgspec.DecodeError as problem:
-            raise ValueError(f"{where}: {problem}") from problem
+    for where, one in read_line_file("gate.planted", path, Planted):
         if len(one.question) + len(one.prefix) + len(one.secret) > LONGEST:
             raise ValueError(f"{where}: is longer than {LONGEST} characters")
         if one.forms < 2 * least_forms:

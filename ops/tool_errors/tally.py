@@ -1,6 +1,6 @@
 """Tally: what came back from tools, counted once from the feedback that the join has taken in."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -105,7 +105,7 @@ def failed_answers(
 
 def _versions(tx: Transaction, policy: str, ids: list[str]) -> dict[str, str]:
     """Return the version that gave each answer; nothing of those that have not come."""
-    found = defaultdict[str, str](str)
+    found: dict[str, str] = {}
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             "SELECT generation_id, COALESCE(version, '') FROM episodes WHERE policy = ?"

@@ -4,8 +4,6 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import bench_keep
 import httpx
 import pytest
-from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
+from gateway_rig import CHAT, HELLO, GatewayRig
 from keep_rig import START, KeepRig
 from typer.testing import CliRunner
 from waiting import until
@@ -225,17 +223,6 @@ def test_the_spec_of_the_page_waits_for_its_horizons(tmp_path: Path) -> None:
     spec = load_spec(path)
     last = max(spec_horizons(spec))
     assert last + measure.lateness(last) < spec.ready_seconds("any") < spec.decision_seconds("any")
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[GatewayRig, httpx.Client]]:
-    with ExitStack() as stack:
-        loop = LoopThread()
-        stack.callback(loop.close)
-        (tmp_path / "gateway").mkdir()
-        gateway = GatewayRig(tmp_path / "gateway", loop, stack)
-        gateway.set_flags()
-        yield gateway, gateway.open()
 
 
 def test_from_the_command_to_the_log(

@@ -2,15 +2,13 @@
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 from daemon_by_hand import open_daemon_ledger
-from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
+from gateway_rig import CHAT, HELLO, GatewayRig
 from keep_rig import KeepRig
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger
 from typer.testing import CliRunner
@@ -29,17 +27,6 @@ from rlwd.streams.join.joiner import Joiner
 
 NAME = "coding-agent"
 FOUR = "alpha = first(1)\nbeta = second(2)\ngamma = third(3)\ndelta = fourth(4)\n"
-
-
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[tuple[GatewayRig, httpx.Client]]:
-    with ExitStack() as stack:
-        loop = LoopThread()
-        stack.callback(loop.close)
-        (tmp_path / "gateway").mkdir()
-        gateway = GatewayRig(tmp_path / "gateway", loop, stack)
-        gateway.set_flags()
-        yield gateway, gateway.open()
 
 
 def joined(gateway: GatewayRig, place: Path, spec: Spec, count: int) -> Ledger:
