@@ -21,7 +21,8 @@ from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
 from ..train.packing import read_batch
 from ..train.state import Learner
-from ..train.update import BatchGivenUp, apply_batch
+from ..train.steps import BatchGivenUp
+from ..train.update import apply_batch
 from .protocol import (
     Apply,
     BatchFailed,

@@ -9,11 +9,12 @@ import torch
 from rlwd.learner.candidate import HeldOut
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train import update
-from rlwd.learner.train.held_out import held_out_evidence
+from rlwd.learner.train import evidence
+from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
-from rlwd.learner.train.update import BatchGivenUp, apply_batch
+from rlwd.learner.train.steps import BatchGivenUp
+from rlwd.learner.train.update import apply_batch
 
 MakeBatch = Callable[..., SealedBatch]
 
@@ -90,9 +91,9 @@ def test_not_finite_in_the_evidence(
     def overflowing(
         log_ratios: Sequence[float], rewards: Sequence[float], weights: Sequence[float]
     ) -> HeldOut | None:
-        return held_out_evidence([float("nan") for _ in log_ratios], rewards, weights)
+        return held_out_estimate([float("nan") for _ in log_ratios], rewards, weights)
 
-    monkeypatch.setattr(update, "held_out_evidence", overflowing)
+    monkeypatch.setattr(evidence, "held_out_estimate", overflowing)
     learner = Learner(settings)
     before = state_of(learner)
     with pytest.raises(BatchGivenUp, match="not finite: held_out/"):

@@ -10,12 +10,12 @@ import torch
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode, batch_hash
 from rlwd.learner.settings import DEMO, LearnerSettings
-from rlwd.learner.train import update
 from rlwd.learner.train.advantage import standardised
 from rlwd.learner.train.baseline import SegmentCounts, Tracker
-from rlwd.learner.train.held_out import held_out_evidence
+from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
+from rlwd.learner.train.steps import step
 from rlwd.learner.train.token_advantage import token_advantages
 from rlwd.learner.train.update import apply_batch
 from rlwd.learner.train.weight import token_weight
@@ -45,7 +45,7 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
     tokens = [e.weight * len(e.completion_token_ids) for e in batch.episodes]
     scaled = standardised([e.reward for e in batch.episodes], values, tokens, floor=0.05)
     anchors = score(learner, batch.episodes, anchor=True).anchor
-    update._step(
+    step(
         learner,
         range(len(batch.episodes)),
         batch.episodes,
@@ -137,8 +137,8 @@ def test_evidence_by_weight(make_episode: MakeEpisode) -> None:
 
 def test_held_out_by_weight() -> None:
     """Of the gate's evidence an episode of weight 3 is three, and one of 0 none."""
-    heavy = held_out_evidence([0.0, math.log(2.0)], [0.0, 1.0], [3.0, 1.0])
-    copies = held_out_evidence([0.0, 0.0, 0.0, math.log(2.0)], [0.0, 0.0, 0.0, 1.0])
+    heavy = held_out_estimate([0.0, math.log(2.0)], [0.0, 1.0], [3.0, 1.0])
+    copies = held_out_estimate([0.0, 0.0, 0.0, math.log(2.0)], [0.0, 0.0, 0.0, 1.0])
     assert heavy is not None
     assert copies is not None
     assert heavy.behaviour == copies.behaviour == 0.25

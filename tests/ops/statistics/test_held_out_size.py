@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rlwd.learner.train.held_out import held_out_evidence
+from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.ops.statistics.held_out_size import held_out_size
 
@@ -21,7 +21,7 @@ def refused(loss: float, episodes: int, gates: int = 500) -> float:
     for _ in range(gates):
         good = generator.random(episodes) < 0.5
         ratios = np.log(np.where(good, 1 - 2 * loss, 1 + 2 * loss))
-        seen = held_out_evidence([float(x) for x in ratios], [float(x) for x in good])
+        seen = held_out_estimate([float(x) for x in ratios], [float(x) for x in good])
         assert seen is not None
         best = seen.estimate + SETTINGS.z * seen.standard_error
         found += best < seen.behaviour - SETTINGS.margin

@@ -4,12 +4,12 @@ import math
 
 import pytest
 
-from rlwd.learner.train.held_out import held_out_evidence
+from rlwd.learner.train.evidence import held_out_estimate
 
 
 def test_worked_example() -> None:
     """Weights 1 and 3 on rewards 0 and 1: the estimate leans to the likelier answer."""
-    got = held_out_evidence([0.0, math.log(3.0)], [0.0, 1.0])
+    got = held_out_estimate([0.0, math.log(3.0)], [0.0, 1.0])
     assert got is not None
     assert (got.count, got.behaviour) == (2, 0.5)
     assert got.estimate == pytest.approx(0.75)
@@ -20,7 +20,7 @@ def test_worked_example() -> None:
 
 def test_same_policy() -> None:
     """Where nothing changed the estimate is what was served and its error is zero."""
-    got = held_out_evidence([0.0] * 4, [1.0, 0.0, 0.0, 1.0])
+    got = held_out_estimate([0.0] * 4, [1.0, 0.0, 0.0, 1.0])
     assert got is not None
     assert (got.behaviour, got.estimate, got.standard_error) == (0.5, 0.5, 0.0)
     assert got.effective_sample_size == 4.0
@@ -28,7 +28,7 @@ def test_same_policy() -> None:
 
 def test_few() -> None:
     """Of nothing there is no evidence; of one episode it is worth nothing."""
-    assert held_out_evidence([], []) is None
-    one = held_out_evidence([1000.0], [1.0])
+    assert held_out_estimate([], []) is None
+    one = held_out_estimate([1000.0], [1.0])
     assert one is not None
     assert (one.estimate, one.standard_error) == (1.0, 1.0)

@@ -1,0 +1,101 @@
+"""Evidence: what an update did, measured on its batch and on episodes that were never trained on."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..candidate import HeldOut
+from ..sealed import SealedEpisode
+from .loss import LOG_RATIO_LIMIT
+from .score import score
+from .selection import Selection, counts_by_rule
+from .state import Learner
+from .steps import BatchGivenUp
+from .weight import weight_metrics
+
+
+def record_drift(
+    learner: Learner,
+    episodes: Sequence[SealedEpisode],
+    old: Sequence[Tensor],
+    new: Sequence[Tensor],
+) -> float:
+    """Tell the tracker how far each segment's answers moved; returns the mean over all tokens."""
+    moved: dict[str, list[Tensor]] = defaultdict(list)
+    for episode, was, now in zip(episodes, old, new, strict=True):
+        moved[episode.stratum].append((now - was).abs())
+    by_segment = {name: float(torch.cat(parts).mean()) for name, parts in moved.items()}
+    overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
+    if not overall < float("inf"):
+        raise BatchGivenUp("the new weights' log-probabilities are not finite")
+    learner.tracker.moved(by_segment, overall)
+    return overall
+
+
+def batch_metrics(
+    chosen: Selection, episodes: Sequence[SealedEpisode], baselines: Sequence[float]
+) -> dict[str, float]:
+    """Return what a batch's episodes were; `episodes` are those that were trained on."""
+    count = len(episodes)
+    return {
+        "reward/mean": sum(e.reward for e in chosen.episodes) / len(chosen.episodes),
+        "baseline/mean": sum(baselines) / count,
+        "episodes/trained": float(count),
+        "episodes/left_out": float(len(chosen.left_out)),
+        **counts_by_rule(chosen.left_out),
+        "age/mean": sum(episode.age for episode in episodes) / count,
+        "age/max": float(max(episode.age for episode in episodes)),
+        **weight_metrics(episodes),
+        "credit/by_token": sum(bool(e.credit) for e in episodes) / count,
+        "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
+    }
+
+
+def held_out_evidence(learner: Learner, episodes: Sequence[SealedEpisode]) -> HeldOut | None:
+    """Return the estimate from a batch's held-out episodes, scored under the present weights."""
+    if not episodes:
+        return None
+    log_ratios = [
+        float(logp.sum()) - sum(episode.logprobs)
+        for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
+    ]
+    return held_out_estimate(log_ratios, [e.earned for e in episodes], [e.weight for e in episodes])
+
+
+def held_out_estimate(
+    log_ratios: Sequence[float], rewards: Sequence[float], weights: Sequence[float] | None = None
+) -> HeldOut | None:
+    """Self-normalised importance estimate of the candidate's mean reward (SNIPS).
+
+    `log_ratios` are of whole answers: log-probability under the candidate minus that when served,
+    summed over tokens. Swaminathan and Joachims 2015; the standard error of the difference is the
+    delta method's: sum over answers of (w (r - estimate) / mean(w) - (r - behaviour))^2 / (n (n-1)).
+    Weights (1, 3), rewards (0, 1): estimate 0.75, behaviour 0.5, effective sample size 16/10.
+    `weights` are the episodes' own: behaviour and estimate are weighted means with them, and in the
+    error each summand has the factor of its mean.
+    None where there is no episode; of a single one the error is taken as 1, the whole range.
+    """
+    count = len(rewards)
+    if count == 0:
+        return None
+    clamped = (min(max(value, -LOG_RATIO_LIMIT), LOG_RATIO_LIMIT) for value in log_ratios)
+    given = [1.0] * count if weights is None else weights
+    ratios = [math.exp(value) * own for value, own in zip(clamped, given, strict=True)]
+    total, weight = math.fsum(ratios), math.fsum(given)
+    behaviour = math.fsum(g * r for g, r in zip(given, rewards, strict=True)) / weight
+    estimate = math.fsum(w * r for w, r in zip(ratios, rewards, strict=True)) / total
+    apart = (
+        w * count / total * (r - estimate) - g * count / weight * (r - behaviour)
+        for w, g, r in zip(ratios, given, rewards, strict=True)
+    )
+    squares = math.fsum(value * value for value in apart)
+    return HeldOut(
+        count=count,
+        behaviour=behaviour,
+        estimate=estimate,
+        standard_error=math.sqrt(squares / (count * (count - 1))) if count > 1 else 1.0,
+        effective_sample_size=total * total / math.fsum(w * w for w in ratios),
+    )
