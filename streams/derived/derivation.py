@@ -5,7 +5,7 @@ origin, the generation whose record says so.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 from ..events.event import Feedback
@@ -14,6 +14,7 @@ from ..events.signals import Signal
 from .followed_up import followed_up
 from .invalid_calls import invalid_calls
 from .left_early import left_early
+from .provoked import WrittenBefore
 from .tool_results import tool_results
 
 Actor = Literal["person", "agent", "system"]
@@ -41,14 +42,18 @@ def derive_from_answer(
 
 
 def derive_from_next(
-    following: Generation, parent_id: str, tools: Mapping[str, str]
+    following: Generation,
+    parent_id: str,
+    tools: Mapping[str, str],
+    written: Callable[[str], WrittenBefore | None] = lambda call_id: None,
 ) -> Iterator[DerivedSignal]:
     """Yield what the next request of a session says of the answer before it.
 
-    `tools` has the name of the tool for each call that the answer made, by the call's id.
+    `tools` has the name of the tool for each call that the answer made, by the call's id; `written`
+    what was written into it and before it, for an error that may be provoked.
     """
     origin = following.generation_id
-    for came_back in tool_results(following, tools):
+    for came_back in tool_results(following, tools, written):
         yield _derived(following, parent_id, "system", origin, came_back.signal, came_back.call_id)
     said = followed_up(following)
     if said is not None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 
@@ -89,19 +89,65 @@ def classify_error(text: str) -> ErrorClass:
     if own is not None:
         return _CLASSES[own]
     looked = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
-    statuses = {one for one in _values(told, _STATUS_KEYS) if isinstance(one, int)}
-    statuses |= {int(found[1] or found[2]) for found in _HTTP.finditer(looked)}
-    statuses |= {int(found[1]) for found in _RPC.finditer(looked)}
-    exits = {int(found[1]) for found in _EXIT.finditer(looked)}
-    words, lower = set(re.findall(r"\w+", looked)), looked.lower()
+    codes = _codes_in(looked)
+    codes.statuses.update(one for one in _values(told, _STATUS_KEYS) if isinstance(one, int))
+    lower = looked.lower()
     for rule, names, texts in rules():
-        coded = statuses & {*rule.http, *rule.rpc} or exits & {*rule.exits} or words & names
-        if coded or (rule.early and texts.search(lower)):
+        if codes.fit(rule, names) or (rule.early and texts.search(lower)):
             return rule.error_class
     for rule, _, texts in rules():
         if texts.search(lower):
             return rule.error_class
     return "unknown"
+
+
+def classes_in(text: str) -> frozenset[ErrorClass]:
+    """Return every class of which a text holds an error, wherever it stands: what a result could be
+    classed as that says a part of it.
+
+    >>> sorted(classes_in("echo 'HTTP 503'; exit 130"))
+    ['provider_error', 'user_aborted']
+    """
+    codes, lower = _codes_in(text), text.lower()
+    found = {_CLASSES[word] for word in codes.words & _CLASSES.keys()}
+    for rule, names, texts in rules():
+        if codes.fit(rule, names) or texts.search(lower):
+            found.add(rule.error_class)
+    return frozenset(found)
+
+
+def exit_codes(text: str) -> set[int]:
+    """Return the exit codes of commands that a text tells.
+
+    >>> exit_codes("Error: Exit code 124")
+    {124}
+    """
+    return {int(found[1]) for found in _EXIT.finditer(text)}
+
+
+def exits_of(error_class: ErrorClass) -> frozenset[int]:
+    """Return the exit codes that are of a class."""
+    return frozenset(
+        one for rule, *_ in rules() if rule.error_class == error_class for one in rule.exits
+    )
+
+
+class _Codes(NamedTuple):
+    """What a text holds that rules name as it is written."""
+
+    statuses: set[int]
+    exits: set[int]
+    words: set[str]
+
+    def fit(self, rule: "Rule", names: frozenset[str]) -> bool:
+        coded = self.statuses & {*rule.http, *rule.rpc} or self.exits & {*rule.exits}
+        return bool(coded or self.words & names)
+
+
+def _codes_in(text: str) -> _Codes:
+    statuses = {int(found[1] or found[2]) for found in _HTTP.finditer(text)}
+    statuses |= {int(found[1]) for found in _RPC.finditer(text)}
+    return _Codes(statuses, exit_codes(text), set(re.findall(r"\w+", text)))
 
 
 def _object_in(text: str) -> Any:

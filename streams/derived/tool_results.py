@@ -1,7 +1,7 @@
 """Tool results: what came back from the tools that an answer called, as the next request has it."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -9,6 +9,7 @@ import msgspec
 from ..events.generation import Generation
 from ..events.input_message import InputMessage
 from ..events.signals import ErrorClass, ToolResult
+from .provoked import EXCUSES, WrittenBefore, is_provoked
 from .tool_errors import classify_error
 
 _ERROR = re.compile(
@@ -28,16 +29,25 @@ class CameBack(NamedTuple):
     """What it says."""
 
 
-def tool_results(following: Generation, tools: Mapping[str, str]) -> Iterator[CameBack]:
+def tool_results(
+    following: Generation, tools: Mapping[str, str], written: Callable[[str], WrittenBefore | None]
+) -> Iterator[CameBack]:
     """Yield the results in a request; `tools` has the name of the tool for each call of the answer.
 
-    Results of calls that are not the answer's are left out.
+    Results of calls that are not the answer's are left out. `written` is asked what the model wrote,
+    by the call's id, where a result says of an error that it is not the model's: one that it provoked
+    is `unknown`. It may not know (None); then the result is believed.
     """
     for message in following.input:
         call_id = message.tool_call_id
         if message.role in ("tool", "function") and call_id is not None and call_id in tools:
             tool = tools[call_id] or message.name or "unnamed"
-            yield CameBack(call_id, ToolResult(tool=tool, error_class=error_of(message)))
+            error = error_of(message)
+            if error in EXCUSES:
+                wrote = written(call_id)
+                if wrote is not None and is_provoked(error, message.text, wrote):
+                    error = "unknown"
+            yield CameBack(call_id, ToolResult(tool=tool, error_class=error))
 
 
 def error_of(message: InputMessage) -> ErrorClass | None:

@@ -1,8 +1,7 @@
 """Conversations: a poll's new turns find their places, and what they say of others becomes feedback."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import chain
 
 import msgspec
 
@@ -10,16 +9,16 @@ from ..attribution import attributing
 from ..attribution.attributing import Lost, Reaching
 from ..attribution.chain import ChainKey
 from ..attribution.chain_table import ChainRow
-from ..derived.derivation import DerivedSignal, derive_from_answer, derive_from_next
+from ..attribution.said_of_answers import SaidOfAnswers
+from ..derived.derivation import DerivedSignal
+from ..derived.provoked import EXCUSES
+from ..derived.tool_results import error_of
 from ..events.event import FeedbackEvent, GenerationEvent
-from ..events.generation import Generation
 from ..events.scored import Score
 from ..events.signals import kind_of
 from ..log.ports import Partition, Record
 from ..sessions import linking
 from ..sessions.contents import Held
-from ..sessions.history import answered_between
-from ..sessions.link import GOES_ON
 from ..sessions.linking import LinkedTurns
 from ..sessions.spelled import forget_tokens
 from ..state.bulk import by_ids
@@ -31,8 +30,6 @@ from .offsets import Counts
 
 DEFAULT_TENANT = "default"
 """Whom feedback on a session or a reference is of that names no tenant: as requests are."""
-MOST_FOLLOWING = 50
-"""Turns that go on from one answer of which each says something of it; further ones are asked anew."""
 
 
 def link_conversations(
@@ -42,18 +39,18 @@ def link_conversations(
     arrived = _first_of_each(fresh)
     new = _held(fresh)
     found = linking.find(tx, policy, new)
-    signals = list[Arrival]()
-    for name, held in new.items():
-        data = held.event.data
-        calls = data.tools or data.tool_calls
-        if not (name in found.new or calls or data.finish_reason == "abort"):
-            continue
-        own = derive_from_answer(data, leaving_interrupts=settings.leaving_interrupts)
-        said = chain(own, _of_parent(found, held))
-        signals += [_arrival(one, held, arrived[name].record) for one in said]
+    said = SaidOfAnswers(tx, policy, found, new)
+    signals = [
+        _arrival(one, held, arrived[name].record)
+        for name, held in new.items()
+        for one in said.by_new(held, leaving_interrupts=settings.leaving_interrupts)
+    ]
     places = _places(tx, policy, sorted(found.reread)) if found.reread else {}
-    for name, held in found.reread.items():
-        signals += [_arrival(one, held, places[name]) for one in _of_parent(found, held)]
+    signals += [
+        _arrival(one, held, places[name])
+        for name, held in found.reread.items()
+        for one in said.by_reread(held)
+    ]
     return found, signals
 
 
@@ -72,35 +69,6 @@ def _first_of_each(fresh: Sequence[Arrival]) -> dict[str, Arrival]:
     for arrival in fresh:
         first.setdefault(arrival.event.data.generation_id, arrival)
     return first
-
-
-def _of_parent(found: LinkedTurns, held: Held) -> Iterator[DerivedSignal]:
-    """Yield what a turn says of the one that it goes on from."""
-    data = held.event.data
-    if data.generation_id not in found.keys:
-        return
-    session = found.session(data.generation_id)
-    turn = session[data.generation_id]
-    parent = session.get(turn.parent or "")
-    if parent is None or turn.link not in GOES_ON:
-        return
-    if answered_between(turn, parent, data.last_answer):
-        return
-    if sum(one.parent == parent.generation_id for one in session.values()) <= MOST_FOLLOWING:
-        yield from derive_from_next(
-            data, parent.generation_id, _tools(found, data, parent.generation_id)
-        )
-
-
-def _tools(found: LinkedTurns, data: Generation, parent_id: str) -> Mapping[str, str]:
-    """Return the calls of the answer before, and the tool of each."""
-    calls = found.calls.get(data.tenant, {})
-    return {
-        name: made.name
-        for name, each in calls.items()
-        for made in each
-        if made.generation_id == parent_id
-    }
 
 
 def _arrival(derived: DerivedSignal, held: Held, record: Record) -> Arrival:
@@ -135,11 +103,8 @@ def _places(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Recor
 
 def write_conversations(
     tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Arrival]
-) -> list[str]:
-    """Write the turns of generations that were new, and what changed for earlier ones.
-
-    Returns the answers that lost a signal, since the turn that said so goes on from another one.
-    """
+) -> None:
+    """Write the turns of generations that were new, and what changed for earlier ones."""
     data = {
         name: arrival.event.data
         for name, arrival in new.items()
@@ -147,21 +112,35 @@ def write_conversations(
     }
     linking.write(tx, policy, found, data)
     forget_tokens(tx, policy, sorted(found.spelled - new.keys()), REDACTED)
-    lost = [
-        (parent, name)
-        for name in found.reread
-        if (parent := found.changed[name][1]) is not None and parent != _parent(found, name)
-    ]
+    lost = _lost(found)
     tx.executemany(
         "DELETE FROM feedback WHERE policy = ? AND generation_id = ? AND origin = ?",
         [(policy, parent, name) for parent, name in lost],
     )
-    return [parent for parent, _ in lost]
 
 
-def _parent(found: LinkedTurns, name: str) -> str | None:
-    key, _ = found.changed[name]
-    return found.turns[key][name].parent
+def otherwise_seen(found: LinkedTurns) -> set[str]:
+    """Return the earlier answers of which a poll says something else, though nothing new came on them.
+
+    Those that lost a signal, since the turn that said so goes on from another one; and those whose
+    parent came late and that had to answer on an error of a tool: only now it is known who wrote it.
+    """
+    told = {
+        name
+        for name, held in found.reread.items()
+        if any(error_of(message) in EXCUSES for message in held.event.data.input)
+    }
+    return told.union(parent for parent, _ in _lost(found))
+
+
+def _lost(found: LinkedTurns) -> list[tuple[str, str]]:
+    """Return the answers that lost a signal, each with the turn that said so."""
+    lost = []
+    for name in found.reread:
+        key, parent = found.changed[name]
+        if parent is not None and parent != found.turns[key][name].parent:
+            lost.append((parent, name))
+    return lost
 
 
 def attribute_feedback(

@@ -1,13 +1,17 @@
 """Fate: where every generation ends (CONTRACTS 12), and the rules that exclude one from training."""
 
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import msgspec
 
+from ..derived.derivation import call_key
+from ..derived.provoked import WrittenBefore, is_provoked
 from ..derived.tool_results import error_of
 from ..events.episode import Episode
 from ..events.generation import SHADOW, Generation
-from ..events.signals import ToolResult
+from ..events.signals import ErrorClass, ToolResult
+from ..events.tool_use import ToolCall
 from ..events.trainable import FINISH_REASONS, MIN_TEMPERATURE
 
 WAITING = "waiting"
@@ -91,22 +95,40 @@ def exclusion_at_ingest(generation: Generation) -> str | None:
     return None
 
 
-def in_tool_outage(episode: Episode) -> bool:
+def in_tool_outage(episode: Episode, told: Callable[[], Mapping[str, ErrorClass | None]]) -> bool:
     """Return whether an answer is about somebody's outage: it had a tool called that was out of order,
     or had to answer on what came back from it.
 
     What people then decide says little of the model, for or against it. A fault of the model's own
-    beside the outage is not hidden by it: such an answer counts.
+    beside the outage is not hidden by it: such an answer counts. So does one whose own calls explain
+    the outage that somebody posted, and one that had to answer on an error which calls before it
+    explain: `told` is asked what the results in its request were found to be, by `call_key`.
     """
     signals = [one.feedback.signal for one in episode.feedback]
-    errors = {one.error_class for one in signals if isinstance(one, ToolResult)}
+    results = [one for one in signals if isinstance(one, ToolResult)]
+    errors = {one.error_class for one in results}
     if errors & {"invalid_arguments", "unexpected_environment"}:
         return False
-    return "provider_error" in errors or any(
-        error_of(message) == "provider_error"
+    down = {one.tool for one in results if one.error_class == "provider_error"}
+    calls = episode.generation.tool_calls
+    if any(not _explained(calls, tool) for tool in down):
+        return True
+    failed = [
+        call_key(message.tool_call_id or "")
         for message in episode.generation.input
-        if message.role in ("tool", "function")
-    )
+        if message.role in ("tool", "function") and error_of(message) == "provider_error"
+    ]
+    found = told() if failed else {}
+    return any(found.get(key, "provider_error") == "provider_error" for key in failed)
+
+
+def _explained(calls: Sequence[ToolCall], tool: str) -> bool:
+    """Return whether an answer wrote the outage of a tool itself, into a call of it.
+
+    A harness may know the tool by another name than the model: then any call may be the one.
+    """
+    named = [call for call in calls if call.name == tool] or calls
+    return any(is_provoked("provider_error", "", WrittenBefore(call.arguments)) for call in named)
 
 
 def exclusion_from_training(generation: Generation, *, cut_answers: bool = True) -> str | None:

@@ -24,6 +24,7 @@ from .arrival import Arrival, NewArrivals
 from .conversations import (
     attribute_feedback,
     link_conversations,
+    otherwise_seen,
     take_from_answers,
     write_conversations,
 )
@@ -55,7 +56,8 @@ def take(
     came |= {_key_of(arrival): arrival for arrival in [*signals, *chains.reaching]}
     lost = {one.generation_id for one in chains.lost}
     names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
-    others = lost.union(one.base.generation_id for one in linked.new.values() if one.base)
+    seen = otherwise_seen(linked)
+    others = lost.union(one.base.generation_id for one in linked.new.values() if one.base) | seen
     others -= names.keys()
     if is_shared(tx):
         _lock(tx, policy, {**dict.fromkeys(others, 0.0), **{n: a.due for n, a in names.items()}})
@@ -70,7 +72,8 @@ def take(
     for key, arrival in new.items():
         if key not in stood:
             feedback.setdefault(key.generation_id, []).append(arrival)
-    for name in [*write_conversations(tx, policy, linked, generations), *sorted(lost)]:
+    write_conversations(tx, policy, linked, generations)
+    for name in sorted(lost | seen):
         feedback.setdefault(name, [])
     _put_orphans(tx, policy, feedback, known.keys() | generations.keys())
     return NewArrivals(
@@ -84,7 +87,7 @@ def take(
         links={name: _with_held_base(one, known, generations) for name, one in linked.new.items()},
         on_chains=chains.taken,
         spelled=linked.spelled,
-        lost=frozenset(lost),
+        lost=frozenset(lost | seen),
     )
 
 

@@ -5,12 +5,14 @@ from typing import Any
 
 from ..answers import exposure, own_numbers
 from ..answers.session_turns import note_turns
+from ..attribution.said_of_answers import results_told
 from ..derived.overruled import without_overruled
 from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.generation import SHADOW, Generation
 from ..events.scored import Score, Scored
+from ..events.signals import ErrorClass
 from ..events.stage import EpisodeStage
 from ..sessions.contents import Content, put_contents, without_shared
 from ..sessions.linking import UNLINKED, LinkedTurn
@@ -65,7 +67,7 @@ class Scoring:
                 found = join_feedback(data, arrival.received, said_all, history)
                 scored = self.score(found)
                 if scored is not None:
-                    stage, ends = self._outcome(found, scored)
+                    stage, ends = self._outcome(tx, found, scored)
                     worth = NewRow(
                         stage=stage,
                         fate=ends,
@@ -103,7 +105,7 @@ class Scoring:
             if scored is None:
                 undecided.append(episode)
                 continue
-            scores.append((episode, scored, *self._outcome(episode, scored, due=due)))
+            scores.append((episode, scored, *self._outcome(tx, episode, scored, due=due)))
         episodes_table.put_scores(tx, self.policy, scores, now)
         # The decisive signal was taken back: the episode waits again, until its horizon closes.
         self._reopen(tx, undecided)
@@ -131,15 +133,23 @@ class Scoring:
         )
 
     def _outcome(
-        self, episode: Episode, scored: Scored, *, due: bool = False
+        self, tx: Transaction, episode: Episode, scored: Scored, *, due: bool = False
     ) -> tuple[EpisodeStage, str]:
         """Return stage and fate of an episode that has a reward."""
+
+        def told() -> Mapping[str, ErrorClass | None]:
+            return results_told(tx, self.policy, episode.generation)
+
         excluded = fate.exclusion_from_training(
             episode.generation, cut_answers=self.settings.cut_answers
         )
         if excluded is None and episode.history and not self.settings.switched_answers:
             excluded = fate.SWITCHED
-        if excluded is None and not self.settings.outage_answers and fate.in_tool_outage(episode):
+        if (
+            excluded is None
+            and not self.settings.outage_answers
+            and fate.in_tool_outage(episode, told)
+        ):
             excluded = fate.TOOL_OUTAGE
         if excluded is not None:
             return EpisodeStage.CLOSED, excluded

@@ -73,17 +73,19 @@ def test_a_broken_call_that_nobody_speaks_of_is_sealed_as_a_negative(rig: Rollou
 
 
 @pytest.mark.parametrize(
-    ("came_back", "rewards", "fates"),
+    ("arguments", "came_back", "rewards", "fates"),
     [
-        ("HTTP 503 Service Unavailable", [], {"excluded:tool_outage": 2}),
-        ("ENOENT: no such file or directory", [0.0, 0.0], {"waiting": 2}),
+        ('{"a": 1}', "HTTP 503 Service Unavailable", [], {"excluded:tool_outage": 2}),
+        ('{"a": 1}', "ENOENT: no such file or directory", [0.0, 0.0], {"waiting": 2}),
+        ('{"a": "echo HTTP 503"}', "HTTP 503", [0.0, 0.0], {"waiting": 2}),
     ],
 )
 def test_an_outage_is_counted_by_name_and_punishes_nobody(
-    rig: RolloutRig, came_back: str, rewards: list[float], fates: dict[str, int]
+    rig: RolloutRig, arguments: str, came_back: str, rewards: list[float], fates: dict[str, int]
 ) -> None:
     """Neither the answer that called the tool nor the one that had to do without it; a file that is
-    not there is the model's to know, and both are turned down."""
+    not there is the model's to know, an outage that it wrote is none, and both are turned down."""
+    rig.engine.arguments = arguments
     headers = {"X-Rlwd-User": "ana", "X-Rlwd-Session": "talk"}
     body = {"model": "rlwd", "messages": ASKED, "tools": [TOOL]}
     first = rig.client.post(CHAT, json=body, headers=headers).json()

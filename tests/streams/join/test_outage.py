@@ -6,6 +6,7 @@ from talks_by_hand import Talk, call, result
 
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, ErrorClass, Rejected, ToolResult
+from rlwd.streams.events.tool_use import ToolCall
 from rlwd.streams.join.fate import JoinSettings
 from rlwd.streams.join.joiner import Joiner
 
@@ -69,3 +70,88 @@ def test_who_says_so_trains_on_them(ledger: Ledger) -> None:
     ledger.take(Talk("a").turn(0.0), feedback("f", "s.a0", Rejected(), 1.0))
     ledger.take(feedback("t", "s.a0", told, 2.0), partition=FEEDBACK)
     assert ledger.fates() == {"waiting": 1}
+
+
+ECHO = ToolCall(
+    id="c1", name="bash", arguments='{"command": "echo HTTP 503"}', parses=True, fits=True
+)
+
+
+def echoing(talk: Talk, said: str, called: ToolCall) -> list[bytes]:
+    """Return a talk whose second answer calls a tool, and whose third has to go on from what came back."""
+    return [
+        talk.turn(0.0),
+        talk.turn(1.0, calls=(called,)),
+        talk.turn(2.0, result("c1", said)),
+        talk.turn(3.0),
+    ]
+
+
+@pytest.mark.parametrize("how", ["together", "one by one", "from the back"])
+def test_an_outage_that_the_model_wrote_excuses_nobody(ledger: Ledger, how: str) -> None:
+    """Neither the answer that wrote it nor the one after it, in whatever order they came."""
+    talk = Talk("a")
+    raw = echoing(talk, DOWN, ECHO)
+    said = [feedback(f"f-{name}", name, Rejected(), 5.0) for name in talk.turns]
+    if how == "together":
+        ledger.take(*raw, *said)
+    else:
+        for one in said:
+            ledger.take(one, partition=FEEDBACK)
+        for one in raw if how == "one by one" else reversed(raw):
+            ledger.take(one)
+    assert ledger.fates() == {"waiting": 4}
+    told = ledger.ask("SELECT payload FROM feedback WHERE kind = 'tool_result'")
+    assert b'"error_class":"unknown"' in bytes(told[0])
+
+
+def test_a_file_that_the_model_wrote_before_is_no_outage(ledger: Ledger) -> None:
+    """It writes the error, and prints it turns later; the first look at a real one is an outage."""
+    talk = Talk("a")
+    wrote = ToolCall(
+        id="c0",
+        name="write",
+        arguments='{"path": "a", "text": "HTTP 503 Service Unavailable"}',
+        parses=True,
+        fits=True,
+    )
+    ledger.take(talk.turn(0.0, calls=(wrote,)), talk.turn(0.1, result("c0", "ok")))
+    ledger.take(talk.turn(0.5))
+    for raw in (
+        talk.turn(1.0, calls=(call("c1", "read"),)),
+        talk.turn(2.0, result("c1", DOWN), calls=(call("c2", "search"),)),
+        talk.turn(3.0, result("c2", "Error: HTTP 429 Too Many Requests")),
+    ):
+        ledger.take(raw)
+    ledger.take(
+        *[feedback(f"f-{name}", name, Rejected(), 5.0) for name in talk.turns], partition=FEEDBACK
+    )
+    assert ledger.fates() == {"excluded:tool_outage": 2, "waiting": 4}
+
+
+def test_a_posted_outage_is_not_believed_of_a_call_that_wrote_it(ledger: Ledger) -> None:
+    """A harness that classes texts by itself is told the same as we are."""
+    talks = {"echo": ECHO, "search": call("c1", "bash"), "renamed": ECHO}
+    for name, made in talks.items():
+        talk = Talk(name)
+        tool = "shell" if name == "renamed" else "bash"
+        told = ToolResult(tool=tool, error_class="provider_error")
+        answer = talk.turn(0.0, calls=(made,))
+        (at,) = talk.turns
+        ledger.take(answer, feedback(f"f-{name}", at, Rejected(), 1.0))
+        ledger.take(feedback(f"t-{name}", at, told, 2.0), partition=FEEDBACK)
+    assert ledger.fates() == {"excluded:tool_outage": 1, "waiting": 2}
+
+
+def test_an_answer_that_loses_an_outage_counts(ledger: Ledger) -> None:
+    """What came back turns out to be about another answer, whose turn comes late: the first counts again."""
+    talk = Talk("a")
+    first = talk.turn(0.0, calls=(call("c1", "search"),))
+    second = talk.turn(1.0, calls=(call("c1", "search"),))
+    third = talk.turn(2.0, result("c1", DOWN))
+    said = [feedback(f"f-{name}", name, Rejected(), 5.0) for name in talk.turns]
+    ledger.take(*said, partition=FEEDBACK)
+    for raw in (first, third):
+        ledger.take(raw)
+    ledger.take(second)
+    assert ledger.fates() == {"excluded:tool_outage": 2, "waiting": 1}
