@@ -56,11 +56,11 @@ class JudgeTurns:
         while judge is not None and not judge.closed and (waiting or self._open):
             if (left := until - time.monotonic()) <= 0:
                 break
-            while waiting and not judge.busy:
+            while waiting and not judge.busy and not judge.rests:
                 self._begin(judge, waiting.popleft())
             done = judge.done(min(left, LOOK_SECONDS))
             if done:
-                written += self._write(judge, done, now)
+                written += self._write(done, now)
             elif not waiting:
                 waiting.extend(self._pick(now))
         return written
@@ -90,13 +90,13 @@ class JudgeTurns:
         rubric = self.settings.rubrics[one.row.rubric] if one.row.rubric else ""
         self._open[judge.begin(redacted(one.message), rubric)] = one
 
-    def _write(self, judge: Judge, done: list[AskedText], now: float) -> int:
+    def _write(self, done: list[AskedText], now: float) -> int:
         texts = [self._open.pop(one) for one in done]
         for one in texts:
             # What the judge has no answer to now is asked again in a while.
             self._picker_of(one).tried([one.row], now)
         readings: list[Reading | None] = [one.reading for one in done]
-        return self.outcomes.write(texts, readings, judge.version, now)
+        return self.outcomes.write(texts, readings, [one.reader for one in done], now)
 
     def _picker_of(self, one: ToRead) -> Picker:
         return self._answers if one.row.rubric else self._messages

@@ -48,4 +48,4 @@ class LearnedTurns:
             return 0
         self._messages.tried([one.row for one in texts], now)
         readings = reader.read([one.message for one in texts])
-        return self.outcomes.write(texts, readings, reader.version, now)
+        return self.outcomes.write(texts, readings, [reader.version] * len(texts), now)

@@ -32,12 +32,12 @@ class Outcomes:
         self,
         texts: Sequence[ToRead],
         readings: Sequence[Reading | None],
-        reader: str,
+        readers: Sequence[str],
         now: float,
     ) -> int:
-        """Write what a reader read of texts to the topic, None of nothing; return how many."""
+        """Write what readers read of texts to the topic, None of nothing; return how many."""
         told = Counter[str]()
-        for text, reading in zip(texts, readings, strict=True):
+        for text, reading, reader in zip(texts, readings, readers, strict=True):
             if reading is None:
                 continue
             row = text.row
@@ -65,6 +65,12 @@ class Outcomes:
             rows, self._given_up = self._given_up, []
             told, self._told = self._told, Counter()
         return rows, told
+
+    def put_back(self, rows: Sequence[UnreadRow], told: Counter[str]) -> None:
+        """Take back what was taken and could not be written."""
+        with self._lock:
+            self._given_up = [*rows, *self._given_up]
+            self._told += told
 
     def _event(self, text: ToRead, signal: Judged, now: float) -> FeedbackEvent:
         about, at = text.episode.generation, datetime.fromtimestamp(now, UTC)

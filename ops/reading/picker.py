@@ -1,7 +1,12 @@
-"""Picker: picks what is to be read next among the unread rows of one kind, the oldest first."""
+"""Picker: picks what is to be read next among the unread rows of one kind.
+
+What was not tried yet comes before what was, and then the oldest: texts that a reader fails on keep
+none from being read once.
+"""
 
 import math
 from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 from ...streams.readings.unread import UnreadRow, unread
 from ...streams.state.store import Store
@@ -13,7 +18,19 @@ AT_ONCE = 200
 LOOKED_AT = 2_000
 """Rows among which they are found."""
 AGAIN_SECONDS = 60.0
-"""After so long without its record coming back a text is read and written again."""
+"""After so long without its record coming back a text is read and written again; each time twice as long."""
+
+
+class Tried(NamedTuple):
+    """How often a row was picked."""
+
+    times: int
+    """So often;"""
+    again: float
+    """not before then again."""
+
+
+UNTRIED = Tried(0, -math.inf)
 
 
 class Picker:
@@ -30,7 +47,7 @@ class Picker:
     ) -> None:
         self.store, self.policy, self.outcomes = store, policy, outcomes
         self.rubrics, self.give_up_seconds = rubrics, give_up_seconds
-        self._tried: dict[UnreadRow, float] = {}
+        self._tried: dict[UnreadRow, Tried] = {}
 
     def pick(
         self,
@@ -49,10 +66,12 @@ class Picker:
             rows = unread(view, self.policy, limit, rubrics=self.rubrics)
             known = set(rows)
             self._tried = {row: at for row, at in self._tried.items() if row in known}
-            rows = [row for row in rows if row not in busy and self._is_due(row, now)]
+            rows = [row for row in rows if row not in busy and self._of(row).again <= now]
             left = [row for row in rows if reads(row)]
             late = [row for row in left if now - row.noted > self.give_up_seconds]
-            found = sort_unread(view, self.policy, left[len(late) :][:most])
+            # As it is stable, the oldest of those that were tried as often come first.
+            next_ones = sorted(left[len(late) :], key=lambda row: self._of(row).times)
+            found = sort_unread(view, self.policy, next_ones[:most])
         self.give_up([row for row in rows if not reads(row)], "no_reader", now)
         self.give_up(late, "too_late", now)
         for row, why in found.refused:
@@ -66,7 +85,9 @@ class Picker:
 
     def tried(self, rows: Collection[UnreadRow], now: float) -> None:
         """Keep these rows from being picked for a while: their records are under way, or failed."""
-        self._tried |= dict.fromkeys(rows, now)
+        for row in rows:
+            times = self._of(row).times
+            self._tried[row] = Tried(times + 1, now + AGAIN_SECONDS * 2.0 ** min(times, 20))
 
-    def _is_due(self, row: UnreadRow, now: float) -> bool:
-        return now - self._tried.get(row, -math.inf) > AGAIN_SECONDS
+    def _of(self, row: UnreadRow) -> Tried:
+        return self._tried.get(row, UNTRIED)

@@ -5,6 +5,7 @@ give up and tallies, which the loop writes. A record comes back through ingest, 
 that: killed before, the row is read again, under the same id, and what was written twice counts once.
 """
 
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -58,11 +59,14 @@ class ReadingWorker:
             Lane("judge", lambda: self._judges.turn(self.clock())),
         )
         self._day: tuple[float, tuple[int, int]] = (-1.0, (0, 0))
+        self._taken, self._spending = (0, 0), threading.Lock()
 
     @property
     def problem(self) -> str | None:
         """What keeps it from reading; None where nothing does."""
-        return next((lane.problem for lane in self._lanes if lane.problem is not None), None)
+        found = [lane.problem for lane in self._lanes]
+        found += [] if self.judge is None else [self.judge.problem]
+        return next((problem for problem in found if problem is not None), None)
 
     @property
     def alive(self) -> bool:
@@ -94,12 +98,21 @@ class ReadingWorker:
             lane.join()
 
     def take(self) -> tuple[list[UnreadRow], Counter[str]]:
-        """Return the rows to give up and what was done, since the last time."""
+        """Return the rows to give up and what was done, since the last time; `settled` has to follow."""
         rows, told = self._outcomes.take()
         if self.judge is not None:
-            told += self.judge.take_told()
-            self._day = (-1.0, (0, 0))
+            with self._spending:
+                told += self.judge.take_told()
+                self._taken = told["calls"], told["tokens"]
         return rows, told
+
+    def settled(self, rows: list[UnreadRow], told: Counter[str], *, written: bool) -> None:
+        """Hear whether what was taken is in the tables; where it is not it is taken again."""
+        if not written:
+            self._outcomes.put_back(rows, told)
+            return
+        with self._spending:
+            self._taken, self._day = (0, 0), (-1.0, (0, 0))
 
     def facts(self) -> dict[str, Any]:
         """Return which reader is in use, and why it is silent where it is."""
@@ -114,11 +127,13 @@ class ReadingWorker:
         return self._reads.turn(now) + self._judges.turn(now)
 
     def _spent(self) -> tuple[int, int]:
-        now = self.clock()
-        at, known = self._day
-        if int(at // 86400.0) != int(now // 86400.0):
-            with self.store.reading() as view:
-                told = tallies_of(view, self.policy, now)
-            known = told.get("calls", 0), told.get("tokens", 0)
-            self._day = (now, known)
-        return known
+        """Return what was spent today: by the tables, and what is on its way there."""
+        with self._spending:
+            now = self.clock()
+            at, known = self._day
+            if int(at // 86400.0) != int(now // 86400.0):
+                with self.store.reading() as view:
+                    told = tallies_of(view, self.policy, now)
+                known = told.get("calls", 0), told.get("tokens", 0)
+                self._day = (now, known)
+            return known[0] + self._taken[0], known[1] + self._taken[1]

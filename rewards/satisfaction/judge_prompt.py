@@ -94,7 +94,8 @@ def _direction(text: str) -> Any:
 def reading_of_votes(votes: Sequence[Vote]) -> Reading:
     """Return what several votes say: the direction of more than half of them, else neutral.
 
-    The value counts satisfied as 1 and neutral as 0.5. Raises ValueError without a vote.
+    The value counts satisfied as 1 and neutral as 0.5; the confidence is the share of votes that said
+    so, which one that said nothing is not. Raises ValueError without a vote.
     """
     if not votes:
         raise ValueError("nobody voted")
@@ -104,5 +105,5 @@ def reading_of_votes(votes: Sequence[Vote]) -> Reading:
     return Reading(
         direction=direction,
         value=(counts["satisfied"] + 0.5 * counts["neutral"]) / len(votes),
-        confidence=counts[direction] / len(votes),
+        confidence=sum(v.understood and v.direction == direction for v in votes) / len(votes),
     )

@@ -16,9 +16,11 @@ class ScriptedJudge:
             '{"direction": "dissatisfied"}'
         )
         self.status: Callable[[int], int] = lambda number: 200
+        self.headers: dict[str, str] = {}
         self.slow = 0.0
         self.holds = ""
         self.drips = False
+        self.squeezes = False
         self.raw: bytes | None = None
         self.tokens: object = 10
         self.url = ""
@@ -49,8 +51,10 @@ class ScriptedJudge:
         if self.raw is not None:
             return web.Response(body=self.raw, content_type="application/json")
         if (status := self.status(number)) != 200:
-            return web.Response(status=status, text="out of memory")
+            return web.Response(status=status, text="out of memory", headers=self.headers)
         message = {"role": "assistant", "content": self.script(body, number)}
-        return web.json_response(
-            {"choices": [{"message": message}], "usage": {"total_tokens": self.tokens}}
-        )
+        answer = {"choices": [{"message": message}], "usage": {"total_tokens": self.tokens}}
+        response = web.json_response(answer, headers=self.headers)
+        if self.squeezes:
+            response.enable_compression(web.ContentCoding.gzip)
+        return response

@@ -186,11 +186,12 @@ def test_a_day_has_a_budget(
     assert judge.take_told()["over_budget"] == 4 - asked
 
 
-def test_odd_usage_costs_nothing_and_breaks_nothing(
+def test_a_server_that_counts_no_tokens_is_held_to_the_budget_too(
     server: ScriptedJudge, make: Callable[..., Judge]
 ) -> None:
-    """A server that counts in words is believed to have counted none."""
-    server.tokens = "many"
-    judge = make(votes=1)
-    assert judge.read([(ABOUT, "")]) != [None]
-    assert judge.take_told()["tokens"] == 0
+    """Of a server that counts in words, or not at all, tokens are told from the characters."""
+    for tokens in ("many", None, -5, 0, 10**12):
+        server.tokens = tokens
+        judge = make(votes=1)
+        assert judge.read([(ABOUT, "")]) != [None]
+        assert 100 < judge.take_told()["tokens"] < 1000
