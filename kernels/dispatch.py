@@ -16,8 +16,8 @@ from .objective import (
     Objective,
     PolicyGradient,
     TokenObjective,
-    kept,
     log_ratios,
+    pulls,
     token_weights,
 )
 from .reference import HeadOutputs, Reference
@@ -37,9 +37,9 @@ __all__ = [
     "TokenObjective",
     "WeightedForm",
     "chosen_kernels",
-    "kept",
     "log_ratios",
     "logp_head",
+    "pulls",
     "segment_losses",
     "token_loss",
     "token_weights",

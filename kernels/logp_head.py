@@ -14,7 +14,7 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from .objective import LOG_RATIO_LIMIT
+from .objective import LOG_RATIO_LIMIT, TokenObjective
 from .ratio import token_weight
 from .sweep import STATISTICS, ChunkRows, Coefficients, Form, SeparateForm, WeightedForm
 
@@ -120,7 +120,8 @@ def head_rows(
     grad_logp_ptr, grad_lse_ptr, grad_entropy_ptr, grad_kl_ptr,
     rows, vocabulary, z_stride, grad_stride,
     FORM: tl.constexpr, ANCHORED: tl.constexpr,
-    CAP: tl.constexpr, MASK: tl.constexpr, NEGATIVE: tl.constexpr, KL: tl.constexpr,
+    CAP: tl.constexpr, BELOW: tl.constexpr, ABOVE: tl.constexpr, LOW: tl.constexpr,
+    HIGH: tl.constexpr, MOVED: tl.constexpr, NEGATIVE: tl.constexpr, KL: tl.constexpr,
     LIMIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Statistics and gradients of one row of logits a program."""
@@ -180,7 +181,9 @@ def head_rows(
         if FORM == WEIGHED:
             advantage = tl.load(advantages_ptr + row).to(dtype)
             behaviour = tl.load(behaviour_ptr + row).to(dtype)
-            weight = token_weight(logp, behaviour, advantage, LIMIT, CAP, MASK, NEGATIVE)
+            weight = token_weight(
+                logp, behaviour, advantage, LIMIT, CAP, BELOW, ABOVE, LOW, HIGH, MOVED, NEGATIVE
+            )
             tl.store(made_ptr + 5 * rows + row, weight)
             pull = -weight
             per_p = weight
@@ -242,7 +245,7 @@ class TritonHead:
         first_CV = z_CV if form is None else _gradient(z_CV, dtype)
         second_CV = _gradient(y_CV, dtype) if isinstance(form, SeparateForm) else first_CV
         weighed = form if isinstance(form, WeightedForm) else None
-        objective = None if weighed is None else weighed.objective
+        objective = TokenObjective() if weighed is None else weighed.objective
         given = form if isinstance(form, Coefficients) else (made[0],) * 4
         head_rows[(count,)](
             z_CV, y_CV, first_CV, second_CV, made, targets_C, temperature_C,
@@ -252,10 +255,8 @@ class TritonHead:
             count, vocabulary, z_CV.stride(0), first_CV.stride(0),
             FORM=_code(form),
             ANCHORED=anchor_z_CV is not None,
-            CAP=objective.ratio_cap if objective else 0.0,
-            MASK=objective.ratio_mask if objective else 0.0,
-            NEGATIVE=objective.negative_weight if objective else 0.0,
-            KL=objective.kl_weight if objective else 0.0,
+            **objective.constants(),
+            KL=objective.kl_weight,
             LIMIT=LOG_RATIO_LIMIT,
             BLOCK=min(BLOCK, triton.next_power_of_2(vocabulary)),
             num_warps=WARPS if vocabulary > 1024 else 4,

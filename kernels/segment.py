@@ -20,7 +20,8 @@ from .objective import (
     Objective,
     PolicyGradient,
     log_ratios,
-    token_weights,
+    probability_moved,
+    pulls,
 )
 
 
@@ -94,11 +95,14 @@ def _policy_gradient(packed: Packed, objective: PolicyGradient) -> SegmentLoss:
     assert advantages_M is not None
     segments_M = segments(bounds, len(logp_M))
     d_M = log_ratios(logp_M, behaviour_M)
-    keep_S = _filtered(d_M, bounds, segments_M, objective)
-    pulls_M = keep_S[segments_M]
+    mean_S = sums(d_M, segments_M, len(bounds) - 1) / bounds.diff().clamp(min=1)
+    keep_S = _filtered(d_M, mean_S, bounds, segments_M, objective)
+    keep_M = keep_S[segments_M]
     if objective.negatives_only:
-        pulls_M = pulls_M | (advantages_M >= 0)
-    weight_M = token_weights(logp_M, behaviour_M, advantages_M, objective.token) * pulls_M
+        keep_M = keep_M | (advantages_M >= 0)
+    ratio_M = (mean_S[segments_M] if objective.sequence_ratio else d_M).exp()
+    moved_M = probability_moved(logp_M, behaviour_M)
+    weight_M = pulls(ratio_M, moved_M, advantages_M, objective.token) * keep_M
     loss_M, grad_M = -weight_M * logp_M, -weight_M
     if kl_M is not None:
         loss_M = loss_M + objective.token.kl_weight * kl_M
@@ -156,16 +160,18 @@ def sums(values_M: Tensor, segments_M: Tensor, count: int) -> Tensor:
     return values_M.new_zeros(count).index_add_(0, segments_M, values_M)
 
 
-def _filtered(d_M: Tensor, bounds: Tensor, segments_M: Tensor, objective: PolicyGradient) -> Tensor:
+def _filtered(
+    d_M: Tensor, mean_S: Tensor, bounds: Tensor, segments_M: Tensor, objective: PolicyGradient
+) -> Tensor:
     """Whether each episode stays [S]."""
-    count = len(bounds) - 1
-    length_S = bounds.diff().clamp(min=1)
-    mean_S = sums(d_M, segments_M, count) / length_S
     match objective.filter:
         case "mean":
             return mean_S.abs() <= objective.limit
         case "geometric":
             return mean_S.expm1().abs() <= objective.limit
         case "k3":
-            return sums(d_M.expm1() - d_M, segments_M, count) / length_S <= objective.limit
-    return torch.ones(count, dtype=torch.bool, device=bounds.device)
+            k3_S = sums(d_M.expm1() - d_M, segments_M, len(mean_S)) / bounds.diff().clamp(min=1)
+            return k3_S <= objective.limit
+        case "stale":
+            return -mean_S <= objective.limit
+    return torch.ones_like(mean_S, dtype=torch.bool)

@@ -21,7 +21,7 @@ from .objective import (
     Objective,
     PolicyGradient,
 )
-from .ratio import log_ratio, token_weight
+from .ratio import log_ratio, token_pull
 from .segment import Packed, SegmentLoss, check
 
 BLOCK = 256
@@ -30,6 +30,7 @@ WARPS = 2
 MEAN = tl.constexpr(1)
 GEOMETRIC = tl.constexpr(2)
 K3 = tl.constexpr(3)
+STALE = tl.constexpr(4)
 
 
 @triton.jit
@@ -66,30 +67,38 @@ def _fill(out_ptr, value, first, last, BLOCK: tl.constexpr):
 def policy_gradient_rows(
     logp_ptr, bounds_ptr, behaviour_ptr, advantages_ptr, kl_ptr, reference_ptr,
     losses_ptr, grad_ptr, kept_ptr,
-    CAP: tl.constexpr, MASK: tl.constexpr, NEGATIVE: tl.constexpr, KL: tl.constexpr,
+    CAP: tl.constexpr, BELOW: tl.constexpr, ABOVE: tl.constexpr, LOW: tl.constexpr,
+    HIGH: tl.constexpr, MOVED: tl.constexpr, NEGATIVE: tl.constexpr, KL: tl.constexpr,
     FILTER: tl.constexpr, BOUND: tl.constexpr, NEGATIVES_ONLY: tl.constexpr,
-    REFERENCE: tl.constexpr, DRIFT: tl.constexpr, LIMIT: tl.constexpr, BLOCK: tl.constexpr,
+    SEQUENCE: tl.constexpr, REFERENCE: tl.constexpr, DRIFT: tl.constexpr, LIMIT: tl.constexpr, BLOCK: tl.constexpr,
 ):  # fmt: skip
     """Policy gradient of one episode a program."""
     segment = tl.program_id(0)
     first, last = tl.load(bounds_ptr + segment), tl.load(bounds_ptr + segment + 1)
     dtype = logp_ptr.dtype.element_ty
     keep = first <= last
-    if FILTER > 0:
+    whole = tl.load(bounds_ptr).to(dtype) * 0.0
+    if (FILTER > 0) or SEQUENCE:
         held = tl.zeros((BLOCK,), dtype)
+        total = tl.zeros((BLOCK,), dtype)
         for start in range(first, last, BLOCK):
             places = start + tl.arange(0, BLOCK)
             inside = places < last
             logp = tl.load(logp_ptr + places, mask=inside, other=0.0)
             d = log_ratio(logp, tl.load(behaviour_ptr + places, mask=inside, other=0.0), LIMIT)
+            total += d
             if FILTER == K3:
                 held += tl.exp(d) - 1.0 - d
-            else:
-                held += d
-        mean = tl.sum(held, 0) / tl.maximum(last - first, 1).to(dtype)
-        if FILTER == GEOMETRIC:
-            mean = tl.exp(mean) - 1.0
-        keep = tl.abs(mean) <= BOUND
+        length = tl.maximum(last - first, 1).to(dtype)
+        whole = tl.sum(total, 0) / length
+        if FILTER == K3:
+            keep = tl.sum(held, 0) / length <= BOUND
+        elif FILTER == GEOMETRIC:
+            keep = tl.abs(tl.exp(whole) - 1.0) <= BOUND
+        elif FILTER == STALE:
+            keep = -whole <= BOUND
+        elif FILTER > 0:
+            keep = tl.abs(whole) <= BOUND
     loss = tl.zeros((BLOCK,), dtype)
     for start in range(first, last, BLOCK):
         places = start + tl.arange(0, BLOCK)
@@ -97,7 +106,12 @@ def policy_gradient_rows(
         logp = tl.load(logp_ptr + places, mask=inside, other=0.0)
         behaviour = tl.load(behaviour_ptr + places, mask=inside, other=0.0)
         advantage = tl.load(advantages_ptr + places, mask=inside, other=0.0)
-        weight = token_weight(logp, behaviour, advantage, LIMIT, CAP, MASK, NEGATIVE)
+        d = log_ratio(logp, behaviour, LIMIT)
+        if SEQUENCE:
+            d = d * 0.0 + whole
+        weight = token_pull(
+            tl.exp(d), logp, behaviour, advantage, CAP, BELOW, ABOVE, LOW, HIGH, MOVED, NEGATIVE
+        )
         if FILTER > 0:
             if NEGATIVES_ONLY:
                 weight = tl.where(keep, weight, tl.where(advantage >= 0, weight, 0.0))
@@ -205,10 +219,9 @@ def _launch_policy_gradient(
         logp_M, packed.bounds.contiguous(), _as(packed.behaviour, logp_M),
         _as(packed.advantages, logp_M), _as(packed.kl, logp_M), _as(packed.reference, logp_M),
         losses, grad_M, kept,
-        CAP=token.ratio_cap, MASK=token.ratio_mask, NEGATIVE=token.negative_weight,
-        KL=token.kl_weight if packed.kl is not None else 0.0,
+        **token.constants(), KL=token.kl_weight if packed.kl is not None else 0.0,
         FILTER=FILTERS.index(objective.filter), BOUND=objective.limit,
-        NEGATIVES_ONLY=objective.negatives_only,
+        NEGATIVES_ONLY=objective.negatives_only, SEQUENCE=objective.sequence_ratio,
         REFERENCE=objective.reference_weight if packed.reference is not None else 0.0,
         DRIFT=objective.drift_weight, LIMIT=LOG_RATIO_LIMIT, BLOCK=BLOCK, num_warps=WARPS,
     )  # fmt: skip

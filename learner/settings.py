@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .trust_region import Name, TrustRegion, trust_region
+
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -42,11 +44,20 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Times that the update goes over a sealed batch."""
     minibatch_episodes: Count = 64
     """Episodes to one optimizer step."""
-    ratio_cap: Positive = 2.0
-    """Importance ratios are cut here (C of truncated importance sampling)."""
-    ratio_mask: NotNegative = 0.2
-    """A token whose ratio already left 1 by more, on the side the step pushes to, is left out;
-    0 leaves none out."""
+    trust_region: Name = "clipped"
+    """How far tokens may pull the policy from what drew them; each preset's formula, numbers and use
+    are in docs/regions.md."""
+    ratio_cap: NotNegative | None = None
+    """In place of the preset's: importance ratios are cut here (C of truncated importance sampling);
+    0 cuts none."""
+    ratio_mask: NotNegative | None = None
+    """In place of the preset's: a token whose ratio already left 1 by more, on the side the step
+    pushes to, is left out; 0 leaves none out."""
+    probability_mask: Fraction | None = None
+    """In place of the preset's: a token whose probability moved by more to where the step pushes it
+    is left out; 0 leaves none out."""
+    sequence_limit: Positive | None = None
+    """In place of the preset's: the bound of its filter on whole answers."""
     negative_weight: NotNegative = 1.0
     """Weight of tokens whose advantage is below 0. Only at 1 is the mean reward what is learned: at
     0.2 a coin worth 0.5 is preferred to a sure 0.6 (share 1.00 after 30 batches; at 1: 0.02)."""
@@ -86,6 +97,18 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:
             raise ValueError(f"learner.rho_min: {self.rho_min} is above rho_max {self.rho_max}")
+        _ = self.region  # says where a number fits no preset
+
+    @property
+    def region(self) -> TrustRegion:
+        """The preset with the numbers that replace its own."""
+        return trust_region(
+            self.trust_region,
+            ratio_cap=self.ratio_cap,
+            ratio_mask=self.ratio_mask,
+            probability_mask=self.probability_mask,
+            sequence_limit=self.sequence_limit,
+        )
 
 
 # Measured for the tiny policy: 1,280 answers and 5 versions until 0.80 of them are accepted.
@@ -98,7 +121,6 @@ DEMO = LearnerSettings(
     # versions (two seeds, which differ by as much); 1e-4 needs twice as many versions.
     eps=1e-5,
     warmup_steps=0,
-    ratio_mask=0.2,
     # The demo's profile, and not the mean reward. Accepted in ten versions of 192 answers, three
     # seeds: at 1 the best was 0.85, 0.85, 0.83 and the last 0.83, 0.73, 0.77; at 0.2 the best was
     # 0.84, 0.84, 0.83 and the last 0.84, 0.84, 0.79.

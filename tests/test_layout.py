@@ -31,6 +31,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rewards/spec",),
     ("rewards/trust",),
     ("rewards/satisfaction",),
+    ("learner/trust_region",),
     ("learner/digests", "learner/settings", "learner/spelt_tokens"),
     ("learner/sealed",),
     ("learner/candidate",),

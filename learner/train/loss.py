@@ -1,30 +1,38 @@
-"""Loss: truncated-importance policy gradient over tokens, with a trust region and an anchor.
+"""Loss: policy gradient over tokens, inside a trust region and with an anchor.
 
     L = (1/N) sum_t e_t (-w_t log pi_t + kl_weight KL_t)
 
 e is the weight of the token's episode: one of 2 pulls, and is held to the anchor, as the episode twice.
-w is `kernels.objective.token_weights`: the advantage times a ratio cut at C, without gradient, and
-nothing where the ratio already left 1 on the side that the step pushes to. KL is of the policy
-against the anchor over the whole vocabulary: without it and at `negative_weight` 1 the tiny policy
-collapses (measured); that weight below 1 is another objective than the mean reward. Legend: M tokens, D hidden width, V vocabulary.
+w is the advantage times a ratio, without gradient, and nothing outside the trust region
+(`learner/trust_region.py`): `kernels.objective.pulls` has it for a token by itself, which the head's
+sweep works out; what depends on a whole answer takes `logp_head` and `segment_losses`. KL is of the
+policy against the anchor over the whole vocabulary.
+
+A step's loss is a sum of parts, each a `Loss` of its own, divided by its own count of tokens.
+Legend: M tokens, S episodes of the pack, D hidden width, V vocabulary.
 """
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ...kernels.dispatch import (
     LOG_RATIO_LIMIT,
     HeadOutputs,
+    Packed,
+    PolicyGradient,
     TokenObjective,
-    kept,
     log_ratios,
+    logp_head,
+    segment_losses,
     token_loss,
 )
 from ..settings import LearnerSettings
+from ..trust_region import TrustRegion
 from .packing import Pack
 
-__all__ = ["LOG_RATIO_LIMIT", "Loss", "kept", "means", "ratio_sums", "swept_loss"]
+__all__ = ["LOG_RATIO_LIMIT", "Loss", "means", "ratio_sums", "swept_loss"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,37 +55,86 @@ def swept_loss(
     normaliser: float,
     settings: LearnerSettings,
     weights_M: Tensor | None = None,
+    proximal_M: Tensor | None = None,
 ) -> Loss:
     """Loss of a pack's tokens, N being `normaliser`: the weight of the whole step's tokens.
 
-    `weights_M` are their episodes' weights; None is 1 each.
-
-    Its gradient is formed in the head's own sweep (`kernels/dispatch.py`).
+    `weights_M` are their episodes' weights; None is 1 each. `proximal_M` are their log-probabilities
+    before the batch, for the region that is held against these; None takes those when served.
     """
-    total, head, weight_M = token_loss(
-        hidden_MD,
-        anchor_MD,
-        head_VD,
-        packed.targets_M,
-        packed.temperature_M,
-        packed.behaviour_M,
-        advantages_M,
-        objective(settings),
-        normaliser=normaliser,
-        row_weights_M=weights_M,
-    )
+    region, behaviour_M = settings.region, packed.behaviour_M
+    pulled_M = advantages_M
+    if region.proximal and proximal_M is not None:
+        pulled_M = advantages_M * _cut(log_ratios(proximal_M, behaviour_M).exp(), region)
+        behaviour_M = proximal_M
+    inputs = (hidden_MD, anchor_MD, head_VD, packed.targets_M, packed.temperature_M)
+    if region.by_answer:
+        total, head, weight_M = _by_answer(
+            logp_head(*inputs), anchor_MD is not None, packed, advantages_M, weights_M, settings
+        )
+        total = total / normaliser
+    else:
+        total, head, weight_M = token_loss(
+            *inputs,
+            behaviour_M,
+            pulled_M,
+            objective(settings),
+            normaliser=normaliser,
+            row_weights_M=weights_M,
+        )
     pulls_M = weight_M if weights_M is None else weight_M * weights_M
     return Loss(total=total, sums=_sums(head, pulls_M, packed.behaviour_M, advantages_M, settings))
 
 
 def objective(settings: LearnerSettings) -> TokenObjective:
-    """Return the loss's constants as the kernels take them."""
+    """Return the constants of a token's pull as the kernels take them."""
+    region = settings.region
     return TokenObjective(
-        ratio_cap=settings.ratio_cap,
-        ratio_mask=settings.ratio_mask,
+        ratio_cap=0.0 if region.proximal else region.ratio_cap,
+        mask_below=region.mask_below,
+        mask_above=region.mask_above,
+        band_low=region.band_low,
+        band_high=region.band_high,
+        probability_mask=region.probability_mask,
         negative_weight=settings.negative_weight,
         kl_weight=settings.kl_weight,
     )
+
+
+def _cut(ratio_M: Tensor, region: TrustRegion) -> Tensor:
+    return ratio_M.clamp(max=region.ratio_cap) if region.ratio_cap else ratio_M
+
+
+def _by_answer(
+    head: HeadOutputs,
+    anchored: bool,
+    packed: Pack,
+    advantages_M: Tensor,
+    weights_M: Tensor | None,
+    settings: LearnerSettings,
+) -> tuple[Tensor, HeadOutputs, Tensor]:
+    """As `token_loss`, undivided, of a region that whole answers decide."""
+    region = settings.region
+    counts_S = torch.bincount(packed.segments_M)
+    bounds = torch.nn.functional.pad(counts_S.cumsum(0), (1, 0))
+    out = segment_losses(
+        Packed(
+            logp=head.logp,
+            bounds=bounds,
+            behaviour=packed.behaviour_M,
+            advantages=advantages_M,
+            kl=head.kl if anchored else None,
+        ),
+        PolicyGradient(
+            token=objective(settings),
+            filter=region.filter,
+            limit=region.limit,
+            negatives_only=region.negatives_only,
+            sequence_ratio=region.sequence_ratio,
+        ),
+    )
+    losses_S = out.losses if weights_M is None else out.losses * weights_M[bounds[:-1]]
+    return losses_S.sum(), head, -out.grad_M
 
 
 def _sums(
@@ -88,13 +145,13 @@ def _sums(
     settings: LearnerSettings,
 ) -> dict[str, float]:
     log_ratio_M = log_ratios(head.logp, behaviour_M)
-    ratio_M = log_ratio_M.exp()
-    keep_M = kept(ratio_M, advantages_M, settings.ratio_mask)
+    cap = settings.region.ratio_cap
+    judged_M = advantages_M != 0 if settings.negative_weight else advantages_M > 0
     return {
         **ratio_sums(head, log_ratio_M),
         "loss/policy": -float((weight_M * head.logp.detach()).sum()),
-        "ratio/capped": float((ratio_M > settings.ratio_cap).sum()),
-        "ratio/masked": float((~keep_M).sum()),
+        "ratio/capped": float((log_ratio_M.exp() > cap).sum()) if cap else 0.0,
+        "ratio/masked": float((judged_M & (weight_M == 0)).sum()),
         "advantage/negative_share": float((weight_M * (advantages_M < 0)).abs().sum()),
         "advantage/weight": float(weight_M.abs().sum()),
     }

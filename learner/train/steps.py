@@ -13,6 +13,7 @@ from torch import Tensor
 from ..sealed import SealedEpisode
 from .loss import means, swept_loss
 from .packing import Pack
+from .score import Scores
 from .state import Learner
 from .weight import token_weight
 
@@ -31,10 +32,10 @@ def optimise(
     batch_id: int,
     episodes: Sequence[SealedEpisode],
     advantages: Sequence[Tensor],
-    anchors: Sequence[Tensor],
+    old: Scores,
     progress: Callable[[int, int], None],
 ) -> dict[str, float]:
-    """Make all the optimizer steps and return means over them."""
+    """Make all the optimizer steps and return means over them; `old` was scored before the first."""
     settings, size = learner.settings, learner.settings.minibatch_episodes
     shuffle = random.Random(f"{settings.seed}/{batch_id}")
     order, steps = list(range(len(episodes))), settings.passes * -(-len(episodes) // size)
@@ -45,7 +46,7 @@ def optimise(
         shuffle.shuffle(order)
         for start in range(0, len(order), size):
             chosen = order[start : start + size]
-            norms.append(step(learner, chosen, episodes, advantages, anchors, totals, usual))
+            norms.append(step(learner, chosen, episodes, advantages, old, totals, usual))
             done += 1
             progress(done, steps)
     return {
@@ -61,7 +62,7 @@ def step(
     chosen: Sequence[int],
     episodes: Sequence[SealedEpisode],
     advantages: Sequence[Tensor],
-    anchors: Sequence[Tensor],
+    old: Scores,
     totals: dict[str, float],
     usual: float,
 ) -> float:
@@ -74,7 +75,7 @@ def step(
     learner.optimizer.zero_grad()
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
         ours = [chosen[i] for i in indices]
-        anchor_MD = torch.cat([anchors[i] for i in ours]) if anchors else None
+        anchor_MD = torch.cat([old.anchor[i] for i in ours]) if old.anchor else None
         loss = swept_loss(
             learner.hidden(packed),
             anchor_MD,
@@ -82,6 +83,7 @@ def step(
             packed,
             torch.cat([advantages[i] for i in ours]).to(packed.segments_M.device),
             weights_M=_per_token([episodes[i].weight for i in ours], packed),
+            proximal_M=torch.cat([old.logp[i] for i in ours]),
             normaliser=normaliser,
             settings=settings,
         )

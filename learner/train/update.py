@@ -87,7 +87,7 @@ def _applied(
     learner.tracker.observe(chosen.episodes)
     old = score(learner, episodes, anchor=settings.kl_weight > 0.0)
     metrics = {f"before/{name}": value for name, value in old.metrics.items()}
-    metrics |= optimise(learner, batch.batch_id, episodes, advantages, old.anchor, progress)
+    metrics |= optimise(learner, batch.batch_id, episodes, advantages, old, progress)
     new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
     metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
     if not settings.kl_weight:

@@ -13,7 +13,9 @@ from torch.utils.checkpoint import checkpoint
 
 from rlwd.kernels.dispatch import TokenObjective, logp_head, token_loss, token_weights
 
-OBJECTIVE = TokenObjective(ratio_cap=2.0, ratio_mask=0.2, negative_weight=0.2, kl_weight=0.05)
+OBJECTIVE = TokenObjective(
+    ratio_cap=2.0, mask_below=0.2, mask_above=0.2, negative_weight=0.2, kl_weight=0.05
+)
 CHUNK_TOKENS = {"cpu": 256, "cuda": 1024}
 
 

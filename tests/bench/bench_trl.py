@@ -120,7 +120,7 @@ def _trainer(
         num_iterations=settings.passes,
         max_steps=2 * settings.passes,
         loss_type="cispo",
-        epsilon_high=settings.ratio_cap,
+        epsilon_high=settings.region.ratio_cap,
         beta=settings.kl_weight,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="constant",

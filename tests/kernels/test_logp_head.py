@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 import torch
-from heads_by_hand import OBJECTIVE, Given, draw, off_policy, plain, plain_loss
+from heads_by_hand import BOUNDED, OBJECTIVE, Given, draw, off_policy, plain, plain_loss
 from hypothesis import given as over
 from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from rlwd.kernels import dispatch
-from rlwd.kernels.dispatch import HeadOutputs, logp_head, token_loss
+from rlwd.kernels.dispatch import HeadOutputs, TokenObjective, logp_head, token_loss
 from rlwd.kernels.reference import Reference
 
 INTERPRETED = os.environ.get("RLWD_KERNELS") == "interpret"
@@ -61,8 +61,9 @@ def test_equals_autograd(
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("train_head", [False, True])
 @pytest.mark.parametrize("anchored", [False, True])
+@pytest.mark.parametrize("objective", [OBJECTIVE, BOUNDED], ids=["masked", "bounded"])
 def test_token_loss_equals_autograd(
-    shape: tuple[int, int, int], train_head: bool, anchored: bool
+    shape: tuple[int, int, int], train_head: bool, anchored: bool, objective: TokenObjective
 ) -> None:
     """The loss formed in the sweep, and its one gradient, are autograd's to 1e-12 in float64."""
     given = draw(*shape)
@@ -73,12 +74,12 @@ def test_token_loss_equals_autograd(
         *given,
         behaviour,
         advantages,
-        OBJECTIVE,
+        objective,
         normaliser=7.0,
         train_head=train_head,
         chunk_tokens=4,
     )
-    wanted = plain_loss(given, 7.0)
+    wanted = plain_loss(given, 7.0, objective)
     torch.testing.assert_close(loss, wanted, rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(out.logp, plain(given).logp, rtol=1e-12, atol=1e-12)
     learns = [given.hidden, given.weight] if train_head else [given.hidden]

@@ -24,12 +24,24 @@ from rlwd.kernels.dispatch import (
 )
 
 INTERPRETED = os.environ.get("RLWD_KERNELS") == "interpret"
-TOKEN = TokenObjective(ratio_cap=2.0, ratio_mask=0.2, negative_weight=0.3, kl_weight=0.05)
+TOKEN = TokenObjective(
+    ratio_cap=2.0, mask_below=0.2, mask_above=0.2, negative_weight=0.3, kl_weight=0.05
+)
+BOUNDED = TokenObjective(
+    band_low=0.6, band_high=1.8, probability_mask=0.1, negative_weight=0.3, kl_weight=0.05
+)
 OBJECTIVES: list[Any] = [
     PolicyGradient(token=TOKEN),
     PolicyGradient(token=TOKEN, filter="mean", limit=0.05, drift_weight=1e-3),
     PolicyGradient(token=TOKEN, filter="geometric", limit=0.1, reference_weight=0.02),
     PolicyGradient(token=TOKEN, filter="k3", limit=0.03, negatives_only=True),
+    PolicyGradient(token=TOKEN, filter="stale", limit=0.05, negatives_only=True),
+    PolicyGradient(token=BOUNDED),
+    PolicyGradient(token=BOUNDED, sequence_ratio=True, filter="k3", limit=0.2),
+    PolicyGradient(
+        token=TokenObjective(mask_below=0.03, mask_above=0.04, negative_weight=0.3, kl_weight=0.05),
+        sequence_ratio=True,
+    ),
     Kto(beta=0.3, desirable=1.0, undesirable=0.7),
     Dpo(beta=0.2),
     Dpo(beta=0.2, by_length=False, likelihood_weight=0.1),
@@ -86,17 +98,31 @@ def by_gradient(given: Packed, objective: PolicyGradient, span: slice) -> Tensor
     average = d.mean().item() if len(d) else 0.0
     k3 = (d.exp() - 1 - d).mean().item() if len(d) else 0.0
     size = {"none": 0.0, "mean": abs(average), "geometric": abs(math.exp(average) - 1), "k3": k3}
-    out = size[objective.filter] > objective.limit
+    out = {**size, "stale": -average}[objective.filter] > objective.limit
     total = given.logp.new_zeros(())
     for i, advantage in enumerate(advantages.tolist()):
-        ratio, side = math.exp(d[i].item()), 1.0 if advantage >= 0 else 0.3
-        gone = ratio > 1.2 if advantage > 0 else ratio < 0.8
-        if not gone and not (out and not (objective.negatives_only and advantage >= 0)):
-            total = total - min(ratio, 2.0) * side * advantage * ours[i]
+        ratio = math.exp(average if objective.sequence_ratio else d[i].item())
+        moved = math.exp(ours[i].item()) - math.exp(theirs[i].item())
+        stays = inside(objective.token, ratio, moved, advantage)
+        if stays and not (out and not (objective.negatives_only and advantage >= 0)):
+            side = 1.0 if advantage >= 0 else 0.3
+            cut = min(ratio, objective.token.ratio_cap or math.inf)
+            total = total - cut * side * advantage * ours[i]
         r = reference[i] - ours[i]
         total = total + 0.05 * kl[i] + objective.drift_weight * (ours[i] - theirs[i]) ** 2
         total = total + objective.reference_weight * (r.exp() - 1 - r)
     return total
+
+
+def inside(token: TokenObjective, ratio: float, moved: float, advantage: float) -> bool:
+    """Whether a token's pull is within the region."""
+    up = advantage > 0 and (
+        ratio > 1 + (token.mask_above or math.inf) or moved > (token.probability_mask or math.inf)
+    )
+    down = advantage < 0 and (
+        ratio < 1 - (token.mask_below or math.inf) or -moved > (token.probability_mask or math.inf)
+    )
+    return not (up or down) and token.band_low <= ratio <= (token.band_high or math.inf)
 
 
 def by_thumb(given: Packed, objective: Kto, index: int, span: slice) -> Tensor:
@@ -182,7 +208,7 @@ def test_far_ratios_stay_finite() -> None:
     for shift in (-1000.0, 1000.0):
         assert given_to.behaviour is not None
         far = given_to._replace(behaviour=given_to.behaviour + shift)
-        for objective in (OBJECTIVES[0], OBJECTIVES[2], OBJECTIVES[3]):
+        for objective in (OBJECTIVES[0], *OBJECTIVES[2:8]):
             out = segment_losses(far, objective)
             assert torch.isfinite(out.losses).all()
             assert torch.isfinite(out.grad_M).all()

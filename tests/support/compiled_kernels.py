@@ -18,18 +18,24 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
 from rlwd.kernels import delta_kernel, logp_head, segment_loss
+from rlwd.kernels.objective import TokenObjective
 
 TOOLS = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
 INSTRUCTION = re.compile(
     r"^\s+/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P[0-9T]+\s+)?([A-Z][A-Z0-9_.]*)", re.MULTILINE
 )
 
+# Every bound at once: what a preset leaves out makes the code shorter.
+TOKEN = TokenObjective(
+    ratio_cap=2.0, mask_below=0.2, mask_above=0.2, band_low=0.5, band_high=5.0,
+    probability_mask=0.2, negative_weight=0.2, kl_weight=0.05,
+)  # fmt: skip
 HEAD = {
-    "CAP": 2.0, "MASK": 0.2, "NEGATIVE": 0.2, "KL": 0.05, "LIMIT": 20.0, "BLOCK": logp_head.BLOCK,
+    **TOKEN.constants(), "KL": 0.05, "LIMIT": 20.0, "BLOCK": logp_head.BLOCK,
 }  # fmt: skip
 SEGMENT = {
-    "CAP": 2.0, "MASK": 0.2, "NEGATIVE": 0.2, "KL": 0.05, "FILTER": 3, "BOUND": 0.05,
-    "NEGATIVES_ONLY": True, "REFERENCE": 0.01, "DRIFT": 1e-3, "LIMIT": 20.0,
+    **TOKEN.constants(), "KL": 0.05, "FILTER": 3, "BOUND": 0.05,
+    "NEGATIVES_ONLY": True, "SEQUENCE": True, "REFERENCE": 0.01, "DRIFT": 1e-3, "LIMIT": 20.0,
     "BLOCK": segment_loss.BLOCK,
 }  # fmt: skip
 BITS = {"new_ptr": "*i16", "old_ptr": "*i16", "values_ptr": "*i16", "weight_ptr": "*i16",

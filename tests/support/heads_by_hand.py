@@ -7,7 +7,13 @@ from torch import Tensor
 
 from rlwd.kernels.dispatch import HeadOutputs, TokenObjective, token_weights
 
-OBJECTIVE = TokenObjective(ratio_cap=2.0, ratio_mask=0.2, negative_weight=0.2, kl_weight=0.05)
+OBJECTIVE = TokenObjective(
+    ratio_cap=2.0, mask_below=0.2, mask_above=0.2, negative_weight=0.2, kl_weight=0.05
+)
+
+BOUNDED = TokenObjective(
+    band_low=0.6, band_high=1.8, probability_mask=0.1, negative_weight=1.0, kl_weight=0.05
+)
 
 
 class Given(NamedTuple):
@@ -74,8 +80,8 @@ def plain(given: Given) -> HeadOutputs:
     return HeadOutputs(chosen, z.logsumexp(-1), entropy, kl, y.logsumexp(-1))
 
 
-def plain_loss(given: Given, normaliser: float) -> Tensor:
+def plain_loss(given: Given, normaliser: float, objective: TokenObjective = OBJECTIVE) -> Tensor:
     """The token-level loss by autograd."""
     out, (behaviour, advantages) = plain(given), off_policy(given)
-    weights = token_weights(out.logp, behaviour, advantages, OBJECTIVE)
-    return (OBJECTIVE.kl_weight * out.kl.sum() - (weights * out.logp).sum()) / normaliser
+    weights = token_weights(out.logp, behaviour, advantages, objective)
+    return (objective.kl_weight * out.kl.sum() - (weights * out.logp).sum()) / normaliser

@@ -44,7 +44,7 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
     values = [0.5] * len(batch.episodes)
     tokens = [e.weight * len(e.completion_token_ids) for e in batch.episodes]
     scaled = standardised([e.reward for e in batch.episodes], values, tokens, floor=0.05)
-    anchors = score(learner, batch.episodes, anchor=True).anchor
+    old = score(learner, batch.episodes, anchor=True)
     step(
         learner,
         range(len(batch.episodes)),
@@ -54,7 +54,7 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
             for e, a in zip(batch.episodes, scaled, strict=True)
             if a is not None
         ],
-        anchors,
+        old,
         defaultdict(float),
         token_weight(batch.episodes),
     )
