@@ -93,7 +93,7 @@ def add_calls(tx: Transaction, policy: str, counts: Iterable[CallCount]) -> None
 
 
 def read_until(tx: Transaction, policy: str) -> float | None:
-    """Return up to which receive time results are counted; None where none ever was."""
+    """Return up to when results are counted that were taken in; None where none ever was."""
     row = tx.execute("SELECT until FROM tool_calls_read WHERE policy = ?", (policy,)).fetchone()
     return None if row is None else float(row[0])
 

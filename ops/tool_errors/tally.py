@@ -16,6 +16,8 @@ from .calls_table import BUCKET, CallCount
 
 ROWS_AT_ONCE = 2_000
 """Most results that one transaction counts."""
+_TAKEN = "COALESCE(taken, received)"
+"""In this order results are counted: receive times may be late, or those of a clock that is ahead."""
 MOST_SEARCHED = 100_000
 """Newest results among which the failures of one tool are looked for."""
 
@@ -28,40 +30,42 @@ class _Called(msgspec.Struct, frozen=True):
 
 
 def next_window(tx: Transaction, policy: str, after: float, until: float) -> float:
-    """Return where the next piece to count ends: few enough results, and none of one time cut."""
+    """Return where the next piece to count ends: few enough results, and none of one poll cut."""
     row = tx.execute(
-        "SELECT received FROM feedback WHERE policy = ? AND kind = 'tool_result'"
-        " AND received > ? AND received <= ? ORDER BY received LIMIT 1 OFFSET ?",
+        f"SELECT {_TAKEN} FROM feedback WHERE policy = ? AND kind = 'tool_result'"
+        f" AND {_TAKEN} > ? AND {_TAKEN} <= ? ORDER BY {_TAKEN} LIMIT 1 OFFSET ?",
         (policy, after, until, ROWS_AT_ONCE),
     ).fetchone()
     return until if row is None else float(row[0])
 
 
 def count_results(tx: Transaction, policy: str, after: float, until: float) -> list[CallCount]:
-    """Return how the calls ended that tools answered in this time of receipt.
+    """Return how the calls ended whose results were taken in meanwhile, by when they were received.
 
+    What was received later than it was taken in counts as received then: its writer's clock is ahead.
     Posted results win over derived ones, as in the rewards. What the content of an answer would
     add, that a posted success names a call which did not parse, is left out: content may be gone.
     """
-    ids = [
-        row[0]
-        for row in tx.execute(
-            "SELECT DISTINCT generation_id FROM feedback WHERE policy = ? AND kind = 'tool_result'"
-            " AND received > ? AND received <= ? AND dead = 0 ORDER BY generation_id",
-            (policy, after, until),
-        ).fetchall()
-    ]
+    rows = tx.execute(
+        f"SELECT generation_id, feedback_id, {_TAKEN} FROM feedback"
+        f" WHERE policy = ? AND kind = 'tool_result' AND {_TAKEN} > ? AND {_TAKEN} <= ? AND dead = 0"
+        " ORDER BY generation_id",
+        (policy, after, until),
+    ).fetchall()
+    taken = {tuple(names): float(at) for *names, at in rows}
+    ids = list(dict.fromkeys(name for name, *_ in rows))
     versions = _versions(tx, policy, ids)
     found: Counter[tuple[int, str, str, str]] = Counter()
     for name, timed in feedback_of(tx, policy, ids).items():
         if name not in versions:
             continue
         for one in without_overruled(_Called(name), timed):
-            signal = one.feedback.signal
-            if isinstance(signal, ToolResult) and after < one.received_at <= until:
-                began = int(one.received_at // BUCKET) * BUCKET
-                ended = signal.error_class or WORKED
-                found[began, signal.tool, versions[name], ended] += 1
+            said = one.feedback
+            at = taken.get((name, said.feedback_id))
+            if isinstance(said.signal, ToolResult) and at is not None:
+                began = int(min(one.received_at, at) // BUCKET) * BUCKET
+                ended = said.signal.error_class or WORKED
+                found[began, said.signal.tool, versions[name], ended] += 1
     return [CallCount(*key, calls) for key, calls in found.items()]
 
 
@@ -83,7 +87,7 @@ def failed_answers(
     for begin in range(0, MOST_SEARCHED, ROWS_AT_ONCE):
         rows = view.execute(
             "SELECT generation_id, payload FROM feedback WHERE policy = ? AND kind = 'tool_result'"
-            " AND received > ? AND dead = 0 ORDER BY received DESC LIMIT ? OFFSET ?",
+            f" AND {_TAKEN} > ? AND dead = 0 ORDER BY {_TAKEN} DESC, received DESC LIMIT ? OFFSET ?",
             (policy, since, ROWS_AT_ONCE, begin),
         ).fetchall()
         failed = list[str]()

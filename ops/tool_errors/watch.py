@@ -121,7 +121,7 @@ class ToolWatch:
     def _before(self, tx: Transaction, edge: float) -> ToolPast:
         """Return what was before the window: read again when that moves on by a bucket.
 
-        Results are counted in the order of their receipt, so nothing comes to it afterwards.
+        What comes late is in it from then on.
         """
         if self._past is None or self._past[0] != edge:
             stretch = max(BUCKET, int(self.settings.window_seconds))

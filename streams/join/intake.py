@@ -14,7 +14,7 @@ import msgspec
 
 from ..events.event import Feedback, FeedbackEvent, GenerationEvent
 from ..events.scored import Score
-from ..events.signals import kind_of
+from ..events.signals import ToolResult, kind_of
 from ..events.stage import EpisodeStage
 from ..sessions.linking import LinkedTurn
 from ..state.bulk import insert_rows
@@ -64,7 +64,7 @@ def take(
     known = standings(tx, policy, [*names, *others])
     take_from_answers(tx, policy, chains.lost)
     generations = _not_taken(fresh, known)
-    new = {key: came[key] for key in _put_feedback(tx, policy, came, known)}
+    new = {key: came[key] for key in _put_feedback(tx, policy, came, known, now)}
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     said = {key: arrival.event.data for key, arrival in new.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
@@ -170,21 +170,22 @@ def _put_feedback(
     policy: str,
     came: Mapping[FeedbackKey, Arrival],
     known: Mapping[str, EpisodeRow],
+    now: float,
 ) -> list[FeedbackKey]:
     """Take in feedback; return what is new."""
     head = (
         "INSERT INTO feedback (policy, generation_id, feedback_id, tenant, kind, acted, received, payload,"
-        ' topic, partition, "offset", origin, attribution) VALUES '
+        ' topic, partition, "offset", origin, attribution, taken) VALUES '
     )
     # A generation without a row has no feedback yet, so nothing here can be known already.
     first = [names for names in came if names[0] not in known]
-    insert_rows(tx, head, [_feedback_row(policy, came[names]) for names in first])
-    more = [_feedback_row(policy, came[names]) for names in came if names[0] in known]
+    insert_rows(tx, head, [_feedback_row(policy, came[names], now) for names in first])
+    more = [_feedback_row(policy, came[names], now) for names in came if names[0] in known]
     returning = " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id, tenant"
     return first + [FeedbackKey._make(row) for row in insert_rows(tx, head, more, returning)]
 
 
-def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
+def _feedback_row(policy: str, arrival: Arrival, now: float) -> tuple[Any, ...]:
     event, record = arrival.event, arrival.record
     assert isinstance(event, FeedbackEvent)
     data, partition = event.data, record.partition
@@ -202,6 +203,7 @@ def _feedback_row(policy: str, arrival: Arrival) -> tuple[Any, ...]:
         record.offset,
         arrival.origin,
         None if arrival.attribution is None else _ENCODE(arrival.attribution).decode(),
+        now if now and isinstance(data.signal, ToolResult) else None,
     )
 
 

@@ -53,31 +53,63 @@ def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: P
     assert "unknown 15" in text
 
 
+DAY = 86_400.0
+Came = tuple[str, str | None, int, float]
+"""Calls of a tool: its name, how they ended, how many, how many seconds ago."""
+
+
 @pytest.mark.parametrize(
-    ("calls", "settings"), [(CALLS, ""), (20, "[tool_errors]\nleast_calls = 20\n")]
+    ("came", "settings", "said"),
+    [
+        (
+            [("search", "unknown", CALLS, 120.0)],
+            "",
+            [f"{CALLS} of {CALLS} calls of search failed as unknown"],
+        ),
+        (
+            [
+                ("search", "unknown", 20, 5400.0),
+                ("mail", None, 20, 10 * DAY),
+                ("mail", "provider_error", 20, 5400.0),
+            ],
+            "[tool_errors]\nleast_calls = 20\nwindow_seconds = 7200\nbaseline_days = 14\n",
+            [
+                "20 of 20 calls of search failed as unknown",
+                "failed as provider error (100.0%, before it was",
+            ],
+        ),
+    ],
 )
 def test_a_daemon_looks_by_itself(
-    rig: RolloutRig, config: Config, tmp_path: Path, calls: int, settings: str
+    rig: RolloutRig, config: Config, tmp_path: Path, came: list[Came], settings: str, said: list[str]
 ) -> None:
     """What is in the tables is counted by a daemon's own timer, and /readyz says what is wrong.
 
-    From how many calls on, the config says.
+    From how many calls on, over which time and against which past, the config says: the second case's
+    calls are too few, too long ago, and against a past too long ago, for what is built in.
     """
     path = tmp_path / "rlwd.toml"
     path.write_text(path.read_text() + settings)
-    for number in range(calls):
-        name = rig.ask(f"u{number}")[2]
-        rig.say(name, "tool_result", tool="search", error_class="unknown")
-    rig.settle(calls, calls)
+    asked = list[tuple[str, float]]()
+    for tool, error, calls, ago in came:
+        for number in range(calls):
+            name = rig.ask(f"u{number}")[2]
+            rig.say(name, "tool_result", tool=tool, error_class=error)
+            asked.append((name, ago))
+    rig.settle(len(asked), len(asked))
     with rig.store.transaction() as tx:
         # As if it had come a while ago: the daemon waits for what may still be posted.
-        tx.execute("UPDATE feedback SET received = received - 120")
+        tx.executemany(
+            "UPDATE feedback SET received = received - ?, taken = taken - ?"
+            " WHERE generation_id = ?",
+            [(ago, ago, name) for name, ago in asked],
+        )
     rig.store.close()
     with LoneDaemon(tmp_path / "rlwd.toml") as daemon:
         until(
-            lambda: (
-                f"{calls} of {calls} calls of search failed"
-                in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz").json())
+            lambda: all(
+                one in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz").json())
+                for one in said
             ),
             90.0,
         )

@@ -1,5 +1,6 @@
 """Watching tools: what is counted, what fires, once, and when it is over."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger, feedback, generation
 from places_by_hand import new_schema
 
 from rlwd.ops.tool_errors import calls_table, tally, watch
+from rlwd.ops.tool_errors.calls_table import BUCKET
 from rlwd.ops.tool_errors.settings import ToolErrorSettings
 from rlwd.ops.tool_errors.watch import GRACE_SECONDS, ToolWatch
 from rlwd.streams.events.signals import ErrorClass, ToolResult
@@ -200,6 +202,38 @@ def test_what_an_older_state_brought_along_is_no_alarm(
     assert not any(tools.look(NOON + 12 * HOUR) for _ in range(60))
     tools.come(NOON + 13 * HOUR, {None: 5, "provider_error": 95})
     assert len([one for _ in range(9) for one in tools.look(NOON + 13 * HOUR)]) == 1
+
+
+@pytest.mark.parametrize("ahead", [365 * 24 * HOUR, -3 * HOUR])
+def test_another_clock_and_a_late_record_are_counted_like_any_other(
+    tools: Tools, ahead: float
+) -> None:
+    """A gateway a year ahead, or one that was cut off for hours: its calls count, once, and the others'."""
+    odd = [
+        (f"odd{n}", ToolResult(tool="search", error_class="timeout" if n % 2 else None))
+        for n in range(40)
+    ]
+    when = NOON + HOUR + ahead
+    tools.ledger.take(*[generation(name, when, version=V1) for name, _ in odd], now=NOON + HOUR)
+    tools.ledger.take(
+        *[feedback(f"{name}.t", name, said, when) for name, said in odd],
+        partition=FEEDBACK,
+        now=NOON + HOUR,
+    )
+    tools.look(NOON + HOUR)
+    tools.hour(NOON + 2 * HOUR, {None: 40, "invalid_arguments": 3})
+    with tools.ledger.store.reading() as view:
+        counts = calls_table.calls_between(view, "policy", 0, NOON * 2, 1)
+    made = Counter[str]()
+    for one in counts:
+        made[one.error_class] += one.calls
+        assert one.began <= NOON + 2 * HOUR
+    assert made["timeout"] == 20
+    assert made["invalid_arguments"] == 3
+    assert made[""] == 12 * 97 + 20 + 40
+    assert next(one.began for one in counts if one.error_class == "timeout") == (
+        (min(when, NOON + HOUR) // BUCKET) * BUCKET
+    )
 
 
 def test_a_state_on_a_server_counts_as_one_in_a_file(postgres_url: str) -> None:
