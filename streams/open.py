@@ -46,7 +46,7 @@ MIGRATIONS = (
     turns_table.READ,
     retold.RETOLD,
     turns_table.PEOPLE,
-    episodes_table.TAKEN,
+    feedback_checks.TAKEN,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

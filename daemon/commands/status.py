@@ -18,6 +18,7 @@ from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import experiments_table, rollouts_table
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
+from ...ops.tool_errors.outages import Outages, read_outages
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
@@ -62,6 +63,7 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
                 problems["gateways"] = late
             return {
                 **describe(view, config.policy),
+                "outages": _outages(view, config, now),
                 "lease": lease,
                 "problems": problems,
                 "held": None if held is None else held.sentence,
@@ -81,6 +83,19 @@ def _is_ours(view: Transaction) -> bool:
         return bool(view.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
     except sqlite3.Error:
         return False
+
+
+def _outages(view: Transaction, config: Config, now: float) -> dict[str, Any]:
+    try:
+        found = read_outages(view, config.policy, config.tool_errors.window_seconds, now)
+    except sqlite3.OperationalError:
+        found = Outages()  # A state that an older rlwd left: no call was counted there.
+    say = [*(one.sentence for one in found.tools), found.sentence]
+    return {
+        **msgspec.to_builtins(found),
+        "excused": found.excused,
+        "say": [one for one in say if one],
+    }
 
 
 def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:
@@ -141,6 +156,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
         *([] if document["waits"] is None else [shown(document["waits"])]),
         *(shown(line) for line in document["experiments_say"]),
         *(shown(f"problem, {name}: {why}") for name, why in document["problems"].items()),
+        *(shown(line) for line in document["outages"]["say"]),
         *([] if document["flags"] is None else [Text(f"flags: {document['flags']['said']}")]),
         _records(document["records"]),
         _fates(document),

@@ -59,15 +59,6 @@ CREATE INDEX feedback_tools ON feedback (policy, received) WHERE kind = 'tool_re
 """
 """What came back from tools is counted as it comes."""
 
-TAKEN = """
-ALTER TABLE feedback ADD COLUMN taken REAL;
-DROP INDEX feedback_tools;
-CREATE INDEX feedback_tools ON feedback (policy, (COALESCE(taken, received)))
-    WHERE kind = 'tool_result'
-"""
-"""When it was taken in, by the daemon's clock, of what came back from tools: whoever wrote it may have
-another clock, and what comes late was received long before. NULL in what is older."""
-
 BEHAVIOURS = """
 ALTER TABLE episodes ADD COLUMN behaviours TEXT
 """

@@ -43,6 +43,15 @@ ALTER TABLE feedback ADD COLUMN origin TEXT NOT NULL DEFAULT ''
 """
 """The generation whose record says so, of a signal that nobody posted; empty for posted feedback."""
 
+TAKEN = """
+ALTER TABLE feedback ADD COLUMN taken REAL;
+DROP INDEX feedback_tools;
+CREATE INDEX feedback_tools ON feedback (policy, (COALESCE(taken, received)))
+    WHERE kind = 'tool_result'
+"""
+"""When it was taken in, by the daemon's clock, of what came back from tools: whoever wrote it may have
+another clock, and what comes late was received long before. NULL in what is older."""
+
 
 class FeedbackKey(NamedTuple):
     """What makes two records the same feedback."""

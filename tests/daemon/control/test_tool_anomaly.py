@@ -4,13 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from lone_daemon import LoneDaemon
 from pages_by_hand import served
+from rich.console import Console
 from rollout_rig import RolloutRig
 from state_rig import config_of, rig_on
 from waiting import until
 
+from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.ops.tool_errors.calls_table import BUCKET, CallCount, add_calls, move_read_until
@@ -53,6 +56,36 @@ def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: P
     assert "unknown 15" in text
 
 
+def test_an_outage_is_said_with_what_it_excused(
+    rig: RolloutRig, config: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`rlwd status` and `rlwd doctor` name the tool, though its calls are too few for an anomaly, and the
+    answers that were left out; a tool that works is not named, and before any call nothing is said."""
+    print_status(config, as_json=True)
+    assert orjson.loads(capsys.readouterr().out)["outages"]["say"] == []
+    for number in range(6):
+        name = rig.ask(f"u{number}")[2]
+        tool, error = ("mail", "provider_error") if number < 4 else ("search", None)
+        rig.say(name, "tool_result", tool=tool, error_class=error)
+        rig.say(name, "rejected")
+    rig.settle(6, 12)
+    assert not ToolWatch(rig.store, "policy", config.tool_errors, grace_seconds=-60.0).look()
+    version = rig.versions[0].version
+    said = [
+        "mail is out of order: 4 of its last 4 calls failed",
+        f"outages excused 4 of 6 answers of the last day: {version} 4 of 6",
+    ]
+    print_status(config, as_json=True)
+    told = orjson.loads(capsys.readouterr().out)["outages"]
+    assert (told["say"], told["excused"]) == (said, 4)
+    print_status(config, as_json=False, console=Console(width=200))
+    page = capsys.readouterr().out
+    assert all(line in page for line in said)
+    found = [one for one in check_services(config) if one.what == "outages"]
+    assert [one.seen for one in found] == said
+    assert found[0].remedy
+
+
 DAY = 86_400.0
 Came = tuple[str, str | None, int, float]
 """Calls of a tool: its name, how they ended, how many, how many seconds ago."""
@@ -81,7 +114,12 @@ Came = tuple[str, str | None, int, float]
     ],
 )
 def test_a_daemon_looks_by_itself(
-    rig: RolloutRig, config: Config, tmp_path: Path, came: list[Came], settings: str, said: list[str]
+    rig: RolloutRig,
+    config: Config,
+    tmp_path: Path,
+    came: list[Came],
+    settings: str,
+    said: list[str],
 ) -> None:
     """What is in the tables is counted by a daemon's own timer, and /readyz says what is wrong.
 
