@@ -5,14 +5,14 @@ from typing import Any
 import msgspec
 
 from ...rewards.spec.reward import Reward, taken_off, weighted_mean
+from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import DAY, UNDECIDED, Spec
 from ...rewards.spec.term import Term
 from ...streams.events.episode import Episode, Timed
 from ...streams.events.signals import kind_of
 from ...streams.join import offsets
-from ...streams.join.episodes_table import load_episodes
 from ...streams.state.transaction import Transaction
-from .held_answers import HeldAnswer
+from .held_answers import HeldAnswer, load_held
 
 TOLD = frozenset(("name", "tool", "error_class", "rubric", "statement", "direction"))
 """Texts of a signal that say which it is, and hold nothing that a person wrote."""
@@ -35,7 +35,7 @@ def explain_reward(
     if row is None:
         raise ValueError(f"{generation_id}: no such answer of {policy!r}")
     stage, fate, segment, received, reward, parts, version, undecided, revised, *late = row
-    found = load_episodes(view, policy, [generation_id])
+    found = load_held(view, policy, [generation_id], [Scorer(spec)])
     mark = offsets.watermark(view, policy)
     return {
         "generation_id": generation_id,
@@ -66,7 +66,11 @@ def _worked_out(answer: HeldAnswer, spec: Spec) -> dict[str, Any]:
     return {
         "signals": [_signal(one, episode, spec, parts + costs) for one in episode.feedback],
         "parts": [_term(term, episode, counted, weights) for term in parts],
-        "costs": [_term(term, episode, counted, {}) for term in costs],
+        "costs": [
+            _term(term, episode, counted, {term.name: term.weight_in(episode)})
+            | _over(term, episode)
+            for term in costs
+        ],
         **_sum(reward, spec),
     }
 
@@ -109,6 +113,23 @@ def _signal(timed: Timed, episode: Episode, spec: Spec, terms: tuple[Term, ...])
             for name, value in msgspec.to_builtins(signal).items()
             if name in TOLD or isinstance(value, int | float | bool)
         },
+    }
+
+
+def _over(term: Term, episode: Episode) -> dict[str, Any]:
+    """Return over how many answers a cost is taken, and where among them this one stands."""
+    spent = episode.chain
+    if term.over is None or spent is None:
+        return {"over": None}
+    return {
+        "over": {
+            "rule": term.over.name,
+            "discount": term.over.discount,
+            "answers": int(spent.amounts.turns),
+            "uncounted": spent.uncounted,
+            "steps": spent.steps,
+            "amounts": spent.amounts._asdict(),
+        }
     }
 
 

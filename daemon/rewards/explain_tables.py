@@ -86,10 +86,24 @@ def _costs(story: Mapping[str, Any]) -> Iterator[Any]:
             "open" if one["value"] is None else number(one["natural"], ",.4g"),
             f"{one['scale']:g}",
             number(one["value"]),
-            f"{one['weight']:g}",
-            "-" if one["value"] is None else number(one["value"] * one["weight"]),
+            f"{one['weighs']:g}",
+            "-" if one["value"] is None else number(one["value"] * one["weighs"]),
         )
     yield table
+    for one in story["costs"]:
+        if one["over"] is not None:
+            yield shown(f"{one['name']}: {_over(one['over'])}")
+
+
+def _over(told: Mapping[str, Any]) -> str:
+    """Write what a cost over a chain was taken of."""
+    amounts, uncounted = told["amounts"], told["uncounted"]
+    tokens = sum(amounts[key] for key in ("reasoning", "call_tokens", "output_tokens", "answer"))
+    lacks = f" ({uncounted} of them not counted)" if uncounted else ""
+    return (
+        f"over the {told['answers']} answers of its chain{lacks}, {tokens:,.0f} tokens and"
+        f" {amounts['calls']:g} calls, with {told['steps']} answers after it"
+    )
 
 
 def _name(one: Mapping[str, Any]) -> str:

@@ -2,14 +2,16 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from ...rewards.spec.reward import Reward
+from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import Spec
+from ...streams.attribution.spent import with_chains
 from ...streams.events.episode import Episode
 from ...streams.events.generation import SHADOW
 from ...streams.join import offsets
@@ -59,22 +61,26 @@ def since_of(text: str, now: float) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def held_answers(place: Path | str, policy: str, since: float) -> Iterator[list[HeldAnswer]]:
+def held_answers(
+    place: Path | str, policy: str, since: float, specs: Sequence[Spec]
+) -> Iterator[list[HeldAnswer]]:
     """Yield answers received from a time on, newest first, some at a time; nothing is written.
 
-    Mirrored answers, which nobody was shown, are left out. Raises ValueError where there is no state
-    database, or an older rlwd left it.
+    They have what any of these specs asks of their chains. Mirrored answers, which nobody was shown,
+    are left out. Raises ValueError where there is no state database, or an older rlwd left it.
     """
-    below = FIRST
+    below, scorers = FIRST, [Scorer(spec) for spec in specs]
     while True:
         with readable(place) as view:
-            below, found = _page(view, policy, since, below)
+            below, found = _page(view, policy, since, below, scorers)
         if not found and below == 0:
             return
         yield found
 
 
-def _page(view: Transaction, policy: str, since: float, below: int) -> tuple[int, list[HeldAnswer]]:
+def _page(
+    view: Transaction, policy: str, since: float, below: int, scorers: Sequence[Scorer]
+) -> tuple[int, list[HeldAnswer]]:
     rows = view.execute(
         "SELECT c.id, c.generation_id, e.fate FROM contents c JOIN episodes e"
         " ON e.policy = c.policy AND e.generation_id = c.generation_id"
@@ -86,8 +92,17 @@ def _page(view: Transaction, policy: str, since: float, below: int) -> tuple[int
     fates = {name: fate for _, name, fate in rows}
     return rows[-1][0] if rows else 0, [
         HeldAnswer(episode, fates[episode.id], mark)
-        for episode in load_episodes(view, policy, list(fates))
+        for episode in load_held(view, policy, list(fates), scorers)
     ]
+
+
+def load_held(
+    view: Transaction, policy: str, ids: Sequence[str], scorers: Sequence[Scorer]
+) -> list[Episode]:
+    """Return these answers, of those whose content is held, with what any of these specs asks of chains."""
+    found = load_episodes(view, policy, ids)
+    asking = next((one for one in scorers if one.over_chain), None)
+    return found if asking is None else with_chains(view, policy, found, asking.amounts, keep=False)
 
 
 def state_name(place: Path | str) -> str:

@@ -45,7 +45,8 @@ def what_if_command(
     if picture is not None:
         check_picture(picture)
     specs = reward_spec(loaded.reward_spec), reward_spec(str(new))
-    found = what_if(*specs, held_answers(loaded.state_database, loaded.policy, begin))
+    pages = held_answers(loaded.state_database, loaded.policy, begin, specs)
+    found = what_if(*specs, pages)
     document = found.document()
     if not document["answers"]:
         raise ValueError(
@@ -95,7 +96,7 @@ def report_command(
     loaded = load_config(config)
     begin = since_of(since, time.time())
     asked = reward_spec(loaded.reward_spec if spec is None else str(spec))
-    pages = held_answers(loaded.state_database, loaded.policy, begin)
+    pages = held_answers(loaded.state_database, loaded.policy, begin, [asked])
     document = report_document(asked, pages)
     with readable(loaded.state_database) as view:
         document["specs"] = read_specs(view, loaded.policy)

@@ -1,12 +1,13 @@
 """Effort: what an answer cost to make and to wait for, as a concave penalty of its length."""
 
 import math
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 
 from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
+from ...streams.events.usage import Amounts
 from ..behaviours.content import is_whole
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
@@ -14,23 +15,6 @@ NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 CHARACTERS_A_TOKEN = 4.0
 """Of what tools returned a record holds the text and no tokens; in English and code a token of a
 vocabulary of 100,000 and more has about as many characters."""
-
-
-class Amounts(NamedTuple):
-    """What went into an answer, or into several: amounts add up over the turns of a session."""
-
-    reasoning: float
-    """Tokens of reasoning."""
-    call_tokens: float
-    """Tokens of tool calls: names and arguments."""
-    output_tokens: float
-    """Tokens of tools' results that the answer had to read."""
-    answer: float
-    """Tokens of the answer itself."""
-    calls: float
-    """Calls of tools."""
-    turns: float
-    """Answers."""
 
 
 def effort(
@@ -49,11 +33,15 @@ def effort(
     The scale of a spec says how many of them take off its whole weight. Composer's report has the
     form and no values; the defaults weigh what the model wrote, and are ours. None where the record
     does not say how much that was.
+
+    Of an episode with its `chain` it is the penalty of what all answers of the chain took together:
+    C(x + y) is less than C(x) + C(y) for a q above 0, so that work done in ten short turns costs what it
+    costs in a long one, where a penalty by answer would charge it more.
     """
-    found = amounts(episode.generation)
+    weights = (reasoning, call_tokens, output_tokens, answer, calls, turns)
+    found = _amounts_of(episode)
     if found is None:
         return None
-    weights = (reasoning, call_tokens, output_tokens, answer, calls, turns)
     return length_penalty(sum(w * amount for w, amount in zip(weights, found, strict=True)), k, q)
 
 
@@ -97,3 +85,10 @@ def amounts(generation: Generation) -> Amounts | None:
         calls=max(len(calls), generation.tool_call_count or 0),
         turns=1,
     )
+
+
+def _amounts_of(episode: Episode) -> Amounts | None:
+    spent = episode.chain
+    if spent is None:
+        return amounts(episode.generation)
+    return spent.amounts if spent.uncounted < spent.amounts.turns else None

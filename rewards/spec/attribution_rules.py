@@ -31,7 +31,9 @@ class Discounted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     discount ** k."""
 
 
-Given = Literal["last", "chain"] | Discounted
+OverChain = Literal["chain"] | Discounted
+"""As a spec says what is taken over a whole chain: of each answer all of it, or at a discount."""
+Given = Literal["last"] | OverChain
 """As a spec says it: the last answer before the act, all of them, or all at a discount."""
 
 
@@ -44,13 +46,14 @@ def rules_by_kind(given: Mapping[str, Given]) -> dict[type[Signal], AttributionR
     rules = dict[type[Signal], AttributionRule]()
     for kind in SIGNALS:
         name = str(kind.__struct_config__.tag)
-        rules[kind] = rule = _rule(given.get(name, "last"))
+        rules[kind] = rule = rule_of(given.get(name, "last"))
         if kind in OF_ONE_ANSWER and rule != LAST:
             raise ValueError(f'$.attribution.{name}: is about one answer: "last", or nothing')
     return rules
 
 
-def _rule(given: Given) -> AttributionRule:
+def rule_of(given: Given) -> AttributionRule:
+    """Return a rule as the join asks it."""
     if isinstance(given, Discounted):
         return AttributionRule("discount", given.discount)
     return AttributionRule(given)

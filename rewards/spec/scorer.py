@@ -3,8 +3,11 @@
 import msgspec
 
 from ...streams.events.episode import LAST, AttributionRule, Episode
+from ...streams.events.generation import Generation
 from ...streams.events.scored import Scored
 from ...streams.events.signals import FollowedUp, Judged, Signal
+from ...streams.events.usage import Amounts
+from ..costs.effort import amounts
 from .attribution_rules import rules_by_kind
 from .reward import Reward
 from .shared_parts import is_shared, share_of
@@ -19,6 +22,8 @@ class Scorer:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._rules = rules_by_kind(spec.attribution)
+        self.over_chain = any(term.over is not None for term in spec.terms[1])
+        """Whether a cost is taken over whole chains."""
 
     @property
     def version(self) -> str:
@@ -42,6 +47,10 @@ class Scorer:
     def attribution(self, signal: Signal) -> AttributionRule:
         """Return which answers a signal reaches that names a session or a reference."""
         return self._rules.get(type(signal), LAST)
+
+    def amounts(self, generation: Generation) -> Amounts | None:
+        """Return what went into an answer; None where its record does not say."""
+        return amounts(generation)
 
     def share(self, episode: Episode) -> float:
         """Return how much of what an episode is worth is its own, in (0, 1].

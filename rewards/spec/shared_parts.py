@@ -14,7 +14,7 @@ import msgspec
 
 from ...streams.events.episode import Episode, Timed
 from .believed import weighed_parts
-from .reward import Part
+from .reward import Cost, Part
 from .term import Term
 from .verification import TrustProfile
 
@@ -35,6 +35,16 @@ def asked_parts(
             [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in terms]
         )
     return weighed_parts(terms, asked, counted, trust) if trust else asked
+
+
+def asked_costs(terms: Sequence[Term], episode: Episode, counted: Episode) -> tuple[Cost, ...]:
+    """Return what is taken off an answer; what a whole chain took by how much of it is the answer's."""
+    return tuple(
+        [
+            Cost(name=t.name, value=t.ask(episode, counted), weight=t.weight_in(episode))
+            for t in terms
+        ]
+    )
 
 
 def shared_parts(terms: Sequence[Term], episode: Episode, counted: Episode) -> tuple[Part, ...]:

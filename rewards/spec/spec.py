@@ -26,14 +26,14 @@ from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
 from ..parts.show_or_silent import is_silent
+from . import spec_checks
 from .attribution_rules import Given, rules_by_kind
 from .believed import verified
 from .decisive import Decisive, decisive
 from .registry import COST_PLACE, PART_PLACE
-from .reward import Cost, Reward, taken_off, weighted_mean
-from .shared_parts import asked_parts
+from .reward import Reward, taken_off, weighted_mean
+from .shared_parts import asked_costs, asked_parts
 from .shipped_specs import spec_path
-from .spec_checks import check_entries, check_kinds, check_range, check_said, check_seconds
 from .spec_version import FirstKeys, spec_version
 from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
 from .verification import FULL, TrustProfile, Verification, verification_of
@@ -91,20 +91,14 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             if "default" not in given:
                 raise ValueError(f"$.{key}.default: is missing")
         for key in ("ready", "decision", "horizons", "wait"):
-            check_seconds(f"$.{key}", getattr(self, key))
+            spec_checks.check_seconds(f"$.{key}", getattr(self, key))
         self.decides.check_in_time(self.terms[0], self.horizons, self.decision, DAY)
-        check_kinds("$.horizons", self.horizons)
-        check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
-        check_said(self.name, self.decisive)
-        if not self.parts:
-            raise ValueError("$.parts: a spec needs at least one part")
-        if UNDECIDED in self.parts:
-            raise ValueError(f"$.parts.{UNDECIDED}: the name is taken; give another, and `of`")
-        for name in self.costs:
-            if name in self.parts or name == UNDECIDED:
-                raise ValueError(f"$.costs.{name}: a cost needs a name of its own")
+        spec_checks.check_kinds("$.horizons", self.horizons)
+        spec_checks.check_kinds("$.trust", self.trust.keys() - {UNDECIDED})
+        spec_checks.check_said(self.name, self.decisive)
+        spec_checks.check_names(self.parts, self.costs, UNDECIDED)
         if self.range is not None:
-            check_range("$.range", self.range)
+            spec_checks.check_range("$.range", self.range)
 
     @cached_property
     def version(self) -> str:
@@ -163,9 +157,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         raw = weighted_mean(asked) if undecided is None else undecided
         if raw is None:
             return None
-        off = tuple(
-            [Cost(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in costs]
-        )
+        off = asked_costs(costs, episode, counted)
         return Reward(
             value=self.mapped(raw - taken_off(off)) if off or self.range else raw,
             parts=asked,
@@ -254,7 +246,7 @@ def load_spec(path: Path) -> Spec:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     try:
         document = tomllib.loads(content.decode())
-        check_entries(document, Spec)
+        spec_checks.check_entries(document, Spec)
         return msgspec.convert(document, Spec)
     except ValueError as problem:
         raise ValueError(f"{path}: {problem}") from problem

@@ -51,6 +51,17 @@ def check_said(name: str, kinds: Collection[str]) -> None:
         raise ValueError("$.decisive: is empty; no answer would ever have a reward")
 
 
+def check_names(parts: Collection[str], costs: Iterable[str], taken: str) -> None:
+    """Refuse a spec without parts, and names that are `taken` or given to a part and a cost."""
+    if not parts:
+        raise ValueError("$.parts: a spec needs at least one part")
+    if taken in parts:
+        raise ValueError(f"$.parts.{taken}: the name is taken; give another, and `of`")
+    for name in costs:
+        if name in parts or name == taken:
+            raise ValueError(f"$.costs.{name}: a cost needs a name of its own")
+
+
 def check_entries(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
     """Refuse a wrong entry of a table by its key, where msgspec names the table alone.
 

@@ -6,7 +6,8 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from ...streams.events.episode import Episode
+from ...streams.events.episode import AttributionRule, Episode
+from .attribution_rules import OverChain, rule_of
 from .registry import COST_PLACE, Place, Value, find
 from .spec_checks import check_interval
 
@@ -40,6 +41,13 @@ class CostTable(PartTable, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     scale: Weight = 1.0
     """How much of its unit counts as 1."""
+    over: OverChain | None = None
+    """Taken once of what all answers of the chain took together, and charged to each of them; of the
+    answer alone where left out."""
+
+
+OVER_CHAIN = ("effort",)
+"""Costs that may be taken over a chain: amounts add up over its answers."""
 
 
 class Term(NamedTuple):
@@ -63,6 +71,8 @@ class Term(NamedTuple):
     """Likewise."""
     scale: float
     """1 for a part."""
+    over: AttributionRule | None = None
+    """How a cost that is taken over a chain is charged to its answers; None for one of an answer."""
 
     def applies(self, segment: str | None) -> bool:
         """Return whether it counts in a segment."""
@@ -70,7 +80,16 @@ class Term(NamedTuple):
 
     def natural(self, episode: Episode, counted: Episode) -> float | None:
         """Return its value of an episode as the function says it, in its own unit."""
-        return self.value(counted if self.horizon is None else within(episode, self.horizon))
+        seen = counted if self.horizon is None else within(episode, self.horizon)
+        if seen.chain is not None and self.over is None:
+            seen = msgspec.structs.replace(seen, chain=None)
+        return self.value(seen)
+
+    def weight_in(self, episode: Episode) -> float:
+        """Return its weight in an episode's reward: less, at a discount, the farther from the chain's end."""
+        if self.over is None or episode.chain is None:
+            return self.weight
+        return self.weight * self.over.weight(episode.chain.steps)
 
     def ask(self, episode: Episode, counted: Episode) -> float | None:
         """Return its value of an episode, clipped and scaled.
@@ -113,6 +132,10 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
     if table.segments is not None and not table.segments:
         raise ValueError(f"{key}.segments: is empty; leave it out where all segments count")
     of = table.of or name
+    over = table.over if isinstance(table, CostTable) else None
+    if over is not None and of.partition("@")[0] not in OVER_CHAIN:
+        known = ", ".join(OVER_CHAIN)
+        raise ValueError(f"{key}.over: {of} is of one answer; over a chain there are: {known}")
     found = find(place, key if not table.of else f"{key}.of", of, table.options)
     return Term(
         name,
@@ -123,6 +146,7 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
         table.segments,
         table.horizon,
         scale,
+        None if over is None else rule_of(over),
     )
 
 

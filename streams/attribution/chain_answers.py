@@ -51,7 +51,7 @@ class ChainReader:
         else:
             own = self._of_session(SessionKey(chain.tenant, chain.value))
         through = self._of_subagents(chain.tenant, own)
-        people = self._people(chain.tenant, [*own, *through])
+        people = self.people(chain.tenant, [*own, *through])
         return [
             ChainAnswer(name, at, *people[name])
             for name, at in own.items()
@@ -91,7 +91,7 @@ class ChainReader:
             if root is None or root.link != SUBAGENT or root.parent is None:
                 break
             yield from self._direct(root.parent)
-            key = self._session(root.parent)
+            key = self.session_of(root.parent)
             if key is None:
                 break
             turns = self.turns(key)
@@ -110,7 +110,7 @@ class ChainReader:
         return self._turns[key]
 
     def _direct(self, name: str) -> Iterator[ChainKey]:
-        session = self._session(name)
+        session = self.session_of(name)
         if session is not None:
             yield ChainKey(session.tenant, "", session.session_id)
         if name in self.new:
@@ -131,7 +131,8 @@ class ChainReader:
             if not ids:
                 return
 
-    def _session(self, name: str) -> SessionKey | None:
+    def session_of(self, name: str) -> SessionKey | None:
+        """Return the session that an answer is in; None where it is in none, or not known."""
         if name in self.found.keys:
             return self.found.keys[name]
         row = self.tx.execute(
@@ -152,7 +153,7 @@ class ChainReader:
             for turn in self.turns(key).values():
                 if turn.link != SUMMARY or turn.parent is None or turn.parent in self.turns(key):
                     continue
-                before = self._session(turn.parent)
+                before = self.session_of(turn.parent)
                 if before is None or before.tenant != key.tenant or before in seen:
                     continue
                 ahead.append(before)
@@ -184,7 +185,7 @@ class ChainReader:
             ahead = begun
         return found
 
-    def _started(self, ids: Sequence[str], link: str) -> list[Started]:
+    def started(self, ids: Sequence[str]) -> list[Started]:
         """Return what these answers began in other sessions, in one order."""
         wanted, found = set(ids), set[Started]()
         for marks, chunk in by_ids(ids):
@@ -201,13 +202,14 @@ class ChainReader:
             }
         for name, key in self.found.keys.items():
             turn = self.found.turns[key].get(name)
-            if turn is not None and turn.parent in wanted:
+            if turn is not None and turn.parent in wanted and turn.link in (SUBAGENT, SUMMARY):
                 found.add(Started(name, turn.parent or "", turn.link, key))
-        return sorted(
-            one for one in found if one.link == link and one.parent not in self.turns(one.session)
-        )
+        return sorted(one for one in found if one.parent not in self.turns(one.session))
 
-    def _people(self, tenant: str, ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
+    def _started(self, ids: Sequence[str], link: str) -> list[Started]:
+        return [one for one in self.started(ids) if one.link == link]
+
+    def people(self, tenant: str, ids: Sequence[str]) -> dict[str, tuple[str, bool]]:
         """Return to whom these answers of a tenant were given, and whether the product named them."""
         found = dict[str, tuple[str, bool]]()
         for marks, chunk in by_ids([name for name in ids if name not in self.new]):

@@ -8,6 +8,7 @@ import msgspec
 from .event import Feedback
 from .generation import Generation
 from .signals import Asked, Judged
+from .usage import ChainSpent
 
 RuleName = Literal["last", "chain", "discount"]
 
@@ -89,6 +90,8 @@ class Episode(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     history: str = ""
     """`switched` where another version wrote some of what stands before it in the conversation,
     `foreign` where somebody did whom nobody knows; empty where its own version wrote all of it."""
+    chain: ChainSpent | None = None
+    """What the piece of work took that it is part of; None where nobody asked, or it stands alone."""
 
     @property
     def id(self) -> str:

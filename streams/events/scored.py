@@ -5,7 +5,9 @@ from typing import Protocol
 import msgspec
 
 from .episode import AttributionRule, Episode
+from .generation import Generation
 from .signals import Signal
+from .usage import Amounts
 
 
 class Scored(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -29,6 +31,15 @@ class Score(Protocol):
     @property
     def version(self) -> str:
         """Version of the spec."""
+        ...
+
+    @property
+    def over_chain(self) -> bool:
+        """Whether what an answer is worth depends on what its whole chain took."""
+        ...
+
+    def amounts(self, generation: Generation) -> Amounts | None:
+        """Return what went into an answer; None where its record does not say."""
         ...
 
     def __call__(self, episode: Episode) -> Scored | None:

@@ -1,19 +1,30 @@
 """Arrival: an event that a poll brought, on its way into the tables."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
+from ..answers import own_numbers
+from ..answers.session_turns import note_turns
 from ..attribution.attributing import Lost
+from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Attribution, Timed, order_feedback
 from ..events.event import Event, FeedbackEvent, GenerationEvent, encode_event
+from ..events.generation import SHADOW, Generation
+from ..events.stage import EpisodeStage
 from ..log.ports import Partition, Record
-from ..sessions.linking import LinkedTurn
+from ..sessions.contents import Content, put_contents, without_shared
+from ..sessions.linking import UNLINKED, LinkedTurn
 from ..sessions.spelled import without_tokens
-from .episodes_table import EpisodeRow
+from ..state.transaction import Transaction
+from .episodes_table import UNSCORED, EpisodeRow, NewRow, put_generations
+from .fate import WAITING
 from .offsets import Counts
+
+Measure = Callable[[Generation], str | None]
+"""What an answer does, as JSON of numbers by name; None where its record does not hold it."""
 
 
 class Arrival(NamedTuple):
@@ -123,3 +134,106 @@ class OnChains:
     """What answers have of it now, as if it had named each."""
     lost: list[Lost] = field(default_factory=list)
     """What they have no more, or otherwise."""
+
+
+def write_generations(
+    tx: Transaction,
+    policy: str,
+    new: Iterable[tuple[Arrival, NewRow | None]],
+    links: Mapping[str, LinkedTurn],
+    measure: Measure | None,
+) -> None:
+    """Write new generations, with their rewards where these are known already.
+
+    A generation with a fate other than waiting is closed at once and holds no content: what may not
+    be trained on is counted, not kept.
+    """
+    arrivals = list(new)
+    contents = put_contents(
+        tx,
+        policy,
+        [_content(arrival, links) for arrival, _ in arrivals if arrival.fate == WAITING],
+    )
+    moved = note_turns(
+        tx,
+        policy,
+        [
+            (arrival.event.data, arrival.received)
+            for arrival, _ in arrivals
+            if isinstance(arrival.event, GenerationEvent)
+        ],
+    )
+    put_generations(
+        tx,
+        [
+            _generation_row(
+                *(policy, arrival, worth, contents.get(name)),
+                *(links.get(name, UNLINKED), name in moved, measure),
+            )
+            for arrival, worth in arrivals
+            for name in (arrival.event.data.generation_id,)
+        ],
+    )
+    own_numbers.put_served_numbers(
+        tx,
+        policy,
+        [
+            (arrival.event.data.generation_id, arrival.event.data.numbers)
+            for arrival, _ in arrivals
+            if isinstance(arrival.event, GenerationEvent) and arrival.event.data.numbers
+        ],
+    )
+
+
+def _content(arrival: Arrival, links: Mapping[str, LinkedTurn]) -> Content:
+    """Return what is kept of a record: of its prompt what its base does not have."""
+    name = arrival.event.data.generation_id
+    base = links.get(name, UNLINKED).base
+    if base is None:
+        return Content(name, arrival.record.value)
+    assert isinstance(arrival.event, GenerationEvent)
+    payload = without_shared(arrival.event, base.shared)
+    return Content(name, payload, base.generation_id, base.shared)
+
+
+def _generation_row(
+    policy: str,
+    arrival: Arrival,
+    worth: NewRow | None,
+    content: int | None,
+    linked: LinkedTurn,
+    moved: bool,
+    measure: Measure | None,
+) -> tuple[Any, ...]:
+    event, record, received, due, read_until, fate, *_ = arrival
+    assert isinstance(event, GenerationEvent)
+    data, partition, outcome = event.data, record.partition, outcome_of(event.data)
+    written, *counted = counts_of(data, outcome)
+    if worth is None:
+        stage = EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED
+        worth = UNSCORED._replace(stage=stage, fate=fate, due=due)
+    return (
+        *(policy, data.generation_id, received, int(received // 86400)),
+        *(data.segment, data.user_hash, data.salt),
+        variant_counted(data),
+        data.version,
+        int(outcome.empty),
+        int(outcome.failed),
+        int(outcome.cut),
+        int(data.user_named),
+        data.harness,
+        data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
+        written,
+        int(not data.parent_id and not data.earlier_answers and not linked.history),
+        *(partition.topic, partition.index),
+        *counted,
+        int(moved),
+        min(event.time.timestamp(), received),  # No clock makes a request later than its answer.
+        # Of a mirrored answer nothing is kept but how it ended.
+        None if measure is None or data.variant == SHADOW else measure(data),
+        *(record.offset, content, data.tenant, data.session_id),
+        *linked.columns,
+        read_until,
+        worth.stage.value,
+        *worth[1:],
+    )

@@ -24,7 +24,7 @@ from ..sessions.spelled import forget_tokens
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction
 from .arrival import Arrival, OnChains
-from .dead_letters import DeadLetter, put_dead_letter
+from .dead_letters import bury_on_chain
 from .fate import REDACTED, WAITING, JoinSettings
 from .offsets import Counts
 
@@ -37,7 +37,7 @@ def link_conversations(
 ) -> tuple[LinkedTurns, list[Arrival]]:
     """Return where a poll's new generations lead, and the signals that follow; nothing is written."""
     arrived = _first_of_each(fresh)
-    new = _held(fresh)
+    new = held_arrivals(fresh)
     found = linking.find(tx, policy, new)
     said = SaidOfAnswers(tx, policy, found, new)
     signals = [
@@ -54,7 +54,7 @@ def link_conversations(
     return found, signals
 
 
-def _held(fresh: Sequence[Arrival]) -> dict[str, Held]:
+def held_arrivals(fresh: Sequence[Arrival]) -> dict[str, Held]:
     """Return the generations that wait for a decision."""
     return {
         name: Held(arrival.event, arrival.received, unread=arrival.unread)
@@ -158,7 +158,9 @@ def attribute_feedback(
     for arrival in came:
         first.setdefault(_chain_of(arrival), arrival)
     rows = [_chain_row(key, arrival) for key, arrival in first.items()]
-    done = attributing.attribute(tx, policy, rows, _held(fresh), found, score.attribution, cap)
+    done = attributing.attribute(
+        tx, policy, rows, held_arrivals(fresh), found, score.attribution, cap
+    )
     refused = {(row.chain, row.feedback_id): row for row in done.refused}
     for row in done.refused:
         reason = f"too_much_feedback: {row.chain} has {cap} of kind {row.kind} already"
@@ -170,14 +172,6 @@ def attribute_feedback(
         reaching=[_reaching(one) for one in done.reaching],
         lost=done.lost,
     )
-
-
-def bury_on_chain(tx: Transaction, policy: str, row: ChainRow, reason: str, now: float) -> None:
-    """Dead-letter feedback on a chain."""
-    letter = DeadLetter(
-        partition=row.partition, offset=row.offset, reason=reason, value=row.payload
-    )
-    put_dead_letter(tx, policy, letter, now)
 
 
 def take_from_answers(tx: Transaction, policy: str, lost: Iterable[Lost]) -> None:

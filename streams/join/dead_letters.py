@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from ..attribution.chain_table import ChainRow
 from ..log.ports import EventSink, Partition
 from ..state.crash_points import CrashPoint, crash_here
 from ..state.store import Store
@@ -74,6 +75,14 @@ def put_dead_letter(tx: Transaction, policy: str, letter: DeadLetter, now: float
         ),
     )
     return written.rowcount == 1
+
+
+def bury_on_chain(tx: Transaction, policy: str, row: ChainRow, reason: str, now: float) -> None:
+    """Dead-letter feedback on a chain."""
+    letter = DeadLetter(
+        partition=row.partition, offset=row.offset, reason=reason, value=row.payload
+    )
+    put_dead_letter(tx, policy, letter, now)
 
 
 def dead_letter_orphan(

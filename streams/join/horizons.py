@@ -8,7 +8,7 @@ from ..events.stage import EpisodeStage
 from ..log.ports import Partition
 from ..state.transaction import Transaction, row_lock
 from . import dead_letters, episodes_table, fate, offsets
-from .conversations import bury_on_chain
+from .dead_letters import bury_on_chain
 from .scoring import Scoring
 
 CLOSE_AT_ONCE = 10_000

@@ -12,17 +12,21 @@ from typing import Any
 
 import msgspec
 
+from ..attribution.chain_answers import ChainReader
+from ..attribution.chain_table import hold_chains
+from ..attribution.whole_chain import WholeChains
 from ..events.event import Feedback, FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.signals import ToolResult, kind_of
 from ..events.stage import EpisodeStage
-from ..sessions.linking import LinkedTurn
+from ..sessions.linking import LinkedTurn, LinkedTurns
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from . import feedback_checks
 from .arrival import Arrival, NewArrivals
 from .conversations import (
     attribute_feedback,
+    held_arrivals,
     link_conversations,
     otherwise_seen,
     take_from_answers,
@@ -50,6 +54,9 @@ def take(
 ) -> NewArrivals:
     """Take in one poll's feedback, and find the generations that are new, and where they lead."""
     fresh, came, on_chains = _unknown(tx, arrivals, keys)
+    if score.over_chain:
+        # Turns of one chain may come in two polls at once: each must see the other's.
+        hold_chains(tx, told=True)
     linked, signals = link_conversations(tx, policy, fresh, settings)
     cap = settings.feedback_per_kind
     chains = attribute_feedback(tx, policy, on_chains, fresh, linked, score, cap, now)
@@ -57,11 +64,9 @@ def take(
     lost = {one.generation_id for one in chains.lost}
     names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
     seen = otherwise_seen(linked)
-    others = lost.union(one.base.generation_id for one in linked.new.values() if one.base) | seen
-    others -= names.keys()
-    if is_shared(tx):
-        _lock(tx, policy, {**dict.fromkeys(others, 0.0), **{n: a.due for n, a in names.items()}})
-    known = standings(tx, policy, [*names, *others])
+    around = _around(tx, policy, fresh, linked) if score.over_chain else set[str]()
+    bases = {one.base.generation_id for one in linked.new.values() if one.base}
+    known = _known(tx, policy, names, lost | seen | around | bases)
     take_from_answers(tx, policy, chains.lost)
     generations = _not_taken(fresh, known)
     new = {key: came[key] for key in _put_feedback(tx, policy, came, known, now)}
@@ -73,7 +78,7 @@ def take(
         if key not in stood:
             feedback.setdefault(key.generation_id, []).append(arrival)
     write_conversations(tx, policy, linked, generations)
-    for name in sorted(lost | seen):
+    for name in sorted(lost | seen | (around & known.keys())):
         feedback.setdefault(name, [])
     _put_orphans(tx, policy, feedback, known.keys() | generations.keys())
     return NewArrivals(
@@ -89,6 +94,15 @@ def take(
         spelled=linked.spelled,
         lost=frozenset(lost | seen),
     )
+
+
+def _around(
+    tx: Transaction, policy: str, fresh: Sequence[Arrival], linked: LinkedTurns
+) -> set[str]:
+    """Return the answers of all chains that a poll's turns are in, or were in before they moved."""
+    moved = [parent for _, parent in linked.changed.values() if parent is not None]
+    chains = WholeChains(ChainReader(tx, policy, held_arrivals(fresh), linked))
+    return chains.around([*linked.keys, *linked.changed, *moved])
 
 
 def _not_taken(fresh: Sequence[Arrival], known: Mapping[str, EpisodeRow]) -> dict[str, Arrival]:
@@ -145,6 +159,16 @@ def _key_of(arrival: Arrival) -> FeedbackKey:
     said = arrival.event.data
     assert isinstance(said, Feedback)
     return FeedbackKey(said.generation_id, said.feedback_id, said.tenant)
+
+
+def _known(
+    tx: Transaction, policy: str, names: Mapping[str, Arrival], others: set[str]
+) -> dict[str, EpisodeRow]:
+    """Return how these rows stand, and on a server keep them so until the transaction ends."""
+    more = others - names.keys()
+    if is_shared(tx):
+        _lock(tx, policy, {**dict.fromkeys(more, 0.0), **{n: a.due for n, a in names.items()}})
+    return standings(tx, policy, [*names, *more])
 
 
 def _lock(tx: Transaction, policy: str, due_of: Mapping[str, float]) -> None:

@@ -24,13 +24,13 @@ from ..readings.unread import ReadingScope, note_unread
 from ..redaction.privacy import PrivacySettings
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
-from .arrival import Arrival, NewArrivals
+from .arrival import Arrival, Measure, NewArrivals
 from .episodes_table import EpisodeRow
 from .fate import JoinSettings
 from .intake import take
 from .offsets import Counts, PollCounts
 from .record_reader import RecordReader
-from .scoring import Horizon, Measure, Scoring
+from .scoring import Horizon, Scoring
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,29 +1,23 @@
 """Scoring: rewards, asked of the reward spec and written into the episodes' rows."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from ..answers import exposure, own_numbers
-from ..answers.session_turns import note_turns
 from ..attribution.said_of_answers import results_told
+from ..attribution.spent import with_chains
 from ..derived.overruled import without_overruled
-from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
-from ..events.generation import SHADOW, Generation
 from ..events.scored import Score, Scored
 from ..events.signals import ErrorClass
 from ..events.stage import EpisodeStage
-from ..sessions.contents import Content, put_contents, without_shared
-from ..sessions.linking import UNLINKED, LinkedTurn
+from ..sessions.linking import UNLINKED
 from ..state.transaction import Transaction
 from . import episodes_table, fate
-from .arrival import Arrival, NewArrivals
-from .episodes_table import UNSCORED, NewRow, put_generations
-from .fate import WAITING, JoinSettings
+from .arrival import Arrival, Measure, NewArrivals, write_generations
+from .episodes_table import NewRow
+from .fate import JoinSettings
 
-Measure = Callable[[Generation], str | None]
-"""What an answer does, as JSON of numbers by name; None where its record does not hold it."""
 Horizon = Callable[[str], float]
 """Seconds until an episode of a segment is given up without a decision."""
 
@@ -59,7 +53,7 @@ class Scoring:
         for name, arrival in taken.kept().items():
             said = feedback.get(name) if name in taken.known else taken.alone(name)
             worth = None
-            if said is not None and arrival.fate == fate.WAITING:
+            if said and arrival.fate == fate.WAITING and not self.score.over_chain:
                 assert isinstance(arrival.event, GenerationEvent)
                 data = arrival.event.data
                 history = taken.links.get(name, UNLINKED).history
@@ -81,8 +75,18 @@ class Scoring:
             rows.append((arrival, worth))
             if said is not None:
                 told[name] = said if arrival.fate == fate.WAITING else ()
-        _write_generations(tx, self.policy, rows, taken.links, self.measure)
+        write_generations(tx, self.policy, rows, taken.links, self.measure)
         own_numbers.put_later_numbers(tx, self.policy, told)
+        if self.score.over_chain:
+            # What a chain took is known once all rows of it are there.
+            ids = [name for name, said in told.items() if said and name in taken.generations]
+            self.write(tx, episodes_table.load_episodes(tx, self.policy, ids), now)
+
+    def whole(self, tx: Transaction, found: Sequence[Episode]) -> Sequence[Episode]:
+        """Return episodes with what their chains took, where the spec asks for that."""
+        if not self.score.over_chain:
+            return found
+        return with_chains(tx, self.policy, found, self.score.amounts)
 
     def write(
         self,
@@ -99,7 +103,7 @@ class Scoring:
         """
         scores: list[tuple[Episode, Scored, EpisodeStage, str]] = []
         undecided: list[Episode] = []
-        for episode in found:
+        for episode in self.whole(tx, found):
             over = read_past > episode.received_at + self.horizon(episode.generation.segment)
             scored = self.score.undecided(episode) if over else self.score(episode)
             if scored is None:
@@ -112,7 +116,7 @@ class Scoring:
 
     def revise(self, tx: Transaction, found: Sequence[Episode]) -> None:
         """Write what answers are worth now whose reward is frozen; no batch and no fate moves."""
-        scored = [(episode.id, self.score(episode)) for episode in found]
+        scored = [(episode.id, self.score(episode)) for episode in self.whole(tx, found)]
         exposure.put_late_rewards(
             tx,
             self.policy,
@@ -155,106 +159,3 @@ class Scoring:
             return EpisodeStage.CLOSED, excluded
         ready = due or not scored.ready_at
         return EpisodeStage.READY if ready else EpisodeStage.SCORED, fate.WAITING
-
-
-def _write_generations(
-    tx: Transaction,
-    policy: str,
-    new: Iterable[tuple[Arrival, NewRow | None]],
-    links: Mapping[str, LinkedTurn],
-    measure: Measure | None,
-) -> None:
-    """Write new generations, with their rewards where these are known already.
-
-    A generation with a fate other than waiting is closed at once and holds no content: what may not
-    be trained on is counted, not kept.
-    """
-    arrivals = list(new)
-    contents = put_contents(
-        tx,
-        policy,
-        [_content(arrival, links) for arrival, _ in arrivals if arrival.fate == WAITING],
-    )
-    moved = note_turns(
-        tx,
-        policy,
-        [
-            (arrival.event.data, arrival.received)
-            for arrival, _ in arrivals
-            if isinstance(arrival.event, GenerationEvent)
-        ],
-    )
-    put_generations(
-        tx,
-        [
-            _generation_row(
-                *(policy, arrival, worth, contents.get(name)),
-                *(links.get(name, UNLINKED), name in moved, measure),
-            )
-            for arrival, worth in arrivals
-            for name in (arrival.event.data.generation_id,)
-        ],
-    )
-    own_numbers.put_served_numbers(
-        tx,
-        policy,
-        [
-            (arrival.event.data.generation_id, arrival.event.data.numbers)
-            for arrival, _ in arrivals
-            if isinstance(arrival.event, GenerationEvent) and arrival.event.data.numbers
-        ],
-    )
-
-
-def _content(arrival: Arrival, links: Mapping[str, LinkedTurn]) -> Content:
-    """Return what is kept of a record: of its prompt what its base does not have."""
-    name = arrival.event.data.generation_id
-    base = links.get(name, UNLINKED).base
-    if base is None:
-        return Content(name, arrival.record.value)
-    assert isinstance(arrival.event, GenerationEvent)
-    payload = without_shared(arrival.event, base.shared)
-    return Content(name, payload, base.generation_id, base.shared)
-
-
-def _generation_row(
-    policy: str,
-    arrival: Arrival,
-    worth: NewRow | None,
-    content: int | None,
-    linked: LinkedTurn,
-    moved: bool,
-    measure: Measure | None,
-) -> tuple[Any, ...]:
-    event, record, received, due, read_until, fate, *_ = arrival
-    assert isinstance(event, GenerationEvent)
-    data, partition, outcome = event.data, record.partition, outcome_of(event.data)
-    written, *counted = counts_of(data, outcome)
-    if worth is None:
-        stage = EpisodeStage.OPEN if fate == WAITING else EpisodeStage.CLOSED
-        worth = UNSCORED._replace(stage=stage, fate=fate, due=due)
-    return (
-        *(policy, data.generation_id, received, int(received // 86400)),
-        *(data.segment, data.user_hash, data.salt),
-        variant_counted(data),
-        data.version,
-        int(outcome.empty),
-        int(outcome.failed),
-        int(outcome.cut),
-        int(data.user_named),
-        data.harness,
-        data.latency_seconds if data.latency_seconds > 0 and not outcome.failed else None,
-        written,
-        int(not data.parent_id and not data.earlier_answers and not linked.history),
-        *(partition.topic, partition.index),
-        *counted,
-        int(moved),
-        min(event.time.timestamp(), received),  # No clock makes a request later than its answer.
-        # Of a mirrored answer nothing is kept but how it ended.
-        None if measure is None or data.variant == SHADOW else measure(data),
-        *(record.offset, content, data.tenant, data.session_id),
-        *linked.columns,
-        read_until,
-        worth.stage.value,
-        *worth[1:],
-    )

@@ -163,7 +163,7 @@ class Rescore:
         """Write the rewards of what a rule keeps from training: its fate stays."""
         by_id = {row.generation_id: row for row in rows}
         worth, worthless = [], []
-        for episode in self._episodes(tx, rows):
+        for episode in self.scoring.whole(tx, self._episodes(tx, rows)):
             row, score = by_id[episode.id], self.scoring.score
             scored = score.undecided(episode) if row.undecided else score(episode)
             if scored is None:

@@ -86,6 +86,11 @@ def forget_tokens(tx: Transaction, policy: str, ids: Sequence[str], fate: str) -
         " (SELECT content FROM episodes WHERE policy = ? AND generation_id = ?)",
         [(encode_event(without_tokens(one.event)), policy, name) for name, one in held.items()],
     )
+    # What went into the answer is worked out again, from the record as it is now.
+    tx.executemany(
+        "UPDATE episodes SET amounts = NULL WHERE policy = ? AND generation_id = ?",
+        [(policy, name) for name in ids],
+    )
     tx.executemany(
         f"UPDATE episodes SET stage = '{EpisodeStage.CLOSED}', fate = ? WHERE policy = ?"
         f" AND generation_id = ? AND batch_id IS NULL AND stage IN ('{EpisodeStage.SCORED}',"

@@ -32,11 +32,11 @@ def bench_rewards(*, rounds: int, say: Callable[[str], None], answers: int = ANS
         ours, theirs = list[float](), list[float]()
         for _ in range(rounds):
             began = time.process_time()
-            found = what_if(*specs, held_answers(path, "policy", 0.0))
+            found = what_if(*specs, held_answers(path, "policy", 0.0, specs))
             ours.append(answers / (time.process_time() - began))
             assert found.document()["answers"] == answers, "all are asked"
             began = time.process_time()
-            assert sum(map(len, held_answers(path, "policy", 0.0))) == answers
+            assert sum(map(len, held_answers(path, "policy", 0.0, specs))) == answers
             theirs.append(answers / (time.process_time() - began))
     return [
         Line(

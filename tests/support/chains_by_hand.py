@@ -8,6 +8,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback
 from rlwd.rewards.spec.attribution_rules import Discounted
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
+from rlwd.rewards.spec.term import CostTable
 from rlwd.streams.events.generation import NamedReference
 from rlwd.streams.events.signals import Signal
 from rlwd.streams.join.joiner import Joiner
@@ -19,6 +20,24 @@ RULED = msgspec.structs.replace(
     attribution={"outcome": Discounted(discount=0.5), "resolved": "chain"},
 )
 """Spreads outcomes at a discount, and settled matters over the chain."""
+SPENDING = msgspec.structs.replace(
+    RULED,
+    name="spending",
+    costs={
+        "calls": CostTable(
+            of="effort", weight=0.5, scale=20.0, over="chain", options={"k": 0.1, "calls": 1.0}
+        ),
+        "turns": CostTable(
+            of="effort",
+            weight=0.25,
+            scale=8.0,
+            over=Discounted(discount=0.5),
+            options={"k": 0.0, "turns": 1.0, "answer": 0.0, "call_tokens": 0.0},
+        ),
+    },
+    range=(-0.75, 1.0),
+)
+"""Takes what a chain took off each of its answers: wholly, and at a discount."""
 
 
 def with_spec(ledger: Ledger, spec: Spec) -> Ledger:

@@ -7,12 +7,12 @@ from episodes_by_hand import episode
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.rewards.costs.effort import Amounts, amounts, effort, length_penalty
+from rlwd.rewards.costs.effort import amounts, effort, length_penalty
 from rlwd.streams.events.episode import Episode
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.events.tool_use import ToolCall
-from rlwd.streams.events.usage import Usage
+from rlwd.streams.events.usage import Amounts, Usage
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chains_by_hand import RULED, on_session, on_ticket, reach, rewards, with_spec
+from chains_by_hand import RULED, SPENDING, on_session, on_ticket, reach, rewards, with_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from ledger_by_hand import FEEDBACK, GENERATIONS, open_ledger
 from talks_by_hand import Talk, call, person
 
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.event import FeedbackEvent, decode_event
 from rlwd.streams.events.signals import Accepted, Outcome, Rejected, Resolved
 
@@ -46,9 +47,9 @@ def story() -> list[bytes]:
 Told = tuple[dict[str, list[tuple[str, float]]], list[float | None]]
 
 
-def told(order: list[bytes], cuts: list[int], path: Path) -> Told:
+def told(order: list[bytes], cuts: list[int], path: Path, spec: Spec = RULED) -> Told:
     """Return what the state says once all records came in this order, cut into polls."""
-    ledger = with_spec(open_ledger(path), RULED)
+    ledger = with_spec(open_ledger(path), spec)
     for start, end in zip([0, *cuts], [*cuts, len(order)], strict=True):
         for partition in (GENERATIONS, FEEDBACK):
             feedback = partition == FEEDBACK
@@ -70,12 +71,13 @@ def told(order: list[bytes], cuts: list[int], path: Path) -> Told:
 @given(
     order=st.permutations(story()),
     cuts=st.lists(st.integers(0, 14), max_size=6).map(sorted),
+    spec=st.sampled_from([RULED, SPENDING]),
 )
-def test_any_order_gives_the_same(order: list[bytes], cuts: list[int]) -> None:
-    """In any order, in any polls, some records twice."""
+def test_any_order_gives_the_same(order: list[bytes], cuts: list[int], spec: Spec) -> None:
+    """In any order, in any polls, some records twice; also what a cost takes off over the chain."""
     with TemporaryDirectory() as folder:
-        expected = told(story(), [], Path(folder) / "a.db")
-        found = told([*order, *order[:3]], cuts, Path(folder) / "b.db")
+        expected = told(story(), [], Path(folder) / "a.db", spec)
+        found = told([*order, *order[:3]], cuts, Path(folder) / "b.db", spec)
     assert found == expected
 
 
