@@ -73,13 +73,9 @@ def take(
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     said = {key: arrival.event.data for key, arrival in new.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
-    feedback: dict[str, list[Arrival]] = {}
-    for key, arrival in new.items():
-        if key not in stood:
-            feedback.setdefault(key.generation_id, []).append(arrival)
     write_conversations(tx, policy, linked, generations)
-    for name in sorted(lost | seen | (around & known.keys())):
-        feedback.setdefault(name, [])
+    touched = lost | seen | (around & known.keys())
+    feedback = _by_answer({key: one for key, one in new.items() if key not in stood}, touched)
     _put_orphans(tx, policy, feedback, known.keys() | generations.keys())
     return NewArrivals(
         generations=generations,
@@ -94,6 +90,16 @@ def take(
         spelled=linked.spelled,
         lost=frozenset(lost | seen),
     )
+
+
+def _by_answer(new: Mapping[FeedbackKey, Arrival], touched: set[str]) -> dict[str, list[Arrival]]:
+    """Return new feedback by answer; of answers that are worth something else without any none."""
+    found: dict[str, list[Arrival]] = {}
+    for key, arrival in new.items():
+        found.setdefault(key.generation_id, []).append(arrival)
+    for name in sorted(touched):
+        found.setdefault(name, [])
+    return found
 
 
 def _around(
