@@ -24,6 +24,7 @@ class LearnedReaders:
         self.store, self.policy, self.settings, self.folder = store, policy, settings, folder
         self.state: ReaderState = reader_folder.load_state(folder)
         self._reader: LearnedReader | None = None
+        self._check_file()
 
     def current(self) -> LearnedReader | None:
         """Return the reader in use; None while it is silent."""
@@ -32,6 +33,14 @@ class LearnedReaders:
         if self._reader is None or self._reader.version != self.state.version:
             self._reader = reader_folder.load_reader(self.folder, self.state.version)
         return self._reader
+
+    def _check_file(self) -> None:
+        """Where the reader in use cannot be read any more, say so, and train as soon as may be."""
+        used = self.settings.reader == "learned" and self.state.version and not self.state.silent
+        if used and self.current() is None:
+            why = f"{self.state.version} is missing, damaged, or of another rlwd; one is trained anew"
+            log.warning("reader_lost", version=self.state.version, folder=str(self.folder))
+            self.state = ReaderState(version=self.state.version, silent=why)
 
     def train_if_due(self, now: float) -> None:
         """Train where the last time is long enough ago, and keep what came of it."""

@@ -14,6 +14,8 @@ from ..answers import traced
 from ..attribution import chain_table
 from ..attribution.chain import ChainKey
 from ..attribution.referenced import forget_references, references_of
+from ..events.event import Feedback
+from ..events.signals import Judged
 from ..events.stage import EpisodeStage
 from ..log.claim_check import delete_events_of
 from ..readings.unread import forget_readings
@@ -23,6 +25,7 @@ from ..sessions.turns_table import forget_turns
 from ..state.bulk import by_ids
 from ..state.transaction import Transaction, hold_key, row_lock
 from . import dead_letters, fate
+from .arrival import Arrival
 from .retention import forget_feedback
 
 ERASED = """
@@ -179,6 +182,34 @@ def forget_feedback_on(
         for generation_id, user in rows:
             if user in names:
                 forget_feedback(tx, policy, generation_id)
+
+
+def forget_readings_on(
+    tx: Transaction,
+    policy: str,
+    feedback: Mapping[str, Iterable[Arrival]],
+    erased: Mapping[str, str],
+) -> None:
+    """Forget new readings of erased people's messages.
+
+    They were under way when the person was erased, and may be about an answer to somebody else.
+    """
+    said = [one.event.data for each in feedback.values() for one in each]
+    read = [
+        (one.generation_id, one.signal.message)
+        for one in said
+        if isinstance(one, Feedback) and isinstance(one.signal, Judged)
+    ]
+    names, messages = set(erased.values()), sorted({message for _, message in read})
+    theirs = set[str]()
+    for marks, chunk in by_ids(messages):
+        rows = tx.execute(
+            "SELECT generation_id, user_hash FROM episodes WHERE policy = ?"
+            f" AND generation_id IN ({marks})",
+            (policy, *chunk),
+        ).fetchall()
+        theirs |= {name for name, user in rows if user in names}
+    forget_readings(tx, policy, [one for one in read if one[1] in theirs])
 
 
 def known_to_poll(tx: Transaction, policy: str) -> dict[str, str]:

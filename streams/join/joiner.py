@@ -114,6 +114,7 @@ class Joiner:
             touched = [*taken.feedback, *taken.generations]
             people = {getattr(one.event.data, "user_hash", "") for one in arrivals}
             erasure.forget_feedback_on(tx, self.policy, touched, people, erased)
+            erasure.forget_readings_on(tx, self.policy, taken.feedback, erased)
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),

@@ -117,6 +117,24 @@ def test_what_was_read_of_an_erased_person_goes_with_them(ledger: Ledger) -> Non
     assert ledger.ask("SELECT COUNT(*), MIN(feedback_id) FROM feedback") == (1, "j2")
 
 
+def test_a_reading_that_was_under_way_as_its_person_was_erased_goes_too(ledger: Ledger) -> None:
+    """It comes back about an answer that stays; what was read of others in that poll is kept."""
+    talk, other = Talk("g"), Talk("h", session="s2")
+    scoped(ledger).take(talk.turn(1.0), talk.turn(2.0, person("bad"), user_hash="a1"))
+    ledger.take(other.turn(3.0), other.turn(4.0, person("bad"), user_hash="b2"))
+    with ledger.store.transaction() as tx:
+        erase(tx, "policy", "a1", 50.0)
+    ledger.take(
+        judged("j1", "s.g0", "s.g1"), judged("j2", "s2.h0", "s2.h1"), partition=FEEDBACK
+    )
+    assert ledger.ask("SELECT COUNT(*), MIN(feedback_id) FROM feedback WHERE kind = 'judged'") == (
+        1,
+        "j2",
+    )
+    ledger.take(judged("j1", "s.g0", "s.g1"), partition=FEEDBACK)
+    assert ledger.ask("SELECT COUNT(*) FROM feedback WHERE kind = 'judged'") == (1,)
+
+
 def test_kinds_that_nobody_knows_are_counted_up_to_a_bound(ledger: Ledger) -> None:
     """Whoever invents a kind for each record fills no table."""
     plain = json.loads(feedback("f", "g1", Accepted(), 2.0))
