@@ -38,7 +38,9 @@ class LearnedReaders:
         """Where the reader in use cannot be read any more, say so, and train as soon as may be."""
         used = self.settings.reader == "learned" and self.state.version and not self.state.silent
         if used and self.current() is None:
-            why = f"{self.state.version} is missing, damaged, or of another rlwd; one is trained anew"
+            why = (
+                f"{self.state.version} is missing, damaged, or of another rlwd; one is trained anew"
+            )
             log.warning("reader_lost", version=self.state.version, folder=str(self.folder))
             self.state = ReaderState(version=self.state.version, silent=why)
 

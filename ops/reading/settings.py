@@ -67,8 +67,9 @@ class SatisfactionSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unk
     """Who reads people's next messages, and what of it counts."""
 
     reader: Literal["learned", "judge", "off"] = "learned"
-    """`learned` needs no network and learns on the messages beside people's decisions; `judge` asks
-    `[satisfaction.judge]`; `off` reads nothing."""
+    """`learned` needs no network and learns on the messages beside people's decisions, in any language;
+    `judge` asks `[satisfaction.judge]`; `off` reads nothing. What is `found` beside it, and the kinds of
+    statement, are told by rules that know English alone."""
     key: str = ""
     """Key that proves readings, 16 characters or more: `$NAME` or `file:PATH`. Empty: one is made and
     kept in the state database. With a key of your own a new state database believes an old topic."""

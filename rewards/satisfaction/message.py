@@ -48,13 +48,13 @@ def _beside(episode: Episode, text: str) -> NextMessage:
     )
 
 
-def shortened(text: str) -> str:
+def shortened(text: str, most: int = MOST_CHARACTERS) -> str:
     """Return a text as far as it is read.
 
     >>> len(shortened("a" * 100_000)) < 8_100
     True
     """
-    if len(text) <= MOST_CHARACTERS:
+    if len(text) <= most:
         return text
-    half = MOST_CHARACTERS // 2
+    half = most // 2
     return f"{text[:half]}\n[…]\n{text[-half:]}"

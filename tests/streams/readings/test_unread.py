@@ -124,9 +124,7 @@ def test_a_reading_that_was_under_way_as_its_person_was_erased_goes_too(ledger: 
     ledger.take(other.turn(3.0), other.turn(4.0, person("bad"), user_hash="b2"))
     with ledger.store.transaction() as tx:
         erase(tx, "policy", "a1", 50.0)
-    ledger.take(
-        judged("j1", "s.g0", "s.g1"), judged("j2", "s2.h0", "s2.h1"), partition=FEEDBACK
-    )
+    ledger.take(judged("j1", "s.g0", "s.g1"), judged("j2", "s2.h0", "s2.h1"), partition=FEEDBACK)
     assert ledger.ask("SELECT COUNT(*), MIN(feedback_id) FROM feedback WHERE kind = 'judged'") == (
         1,
         "j2",
