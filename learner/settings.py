@@ -75,6 +75,20 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     max_episode_tokens: Annotated[int, msgspec.Meta(ge=2)] = 8192
     """Prompt and answer together; longer episodes are left out (`excluded:too_long`). One of this
     length goes through the model alone, so memory is bounded by it and by the pack."""
+    estimator: Literal["tracker", "exponential_mean", "reinforce_plus_plus", "contextual"] = (
+        "tracker"
+    )
+    """What an answer is held against: the mean of its segment, of its latest answers, of the batch, or
+    what its prompt lets expect (docs/estimators.md). All are kept up and reported, so it may be changed."""
+    mean_decay: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.95
+    """Share of `exponential_mean` that the next answer leaves standing: a memory of 20 episodes."""
+    parent_count: NotNegative = 4.0
+    """Episodes that the average of a segment's parent is worth to it: of other harnesses, then of other
+    segments; 0 lets none borrow."""
+    context_features: Count = 256
+    """Numbers that are kept of a prompt's pooled state for `contextual`; the checkpoint holds their square."""
+    context_half_life: Positive = 1.0
+    """Mean change of log-probability after which what prompts earned counts half to `contextual`."""
     half_life: Positive = 0.06
     """Mean change of log-probability after which the tracker's evidence counts half."""
     rho_min: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.875

@@ -5,7 +5,8 @@ The daemon learns from these files alone what was applied. `write.py` writes the
     state/checkpoints/EPOCH                     largest lease epoch that was ever handed out
     state/checkpoints/000017/manifest.json      with manifest.sha256 beside it
     state/checkpoints/000017/policy@v000017-3fa9c2e1/adapter_model.safetensors, adapter_config.json
-    state/checkpoints/000017/optimizer.safetensors, rng.safetensors, tracker.json
+    state/checkpoints/000017/optimizer.safetensors, rng.safetensors,
+                                                estimators.json, estimators.safetensors
 """
 
 import contextlib
@@ -36,7 +37,7 @@ def sequences(folder: Path) -> list[int]:
 
 
 def state_of(folder: Path, sequence: int) -> list[Path]:
-    """All that a checkpoint holds beside its manifest: weights, optimizer, trackers."""
+    """All that a checkpoint holds beside its manifest: weights, optimizer, baselines."""
     inside = checkpoint_path(folder, sequence).iterdir()
     return [path for path in inside if path.name not in MANIFEST_FILES]
 

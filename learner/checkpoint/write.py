@@ -18,11 +18,15 @@ from safetensors.torch import load_file, save_file
 from ...streams.state.durable import fsync
 from ..candidate import HeldOut, Manifest, Probe, version_name
 from ..digests import adapter_digest, file_digest
+from ..estimators.side_by_side import Estimators
+from ..estimators.tracker import Tracker
 from ..sealed import SealedBatch, batch_hash
-from ..train.baseline import Tracker
+from ..settings import LearnerSettings
 from ..train.state import Learner
 from .epoch import epoch_lock, read_epoch
 from .folder import checkpoint_path, sequences, state_of
+
+ESTIMATORS = ("estimators.json", "estimators.safetensors")
 
 
 class StaleEpoch(RuntimeError):
@@ -106,8 +110,7 @@ class Checkpoints:
             )
         learner.policy.load_adapter(path / manifest.version)
         learner.load_moments(load_file(path / "optimizer.safetensors"))
-        raw = (path / "tracker.json").read_bytes()
-        learner.tracker = Tracker.from_json(raw, learner.settings)
+        learner.estimators = _load_estimators(path, learner.settings)
         torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
 
     def prune(self, sequences: Collection[int]) -> list[int]:
@@ -186,4 +189,15 @@ def _save_tensors(learner: Learner, folder: Path) -> None:
     moments = {name: tensor.contiguous() for name, tensor in sorted(learner.moments().items())}
     save_file(moments, folder / "optimizer.safetensors")
     save_file({"cpu": torch.get_rng_state()}, folder / "rng.safetensors")
-    (folder / "tracker.json").write_bytes(learner.tracker.to_json())
+    told, tensors = learner.estimators.state()
+    (folder / ESTIMATORS[0]).write_bytes(told)
+    save_file(tensors, folder / ESTIMATORS[1])
+
+
+def _load_estimators(folder: Path, settings: LearnerSettings) -> Estimators:
+    """Read the estimators; a checkpoint of before there were several has the tracker alone."""
+    alone = folder / "tracker.json"
+    if alone.exists():
+        return Estimators.new(settings, Tracker.from_json(alone.read_bytes(), settings))
+    told, tensors = (folder / name for name in ESTIMATORS)
+    return Estimators.from_state(told.read_bytes(), load_file(tensors), settings)

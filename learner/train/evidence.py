@@ -23,7 +23,7 @@ def record_drift(
     old: Sequence[Tensor],
     new: Sequence[Tensor],
 ) -> float:
-    """Tell the tracker how far each segment's answers moved; returns the mean over all tokens."""
+    """Tell the estimators how far each segment's answers moved; returns the mean over all tokens."""
     moved: dict[str, list[Tensor]] = defaultdict(list)
     for episode, was, now in zip(episodes, old, new, strict=True):
         moved[episode.stratum].append((now - was).abs())
@@ -31,7 +31,7 @@ def record_drift(
     overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
     if not overall < float("inf"):
         raise BatchGivenUp("the new weights' log-probabilities are not finite")
-    learner.tracker.moved(by_segment, overall)
+    learner.estimators.moved(by_segment, overall)
     return overall
 
 

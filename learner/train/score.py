@@ -1,10 +1,10 @@
 """Score: log-probabilities of episodes under the present weights and the anchor; no gradients.
 
-Legend: M completion tokens of a pack, D hidden width.
+Legend: N episodes, M completion tokens of a pack, D hidden width.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from ...kernels.dispatch import log_ratios
 from ..sealed import SealedEpisode
 from .loss import means, ratio_sums
+from .pooling import pooled_prompts
 from .state import Learner
 
 
@@ -26,6 +27,8 @@ class Scores:
     """[tokens, D] the anchor's hidden states; empty where the KL has no weight."""
     metrics: dict[str, float]
     """Means over tokens."""
+    states_ND: Tensor | None = None
+    """The anchor's state of each prompt, pooled; None where its pass did not run."""
 
 
 def score(
@@ -42,12 +45,15 @@ def score(
     """
     logp = [torch.empty(0)] * len(episodes)
     kept_anchor = list(anchors) or [torch.empty(0)] * (len(episodes) if anchor else 0)
+    pooled = dict[int, Tensor]()
     totals: dict[str, float] = defaultdict(float)
     for indices, packed in learner.packs(episodes):
         anchor_MD = None
         if anchor and not anchors:
             with learner.policy.as_anchor():
-                anchor_MD = learner.hidden(packed)
+                states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
+            anchor_MD = states_BTD[packed.rows_M, packed.columns_M]
+            pooled |= zip(indices, pooled_prompts(states_BTD, packed), strict=True)
             for place, index in enumerate(indices):
                 kept_anchor[index] = anchor_MD[packed.segments_M == place]
         elif anchor:
@@ -59,4 +65,18 @@ def score(
             totals[name] += value
         for place, index in enumerate(indices):
             logp[index] = head.logp[packed.segments_M == place]
-    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals))
+    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals), states_ND=_in_order(pooled))
+
+
+def prompt_states(learner: Learner, episodes: Sequence[SealedEpisode]) -> Tensor | None:
+    """Return the anchor's pooled state [N, D] of each prompt, by a pass of its own."""
+    pooled = dict[int, Tensor]()
+    for indices, packed in learner.packs(episodes):
+        with learner.policy.as_anchor():
+            states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
+        pooled |= zip(indices, pooled_prompts(states_BTD, packed), strict=True)
+    return _in_order(pooled)
+
+
+def _in_order(pooled: Mapping[int, Tensor]) -> Tensor | None:
+    return torch.stack([pooled[index] for index in range(len(pooled))]).cpu() if pooled else None

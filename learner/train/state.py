@@ -9,9 +9,9 @@ from torch import Tensor
 
 from ...kernels.dispatch import HeadOutputs, logp_head
 from ..candidate import Probe
+from ..estimators.side_by_side import Estimators
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
-from .baseline import Tracker
 from .load import load_policy
 from .packing import Pack, pack
 from .policy import Policy
@@ -27,8 +27,8 @@ class LearnerSnapshot:
     """Adapter parameters by name."""
     moments: dict[str, Tensor]
     """As `Learner.moments`."""
-    tracker: bytes
-    """As JSON."""
+    estimators: tuple[bytes, dict[str, Tensor]]
+    """As `Estimators.state`."""
 
 
 class Learner:
@@ -37,7 +37,7 @@ class Learner:
     def __init__(self, settings: LearnerSettings) -> None:
         self.settings = settings
         self.policy: Policy = load_policy(settings)
-        self.tracker = Tracker(settings, {})
+        self.estimators = Estimators.new(settings)
         self.optimizer = torch.optim.AdamW(
             self.policy.trainable().values(),
             lr=settings.learning_rate,
@@ -136,7 +136,7 @@ class Learner:
         return LearnerSnapshot(
             weights={name: p.detach().clone() for name, p in self.policy.trainable().items()},
             moments={name: tensor.clone() for name, tensor in self.moments().items()},
-            tracker=self.tracker.to_json(),
+            estimators=self.estimators.state(),
         )
 
     def restore(self, snapshot: LearnerSnapshot) -> None:
@@ -145,7 +145,7 @@ class Learner:
             for name, parameter in self.policy.trainable().items():
                 parameter.copy_(snapshot.weights[name])
         self.load_moments(snapshot.moments)
-        self.tracker = Tracker.from_json(snapshot.tracker, self.settings)
+        self.estimators = Estimators.from_state(*snapshot.estimators, self.settings)
 
 
 def _groups(lengths: Sequence[int], *, row: int, room: int) -> list[list[int]]:

@@ -24,10 +24,10 @@ from tokenizers.models import WordLevel
 from torch import Tensor
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast, TrainerCallback
 
+from rlwd.learner.estimators.advantage import standardised
+from rlwd.learner.estimators.tracker import Tracker
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train.advantage import standardised
-from rlwd.learner.train.baseline import Tracker
 
 NEEDS = ("trl", "datasets")
 

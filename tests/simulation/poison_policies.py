@@ -11,11 +11,12 @@ import torch
 from transformers import AutoTokenizer
 
 from rlwd.daemon.demo.task import KINDS, STYLES, Task, pretraining_pairs, style_of
+from rlwd.learner.estimators.advantage import standardised
+from rlwd.learner.estimators.side_by_side import Estimators
+from rlwd.learner.estimators.spread import told_apart
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import DEMO, LearnerSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
-from rlwd.learner.train.advantage import standardised
-from rlwd.learner.train.baseline import Tracker
 from rlwd.learner.train.loss import swept_loss
 from rlwd.learner.train.packing import pack
 from rlwd.learner.train.selection import select_episodes
@@ -135,7 +136,7 @@ class TablePolicy:
         self.anchor = torch.zeros(len(KINDS), len(STYLE_NAMES))
         self.table = self.anchor.clone().requires_grad_()
         self.head = torch.eye(len(STYLE_NAMES))
-        self.tracker = Tracker(self.settings, {})
+        self.estimators = Estimators.new(self.settings)
         self.optimizer = torch.optim.AdamW([self.table], lr=0.05, eps=1e-5, weight_decay=0.0)
 
     def answer(self, tasks: Sequence[Task]) -> list[Answer]:
@@ -152,7 +153,8 @@ class TablePolicy:
     def learn(self, batch: SealedBatch) -> None:
         """Apply one batch as `update` does: baselines, advantages, passes of minibatches."""
         chosen = select_episodes(batch, self.settings, len(STYLE_NAMES) + 300)
-        values = self.tracker.baselines(chosen.episodes)
+        expected = self.estimators.baselines(chosen.episodes)
+        values = told_apart(chosen.episodes, expected[self.settings.estimator])
         if all(value is None for value in values):
             return
         scaled = standardised(
@@ -161,7 +163,7 @@ class TablePolicy:
             [e.weight for e in chosen.episodes],
             floor=self.settings.advantage_floor,
         )
-        self.tracker.observe(chosen.episodes)
+        self.estimators.observe(chosen.episodes)
         judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
         usual = token_weight([e for e, _ in judged])
         for _ in range(self.settings.passes):

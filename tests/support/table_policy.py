@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rlwd.learner.estimators.advantage import standardised
+from rlwd.learner.estimators.side_by_side import Estimators
+from rlwd.learner.estimators.spread import told_apart
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train.advantage import standardised
-from rlwd.learner.train.baseline import Tracker
 from rlwd.learner.train.loss import swept_loss
 from rlwd.learner.train.packing import pack
 
@@ -75,7 +76,7 @@ class TablePolicy:
         self.table = start.clone().requires_grad_()
         self.anchor = start
         self.head = torch.eye(VOCABULARY)
-        self.tracker = Tracker(settings, {})
+        self.estimators = Estimators.new(settings)
         self.optimizer = torch.optim.AdamW(
             [self.table],
             lr=settings.learning_rate,
@@ -126,7 +127,8 @@ class TablePolicy:
     def learn(self) -> None:
         """Apply one batch as `update` does: baselines, advantages, passes of minibatches."""
         episodes, settings = self.episodes(), self.settings
-        values = self.tracker.baselines(episodes)
+        expected = self.estimators.baselines(episodes)
+        values = told_apart(episodes, expected[self.settings.estimator])
         if all(value is None for value in values):
             return
         scaled = standardised(
@@ -135,7 +137,7 @@ class TablePolicy:
             [len(e.completion_token_ids) for e in episodes],
             floor=settings.advantage_floor,
         )
-        self.tracker.observe(episodes)
+        self.estimators.observe(episodes)
         judged = [(e, a) for e, a in zip(episodes, scaled, strict=True) if a is not None]
         before = self.table.detach().clone()
         for _ in range(settings.passes):
@@ -143,7 +145,7 @@ class TablePolicy:
             for start in range(0, len(judged), settings.minibatch_episodes):
                 self.step(judged[start : start + settings.minibatch_episodes])
         moved = float((self.table.detach().log_softmax(-1) - before.log_softmax(-1)).abs().mean())
-        self.tracker.moved({}, otherwise=moved)
+        self.estimators.moved({}, otherwise=moved)
 
     def step(self, judged: list[tuple[SealedEpisode, float]]) -> None:
         episodes = [episode for episode, _ in judged]

@@ -126,10 +126,10 @@ def test_damage_falls_back(
 def test_missing_file_is_named(child_settings: LearnerProcessSettings, folder: Path) -> None:
     """A checkpoint that lost a file says which."""
     worker = Worker(child_settings)
-    (folder / "000000" / "tracker.json").unlink()
+    (folder / "000000" / "estimators.json").unlink()
     problem = problem_of(folder, worker.head)
     assert problem is not None
-    assert problem.endswith("000000/tracker.json: missing")
+    assert problem.endswith("000000/estimators.json: missing")
     with pytest.raises(ValueError, match="every one is damaged"):
         Worker(child_settings)
 

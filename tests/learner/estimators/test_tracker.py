@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rlwd.learner.estimators.advantage import standardised
+from rlwd.learner.estimators.segment_counts import SegmentCounts
+from rlwd.learner.estimators.tracker import Tracker
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import DEMO
-from rlwd.learner.train.advantage import standardised
-from rlwd.learner.train.baseline import SegmentCounts, Tracker
 
 Make = Callable[..., SealedEpisode]
 
@@ -45,36 +46,50 @@ def test_a_new_segment_starts_from_its_batch(make_episode: Make) -> None:
     values = tracker.baselines(new)
     assert values == [2 / 11] * 3 + [3 / 11] * 9
     tracker.observe([*new, make_episode(segment="code", reward=1.0)])
-    assert tracker.segments["mail"] == SegmentCounts(alpha=8 * 0.25, beta=8 * 0.75)
-    assert tracker.segments["code"] == SegmentCounts(alpha=1.0, beta=0.0)
+    mail, code = tracker.segments["mail"], tracker.segments["code"]
+    assert (mail.alpha, mail.beta, mail.segment) == (8 * 0.25, 8 * 0.75, "mail")
+    assert (code.alpha, code.beta) == (1.0, 0.0)
+
+
+def test_a_small_stratum_borrows_from_its_parent(make_episode: Make) -> None:
+    """By hand, with a parent worth 4: a new release leans on the old one, and that on other segments;
+    a stratum's own evidence outweighs what it borrows."""
+    settings = msgspec.structs.replace(DEMO, parent_count=4.0)
+    tracker = Tracker(settings, {"code": SegmentCounts(alpha=2.0, beta=6.0, segment="code")})
+    assert tracker.baselines([make_episode(reward=1.0)]) == [0.25]
+    tracker.segments["mail · 1.0"] = SegmentCounts(alpha=6.0, beta=2.0)  # as from an old checkpoint
+    release = [make_episode(reward=reward, harness="2.0") for reward in (1.0, 0.0)]
+    of_mail = (6.0 + 4 * 0.25) / (8 + 4)
+    assert tracker.baselines(release[:1]) == [pytest.approx(of_mail)]
+    assert tracker.baselines(release) == pytest.approx([4 * of_mail / 5, (1 + 4 * of_mail) / 5])
+    tracker.moved({"code": 99.0}, otherwise=0.0)  # Not seen for long, it is nobody's parent.
+    assert tracker.baselines(release[:1]) == [pytest.approx(0.75)]
 
 
 def test_a_release_of_the_product_is_not_mistaken_for_the_policy(make_episode: Make) -> None:
     """Where a new harness earns more, its answers are held against its own average, in the batch and
     afterwards; what was known of the old one stays as it was."""
     tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
-    old = [make_episode(reward=reward, harness="1.0") for reward in (0.0, 0.0, 0.0, 1.0)]
-    new = [make_episode(reward=reward, harness="2.0") for reward in (1.0, 1.0, 1.0, 0.0)]
-    assert tracker.baselines([*old, *new]) == [1 / 3, 1 / 3, 1 / 3, 0.0, 2 / 3, 2 / 3, 2 / 3, 1.0]
+    old = [make_episode(reward=reward, harness="1.0") for reward in (0.0, 0.0, 0.0, 1.0) * 16]
+    new = [make_episode(reward=reward, harness="2.0") for reward in (1.0, 1.0, 1.0, 0.0) * 16]
+    values = tracker.baselines([*old, *new])
+    assert None not in values
+    left = [e.reward - (v or 0.0) for e, v in zip([*old, *new], values, strict=True)]
+    assert abs(sum(left[:64])) < 0.03 * 64
+    assert abs(sum(left[64:])) < 0.03 * 64
     tracker.observe([*old, *new])
-    means = {name: evidence.value for name, evidence in tracker.segments.items()}
-    assert means == {"mail": 0.5, "mail · 1.0": 0.25, "mail · 2.0": 0.75}
+    alone = tracker.baselines([make_episode(harness="2.0")])
+    assert alone == [pytest.approx((0.96 * 6.0 + 4 * 0.37) / (0.96 * 8 + 4), abs=0.02)]
+    assert tracker.segments["mail"].value == 0.5
 
 
-@pytest.mark.parametrize("reward", [0.0, 0.1, 1.0])
-def test_no_spread_no_baseline(reward: float, make_episode: Make) -> None:
-    """Equal rewards say nothing of which answer was better, in a new segment or in a known one."""
-    known = Tracker(DEMO, {})
-    known.observe([make_episode(reward=reward)] * 40)
-    for tracker in (Tracker(DEMO, {}), known):
-        assert tracker.baselines([make_episode(reward=reward)]) == [None]
-        assert tracker.baselines([make_episode(reward=reward)] * 40) == [None] * 40
-    mixed = [make_episode(reward=reward)] * 40 + [
-        make_episode(segment="code", reward=each) for each in (0.0, 1.0)
-    ]
-    assert Tracker(DEMO, {}).baselines(mixed) == [None] * 40 + [1.0, 0.0]
-    # One answer in a known segment is news where it was not expected.
-    assert known.baselines([make_episode(reward=0.5)]) == [pytest.approx(reward)]
+def test_nothing_else_known_no_baseline(make_episode: Make) -> None:
+    """The first answer of all has nothing to be held against; neither has one whose segment is all."""
+    assert Tracker(DEMO, {}).baselines([make_episode()]) == [None]
+    none = msgspec.structs.replace(DEMO, parent_count=0.0)
+    both = [make_episode(segment="code"), make_episode()]
+    assert Tracker(none, {}).baselines(both) == [None, None]
+    assert Tracker(DEMO, {}).baselines(both) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -88,7 +103,7 @@ def test_drift_fades_evidence(drift: float, rho: float, make_episode: Make) -> N
     before = tracker.segments["mail"].alpha
     tracker.moved({"mail": drift / 2}, otherwise=9.0)
     tracker.moved({"code": 9.0}, otherwise=drift / 2)  # unseen: what the others moved
-    assert tracker.rho("mail") == pytest.approx(max(rho, 0.875))
+    assert tracker.segments["mail"].rho(DEMO) == pytest.approx(max(rho, 0.875))
     tracker.observe([make_episode(reward=0.0), make_episode(reward=0.0)])
     assert tracker.segments["mail"].alpha == pytest.approx(before * max(rho, 0.875) * 0.96)
     assert tracker.segments["mail"].drift == 0.0

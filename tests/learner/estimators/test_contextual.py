@@ -1,0 +1,145 @@
+"""The contextual baseline: exact sums, what prompts say, and what happens where they say nothing."""
+
+import math
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import structlog
+import torch
+from torch import Tensor
+
+from rlwd.learner.estimators.contextual import Contextual
+from rlwd.learner.estimators.projection import projected
+from rlwd.learner.estimators.ridge import RidgeSums, fit
+from rlwd.learner.sealed import SealedEpisode
+from rlwd.learner.settings import DEMO
+
+Make = Callable[..., SealedEpisode]
+
+
+def world(make: Make, seed: int, count: int = 64) -> tuple[list[SealedEpisode], Tensor]:
+    """Answers to prompts whose first state number says how likely they are taken."""
+    draw = torch.Generator().manual_seed(seed)
+    states_ND = torch.randn(count, 8, generator=draw) + 3.0
+    chance_N = (4.0 * (states_ND[:, 0] - 3.0)).sigmoid()
+    taken = (torch.rand(count, generator=draw) < chance_N).tolist()
+    return [make(reward=float(one)) for one in taken], states_ND
+
+
+def explained(values: list[float | None], episodes: list[SealedEpisode]) -> float:
+    """Share of the rewards' variance that was expected."""
+    mean = sum(e.reward for e in episodes) / len(episodes)
+    off = sum((e.reward - (v or 0.0)) ** 2 for e, v in zip(episodes, values, strict=True))
+    return 1.0 - off / sum((e.reward - mean) ** 2 for e in episodes)
+
+
+def test_left_out_rows_are_exact() -> None:
+    """The prediction without a row is that of a fit without it, evidence from before and weights included."""
+    draw = torch.Generator().manual_seed(0)
+    design_NP = torch.randn(12, 4, dtype=torch.float64, generator=draw)
+    targets_N = torch.randn(12, dtype=torch.float64, generator=draw)
+    weights_N = torch.rand(12, dtype=torch.float64, generator=draw) + 0.1
+    precision_PP, information_P = 2.0 * torch.eye(4).double(), torch.ones(4).double()
+    found = fit(design_NP, targets_N, weights_N, precision_PP, information_P)
+    for row in range(12):
+        rest = [i for i in range(12) if i != row]
+        weighed = weights_N[rest][:, None] * design_NP[rest]
+        without_P = torch.linalg.solve(
+            precision_PP + weighed.T @ design_NP[rest], information_P + weighed.T @ targets_N[rest]
+        )
+        assert float(found.left_out_N[row]) == pytest.approx(float(design_NP[row] @ without_P))
+
+
+def test_sums_do_not_depend_on_the_scale() -> None:
+    """Sums that are brought to mean 0 and spread 1 are those of features that were, batch by batch."""
+    draw = torch.Generator().manual_seed(0)
+    states_NK = 100.0 + torch.randn(30, 3, dtype=torch.float64, generator=draw)
+    targets_N = torch.randn(30, dtype=torch.float64, generator=draw)
+    ones_N = torch.ones(30, dtype=torch.float64)
+    sums = RidgeSums.empty(3)
+    for part in (slice(0, 10), slice(10, 30)):
+        sums = sums.plus(states_NK[part], targets_N[part], ones_N[part])
+    mean_K, inverse_K = sums.centre()
+    gram_KK, cross_K = sums.standardised(mean_K, inverse_K)
+    scaled_NK = (states_NK - states_NK.mean(0)) / states_NK.std(0, correction=0)
+    torch.testing.assert_close(gram_KK, scaled_NK.T @ scaled_NK, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(cross_K, scaled_NK.T @ targets_N, rtol=1e-6, atol=1e-6)
+
+
+def test_a_prompt_says_how_hard_it_is(make_episode: Make) -> None:
+    """After some batches half of the rewards' variance is expected; the segment alone expects none."""
+    one = Contextual(DEMO)
+    for seed in range(4):
+        one.observe(*world(make_episode, seed))
+        one.moved({}, otherwise=0.01)
+    episodes, states_ND = world(make_episode, 9, 256)
+    assert explained(one.baselines(episodes, states_ND), episodes) > 0.4
+    assert abs(explained(one.baselines(episodes, None), episodes)) < 0.05
+    assert one.metrics()["ridge"] > 0.0
+
+
+def test_prompts_that_say_nothing_cost_nothing(make_episode: Make) -> None:
+    """Where states have nothing to do with rewards, the ridge that leaves them out predicts best."""
+    one = Contextual(DEMO)
+    for seed in range(4):
+        episodes, _ = world(make_episode, seed)
+        one.observe(episodes, world(make_episode, seed + 50)[1])
+    assert one.metrics()["ridge"] in (0.0, 800.0)
+    episodes, states_ND = world(make_episode, 9, 256)
+    assert explained(one.baselines(episodes, states_ND), episodes) > -0.03
+
+
+def test_a_state_that_is_not_finite_says_nothing(make_episode: Make) -> None:
+    """Such an episode is expected to earn what its segment does; the others' are as if it had no state."""
+    one = Contextual(DEMO)
+    for seed in range(3):
+        one.observe(*world(make_episode, seed))
+    episodes, states_ND = world(make_episode, 9)
+    broken = states_ND.clone()
+    broken[0, 3], broken[1, 0] = math.nan, math.inf
+    values = one.baselines(episodes, broken)
+    assert all(value is not None and math.isfinite(value) for value in values)
+    mean = sum(e.reward for e in episodes) / len(episodes)
+    assert values[:2] == pytest.approx([mean, mean], abs=0.1)
+    was = one.moments.count
+    one.observe(episodes, broken)
+    assert one.moments.count == was + len(episodes) - 2
+    assert one.moments.gram_KK.isfinite().all()
+
+
+def test_other_states_start_it_again(make_episode: Make) -> None:
+    """With states of another width, or another number of features, the ridge begins anew and says so;
+    what is known of segments stays."""
+    one = Contextual(DEMO)
+    episodes, states_ND = world(make_episode, 0)
+    one.observe(episodes, states_ND)
+    wider = torch.cat([states_ND, states_ND], dim=1)
+    assert one.baselines(episodes, wider) == pytest.approx(one.baselines(episodes, None), abs=1e-6)
+    with structlog.testing.capture_logs() as lines:
+        one.observe(episodes, wider)
+    assert [line["event"] for line in lines] == ["contextual_started_again"]
+    assert (one.width, one.moments.count) == (16, 64.0)
+    one.settings = msgspec.structs.replace(DEMO, context_features=4)
+    one.observe(episodes, wider)
+    assert (len(one.moments.states_K), one.moments.count) == (4, 64.0)
+
+
+def test_what_prompts_earned_fades_as_the_policy_moves(make_episode: Make) -> None:
+    """Half of the evidence is left after `context_half_life` nats."""
+    one = Contextual(msgspec.structs.replace(DEMO, context_half_life=0.5))
+    one.observe(*world(make_episode, 0))
+    one.moved({}, otherwise=0.5)
+    assert one.moments.count == 32.0
+
+
+def test_a_wide_state_is_projected_the_same_way_for_ever() -> None:
+    """Random signs keep distances, and are these in every version of Python and torch."""
+    states_ND = torch.randn(20, 2048, generator=torch.Generator().manual_seed(0))
+    few_NK = projected(states_ND, 256)
+    assert few_NK.shape == (20, 256)
+    was, now = torch.pdist(states_ND.double()), torch.pdist(few_NK)
+    assert (now / was - 1.0).abs().max() < 0.2
+    signs = projected(torch.eye(300, dtype=torch.float64)[:1], 16)[0].sign().tolist()
+    assert signs == [1, 1, 1, 1, 1, -1, -1, -1, 1, -1, -1, -1, 1, -1, -1, 1]
+    assert projected(states_ND, 4096).shape == (20, 2048)

@@ -1,0 +1,176 @@
+"""What every estimator promises: no reward in its own baseline, an unbiased gradient, the same bits."""
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Sequence
+
+import msgspec
+import pytest
+import torch
+from torch import Tensor
+
+from rlwd.learner.estimators.side_by_side import Estimators
+from rlwd.learner.sealed import SealedEpisode
+from rlwd.learner.settings import DEMO
+
+Make = Callable[..., SealedEpisode]
+NAMES = ("tracker", "exponential_mean", "reinforce_plus_plus", "contextual")
+WIDTH = 6
+PROMPTS = ((0, "mail"), (1, "mail"), (0, "code"), (1, "code"))
+
+
+def states_of(episodes: Sequence[SealedEpisode]) -> Tensor:
+    """A state for each prompt, the same whenever it is asked."""
+    return torch.stack(
+        [
+            torch.randn(WIDTH, generator=torch.Generator().manual_seed(e.prompt_token_ids[0]))
+            for e in episodes
+        ]
+    )
+
+
+def random_episodes(make: Make, seed: int, count: int) -> list[SealedEpisode]:
+    """Answers of few strata, with weights, confounds and lengths, that earn by their prompt."""
+    draw = random.Random(seed)
+    made = []
+    for index in range(count):
+        prompt = draw.randrange(8)
+        made.append(
+            make(
+                generation_id=f"g{index}",
+                segment=draw.choice(["mail", "code"]),
+                harness=draw.choice(["", "1.0", "2.0"]),
+                prompt_token_ids=(prompt, 1),
+                completion_token_ids=(7,) * draw.randint(1, 9),
+                age=draw.randrange(3),
+                version=f"policy@v{draw.randrange(4):06d}-0a1b2c3d",
+                weight=draw.choice([0.25, 1.0, 3.0]),
+                confound=draw.choice([0.0, 0.1]),
+                reward=float(draw.random() < 0.1 + 0.1 * prompt),
+            )
+        )
+    return made
+
+
+def warmed(make: Make, batches: int = 3, **changes: object) -> Estimators:
+    """Estimators that went through a few batches."""
+    found = Estimators.new(msgspec.structs.replace(DEMO, **changes))
+    for seed in range(batches):
+        episodes = random_episodes(make, seed, 40)
+        found.observe(episodes, states_of(episodes))
+        found.moved({"mail": 0.01}, otherwise=0.02)
+    return found
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batches", [0, 3])
+def test_no_reward_is_in_its_own_baseline(name: str, batches: int, make_episode: Make) -> None:
+    """Another reward of its own changes an answer's baseline not at all, and other answers' it does."""
+    one = warmed(make_episode, batches).named()[name]
+    episodes = random_episodes(make_episode, 9, 24)
+    states_ND = states_of(episodes)
+    was = one.baselines(episodes, states_ND)
+    others = 0.0
+    for index, episode in enumerate(episodes):
+        changed = list(episodes)
+        changed[index] = msgspec.structs.replace(episode, reward=1.0 - episode.reward)
+        now = one.baselines(changed, states_ND)
+        assert now[index] == pytest.approx(was[index], abs=1e-9)
+        others += sum(abs((a or 0.0) - (b or 0.0)) for a, b in zip(now, was, strict=True))
+    assert others > 0.1
+
+
+@pytest.mark.parametrize("name", [*NAMES, "none"])
+def test_the_gradient_is_unbiased(name: str, make_episode: Make) -> None:
+    """On a policy whose every outcome can be counted, the expected gradient is that of the mean reward.
+
+    Four prompts of two answers each, which earn by prompt and answer: all sixteen batches, each by
+    its probability; d log pi / d logit of an answer is (chosen - probability).
+    """
+    estimators = warmed(make_episode)
+    chance = [0.3, 0.6, 0.5, 0.8]
+    pays = [(0.0, 0.4), (1.0, 0.9), (0.2, 1.0), (0.7, 0.1)]
+    truth = [p * (1 - p) * (b - a) for p, (a, b) in zip(chance, pays, strict=True)]
+    expected = [0.0] * len(truth)
+    for taken in itertools.product((0, 1), repeat=len(PROMPTS)):
+        episodes = [
+            make_episode(prompt_token_ids=(prompt, 1), segment=segment, reward=pays[i][taken[i]])
+            for i, (prompt, segment) in enumerate(PROMPTS)
+        ]
+        values: Sequence[float | None] = [0.0] * len(episodes)
+        if name != "none":
+            values = estimators.named()[name].baselines(episodes, states_of(episodes))
+        probability = math.prod(
+            p if chosen else 1 - p for p, chosen in zip(chance, taken, strict=True)
+        )
+        for i, (episode, value) in enumerate(zip(episodes, values, strict=True)):
+            assert value is not None
+            slope = taken[i] - chance[i]
+            expected[i] += probability * (episode.reward - value) * slope
+    assert expected == pytest.approx(truth, abs=1e-9)
+
+
+def test_a_baseline_with_its_own_reward_would_be_biased(make_episode: Make) -> None:
+    """The count of all outcomes sees a bias: with the batch's plain mean the gradient is a quarter short."""
+    chance, pays = 0.3, (0.0, 0.4)
+    expected = 0.0
+    for taken in itertools.product((0, 1), repeat=4):
+        rewards = [pays[one] for one in taken]
+        probability = math.prod(chance if one else 1 - chance for one in taken)
+        expected += probability * (rewards[0] - sum(rewards) / 4) * (taken[0] - chance)
+    assert expected == pytest.approx(0.75 * chance * (1 - chance) * 0.4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_answer_and_one_segment(name: str, make_episode: Make) -> None:
+    """A batch of one has no baseline where nothing was known; of one prompt once each it has."""
+    new = Estimators.new(DEMO).named()[name]
+    single = [make_episode(reward=1.0)]
+    assert new.baselines(single, states_of(single)) == [None]
+    two = [make_episode(reward=1.0), make_episode(reward=0.0, prompt_token_ids=(6,))]
+    values = new.baselines(two, states_of(two))
+    assert values == pytest.approx([0.0, 1.0], abs=1e-4)
+
+
+def test_all_rewards_equal(make_episode: Make) -> None:
+    """Equal rewards are expected by all of them afterwards, and nothing is left that is not finite."""
+    estimators = Estimators.new(DEMO)
+    same = [make_episode(reward=0.3, prompt_token_ids=(i, 1)) for i in range(20)]
+    for _ in range(3):
+        estimators.observe(same, states_of(same))
+        estimators.moved({}, otherwise=0.05)
+    for values in estimators.baselines(same, states_of(same)).values():
+        assert values == pytest.approx([0.3] * 20, abs=1e-4)
+
+
+def test_comes_back_to_the_bit(make_episode: Make) -> None:
+    """What is written and read again says the same of the next batches, and writes the same bytes."""
+    one = warmed(make_episode)
+    raw, tensors = one.state()
+    other = Estimators.from_state(raw, tensors, one.settings)
+    for seed in (20, 21):
+        episodes = random_episodes(make_episode, seed, 30)
+        given = episodes, states_of(episodes)
+        assert one.baselines(*given) == other.baselines(*given)
+        for each in (one, other):
+            each.observe(*given)
+            each.moved({"code": 0.1}, otherwise=0.3)
+    assert one.state()[0] == other.state()[0]
+    assert all(torch.equal(t, other.state()[1][name]) for name, t in one.state()[1].items())
+
+
+def test_by_hand(make_episode: Make) -> None:
+    """The docstrings' numbers of the exponential mean and of the batch's mean."""
+    estimators = Estimators.new(msgspec.structs.replace(DEMO, mean_decay=0.5)).named()
+    three = [
+        make_episode(reward=1.0, completion_token_ids=(7,)),
+        make_episode(reward=0.0, completion_token_ids=(7,)),
+        make_episode(reward=0.0, completion_token_ids=(7, 7, 8)),
+    ]
+    mean = estimators["exponential_mean"].baselines(three, None)
+    assert mean == pytest.approx([0.0, 0.25 / 0.75, 0.25 / 0.75])
+    assert estimators["reinforce_plus_plus"].baselines(three, None) == [0.0, 1 / 4, 1 / 2]
+    estimators["exponential_mean"].observe(three, None)
+    after = estimators["exponential_mean"].baselines([make_episode()], None)
+    assert after == pytest.approx([0.125 / 0.875])
