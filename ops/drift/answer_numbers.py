@@ -1,5 +1,6 @@
 """Answer numbers: the numbers that every answer carries, by the names that metrics know them by."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import msgspec
@@ -15,10 +16,34 @@ def as_number(value: float | None) -> float:
     return np.nan if value is None else value
 
 
-def _kept(row: AnswerRow) -> float | None:
-    """Return what of the answer was kept, where the reward has that part."""
-    kept = msgspec.json.decode(row.parts).get("kept") if row.parts else None
-    return kept[0] if kept else None
+def kept_of(parts: bytes | None) -> float | None:
+    """Return what of an answer was kept, by its reward's parts: at the longest horizon that has a value.
+
+    Parts named `kept` (the longest horizon measured) and `kept@SECONDS` are; one under a name of the
+    spec's own is not known as such.
+
+    >>> kept_of(b'{"kept@300": [1.0, 0.5], "kept@3600": [0.5, 1.0], "kept@43200": [null, 1.0]}')
+    0.5
+    """
+    if not parts or b'"kept' not in bytes(parts):
+        return None
+    found = dict[float, float]()
+    for name, told in msgspec.json.decode(parts).items():
+        horizon = _kept_horizon(name)
+        if horizon is not None and told[0] is not None:
+            found[horizon] = float(told[0])
+    return found[max(found)] if found else None
+
+
+def _kept_horizon(part: str) -> float | None:
+    """Return the seconds after which a part measures what was kept; None of a part that does not."""
+    of, at, seconds = part.partition("@")
+    if of != "kept":
+        return None
+    try:
+        return float(seconds) if at else math.inf
+    except ValueError:  # A name of the spec's own.
+        return None
 
 
 def _behaviour(name: str) -> Callable[[AnswerRow], float | None]:
@@ -33,7 +58,7 @@ def _behaviour(name: str) -> Callable[[AnswerRow], float | None]:
 
 NUMBERS: dict[str, Callable[[AnswerRow], float | None]] = {
     "reward": lambda row: row.reward,
-    "kept": _kept,
+    "kept": lambda row: kept_of(row.parts),
     "failed": lambda row: row.failed,
     "cut_off": lambda row: row.empty or row.cut,
     "latency": lambda row: row.latency,

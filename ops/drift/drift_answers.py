@@ -7,6 +7,7 @@ import msgspec
 
 from ...streams.answers.answer_rows import LATEST, NAMED
 from ...streams.state.transaction import Transaction
+from .answer_numbers import kept_of
 
 MOST_ANSWERS = 10_000
 """The first so many of each side are compared: a version does not change, and more show no more."""
@@ -73,7 +74,7 @@ def answers_of(tx: Transaction, policy: str, side: Side) -> list[DriftAnswer]:
     return [
         DriftAnswer(
             *(name, user, received, segment, reward),
-            *(_kept(parts), bool(edited), tokens),
+            *(kept_of(parts), bool(edited), tokens),
             *(msgspec.json.decode(told) if told else {}, bool(held)),
         )
         for name, user, received, segment, reward, parts, tokens, told, held, edited in rows.fetchall()
@@ -82,12 +83,3 @@ def answers_of(tx: Transaction, policy: str, side: Side) -> list[DriftAnswer]:
 
 def _marks(values: Sequence[str]) -> str:
     return ", ".join("?" * len(values))
-
-
-def _kept(parts: bytes | None) -> float | None:
-    """Return what was kept: at the longest horizon that the reward has."""
-    if not parts or b"kept" not in bytes(parts):
-        return None
-    found = msgspec.json.decode(parts)
-    values = [one[0] for name, one in found.items() if name.partition("@")[0] == "kept"]
-    return next((float(one) for one in reversed(values) if one is not None), None)

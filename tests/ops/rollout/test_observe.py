@@ -112,6 +112,21 @@ def test_kept_text_and_latency_are_read_where_they_are_asked_for(store: Store) -
     assert slow.users == 1
 
 
+def test_what_was_kept_is_read_of_any_part_that_measures_it(store: Store) -> None:
+    """At the longest horizon that has a value, whichever horizons the spec names, in whatever order."""
+    write = "UPDATE episodes SET parts = ? WHERE generation_id = 'g0'"
+    told = (
+        b'{"kept@3600":[0.25,1.0],"kept@43200":[null,1.0],"kept@300":[1.0,0.5],"kept@own":[0.9,1]}'
+    )
+    with store.transaction() as tx:
+        tx.execute(write, (told,))
+    with store.reading() as view:
+        (kept,) = observe_users(view, "p", "salt", comparing(KEPT)).readout.looks
+    with store.transaction() as tx:
+        tx.execute(write, (b'{"kept":[0.5,1.0]}',))
+    assert kept.candidate == 0.25
+
+
 def test_a_salt_that_nobody_was_served_under_is_nothing_yet(store: Store) -> None:
     """Before the first answer there are no users, and no error."""
     with store.reading() as view:
