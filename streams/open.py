@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from .answers import exposure, own_numbers, session_turns, traced
-from .attribution import chain_table, referenced, spent
+from .attribution import chain_table, referenced, spent, spreading
 from .join import (
     dead_letters,
     dedup,
@@ -48,6 +48,7 @@ MIGRATIONS = (
     turns_table.PEOPLE,
     feedback_checks.TAKEN,
     spent.AMOUNTS,
+    spreading.SPREAD,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

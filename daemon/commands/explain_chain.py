@@ -16,10 +16,11 @@ def explain_attributed(payload: bytes, attribution: str | None) -> dict[str, Any
     if attribution is None:
         return None
     said = orjson.loads(payload)
-    reference = said.get("reference")
+    reference, how = said.get("reference"), orjson.loads(attribution)
+    about = {"reference": reference} if reference else {"session": said.get("session_id")}
     return {
-        "about": {"reference": reference} if reference else {"session": said.get("session_id")},
-        **_how(orjson.loads(attribution)),
+        "about": {"answer": how["of"]} if "of" in how else about,
+        **_how(how),
     }
 
 

@@ -161,7 +161,9 @@ def _parts(view: Transaction, policy: str) -> list[dict[str, float | None]]:
 
 def _signals(view: Transaction, policy: str, kind: str) -> int:
     row = view.execute(
-        "SELECT COUNT(*) FROM feedback WHERE policy = ? AND kind = ? AND dead = 0", (policy, kind)
+        "SELECT COUNT(*) FROM feedback WHERE policy = ? AND kind = ? AND dead = 0"
+        " AND spread_of IS NULL",
+        (policy, kind),
     ).fetchone()
     return int(row[0])
 

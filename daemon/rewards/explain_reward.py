@@ -101,6 +101,9 @@ def _signal(timed: Timed, episode: Episode, spec: Spec, terms: tuple[Term, ...])
     return {
         "kind": kind_of(signal),
         "feedback_id": timed.feedback.feedback_id,
+        "attributed": None
+        if timed.attribution is None
+        else msgspec.structs.asdict(timed.attribution),
         "after_seconds": after,
         "horizon_seconds": horizon,
         "counts": after <= horizon,

@@ -41,12 +41,21 @@ def _signals(story: Mapping[str, Any]) -> Iterator[Any]:
         )
         add_row(
             table,
-            f"{one['kind']} {said}".strip(),
+            " ".join(filter(None, (one["kind"], said, _whose(one["attributed"])))),
             _counts(one),
             _duration(one["after_seconds"]),
             _duration(one["horizon_seconds"]),
         )
     yield table
+
+
+def _whose(told: Mapping[str, Any] | None) -> str:
+    """Write by what right a signal stands here that does not name the answer."""
+    if told is None:
+        return ""
+    by = f"of {told['of']}" if told["of"] else "of its chain"
+    through = f" through {told['through']}" if told["through"] else ""
+    return f"({by}{through}, {told['steps']} answers later, by {told['weight']:g})"
 
 
 def _counts(one: Mapping[str, Any]) -> str:

@@ -55,6 +55,8 @@ def read_curves(view: Transaction, policy: str) -> Curves:
         " FROM episodes e JOIN feedback f ON f.policy = e.policy"
         " AND f.generation_id = e.generation_id"
         " WHERE e.policy = ? AND e.received >= ? AND f.kind IN ('accepted', 'rejected')"
+        # What was said of many answers at once is one decision, and counts with the one that it is of.
+        " AND f.spread_of IS NULL AND COALESCE(f.attribution, '') NOT LIKE '%\"steps\"%'"
         f" AND f.dead = 0 AND e.variant <> '{SIDE}' GROUP BY e.version, place",
         (began, width, policy, began),
     ).fetchall()

@@ -52,6 +52,20 @@ def rules_by_kind(given: Mapping[str, Given]) -> dict[type[Signal], AttributionR
     return rules
 
 
+def spread_rules(given: Mapping[str, OverChain]) -> dict[str, AttributionRule]:
+    """Return how feedback that names an answer reaches the chain up to it, by kind or `outcome@NAME`.
+
+    Raises ValueError naming the key.
+    """
+    kinds = {name.partition("@")[0] if name.startswith("outcome@") else name for name in given}
+    check_kinds("$.spread", sorted(kinds))
+    for kind in OF_ONE_ANSWER:
+        name = str(kind.__struct_config__.tag)
+        if name in given:
+            raise ValueError(f"$.spread.{name}: is about one answer, and reaches no other")
+    return {name: rule_of(rule) for name, rule in given.items()}
+
+
 def rule_of(given: Given) -> AttributionRule:
     """Return a rule as the join asks it."""
     if isinstance(given, Discounted):

@@ -5,10 +5,10 @@ import msgspec
 from ...streams.events.episode import LAST, AttributionRule, Episode
 from ...streams.events.generation import Generation
 from ...streams.events.scored import Scored
-from ...streams.events.signals import FollowedUp, Judged, Signal
+from ...streams.events.signals import FollowedUp, Judged, Outcome, Signal, kind_of
 from ...streams.events.usage import Amounts
 from ..costs.effort import amounts
-from .attribution_rules import rules_by_kind
+from .attribution_rules import rules_by_kind, spread_rules
 from .reward import Reward
 from .shared_parts import is_shared, share_of
 from .spec import UNDECIDED, Spec
@@ -22,6 +22,9 @@ class Scorer:
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
         self._rules = rules_by_kind(spec.attribution)
+        self._spread = spread_rules(spec.spread)
+        self.spreads = bool(self._spread)
+        """Whether any signal that names an answer belongs to the chain up to it."""
         self.over_chain = any(term.over is not None for term in spec.terms[1])
         """Whether a cost is taken over whole chains."""
 
@@ -47,6 +50,12 @@ class Scorer:
     def attribution(self, signal: Signal) -> AttributionRule:
         """Return which answers a signal reaches that names a session or a reference."""
         return self._rules.get(type(signal), LAST)
+
+    def spread(self, signal: Signal) -> AttributionRule | None:
+        """Return how a signal that names an answer reaches the chain up to it; None where it does not."""
+        kind = kind_of(signal)
+        named = self._spread.get(f"{kind}@{signal.name}") if isinstance(signal, Outcome) else None
+        return named or self._spread.get(kind)
 
     def amounts(self, generation: Generation) -> Amounts | None:
         """Return what went into an answer; None where its record does not say."""

@@ -27,7 +27,7 @@ from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
 from ..parts.show_or_silent import is_silent
 from . import spec_checks
-from .attribution_rules import Given, rules_by_kind
+from .attribution_rules import Given, OverChain, rules_by_kind, spread_rules
 from .believed import verified
 from .decisive import Decisive, decisive
 from .registry import COST_PLACE, PART_PLACE
@@ -83,9 +83,13 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     decided on; wholly where left out."""
     attribution: dict[str, Given] = {}
     """Which answers feedback on a session or reference reaches, by kind; the last where not given."""
+    spread: dict[str, OverChain] = {}
+    """Which feedback that names an answer belongs to the chain up to it, by kind or `outcome@NAME`; none
+    where not given."""
 
     def __post_init__(self) -> None:
-        rules_by_kind(self.attribution)  # Raises ValueError for a kind that cannot reach so far.
+        # Raises ValueError for a kind that cannot reach so far.
+        rules_by_kind(self.attribution), spread_rules(self.spread)
         assert self.terms is not None  # Raises ValueError where there is no such part or cost.
         for key, given in (("ready", self.ready), ("decision", self.decision)):
             if "default" not in given:

@@ -3,7 +3,7 @@
 The same answers and act give the same weights, in whatever order they were read.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from ..events.episode import Attribution, AttributionRule
@@ -76,6 +76,43 @@ def reached(
         return {}
     before.sort(key=lambda one: (one.received, one.generation_id), reverse=True)
     person = act.user_hash or (before[0].user_hash if act.one_person else "")
+    return _weighed(answers, before, until, person, rule)
+
+
+def reached_before(
+    answers: Collection[ChainAnswer], named: str, act: ChainAct, rule: AttributionRule
+) -> dict[str, Attribution]:
+    """Return how an act on one answer reaches the chain up to it, but for that answer itself.
+
+    The answers to the same person that were received before it, by the rule from it on back; those of
+    subagents up to the act with the weight of the answer that started them, those of its own among them.
+    """
+    last = next((one for one in answers if one.generation_id == named and not one.through), None)
+    if last is None:
+        return {}
+    at = (last.received, named)
+    before = [
+        one
+        for one in answers
+        if not one.through
+        and (one.received, one.generation_id) <= at
+        and one.user_hash == last.user_hash
+    ]
+    before.sort(key=lambda one: (one.received, one.generation_id), reverse=True)
+    until = max(last.received, min(act.acted, act.received))
+    found = _weighed(answers, before, until, last.user_hash, rule)
+    del found[named]
+    return found
+
+
+def _weighed(
+    answers: Collection[ChainAnswer],
+    before: Sequence[ChainAnswer],
+    until: float,
+    person: str,
+    rule: AttributionRule,
+) -> dict[str, Attribution]:
+    """Return the weights of a chain's answers; `before` is in order, the last one first."""
     found = dict[str, Attribution]()
     for steps, one in enumerate([one for one in before if _is_of(one, person)][:MOST_ANSWERS]):
         if weight := rule.weight(steps):

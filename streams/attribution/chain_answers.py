@@ -81,25 +81,25 @@ class ChainReader:
         from a summary after it.
         """
         yield from self._direct(name)
-        key = self.found.keys.get(name)
-        if key is None:
+        key = self.session_of(name)
+        if key is None or name not in self.turns(key):
             return
-        turns = self.turns(key)
-        at = root_of(turns, name)
+        newest = max(self.turns(key).values(), key=lambda turn: turn.received)
+        ids = list(self.turns(key)) if newest.generation_id != name else []
+        at = root_of(self.turns(key), name)
         for _ in range(DEEPEST):
-            root = turns.get(at)
+            root = self.turns(key).get(at)
             if root is None or root.link != SUBAGENT or root.parent is None:
                 break
             yield from self._direct(root.parent)
-            key = self.session_of(root.parent)
-            if key is None:
+            above = self.session_of(root.parent)
+            if above is None:
                 break
-            turns = self.turns(key)
-            at = root_of(turns, root.parent)
-        own = self.turns(self.found.keys[name])
-        newest = max(own.values(), key=lambda turn: turn.received, default=None)
-        if newest is not None and newest.generation_id != name:
-            yield from self._restarted(list(own))
+            key = above
+            # What went on from a summary of the session that it works for is about it too.
+            ids += self.turns(key)
+            at = root_of(self.turns(key), root.parent)
+        yield from self._restarted(ids)
 
     def turns(self, key: SessionKey) -> Mapping[str, Turn]:
         """Return the turns of a session, as they are with this poll."""

@@ -46,11 +46,13 @@ class Attribution(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """Answers between it and the last one before the act; 0 is the last."""
     through: str = ""
     """For an answer of a subagent the one that started it, whose place in the chain it shares."""
+    of: str = ""
+    """The later answer that it names, where it spreads over the chain up to that."""
 
     @property
     def of_last(self) -> bool:
         """Whether this is the last answer itself: what is counted once is counted there."""
-        return not self.steps and not self.through
+        return not self.steps and not self.through and not self.of
 
 
 class Timed(msgspec.Struct, frozen=True, kw_only=True, gc=False):

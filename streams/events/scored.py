@@ -61,3 +61,12 @@ class Score(Protocol):
     def attribution(self, signal: Signal) -> AttributionRule:
         """Return which answers a signal reaches that names a session or a reference."""
         ...
+
+    @property
+    def spreads(self) -> bool:
+        """Whether any signal that names an answer belongs to the chain up to it."""
+        ...
+
+    def spread(self, signal: Signal) -> AttributionRule | None:
+        """Return how a signal that names an answer reaches the chain up to it; None where it does not."""
+        ...

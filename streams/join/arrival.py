@@ -9,6 +9,7 @@ import msgspec
 from ..answers import own_numbers
 from ..answers.session_turns import note_turns
 from ..attribution.attributing import Lost
+from ..attribution.spreading import UNSPREAD, Spread
 from ..events.answer_outcome import counts_of, outcome_of, variant_counted
 from ..events.episode import Attribution, Timed, order_feedback
 from ..events.event import Event, FeedbackEvent, GenerationEvent, encode_event
@@ -81,6 +82,8 @@ class NewArrivals:
     """Turns whose tokens spell what was redacted before them, and are not kept."""
     lost: frozenset[str] = frozenset()
     """Answers that feedback on a session or a reference does not reach any more, or otherwise."""
+    spread: Spread = UNSPREAD
+    """Answers that have more, or less, of what was said of later ones."""
 
     def kept(self) -> Mapping[str, Arrival]:
         """Return the new generations as they may be kept."""

@@ -12,14 +12,13 @@ from typing import Any
 
 import msgspec
 
-from ..attribution.chain_answers import ChainReader
 from ..attribution.chain_table import hold_chains
-from ..attribution.whole_chain import WholeChains
+from ..attribution.chains_around import ChainsAround
 from ..events.event import Feedback, FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.signals import ToolResult, kind_of
 from ..events.stage import EpisodeStage
-from ..sessions.linking import LinkedTurn, LinkedTurns
+from ..sessions.linking import LinkedTurn
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from . import feedback_checks
@@ -54,41 +53,43 @@ def take(
 ) -> NewArrivals:
     """Take in one poll's feedback, and find the generations that are new, and where they lead."""
     fresh, came, on_chains = _unknown(tx, arrivals, keys)
-    if score.over_chain:
+    if score.over_chain or score.spreads:
         # Turns of one chain may come in two polls at once: each must see the other's.
         hold_chains(tx, told=True)
     linked, signals = link_conversations(tx, policy, fresh, settings)
     cap = settings.feedback_per_kind
-    chains = attribute_feedback(tx, policy, on_chains, fresh, linked, score, cap, now)
-    came |= {_key_of(arrival): arrival for arrival in [*signals, *chains.reaching]}
-    lost = {one.generation_id for one in chains.lost}
+    on_chain = attribute_feedback(tx, policy, on_chains, fresh, linked, score, cap, now)
+    came |= {_key_of(arrival): arrival for arrival in [*signals, *on_chain.reaching]}
+    lost = {one.generation_id for one in on_chain.lost}
     names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
     seen = otherwise_seen(linked)
-    around = _around(tx, policy, fresh, linked) if score.over_chain else set[str]()
+    chains = ChainsAround(tx, policy, held_arrivals(fresh), linked, names, score)
     bases = {one.base.generation_id for one in linked.new.values() if one.base}
-    known = _known(tx, policy, names, lost | seen | around | bases)
-    take_from_answers(tx, policy, chains.lost)
+    known = _known(tx, policy, names, lost | seen | chains.answers | bases)
+    take_from_answers(tx, policy, on_chain.lost)
     generations = _not_taken(fresh, known)
     new = {key: came[key] for key in _put_feedback(tx, policy, came, known, now)}
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     said = {key: arrival.event.data for key, arrival in new.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
     write_conversations(tx, policy, linked, generations)
-    touched = lost | seen | (around & known.keys())
+    spread = chains.spread_again()
+    touched = lost | seen | (chains.costed | spread.changed) & known.keys()
     feedback = _by_answer({key: one for key, one in new.items() if key not in stood}, touched)
     _put_orphans(tx, policy, feedback, known.keys() | generations.keys())
     return NewArrivals(
         generations=generations,
         feedback=feedback,
         known=known,
-        refused=[*(new[key] for key in stood if key in new), *chains.refused],
+        refused=[*(new[key] for key in stood if key in new), *on_chain.refused],
         refused_before=Counter(
-            [*(at for key, at in stood.items() if key not in new), *chains.refused_before]
+            [*(at for key, at in stood.items() if key not in new), *on_chain.refused_before]
         ),
         links={name: _with_held_base(one, known, generations) for name, one in linked.new.items()},
-        on_chains=chains.taken,
+        on_chains=on_chain.taken,
         spelled=linked.spelled,
         lost=frozenset(lost | seen),
+        spread=spread,
     )
 
 
@@ -100,15 +101,6 @@ def _by_answer(new: Mapping[FeedbackKey, Arrival], touched: set[str]) -> dict[st
     for name in sorted(touched):
         found.setdefault(name, [])
     return found
-
-
-def _around(
-    tx: Transaction, policy: str, fresh: Sequence[Arrival], linked: LinkedTurns
-) -> set[str]:
-    """Return the answers of all chains that a poll's turns are in, or were in before they moved."""
-    moved = [parent for _, parent in linked.changed.values() if parent is not None]
-    chains = WholeChains(ChainReader(tx, policy, held_arrivals(fresh), linked))
-    return chains.around([*linked.keys, *linked.changed, *moved])
 
 
 def _not_taken(fresh: Sequence[Arrival], known: Mapping[str, EpisodeRow]) -> dict[str, Arrival]:

@@ -175,7 +175,7 @@ class Joiner:
                 continue
             if _is_final(row):
                 posted = [one for one in taken.feedback[name] if not one.origin]
-                (late if posted else unposted).append(name)
+                (late if posted or name in taken.spread.reached else unposted).append(name)
             elif row.content is not None:
                 (movable if self._may_decide(taken, name) else undecided).append(name)
         held = [
@@ -183,7 +183,8 @@ class Joiner:
             for name in late + unposted
             if taken.known[name].content is not None and self._may_decide(taken, name)
         ]
-        met = [name for name in taken.generations if name in taken.known]
+        spread = taken.spread.changed
+        met = [name for name in taken.generations if name in taken.known or name in spread]
         told = [
             name
             for name in undecided
@@ -208,7 +209,8 @@ class Joiner:
         What a next request says decides nothing by most specs, and every turn of a session says
         something of the one before: so that one is not loaded for nothing.
         """
-        return bool(taken.known[name].decided) or any(
+        row, moved = taken.known[name], name in taken.spread.changed
+        return bool(row.decided or moved) or any(
             isinstance(one.event, FeedbackEvent)
             and self.scoring.score.decides(one.event.data.signal)
             for one in taken.feedback[name]

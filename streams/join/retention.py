@@ -8,6 +8,7 @@ from ..answers.session_turns import forget_sessions
 from ..answers.traced import note_forgotten
 from ..attribution import chain_table
 from ..attribution.referenced import forget_references
+from ..attribution.spreading import forget_spread
 from ..events.stage import EpisodeStage
 from ..sessions.contents import forget_contents
 from ..sessions.turns_table import forget_turns
@@ -74,7 +75,11 @@ def _hold(tx: Transaction, policy: str, ids: Sequence[str]) -> None:
 
 
 def forget_feedback(tx: Transaction, policy: str, generation_id: str) -> None:
-    """Keep of each feedback its kind alone: texts and edits go, from dead letters too."""
+    """Keep of each feedback its kind alone: texts and edits go, from dead letters too.
+
+    Of what was said of an answer the answers before it keep nothing.
+    """
+    forget_spread(tx, policy, generation_id)
     rows = tx.execute(
         'SELECT feedback_id, tenant, kind, attribution, topic, partition, "offset" FROM feedback'
         " WHERE policy = ? AND generation_id = ?",

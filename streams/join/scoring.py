@@ -51,7 +51,8 @@ class Scoring:
         rows: list[tuple[Arrival, NewRow | None]] = []
         told = dict(feedback)
         for name, arrival in taken.kept().items():
-            said = feedback.get(name) if name in taken.known else taken.alone(name)
+            met = name in taken.known or name in taken.spread.changed
+            said = feedback.get(name) if met else taken.alone(name)
             worth = None
             if said and arrival.fate == fate.WAITING and not self.score.over_chain:
                 assert isinstance(arrival.event, GenerationEvent)

@@ -20,6 +20,14 @@ RULED = msgspec.structs.replace(
     attribution={"outcome": Discounted(discount=0.5), "resolved": "chain"},
 )
 """Spreads outcomes at a discount, and settled matters over the chain."""
+SPREADING = msgspec.structs.replace(
+    RULED,
+    name="spreading",
+    decisive=("accepted", "rejected", "outcome", "rated"),
+    parts={"accepted": 1.0, "outcome": 1.0, "rated": 1.0},
+    spread={"outcome@merged": Discounted(discount=0.5), "rated": "chain"},
+)
+"""Lets a merge, and a rating, of one answer belong to the chain up to it."""
 SPENDING = msgspec.structs.replace(
     RULED,
     name="spending",

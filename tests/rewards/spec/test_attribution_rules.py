@@ -11,7 +11,7 @@ from rlwd.rewards.spec.spec import DEFAULT_SPEC, Spec, load_spec
 from rlwd.streams.events.episode import Attribution, AttributionRule, Episode, Timed
 from rlwd.streams.events.event import Feedback
 from rlwd.streams.events.generation import Generation
-from rlwd.streams.events.signals import Accepted, Edited, Outcome, Rejected, Resolved, Signal
+from rlwd.streams.events.signals import Accepted, Edited, Outcome, Rated, Rejected, Resolved, Signal
 
 SPEC = Spec(
     name="chains",
@@ -71,6 +71,32 @@ def test_what_cannot_be_meant_is_refused_by_its_key(
     """The start stops with the path of the key."""
     with pytest.raises(ValueError, match=words):
         written(tmp_path, f"[attribution]\n{section}\n")
+
+
+def test_what_names_an_answer_spreads_where_the_spec_says_so(tmp_path: Path) -> None:
+    """By kind, or by the name of an outcome, which goes before its kind; nothing where not given."""
+    spec = written(tmp_path, '[spread]\nrated = "chain"\n"outcome@merged" = { discount = 0.9 }\n')
+    scorer = Scorer(spec)
+    assert scorer.spread(Rated(value=1.0)) == AttributionRule("chain")
+    assert scorer.spread(Outcome(name="merged", value=1.0)) == AttributionRule("discount", 0.9)
+    assert scorer.spread(Outcome(name="sold", value=1.0)) is None
+    assert spec.version != written(tmp_path, "").version
+    assert (scorer.spreads, Scorer(written(tmp_path, "")).spreads) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ('rated = "last"', r"\$\.spread\.rated"),
+        ('solved = "chain"', r"\$\.spread: 'solved' is no signal"),
+        ('edited = "chain"', r"\$\.spread\.edited: is about one answer"),
+        ('"rated@x" = "chain"', r"\$\.spread: 'rated@x' is no signal"),
+    ],
+)
+def test_what_cannot_spread_is_refused_by_its_key(tmp_path: Path, section: str, words: str) -> None:
+    """As in `[attribution]`."""
+    with pytest.raises(ValueError, match=words):
+        written(tmp_path, f"[spread]\n{section}\n")
 
 
 def test_a_spec_without_rules_keeps_its_version(tmp_path: Path) -> None:

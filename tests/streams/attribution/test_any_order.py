@@ -4,16 +4,27 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from chains_by_hand import RULED, SPENDING, on_session, on_ticket, reach, rewards, with_spec
+import msgspec
+from chains_by_hand import (
+    RULED,
+    SPENDING,
+    SPREADING,
+    on_session,
+    on_ticket,
+    reach,
+    rewards,
+    with_spec,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledger_by_hand import FEEDBACK, GENERATIONS, open_ledger
+from ledger_by_hand import FEEDBACK, GENERATIONS, feedback, open_ledger
 from talks_by_hand import Talk, call, person
 
 from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.event import FeedbackEvent, decode_event
-from rlwd.streams.events.signals import Accepted, Outcome, Rejected, Resolved
+from rlwd.streams.events.signals import Accepted, Outcome, Rated, Rejected, Resolved
 
+BOTH = msgspec.structs.replace(SPREADING, name="both", costs=SPENDING.costs, range=SPENDING.range)
 SUMMARY = "The person wants a shop that sells bread, and the shop has a page for the bread by now."
 
 
@@ -41,7 +52,21 @@ def story() -> list[bytes]:
         on_ticket("f6", Rejected(), 6.5, acted=4.0),
         on_session("f7", Outcome(name="done", value=1.0), 4.0, session="sub"),
     ]
+    said += named()
     return own + said
+
+
+def named() -> list[bytes]:
+    """Return what was said of single answers: of a later one, taken back, of a subagent's, of another's."""
+    merged = Outcome(name="merged", value=0.25)
+    return [
+        feedback("g1", "s.a2", merged, 14.0),
+        feedback("g2", "s.again1", Rated(value=0.5), 14.0),
+        feedback("g3", "s.again1", Rated(value=1.0), 15.0, replaces="g2"),
+        feedback("g4", "sub.agent1", merged, 14.0),
+        feedback("g5", "s.a1", Outcome(name="other", value=0.0), 14.0),
+        feedback("g6", "s.again0", merged, 14.0, tenant="acme"),
+    ]
 
 
 Told = tuple[dict[str, list[tuple[str, float]]], list[float | None]]
@@ -70,8 +95,8 @@ def told(order: list[bytes], cuts: list[int], path: Path, spec: Spec = RULED) ->
 @settings(max_examples=40, deadline=None)
 @given(
     order=st.permutations(story()),
-    cuts=st.lists(st.integers(0, 14), max_size=6).map(sorted),
-    spec=st.sampled_from([RULED, SPENDING]),
+    cuts=st.lists(st.integers(0, 20), max_size=6).map(sorted),
+    spec=st.sampled_from([RULED, SPENDING, SPREADING, BOTH]),
 )
 def test_any_order_gives_the_same(order: list[bytes], cuts: list[int], spec: Spec) -> None:
     """In any order, in any polls, some records twice; also what a cost takes off over the chain."""
@@ -94,3 +119,19 @@ def test_the_story_reaches_what_it_should(tmp_path: Path) -> None:
     assert found["s.a0"] == [("outcome", 0.0625), half, ("rejected", 1.0), whole]
     assert found["sub.agent0"] == [("outcome", 0.0625), half, half, whole]
     assert found["sub.agent1"] == [("outcome", 0.0625), half, ("outcome", 1.0), whole]
+
+
+def test_what_spreads_reaches_the_chain_up_to_its_answer(tmp_path: Path) -> None:
+    """The model of the same story under a spec that spreads a merge, at a discount, and ratings."""
+    before, _ = told(story(), [], tmp_path / "a.db")
+    found, _ = told(story(), [], tmp_path / "b.db", SPREADING)
+    more = {name: sorted(set(each) - set(before.get(name, []))) for name, each in found.items()}
+    # g1 on the third answer, g3 on the last; g4 is of the subagent's second, and of its own session.
+    rated, quarter = ("rated", 1.0), ("outcome", 0.25)
+    assert more["s.again0"] == [rated]
+    assert more["s.a2"] == [rated]
+    assert more["s.a1"] == [("outcome", 0.5), rated]
+    assert more["s.a0"] == [quarter, rated]
+    assert more["sub.agent1"] == [quarter, rated]
+    assert found["sub.agent0"].count(("outcome", 0.5)) == 3
+    assert found["s.again1"] == before["s.again1"], "what names it is its own"
