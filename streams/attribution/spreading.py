@@ -47,7 +47,7 @@ class CopyKey(NamedTuple):
     """The answer's."""
 
 
-class Said(NamedTuple):
+class PostedOnAnswer(NamedTuple):
     """One feedback that names an answer."""
 
     feedback: Feedback
@@ -117,9 +117,9 @@ def forget_spread(tx: Transaction, policy: str, generation_id: str) -> None:
 
 def _said(
     tx: Transaction, policy: str, names: Sequence[str], rule_of: SpreadOf
-) -> dict[str, list[Said]]:
+) -> dict[str, list[PostedOnAnswer]]:
     """Return what was posted about each of these answers, counts and spreads."""
-    found = defaultdict[str, dict[int, Said]](dict)
+    found = defaultdict[str, dict[int, PostedOnAnswer]](dict)
     timed = defaultdict[str, list[Timed]](list)
     for marks, chunk in by_ids(names):
         rows = tx.execute(
@@ -132,7 +132,9 @@ def _said(
             said = decode_feedback(payload)
             one = Timed(feedback=said, acted_at=acted, received_at=received)
             timed[name].append(one)
-            found[name][id(one)] = Said(said, acted, received, (place[0], place[1], place[2]))
+            found[name][id(one)] = PostedOnAnswer(
+                said, acted, received, (place[0], place[1], place[2])
+            )
     return {
         name: [
             found[name][id(one)]
@@ -157,7 +159,10 @@ def _copies(tx: Transaction, policy: str, names: Sequence[str]) -> dict[CopyKey,
 
 
 def _wanted(
-    reader: ChainReader, key: SessionKey, said: Mapping[str, Sequence[Said]], rule_of: SpreadOf
+    reader: ChainReader,
+    key: SessionKey,
+    said: Mapping[str, Sequence[PostedOnAnswer]],
+    rule_of: SpreadOf,
 ) -> dict[CopyKey, tuple[Any, ...]]:
     """Return the copies that there should be, each with the rest of its row."""
     found = dict[CopyKey, tuple[Any, ...]]()
@@ -173,7 +178,7 @@ def _wanted(
 def _copies_of(
     answers: Sequence[ChainAnswer],
     name: str,
-    said: Said,
+    said: PostedOnAnswer,
     tenant: str,
     rule: AttributionRule | None,
 ) -> dict[CopyKey, tuple[Any, ...]]:
