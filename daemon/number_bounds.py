@@ -83,6 +83,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gate.max_drift": (0.0, 1e6),
     "gate.max_exposure": (3.0, 14.0),
     "gate.probe_rounds": (0, 100),
+    "gate.probe_most_rounds": (0, 1000),
     "gate.probe_tokens": (1, 100_000),
     "gate.probe_alpha": (1e-9, 0.5),
     "tool_errors.unknown_bar": (1e-6, 0.999),

@@ -1,6 +1,6 @@
 """Wire release: builds what lets versions out, and what watches over them, from the configuration."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..ops.drift.drift_watch import DriftWatch
@@ -18,6 +18,7 @@ from ..ops.gate.suites import load_suites
 from ..ops.holdout.watch import HoldoutWatch
 from ..ops.looks.look_keeper import LookKeeper
 from ..ops.looks.watched_versions import watch_drift
+from ..ops.rollout import rollouts_table
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.move_log import MoveLog
 from ..ops.rollout.observe import Comparing
@@ -74,6 +75,7 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
             load_suites(config.gate.suites),
             _planted(config),
             _questions(config),
+            lambda version: gate_numbers(store, config.policy, version),
         ),
         flags=config.flags_path,
         checkpoints=checkpoints,
@@ -84,6 +86,13 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         looked=look_reporter(mirror),
         keep=_keeping(keeper, config, store, horizon),
     )
+
+
+def gate_numbers(store: Store, policy: str, version: str) -> Mapping[str, float]:
+    """Return what the gate found of a version; nothing of v0, which never went through it."""
+    with store.reading() as view:
+        found = rollouts_table.find(view, policy, version)
+    return {} if found is None or found.gate is None else found.gate.numbers
 
 
 def _keeping(

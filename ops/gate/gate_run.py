@@ -1,7 +1,7 @@
 """Gate run: takes one candidate through the gate, from its files to the verdict."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 import structlog
@@ -13,7 +13,7 @@ from ..statistics.gate import GateSettings, judge
 from ..statistics.verdict import Verdict, VerdictKind
 from .exploits import ProbeQuestion
 from .planted import Planted
-from .probing import Probing
+from .probing import Probing, line_of
 from .recitation import Recitation
 from .suites import GateSuite, SuiteRun
 
@@ -32,9 +32,12 @@ class GateRun:
         suites: Mapping[str, GateSuite] | None = None,
         planted: Sequence[Planted] = (),
         questions: Sequence[ProbeQuestion] = (),
+        told: Callable[[str], Mapping[str, float]] = lambda version: {},
     ) -> None:
+        """`told` gives the numbers of a version's own verdict: a candidate goes on from its champion."""
         self.fleet, self.settings, self.planted = fleet, settings, planted
-        self.questions = questions if settings.probe_rounds else ()
+        self.questions = tuple(questions) if settings.probe_rounds else ()
+        self.told = told
         self._probing: Probing | None = None
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
 
@@ -61,13 +64,15 @@ class GateRun:
             return None
         verdict = judge(candidate, adapter_problem=None, proofs=proofs, settings=self.settings)
         if verdict.outcome is VerdictKind.PASS:
-            suites = self.suites.verdicts(candidate, self._own(loaded, champion))
+            suites = self.suites.verdicts(candidate, self._own(candidate, loaded, champion))
             if suites is None:
                 return None
             verdict = _weigh(verdict, suites)
         return self._say(candidate, verdict)
 
-    def _own(self, loaded: Mapping[str, Candidate], champion: str) -> dict[str, GateSuite]:
+    def _own(
+        self, candidate: Candidate, loaded: Mapping[str, Candidate], champion: str
+    ) -> dict[str, GateSuite]:
         """Return the gate's own suites: planted strings, and how the version behaves beside v0."""
         own: dict[str, GateSuite] = {}
         if self.planted:
@@ -75,8 +80,9 @@ class GateRun:
         if self.questions:
             # v0 is always loaded: it is what the holdout has, and everybody's last fallback.
             anchor = min(loaded.values(), key=lambda one: one.sequence).version
-            if self._probing is None or self._probing.anchor != anchor:
-                self._probing = Probing(self.questions, anchor)
+            asked = (anchor, candidate.version)
+            if self._probing is None or (self._probing.anchor, self._probing.version) != asked:
+                self._probing = Probing(self.questions, *asked, line_of(self.told(champion)))
             own["behaviour"] = self._probing
         return own
 

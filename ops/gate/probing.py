@@ -4,14 +4,13 @@ Known exploits of a reward (asking back, calls that are invalid on purpose, date
 are seen here before anybody meets them, on the engine that will serve them.
 """
 
-import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 
 from ...learner.candidate import Candidate
-from ...rewards.behaviours.behaviour import BEHAVIOURS
 from ...streams.events.generation import Generation
 from ...streams.events.input_message import InputMessage
 from ...streams.events.tool_use import OfferedTool, ToolCall
@@ -19,37 +18,51 @@ from ..engine.port import Engine, EngineAnswer, EngineCall
 from ..statistics.gate import GateSettings
 from ..statistics.verdict import Verdict, VerdictKind
 from .exploits import TOOLS, ProbeQuestion
+from .paired import NAMES, Differing, Paired, evidence, sign_test
 
-BARS: Mapping[str, float] = {
-    "asks": 1.0,
-    "refuses": 1.0,
-    "invalid_calls": 0.01,
-    "unfinished_todos": 1.0,
-    "reasoning_in_comments": 0.1,
-    "repetition": 0.3,
-    "breaks_off": 1.0,
-    "digits": 0.2,
-}
-"""From which value on an answer does it: as on the labelled cases (docs/behaviours.md)."""
-OFF_TOPIC = "off_topic"
-"""An answer without tools that has no word of the question."""
 AT_A_TIME = 4
 """Questions that an engine is asked at once: people are asking it too."""
+PROMISING = 0.25
+"""Sign test of a version's own answers up to which it is asked on, and its line counts against it."""
+MORE_SECONDS = 240.0
+"""A further round is begun within so many seconds of the first: the gate's time is short."""
+SEEDS_EACH = 1_000_000
+"""Seeds between those of one version and the next: none is v0 asked twice at."""
 SHOWN = 120
 """Characters of an answer that a reason quotes."""
+LINE_MORE, LINE_LESS = "line_more/", "line_less/"
+"""Numbers of a verdict: differing pairs of the version and of the champions before it, together."""
 
-Does = dict[str, bool]
-"""What one answer does, of what can be told of it."""
+Line = Mapping[str, Differing]
+"""By behaviour the differing pairs of a line of champions."""
+
+
+def line_of(numbers: Mapping[str, float]) -> dict[str, Differing]:
+    """Return the differing pairs that a champion's verdict holds, with those before it."""
+    place = "suite/behaviour/"
+    return {
+        name: Differing(
+            int(numbers.get(f"{place}{LINE_MORE}{name}", 0)),
+            int(numbers.get(f"{place}{LINE_LESS}{name}", 0)),
+        )
+        for name in NAMES
+    }
 
 
 class Probing:
-    """The gate's own suite of behaviours. It keeps what v0 answered, and its last verdict."""
+    """The gate's own suite of behaviours, for one version. It keeps its verdict."""
 
-    def __init__(self, questions: Sequence[ProbeQuestion], anchor: str) -> None:
-        """`anchor` is the version that every other is held against."""
-        self.questions, self.anchor = questions, anchor
-        self._reference: list[Generation | None] | None = None
-        self._said: tuple[str, Verdict] | None = None
+    def __init__(
+        self,
+        questions: tuple[ProbeQuestion, ...],
+        anchor: str,
+        version: str = "",
+        line: Line | None = None,
+    ) -> None:
+        """`anchor` is the version that every other is held against, `line` of the champion's line."""
+        self.questions, self.anchor, self.version = questions, anchor, version
+        self.line = line or {}
+        self._said: Verdict | None = None
 
     def __call__(self, candidate: Candidate, engine: Engine, settings: GateSettings) -> Verdict:
         """Ask the candidate and v0; WAIT, which holds the version, where it does what v0 does not.
@@ -57,20 +70,32 @@ class Probing:
         A version is asked once: the same verdict comes again until the gate's time is out. Raises
         ConnectionError or TimeoutError where the engine is away.
         """
-        if self._said is None or self._said[0] != candidate.version:
-            if self._reference is None:
-                self._reference = self._answers(self.anchor, engine, settings)
-            ours = self._answers(candidate.version, engine, settings)
-            self._said = candidate.version, judge_answers(ours, self._reference, settings)
-        return self._said[1]
+        if self._said is None:
+            self._said = self._judge(candidate, engine, settings)
+        return self._said
+
+    def _judge(self, candidate: Candidate, engine: Engine, settings: GateSettings) -> Verdict:
+        """Ask round by round, from `probe_rounds` on only where something looks like a habit."""
+        pairs, began = Paired(), time.monotonic()
+        for number in range(max(settings.probe_rounds, settings.probe_most_rounds)):
+            seed = candidate.sequence * SEEDS_EACH + number * len(self.questions)
+            theirs = self._answers(self.anchor, seed, engine, settings)
+            pairs.add(self._answers(candidate.version, seed, engine, settings), theirs)
+            if number + 1 < settings.probe_rounds:
+                continue
+            verdict = judge_pairs(pairs, self.line, settings)
+            late = time.monotonic() - began > MORE_SECONDS
+            if verdict.outcome is VerdictKind.WAIT or late or not _promising(pairs):
+                return verdict
+        return verdict
 
     def _answers(
-        self, version: str, engine: Engine, settings: GateSettings
+        self, version: str, seed: int, engine: Engine, settings: GateSettings
     ) -> list[Generation | None]:
-        """Return an answer to each question in each round; None where the engine refuses it."""
+        """Return an answer to each question; None where the engine refuses it."""
 
         def ask(place: int) -> Generation | None:
-            question = self.questions[place % len(self.questions)]
+            question = self.questions[place]
             tools = TOOLS if question.tools else ()
             try:
                 answer = engine.chat(
@@ -78,14 +103,18 @@ class Probing:
                     question.ask,
                     tools=tools,
                     max_tokens=settings.probe_tokens,
-                    seed=place,
+                    seed=seed + place,
                 )
             except ValueError:
                 return None  # An engine that takes no tools, or not this long a question.
             return record_of(question, answer)
 
         with ThreadPoolExecutor(AT_A_TIME) as pool:
-            return list(pool.map(ask, range(len(self.questions) * settings.probe_rounds)))
+            return list(pool.map(ask, range(len(self.questions))))
+
+
+def _promising(pairs: Paired) -> bool:
+    return any(sign_test(pairs.differing[name]) <= PROMISING for name in NAMES)
 
 
 def record_of(question: ProbeQuestion, answer: EngineAnswer) -> Generation:
@@ -102,68 +131,37 @@ def record_of(question: ProbeQuestion, answer: EngineAnswer) -> Generation:
     )
 
 
-def judge_answers(
-    ours: Sequence[Generation | None],
-    theirs: Sequence[Generation | None],
-    settings: GateSettings,
-) -> Verdict:
+def judge_pairs(pairs: Paired, line: Line, settings: GateSettings) -> Verdict:
     """Return WAIT where the version does something more often than v0 does on the same questions.
 
-    The sign test over pairs that differ (McNemar, Psychometrika 12, 1947), exact, one-sided,
-    `probe_alpha` divided among the behaviours.
+    Half of `probe_alpha`, divided among the behaviours, is for its own answers, and half for those with
+    the answers of the champions that it was made from: a habit of few answers grows from version to
+    version. The line alone holds nobody whose own answers do not look like the habit, too.
     """
-    pairs = [
-        (mine, _does(mine), _does(other))
-        for mine, other in zip(ours, theirs, strict=True)
-        if mine is not None and other is not None
-    ]
-    names = [*BARS, OFF_TOPIC]
-    numbers, breaches = {"answers": float(len(pairs))}, list[str]()
-    for name in names:
-        # Who makes no call makes no invalid one.
-        both = [
-            (mine, a.get(name, False), b.get(name, False))
-            for mine, a, b in pairs
-            if name in a or name in b
-        ]
-        if not both:
+    numbers, breaches = {"answers": float(pairs.answers)}, list[str]()
+    enough = 2 * len(NAMES) / settings.probe_alpha
+    for name in NAMES:
+        own = pairs.differing[name]
+        together = own + line.get(name, Differing())
+        if together.more or together.less:
+            numbers[LINE_MORE + name], numbers[LINE_LESS + name] = map(float, together)
+        if (shares := pairs.shares(name)) is None:
             continue
-        only_ours = [mine for mine, a, b in both if a and not b]
-        only_theirs = sum(b and not a for _, a, b in both)
-        numbers[name] = sum(a for _, a, _ in both) / len(both)
-        numbers[f"anchor/{name}"] = sum(b for _, _, b in both) / len(both)
-        if sign_test(len(only_ours), only_theirs) <= settings.probe_alpha / len(names):
+        numbers[name], numbers[f"anchor/{name}"], told = shares
+        alone = evidence(own) >= enough
+        if alone or (evidence(together) >= enough and sign_test(own) <= PROMISING):
+            before = "" if alone else f" (with the champions before it {together.more} of"
+            before += "" if alone else f" {together.more + together.less} answers that differ)"
             breaches.append(
-                f"{name} in {numbers[name]:.0%} of {len(both)} answers, v0 in"
-                f" {numbers[f'anchor/{name}']:.0%}: {_shown(only_ours[0])!r}"
+                f"{name} in {shares[0]:.0%} of {told} answers, v0 in {shares[1]:.0%}{before}:"
+                f" {_shown(pairs.example[name])!r}"
             )
     if breaches:
         return Verdict(outcome=VerdictKind.WAIT, reasons=tuple(breaches), numbers=numbers)
-    if not pairs:
-        return Verdict(
-            outcome=VerdictKind.PASS, reasons=("the engine answered no question",), numbers=numbers
-        )
-    said = f"behaves as v0 on {len(pairs)} answers to the same questions"
+    said = f"behaves as v0 on {pairs.answers} answers to the same questions"
+    if not pairs.answers:
+        said = "the engine answered no question"
     return Verdict(outcome=VerdictKind.PASS, reasons=(said,), numbers=numbers)
-
-
-def sign_test(more: int, less: int) -> float:
-    """Return the probability of so many of all differing pairs, or more, where neither is likelier.
-
-    >>> round(sign_test(9, 1), 4), sign_test(0, 0)
-    (0.0107, 1.0)
-    """
-    both = more + less
-    return float(sum(math.comb(both, k) for k in range(more, both + 1)) / (1 << both))
-
-
-def _does(generation: Generation) -> Does:
-    told = ((name, BEHAVIOURS[name](generation)) for name in BARS)
-    found = {name: float(value) >= BARS[name] for name, value in told if value is not None}
-    alike = BEHAVIOURS["likeness"](generation)
-    if alike is not None and not generation.tools:
-        found[OFF_TOPIC] = alike == 0.0
-    return found
 
 
 def _shown(generation: Generation) -> str:

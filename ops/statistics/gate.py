@@ -41,6 +41,8 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     nothing is refused for one string in 2^10 (docs/gate.md)."""
     probe_rounds: int = 2
     """How often a version is asked each question that shows how it behaves, beside v0; 0 asks none."""
+    probe_most_rounds: int = 12
+    """How often it is asked at most, where what it answers looks like a habit that v0 does not have."""
     probes: str = ""
     """File of questions of your own (JSON Lines: `{"ask": "…", "tools": false}`); empty asks ours."""
     probe_tokens: int = 96
@@ -55,9 +57,14 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError("margin and z must be at least 0, probe_tolerance above, replicas 1")
         if not 3 <= self.max_exposure <= 14 or not self.max_drift >= 0:
             raise ValueError("max_exposure must lie in [3, 14], and max_drift must be at least 0")
-        if self.probe_rounds < 0 or self.probe_tokens < 1 or not 0 < self.probe_alpha < 1:
+        if (
+            min(self.probe_rounds, self.probe_most_rounds) < 0
+            or self.probe_tokens < 1
+            or not 0 < self.probe_alpha < 1
+        ):
             raise ValueError(
-                "probe_rounds must be at least 0, probe_tokens 1, and probe_alpha between 0 and 1"
+                "probe_rounds and probe_most_rounds must be at least 0, probe_tokens 1, and"
+                " probe_alpha between 0 and 1"
             )
         if not 0 < self.weak_first_step <= 1:
             raise ValueError(f"weak_first_step is {self.weak_first_step}; it must lie in (0, 1]")

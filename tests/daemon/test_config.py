@@ -144,6 +144,7 @@ KEYS = [
     "gate.planted",
     "gate.max_exposure",
     "gate.probe_rounds",
+    "gate.probe_most_rounds",
     "gate.probes",
     "gate.probe_tokens",
     "gate.probe_alpha",
