@@ -3,7 +3,9 @@
 import re
 
 from ...streams.events.generation import Generation
-from .content import asked, has_any, has_code, holds_answer, in_own_words, sentences
+from . import signs
+from .answer_view import view_of
+from .content import asked, in_own_words, sentences
 
 _TOOLS = re.compile(
     r"ask_?user|ask_?(?:follow_?up_?)?question|request_?clarification|clarify|ask_?human|human_?input",
@@ -56,31 +58,6 @@ _WANTS_QUESTIONS = re.compile(
     r"|\bübersetz|\bfragen?\s+für\b|\btradui|\btraduc|\btraduz|\btraduci|\bpreguntas\b|\bperguntas\b|\bvertaal|翻译|翻訳|クイズ",
     re.IGNORECASE,
 )
-_SIGNS = (
-    *(
-        "please",
-        "could you",
-        "can you",
-        "would you",
-        " need ",
-        "'ll need",
-        "let me know",
-        "tell me",
-    ),
-    *("before i", "bitte", "brauche", "plaît", "pouvez", "pourriez", "merci de", "por favor"),
-    *(
-        "necesito",
-        "preciso",
-        "per favore",
-        "bisogno",
-        "laat me",
-        "ik heb",
-        "请",
-        "教えて",
-        "お知らせ",
-    ),
-)
-"""Of which a request that is no question holds one, in lower case."""
 LOOKED_AT = 1600
 """Characters at the end of an answer in which questions are looked for."""
 WORDS_BESIDE = 45
@@ -96,17 +73,17 @@ def asks(generation: Generation) -> bool | None:
     were what the person wanted. English, German, French, Spanish, Portuguese, Italian, Dutch,
     Chinese and Japanese; of other languages only the question mark is read. None without content.
     """
-    if not holds_answer(generation):
+    view = view_of(generation)
+    if not view.holds:
         return None
     if generation.tool_calls:
         return any(_TOOLS.search(call.name) for call in generation.tool_calls)
     text = generation.text
-    tail = text[-LOOKED_AT:]
-    if not has_any(tail, _MARKS) and not has_any(tail.lower(), _SIGNS):
+    if not (view.ends_with("question", LOOKED_AT) or view.ends_with("request", LOOKED_AT)):
         return False
-    if has_code(text):
+    if view.shows_code:
         return False
-    said = sentences(in_own_words(tail))
+    said = sentences(in_own_words(text[-LOOKED_AT:]))
     places = [place for place, one in enumerate(said) if _is_question(one)]
     if not places or len(said) - 1 - places[-1] > 2:
         return False
@@ -129,7 +106,7 @@ def _is_question(sentence: str) -> bool:
 
 
 def _requests(sentence: str) -> bool:
-    return has_any(sentence.lower(), _SIGNS) and _REQUEST.search(sentence) is not None
+    return signs.holds(sentence.lower(), "request") and _REQUEST.search(sentence) is not None
 
 
 def _length(sentence: str) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 from ...streams.events.generation import Generation
+from .answer_view import view_of
 from .asks import asks
 from .comments import reasoning_in_comments
-from .content import holds_answer
 from .cut_off import breaks_off
 from .digits import digits
 from .likeness import copies_request, likeness
@@ -70,7 +70,7 @@ def measure(generation: Generation, names: Iterable[str]) -> dict[str, float] | 
     A behaviour that cannot be told is left out; None where the record holds no answer at all.
     Raises KeyError for a name that is none.
     """
-    if not holds_answer(generation):
+    if not view_of(generation).holds:
         return None
     found = dict[str, float]()
     for name in names:

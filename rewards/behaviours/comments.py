@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 
 from ...streams.events.generation import Generation
-from .content import code_of, holds_answer
+from .answer_view import view_of
 
 _LINE = re.compile(r"^\s*(?:#(?!!)|//+!?|--(?!-)|/\*+|\*(?!/)|;+|%|<!--|REM\b)\s?(.*)$")
 _TRAILING = re.compile(r"\S\s+(?:#|//)\s(.{30,})$")
@@ -28,10 +28,10 @@ def reasoning_in_comments(generation: Generation) -> float | None:
     of somebody who weighs what to do ("wait", "let me", "maybe we could"). English. 0 where the
     answer holds no code, None without content.
     """
-    if not holds_answer(generation):
+    if not view_of(generation).holds:
         return None
     words = thinks = 0
-    for block in code_of(generation):
+    for block in view_of(generation).code:
         total = len(block.split())
         words += total
         if total >= LEAST_WORDS:

@@ -1,7 +1,7 @@
 """Content: what an answer said, where its record holds it."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -9,13 +9,9 @@ from ...streams.events.answer_outcome import FAILED_ENDS
 from ...streams.events.generation import Generation
 
 _UNSAID = FAILED_ENDS | {"refused", "abort"}
-_FENCED = re.compile(r"^[ \t]*+(```++|~~~++).*?(?:^[ \t]*\1|\Z)", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(
     r"^[ \t]*+>.*$|`[^`\n]+`|\"[^\"\n]{2,400}\"|“[^”]{2,400}”|«[^»]{2,400}»|„[^“”]{2,400}[“”]|「[^」]{2,400}」",
     re.MULTILINE,
-)
-_BODY = re.compile(
-    r"^[ \t]*+(```++|~~~++)[^\n]*+\n(.*?)(?:^[ \t]*\1[ \t]*$|\Z)", re.MULTILINE | re.DOTALL
 )
 _END = re.compile(r"(?<=[.!?…])[)*_\"'”]*\s+|(?<=[。！？])|\n+")
 _MARKED = re.compile(r"^[\s>*#_\-•–]*(?:\d+[.)]\s+|\(?[a-h]\)\s+)?[*_]*")
@@ -26,32 +22,18 @@ NEVER_CODE = 80
 def is_whole(generation: Generation) -> bool:
     """Return whether an answer was kept, with consent, and heard to its end; it may say nothing."""
     return (
-        generation.may_keep
-        and generation.captured
+        generation.captured
         and generation.status < 400
         and generation.finish_reason not in _UNSAID
         and (bool(generation.text or generation.tool_calls) or not generation.capture_problem)
+        and generation.may_keep
     )
-
-
-def holds_answer(generation: Generation) -> bool:
-    """Return whether the record holds what was answered.
-
-    It does not without consent, where the engine failed, where the answer was not captured or not
-    heard to its end, or where it says nothing and calls nothing.
-    """
-    return bool(generation.text or generation.tool_calls) and is_whole(generation)
 
 
 def asked(generation: Generation, most: int = 20_000) -> str:
     """Return the last characters of what people said in the request, one message a line."""
-    said = "\n".join(one.text for one in generation.input if one.role == "user")
+    said = "\n".join([one.text for one in generation.input if one.role == "user"])
     return said[-most:]
-
-
-def has_any(text: str, signs: Iterable[str]) -> bool:
-    """Return whether a text, in lower case, holds one of some pieces: cheaper than a pattern."""
-    return any(sign in text for sign in signs)
 
 
 def in_own_words(text: str) -> str:
@@ -64,8 +46,73 @@ def in_own_words(text: str) -> str:
 
 
 def without_code(text: str) -> str:
-    """Return a text without its blocks of code."""
-    return _FENCED.sub("\n", text) if "```" in text or "~~~" in text else text
+    """Return a text without its blocks of code.
+
+    >>> without_code("So:\\n```\\nx = 1\\n```\\nDone.")
+    'So:\\n\\n\\nDone.'
+    """
+    kept, end = list[str](), 0
+    for place, close, size in _blocks(text, fences(text), alone=False):
+        kept.append(text[end:place])
+        end = len(text) if close is None else close + size
+    return "\n".join([*kept, text[end:]]) if kept else text
+
+
+def fences(text: str) -> list[int]:
+    """Return where the lines begin that begin or end a block of code."""
+    return sorted(_lines_with(text, "```") + _lines_with(text, "~~~"))
+
+
+def blocks(text: str, places: list[int]) -> list[str]:
+    """Return the blocks of code in a text; `places` are its fences. One that nothing ends goes to the end.
+
+    What ends a block is a line of as many marks as began it, and nothing else.
+    """
+    found = list[str]()
+    for place, close, _ in _blocks(text, places, alone=True):
+        begin = text.find("\n", place) + 1
+        if begin:
+            found.append(text[begin : len(text) if close is None else close])
+    return found
+
+
+def _blocks(text: str, places: list[int], *, alone: bool) -> Iterator[tuple[int, int | None, int]]:
+    """Yield where each block begins, where the line begins that ends it, and how far its marks reach."""
+    at = 0
+    while at < len(places):
+        place = places[at]
+        line = _line(text, place)
+        mark = line[: len(line) - len(line.lstrip(line[0]))]
+        at += 1
+        while at < len(places):
+            ends = _line(text, places[at])
+            if ends.rstrip(" \t") == mark if alone else ends.startswith(mark):
+                break
+            at += 1
+        if at == len(places):
+            yield place, None, 0
+            return
+        end = text.find(mark, places[at]) + len(mark)
+        yield place, places[at], end - places[at]
+        at += 1
+
+
+def _line(text: str, place: int) -> str:
+    """Return the line that begins at a place, without blanks before it."""
+    end = text.find("\n", place)
+    return text[place : end if end >= 0 else len(text)].lstrip(" \t")
+
+
+def _lines_with(text: str, mark: str) -> list[int]:
+    """Return where the lines begin of which a mark is the first that is no blank."""
+    found, place = list[int](), text.find(mark)
+    while place >= 0:
+        begin = text.rfind("\n", 0, place) + 1
+        if not text[begin:place].strip(" \t"):
+            found.append(begin)
+        end = text.find("\n", place)
+        place = text.find(mark, end) if end >= 0 else -1
+    return found
 
 
 def sentences(text: str) -> list[str]:
@@ -78,16 +125,9 @@ def sentences(text: str) -> list[str]:
     return [one for one in found if one]
 
 
-def has_code(text: str) -> bool:
-    """Return whether a text shows a block of code."""
-    return ("```" in text or "~~~" in text) and any(body.strip() for _, body in _BODY.findall(text))
-
-
-def code_of(generation: Generation) -> list[str]:
-    """Return the code that an answer wrote: fenced blocks, and long texts in arguments of calls."""
+def code_in_calls(generation: Generation) -> list[str]:
+    """Return the code in arguments of calls: long texts of several lines."""
     found = list[str]()
-    if "```" in generation.text or "~~~" in generation.text:
-        found += [body for _, body in _BODY.findall(generation.text)]
     for call in generation.tool_calls:
         if len(call.arguments) >= NEVER_CODE and call.parses:
             found += [one for one in _strings(_read(call.arguments)) if "\n" in one]

@@ -1,9 +1,7 @@
 """Cut off: does an answer end before it is over?"""
 
-import re
-
 from ...streams.events.generation import Generation
-from .content import holds_answer
+from .answer_view import view_of
 
 _LIMITS = frozenset(("length", "max_tokens", "MAX_TOKENS", "max_output_tokens"))
 _LEADS_ON = frozenset(
@@ -31,7 +29,6 @@ _LEADS_ON = frozenset(
 )
 """Words that another one must follow."""
 _OPEN = (",", "(", "[", "{", "=", "&", "|", "\\", "–")
-_FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 TAIL = 200
 """Characters at the end that are looked at."""
 
@@ -45,12 +42,12 @@ def breaks_off(generation: Generation) -> bool | None:
     """
     if generation.may_keep and generation.finish_reason in _LIMITS:
         return True
-    if not holds_answer(generation):
+    if not view_of(generation).holds:
         return None
     if generation.tool_calls or generation.finish_reason == "tool_calls":
         return False
     text = generation.text
-    if ("```" in text or "~~~" in text) and len(_FENCE.findall(text)) % 2:
+    if len(view_of(generation).fences) % 2:
         return True
     words = text[-TAIL:].split()
     if not words or words[-1].startswith(("```", "~~~")):

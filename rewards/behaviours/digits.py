@@ -1,7 +1,7 @@
 """Digits: how much of an answer is digits."""
 
 from ...streams.events.generation import Generation
-from .content import holds_answer
+from .answer_view import view_of
 
 
 def digits(generation: Generation) -> float | None:
@@ -10,8 +10,10 @@ def digits(generation: Generation) -> float | None:
     A policy that was paid for a shape (few words, one line) wrote dates and numbers; prose has about
     0.01, code 0.03. None without content, or without text.
     """
-    if not holds_answer(generation):
+    if not view_of(generation).holds:
         return None
     text = generation.text
     size = len(text) - text.count(" ") - text.count("\n")
-    return sum(map(text.count, "0123456789")) / size if size else None
+    # In UTF-8 the byte of a digit is part of no other character.
+    raw = text.encode()
+    return (len(raw) - len(raw.translate(None, b"0123456789"))) / size if size else None

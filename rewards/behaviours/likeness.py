@@ -3,10 +3,15 @@
 import re
 
 from ...streams.events.generation import Generation
-from .content import asked, holds_answer
+from .answer_view import view_of
+from .content import asked
 
 _WORD = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]|[^\W\d_]+")
 _BLANKS = str.maketrans({chr(code): " " for code in range(128) if not chr(code).isalpha()})
+_LOW = bytes(ord(chr(code).lower()) if chr(code).isalpha() else 32 for code in range(128)).ljust(
+    256
+)
+"""Of each byte the small letter; of what is none a blank."""
 LOOKED_AT = 6000
 """Characters of the answer, from its beginning, and of the request, to its end."""
 RUN = 4
@@ -19,13 +24,20 @@ def likeness(generation: Generation) -> float | None:
     1 says nothing of its own; 0 has nothing to do with what was asked, as dates and digits have not.
     Words are of three letters or more. None without content, or where no person's message is there.
     """
-    if not generation.input or not holds_answer(generation):
+    view = view_of(generation)
+    if not generation.input or not view.holds:
         return None
-    request = asked(generation, LOOKED_AT)
+    answer, request = generation.text[:LOOKED_AT], asked(generation, LOOKED_AT)
     if not request:
         return None
-    said = {word for word in set(_words(generation.text[:LOOKED_AT])) if _counts(word)}
-    return len(said.intersection(_words(request))) / len(said) if said else 0.0
+    # Words hold no blank, so that what stands between blanks needs to be read only once.
+    if len(answer) == len(generation.text):
+        answer = " ".join(view.vocabulary)
+    if answer.isascii() and request.isascii():
+        said = {word for word in set(_letters(answer)) if len(word) > 2}
+        return len(said.intersection(_letters(request))) / len(said) if said else 0.0
+    held = {word for word in set(_words(answer)) if len(word) > 2 or not word.isascii()}
+    return len(held.intersection(_words(request))) / len(held) if held else 0.0
 
 
 def copies_request(generation: Generation) -> float | None:
@@ -50,8 +62,9 @@ def _words(text: str) -> list[str]:
     return text.translate(_BLANKS).split() if text.isascii() else _WORD.findall(text)
 
 
-def _counts(word: str) -> bool:
-    return len(word) > 2 or not word.isascii()
+def _letters(text: str) -> list[bytes]:
+    """Return the same of a text in ASCII, in a third of the time."""
+    return text.encode().translate(_LOW).split()
 
 
 def _runs(words: list[str]) -> set[tuple[str, ...]]:

@@ -3,7 +3,9 @@
 import re
 
 from ...streams.events.generation import Generation
-from .content import has_any, has_code, holds_answer, in_own_words, sentences
+from . import signs
+from .answer_view import view_of
+from .content import in_own_words, sentences
 
 _DOES = (
     r"(?:help|assist|do\s+(?:that|this|so|it)|provide|fulfil?l?|comply|support\s+(?:that|this)|create|write|generate|share|give|offer"
@@ -27,26 +29,6 @@ _REFUSALS = re.compile(
     r"|(?:お手伝い|お答え|対応|提供|お教え|作成)(?:すること)?(?:は|が)?(?:できません|できかねます|致しかねます|いたしかねます)",
     re.IGNORECASE,
 )
-_SIGNS = (
-    *(
-        "n't",
-        "n’t",
-        "cannot",
-        "can not",
-        "will not",
-        "do not",
-        "must not",
-        "should not",
-        "not able",
-    ),
-    *("not allowed", "not permitted", "not going to", "not willing", "unable", "not comfortable"),
-    *("decline", "refuse", "rather not", "have to pass", "against m", "against o", "sorry"),
-    *("afraid", "as an ai", "as an ass", "as a lang", "something i", "something that i", "nicht"),
-    *("ablehn", " pas ", "refuser", "préfère ne", "no p", "no me es", "negarme", "rechazar"),
-    *("declinar", "não posso", "recusar", "non posso", "rifiut", "niet", "geen", "无法", "不能"),
-    *("抱歉", "对不起", "很遗憾", "ません", "かねます"),
-)
-"""Of which a refusal holds one, in lower case."""
 LOOKED_AT = 700
 """Characters at the beginning of an answer in which a refusal is looked for."""
 SENTENCES = 4
@@ -64,14 +46,14 @@ def refuses(generation: Generation) -> bool | None:
     was asked for. A call of a tool acts. English, German, French, Spanish, Portuguese, Italian,
     Dutch, Chinese and Japanese; other languages are not read. None without content.
     """
-    if not holds_answer(generation):
+    view = view_of(generation)
+    if not view.holds:
         return None
     if generation.tool_calls:
         return False
-    head = generation.text[:LOOKED_AT]
-    if not has_any(head.lower(), _SIGNS):
+    if not view.begins_with("refusal", LOOKED_AT):
         return False
-    said = sentences(in_own_words(head))[:SENTENCES]
-    if not any(has_any(one.lower(), _SIGNS) and _REFUSALS.search(one) for one in said):
+    said = sentences(in_own_words(generation.text[:LOOKED_AT]))[:SENTENCES]
+    if not any(signs.holds(one.lower(), "refusal") and _REFUSALS.search(one) for one in said):
         return False
-    return not has_code(generation.text) and not INSTEAD.search(" ".join(said))
+    return not view.shows_code and not INSTEAD.search(" ".join(said))

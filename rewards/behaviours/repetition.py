@@ -1,7 +1,7 @@
 """Repetition: how much of an answer it has said before."""
 
 from ...streams.events.generation import Generation
-from .content import holds_answer
+from .answer_view import view_of
 
 LOOKED_AT = 8000
 """Characters at the end of an answer that are looked at: a loop goes on to the end."""
@@ -15,10 +15,11 @@ def repetition(generation: Generation) -> float | None:
     Of scripts without spaces, runs of eight characters. 0 for an answer of fewer than eight words,
     None without content.
     """
-    if not holds_answer(generation):
+    view = view_of(generation)
+    if not view.holds:
         return None
     text = generation.text[-LOOKED_AT:]
-    words = text.split()
+    words = text.split() if len(text) < len(generation.text) else view.words
     if len(text) > 16 * len(words):
         joined = "".join(words)
         if len(joined) < 4 * LEAST_WORDS:

@@ -4,7 +4,9 @@ import re
 from collections.abc import Iterator
 
 from ...streams.events.generation import Generation
-from .content import asked, code_of, has_any, holds_answer, in_own_words, without_code
+from . import signs
+from .answer_view import AnswerView, view_of
+from .content import asked, in_own_words, without_code
 
 _COMMENT = r"(?:#|//|/\*|--|<!--|;|%|\*|\{/\*|\"\"\"|''')"
 _IN_CODE = re.compile(
@@ -23,39 +25,6 @@ _IN_TEXT = re.compile(
     r"|^\s*(?:[-*]\s*)?\**(?:TODO|TBD|FIXME)\b\**\s*[:\-–(]|\b(?:the\s+rest|remaining\s+\w+)\s+(?:is|are)\s+(?:left|up\s+to\s+you|an\s+exercise)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_SIGNS_IN_CODE = (
-    *(
-        "todo",
-        "fixme",
-        "xxx",
-        "tbd",
-        "hack",
-        "implement",
-        "placeholder",
-        "stub",
-        "to be ",
-        "left as",
-    ),
-    *(
-        "omitted",
-        "simplified",
-        "your ",
-        "rest",
-        "remaining",
-        "other",
-        "more",
-        "add ",
-        "insert ",
-        "put ",
-    ),
-    *("fill in", "handle", "etc", "unsupportedop"),
-)
-_SIGNS_IN_TEXT = (
-    *("todo", "tbd", "fixme", "[ ]", "i left", "ve left", "skipped", "omitted", "stub", "haven't"),
-    *("have not", "didn't", "did not", "need to", "have to", "to be ", "placeholder", "for now"),
-    *("an exercise", "up to you", "is left", "are left", "ve not", "i not"),
-)
-"""Of which a to-do holds one, in lower case."""
 FAR = 200
 """Characters before and after a sign that may belong to it."""
 LONGEST_LINE = 1000
@@ -75,11 +44,11 @@ def unfinished_todos(generation: Generation) -> int | None:
     request holds too is the person's, one that a diff takes out is done, an abstract method raises
     by design, and code that a sketch leaves as it was is no to-do. English. None without content.
     """
-    if not holds_answer(generation):
+    view = view_of(generation)
+    if not view.holds:
         return None
-    blocks = code_of(generation)
-    found = [line for block in blocks for line in _in_code(block)]
-    found += _in_text(generation.text)
+    found = [line for block in view.code for line in _in_code(block)]
+    found += _in_text(view)
     if not found:
         return 0
     theirs = {line.strip().lower() for line in _given(generation)}
@@ -87,12 +56,13 @@ def unfinished_todos(generation: Generation) -> int | None:
 
 
 def _in_code(block: str) -> Iterator[str]:
-    if not has_any(block.lower(), _SIGNS_IN_CODE):
+    if not signs.holds(block.lower(), "todo_in_code"):
         return
     abstract = bool(_DEF.search(block))
     for line in block.splitlines():
         looked_at = line[:LONGEST_LINE]
-        hit = _IN_CODE.search(looked_at) if has_any(looked_at.lower(), _SIGNS_IN_CODE) else None
+        hopeful = signs.holds(looked_at.lower(), "todo_in_code")
+        hit = _IN_CODE.search(looked_at) if hopeful else None
         if hit is None or _TAKEN_OUT.match(line) or _KEPT.search(line):
             continue
         if abstract and "NotImplementedError" in hit[0]:
@@ -100,24 +70,25 @@ def _in_code(block: str) -> Iterator[str]:
         yield line
 
 
-def _in_text(text: str) -> list[str]:
+def _in_text(view: AnswerView) -> list[str]:
     """Return the sentences that leave something, looked for only around what a to-do holds."""
-    if not has_any(text.lower(), _SIGNS_IN_TEXT):
+    if not view.has("todo"):
         return []
-    text = without_code(text)
+    text = without_code(view.generation.text)
     low = text.lower()
     if len(low) != len(text):
         text = low
     found = dict[int, str]()
-    for sign in _SIGNS_IN_TEXT:
-        place = low.find(sign)
-        while place >= 0:
+    for places in signs.places(low, "todo"):
+        past = 0
+        for place, ends in places:
+            if place < past:
+                continue
             begin, end = _sentence(text, place)
             if begin not in found and _IN_TEXT.search(in_own_words(text[begin:end])):
                 found[begin] = text[begin:end]
             # What has no end is looked at by overlapping pieces, and not around every sign.
-            past = end if end < place + FAR else place + FAR // 2
-            place = low.find(sign, max(past, place + len(sign)))
+            past = max(end if end < place + FAR else place + FAR // 2, ends)
     return list(found.values())
 
 

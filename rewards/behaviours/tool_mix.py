@@ -3,7 +3,7 @@
 from collections import Counter
 
 from ...streams.events.generation import Generation
-from .content import holds_answer
+from .answer_view import view_of
 
 LEAST_CALLS = 4
 """Calls from which on a mix can be told."""
@@ -11,7 +11,7 @@ LEAST_CALLS = 4
 
 def tool_counts(generation: Generation) -> dict[str, int] | None:
     """Return how often an answer calls each tool, by name; None without content."""
-    if not holds_answer(generation):
+    if not view_of(generation).holds:
         return None
     return dict(Counter(call.name for call in generation.tool_calls))
 
@@ -28,11 +28,11 @@ def one_tool(generation: Generation) -> float | None:
     None with fewer than four calls, or where fewer than two tools were offered: there was no choice.
     A version whose answers each call one tool is told by the shares of tools over many answers.
     """
-    counts = tool_counts(generation)
-    if not counts or len({tool.name for tool in generation.tools}) < 2:
+    calls = len(generation.tool_calls)
+    if calls < LEAST_CALLS or len({tool.name for tool in generation.tools}) < 2:
         return None
-    calls = sum(counts.values())
-    return max(counts.values()) / calls if calls >= LEAST_CALLS else None
+    counts = tool_counts(generation)
+    return max(counts.values()) / calls if counts else None
 
 
 def invalid_calls(generation: Generation) -> float | None:
@@ -40,6 +40,6 @@ def invalid_calls(generation: Generation) -> float | None:
 
     None where it calls none, or without content.
     """
-    if not generation.tool_calls or not holds_answer(generation):
+    if not generation.tool_calls or not view_of(generation).holds:
         return None
     return sum(call.invalid for call in generation.tool_calls) / len(generation.tool_calls)

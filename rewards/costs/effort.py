@@ -8,7 +8,7 @@ import msgspec
 from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
 from ...streams.events.usage import Amounts
-from ..behaviours.content import is_whole
+from ..behaviours.answer_view import view_of
 
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0, le=1e9)]
 
@@ -38,11 +38,12 @@ def effort(
     C(x + y) is less than C(x) + C(y) for a q above 0, so that work done in ten short turns costs what it
     costs in a long one, where a penalty by answer would charge it more.
     """
-    weights = (reasoning, call_tokens, output_tokens, answer, calls, turns)
     found = _amounts_of(episode)
     if found is None:
         return None
-    return length_penalty(sum(w * amount for w, amount in zip(weights, found, strict=True)), k, q)
+    thought, called, read, said, made, answers = found
+    weighed = reasoning * thought + call_tokens * called + output_tokens * read + answer * said
+    return length_penalty(weighed + calls * made + turns * answers, k, q)
 
 
 def length_penalty(x: float, k: float, q: float) -> float:
@@ -70,20 +71,20 @@ def amounts(generation: Generation) -> Amounts | None:
     tools returned counts for the answer that read it, the one after the calls.
     """
     written = generation.usage.completion_tokens or len(generation.completion_token_ids or ())
-    if not written or not is_whole(generation):
+    if not written or not view_of(generation).whole:
         return None
     calls = generation.tool_calls
     thought = len(generation.reasoning)
-    called = sum(len(call.name) + len(call.arguments) for call in calls)
+    called = sum([len(call.name) + len(call.arguments) for call in calls])
     a_character = written / max(1, thought + called + len(generation.text))
-    read = sum(len(one.text) for one in generation.input if one.role in ("tool", "function"))
+    read = sum([len(one.text) for one in generation.input if one.role in ("tool", "function")])
     return Amounts(
-        reasoning=thought * a_character,
-        call_tokens=called * a_character,
-        output_tokens=read / CHARACTERS_A_TOKEN,
-        answer=max(0.0, written - (thought + called) * a_character),
-        calls=max(len(calls), generation.tool_call_count or 0),
-        turns=1,
+        thought * a_character,
+        called * a_character,
+        read / CHARACTERS_A_TOKEN,
+        max(0.0, written - (thought + called) * a_character),
+        max(len(calls), generation.tool_call_count or 0),
+        1,
     )
 
 

@@ -5,7 +5,7 @@ from rapidfuzz.distance import Levenshtein
 from ...streams.events.episode import Episode
 from ...streams.events.signals import Edited
 from .last_signal import last_signal
-from .surviving import MOST_WORK, surviving_spans, words
+from .surviving import MOST_WORK, surviving_words, words
 
 
 def edit_words(episode: Episode) -> float | None:
@@ -33,9 +33,9 @@ def edit_survival(episode: Episode) -> float | None:
     texts = _edit(episode)
     if texts is None:
         return None
-    spans = surviving_spans(*texts)
-    said = sum(len(word) for word in words(texts[0]))
-    return sum(end - begin for begin, end in spans) / said if spans is not None and said else None
+    before = words(texts[0])
+    places, said = surviving_words(before, words(texts[1])), sum(map(len, before))
+    return sum([len(before[at]) for at in places]) / said if places is not None and said else None
 
 
 def _edit(episode: Episode) -> tuple[str, str] | None:

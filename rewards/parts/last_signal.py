@@ -10,11 +10,13 @@ Kind = TypeVar("Kind")
 
 def last_signal(episode: Episode, kinds: type[Kind] | tuple[type[Kind], ...]) -> Kind | None:
     """Return the signal of these kinds that was done last, or None where there is none."""
-    found = [timed for timed in episode.feedback if isinstance(timed.feedback.signal, kinds)]
-    if not found:
-        return None
-    last: Any = max(found, key=_order).feedback.signal
-    return cast("Kind", last)
+    last: Timed | None = None
+    for timed in episode.feedback:
+        if isinstance(timed.feedback.signal, kinds) and (
+            last is None or _order(timed) > _order(last)
+        ):
+            last = timed
+    return None if last is None else cast("Kind", last.feedback.signal)
 
 
 def signals_in_order(episode: Episode, kind: type[Kind]) -> Iterator[Kind]:

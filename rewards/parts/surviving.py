@@ -6,6 +6,7 @@ the one before it, and hardly a word.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -26,13 +27,14 @@ class TextSpan(NamedTuple):
     end: int
 
 
-def words(text: str) -> list[str]:
-    """Return the words and marks of a text, without white space.
+@lru_cache(maxsize=4)
+def words(text: str) -> tuple[str, ...]:
+    """Return the words and marks of a text, without white space; several parts ask the same edit.
 
     >>> words("x = get_user(7)")
-    ['x', '=', 'get', '_', 'user', '(', '7', ')']
+    ('x', '=', 'get', '_', 'user', '(', '7', ')')
     """
-    return WORD.findall(text)
+    return tuple(WORD.findall(text))
 
 
 def surviving_spans(text: str, final_text: str) -> tuple[TextSpan, ...] | None:
@@ -44,19 +46,26 @@ def surviving_spans(text: str, final_text: str) -> tuple[TextSpan, ...] | None:
     >>> [("a cat sat"[s.begin:s.end]) for s in surviving_spans("a cat sat", "a dog sat")]
     ['a', 'sat']
     """
+    places = surviving_words(words(text), words(final_text))
+    if places is None:
+        return None
     found = [TextSpan(*match.span()) for match in WORD.finditer(text)]
-    before, after = [text[one.begin : one.end] for one in found], words(final_text)
+    return tuple([found[at] for at in places])
+
+
+def surviving_words(before: Sequence[str], after: Sequence[str]) -> Sequence[int] | None:
+    """Return the places of the words that `surviving_spans` returns."""
     if before == after:
-        return tuple(found)
+        return range(len(before))
     if len(before) * len(after) > MOST_WORK:
         return None
     marks_count = not any(word[0].isalnum() for word in before)
-    stands = list[TextSpan]()
+    stands = list[int]()
     for step in LCSseq.opcodes(before, after):
         run = range(step.src_start, step.src_end)
         if step.tag == "equal" and (marks_count or any(before[at][0].isalnum() for at in run)):
-            stands += [found[at] for at in run]
-    return tuple(stands)
+            stands += run
+    return stands
 
 
 def surviving_tokens(

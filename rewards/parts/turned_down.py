@@ -34,7 +34,10 @@ def regenerated(episode: Episode) -> float | None:
 
 
 def _spared(episode: Episode, kind: type[Signal]) -> float | None:
-    signals = [one.feedback.signal for one in episode.feedback]
-    if any(isinstance(signal, kind) for signal in signals):
-        return 0.0
-    return 1.0 if any(isinstance(signal, DECISIONS) for signal in signals) else None
+    decided = None
+    for one in episode.feedback:
+        if isinstance(one.feedback.signal, kind):
+            return 0.0
+        if isinstance(one.feedback.signal, DECISIONS):
+            decided = 1.0
+    return decided

@@ -3,47 +3,13 @@
 from collections.abc import Mapping, Sequence
 
 from ...streams.events.episode import Episode
-from ...streams.events.signals import (
-    Checked,
-    Copied,
-    Edited,
-    Escalated,
-    Judged,
-    Kept,
-    Outcome,
-    Rated,
-    Resolved,
-    Signal,
-    ToolResult,
-    kind_of,
-)
-from ..parts.accepted import DECISIONS
+from ...streams.events.signals import kind_of
 from .reward import Part
 from .term import Term
 from .verification import TrustProfile, Verification, verification_of
 
-Kinds = tuple[type[Signal], ...]
-
 LEAST = 1e-6
 """What is left of the weight of a part whose signal says nothing, so that there is a mean at all."""
-
-PART_KINDS: dict[str, Kinds] = {
-    **dict.fromkeys(
-        ("accepted", "show_or_silent", "undone", "interrupted", "regenerated"), DECISIONS
-    ),
-    **dict.fromkeys(("edit_similarity", "edit_words", "edit_survival"), (Edited,)),
-    **dict.fromkeys(("copied", "copied_share"), (Copied,)),
-    "kept": (Kept,),
-    "rated": (Rated,),
-    "resolved": (Resolved, Escalated),
-    "outcome": (Outcome,),
-    "tool_ok": (ToolResult,),
-    "valid_calls": (ToolResult,),
-    "checked": (Checked,),
-    **dict.fromkeys(("satisfied", "marked"), (Judged,)),
-}
-"""Which kinds of signal a part reads; the profile of the last one of them counts. What an installed
-part reads is not known, and it is believed as it is."""
 
 
 def weighed_parts(
@@ -87,8 +53,7 @@ def verified(
 def _profile(
     term: Term, counted: Episode, profiles: Mapping[str, TrustProfile]
 ) -> TrustProfile | None:
-    kinds = PART_KINDS.get(term.of.partition("@")[0], ())
-    said = [one for one in counted.feedback if isinstance(one.feedback.signal, kinds)]
+    said = [one for one in counted.feedback if isinstance(one.feedback.signal, term.kinds)]
     if not said:
         return None
     # As `last_signal`: by when the person acted.

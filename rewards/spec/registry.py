@@ -15,6 +15,19 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ...streams.events.episode import Episode
+from ...streams.events.signals import (
+    Checked,
+    Copied,
+    Edited,
+    Escalated,
+    Judged,
+    Kept,
+    Outcome,
+    Rated,
+    Resolved,
+    Signal,
+    ToolResult,
+)
 from ...streams.extensions import Extension, extension_names, load_extension
 from ..costs.asking import asking
 from ..costs.effort import effort
@@ -25,7 +38,7 @@ from ..costs.habits import (
     todos_left,
     tool_collapse,
 )
-from ..parts.accepted import accepted
+from ..parts.accepted import DECISIONS, accepted
 from ..parts.checked import checked
 from ..parts.copied import copied, copied_share
 from ..parts.edit_similarity import edit_similarity
@@ -41,6 +54,7 @@ from ..parts.turned_down import interrupted, regenerated, undone
 from ..parts.valid_calls import valid_calls
 
 Value = Callable[[Episode], float | None]
+Kinds = tuple[type[Signal], ...]
 
 PARTS: dict[str, Callable[..., float | None]] = {
     "accepted": accepted,
@@ -64,6 +78,26 @@ PARTS: dict[str, Callable[..., float | None]] = {
     "marked": marked,
 }
 """The built-in parts; `kept@300` is `kept` at one horizon, `outcome@merged` one outcome."""
+PART_KINDS: dict[str, Kinds] = {
+    **dict.fromkeys(
+        ("accepted", "show_or_silent", "undone", "interrupted", "regenerated"), DECISIONS
+    ),
+    **dict.fromkeys(("edit_similarity", "edit_words", "edit_survival"), (Edited,)),
+    **dict.fromkeys(("copied", "copied_share"), (Copied,)),
+    "kept": (Kept,),
+    "rated": (Rated,),
+    "resolved": (Resolved, Escalated),
+    "outcome": (Outcome,),
+    "tool_ok": (ToolResult,),
+    "valid_calls": (ToolResult,),
+    "checked": (Checked,),
+    **dict.fromkeys(("satisfied", "marked"), (Judged,)),
+}
+"""Which kinds of signal a part reads: the profile of the last one of them counts, and where none came
+there is nothing to ask it. What an installed part reads is not known: it is believed as it is, and is
+always asked."""
+NEEDS_NO_SIGNAL = frozenset(("show_or_silent",))
+"""Parts that have a value of an answer that nobody did anything about."""
 COSTS: dict[str, Callable[..., float | None]] = {
     "effort": effort,
     "asking": asking,

@@ -14,6 +14,7 @@ import msgspec
 
 from ...streams.events.episode import Episode, Timed
 from .believed import weighed_parts
+from .part_terms import PartTerms
 from .reward import Cost, Part
 from .term import Term
 from .verification import TrustProfile
@@ -25,15 +26,19 @@ def is_shared(episode: Episode) -> bool:
 
 
 def asked_parts(
-    terms: Sequence[Term], episode: Episode, counted: Episode, trust: Mapping[str, TrustProfile]
+    terms: PartTerms, episode: Episode, counted: Episode, trust: Mapping[str, TrustProfile]
 ) -> tuple[Part, ...]:
     """Return the parts of any answer, each weighed by how far its signals are to be believed."""
     if is_shared(counted):
         asked = shared_parts(terms, episode, counted)
     else:
-        asked = tuple(
-            [Part(name=t.name, value=t.ask(episode, counted), weight=t.weight) for t in terms]
-        )
+        found, may = terms.asked(frozenset([type(one.feedback.signal) for one in episode.feedback]))
+        parts = found.copy()
+        for place, t in may:
+            value = t.ask(episode, counted)
+            if value is not None:
+                parts[place] = Part(name=t.name, value=value, weight=t.weight)
+        asked = tuple(parts)
     return weighed_parts(terms, asked, counted, trust) if trust else asked
 
 
@@ -53,7 +58,8 @@ def shared_parts(terms: Sequence[Term], episode: Episode, counted: Episode) -> t
     Own `accepted` (1, weight 1) beside an outcome of 0 that reaches it by a half: two parts, 1 of
     weight 1 and 0 of weight 0.5, so the reward is 1 / 1.5.
     """
-    return tuple([_shared_part(term, episode, counted) for term in terms])
+    said = _by_weight(episode, counted)
+    return tuple([_shared_part(term, said) for term in terms])
 
 
 def share_of(terms: Sequence[Term], episode: Episode, counted: Episode) -> float:
@@ -61,21 +67,13 @@ def share_of(terms: Sequence[Term], episode: Episode, counted: Episode) -> float
 
     1 where a signal of its own gives one.
     """
-    weights = [
-        weight
-        for term in terms
-        for weight, one in _by_weight(episode, counted)
-        if term.ask(*one) is not None
-    ]
+    said = _by_weight(episode, counted)
+    weights = [weight for term in terms for weight, one in said if term.ask(*one) is not None]
     return max(weights, default=1.0)
 
 
-def _shared_part(term: Term, episode: Episode, counted: Episode) -> Part:
-    known = [
-        (weight, value)
-        for weight, one in _by_weight(episode, counted)
-        if (value := term.ask(*one)) is not None
-    ]
+def _shared_part(term: Term, said: Sequence[tuple[float, tuple[Episode, Episode]]]) -> Part:
+    known = [(weight, value) for weight, one in said if (value := term.ask(*one)) is not None]
     if not known:
         return Part(name=term.name, value=None, weight=term.weight)
     total = sum([weight for weight, _ in known])

@@ -30,12 +30,13 @@ from . import spec_checks
 from .attribution_rules import Given, OverChain, rules_by_kind, spread_rules
 from .believed import verified
 from .decisive import Decisive, decisive
+from .part_terms import PartTerms, terms_by_segment
 from .registry import COST_PLACE, PART_PLACE
 from .reward import Reward, taken_off, weighted_mean
 from .shared_parts import asked_costs, asked_parts
 from .shipped_specs import spec_path
 from .spec_version import FirstKeys, spec_version
-from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms, terms_by_segment
+from .term import CostTable, PartTable, Seconds, Term, Weight, make_terms
 from .verification import FULL, TrustProfile, Verification, verification_of
 
 Share = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
@@ -187,20 +188,19 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         low, high = self.range or (0.0, 1.0)
         return min(max((raw - low) / (high - low), 0.0), 1.0)
 
-    # The properties below are the same for every episode of a spec and computed once: a poll
-    # scores thousands.
+    # What stands below is worked out once for a spec: a poll scores thousands.
 
     @cached_property
     def terms(self) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
         """The parts and the costs, with their functions, in the spec's order."""
         return make_terms(PART_PLACE, self.parts), make_terms(COST_PLACE, self.costs)
 
-    def terms_in(self, segment: str) -> tuple[tuple[Term, ...], tuple[Term, ...]]:
+    def terms_in(self, segment: str) -> tuple[PartTerms, tuple[Term, ...]]:
         """Return the parts and costs that count in a segment."""
         return self._by_segment.get(segment, self._by_segment[None])
 
     @cached_property
-    def _by_segment(self) -> dict[str | None, tuple[tuple[Term, ...], tuple[Term, ...]]]:
+    def _by_segment(self) -> dict[str | None, tuple[PartTerms, tuple[Term, ...]]]:
         return terms_by_segment(*self.terms)
 
     @cached_property

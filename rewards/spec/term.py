@@ -8,7 +8,7 @@ import msgspec
 
 from ...streams.events.episode import AttributionRule, Episode
 from .attribution_rules import OverChain, rule_of
-from .registry import COST_PLACE, Place, Value, find
+from .registry import COST_PLACE, NEEDS_NO_SIGNAL, PART_KINDS, Kinds, Place, Value, find
 from .spec_checks import check_interval
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -71,6 +71,10 @@ class Term(NamedTuple):
     """Likewise."""
     scale: float
     """1 for a part."""
+    kinds: Kinds
+    """Kinds of signal that it reads; none for a cost, and where that is not known."""
+    needs_signal: bool
+    """Whether it has no value where no signal of these kinds came, and need not be asked."""
     over: AttributionRule | None = None
     """How a cost that is taken over a chain is charged to its answers; None for one of an answer."""
 
@@ -96,7 +100,7 @@ class Term(NamedTuple):
 
         `counted` is the episode with the feedback within the horizons of its kinds.
         """
-        value = self.natural(episode, counted)
+        value = self.value(counted if self.horizon is None else within(episode, self.horizon))
         if value is None:
             return None
         if self.clip is not None:
@@ -137,6 +141,8 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
         known = ", ".join(OVER_CHAIN)
         raise ValueError(f"{key}.over: {of} is of one answer; over a chain there are: {known}")
     found = find(place, key if not table.of else f"{key}.of", of, table.options)
+    base = of.partition("@")[0]
+    kinds = PART_KINDS.get(base, ()) if place is not COST_PLACE and not found.distribution else ()
     return Term(
         name,
         of,
@@ -146,19 +152,7 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
         table.segments,
         table.horizon,
         scale,
+        kinds,
+        bool(kinds) and base not in NEEDS_NO_SIGNAL,
         None if over is None else rule_of(over),
     )
-
-
-def terms_by_segment(
-    parts: tuple[Term, ...], costs: tuple[Term, ...]
-) -> dict[str | None, tuple[tuple[Term, ...], tuple[Term, ...]]]:
-    """Return which parts and costs count in each segment that one of them names; None is any other."""
-    named: set[str | None] = {one for term in parts + costs for one in term.segments or ()}
-    return {
-        segment: (
-            tuple(term for term in parts if term.applies(segment)),
-            tuple(term for term in costs if term.applies(segment)),
-        )
-        for segment in (None, *named)
-    }

@@ -33,7 +33,7 @@ def generation_event(number: int, prefix: str = "s") -> GenerationEvent:
         prompt_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS // 4)),
         completion_token_ids=tuple(rng.randrange(32_000) for _ in range(TOKENS)),
         logprobs=tuple(round(-rng.expovariate(2.0), 5) for _ in range(TOKENS)),
-        text="The backup of last night is done.",
+        text=text_of(number),
         redacted=(),
         purposes=("count", "train"),
         sampling=Sampling(max_tokens=256),
@@ -54,7 +54,7 @@ def feedback_event(number: int) -> FeedbackEvent:
         feedback_id=name,
         generation_id=f"{session}.{number:024x}",
         session_id=session,
-        signal=SIGNALS[number % len(SIGNALS)],
+        signal=signal_of(number),
         redacted=(),
     )
     at = _at(number + 200)
@@ -63,13 +63,16 @@ def feedback_event(number: int) -> FeedbackEvent:
     )
 
 
-SIGNALS: tuple[Signal, ...] = (
-    Accepted(),
-    Rejected(),
-    Accepted(),
-    Edited(final_text="The backup of last night is done. " * 4),
-    Accepted(),
-)
+def text_of(number: int) -> str:
+    """Return an answer; no two are alike, so that nothing worked out of one serves another."""
+    return f"The backup of night {number} is done."
+
+
+def signal_of(number: int) -> Signal:
+    """Return what was done about it: of five accepted three, turned down one, edited one."""
+    if number % 5 == 3:
+        return Edited(final_text=f"{text_of(number)} " * 4)
+    return Rejected() if number % 5 == 1 else Accepted()
 
 
 def _at(number: int) -> datetime:

@@ -9,7 +9,7 @@ from episodes_by_hand import did, episode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlwd.rewards.spec.registry import COSTS, PARTS
+from rlwd.rewards.spec.registry import COSTS, NEEDS_NO_SIGNAL, PART_KINDS, PARTS
 from rlwd.rewards.spec.spec import DEFAULT_SPEC, load_spec
 from rlwd.streams.events.episode import Episode, join_feedback, order_feedback
 from rlwd.streams.events.signals import (
@@ -154,3 +154,13 @@ def test_a_longer_answer_is_never_cheaper() -> None:
     left = [cost("todos_left", text="```\n" + "# TODO: more\n" * n + "```") for n in (0, 1, 3)]
     assert left == [0.0, 1.0, 3.0]
     assert cost("broken_calls", tool_calls=calls) == 1.0
+
+
+@given(signals=SIGNALS)
+def test_a_part_has_no_value_where_no_signal_came_that_it_reads(signals: list[Signal]) -> None:
+    """So it is not asked then; of every built-in part it is said which it reads."""
+    assert PART_KINDS.keys() == PARTS.keys()
+    for name, kinds in PART_KINDS.items():
+        if name not in NEEDS_NO_SIGNAL:
+            others = [one for one in signals if not isinstance(one, kinds)]
+            assert PARTS[name](arrived(others, list(range(len(others))))) is None, name
