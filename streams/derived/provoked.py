@@ -16,12 +16,15 @@ import msgspec
 
 from ..events.input_message import answer_digest
 from ..events.signals import ErrorClass
-from .tool_errors import LOOKED_AT, classes_in, classify_error, exit_codes, exits_of
+from .tool_errors import both_ends, classes_in, classify_error, exit_codes, exits_of
 
 EXCUSES: frozenset[ErrorClass] = frozenset(("provider_error", "timeout", "user_aborted"))
 """Classes that are not the model's fault."""
 LONGEST = 200_000
-"""Characters of one call's arguments that are looked at."""
+"""Characters of one call's arguments that an error's line is looked for in."""
+READ_BY_RULES = 5_000
+"""Characters at the beginning of a call's arguments, and as many at their end, that the rules read: 1 ms
+of 1,000, and every error of an outage is looked at."""
 LEAST = 8
 """Fewest characters of an error's line that are looked for in what was written before."""
 
@@ -64,8 +67,8 @@ def is_provoked(error_class: ErrorClass, text: str, written: WrittenBefore) -> b
     if error_class not in EXCUSES:
         return False
     spellings = tuple(_spellings(written.arguments[:LONGEST]))
-    said = " ".join(spellings)
-    if any(error_class in _classes_in(one) for one in spellings):
+    said = " ".join(both_ends(one, READ_BY_RULES) for one in spellings)
+    if any(error_class in _classes_in(both_ends(one, READ_BY_RULES)) for one in spellings):
         return True
     codes = exit_codes(text) & exits_of(error_class)
     if codes & {int(one) for one in re.findall(r"\b\d{1,3}\b", said)}:
@@ -140,8 +143,7 @@ def _number(found: re.Match[str]) -> int:
 
 def _telling_lines(error_class: ErrorClass, text: str) -> Iterator[str]:
     """Yield the lines of a result that make it such an error, without what stands before that."""
-    looked = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
-    for line in "\n".join(_texts(looked)).splitlines():
+    for line in "\n".join(_texts(both_ends(text))).splitlines():
         begins = [0, *(found.end() for found in _FOREWORD.finditer(line))]
         for at in reversed(begins):
             told = _plain(line[at:])

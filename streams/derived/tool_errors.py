@@ -88,7 +88,7 @@ def classify_error(text: str) -> ErrorClass:
     own = next((one for one in _values(told, _CLASS_KEYS) if one in _CLASSES), None)
     if own is not None:
         return _CLASSES[own]
-    looked = text if len(text) <= 2 * LOOKED_AT else f"{text[:LOOKED_AT]}\n{text[-LOOKED_AT:]}"
+    looked = both_ends(text)
     codes = _codes_in(looked)
     codes.statuses.update(one for one in _values(told, _STATUS_KEYS) if isinstance(one, int))
     lower = looked.lower()
@@ -99,6 +99,15 @@ def classify_error(text: str) -> ErrorClass:
         if texts.search(lower):
             return rule.error_class
     return "unknown"
+
+
+def both_ends(text: str, each: int = LOOKED_AT) -> str:
+    """Return the beginning and the end of a text that is longer than both together.
+
+    >>> both_ends("abcdef", 2)
+    'ab\\nef'
+    """
+    return text if len(text) <= 2 * each else f"{text[:each]}\n{text[-each:]}"
 
 
 def classes_in(text: str) -> frozenset[ErrorClass]:

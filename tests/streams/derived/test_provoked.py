@@ -81,6 +81,14 @@ def test_what_was_written_before_explains_what_is_read_now() -> None:
     assert not is_provoked("provider_error", DOWN, WrittenBefore(bash("cat a.txt")))
 
 
+def test_an_error_in_the_middle_of_a_long_call_is_found() -> None:
+    """Rules read both ends of it; the line is looked for in all of it."""
+    pad = "print('a line of a long program')\n" * 2000
+    long = json.dumps({"code": f"{pad}raise RuntimeError('HTTP 503 Service Unavailable')\n{pad}"})
+    assert is_provoked("provider_error", DOWN, WrittenBefore(long))
+    assert not is_provoked("provider_error", "Error: Bad Gateway", WrittenBefore(long))
+
+
 def test_an_answer_of_its_own_agent_is_its_own() -> None:
     """What a subagent said comes back as the result of the call that started it."""
     task = WrittenBefore(json.dumps({"prompt": "look"}), (), frozenset([answer_digest(DOWN)]))

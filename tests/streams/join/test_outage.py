@@ -143,6 +143,21 @@ def test_a_posted_outage_is_not_believed_of_a_call_that_wrote_it(ledger: Ledger)
     assert ledger.fates() == {"excluded:tool_outage": 1, "waiting": 2}
 
 
+def test_what_an_agent_of_its_own_said_is_no_outage(ledger: Ledger) -> None:
+    """The call that started it comes back with its answer; other words are an outage of that tool."""
+    for name, said in (("a", DOWN), ("b", "Error: HTTP 502 Bad Gateway")):
+        talk = Talk(name, session=f"main-{name}")
+        started = call(f"task-{name}", "task")
+        agent = Talk("x", session=started.id)
+        ledger.take(talk.turn(0.0, calls=(started,)))
+        ledger.take(agent.turn(0.5), agent.turn(0.6, text=DOWN))
+        ledger.take(talk.turn(1.0, result(started.id, said)))
+        ledger.take(
+            *[feedback(f"f-{one}", one, Rejected(), 5.0) for one in talk.turns], partition=FEEDBACK
+        )
+    assert ledger.fates() == {"excluded:tool_outage": 2, "waiting": 6}
+
+
 def test_an_answer_that_loses_an_outage_counts(ledger: Ledger) -> None:
     """What came back turns out to be about another answer, whose turn comes late: the first counts again."""
     talk = Talk("a")
