@@ -61,7 +61,41 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
         return f"{self.segment} · {self.harness}" if self.harness else self.segment
 
 
-class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):
+class PassedOver(msgspec.Struct, frozen=True, kw_only=True):
+    """Episodes that were too old to learn from, beside those that were taken, held out or not."""
+
+    taken: int
+    """Episodes taken."""
+    too_old: int
+    """Episodes that were ready, and too old."""
+    reward: float
+    """Mean reward of those taken; 0 where there is none, as of all means here."""
+    too_old_reward: float
+    """Mean reward of those too old."""
+    standard_error: float
+    """Of the difference of these two."""
+    delay: float
+    """Mean seconds from an answer to the first feedback on it, of those taken."""
+    too_old_delay: float
+    """The same of those too old."""
+    segments_apart: float
+    """Total variation between their shares of the segments: 0 alike, 1 nothing in common."""
+
+    @property
+    def sentence(self) -> str:
+        """What a person reads of it; empty where nothing was too old."""
+        share = self.too_old / max(self.taken + self.too_old, 1)
+        if not self.too_old or not self.taken:
+            return f"{self.too_old}, and none taken" if self.too_old else ""
+        gap, error = self.too_old_reward - self.reward, self.standard_error
+        return (
+            f"{self.too_old} ({share:.0%}): reward {gap:+.3f} ± {error:.3f} beside what was taken,"
+            f" first feedback after {self.too_old_delay:.1f} s in place of {self.delay:.1f} s,"
+            f" {self.segments_apart:.0%} of other segments"
+        )
+
+
+class SealedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The unit of exactly-once (CONTRACTS 17, 18): immutable from sealing on."""
 
     batch_id: int
@@ -78,6 +112,9 @@ class SealedBatch(msgspec.Struct, frozen=True, kw_only=True):
     """Never trained on: evidence for the gate."""
     offsets: dict[str, int]
     """`topic/partition` to next offset when sealed; lineage for people."""
+    passed_over: PassedOver | None = None
+    """What was too old for it, since the batch before, beside what it took. Left out of a batch that was
+    sealed before this was counted, whose hash stays."""
 
 
 def batch_hash(batch: SealedBatch) -> str:

@@ -239,9 +239,8 @@ def _gate(versions: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def _facts(document: Mapping[str, Any]) -> Table:
-    table = _table("\nLoop", "what", "now")
+    table, served = _table("\nLoop", "what", "now"), document["event_to_served_s"]
     table.show_header = False
-    served = document["event_to_served_s"]
     _row(table, "ready episodes", str(document["ready"]))
     _row(table, "late feedback", str(document["late_feedback"]))
     batches = ", ".join(f"{state} {count}" for state, count in document["batches"].items())
@@ -249,8 +248,9 @@ def _facts(document: Mapping[str, Any]) -> Table:
     if served["count"]:
         spread = f"{served['p50']:.1f} s median, {served['p95']:.1f} s for 95 %"
         _row(table, "event to served", f"{spread}, of {served['count']} feedback")
-    sessions = document["sessions"]
-    if sessions["seen"]:
+    if document["too_old"].get("said"):
+        _row(table, "too old to learn from", document["too_old"]["said"])
+    if (sessions := document["sessions"])["seen"]:
         share = sessions["switched"] / sessions["seen"]
         told = f"{share:.1%} of {sessions['seen']} in the last day"
         _row(table, "conversations whose version changed", told)

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from ...learner.ledger.passed_over import describe_passed_over
 from ...learner.ledger.weighed import batch_weights, weighed_counts
 from ...ops.drift import alarms_table
 from ...ops.flags.flag_reach import FlagReach, read_reach
@@ -93,6 +94,7 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "readings": _readings(view, policy),
         "batches": _batches(view, policy),
         "weights": _weights(view, policy),
+        "too_old": describe_passed_over(view, policy),
         "versions": _versions(view, policy),
         "event_to_served_s": event_to_served(view, policy),
         "sessions": describe_sessions(view, policy),

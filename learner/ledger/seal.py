@@ -12,6 +12,7 @@ from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction, row_lock
 from ..sealed import SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
+from .passed_over import PASSED_OVER, Decided, note_decided, passed_over
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import WEIGHED, Trust, weigh_episodes
@@ -25,11 +26,12 @@ CREATE TABLE batches (
     PRIMARY KEY (policy, batch_id))
 """,
     WEIGHED,
+    PASSED_OVER,
 )
 """States: sealed, applied, skipped, reverted."""
 
-ReadyRow = tuple[str, str, float, int, str | None]
-"""Generation id, version, reward, its revision, and the user where one is named."""
+ReadyRow = tuple[str, str, float, int, str | None, str]
+"""Generation id, version, reward, its revision, the user where one is named, and the segment."""
 
 Age = Callable[[str], int | None]
 """Versions along the lineage from a served version to the parent; None where it is unknown."""
@@ -51,6 +53,8 @@ class ReadyEpisode:
     """Its policy age now."""
     user: str | None
     """Hash of the user whom it answered; None where the product named nobody."""
+    decided: Decided
+    """What is compared with the episodes that are too old."""
 
 
 def seal(
@@ -75,7 +79,9 @@ def seal(
     count the same. From sealing on, a revision of any of them counts as after training.
     """
     fresh, too_old = _by_age(_ready_rows(tx, policy, spec_version), age, max_policy_age)
-    episodes_table.close(tx, policy, too_old, fate.TOO_OLD)
+    episodes_table.close(tx, policy, [one.generation_id for one in too_old], fate.TOO_OLD)
+    batch_id = _next_id(tx, policy)
+    note_decided(tx, policy, batch_id, too_old, too_old=True)
     beyond = beyond_share([one.user for one in fresh], settings.user_share)
     within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
     if len(within) < settings.episodes:
@@ -84,7 +90,7 @@ def seal(
     left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
     episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
     chosen = within[: settings.at_most]
-    batch_id = _next_id(tx, policy)
+    note_decided(tx, policy, batch_id, [one.decided for one in chosen], too_old=False)
     held = _held_out(chosen, settings.held_out)
     sealed = _sealed(tx, policy, batch_id, chosen, trust, credit_in_batch(credit, held))
     batch = SealedBatch(
@@ -95,6 +101,7 @@ def seal(
         episodes=tuple(one for one in sealed if one.generation_id not in held),
         held_out=tuple(one for one in sealed if one.generation_id in held),
         offsets={f"{p.topic}/{p.index}": n for p, n in offsets.load_offsets(tx, policy).items()},
+        passed_over=passed_over(tx, policy, batch_id),
     )
     _write_rows(tx, batch, now)
     return batch
@@ -104,25 +111,25 @@ def _ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[
     """Return what may be sealed, in the order in which it was received; by one spec alone."""
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision,"
-        " CASE WHEN user_named = 1 THEN user_hash END, received, spec_version FROM episodes"
+        " CASE WHEN user_named = 1 THEN user_hash END, segment, received, spec_version FROM episodes"
         f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
         + row_lock(tx),
         (policy,),
     ).fetchall()
-    ready = sorted(rows, key=lambda row: (row[5], row[0]))
-    spec = spec_version or (ready[0][6] if ready else None)
-    return [row[:5] for row in ready if row[6] == spec]
+    ready = sorted(rows, key=lambda row: (row[6], row[0]))
+    spec = spec_version or (ready[0][7] if ready else None)
+    return [row[:6] for row in ready if row[7] == spec]
 
 
 def _by_age(
     rows: Sequence[ReadyRow], age: Age, max_policy_age: int
-) -> tuple[list[ReadyEpisode], list[str]]:
-    """Return the episodes within the bound, freshest first, and the ids of the others."""
-    fresh, too_old = list[ReadyEpisode](), list[str]()
-    for generation_id, version, reward, revision, user in rows:
-        policy_age = age(version)
+) -> tuple[list[ReadyEpisode], list[Decided]]:
+    """Return the episodes within the bound, freshest first, and the others."""
+    fresh, too_old = list[ReadyEpisode](), list[Decided]()
+    for generation_id, version, reward, revision, user, segment in rows:
+        policy_age, decided = age(version), Decided(generation_id, segment, reward)
         if policy_age is None or policy_age > max_policy_age:
-            too_old.append(generation_id)
+            too_old.append(decided)
             continue
         fresh.append(
             ReadyEpisode(
@@ -132,6 +139,7 @@ def _by_age(
                 revision=revision,
                 age=policy_age,
                 user=user or None,
+                decided=decided,
             )
         )
     return sorted(fresh, key=lambda episode: episode.age), too_old

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from ..candidate import HeldOut
-from ..sealed import SealedEpisode
+from ..sealed import PassedOver, SealedBatch, SealedEpisode
 from .loss import LOG_RATIO_LIMIT
 from .score import score
 from .selection import Selection, counts_by_rule
@@ -36,7 +36,10 @@ def record_drift(
 
 
 def batch_metrics(
-    chosen: Selection, episodes: Sequence[SealedEpisode], baselines: Sequence[float]
+    batch: SealedBatch,
+    chosen: Selection,
+    episodes: Sequence[SealedEpisode],
+    baselines: Sequence[float],
 ) -> dict[str, float]:
     """Return what a batch's episodes were; `episodes` are those that were trained on."""
     count = len(episodes)
@@ -46,11 +49,26 @@ def batch_metrics(
         "episodes/trained": float(count),
         "episodes/left_out": float(len(chosen.left_out)),
         **counts_by_rule(chosen.left_out),
+        **_passed_over(batch.passed_over),
         "age/mean": sum(episode.age for episode in episodes) / count,
         "age/max": float(max(episode.age for episode in episodes)),
         **weight_metrics(episodes),
         "credit/by_token": sum(bool(e.credit) for e in episodes) / count,
         "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
+    }
+
+
+def _passed_over(seen: PassedOver | None) -> dict[str, float]:
+    """Return how what was too old differs from what was taken; nothing where it was not counted."""
+    if seen is None:
+        return {}
+    both = seen.taken > 0 and seen.too_old > 0
+    return {
+        "too_old/share": seen.too_old / max(seen.taken + seen.too_old, 1),
+        "too_old/reward": seen.too_old_reward - seen.reward if both else 0.0,
+        "too_old/reward_error": seen.standard_error if both else 0.0,
+        "too_old/delay_seconds": seen.too_old_delay - seen.delay if both else 0.0,
+        "too_old/segments_apart": seen.segments_apart,
     }
 
 

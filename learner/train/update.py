@@ -70,7 +70,7 @@ def _applied(
         some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
         metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
     metrics["drift"] = record_drift(learner, episodes, old.logp, new.logp)
-    metrics |= batch_metrics(chosen, episodes, given.baselines)
+    metrics |= batch_metrics(batch, chosen, episodes, given.baselines)
     held_out = held_out_evidence(learner, chosen.held_out)
     # The evidence too: a number that JSON does not hold could not be read again by the gate.
     evidence = {} if held_out is None else msgspec.structs.asdict(held_out)

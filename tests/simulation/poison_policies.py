@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import torch
 from transformers import AutoTokenizer
+from transformers.cache_utils import DynamicCache
 
 from rlwd.daemon.demo.task import KINDS, STYLES, Task, pretraining_pairs, style_of
 from rlwd.learner.estimators.advantage import standardised
@@ -106,15 +107,17 @@ class TinyPolicy:
     def _sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Answer]:
         ids_BT, end = torch.tensor(prompts), self.tokenizer.eos_token_id
         told, start = torch.zeros(len(prompts), 0), ids_BT.shape[1]
-        open_B = torch.ones(len(prompts), dtype=torch.bool)
+        open_B, cache, read_BT = torch.ones(len(prompts), dtype=torch.bool), DynamicCache(), ids_BT
         for _ in range(LONGEST):
-            positions_BT = torch.arange(ids_BT.shape[1]).repeat(len(prompts), 1)
-            last_BD = self.learner.policy.hidden(ids_BT, positions_BT)[:, -1]
+            made = self.learner.policy.decoder(
+                input_ids=read_BT, past_key_values=cache, use_cache=True
+            )
+            last_BD = made.last_hidden_state[:, -1]
             logp_BV = (last_BD @ self.learner.policy.head_VD.T).log_softmax(-1)
-            next_B = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)[:, 0]
-            told = torch.cat([told, logp_BV.gather(1, next_B[:, None])], dim=1)
-            ids_BT = torch.cat([ids_BT, next_B[:, None]], dim=1)
-            open_B &= next_B != end
+            read_BT = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)
+            told = torch.cat([told, logp_BV.gather(1, read_BT)], dim=1)
+            ids_BT = torch.cat([ids_BT, read_BT], dim=1)
+            open_B &= read_BT[:, 0] != end
             if not open_B.any():
                 break
         answers = []
@@ -135,6 +138,7 @@ class TablePolicy:
         self.draw, self.settings = random.Random(seed), self.SETTINGS
         self.anchor = torch.zeros(len(KINDS), len(STYLE_NAMES))
         self.table = self.anchor.clone().requires_grad_()
+        self.before = self.anchor
         self.head = torch.eye(len(STYLE_NAMES))
         self.estimators = Estimators.new(self.settings)
         self.optimizer = torch.optim.AdamW([self.table], lr=0.05, eps=1e-5, weight_decay=0.0)
@@ -166,6 +170,7 @@ class TablePolicy:
         self.estimators.observe(chosen.episodes)
         judged = [(e, a) for e, a in zip(chosen.episodes, scaled, strict=True) if a is not None]
         usual = token_weight([e for e, _ in judged])
+        self.before = self.table.detach().log_softmax(-1)
         for _ in range(self.settings.passes):
             self.draw.shuffle(judged)
             for start in range(0, len(judged), self.settings.minibatch_episodes):
@@ -182,6 +187,7 @@ class TablePolicy:
             packed,
             torch.tensor([advantage for _, advantage in judged])[packed.segments_M],
             weights_M=torch.tensor([e.weight for e in episodes])[packed.segments_M],
+            proximal_M=self.before[rows, packed.targets_M],
             normaliser=usual * len(rows),
             settings=self.settings,
         )

@@ -13,6 +13,8 @@ from rich.console import Console
 from rlwd.daemon.commands.audit_report import run_audit
 from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import Config, load_config
+from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.seal import seal
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.lease import release_lease, take_lease
@@ -78,6 +80,32 @@ def test_shares_excluded_by_sampling_are_shown(config: Config) -> None:
         "excluded:constrained": 0.0,
         "excluded:raw_logprobs": 0.0,
     }
+
+
+def test_what_was_too_old_is_compared_in_the_tables(config: Config) -> None:
+    """Whether those who answer late differ from those who are learned from is said, once it is known."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 4)
+    for version_age in (8, 0):
+        with ledger.store.transaction() as tx:
+            batch = seal(
+                tx,
+                "policy",
+                BatchSettings(episodes=4, held_out=0.0),
+                parent_sequence=0,
+                max_policy_age=4,
+                age={"policy@v000000-00000000": version_age}.get,
+                now=2000.0,
+            )
+        fill(ledger, 4, prefix="later")
+    assert batch is not None
+    ledger.store.close()
+    assert status_document(config, 0.0)["too_old"]["taken"] == 4
+    console = Console(width=160)
+    with console.capture() as captured:
+        print_status(config, as_json=False, console=console)
+    assert "too old to learn from" in captured.get()
+    assert "4 (50%): reward" in captured.get()
 
 
 def test_the_tables_say_the_same(config: Config) -> None:

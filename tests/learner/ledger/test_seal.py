@@ -13,11 +13,12 @@ from manifests_by_hand import version_of
 from rlwd.learner.ledger import token_credits
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
+from rlwd.learner.ledger.passed_over import describe_passed_over
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.rewards.spec.spec import reward_spec
 from rlwd.rewards.spec.token_credit import token_credit
-from rlwd.streams.events.signals import Edited, Rejected
+from rlwd.streams.events.signals import Accepted, Edited, Rejected
 
 SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)
 
@@ -250,3 +251,53 @@ def test_a_batch_of_long_edits_holds_nobody_up(
     credit = partial(token_credit, reward_spec(""), spell=lambda ids: [bytes([one]) for one in ids])
     batch = sealed_now(ledger, credit=credit)
     assert [len(one.credit) for one in batch.episodes] == [0, 20, 20, 20, 0, 0]
+
+
+def test_what_is_too_old_is_compared_with_what_is_taken(ledger: Ledger) -> None:
+    """Two too old, turned down after 40 s in another segment; four taken, half of them accepted at once."""
+    for number in range(4):
+        signal = Accepted() if number < 2 else Rejected()
+        ledger.take(generation(f"new{number}", 1000.0, version=version_of(9)))
+        ledger.take(feedback(f"f{number}", f"new{number}", signal, 1001.0))
+    for number in range(2):
+        name = f"old{number}"
+        ledger.take(generation(name, 1000.0, version=version_of(2), segment="title"))
+        ledger.take(feedback(f"g{number}", name, Rejected(), 1040.0))
+    batch = sealed_now(ledger, age=by_number, max_policy_age=3)
+    seen = batch.passed_over
+    assert seen is not None
+    assert (seen.taken, seen.too_old) == (4, 2)
+    assert (seen.reward, seen.too_old_reward) == (0.5, 0.0)
+    assert (seen.delay, seen.too_old_delay, seen.segments_apart) == (1.0, 40.0, 1.0)
+    assert seen.standard_error == pytest.approx((0.25 / 4) ** 0.5)
+    assert seen.sentence.startswith("2 (33%): reward -0.500 ± 0.250 beside what was taken")
+
+
+def test_what_was_too_old_before_there_was_a_batch_counts_with_the_next(ledger: Ledger) -> None:
+    """Excluded while there were too few, it stands in the batch that was sealed then; once."""
+    decide(ledger, "old", 1000.0, version=version_of(2))
+    assert seal_now(ledger, age=by_number, max_policy_age=3) is None
+    fill(ledger, 4)
+    first = sealed_now(ledger)
+    assert first.passed_over is not None
+    assert (first.passed_over.taken, first.passed_over.too_old) == (4, 1)
+    fill(ledger, 4, prefix="later")
+    second = sealed_now(ledger)
+    assert second.passed_over is not None
+    assert (second.passed_over.taken, second.passed_over.too_old) == (4, 0)
+    with ledger.store.reading() as view:
+        assert describe_passed_over(view, "policy")["too_old"] == 1
+
+
+def test_a_batch_of_before_keeps_its_hash() -> None:
+    """What was sealed before the comparison was made is written without it."""
+    old = SealedBatch(
+        batch_id=1,
+        policy="p",
+        parent_sequence=0,
+        spec_version="s",
+        episodes=(),
+        held_out=(),
+        offsets={},
+    )
+    assert b"passed_over" not in msgspec.json.encode(old)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlwd.learner.candidate import HeldOut
-from rlwd.learner.sealed import SealedBatch
+from rlwd.learner.sealed import PassedOver, SealedBatch
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train import evidence
 from rlwd.learner.train.evidence import held_out_estimate
@@ -207,6 +207,34 @@ def test_held_out_and_probe(settings: LearnerSettings, make_batch: MakeBatch) ->
         logits = one.policy.causal(torch.tensor([tokens]), use_cache=False).logits[0]
     wanted = logits.log_softmax(-1)[torch.arange(len(tokens) - 1), torch.tensor(tokens[1:])]
     assert update.probe.logprobs == pytest.approx(wanted.tolist(), abs=1e-5)
+
+
+def test_what_was_too_old_is_among_the_metrics(
+    settings: LearnerSettings, make_batch: MakeBatch
+) -> None:
+    """A batch that knows what it passed over says so in its metrics; one of before says nothing."""
+    seen = PassedOver(
+        taken=30,
+        too_old=10,
+        reward=0.5,
+        too_old_reward=0.3,
+        standard_error=0.1,
+        delay=1.0,
+        too_old_delay=5.0,
+        segments_apart=0.25,
+    )
+    batch = make_batch()
+    assert "too_old/share" not in apply_batch(Learner(settings), batch).metrics
+    told = msgspec.structs.replace(batch, passed_over=seen)
+    metrics = apply_batch(Learner(settings), told).metrics
+    found = {k: round(v, 6) for k, v in metrics.items() if k.startswith("too_old/")}
+    assert found == {
+        "too_old/share": 0.25,
+        "too_old/reward": -0.2,
+        "too_old/reward_error": 0.1,
+        "too_old/delay_seconds": 4.0,
+        "too_old/segments_apart": 0.25,
+    }
 
 
 def test_without_an_anchor(settings: LearnerSettings, make_batch: MakeBatch) -> None:
