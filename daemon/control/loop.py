@@ -162,7 +162,11 @@ class DaemonLoop(abc.ABC):
 
     def problems(self) -> dict[str, str | None]:
         """Return what keeps the daemon from being ready, by dependency; None where it works."""
-        return {"log": self.ingest.problem, "database": self.away or self.ingest.away}
+        return {
+            "log": self.ingest.problem,
+            "database": self.away or self.ingest.away,
+            "rewards": self.ingest.joiner.scoring.score.problem,
+        }
 
     @abc.abstractmethod
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
@@ -181,8 +185,8 @@ class DaemonLoop(abc.ABC):
         A start that waits for log or database is prolonged as long as the loop turns: ended by the
         supervisor it would only begin again.
         """
-        away = DaemonLoop.problems(self)
-        if not self._taking_in and not any(away.values()):
+        away = self.ingest.problem or self.away or self.ingest.away
+        if not self._taking_in and not away:
             self._taking_in = True
             log.info(f"{self.role}_takes_in")
             notify("READY=1")

@@ -3,9 +3,12 @@
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ...rewards.spec.spec import Spec
 
 rewards = typer.Typer(
     help="What answers are worth: why, how sure, and under another spec.", no_args_is_help=True
@@ -55,7 +58,7 @@ def what_if_command(
     if picture is not None:
         draw_what_if(found, picture)
         document["picture"] = str(picture)
-    _show(document, what_if_tables, as_json)
+    _show(document, what_if_tables, as_json, *specs)
 
 
 @rewards.command("explain")
@@ -76,7 +79,7 @@ def explain_command(
     asked = reward_spec(loaded.reward_spec if spec is None else str(spec))
     with readable(loaded.state_database) as view:
         story = explain_reward(view, loaded.policy, generation_id, asked)
-    _show(story, explain_tables, as_json)
+    _show(story, explain_tables, as_json, asked)
 
 
 @rewards.command("report")
@@ -104,7 +107,7 @@ def report_command(
         raise ValueError(
             f"{state_name(loaded.state_database)}: holds no answer since {since or 'ever'}"
         )
-    _show(document, report_tables, as_json)
+    _show(document, report_tables, as_json, asked)
 
 
 @rewards.command("calibrate")
@@ -123,10 +126,20 @@ def calibrate_command(
     _show(calibrate(config, read_lines(file), reader), calibration_tables, as_json)
 
 
-def _show(document: dict[str, Any], tables: Callable[[Any], Iterable[Any]], as_json: bool) -> None:
+def _show(
+    document: dict[str, Any],
+    tables: Callable[[Any], Iterable[Any]],
+    as_json: bool,
+    *specs: "Spec",
+) -> None:
     import orjson
     from rich.console import Console
 
+    from ...rewards.spec.scorer import Scorer
+
+    for problem in dict.fromkeys(Scorer(spec).problem for spec in specs):
+        if problem:
+            typer.echo(f"warning: {problem}", err=True)
     if as_json:
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
         return

@@ -28,7 +28,7 @@ from ...streams.events.signals import (
     Signal,
     ToolResult,
 )
-from ...streams.extensions import Extension, extension_names, load_extension
+from ...streams.extensions import extension_names, load_extension
 from ..costs.asking import asking
 from ..costs.effort import effort
 from ..costs.habits import (
@@ -52,6 +52,7 @@ from ..parts.show_or_silent import show_or_silent
 from ..parts.tool_ok import tool_ok
 from ..parts.turned_down import interrupted, regenerated, undone
 from ..parts.valid_calls import valid_calls
+from .installed_value import InstalledValue
 
 Value = Callable[[Episode], float | None]
 Kinds = tuple[type[Signal], ...]
@@ -162,7 +163,7 @@ def find(place: Place, key: str, name: str, options: Mapping[str, Any]) -> Found
     if installed is None:
         raise ValueError(f"{key}: no such {place.noun}; known: {', '.join(place.known)}")
     filled = fill_options(installed.function, options, key, clash=())
-    checked = partial(_installed_value, key, installed, filled, place.most)
+    checked = InstalledValue(key, installed, filled, place.most)
     return Found(checked, installed.distribution)
 
 
@@ -207,16 +208,3 @@ def _at(place: Place, key: str, function: Callable[..., Any], at: str) -> dict[s
         except msgspec.ValidationError:
             pass
     raise ValueError(f"{key}: no such {place.noun}; known: {', '.join(place.known)}")
-
-
-def _installed_value(
-    key: str, installed: Extension, function: Value, most: float, episode: Episode
-) -> float | None:
-    """Return what an installed function says; raises ValueError where that cannot be meant."""
-    value = function(episode)
-    if value is not None and not (0.0 <= value <= most and math.isfinite(value)):
-        within = "in [0, 1]" if most == 1.0 else "a finite number of at least 0"
-        raise ValueError(
-            f"{key}: {installed.distribution} returned {value!r}, which is not {within}"
-        )
-    return value

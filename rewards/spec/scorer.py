@@ -9,6 +9,7 @@ from ...streams.events.signals import FollowedUp, Judged, Outcome, Signal, kind_
 from ...streams.events.usage import Amounts
 from ..costs.effort import amounts
 from .attribution_rules import rules_by_kind, spread_rules
+from .installed_value import problem_of
 from .reward import Reward
 from .shared_parts import is_shared, share_of
 from .spec import UNDECIDED, Spec
@@ -32,6 +33,11 @@ class Scorer:
     def version(self) -> str:
         """Version of the spec."""
         return self.spec.version
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with installed parts and costs; None where nothing is."""
+        return problem_of(term.value for terms in self.spec.terms for term in terms)
 
     def __call__(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth, or None while nothing decisive is known."""

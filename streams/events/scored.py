@@ -38,6 +38,11 @@ class Score(Protocol):
         """Whether what an answer is worth depends on what its whole chain took."""
         ...
 
+    @property
+    def problem(self) -> str | None:
+        """What keeps it from knowing what answers are worth; None where nothing does."""
+        ...
+
     def amounts(self, generation: Generation) -> Amounts | None:
         """Return what went into an answer; None where its record does not say."""
         ...
