@@ -72,7 +72,7 @@ def measure(generation: Generation, names: Iterable[str]) -> dict[str, float] | 
     """
     if not view_of(generation).holds:
         return None
-    found = dict[str, float]()
+    found: dict[str, float] = {}
     for name in names:
         value = BEHAVIOURS[name](generation)
         if value is not None:

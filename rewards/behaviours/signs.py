@@ -62,7 +62,8 @@ def extents(low: str) -> tuple[dict[Sign, int], dict[Sign, int]]:
     First is where the first one ends, then where the last one begins; kinds that it holds no sign of
     are left out. To-dos in code are not looked for.
     """
-    ends, begins = dict[Sign, int](), dict[Sign, int]()
+    ends: dict[Sign, int] = {}
+    begins: dict[Sign, int] = {}
     for piece, begin, end in _FIND_SAID(low, overlapping=True):
         for sign in _OF[piece]:
             # They come by where they end.

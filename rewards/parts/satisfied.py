@@ -26,7 +26,7 @@ def marked(episode: Episode, rubric: str | None = None) -> float | None:
 
 def _first(episode: Episode) -> dict[str, float]:
     """Return the value of the first reading by each rubric, of those that say something."""
-    found = dict[str, Judged]()
+    found: dict[str, Judged] = {}
     for one in sorted(episode.feedback, key=lambda timed: timed.received_at):
         signal = one.feedback.signal
         if isinstance(signal, Judged):

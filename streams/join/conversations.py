@@ -33,11 +33,17 @@ DEFAULT_TENANT = "default"
 
 
 def link_conversations(
-    tx: Transaction, policy: str, fresh: Sequence[Arrival], settings: JoinSettings
+    tx: Transaction,
+    policy: str,
+    fresh: Sequence[Arrival],
+    new: Mapping[str, Held],
+    settings: JoinSettings,
 ) -> tuple[LinkedTurns, list[Arrival]]:
-    """Return where a poll's new generations lead, and the signals that follow; nothing is written."""
+    """Return where a poll's new generations lead, and the signals that follow; nothing is written.
+
+    `new` are those of them that wait for a decision (`held_arrivals`).
+    """
     arrived = _first_of_each(fresh)
-    new = held_arrivals(fresh)
     found = linking.find(tx, policy, new)
     said = SaidOfAnswers(tx, policy, found, new)
     signals = [
@@ -147,7 +153,7 @@ def attribute_feedback(
     tx: Transaction,
     policy: str,
     came: Sequence[Arrival],
-    fresh: Sequence[Arrival],
+    new: Mapping[str, Held],
     found: LinkedTurns,
     score: Score,
     cap: int,
@@ -158,9 +164,7 @@ def attribute_feedback(
     for arrival in came:
         first.setdefault(_chain_of(arrival), arrival)
     rows = [_chain_row(key, arrival) for key, arrival in first.items()]
-    done = attributing.attribute(
-        tx, policy, rows, held_arrivals(fresh), found, score.attribution, cap
-    )
+    done = attributing.attribute(tx, policy, rows, new, found, score.attribution, cap)
     refused = {(row.chain, row.feedback_id): row for row in done.refused}
     for row in done.refused:
         reason = f"too_much_feedback: {row.chain} has {cap} of kind {row.kind} already"

@@ -106,19 +106,22 @@ def in_tool_outage(episode: Episode, told: Callable[[], Mapping[str, ErrorClass 
     """
     signals = [one.feedback.signal for one in episode.feedback]
     results = [one for one in signals if isinstance(one, ToolResult)]
-    errors = {one.error_class for one in results}
-    if errors & {"invalid_arguments", "unexpected_environment"}:
-        return False
-    down = {one.tool for one in results if one.error_class == "provider_error"}
-    calls = episode.generation.tool_calls
-    if any(not _explained(calls, tool) for tool in down):
-        return True
+    if results:
+        errors = {one.error_class for one in results}
+        if errors & {"invalid_arguments", "unexpected_environment"}:
+            return False
+        down = {one.tool for one in results if one.error_class == "provider_error"}
+        calls = episode.generation.tool_calls
+        if any(not _explained(calls, tool) for tool in down):
+            return True
     failed = [
         call_key(message.tool_call_id or "")
         for message in episode.generation.input
         if message.role in ("tool", "function") and error_of(message) == "provider_error"
     ]
-    found = told() if failed else {}
+    if not failed:
+        return False
+    found = told()
     return any(found.get(key, "provider_error") == "provider_error" for key in failed)
 
 

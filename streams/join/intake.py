@@ -56,14 +56,15 @@ def take(
     if score.over_chain or score.spreads:
         # Turns of one chain may come in two polls at once: each must see the other's.
         hold_chains(tx, told=True)
-    linked, signals = link_conversations(tx, policy, fresh, settings)
+    held = held_arrivals(fresh)
+    linked, signals = link_conversations(tx, policy, fresh, held, settings)
     cap = settings.feedback_per_kind
-    on_chain = attribute_feedback(tx, policy, on_chains, fresh, linked, score, cap, now)
+    on_chain = attribute_feedback(tx, policy, on_chains, held, linked, score, cap, now)
     came |= {_key_of(arrival): arrival for arrival in [*signals, *on_chain.reaching]}
     lost = {one.generation_id for one in on_chain.lost}
     names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
     seen = otherwise_seen(linked)
-    chains = ChainsAround(tx, policy, held_arrivals(fresh), linked, names, score)
+    chains = ChainsAround(tx, policy, held, linked, names, score)
     bases = {one.base.generation_id for one in linked.new.values() if one.base}
     known = _known(tx, policy, names, lost | seen | chains.answers | bases)
     take_from_answers(tx, policy, on_chain.lost)

@@ -1,6 +1,7 @@
 """Scoring: rewards, asked of the reward spec and written into the episodes' rows."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from ..answers import exposure, own_numbers
 from ..attribution.said_of_answers import results_told
@@ -9,7 +10,6 @@ from ..derived.overruled import without_overruled
 from ..events.episode import Episode, Timed, join_feedback
 from ..events.event import GenerationEvent
 from ..events.scored import Score, Scored
-from ..events.signals import ErrorClass
 from ..events.stage import EpisodeStage
 from ..sessions.linking import UNLINKED
 from ..state.transaction import Transaction
@@ -141,10 +141,7 @@ class Scoring:
         self, tx: Transaction, episode: Episode, scored: Scored, *, due: bool = False
     ) -> tuple[EpisodeStage, str]:
         """Return stage and fate of an episode that has a reward."""
-
-        def told() -> Mapping[str, ErrorClass | None]:
-            return results_told(tx, self.policy, episode.generation)
-
+        told = partial(results_told, tx, self.policy, episode.generation)
         excluded = fate.exclusion_from_training(
             episode.generation, cut_answers=self.settings.cut_answers
         )
