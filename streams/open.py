@@ -48,7 +48,7 @@ MIGRATIONS = (
     turns_table.PEOPLE,
     feedback_checks.TAKEN,
     spent.AMOUNTS,
-    spreading.SPREAD,
+    spreading.SPREAD + ";" + rescorings_table.ATTRIBUTED,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -35,6 +35,7 @@ from ...learner.process.protocol import (
 from ...learner.process.supervisor import LearnerSupervisor
 from ...ops.rollout import candidates_table
 from ...ops.rollout.snapshot import LearnerStanding
+from ...streams.rescore.rescorings_table import attribution_stands
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -170,7 +171,7 @@ class Training:
             if batch is None and undecided is not None and undecided >= self.settings.max_lead:
                 self.state = "waiting for the rollout"
                 return None
-            if batch is None and undecided is not None:
+            if batch is None and undecided is not None and self._attributed(tx):
                 self._seal(tx, self.head, now)
                 batch = pending_batch(tx, self.policy)
         if batch is None:
@@ -179,6 +180,10 @@ class Training:
             return None
         crash_here(CrashPoint.SEALED)
         return self._give(*batch)
+
+    def _attributed(self, tx: Transaction) -> bool:
+        """Return whether feedback on chains reaches what it does by the spec that batches are of."""
+        return self.spec_version is None or attribution_stands(tx, self.policy, self.spec_version)
 
     def _seal(self, tx: Transaction, head: int, now: float) -> None:
         seal(

@@ -95,7 +95,7 @@ def attribute(
         return done
     reader = ChainReader(tx, policy, new, found)
     for chain, rows in sorted(chain_table.load_rows(tx, policy, chains).items()):
-        _attribute_chain(reader, chain, rows, since.get(chain), done, rule_of)
+        attribute_chain(reader, chain, rows, since.get(chain), done, rule_of)
     return done
 
 
@@ -122,7 +122,7 @@ def _since(
     return since
 
 
-def _attribute_chain(
+def attribute_chain(
     reader: ChainReader,
     chain: ChainKey,
     rows: Sequence[ChainRow],
@@ -130,7 +130,11 @@ def _attribute_chain(
     done: Attributed,
     rule_of: RuleOf,
 ) -> None:
-    """Work out what feedback on one chain reaches now, and write what changed."""
+    """Work out what feedback on one chain reaches now, and write what changed.
+
+    `since` is when the earliest answer was received that is new, or otherwise: what was said before it
+    reaches what it did.
+    """
     replaced = {row.replaces for row in rows if row.replaces != row.feedback_id}
     touched = [
         row

@@ -173,7 +173,7 @@ def attribute_feedback(
         taken=[first[key] for key in done.new if key not in refused],
         refused=[first[key] for key in done.new if key in refused],
         refused_before=[row.partition for key, row in refused.items() if key not in done.new],
-        reaching=[_reaching(one) for one in done.reaching],
+        reaching=[named_by_chain(one) for one in done.reaching],
         lost=done.lost,
     )
 
@@ -221,7 +221,7 @@ def _chain_row(key: tuple[ChainKey, str], arrival: Arrival) -> ChainRow:
     )
 
 
-def _reaching(one: Reaching) -> Arrival:
+def named_by_chain(one: Reaching) -> Arrival:
     """Return feedback on a chain as if it had named the answer, where its record stood."""
     row = one.row
     event = FeedbackEvent(

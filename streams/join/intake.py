@@ -7,7 +7,7 @@ name the first counts.
 """
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -192,7 +192,7 @@ def _put_feedback(
     tx: Transaction,
     policy: str,
     came: Mapping[FeedbackKey, Arrival],
-    known: Mapping[str, EpisodeRow],
+    known: Container[str],
     now: float,
 ) -> list[FeedbackKey]:
     """Take in feedback; return what is new."""
@@ -206,6 +206,12 @@ def _put_feedback(
     more = [_feedback_row(policy, came[names], now) for names in came if names[0] in known]
     returning = " ON CONFLICT DO NOTHING RETURNING generation_id, feedback_id, tenant"
     return first + [FeedbackKey._make(row) for row in insert_rows(tx, head, more, returning)]
+
+
+def put_attributed(tx: Transaction, policy: str, reaching: Iterable[Arrival]) -> None:
+    """Write what feedback on chains says of answers, as if it had named each."""
+    came = {_key_of(arrival): arrival for arrival in reaching}
+    _put_feedback(tx, policy, came, {key.generation_id for key in came}, 0.0)
 
 
 def _feedback_row(policy: str, arrival: Arrival, now: float) -> tuple[Any, ...]:

@@ -1,7 +1,7 @@
 """Rescore: after a change of spec, answers are scored again, piece by piece, newest first.
 
-What waits for training gets its reward, its readiness and its horizon from the new spec, so that no
-batch mixes two. Sealed batches keep theirs; of what is in one, or otherwise final, the reading that
+What feedback on sessions and references reaches is worked out anew first. Then what waits for training
+gets its reward, its readiness and its horizon from the new spec, so that no batch mixes two. Sealed batches keep theirs; of what is in one, or otherwise final, the reading that
 comparisons take is scored again. What was forgotten cannot be, and keeps what it had.
 """
 
@@ -18,7 +18,8 @@ from ..join.scoring import Scoring
 from ..state.bulk import by_ids
 from ..state.store import Store
 from ..state.transaction import Transaction, row_lock
-from .rescorings_table import FIRST, Rescoring, find_rescoring, put_rescoring
+from .reattribute import reattribute
+from .rescorings_table import DONE, FIRST, Rescoring, find_rescoring, put_rescoring
 
 log = structlog.get_logger()
 
@@ -112,6 +113,8 @@ class Rescore:
         """Look at the next answers; return how far the pass is."""
         if known.ended is not None:
             return known
+        if known.attributed != DONE:
+            return self._attribute(tx, known, now)
         rows = tx.execute(
             "SELECT id, generation_id FROM contents WHERE policy = ? AND id < ?"
             " ORDER BY id DESC LIMIT ?",
@@ -127,9 +130,20 @@ class Rescore:
         put_rescoring(tx, self.policy, done)
         return done
 
-    def _rescore(self, tx: Transaction, ids: Sequence[str], now: float) -> int:
+    def _attribute(self, tx: Transaction, known: Rescoring, now: float) -> Rescoring:
+        """Work out anew what the next feedback on chains reaches, and score what that touches."""
+        found = reattribute(tx, self.policy, self.scoring.score, known.attributed)
+        self._rescore(tx, sorted(found.touched), now, anew=True)
+        done = known._replace(attributed=found.position)
+        put_rescoring(tx, self.policy, done)
+        return done
+
+    def _rescore(
+        self, tx: Transaction, ids: Sequence[str], now: float, *, anew: bool = False
+    ) -> int:
+        """Score these answers, those that are by this spec already only with `anew`."""
         found = look(tx, self.policy, ids)
-        other = [row for row in found if row.spec_version != self.version]
+        other = [row for row in found if anew or row.spec_version != self.version]
         waiting = [row for row in found if row.stage == EpisodeStage.OPEN and row.said]
         waiting += [row for row in other if row.stage in (EpisodeStage.SCORED, EpisodeStage.READY)]
         closed = [row for row in other if row.stage in (EpisodeStage.SEALED, EpisodeStage.CLOSED)]
