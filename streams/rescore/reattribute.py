@@ -32,8 +32,10 @@ class Reattributed(NamedTuple):
 
     position: str
     """Where the next one begins, as `rescorings.attributed` has it."""
-    touched: frozenset[str]
+    touched: frozenset[str] = frozenset()
     """Answers that have other feedback now."""
+    looked: int = 0
+    """Sessions, references or answers that it looked at."""
 
 
 def reattribute(tx: Transaction, policy: str, score: Score, position: str) -> Reattributed:
@@ -54,7 +56,7 @@ def _chains(tx: Transaction, policy: str, score: Score, after: ChainKey) -> Reat
         (policy, *after, AT_ONCE),
     ).fetchall()
     if not rows:
-        return Reattributed(msgspec.json.encode(FIRST).decode(), frozenset())
+        return Reattributed(msgspec.json.encode(FIRST).decode())
     chains = [ChainKey(*row) for row in rows]
     reader, done = tables_reader(tx, policy), Attributed()
     for chain, told in sorted(load_rows(tx, policy, chains).items()):
@@ -65,23 +67,24 @@ def _chains(tx: Transaction, policy: str, score: Score, after: ChainKey) -> Reat
     touched |= {one.feedback.generation_id for one in done.reaching}
     # Numbers among it are counted with the answer that is the last by now.
     own_numbers.put_later_numbers(tx, policy, feedback_of(tx, policy, sorted(touched)))
-    return Reattributed(msgspec.json.encode(chains[-1]).decode(), frozenset(touched))
+    position = msgspec.json.encode(chains[-1]).decode()
+    return Reattributed(position, frozenset(touched), len(chains))
 
 
 def _answers(tx: Transaction, policy: str, score: Score, below: int) -> Reattributed:
     if not score.spreads and not _any_spread(tx, policy):
-        return Reattributed(DONE, frozenset())
+        return Reattributed(DONE)
     rows = tx.execute(
         "SELECT id, generation_id FROM contents WHERE policy = ? AND id < ?"
         " ORDER BY id DESC LIMIT ?",
         (policy, below, ANSWERS_AT_ONCE),
     ).fetchall()
     if not rows:
-        return Reattributed(DONE, frozenset())
+        return Reattributed(DONE)
     reader = tables_reader(tx, policy)
     sessions = spread_sessions(reader, sorted(name for _, name in rows))
     found = spread(reader, sessions, score.spread)
-    return Reattributed(msgspec.json.encode(rows[-1][0]).decode(), found.changed)
+    return Reattributed(msgspec.json.encode(rows[-1][0]).decode(), found.changed, len(rows))
 
 
 def _any_spread(tx: Transaction, policy: str) -> bool:

@@ -113,8 +113,10 @@ class Rescore:
         """Look at the next answers; return how far the pass is."""
         if known.ended is not None:
             return known
-        if known.attributed != DONE:
-            return self._attribute(tx, known, now)
+        while known.attributed != DONE:
+            known, looked = self._attribute(tx, known, now)
+            if looked:
+                return known
         rows = tx.execute(
             "SELECT id, generation_id FROM contents WHERE policy = ? AND id < ?"
             " ORDER BY id DESC LIMIT ?",
@@ -130,13 +132,16 @@ class Rescore:
         put_rescoring(tx, self.policy, done)
         return done
 
-    def _attribute(self, tx: Transaction, known: Rescoring, now: float) -> Rescoring:
-        """Work out anew what the next feedback on chains reaches, and score what that touches."""
+    def _attribute(self, tx: Transaction, known: Rescoring, now: float) -> tuple[Rescoring, int]:
+        """Work out anew what the next feedback on chains reaches, and score what that touches.
+
+        Returns how far the pass is, and how much was looked at.
+        """
         found = reattribute(tx, self.policy, self.scoring.score, known.attributed)
         self._rescore(tx, sorted(found.touched), now, anew=True)
         done = known._replace(attributed=found.position)
         put_rescoring(tx, self.policy, done)
-        return done
+        return done, found.looked
 
     def _rescore(
         self, tx: Transaction, ids: Sequence[str], now: float, *, anew: bool = False
