@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,12 +36,19 @@ class HeldAnswer(NamedTuple):
     """As in `fate.py`."""
     read_past: float
     """The receive time that the log was read past."""
+    attributed: Mapping[str, Episode] = {}
+    """The answer as a spec, by version, attributes feedback on its chains; as `episode` where not given."""
+
+    def as_by(self, spec: Spec) -> Episode:
+        """Return the answer as a spec attributes feedback on its chains."""
+        return self.attributed.get(spec.version, self.episode)
 
     def reward(self, spec: Spec) -> Reward | None:
         """Return what it is worth under a spec, where its decision is over for silence, too."""
         segment = self.episode.generation.segment
         over = self.read_past > self.episode.received_at + spec.decision_seconds(segment)
-        return spec.undecided_reward(self.episode) if over else spec.reward(self.episode)
+        episode = self.as_by(spec)
+        return spec.undecided_reward(episode) if over else spec.reward(episode)
 
 
 def since_of(text: str, now: float) -> float:

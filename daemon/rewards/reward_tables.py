@@ -45,7 +45,9 @@ def what_if_tables(document: Mapping[str, Any]) -> list[Any]:
         Text(f"{document['now']} > {document['new']}: {document['answers']:,} answers"),
         Text(f"worked out in {document['seconds']:.1f} s ({rate or 0:,} answers a second)"),
     ]
-    segments = plain_table("\nSegments", "segment", "decided", "reward", "rank", "signs turn")
+    segments = plain_table(
+        "\nSegments", "segment", "decided", "reward", "rank", "tau", "signs turn"
+    )
     for one in document["segments"]:
         decided, reward = one["decided"], one["reward"]
         add_row(
@@ -54,9 +56,11 @@ def what_if_tables(document: Mapping[str, Any]) -> list[Any]:
             change_of(f"{decided['now']:,}", f"{decided['new']:,}") + _turned(one),
             change_of(number(reward["now"]), number(reward["new"])),
             number(one["rank"]),
+            number(one["tau"]),
             number(one["signs"], ".1%"),
         )
-    parts = plain_table("\nParts and costs", "segment", "part", "weight", "known", "mean", left=2)
+    title = "\nParts and costs"
+    parts = plain_table(title, "segment", "part", "weight", "known", "mean", "tau", left=2)
     for one in document["parts"]:
         told = [
             {"weight": "-", "known": "-", "mean": "-"}
@@ -69,9 +73,30 @@ def what_if_tables(document: Mapping[str, Any]) -> list[Any]:
             for side in (one["now"], one["new"])
         ]
         cells = [change_of(told[0][key], told[1][key]) for key in ("weight", "known", "mean")]
-        add_row(parts, one["segment"], one["part"], *cells)
+        add_row(parts, one["segment"], one["part"], *cells, number(one["tau"], ".2f"))
     drawn = [Text(f"\npicture: {document['picture']}")] if "picture" in document else []
-    return [*lines, segments, parts, *_most_changed(document["most_changed"]), *drawn]
+    return [
+        *lines,
+        segments,
+        _learner(document),
+        parts,
+        *_most_changed(document["most_changed"]),
+        *drawn,
+    ]
+
+
+def _learner(document: Mapping[str, Any]) -> Table:
+    """Return what the learner would see: rewards freed of noise, weights, credit by token."""
+    columns = ("segment", "reward", "weight", "credit", "signs turn")
+    table = plain_table("\nAs the learner sees it", *columns)
+    for one in document["segments"]:
+        seen = one["learner"]
+        cells = [
+            change_of(number(seen[key]["now"]), number(seen[key]["new"]))
+            for key in ("reward", "weight", "credit")
+        ]
+        add_row(table, one["segment"], *cells, number(seen["signs"], ".1%"))
+    return table
 
 
 def _turned(one: Mapping[str, Any]) -> str:

@@ -49,7 +49,7 @@ def what_if_command(
         check_picture(picture)
     specs = reward_spec(loaded.reward_spec), reward_spec(str(new))
     pages = held_answers(loaded.state_database, loaded.policy, begin, specs)
-    found = what_if(*specs, pages)
+    found = what_if(*specs, pages, loaded.trust, loaded.batch.episodes)
     document = found.document()
     if not document["answers"]:
         raise ValueError(

@@ -11,17 +11,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ...rewards.spec.reward import Reward
+from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import Spec
+from ...rewards.trust.settings import TrustSettings
 from .held_answers import HeldAnswer
+from .learner_view import LearnerView, Seen, learner_change
+from .rank_agreement import SAME, Floats, kendall, mean_of, sign_of, spearman
 
-Floats = NDArray[np.float64]
+BATCH = 256
+"""Answers that are weighed together where nobody says how many a batch has."""
 MOST_CHANGED = 5
 """Answers that are named, those whose reward would change most."""
-SAME = 1e-9
-"""Rewards and advantages that differ by less are the same."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +36,8 @@ class SegmentColumns:
     """Their rewards under the spec of now; nan while undecided."""
     new: list[float] = field(default_factory=list)
     """Their rewards under the new one, likewise."""
+    seen: tuple[list[Seen], list[Seen]] = field(default_factory=lambda: ([], []))
+    """What the learner would see of them under each."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,6 +50,8 @@ class TermSum:
     """Decided answers of which it has a value."""
     total: float = 0.0
     """Sum of these values."""
+    values: dict[int, float] = field(default_factory=dict)
+    """These values, by the answer's place in its segment."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,6 +62,10 @@ class WhatIf:
     """The spec that counts."""
     new: Spec
     """The one that is tried."""
+    trust: TrustSettings = field(default_factory=TrustSettings)
+    """How far what people say is believed."""
+    batch: int = BATCH
+    """Answers of a batch."""
     segments: dict[str, SegmentColumns] = field(default_factory=dict)
     """The answers, by segment."""
     terms: dict[tuple[str, str], tuple[TermSum, TermSum]] = field(default_factory=dict)
@@ -63,20 +73,29 @@ class WhatIf:
     seconds: float = 0.0
     """How long it took."""
 
-    def add(self, answers: Iterable[HeldAnswer]) -> None:
+    def add(self, answers: Sequence[HeldAnswer]) -> None:
         """Ask both specs of these answers."""
-        for answer in answers:
+        asked = [
+            [(answer.as_by(spec), answer.reward(spec)) for answer in answers]
+            for spec in (self.now, self.new)
+        ]
+        views = [
+            LearnerView(Scorer(spec), self.trust, self.batch).of(one)
+            for spec, one in zip((self.now, self.new), asked, strict=True)
+        ]
+        for place, answer in enumerate(answers):
             segment = answer.episode.generation.segment
-            rewards = answer.reward(self.now), answer.reward(self.new)
+            rewards = [one[place][1] for one in asked]
             columns = self.segments.setdefault(segment, SegmentColumns())
+            for side, reward in enumerate(rewards):
+                columns.seen[side].append(views[side][place])
+                if reward is not None:
+                    self._add_terms(segment, side, reward, len(columns.ids))
             columns.ids.append(answer.episode.id)
             columns.now.append(_value(rewards[0]))
             columns.new.append(_value(rewards[1]))
-            for side, reward in enumerate(rewards):
-                if reward is not None:
-                    self._add_terms(segment, side, reward)
 
-    def _add_terms(self, segment: str, side: int, reward: Reward) -> None:
+    def _add_terms(self, segment: str, side: int, reward: Reward, place: int) -> None:
         told = [(one.name, one.value, one.weight) for one in reward.parts]
         told += [(one.name, one.value, -one.weight) for one in reward.costs]
         for name, value, weight in told:
@@ -87,6 +106,7 @@ class WhatIf:
             if value is not None:
                 both[side].known += 1
                 both[side].total += value
+                both[side].values[place] = value
 
     def document(self) -> dict[str, Any]:
         """Return what would change, for people and programs."""
@@ -98,11 +118,21 @@ class WhatIf:
             "seconds": round(self.seconds, 3),
             "answers_per_second": round(count / self.seconds) if self.seconds else None,
             "segments": [
-                {"segment": name, **change(np.array(one.now), np.array(one.new))}
+                {
+                    "segment": name,
+                    **change(np.array(one.now), np.array(one.new)),
+                    "learner": learner_change(*one.seen),
+                }
                 for name, one in sorted(self.segments.items())
             ],
             "parts": [
-                {"segment": segment, "part": name, "now": _told(now), "new": _told(new)}
+                {
+                    "segment": segment,
+                    "part": name,
+                    "now": _told(now),
+                    "new": _told(new),
+                    "tau": agreement(now, new),
+                }
                 for (segment, name), (now, new) in sorted(self.terms.items())
             ],
             "most_changed": self._most_changed(),
@@ -123,10 +153,26 @@ class WhatIf:
         ]
 
 
-def what_if(now: Spec, new: Spec, pages: Iterable[Sequence[HeldAnswer]]) -> WhatIf:
-    """Ask two specs of all these answers."""
+def agreement(now: TermSum, new: TermSum) -> float | None:
+    """Return Kendall's tau-b of a part's values under two specs, over the answers that have both."""
+    common = now.values.keys() & new.values.keys()
+    places = sorted(common)
+    return kendall(
+        np.array([now.values[one] for one in places], float),
+        np.array([new.values[one] for one in places], float),
+    )
+
+
+def what_if(
+    now: Spec,
+    new: Spec,
+    pages: Iterable[Sequence[HeldAnswer]],
+    trust: TrustSettings | None = None,
+    batch: int = BATCH,
+) -> WhatIf:
+    """Ask two specs of all these answers, weighed by `trust` in batches of so many."""
     began = time.perf_counter()
-    found = WhatIf(now=now, new=new)
+    found = WhatIf(now=now, new=new, trust=trust or TrustSettings(), batch=batch)
     for page in pages:
         found.add(page)
     found.seconds = time.perf_counter() - began
@@ -136,50 +182,24 @@ def what_if(now: Spec, new: Spec, pages: Iterable[Sequence[HeldAnswer]]) -> What
 def change(now: Floats, new: Floats) -> dict[str, Any]:
     """Return how the rewards of one segment's answers would change; nan is undecided.
 
-    `rank` is Spearman's correlation over the answers decided under both, None where the answers of
+    `rank` is Spearman's correlation and `tau` Kendall's tau-b over the answers decided under both, None where the answers of
     either are all worth the same; `signs` the share of them whose advantage turns.
     """
     was, will = np.isfinite(now), np.isfinite(new)
     both = was & will
     a, b = now[both], new[both]
-    turned = _sign(a) != _sign(b)
+    turned = sign_of(a - a.mean()) != sign_of(b - b.mean()) if len(a) else np.array([], bool)
     return {
         "answers": len(now),
         "decided": {"now": int(was.sum()), "new": int(will.sum())},
         "becomes_decided": int((will & ~was).sum()),
         "becomes_undecided": int((was & ~will).sum()),
-        "reward": {"now": _mean(now[was]), "new": _mean(new[will])},
+        "reward": {"now": mean_of(now[was]), "new": mean_of(new[will])},
         "changed": int((np.abs(a - b) > SAME).sum()),
         "rank": spearman(a, b),
+        "tau": kendall(a, b),
         "signs": float(turned.mean()) if len(a) else None,
     }
-
-
-def spearman(a: Floats, b: Floats) -> float | None:
-    """Return Spearman's rank correlation, ties at their mean rank; None where one has no spread."""
-    if len(a) < 2:
-        return None
-    x, y = ranks(a), ranks(b)
-    x, y = x - x.mean(), y - y.mean()
-    spread = float(np.sqrt((x @ x) * (y @ y)))
-    return float(x @ y) / spread if spread else None
-
-
-def ranks(values: Floats) -> Floats:
-    """Return each value's rank from 0, ties at their mean rank."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    mean: Floats = last - (count + 1) / 2.0
-    return mean[place]
-
-
-def _sign(values: Floats) -> NDArray[np.int_]:
-    off = values - values.mean() if len(values) else values
-    return np.where(np.abs(off) < SAME, 0, np.sign(off)).astype(int)
-
-
-def _mean(values: Floats) -> float | None:
-    return float(values.mean()) if len(values) else None
 
 
 def _value(reward: Reward | None) -> float:

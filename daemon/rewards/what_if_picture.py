@@ -1,6 +1,8 @@
 """What-if picture: rewards under two specs, a row for each segment, as SVG or PNG."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +29,11 @@ def draw_what_if(found: WhatIf, path: Path) -> None:
 
     largest = sorted(found.segments.items(), key=lambda one: -len(one[1].ids))[:MOST_SEGMENTS]
     figure, axes = pyplot.subplots(
-        len(largest) or 1, 2, figsize=(9, 1 + 3 * (len(largest) or 1)), squeeze=False
+        len(largest) or 1, 3, figsize=(13, 1 + 3 * (len(largest) or 1)), squeeze=False
     )
     edges = np.linspace(0.0, 1.0, BINS + 1)
-    for (segment, columns), (left, right) in zip(largest, axes, strict=False):
+    told = found.document()
+    for (segment, columns), (left, right, ranked) in zip(largest, axes, strict=False):
         now, new = np.array(columns.now), np.array(columns.new)
         shown = ((found.now.version, now, "#888888"), (found.new.version, new, "#1f5fa8"))
         for label, values, colour in shown:
@@ -45,9 +48,23 @@ def draw_what_if(found: WhatIf, path: Path) -> None:
         right.pcolormesh(edges, edges, shades, cmap="viridis_r", rasterized=True)
         right.plot((0, 1), (0, 1), color="#bbbbbb", linewidth=0.8)
         right.set(xlabel="reward now", ylabel="reward new", xlim=(0, 1), ylim=(0, 1))
+        _draw_agreement(ranked, told, segment)
     for each in axes.flat:
         for side in ("top", "right"):
             each.spines[side].set_visible(False)
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)
+
+
+def _draw_agreement(axis: Any, told: Mapping[str, Any], segment: str) -> None:
+    """Draw Kendall's tau-b of the rewards, and of each part that both specs have, as bars."""
+    whole = next(one for one in told["segments"] if one["segment"] == segment)
+    parts = [one for one in told["parts"] if one["segment"] == segment]
+    rows = [(one["part"], one["tau"]) for one in reversed(parts) if one["tau"] is not None]
+    rows.append(("reward", whole["tau"] if whole["tau"] is not None else 0.0))
+    axis.barh([name for name, _ in rows], [tau for _, tau in rows], color="#1f5fa8", height=0.6)
+    turned = whole["learner"]["signs"]
+    signs = "" if turned is None else f"; {turned:.0%} of the signs turn"
+    axis.set(xlim=(-1, 1), xlabel="Kendall's tau-b, now and new", title=f"order{signs}")
+    axis.tick_params(labelsize=7)

@@ -57,6 +57,17 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
     return tuple([0.0 if one is None else share * (one - mean) for one in stands])
 
 
+def edit_share(spec: Spec, episode: Episode) -> float:
+    """Return by how much the credit of a token that the last edit left is above that of a deleted one.
+
+    That is the share of the edit's parts in the reward, over the width of the spec's range; 0 without an
+    edit that counts.
+    """
+    if not any(isinstance(one.feedback.signal, Edited) for one in episode.feedback):
+        return 0.0
+    return _share(spec, episode, spec.within_horizons(episode))
+
+
 def _share(spec: Spec, episode: Episode, counted: Episode) -> float:
     """Return how much of the reward the edit's parts are, as its parts weigh; 0 where they are none."""
     if not any(spec.decides(one.feedback.signal) for one in counted.feedback):

@@ -17,7 +17,7 @@ from ..sessions.contents import Held
 from ..sessions.linking import LinkedTurns
 from ..state.transaction import Transaction
 from . import chain_table
-from .chain import ChainAct, ChainKey, reached
+from .chain import ChainAct, ChainAnswer, ChainKey, reached
 from .chain_answers import ChainReader
 from .chain_table import REACHED, WAITING, ChainRow
 from .referenced import put_references
@@ -150,8 +150,7 @@ def attribute_chain(
     changed = list[ChainRow]()
     for row in touched:
         said = decode_feedback(row.payload)
-        act = ChainAct(row.acted, row.received, row.user_hash, not chain.key)
-        now = reached(answers, act, rule_of(said.signal))
+        now = reach_of(answers, row, said, rule_of)
         stage = REACHED if now or row.stage == REACHED else WAITING
         if row.feedback_id in replaced:
             now = {}
@@ -164,15 +163,27 @@ def attribute_chain(
                 done.lost.append(Lost(name, named(row), chain.tenant))
         for name, attribution in now.items():
             if row.reached.get(name) != attribution:
-                about = msgspec.structs.replace(
-                    said,
-                    feedback_id=named(row),
-                    generation_id=name,
-                    tenant=chain.tenant,
-                    replaces=None,
-                )
-                done.reaching.append(Reaching(about, attribution, row))
+                done.reaching.append(Reaching(said_of(name, row, said), attribution, row))
     chain_table.put_reached(reader.tx, reader.policy, changed)
+
+
+def reach_of(
+    answers: Sequence[ChainAnswer], row: ChainRow, said: Feedback, rule_of: RuleOf
+) -> dict[str, Attribution]:
+    """Return how feedback on a chain reaches its answers."""
+    act = ChainAct(row.acted, row.received, row.user_hash, not row.chain.key)
+    return reached(answers, act, rule_of(said.signal))
+
+
+def said_of(name: str, row: ChainRow, said: Feedback) -> Feedback:
+    """Return feedback on a chain as if it had named an answer."""
+    return msgspec.structs.replace(
+        said,
+        feedback_id=named(row),
+        generation_id=name,
+        tenant=row.chain.tenant,
+        replaces=None,
+    )
 
 
 def named(row: ChainRow) -> str:

@@ -5,10 +5,13 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from reward_shop import RewardShop
 
 from rlwd.daemon.rewards.held_answers import since_of
-from rlwd.daemon.rewards.what_if import change, spearman
+from rlwd.daemon.rewards.rank_agreement import kendall, spearman
+from rlwd.daemon.rewards.what_if import change
 
 HARDER = """\
 name = "harder"
@@ -107,3 +110,40 @@ def test_since_is_a_duration_or_a_date() -> None:
     assert since_of("2d", 200_000.0) == 200_000.0 - 172_800.0
     assert since_of("1970-01-02", 0.0) == 86_400.0
     assert since_of("", 5.0) == 0.0
+
+
+@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=40))
+def test_kendalls_tau_is_what_its_definition_says(pairs: list[tuple[int, int]]) -> None:
+    """Over all pairs, one by one, ties on either side and both among them."""
+    a, b = (np.array([pair[side] for pair in pairs], float) for side in (0, 1))
+    one, two = (np.sign(each[:, None] - each[None, :]) for each in (a, b))
+    spread = math.sqrt((one**2).sum() * (two**2).sum())
+    expected = (one * two).sum() / spread if spread else None
+    assert kendall(a, b) == (None if expected is None else pytest.approx(expected))
+
+
+def test_it_says_what_the_learner_would_see(shop: RewardShop) -> None:
+    """Weights by the profile of a signal, credit by the share of an edit's parts, and whose sign turns."""
+    noisy = 'name = "noisy"\n[parts]\naccepted = 1\nedit_similarity = 3\n'
+    noisy += "[trust.rejected]\nveracity = 0.75\n[trust.accepted]\nveracity = 0.75\n"
+    new = shop.spec("noisy.toml", noisy)
+    told = json.loads(shop.rewards("what-if", new, "--since", "60d", "--json").stdout)
+    reply = next(one for one in told["segments"] if one["segment"] == "reply")
+    seen = reply["learner"]
+    # Of accepted (1), edited (1) and kept (1) an edit is a half or a third; of the new spec nearly all:
+    # an acceptance tells (2 x 0.75 - 1)^2 of its weight.
+    assert 1 / 3 <= seen["credit"]["now"] <= 1 / 2
+    assert seen["credit"]["new"] == pytest.approx(3 / 3.25)
+    assert seen["credited"]["now"] == seen["credited"]["new"] == 12
+    assert seen["weight"]["new"] < seen["weight"]["now"]
+    assert 0.0 <= seen["signs"] <= 1.0
+    edits = next(
+        one
+        for one in told["parts"]
+        if (one["segment"], one["part"]) == ("reply", "edit_similarity")
+    )
+    assert edits["tau"] == pytest.approx(1.0), "the part itself says the same under both"
+    assert -1.0 <= reply["tau"] < 1.0
+    shown = shop.rewards("what-if", new, "--since", "60d").stdout
+    assert "As the learner sees it" in shown
+    assert max(map(len, shown.splitlines())) <= 80
