@@ -8,6 +8,7 @@ from ...rewards.spec.reward import Reward, taken_off, weighted_mean
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import DAY, UNDECIDED, Spec
 from ...rewards.spec.term import Term
+from ...streams.attribution.as_ruled import as_ruled
 from ...streams.events.episode import Episode, Timed
 from ...streams.events.signals import kind_of
 from ...streams.join import offsets
@@ -19,10 +20,11 @@ TOLD = frozenset(("name", "tool", "error_class", "rubric", "statement", "directi
 
 
 def explain_reward(
-    view: Transaction, policy: str, generation_id: str, spec: Spec
+    view: Transaction, policy: str, generation_id: str, spec: Spec, *, ruled: bool = False
 ) -> dict[str, Any]:
     """Return how an answer's reward comes about under a spec, beside what the state has of it.
 
+    Where it is not the state's own, with `ruled`, feedback on chains is attributed by it.
     `reward` is None where its content was forgotten: it cannot be worked out again. Raises ValueError
     where the answer is not known, or only feedback on it came.
     """
@@ -35,7 +37,10 @@ def explain_reward(
     if row is None:
         raise ValueError(f"{generation_id}: no such answer of {policy!r}")
     stage, fate, segment, received, reward, parts, version, undecided, revised, *late = row
-    found = load_held(view, policy, [generation_id], [Scorer(spec)])
+    scorer = Scorer(spec)
+    found = load_held(view, policy, [generation_id], [scorer])
+    if ruled:
+        found = as_ruled(view, policy, found, scorer)
     mark = offsets.watermark(view, policy)
     return {
         "generation_id": generation_id,

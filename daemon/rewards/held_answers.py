@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ...rewards.spec.reward import Reward
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import Spec
+from ...streams.attribution.as_ruled import as_ruled
 from ...streams.attribution.spent import with_chains
 from ...streams.events.episode import Episode
 from ...streams.events.generation import SHADOW
@@ -97,10 +98,27 @@ def _page(
     ).fetchall()
     mark = offsets.watermark(view, policy)
     fates = {name: fate for _, name, fate in rows}
+    found = load_held(view, policy, list(fates), scorers)
+    others = _as_ruled(view, policy, found, scorers)
     return rows[-1][0] if rows else 0, [
-        HeldAnswer(episode, fates[episode.id], mark)
-        for episode in load_held(view, policy, list(fates), scorers)
+        HeldAnswer(one, fates[one.id], mark, {version: by[at] for version, by in others.items()})
+        for at, one in enumerate(found)
     ]
+
+
+def _as_ruled(
+    view: Transaction, policy: str, found: Sequence[Episode], scorers: Sequence[Scorer]
+) -> dict[str, list[Episode]]:
+    """Return the answers as each spec attributes feedback on chains, where specs differ in that.
+
+    The first spec is the state's own, and what stands in the state is by it.
+    """
+    rules = [(one.spec.attribution, one.spec.spread) for one in scorers]
+    return {
+        one.version: as_ruled(view, policy, found, one)
+        for one, ruled in zip(scorers, rules, strict=True)
+        if ruled != rules[0]
+    }
 
 
 def load_held(

@@ -78,7 +78,7 @@ def explain_command(
     loaded = load_config(config)
     asked = reward_spec(loaded.reward_spec if spec is None else str(spec))
     with readable(loaded.state_database) as view:
-        story = explain_reward(view, loaded.policy, generation_id, asked)
+        story = explain_reward(view, loaded.policy, generation_id, asked, ruled=spec is not None)
     _show(story, explain_tables, as_json, asked)
 
 

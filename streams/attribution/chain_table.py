@@ -105,9 +105,9 @@ def put_rows(tx: Transaction, policy: str, rows: Sequence[ChainRow]) -> set[tupl
 
 
 def load_rows(
-    tx: Transaction, policy: str, chains: Iterable[ChainKey]
+    tx: Transaction, policy: str, chains: Iterable[ChainKey], *, hold: bool = True
 ) -> dict[ChainKey, list[ChainRow]]:
-    """Return the live feedback on these chains, and keep it from others until the transaction ends."""
+    """Return the live feedback on these chains; with `hold` no other transaction gets it meanwhile."""
     found = defaultdict[ChainKey, list[ChainRow]](list)
     values = defaultdict[tuple[str, str], list[str]](list)
     for chain in sorted(chains):
@@ -117,7 +117,7 @@ def load_rows(
             rows = tx.execute(
                 f"SELECT {_COLUMNS} FROM chain_feedback"
                 f" WHERE policy = ? AND tenant = ? AND key = ? AND value IN ({marks}) AND {LIVE}"
-                " ORDER BY value, feedback_id" + row_lock(tx),
+                " ORDER BY value, feedback_id" + (row_lock(tx) if hold else ""),
                 (policy, tenant, key, *chunk),
             )
             for row in map(_row, rows.fetchall()):

@@ -6,7 +6,7 @@ arrival does not matter, and what is refused, replaced or taken back leaves no c
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -95,7 +95,7 @@ def spread(reader: ChainReader, sessions: Iterable[SessionKey], rule_of: SpreadO
     for key in sorted(sessions):
         names = sorted(reader.turns(key))
         before = _copies(tx, policy, names)
-        now = _wanted(reader, key, _said(tx, policy, names, rule_of), rule_of)
+        now = wanted_copies(reader, key, rule_of)
         gone += [copy for copy, told in before.items() if copy not in now or told != now[copy][-2]]
         fresh += [
             (policy, *copy, *told) for copy, told in now.items() if before.get(copy) != told[-2]
@@ -158,14 +158,12 @@ def _copies(tx: Transaction, policy: str, names: Sequence[str]) -> dict[CopyKey,
     return found
 
 
-def _wanted(
-    reader: ChainReader,
-    key: SessionKey,
-    said: Mapping[str, Sequence[PostedOnAnswer]],
-    rule_of: SpreadOf,
+def wanted_copies(
+    reader: ChainReader, key: SessionKey, rule_of: SpreadOf
 ) -> dict[CopyKey, tuple[Any, ...]]:
-    """Return the copies that there should be, each with the rest of its row."""
+    """Return the copies that there should be in a session, each with the rest of its row."""
     found = dict[CopyKey, tuple[Any, ...]]()
+    said = _said(reader.tx, reader.policy, sorted(reader.turns(key)), rule_of)
     if not any(said.values()):
         return found
     answers = reader.answers(ChainKey(key.tenant, "", key.session_id))

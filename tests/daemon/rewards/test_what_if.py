@@ -5,13 +5,18 @@ import math
 
 import numpy as np
 import pytest
+from chains_by_hand import on_session
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_by_hand import FEEDBACK
 from reward_shop import RewardShop
+from talks_by_hand import Talk
 
 from rlwd.daemon.rewards.held_answers import since_of
 from rlwd.daemon.rewards.rank_agreement import kendall, spearman
 from rlwd.daemon.rewards.what_if import change
+from rlwd.rewards.costs.effort import length_penalty
+from rlwd.streams.events.signals import Rated
 
 HARDER = """\
 name = "harder"
@@ -147,3 +152,29 @@ def test_it_says_what_the_learner_would_see(shop: RewardShop) -> None:
     shown = shop.rewards("what-if", new, "--since", "60d").stdout
     assert "As the learner sees it" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_feedback_on_chains_is_attributed_as_each_spec_says(shop: RewardShop) -> None:
+    """What reaches the last answer now would reach all three, and a cost over the chain would be one."""
+    talk, at = Talk("a", session="chat"), shop.now - 7200.0
+    shop.ledger.take(
+        *(talk.turn(at + n, segment="chat", user_hash="ada") for n in range(3)), now=at
+    )
+    said = on_session("f", Rated(value=0.5), at + 5, session="chat")
+    shop.ledger.take(said, partition=FEEDBACK, now=at + 5)
+    text = 'name = "chain"\n[attribution]\nrated = "chain"\n[parts]\nrated = 1\n'
+    text += 'range = [-1.0, 1.0]\n[costs.effort]\nover = "chain"\nweight = 0.1\nscale = 9.0\n'
+    new = shop.spec("chain.toml", text.replace("range = [-1.0, 1.0]\n", ""))
+    told = json.loads(shop.rewards("what-if", new, "--json").stdout)
+    chat = next(one for one in told["segments"] if one["segment"] == "chat")
+    assert (chat["decided"], chat["becomes_decided"]) == ({"now": 1, "new": 3}, 2)
+    cost = next(one["new"] for one in told["parts"] if one["part"] == "effort")
+    assert cost["mean"] == pytest.approx(length_penalty(9.0, 0.001, 0.5) / 9.0)
+    assert chat["reward"]["new"] == pytest.approx(0.5 - 0.1 * cost["mean"])
+    shown = shop.rewards("explain", "chat.a0", "--spec", new).stdout
+    assert "(of its chain, 2 answers later, by 1)" in " ".join(shown.split())
+    assert "over the 3 answers of its chain, 9 tokens and 0 calls, with 2 answers after it" in (
+        " ".join(shown.split())
+    )
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "no reward" in shop.rewards("explain", "chat.a0").stdout
