@@ -60,7 +60,7 @@ def swept_loss(
     """Loss of a pack's tokens, N being `normaliser`: the weight of the whole step's tokens.
 
     `weights_M` are their episodes' weights; None is 1 each. `proximal_M` are their log-probabilities
-    before the batch, for the region that is held against these; None takes those when served.
+    before the batch, for a region that is held against these; None takes those when served.
     """
     region, behaviour_M = settings.region, packed.behaviour_M
     pulled_M = advantages_M

@@ -105,7 +105,7 @@ def measured(way: str, model: Path, kind: str, passes: int) -> dict[str, Any]:
         passes=passes,
         lora_rank=8,
         lora_alpha=8.0,
-        ratio_mask=0.0,  # which TRL's loss has not
+        trust_region="truncated",  # TRL's loss has no mask
         dtype="bfloat16" if cuda else "float32",
         pack_tokens=2048 if cuda else 512,
     )
