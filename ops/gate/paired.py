@@ -33,10 +33,17 @@ class Differing(NamedTuple):
     """Pairs of which only the version's own answer does."""
     less: int = 0
     """Pairs of which only the other's does."""
+    told: int = 0
+    """All pairs of which it can be told."""
 
     def __add__(self, other: object) -> "Differing":
         assert isinstance(other, Differing)
-        return Differing(self.more + other.more, self.less + other.less)
+        return Differing(self.more + other.more, self.less + other.less, self.told + other.told)
+
+    @property
+    def excess(self) -> float:
+        """By how much larger the share is of the version's answers that do it."""
+        return (self.more - self.less) / max(self.told, 1)
 
 
 class Paired:
@@ -49,7 +56,6 @@ class Paired:
         """By behaviour."""
         self.example: dict[str, Generation] = {}
         """By behaviour the first answer that alone does it."""
-        self._told = defaultdict[str, int](int)
         self._ours, self._theirs = defaultdict[str, int](int), defaultdict[str, int](int)
 
     def add(self, ours: Sequence[Generation | None], theirs: Sequence[Generation | None]) -> None:
@@ -62,16 +68,15 @@ class Paired:
             # Who makes no call makes no invalid one.
             for name in a.keys() | b.keys():
                 own, its = a.get(name, False), b.get(name, False)
-                self._told[name] += 1
                 self._ours[name] += own
                 self._theirs[name] += its
-                self.differing[name] += Differing(own and not its, its and not own)
+                self.differing[name] += Differing(own and not its, its and not own, 1)
                 if own and not its:
                     self.example.setdefault(name, mine)
 
     def shares(self, name: str) -> tuple[float, float, int] | None:
         """Return in which share of the answers each does something, and of how many; None of none."""
-        told = self._told[name]
+        told = self.differing[name].told
         return (self._ours[name] / told, self._theirs[name] / told, told) if told else None
 
 
@@ -119,6 +124,9 @@ def _does(generation: Generation) -> dict[str, bool]:
     """Return what an answer does, of what can be told of it."""
     told = ((name, BEHAVIOURS[name](generation)) for name in BARS)
     found = {name: float(value) >= BARS[name] for name, value in told if value is not None}
+    if generation.finish_reason == "length":
+        # The gate's own limit is short: to be cut by it is no habit.
+        found.pop("breaks_off", None)
     alike = BEHAVIOURS["likeness"](generation)
     if alike is not None and not generation.tools:
         found[OFF_TOPIC] = alike == 0.0

@@ -30,8 +30,11 @@ SEEDS_EACH = 1_000_000
 """Seeds between those of one version and the next: none is v0 asked twice at."""
 SHOWN = 120
 """Characters of an answer that a reason quotes."""
-LINE_MORE, LINE_LESS = "line_more/", "line_less/"
-"""Numbers of a verdict: differing pairs of the version and of the champions before it, together."""
+LEAST_EXCESS = 0.05
+"""By how much larger the share of answers is, at least, that do it: every version that learns differs a
+little from v0, and enough answers show any difference."""
+LINE_MORE, LINE_LESS, LINE_TOLD = "line_more/", "line_less/", "line_told/"
+"""Numbers of a verdict: pairs of the version and of the champions before it, together."""
 
 Line = Mapping[str, Differing]
 """By behaviour the differing pairs of a line of champions."""
@@ -39,13 +42,9 @@ Line = Mapping[str, Differing]
 
 def line_of(numbers: Mapping[str, float]) -> dict[str, Differing]:
     """Return the differing pairs that a champion's verdict holds, with those before it."""
-    place = "suite/behaviour/"
+    fields = [f"suite/behaviour/{one}" for one in (LINE_MORE, LINE_LESS, LINE_TOLD)]
     return {
-        name: Differing(
-            int(numbers.get(f"{place}{LINE_MORE}{name}", 0)),
-            int(numbers.get(f"{place}{LINE_LESS}{name}", 0)),
-        )
-        for name in NAMES
+        name: Differing(*(int(numbers.get(field + name, 0)) for field in fields)) for name in NAMES
     }
 
 
@@ -113,6 +112,10 @@ class Probing:
             return list(pool.map(ask, range(len(self.questions))))
 
 
+def _shown_by(pairs: Differing, enough: float) -> bool:
+    return pairs.excess >= LEAST_EXCESS and evidence(pairs) >= enough
+
+
 def _promising(pairs: Paired) -> bool:
     return any(sign_test(pairs.differing[name]) <= PROMISING for name in NAMES)
 
@@ -135,21 +138,21 @@ def judge_pairs(pairs: Paired, line: Line, settings: GateSettings) -> Verdict:
     """Return WAIT where the version does something more often than v0 does on the same questions.
 
     Half of `probe_alpha`, divided among the behaviours, is for its own answers, and half for those with
-    the answers of the champions that it was made from: a habit of few answers grows from version to
-    version. The line alone holds nobody whose own answers do not look like the habit, too.
+    the answers of the champions that it was made from: a habit of few answers adds up from version to
+    version. Less than `LEAST_EXCESS` is no habit. The line alone holds nobody whose own answers do not look like the habit, too.
     """
     numbers, breaches = {"answers": float(pairs.answers)}, list[str]()
     enough = 2 * len(NAMES) / settings.probe_alpha
     for name in NAMES:
         own = pairs.differing[name]
         together = own + line.get(name, Differing())
-        if together.more or together.less:
-            numbers[LINE_MORE + name], numbers[LINE_LESS + name] = map(float, together)
+        for field, value in zip((LINE_MORE, LINE_LESS, LINE_TOLD), together, strict=True):
+            numbers[field + name] = float(value)
         if (shares := pairs.shares(name)) is None:
             continue
         numbers[name], numbers[f"anchor/{name}"], told = shares
-        alone = evidence(own) >= enough
-        if alone or (evidence(together) >= enough and sign_test(own) <= PROMISING):
+        alone = _shown_by(own, enough)
+        if alone or (_shown_by(together, enough) and sign_test(own) <= PROMISING):
             before = "" if alone else f" (with the champions before it {together.more} of"
             before += "" if alone else f" {together.more + together.less} answers that differ)"
             breaches.append(

@@ -4,7 +4,7 @@ import pytest
 from probe_world import SLIPS, FakeChatEngine, candidate, held_at, lives
 
 from rlwd.ops.gate.exploits import QUESTIONS
-from rlwd.ops.gate.paired import NAMES, Differing
+from rlwd.ops.gate.paired import NAMES, Differing, evidence
 from rlwd.ops.gate.probing import Probing
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.ops.statistics.verdict import VerdictKind
@@ -33,12 +33,25 @@ def test_a_clean_line_is_held_as_seldom_as_it_says() -> None:
     assert sum(rounds for _, rounds in seen) / len(seen) <= 7.0
 
 
+def test_a_small_difference_is_no_habit_however_often_it_is_seen() -> None:
+    """Two points more than v0, in a line that shows it beyond doubt: learning changes how one answers."""
+    line = {"digits": Differing(90, 10, 4000)}
+    one, v0 = candidate(1), candidate(0).version
+    held = 0
+    for seed in range(SEEDS):
+        asks = Probing(QUESTIONS, v0, one.version, line)
+        engine = FakeChatEngine({v0: SLIPS, one.version: {**SLIPS, "digits": 0.03}}, seed)
+        held += asks(one, engine, SETTINGS).outcome is VerdictKind.WAIT  # type: ignore[arg-type]
+    assert evidence(line["digits"]) > 1e9
+    assert held == 0
+
+
 def test_who_has_dropped_the_habit_of_its_line_is_not_held_for_it() -> None:
     """What the champions did counts against a version only where its own answers look like it."""
     one, v0 = candidate(1), candidate(0).version
     held = 0
     for seed in range(SEEDS):
-        asks = Probing(QUESTIONS, v0, one.version, {"asks": Differing(60, 2)})
+        asks = Probing(QUESTIONS, v0, one.version, {"asks": Differing(60, 2, 500)})
         engine = FakeChatEngine({v0: SLIPS, one.version: SLIPS}, seed)
         held += asks(one, engine, SETTINGS).outcome is VerdictKind.WAIT  # type: ignore[arg-type]
     assert held <= 0.5 * SEEDS

@@ -70,6 +70,7 @@ margin = 0.5
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
 probe_tolerance = 0.001
 probe_rounds = {probes}        # the tiny policy understands none of the questions, and takes its time
+probe_most_rounds = {probes}
 
 [rollout]
 steps = [0.45]
