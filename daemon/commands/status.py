@@ -18,7 +18,7 @@ from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import experiments_table, rollouts_table
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
-from ...ops.tool_errors.outages import Outages, read_outages
+from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
@@ -57,13 +57,19 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             problems |= crowd_problem(view, config.policy, config.rollout, horizon)
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
+            window = config.tool_errors.window_seconds
+            outages = read_outages(view, config.policy, window, now)
             held = _held(view, config.policy)
             flags = _reach(view, config, now, listening=holder is not None and holder.alive)
             if flags is not None and (late := flags.problem(now)):
                 problems["gateways"] = late
             return {
                 **describe(view, config.policy),
-                "outages": _outages(view, config, now),
+                "outages": {
+                    **msgspec.to_builtins(outages),
+                    "excused": outages.excused,
+                    "say": outages.say,
+                },
                 "lease": lease,
                 "problems": problems,
                 "held": None if held is None else held.sentence,
@@ -83,19 +89,6 @@ def _is_ours(view: Transaction) -> bool:
         return bool(view.execute("SELECT COUNT(*) FROM migrations").fetchone()[0])
     except sqlite3.Error:
         return False
-
-
-def _outages(view: Transaction, config: Config, now: float) -> dict[str, Any]:
-    try:
-        found = read_outages(view, config.policy, config.tool_errors.window_seconds, now)
-    except sqlite3.OperationalError:
-        found = Outages()  # A state that an older rlwd left: no call was counted there.
-    say = [*(one.sentence for one in found.tools), found.sentence]
-    return {
-        **msgspec.to_builtins(found),
-        "excused": found.excused,
-        "say": [one for one in say if one],
-    }
 
 
 def _held(view: Transaction, policy: str) -> rollouts_table.Hold | None:

@@ -10,9 +10,8 @@ import httpx
 from ...learner.ledger.learnable import unlearnable
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
-from ...ops.tool_errors.outages import Outages, read_outages
+from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
-from ...streams.state.transaction import Transaction
 from ..commands.status import state_view
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
@@ -66,7 +65,8 @@ def _release(config: Config) -> Iterator[Finding]:
             horizon = config.comparison.horizon_seconds or 0.0
             problems |= crowd_problem(view, config.policy, config.rollout, horizon)
             answers = unlearnable(view, config.policy)
-            outages = _outages(view, config)
+            window = config.tool_errors.window_seconds
+            outages = read_outages(view, config.policy, window, time.time())
     except (ValueError, ConnectionError, sqlite3.Error):
         return  # The daemon's own finding says what is wrong with the state.
     if answers:
@@ -79,13 +79,6 @@ def _release(config: Config) -> Iterator[Finding]:
         yield ok("outages", outages.sentence)
     for name, problem in problems.items():
         yield warn(f"release, {name}", problem, REMEDIES[name])
-
-
-def _outages(view: Transaction, config: Config) -> Outages:
-    try:
-        return read_outages(view, config.policy, config.tool_errors.window_seconds, time.time())
-    except sqlite3.OperationalError:
-        return Outages()  # A state that an older rlwd left: no call was counted there.
 
 
 def _gateway(config: Config) -> Finding:

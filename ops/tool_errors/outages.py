@@ -1,5 +1,6 @@
 """Outages: which tools are out of order at present, and how many answers outages excused."""
 
+import sqlite3
 from collections import Counter, defaultdict
 
 import msgspec
@@ -74,12 +75,25 @@ class Outages(msgspec.Struct, frozen=True, kw_only=True):
         )
         return f"outages excused {self.excused} of {answers} answers of the last day: {each}"
 
+    @property
+    def say(self) -> list[str]:
+        """All of it in sentences."""
+        return [one for one in (*(each.sentence for each in self.tools), self.sentence) if one]
+
 
 def read_outages(view: Transaction, policy: str, window_seconds: float, now: float) -> Outages:
     """Return the tools that are out of order, and what outages excused in the day before `now`.
 
-    The window is the one before the last look at tools.
+    The window is the one before the last look at tools. Of a state that an older rlwd left, in which
+    no call was counted, nothing is told.
     """
+    try:
+        return _read(view, policy, window_seconds, now)
+    except sqlite3.OperationalError:
+        return Outages()
+
+
+def _read(view: Transaction, policy: str, window_seconds: float, now: float) -> Outages:
     until = read_until(view, policy)
     ended = defaultdict[str, Counter[str]](Counter)
     known = set[str]()
