@@ -10,11 +10,12 @@ import msgspec
 import structlog
 
 from ..learner.checkpoint.epoch import write_epoch
+from ..learner.ledger.lane_choice import LaneRules
 from ..learner.ledger.token_credits import Credit, whole_answer
 from ..learner.ledger.weighed import Trust
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
-from ..learner.spelt_tokens import load_spelt_tokens
+from ..learner.spelt_tokens import SpeltTokens, load_spelt_tokens
 from ..ops.rollout.release import Release
 from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
@@ -84,6 +85,17 @@ def joiner(config: Config) -> Joiner:
         trace_share=config.mlflow.trace_share if config.mlflow.tracking_uri else 0.0,
         readings=satisfaction_with_secrets(config.satisfaction).scope(),
         measure=Measuring(_measured(config), CHAMPIONS_MEASURED),
+        admitted=_lanes(config).admitted,
+    )
+
+
+def _lanes(config: Config, tokens: SpeltTokens | None = None) -> LaneRules:
+    privacy = config.privacy
+    allowed = privacy.own_words or any(one.own_words for one in privacy.tenants.values())
+    return LaneRules(
+        settings=config.learner.lanes,
+        own_words=privacy.allows_own_words if allowed else None,
+        spell=None if tokens is None else tokens.spell,
     )
 
 
@@ -193,6 +205,7 @@ def _training(
         lease_epoch=epoch,
     )
     spec = reward_spec(config.reward_spec)
+    tokens = load_spelt_tokens(Path(config.learner.model))
     return Training(
         store,
         config.policy,
@@ -204,14 +217,14 @@ def _training(
         register=release.register,
         kept=release.kept,
         keep_newest=config.keep_checkpoints,
-        credit=_credit(config),
+        credit=_credit(config, tokens),
         spec_version=reward_spec(config.reward_spec).version,
+        lanes=_lanes(config, tokens),
     )
 
 
-def _credit(config: Config) -> Credit:
+def _credit(config: Config, tokens: SpeltTokens | None) -> Credit:
     """Return what gives an edited answer's tokens a credit each; the whole answer's where it cannot."""
-    tokens = load_spelt_tokens(Path(config.learner.model))
     if tokens is None:
         log.info("credit_by_answer", reason="the model's tokens do not say which text they spell")
         return whole_answer

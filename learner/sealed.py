@@ -8,6 +8,21 @@ import msgspec
 Token = Annotated[int, msgspec.Meta(ge=0)]
 
 
+RATIO = "ratio"
+"""The lane of what has usable log-probabilities; the others are named as their weights in `LaneSettings`."""
+
+
+class Correction(msgspec.Struct, frozen=True, kw_only=True):
+    """What a person made of an answer."""
+
+    text: str
+    """What stood there afterwards."""
+    first: Annotated[int, msgspec.Meta(ge=0)]
+    """The first completion token that spells the answer's text."""
+    past: Annotated[int, msgspec.Meta(ge=0)]
+    """The one after the last that does: what stands before and after (reasoning, the end) stays."""
+
+
 class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that the update needs of one episode."""
 
@@ -18,7 +33,8 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     version: str
     """Version that served it."""
     age: int
-    """Policy age when sealed: versions along the lineage from serving to the parent."""
+    """Policy age when sealed: versions along the lineage from serving to the parent; -1 where no
+    version of this policy served it, as an imported answer."""
     prompt_token_ids: tuple[Token, ...]
     """What the model read."""
     completion_token_ids: tuple[Token, ...]
@@ -42,6 +58,19 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     reward is the whole answer's, and left out then, likewise."""
     confound: float = 0.0
     """What the reward holds that the answer did not earn, by what is known of latency and user."""
+    top_p: float = 1.0
+    """The mass that top-p left when it was drawn. Left out where it is 1, likewise."""
+    lane: str = RATIO
+    """The lanes that learn from it, joined by +: `ratio`, `kto+sft`, `ratio+dpo`. Left out where it is
+    the ratio lane alone, likewise."""
+    correction: Correction | None = None
+    """For the lane `dpo`."""
+    follow_up: str = ""
+    """For the lane `hindsight`: what the person wrote back."""
+
+    def in_lane(self, name: str) -> bool:
+        """Return whether a lane learns from it."""
+        return self.lane == name or name in self.lane.split("+")
 
     def __post_init__(self) -> None:
         if self.credit and len(self.credit) != len(self.completion_token_ids):

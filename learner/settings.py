@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .lane_settings import LaneSettings
 from .trust_region import Name, TrustRegion, trust_region
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -108,6 +109,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Added to the process's niceness, so that serving on the same cores comes first."""
     seed: int = 0
     """Of the adapter's first weights and of the order of episodes."""
+    lanes: LaneSettings = LaneSettings()
+    """`[learner.lanes]`: what is learned from beside answers with usable log-probabilities."""
 
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:

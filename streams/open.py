@@ -49,6 +49,7 @@ MIGRATIONS = (
     feedback_checks.TAKEN,
     spent.AMOUNTS,
     spreading.SPREAD + ";" + rescorings_table.ATTRIBUTED,
+    episodes_table.LANES,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...learner.candidate import Manifest
+from ...learner.ledger.batches_table import trained_by_lane
 from ...streams.join.offsets import accepted_gaps
 from ...streams.state.transaction import Transaction
 from ..spool.lost import read_lost
@@ -66,6 +67,8 @@ class Audit:
     """By day and variant."""
     lost_at_gateway: dict[str, int]
     """Dropped by full spools or not taken by full disks: `topic|day|variant` to count."""
+    trained_by_lane: dict[str, int]
+    """Answers that each lane learned from; one may be in several."""
     gaps: dict[str, int]
     """Offsets that an operator gave up because the log had lost them, by partition."""
     problems: tuple[str, ...] = field(default=())
@@ -86,6 +89,7 @@ class Audit:
                 for row in self.generations
             ],
             "lost_at_gateway": self.lost_at_gateway,
+            "trained_by_lane": self.trained_by_lane,
             "gaps": self.gaps,
             "problems": list(self.problems),
         }
@@ -111,6 +115,7 @@ def audit(
         records=records,
         generations=generations,
         lost_at_gateway=dict(lost),
+        trained_by_lane=trained_by_lane(view, policy),
         gaps=accepted_gaps(view, policy),
         problems=tuple(problems),
     )

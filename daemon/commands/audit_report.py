@@ -51,6 +51,8 @@ def _print(console: Console, found: Audit) -> None:
         )
     console.print(records)
     console.print(fates)
+    taught = ", ".join(f"{lane} {count}" for lane, count in found.trained_by_lane.items())
+    console.print(f"trained, by lane: {taught or 'none'}", markup=False)
     for key, count in found.lost_at_gateway.items():
         console.print(f"lost at the gateway: {count} of {key}", markup=False)
     for partition, count in found.gaps.items():

@@ -23,7 +23,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
     row = view.execute(
         "SELECT stage, fate, received, segment, variant, version, salt, topic, partition,"
         ' "offset", reward, parts, spec_version, revision, scored_at, batch_id, trained_version,'
-        " late, tenant, session_id, parent_id, link, history FROM episodes WHERE policy = ? AND generation_id = ?",
+        " late, lane, tenant, session_id, parent_id, link, history FROM episodes WHERE policy = ? AND generation_id = ?",
         (policy, generation_id),
     ).fetchone()
     if row is None:
@@ -32,7 +32,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
             return {"feedback_id": generation_id, "on_chains": on_chains}
         raise ValueError(f"{generation_id}: no such generation, and no feedback on it")
     (stage, fate, received, segment, variant, version, salt, topic, partition, offset) = row[:10]
-    (reward, parts, spec, revision, scored_at, batch_id, trained, late) = row[10:18]
+    (reward, parts, spec, revision, scored_at, batch_id, trained, late, lane) = row[10:19]
     return {
         "generation_id": generation_id,
         "fate": fate,
@@ -45,7 +45,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
             "segment": segment,
             "record": None if topic is None else f"{topic}/{partition}/{offset}",
         },
-        "session": explain_session(view, policy, generation_id, SessionPlace._make(row[18:])),
+        "session": explain_session(view, policy, generation_id, SessionPlace._make(row[19:])),
         "feedback": _feedback(view, policy, generation_id),
         "late_feedback": late,
         "reward": {
@@ -57,6 +57,7 @@ def explain(view: Transaction, policy: str, generation_id: str) -> dict[str, Any
         },
         "weight": weight_of(view, policy, generation_id),
         "batch": _batch(view, policy, batch_id),
+        "lane": lane,
         "trained_version": trained,
         "served_by": _serving(view, policy, trained),
     }

@@ -16,6 +16,7 @@ from ...learner.ledger.batches_table import (
     write_batch,
 )
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
+from ...learner.ledger.lane_choice import RATIO_ONLY, LaneRules
 from ...learner.ledger.lineage import Lineage
 from ...learner.ledger.seal import seal
 from ...learner.ledger.token_credits import Credit, whole_answer
@@ -70,12 +71,13 @@ class Training:
         keep_newest: int,
         credit: Credit = whole_answer,
         spec_version: str | None = None,
+        lanes: LaneRules = RATIO_ONLY,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
         self.trust = trust
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
-        self.spec_version = spec_version
+        self.spec_version, self.lanes = spec_version, lanes
         self.lineage = Lineage(())
         self._read = -1
         self._prune_due = False
@@ -197,6 +199,7 @@ class Training:
             credit=self.credit,
             spec_version=self.spec_version,
             trust=self.trust,
+            lanes=self.lanes,
         )
 
     def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:

@@ -66,6 +66,10 @@ pack_tokens = 128
 threads = 1
 seed = {seed}
 
+[learner.lanes]
+kto = 0.0         # one lane, so that the page shows what it alone does
+dpo = 0.0
+
 [engine]
 urls = ["{engine}"]
 

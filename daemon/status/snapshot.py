@@ -6,13 +6,14 @@ Read from a snapshot, so that asking never makes the loop wait.
 import math
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from ...learner.ledger.batches_table import trained_by_lane
 from ...learner.ledger.passed_over import describe_passed_over
 from ...learner.ledger.weighed import batch_weights, weighed_counts
 from ...ops.drift import alarms_table
@@ -27,13 +28,11 @@ from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 
 SAMPLING_RULES = (
-    "excluded:greedy",
-    "excluded:cut_sampling",
-    "excluded:constrained",
-    "excluded:raw_logprobs",
+    *("excluded:greedy", "excluded:cut_sampling"),
+    *("excluded:constrained", "excluded:raw_logprobs"),
 )
-"""Ways of drawing tokens that the ratio lanes cannot use; shares of all generations are shown."""
-
+"""Ways of drawing tokens by which no lane that is on could learn; shares of all generations are shown."""
+Counting = Callable[[Transaction, str], dict[str, int]]
 NEWEST_BATCHES = 5
 """Batches whose weights are shown."""
 
@@ -85,12 +84,13 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "records": _records(view, policy),
         "fates": fates,
         "generations": generations,
+        "trained_by_lane": _counted(trained_by_lane, view, policy),
         "ready": _count(view, policy, f"stage = '{EpisodeStage.READY}'"),
         "late_feedback": _sum(view, policy, "late"),
         "excluded_by_sampling": {
             rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
         },
-        "unknown_signals": _unknown(view, policy),
+        "unknown_signals": _counted(unknown_signals, view, policy),
         "readings": _readings(view, policy),
         "batches": _batches(view, policy),
         "weights": _weights(view, policy),
@@ -110,11 +110,11 @@ def describe_drift(view: Transaction, policy: str) -> dict[str, Any]:
     }
 
 
-def _unknown(view: Transaction, policy: str) -> dict[str, int]:
+def _counted(count: Counting, view: Transaction, policy: str) -> dict[str, int]:
     try:
-        return unknown_signals(view, policy)
+        return count(view, policy)
     except sqlite3.OperationalError:
-        return {}  # A state that an older rlwd left: it refused them.
+        return {}  # A state that an older rlwd left: it did not count them.
 
 
 def _readings(view: Transaction, policy: str) -> dict[str, Any]:

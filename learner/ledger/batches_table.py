@@ -3,11 +3,14 @@
 The database is the truth; a file is written from it whenever a learner is given the batch.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...streams.join import fate
 from ...streams.state.durable import replace_file
 from ...streams.state.transaction import Transaction
+from ..sealed import RATIO
 
 
 def pending_batch(tx: Transaction, policy: str) -> tuple[int, bytes, int] | None:
@@ -55,6 +58,22 @@ def forget_batches(tx: Transaction, policy: str, batch_ids: Sequence[int]) -> li
         )
         forgotten += [batch_id] * done.rowcount
     return forgotten
+
+
+def trained_by_lane(view: Transaction, policy: str) -> dict[str, int]:
+    """Return how many answers each lane has learned from, of all time; one may be in several.
+
+    What was trained on before lanes were kept counts for the ratio lane, which was alone.
+    """
+    rows = view.execute(
+        "SELECT COALESCE(lane, ?), COUNT(*) FROM episodes WHERE policy = ? AND fate = ?"
+        " GROUP BY lane",
+        (RATIO, policy, fate.TRAINED),
+    ).fetchall()
+    found = Counter[str]()
+    for lanes, count in rows:
+        found.update(dict.fromkeys(lanes.split("+"), count))
+    return dict(sorted(found.items()))
 
 
 def still_sealed(tx: Transaction, policy: str, batch_ids: Sequence[int]) -> list[int]:

@@ -22,18 +22,20 @@ WITHOUT_FEEDBACK = {fate.NO_CONSENT, fate.NO_CAPTURE, fate.EXPIRED, fate.ERASED}
 """Exclusions that need no decision."""
 NO_WORK = {fate.MIRRORED, fate.SIDE_REQUEST}
 """Answers that are no work for a person: they say nothing of what can be learned from."""
+_LANE = "; learner.lanes.kto above 0 learns from decisions about such answers"
 REMEDIES = {
-    "excluded:greedy": "the product asks for temperature 0; what is learned from is drawn above it",
-    fate.LOW_TEMPERATURE: "the product asks for a temperature near 0",
-    "excluded:cut_sampling": "the product asks for top_p, top_k or min_p",
+    fate.GREEDY: "the product asks for temperature 0" + _LANE,
+    fate.LOW_TEMPERATURE: "the product asks for a temperature near 0" + _LANE,
+    fate.CUT_SAMPLING: "the product asks for top_p, top_k or min_p; learner.lanes.top_p takes a high"
+    " top_p" + _LANE,
     "excluded:constrained": "the product asks for a format, a grammar or forced tools",
-    "excluded:raw_logprobs": "start the engines with --logprobs-mode processed_logprobs",
+    fate.RAW_LOGPROBS: "start the engines with --logprobs-mode processed_logprobs" + _LANE,
     fate.NO_CONSENT: "the product does not send X-Rlwd-Consent",
     fate.NOT_FOR_TRAINING: "people agree to share and not to train (X-Rlwd-Consent)",
     fate.REDACTED: "requests or answers hold mail addresses, keys or the like: a system prompt, too, is"
     " one (privacy.redact)",
     fate.NO_TOKENS: "the engine gives no token ids",
-    fate.NO_LOGPROBS: "the engine gives no log-probabilities",
+    fate.NO_LOGPROBS: "the engine gives no log-probabilities" + _LANE,
 }
 """What most probably is the cause."""
 

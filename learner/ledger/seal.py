@@ -1,7 +1,6 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from hashlib import blake2b
 
 import msgspec
@@ -9,10 +8,12 @@ import msgspec
 from ...rewards.trust.weighing import Weighed
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
-from ...streams.state.transaction import Transaction, row_lock
-from ..sealed import SealedBatch, SealedEpisode, batch_hash
+from ...streams.state.transaction import Transaction
+from ..sealed import RATIO, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
-from .passed_over import PASSED_OVER, Decided, note_decided, passed_over
+from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneRules, choose_episodes
+from .passed_over import PASSED_OVER, note_decided, passed_over
+from .ready import Age, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import WEIGHED, Trust, weigh_episodes
@@ -30,32 +31,6 @@ CREATE TABLE batches (
 )
 """States: sealed, applied, skipped, reverted."""
 
-ReadyRow = tuple[str, str, float, int, str | None, str]
-"""Generation id, version, reward, its revision, the user where one is named, and the segment."""
-
-Age = Callable[[str], int | None]
-"""Versions along the lineage from a served version to the parent; None where it is unknown."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyEpisode:
-    """An episode that may be sealed."""
-
-    generation_id: str
-    """Id of its generation."""
-    version: str
-    """Version that served it."""
-    reward: float
-    """Of its latest revision."""
-    revision: int
-    """Which that is."""
-    age: int
-    """Its policy age now."""
-    user: str | None
-    """Hash of the user whom it answered; None where the product named nobody."""
-    decided: Decided
-    """What is compared with the episodes that are too old."""
-
 
 def seal(
     tx: Transaction,
@@ -69,16 +44,16 @@ def seal(
     credit: Credit = whole_answer,
     spec_version: str | None = None,
     trust: Trust | None = None,
+    lanes: LaneRules = RATIO_ONLY,
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
-    Their rewards are by one spec: `spec_version`, or that of the episode received first. What was
-    scored by another one waits until it was scored again. Those beyond one user's share are excluded by
-    name once there is a batch without them. Whether or not a batch is sealed, episodes that are too old
-    are excluded by name. A held-out share is set aside. `trust` says what each counts; without it all
-    count the same. From sealing on, a revision of any of them counts as after training.
+    Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait until
+    they were scored again. Those beyond one user's share are excluded by name once there is a batch
+    without them, those that are too old or that no lane learns from in any case. A share of the ratio
+    lane's is held out. `trust` says what each counts. From now on a revision counts as after training.
     """
-    fresh, too_old = _by_age(_ready_rows(tx, policy, spec_version), age, max_policy_age)
+    fresh, too_old = by_age(ready_rows(tx, policy, spec_version), age, max_policy_age, lanes.oldest)
     episodes_table.close(tx, policy, [one.generation_id for one in too_old], fate.TOO_OLD)
     batch_id = _next_id(tx, policy)
     note_decided(tx, policy, batch_id, too_old, too_old=True)
@@ -86,18 +61,20 @@ def seal(
     within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
     if len(within) < settings.episodes:
         return None
+    chosen = choose_episodes(tx, policy, within[: settings.at_most], lanes, max_policy_age)
+    if len(chosen) < settings.episodes:
+        return None
     # Only now: until there is a batch, others' answers may still come and make room for them.
     left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
     episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
-    chosen = within[: settings.at_most]
-    note_decided(tx, policy, batch_id, [one.decided for one in chosen], too_old=False)
+    note_decided(tx, policy, batch_id, [one.row.decided for one in chosen], too_old=False)
     held = _held_out(chosen, settings.held_out)
     sealed = _sealed(tx, policy, batch_id, chosen, trust, credit_in_batch(credit, held))
     batch = SealedBatch(
         batch_id=batch_id,
         policy=policy,
         parent_sequence=parent_sequence,
-        spec_version=_spec_version(tx, policy, chosen[0].generation_id),
+        spec_version=_spec_version(tx, policy, chosen[0].episode.id),
         episodes=tuple(one for one in sealed if one.generation_id not in held),
         held_out=tuple(one for one in sealed if one.generation_id in held),
         offsets={f"{p.topic}/{p.index}": n for p, n in offsets.load_offsets(tx, policy).items()},
@@ -107,47 +84,15 @@ def seal(
     return batch
 
 
-def _ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[ReadyRow]:
-    """Return what may be sealed, in the order in which it was received; by one spec alone."""
-    rows = tx.execute(
-        "SELECT generation_id, version, reward, revision,"
-        " CASE WHEN user_named = 1 THEN user_hash END, segment, received, spec_version FROM episodes"
-        f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
-        + row_lock(tx),
-        (policy,),
-    ).fetchall()
-    ready = sorted(rows, key=lambda row: (row[6], row[0]))
-    spec = spec_version or (ready[0][7] if ready else None)
-    return [row[:6] for row in ready if row[7] == spec]
-
-
-def _by_age(
-    rows: Sequence[ReadyRow], age: Age, max_policy_age: int
-) -> tuple[list[ReadyEpisode], list[Decided]]:
-    """Return the episodes within the bound, freshest first, and the others."""
-    fresh, too_old = list[ReadyEpisode](), list[Decided]()
-    for generation_id, version, reward, revision, user, segment in rows:
-        policy_age, decided = age(version), Decided(generation_id, segment, reward)
-        if policy_age is None or policy_age > max_policy_age:
-            too_old.append(decided)
-            continue
-        fresh.append(
-            ReadyEpisode(
-                generation_id=generation_id,
-                version=version,
-                reward=reward,
-                revision=revision,
-                age=policy_age,
-                user=user or None,
-                decided=decided,
-            )
-        )
-    return sorted(fresh, key=lambda episode: episode.age), too_old
-
-
-def _held_out(chosen: Sequence[ReadyEpisode], share: float) -> set[str]:
-    """Return the generation ids that are kept from training."""
-    ids = [one.generation_id for one in chosen]
+def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:
+    """Return the generation ids that are kept from training: the gate's evidence needs their ratios."""
+    ids = [
+        one.episode.id
+        for one in chosen
+        if RATIO in one.choice.lane.split("+")
+        # Of a long answer that top-p cut the product of the ratios says how long it is.
+        and one.episode.generation.sampling.top_p >= 1.0
+    ]
     # By the id's hash, so that sealing again after a lost transaction decides the same.
     draws = [int.from_bytes(blake2b(one.encode(), digest_size=4).digest(), "big") for one in ids]
     return {one for one, draw in zip(ids, draws, strict=True) if draw < share * 2**32}
@@ -157,42 +102,42 @@ def _sealed(
     tx: Transaction,
     policy: str,
     batch_id: int,
-    rows: Sequence[ReadyEpisode],
+    chosen: Sequence[ChosenEpisode],
     trust: Trust | None,
     credit: Credit,
 ) -> list[SealedEpisode]:
-    ids = [row.generation_id for row in rows]
-    known = {one.id: one for one in episodes_table.load_episodes(tx, policy, ids)}
-    weighed: Sequence[Weighed | None] = [None] * len(rows)
+    weighed: Sequence[Weighed | None] = [None] * len(chosen)
     if trust is not None:
-        judged = [(known[row.generation_id], row.reward) for row in rows]
+        judged = [(one.episode, one.row.reward) for one in chosen]
         weighed = weigh_episodes(tx, policy, trust, batch_id, judged)
-    sealed = []
-    for row, counts in zip(rows, weighed, strict=True):
-        episode = known[row.generation_id]
-        generation = episode.generation
-        assert generation.prompt_token_ids is not None, "ready without tokens"
-        assert generation.completion_token_ids is not None, "ready without tokens"
-        assert generation.logprobs is not None, "ready without log-probabilities"
-        sealed.append(
-            SealedEpisode(
-                generation_id=row.generation_id,
-                segment=generation.segment,
-                harness=generation.harness,
-                version=row.version,
-                age=row.age,
-                prompt_token_ids=generation.prompt_token_ids,
-                completion_token_ids=generation.completion_token_ids,
-                logprobs=generation.logprobs,
-                temperature=generation.sampling.temperature,
-                reward=row.reward if counts is None else counts.reward,
-                reward_revision=row.revision,
-                credit=credit(episode),
-                weight=1.0 if counts is None else counts.weight,
-                confound=0.0 if counts is None else counts.confound,
-            )
-        )
-    return sealed
+    return [_sealed_one(one, counts, credit) for one, counts in zip(chosen, weighed, strict=True)]
+
+
+def _sealed_one(chosen: ChosenEpisode, counts: Weighed | None, credit: Credit) -> SealedEpisode:
+    row, episode, choice = chosen
+    generation = episode.generation
+    assert generation.prompt_token_ids is not None, "ready without tokens"
+    assert generation.completion_token_ids is not None, "ready without tokens"
+    return SealedEpisode(
+        generation_id=row.generation_id,
+        segment=generation.segment,
+        harness=generation.harness,
+        version=row.version,
+        age=row.age,
+        prompt_token_ids=generation.prompt_token_ids,
+        completion_token_ids=generation.completion_token_ids,
+        logprobs=generation.logprobs or (),
+        temperature=generation.sampling.temperature,
+        reward=row.reward if counts is None else counts.reward,
+        reward_revision=row.revision,
+        credit=credit(episode),
+        weight=1.0 if counts is None else counts.weight,
+        confound=0.0 if counts is None else counts.confound,
+        top_p=generation.sampling.top_p,
+        lane=choice.lane,
+        correction=choice.correction,
+        follow_up=choice.follow_up,
+    )
 
 
 def _next_id(tx: Transaction, policy: str) -> int:
@@ -228,7 +173,10 @@ def _write_rows(tx: Transaction, batch: SealedBatch, now: float) -> None:
         (batch.held_out, EpisodeStage.CLOSED, fate.HELD_OUT),
     ):
         tx.executemany(
-            "UPDATE episodes SET stage = ?, fate = ?, batch_id = ?"
+            "UPDATE episodes SET stage = ?, fate = ?, batch_id = ?, lane = ?"
             " WHERE policy = ? AND generation_id = ?",
-            [(stage.value, ends, batch.batch_id, batch.policy, one.generation_id) for one in group],
+            [
+                (stage.value, ends, batch.batch_id, one.lane, batch.policy, one.generation_id)
+                for one in group
+            ],
         )

@@ -16,6 +16,7 @@ from ..checkpoint.folder import (
     sequences,
 )
 from ..checkpoint.write import Checkpoints, Origin
+from ..lanes.lane_parts import lane_parts
 from ..ledger.lineage import Lineage
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
@@ -86,6 +87,7 @@ class Worker:
                 self.learner,
                 batch,
                 lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
+                lane_parts,
             )
         except BatchGivenUp as problem:
             return self._give_up(batch.batch_id, batch, str(problem), problem.left_out)

@@ -41,15 +41,19 @@ def batch_metrics(
     episodes: Sequence[SealedEpisode],
     baselines: Sequence[float],
 ) -> dict[str, float]:
-    """Return what a batch's episodes were; `episodes` are those that were trained on."""
+    """Return what the ratio lane's episodes were; `episodes` are those that were trained on."""
     count = len(episodes)
-    return {
-        "reward/mean": sum(e.reward for e in chosen.episodes) / len(chosen.episodes),
-        "baseline/mean": sum(baselines) / count,
+    told = {
         "episodes/trained": float(count),
         "episodes/left_out": float(len(chosen.left_out)),
         **counts_by_rule(chosen.left_out),
         **_passed_over(batch.passed_over),
+    }
+    if not episodes:
+        return told
+    return told | {
+        "reward/mean": sum(e.reward for e in chosen.episodes) / len(chosen.episodes),
+        "baseline/mean": sum(baselines) / count,
         "age/mean": sum(episode.age for episode in episodes) / count,
         "age/max": float(max(episode.age for episode in episodes)),
         **weight_metrics(episodes),

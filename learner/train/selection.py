@@ -9,7 +9,7 @@ import structlog
 
 from ...streams.events.trainable import MIN_TEMPERATURE
 from ...streams.join import fate
-from ..sealed import SealedBatch, SealedEpisode
+from ..sealed import RATIO, SealedBatch, SealedEpisode
 from ..settings import LearnerSettings
 
 log = structlog.get_logger()
@@ -63,17 +63,10 @@ def exclusion(
     if not prompt or not completion:
         empty = "completion_token_ids" if prompt else "prompt_token_ids"
         return fate.NO_TOKENS, f"{empty}: empty"
-    if len(episode.logprobs) != len(completion):
-        return fate.NO_LOGPROBS, f"logprobs: {len(episode.logprobs)} for {len(completion)} tokens"
-    if not all(math.isfinite(value) for value in episode.logprobs):
-        return fate.NO_LOGPROBS, "logprobs: not finite"
+    if episode.in_lane(RATIO) and (unfit := _without_ratio(episode)):
+        return unfit
     if (largest := max(*prompt, *completion)) >= vocabulary:
         return fate.UNKNOWN_TOKENS, f"token id {largest}: the model knows {vocabulary}"
-    if not episode.temperature >= MIN_TEMPERATURE:
-        return (
-            fate.LOW_TEMPERATURE,
-            f"temperature: {episode.temperature} is below {MIN_TEMPERATURE}",
-        )
     if not 0.0 <= episode.reward <= 1.0:
         return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"
     if not episode.weight:
@@ -81,9 +74,24 @@ def exclusion(
     if (length := len(prompt) + len(completion)) > settings.max_episode_tokens:
         most = settings.max_episode_tokens
         return fate.TOO_LONG, f"{length} tokens: learner.max_episode_tokens is {most}"
-    if episode.age > settings.max_policy_age:
-        most = settings.max_policy_age
-        return fate.TOO_OLD, f"age: {episode.age}, learner.max_policy_age is {most}"
+    ratio = episode.in_lane(RATIO)
+    most = settings.max_policy_age if ratio else settings.lanes.max_age
+    if episode.age > most:
+        key = "max_policy_age" if ratio else "lanes.max_age"
+        return fate.TOO_OLD, f"age: {episode.age}, learner.{key} is {most}"
+    return None
+
+
+def _without_ratio(episode: SealedEpisode) -> tuple[str, str] | None:
+    """Return why an episode's log-probabilities make no ratio, and the field at fault, or None."""
+    tokens = len(episode.completion_token_ids)
+    if len(episode.logprobs) != tokens:
+        return fate.NO_LOGPROBS, f"logprobs: {len(episode.logprobs)} for {tokens} tokens"
+    if not all(math.isfinite(value) for value in episode.logprobs):
+        return fate.NO_LOGPROBS, "logprobs: not finite"
+    if not episode.temperature >= MIN_TEMPERATURE:
+        told = f"temperature: {episode.temperature} is below {MIN_TEMPERATURE}"
+        return fate.LOW_TEMPERATURE, told
     return None
 
 

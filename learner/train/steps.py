@@ -6,6 +6,7 @@ Legend: M completion tokens of a pack, D hidden width.
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,6 +28,43 @@ class BatchGivenUp(Exception):
         """Its episodes that are unfit whatever the batch, each with its rule."""
 
 
+class LanePart(Protocol):
+    """One lane's episodes of a batch; its gradients are added to those of the other lanes."""
+
+    @property
+    def taught(self) -> Sequence[SealedEpisode]:
+        """The episodes that it learns from, as it scores them: at temperature 1, without ratios."""
+        ...
+
+    @property
+    def units(self) -> int:
+        """Things that are dealt to the steps of a pass: episodes, or pairs of an answer and its edit."""
+        ...
+
+    def begin_pass(self) -> None:
+        """Deal the units anew."""
+        ...
+
+    def backward(self, step: int, of: int) -> None:
+        """Add the gradients of one of a pass's steps. Raises BatchGivenUp where they are not finite."""
+        ...
+
+    def metrics(self) -> dict[str, float]:
+        """Return what was measured, `lane/NAME/…`, means over the last pass."""
+        ...
+
+
+Lanes = Callable[[Learner, Sequence[SealedEpisode], int], Sequence[LanePart]]
+"""Builds the parts of a batch's lanes, for a batch id; an episode that no part could use is in none."""
+
+
+def ratio_alone(
+    learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int
+) -> Sequence[LanePart]:
+    """Build none."""
+    return ()
+
+
 def optimise(
     learner: Learner,
     batch_id: int,
@@ -34,30 +72,44 @@ def optimise(
     advantages: Sequence[Tensor],
     old: Scores,
     progress: Callable[[int, int], None],
+    parts: Sequence[LanePart] = (),
 ) -> dict[str, float]:
-    """Make all the optimizer steps and return means over them; `old` was scored before the first."""
+    """Make all the optimizer steps and return means over them; `old` was scored before the first.
+
+    A pass has as many as the ratio lane's episodes are worth, or the largest other lane's where it has
+    none; what the other lanes have is dealt to them in equal parts.
+    """
     settings, size = learner.settings, learner.settings.minibatch_episodes
     shuffle = random.Random(f"{settings.seed}/{batch_id}")
-    order, steps = list(range(len(episodes))), settings.passes * -(-len(episodes) // size)
-    usual = token_weight(episodes)
+    order = list(range(len(episodes)))
+    in_pass = -(-(len(episodes) or max(part.units for part in parts)) // size)
+    steps = settings.passes * in_pass
+    usual = token_weight(episodes) if episodes else 0.0
     totals: dict[str, float] = defaultdict(float)
     norms, done = list[float](), 0
     for _ in range(settings.passes):
         shuffle.shuffle(order)
-        for start in range(0, len(order), size):
-            chosen = order[start : start + size]
-            norms.append(step(learner, chosen, episodes, advantages, old, totals, usual))
+        for part in parts:
+            part.begin_pass()
+        for place in range(in_pass):
+            chosen = order[place * size : (place + 1) * size]
+            learner.optimizer.zero_grad()
+            add_gradients(learner, chosen, episodes, advantages, old, totals, usual)
+            for part in parts:
+                part.backward(place, in_pass)
+            norms.append(step(learner))
             done += 1
             progress(done, steps)
     return {
-        **means(totals),
+        **(means(totals) if episodes else {}),
+        **{name: value for part in parts for name, value in part.metrics().items()},
         "grad_norm": sum(norms) / len(norms),
         "grad_norm/max": max(norms),
         "steps": float(steps),
     }
 
 
-def step(
+def add_gradients(
     learner: Learner,
     chosen: Sequence[int],
     episodes: Sequence[SealedEpisode],
@@ -65,14 +117,12 @@ def step(
     old: Scores,
     totals: dict[str, float],
     usual: float,
-) -> float:
-    """One optimizer step on the chosen episodes; returns the gradient's norm before the clip.
+) -> None:
+    """Add the gradients of the ratio lane's chosen episodes.
 
     `usual` is what a token of the batch weighs: a step on episodes of little weight is a short one.
     """
-    settings = learner.settings
     normaliser = usual * sum(len(episodes[i].completion_token_ids) for i in chosen)
-    learner.optimizer.zero_grad()
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
         ours = [chosen[i] for i in indices]
         anchor_MD = torch.cat([old.anchor[i] for i in ours]) if old.anchor else None
@@ -85,13 +135,18 @@ def step(
             weights_M=_per_token([episodes[i].weight for i in ours], packed),
             proximal_M=torch.cat([old.logp[i] for i in ours]),
             normaliser=normaliser,
-            settings=settings,
+            settings=learner.settings,
         )
         if not torch.isfinite(loss.total):
             raise BatchGivenUp("the loss is not finite")
         loss.total.backward()  # type: ignore[no-untyped-call]
         for name, value in loss.sums.items():
             totals[name] += value
+
+
+def step(learner: Learner) -> float:
+    """Make one optimizer step on the gradients added; returns their norm before the clip."""
+    settings = learner.settings
     parameters = list(learner.policy.trainable().values())
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
     if not norm < float("inf"):

@@ -1,19 +1,20 @@
 """Update: one sealed batch applied to the learner, all of it or nothing (CONTRACTS 18)."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import msgspec
 
+from ...streams.join import fate
 from ..candidate import HeldOut, Probe
-from ..sealed import SealedBatch
+from ..sealed import RATIO, SealedBatch, SealedEpisode
 from .evidence import batch_metrics, held_out_evidence, record_drift
-from .score import score
+from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
-from .steps import BatchGivenUp, optimise
-from .valued import valued
+from .steps import BatchGivenUp, LanePart, Lanes, optimise, ratio_alone
+from .valued import Valued, valued
 
 DRIFT_EPISODES = 32
 """Episodes on which the drift from v0 is measured where the loss does without the anchor."""
@@ -34,49 +35,99 @@ class Update:
 
 
 def apply_batch(
-    learner: Learner, batch: SealedBatch, progress: Callable[[int, int], None] | None = None
+    learner: Learner,
+    batch: SealedBatch,
+    progress: Callable[[int, int], None] | None = None,
+    lanes: Lanes = ratio_alone,
 ) -> Update:
     """Go over the batch's episodes `passes` times and return the evidence.
 
     `progress(done, of)` is called after each optimizer step. The order of episodes depends on seed
     and batch id alone, so that applying a batch again to the same checkpoint gives the same bits.
-    An episode that is unfit, or whose segment has no spread, is left out alone (`left_out`).
+    `lanes` builds what the lanes beside the ratio lane learn. An episode that is unfit, or whose segment
+    or lane has no spread, is left out alone (`left_out`).
     Raises BatchGivenUp, with everything put back, where none is left, or a loss or gradient is not
     finite; that is found before the step that would have spread it.
     """
     before = learner.snapshot()
-    chosen = select_episodes(batch, learner.settings, learner.policy.vocabulary)
+    fit = select_episodes(batch, learner.settings, learner.policy.vocabulary)
+    chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:
-        return _applied(learner, batch, chosen, progress or (lambda done, of: None))
+        parts = lanes(learner, fit.episodes, batch.batch_id)
+        given = _valued(learner, fit, chosen, parts)
+        return _applied(learner, batch, chosen, given, parts, progress or (lambda done, of: None))
     except BatchGivenUp as problem:
         learner.restore(before)
         problem.left_out = chosen.left_out
         raise
 
 
+def _valued(
+    learner: Learner, fit: Selection, chosen: Selection, parts: Sequence[LanePart]
+) -> Valued | None:
+    """Return the ratio lane's episodes, or None where there are none and other lanes have some.
+
+    What no lane could use is left out. Raises BatchGivenUp where that is all.
+    """
+    taught = {one.generation_id for part in parts for one in part.taught}
+    for episode in fit.episodes:
+        if not episode.in_lane(RATIO) and episode.generation_id not in taught:
+            chosen.left_out[episode.generation_id] = fate.NO_SPREAD
+    try:
+        given = valued(learner, chosen)
+    except BatchGivenUp:
+        if not parts:
+            raise
+        given = None
+    for name in taught & chosen.left_out.keys():
+        del chosen.left_out[name]  # Without spread in the ratio lane, another one learns from it.
+    return given
+
+
 def _applied(
     learner: Learner,
     batch: SealedBatch,
     chosen: Selection,
+    given: Valued | None,
+    parts: Sequence[LanePart],
     progress: Callable[[int, int], None],
 ) -> Update:
-    settings, given = learner.settings, valued(learner, chosen)
+    anchored = learner.settings.kl_weight > 0.0
+    given = given or _without_ratio(learner, parts)
     episodes, old, metrics = given.episodes, given.scores, dict(given.metrics)
-    metrics |= optimise(learner, batch.batch_id, episodes, given.advantages, old, progress)
-    new = score(learner, episodes, anchor=settings.kl_weight > 0.0, anchors=old.anchor)
-    metrics |= {f"after/{name}": value for name, value in new.metrics.items()}
-    if not settings.kl_weight:
+    ratio = episodes if given.advantages else []
+    metrics |= optimise(learner, batch.batch_id, ratio, given.advantages, old, progress, parts)
+    new = score(learner, episodes, anchor=anchored, anchors=old.anchor)
+    metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
+    if not anchored:
         # The gate has a budget of drift, whether or not the loss is told of the anchor.
         some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
         metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
     metrics["drift"] = record_drift(learner, episodes, old.logp, new.logp)
-    metrics |= batch_metrics(batch, chosen, episodes, given.baselines)
+    metrics |= batch_metrics(batch, chosen, ratio, given.baselines)
     held_out = held_out_evidence(learner, chosen.held_out)
     # The evidence too: a number that JSON does not hold could not be read again by the gate.
     evidence = {} if held_out is None else msgspec.structs.asdict(held_out)
-    told = metrics | {f"held_out/{name}": value for name, value in evidence.items()}
-    if odd := [name for name, value in told.items() if not math.isfinite(value)]:
+    numbers = metrics | {f"held_out/{name}": value for name, value in evidence.items()}
+    if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
     return Update(
         held_out=held_out, probe=learner.probe(), metrics=metrics, left_out=chosen.left_out
     )
+
+
+def _without_ratio(learner: Learner, parts: Sequence[LanePart]) -> Valued:
+    """Return some of the other lanes' episodes, which say how far the policy moves; none has an advantage."""
+    episodes = [one for part in parts for one in part.taught][:DRIFT_EPISODES]
+    scores = score(learner, episodes, anchor=learner.settings.kl_weight > 0.0)
+    metrics = {f"before/{name}": value for name, value in _told(scores, ()).items()}
+    return Valued(episodes=episodes, baselines=[], advantages=[], scores=scores, metrics=metrics)
+
+
+def _told(scores: Scores, ratio: Sequence[SealedEpisode]) -> dict[str, float]:
+    """Return what was scored; of ratios nothing where no episode has one."""
+    return {
+        name: value
+        for name, value in scores.metrics.items()
+        if ratio or not name.startswith(("mismatch/", "ratio/"))
+    }

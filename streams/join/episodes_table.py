@@ -64,6 +64,11 @@ ALTER TABLE episodes ADD COLUMN behaviours TEXT
 """
 """What the answer does, JSON: number by name; NULL where nobody measured, or its content was not held."""
 
+LANES = """
+ALTER TABLE episodes ADD COLUMN lane TEXT
+"""
+"""The lanes that a sealed answer is in, joined by +; NULL where it was never sealed, or by 0.1.0."""
+
 _ATTRIBUTION = msgspec.json.Decoder(Attribution)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),

@@ -1,7 +1,7 @@
 """Fate: where every generation ends (CONTRACTS 12), and the rules that exclude one from training."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -37,6 +37,10 @@ NOT_FOR_TRAINING = "excluded:not_for_training"
 REDACTED = "excluded:redacted"
 NO_TOKENS = "excluded:no_tokens"
 NO_LOGPROBS = "excluded:no_logprobs"
+NO_VERSION = "excluded:no_version"
+GREEDY = "excluded:greedy"
+CUT_SAMPLING = "excluded:cut_sampling"
+RAW_LOGPROBS = "excluded:raw_logprobs"
 LOW_TEMPERATURE = "excluded:low_temperature"
 TOO_LONG = "excluded:too_long"
 UNKNOWN_TOKENS = "excluded:unknown_tokens"
@@ -56,6 +60,25 @@ LEARNER_RULES = (
     UNKNOWN_TOKENS,
 )
 """The rules by which the learner may leave out a sealed episode (CONTRACTS 17)."""
+
+
+RATIO_RULES = frozenset(
+    (NO_LOGPROBS, NO_VERSION, GREEDY, LOW_TEMPERATURE, CUT_SAMPLING, RAW_LOGPROBS)
+)
+"""The rules that only the ratio lane has: what is learned by them needs the probability by which each
+token was drawn. Other lanes need the answer and what somebody thought of it."""
+
+
+class Admitted(NamedTuple):
+    """What may be trained on beside answers drawn from the whole distribution, by the lanes that are on."""
+
+    top_p: float = 1.0
+    """The ratio lane takes what top-p cut down to this mass, where the log-probabilities are processed."""
+    without_ratio: bool = False
+    """Whether another lane takes what the ratio lane cannot use (RATIO_RULES)."""
+
+
+RATIO_ALONE = Admitted()
 
 
 _UNFINISHED = {
@@ -134,38 +157,62 @@ def _explained(calls: Sequence[ToolCall], tool: str) -> bool:
     return any(is_provoked("provider_error", "", WrittenBefore(call.arguments)) for call in named)
 
 
-def exclusion_from_training(generation: Generation, *, cut_answers: bool = True) -> str | None:
+def exclusion_from_training(
+    generation: Generation, *, cut_answers: bool = True, admitted: Admitted = RATIO_ALONE
+) -> str | None:
+    """Name the rule that keeps a generation out of every lane that is on, or None.
+
+    `cut_answers` says whether an answer may be trained on that was cut at its length limit.
+    """
+    for rule in _rules(generation, cut_answers, admitted.top_p):
+        if not (admitted.without_ratio and rule in RATIO_RULES):
+            return rule
+    return None
+
+
+def exclusion_from_ratio(generation: Generation, *, top_p: float = 1.0) -> str | None:
     """Name the rule that keeps a generation out of the importance-ratio lane, or None.
 
     The ratio needs the distribution that the tokens were really drawn from: a cut or bent one has
     no counterpart in the learner, which only divides its logits by the temperature (CONTRACTS 7).
-    `cut_answers` says whether an answer may be trained on that was cut at its length limit.
+    What top-p cut, down to `top_p`, is taken all the same: docs/lanes.md says how far that is off.
     """
-    sampling = generation.sampling
+    return next(_rules(generation, True, top_p), None)
+
+
+def _rules(generation: Generation, cut_answers: bool, top_p: float) -> Iterator[str]:
+    """Yield every rule that a generation falls under, the one that is named first."""
     if not generation.may_train:
-        return NOT_FOR_TRAINING
+        yield NOT_FOR_TRAINING
     if generation.redacted:
-        return REDACTED
+        yield REDACTED
     if not generation.prompt_token_ids or not generation.completion_token_ids:
-        return NO_TOKENS
+        yield NO_TOKENS
     if generation.logprobs is None:
-        return NO_LOGPROBS
+        yield NO_LOGPROBS
     if not generation.version:
-        return "excluded:no_version"
+        yield NO_VERSION
     if generation.mixed_versions:
-        return "excluded:mixed_versions"
+        yield "excluded:mixed_versions"
     if generation.finish_reason not in FINISH_REASONS:
-        return _UNFINISHED.get(generation.finish_reason, "excluded:unknown_finish")
+        yield _UNFINISHED.get(generation.finish_reason, "excluded:unknown_finish")
     if generation.finish_reason == "length" and not cut_answers:
-        return "excluded:cut_answer"
+        yield "excluded:cut_answer"
+    yield from _drawn(generation, top_p)
+
+
+def _drawn(generation: Generation, top_p: float) -> Iterator[str]:
+    """Yield the rules about how the tokens of a generation were drawn."""
+    sampling, raw = generation.sampling, generation.logprobs_mode == "raw"
     if sampling.temperature == 0.0:
-        return "excluded:greedy"
-    if sampling.temperature < MIN_TEMPERATURE:
-        return LOW_TEMPERATURE
-    if sampling.top_p < 1.0 or sampling.top_k > 0 or sampling.min_p > 0.0:
-        return "excluded:cut_sampling"
+        yield GREEDY
+    elif sampling.temperature < MIN_TEMPERATURE:
+        yield LOW_TEMPERATURE
+    # Raw log-probabilities are of the whole distribution, and not of what was left of it.
+    least = 1.0 if raw else top_p
+    if sampling.top_p < least or sampling.top_k > 0 or sampling.min_p > 0.0:
+        yield CUT_SAMPLING
     if sampling.constrained:
-        return "excluded:constrained"
-    if generation.logprobs_mode == "raw" and sampling.temperature != 1.0:
-        return "excluded:raw_logprobs"
-    return None
+        yield "excluded:constrained"
+    if raw and sampling.temperature != 1.0:
+        yield RAW_LOGPROBS

@@ -67,11 +67,12 @@ class Joiner:
         trace_share: float = 0.0,
         readings: ReadingScope | None = None,
         measure: Measure | None = None,
+        admitted: fate.Admitted = fate.RATIO_ALONE,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
         self.trace_share, self.readings = trace_share, readings or ReadingScope()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
-        self.scoring = Scoring(policy, score, horizon, self.settings, measure)
+        self.scoring = Scoring(policy, score, horizon, self.settings, measure, admitted)
         self._keys = dedup.EventKeys(policy)
         self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings)
         self._positions: dict[Partition, int] = {}

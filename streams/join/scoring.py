@@ -32,9 +32,10 @@ class Scoring:
         horizon: Horizon,
         settings: JoinSettings,
         measure: Measure | None = None,
+        admitted: fate.Admitted = fate.RATIO_ALONE,
     ) -> None:
         self.policy, self.score, self.horizon = policy, score, horizon
-        self.settings, self.measure = settings, measure
+        self.settings, self.measure, self.admitted = settings, measure, admitted
 
     def write_new(
         self,
@@ -143,7 +144,9 @@ class Scoring:
         """Return stage and fate of an episode that has a reward."""
         told = partial(results_told, tx, self.policy, episode.generation)
         excluded = fate.exclusion_from_training(
-            episode.generation, cut_answers=self.settings.cut_answers
+            episode.generation,
+            cut_answers=self.settings.cut_answers,
+            admitted=self.admitted,
         )
         if excluded is None and episode.history and not self.settings.switched_answers:
             excluded = fate.SWITCHED

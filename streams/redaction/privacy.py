@@ -25,6 +25,10 @@ class TenantPrivacy(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     purposes: tuple[Purpose, ...] = ("count", "train")
     """What consent is to, where it names no purposes: `count`, `train`, `share` (`rlwd export`, and traces
     in MLflow)."""
+    own_words: bool = False
+    """Whether what people wrote themselves may be trained on: what they made of an answer (the lane
+    `dpo`) and what they wrote back (`hindsight`), of requests whose consent is to `train`. Else only
+    answers of the model are."""
 
 
 class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -47,6 +51,10 @@ class PrivacySettings(TenantPrivacy, frozen=True, kw_only=True, forbid_unknown_f
             # Feedback that names none is its answer's, whose tenant its writer does not know.
             return self.redact or any(one.redact for one in self.tenants.values())
         return self.of(tenant).redact
+
+    def allows_own_words(self, tenant: str) -> bool:
+        """Return whether what a tenant's people wrote themselves may be trained on."""
+        return self.of(tenant).own_words
 
     def exempts(self, tenant: str) -> frozenset[str]:
         """Return what of a tenant's is nobody's secret, in lower case, as `redact` wants it."""

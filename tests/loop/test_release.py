@@ -18,7 +18,8 @@ from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from rlwd.learner.ledger.lineage import Lineage
-from rlwd.learner.ledger.seal import Age, seal
+from rlwd.learner.ledger.ready import Age
+from rlwd.learner.ledger.seal import seal
 from rlwd.learner.process.protocol import Apply, RollBackTo
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.settings import DEMO, LearnerProcessSettings

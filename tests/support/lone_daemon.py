@@ -47,6 +47,7 @@ threads = 1
 urls = ["http://{host}:{nobody}"]
 [http]
 port = {port}
+{more}
 """
 
 
@@ -94,8 +95,10 @@ class LoneDaemon(Server):
 class Workshop:
     """One state folder, the daemons that were started on it, and what is said to them."""
 
-    def __init__(self, folder: Path, model: Path, *, passes: int, poll_seconds: float) -> None:
-        self.folder, self.model = folder, model
+    def __init__(
+        self, folder: Path, model: Path, *, passes: int, poll_seconds: float, more: str = ""
+    ) -> None:
+        self.folder, self.model, self.more = folder, model, more
         self.passes, self.poll_seconds = passes, poll_seconds
         self.daemons: list[LoneDaemon] = []
         self.said = 0
@@ -112,6 +115,7 @@ class Workshop:
                 host=LOOPBACK,
                 nobody=free_port(),
                 port=free_port(),
+                more=self.more,
             )
         )
         self.config = load_config(path)

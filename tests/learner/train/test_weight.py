@@ -16,7 +16,7 @@ from rlwd.learner.settings import DEMO, LearnerSettings
 from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
-from rlwd.learner.train.steps import step
+from rlwd.learner.train.steps import add_gradients, step
 from rlwd.learner.train.token_advantage import token_advantages
 from rlwd.learner.train.update import apply_batch
 from rlwd.learner.train.weight import token_weight
@@ -46,7 +46,7 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
     tokens = [e.weight * len(e.completion_token_ids) for e in batch.episodes]
     scaled = standardised([e.reward for e in batch.episodes], values, tokens, floor=0.05)
     old = score(learner, batch.episodes, anchor=True)
-    step(
+    add_gradients(
         learner,
         range(len(batch.episodes)),
         batch.episodes,
@@ -59,6 +59,7 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
         defaultdict(float),
         token_weight(batch.episodes),
     )
+    step(learner)
     return {n: p.grad.clone() for n, p in learner.policy.trainable().items() if p.grad is not None}
 
 

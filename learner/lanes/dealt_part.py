@@ -1,0 +1,137 @@
+"""Dealt part: what the lanes' parts share: units that are dealt to a pass's steps, and one scale.
+
+A lane's loss is a mean over its own tokens, times its weight, on the scale of an advantage of 1. A lane
+with fewer units in a batch than a step has episodes pulls that much less: three edits do not say as
+much as a step of answers. Legend: M completion tokens of a pack, D hidden width, S episodes.
+"""
+
+import math
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+
+import msgspec
+import torch
+from torch import Tensor
+
+from ..sealed import SealedEpisode
+from ..train.packing import Pack, pack
+from ..train.state import Learner
+from ..train.steps import BatchGivenUp
+
+
+class DealtPart:
+    """Units of one lane, each of one or more episodes, in an order drawn anew for each pass."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        name: str,
+        units: Sequence[tuple[SealedEpisode, ...]],
+        *,
+        weight: float,
+        batch_id: int,
+    ) -> None:
+        assert units, "a lane without units has no part"
+        self.learner, self.name, self._units = learner, name, units
+        whole = min(1.0, len(units) / learner.settings.minibatch_episodes)
+        tokens = math.fsum(
+            one.weight * len(one.completion_token_ids) for each in units for one in each
+        )
+        self.pull = weight * whole / tokens
+        """What a token of weight 1 pulls with in a pass of one step."""
+        self.tokens = sum(len(one.completion_token_ids) for each in units for one in each)
+        self._draw = random.Random(f"{learner.settings.seed}/{batch_id}/{name}")
+        self._order = list(range(len(units)))
+        self.sums: dict[str, float] = defaultdict(float)
+
+    @property
+    def taught(self) -> Sequence[SealedEpisode]:
+        """As `LanePart.taught`: of a pair the first alone."""
+        return [unit[0] for unit in self._units]
+
+    @property
+    def units(self) -> int:
+        """As `LanePart.units`."""
+        return len(self._units)
+
+    def begin_pass(self) -> None:
+        """Deal the units anew."""
+        self._draw.shuffle(self._order)
+        self.sums.clear()
+
+    def backward(self, step: int, of: int) -> None:
+        """Add the gradients of the units dealt to a step."""
+        dealt = self._order[step::of]
+        episodes = [one for index in dealt for one in self._units[index]]
+        size = len(self._units[0])
+        for units, packed in self._packs(len(dealt), episodes, size):
+            places = [dealt[unit] * size + at for unit in units for at in range(size)]
+            loss = self.loss(places, packed) * (self.pull * of)
+            if not torch.isfinite(loss):
+                raise BatchGivenUp(f"the loss of the lane {self.name} is not finite")
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
+        """Return the loss of a pack, undivided; `places` are its episodes' among all, unit by unit."""
+        raise NotImplementedError
+
+    def metrics(self) -> dict[str, float]:
+        """Return the means over episodes of `sums`, and how many units and tokens there are."""
+        return {
+            f"lane/{self.name}/units": float(self.units),
+            f"lane/{self.name}/tokens": float(self.tokens),
+            **{f"lane/{self.name}/{key}": v / self.units for key, v in sorted(self.sums.items())},
+        }
+
+    def _packs(
+        self, dealt: int, episodes: Sequence[SealedEpisode], size: int
+    ) -> list[tuple[list[int], Pack]]:
+        """Return packs of whole units that fit one forward pass."""
+        if size == 1:
+            return self.learner.packs(episodes)
+        settings, policy = self.learner.settings, self.learner.policy
+        room, left, groups = settings.pack_tokens * settings.rows_per_forward, 0, list[list[int]]()
+        for unit in range(dealt):
+            ours = episodes[unit * size : (unit + 1) * size]
+            length = sum(len(e.prompt_token_ids) + len(e.completion_token_ids) for e in ours)
+            if length > left:
+                groups.append([])
+                left = room
+            groups[-1].append(unit)
+            left -= length
+        return [
+            (
+                group,
+                pack(
+                    [e for unit in group for e in episodes[unit * size : (unit + 1) * size]],
+                    tokens=settings.pack_tokens,
+                    device=policy.device,
+                    together=policy.packs,
+                ),
+            )
+            for group in groups
+        ]
+
+
+def without_ratio(
+    episode: SealedEpisode,
+    prompt: tuple[int, ...] | None = None,
+    completion: tuple[int, ...] | None = None,
+) -> SealedEpisode:
+    """Return an episode as a lane without ratios scores it: at temperature 1, as if drawn for certain."""
+    ids = episode.completion_token_ids if completion is None else completion
+    return msgspec.structs.replace(
+        episode,
+        prompt_token_ids=episode.prompt_token_ids if prompt is None else prompt,
+        completion_token_ids=ids,
+        logprobs=(0.0,) * len(ids),
+        temperature=1.0,
+        credit=(),
+    )
+
+
+def bounds_of(packed: Pack) -> Tensor:
+    """Return where each episode of a pack begins among its completion tokens [S + 1]."""
+    counts_S = torch.bincount(packed.segments_M)
+    return torch.cat([counts_S.new_zeros(1), counts_S.cumsum(0)])

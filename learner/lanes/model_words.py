@@ -1,0 +1,44 @@
+"""Model words: texts as the model's tokenizer spells them, and where its chat template ends a user's turn."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+
+class ModelWords:
+    """The tokenizer of a model's folder; read when it is first asked."""
+
+    def __init__(self, model: Path) -> None:
+        self._model = model
+
+    def spell(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of a text, without any at its beginning or end that stand for these."""
+        return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    def said_to_user(self, prompt: tuple[int, ...], block: str) -> tuple[int, ...] | None:
+        """Return a prompt with a text at the end of its last turn, or None where that is no user's."""
+        end = self._end_of_turn
+        if not end or prompt[-len(end) :] != end:
+            return None
+        return (*prompt[: -len(end)], *self.spell(block), *end)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return AutoTokenizer.from_pretrained(self._model)
+
+    @cached_property
+    def _end_of_turn(self) -> tuple[int, ...]:
+        """What follows on a user's words in a prompt: the end of the turn, and the answer's beginning."""
+        one, other = (self._prompt(word) for word in ("1", "2"))
+        same = 0
+        while same < min(len(one), len(other)) and one[-1 - same] == other[-1 - same]:
+            same += 1
+        return one[len(one) - same :]
+
+    def _prompt(self, word: str) -> tuple[int, ...]:
+        told = self._tokenizer.apply_chat_template(
+            [{"role": "user", "content": word}], add_generation_prompt=True, tokenize=False
+        )
+        return self.spell(told)

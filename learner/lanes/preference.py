@@ -1,0 +1,72 @@
+"""Preference: an edit raises what a person made of an answer over what the model had written.
+
+DPO (arXiv 2305.18290, eq. 7) on pairs of edited and original answer, through `kernels/`, with a term of
+supervised learning on the edit, for without it both may fall:
+
+    L = (2 / beta) (1 / N) sum_i w_i (-log sigmoid(beta (s_edit - s_answer)) - dpo_sft mean_t log pi_t(edit))
+
+s is a summed log-ratio to the anchor; what both answers begin with takes itself out. 2 / beta makes the
+pull of a token at first that of an advantage of 1. Legend: M completion tokens, P pairs.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...kernels.dispatch import Dpo, Packed, segment_losses
+from ..sealed import SealedEpisode
+from ..train.packing import Pack
+from ..train.state import Learner
+from .dealt_part import DealtPart, bounds_of, without_ratio
+from .model_words import ModelWords
+from .reference import score_reference
+
+DPO = "dpo"
+
+
+class PreferencePart(DealtPart):
+    """The lane's pairs of a batch, the edit first."""
+
+    def __init__(
+        self,
+        learner: Learner,
+        pairs: Sequence[tuple[SealedEpisode, SealedEpisode]],
+        *,
+        batch_id: int,
+    ) -> None:
+        lanes = learner.settings.lanes
+        super().__init__(learner, DPO, pairs, weight=lanes.dpo, batch_id=batch_id)
+        self.reference = score_reference(learner, [one for pair in pairs for one in pair]).logp
+        self.weights = [edit.weight for edit, _ in pairs]
+        self.objective = Dpo(beta=lanes.dpo_beta, by_length=False, likelihood_weight=lanes.dpo_sft)
+
+    def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
+        """Return the loss of a pack, undivided."""
+        logp_M = self.learner.head(packed).logp
+        given = Packed(
+            logp=logp_M,
+            bounds=bounds_of(packed),
+            reference=torch.cat([self.reference[place] for place in places]),
+        )
+        losses_P = segment_losses(given, self.objective).losses
+        self.sums["loss"] += float(losses_P.detach().sum())
+        weights_P = logp_M.new_tensor([self.weights[place // 2] for place in places[::2]])
+        total: Tensor = (losses_P * weights_P).sum() * (2.0 / self.objective.beta)
+        return total
+
+
+def edited_pairs(
+    episodes: Sequence[SealedEpisode], words: ModelWords, *, longest: int
+) -> list[tuple[SealedEpisode, SealedEpisode]]:
+    """Return each edit with its answer; not those that come to the same tokens, or are too long."""
+    pairs = list[tuple[SealedEpisode, SealedEpisode]]()
+    for one in episodes:
+        made = one.correction
+        if not one.in_lane(DPO) or made is None:
+            continue
+        ids = one.completion_token_ids
+        edit = (*ids[: made.first], *words.spell(made.text), *ids[made.past :])
+        if edit != ids and edit and len(one.prompt_token_ids) + len(edit) <= longest:
+            pairs.append((without_ratio(one, completion=edit), without_ratio(one)))
+    return pairs

@@ -1,0 +1,44 @@
+"""Reference: what the anchor says of a lane's episodes; it never changes, so that it is asked once.
+
+Legend: D hidden width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kernels.dispatch import logp_head
+from ..sealed import SealedEpisode
+from ..train.state import Learner
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceScores:
+    """One entry for each episode."""
+
+    logp: list[Tensor]
+    """[tokens] the anchor's log-probabilities."""
+    states: list[Tensor]
+    """[tokens, D] the anchor's hidden states."""
+    kl: list[float]
+    """KL(policy to anchor), summed over the tokens, when it was asked."""
+
+
+@torch.no_grad()
+def score_reference(learner: Learner, episodes: Sequence[SealedEpisode]) -> ReferenceScores:
+    """Score episodes under the anchor, and say how far the policy is from it."""
+    logp, states = [torch.empty(0)] * len(episodes), [torch.empty(0)] * len(episodes)
+    apart = [0.0] * len(episodes)
+    for indices, packed in learner.packs(episodes):
+        with learner.policy.as_anchor():
+            anchor_MD = learner.hidden(packed)
+        head = (learner.policy.head_VD, packed.targets_M, packed.temperature_M)
+        logp_M = logp_head(anchor_MD, None, *head).logp
+        kl_M = learner.head(packed, anchor_MD=anchor_MD).kl
+        for place, index in enumerate(indices):
+            ours_M = packed.segments_M == place
+            logp[index], states[index] = logp_M[ours_M], anchor_MD[ours_M]
+            apart[index] = float(kl_M[ours_M].sum())
+    return ReferenceScores(logp=logp, states=states, kl=apart)

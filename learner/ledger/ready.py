@@ -1,0 +1,88 @@
+"""Ready: the episodes that may be sealed, as their rows say, freshest first."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ...streams.events.stage import EpisodeStage
+from ...streams.state.transaction import Transaction, row_lock
+from ..candidate import sequence_of
+from .passed_over import Decided
+
+ReadyRow = tuple[str, str, float, int, str | None, str]
+"""Generation id, version, reward, its revision, the user where one is named, and the segment."""
+
+Age = Callable[[str], int | None]
+"""Versions along the lineage from a served version to the parent; None where it is unknown."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyEpisode:
+    """An episode that may be sealed."""
+
+    generation_id: str
+    """Id of its generation."""
+    version: str
+    """Version that served it."""
+    reward: float
+    """Of its latest revision."""
+    revision: int
+    """Which that is."""
+    age: int
+    """Its policy age now; -1 where no version of this policy served it."""
+    user: str | None
+    """Hash of the user whom it answered; None where the product named nobody."""
+    decided: Decided
+    """What is compared with the episodes that are too old."""
+
+
+def ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[ReadyRow]:
+    """Return what may be sealed, in the order in which it was received; by one spec alone."""
+    rows = tx.execute(
+        "SELECT generation_id, version, reward, revision,"
+        " CASE WHEN user_named = 1 THEN user_hash END, segment, received, spec_version FROM episodes"
+        f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
+        + row_lock(tx),
+        (policy,),
+    ).fetchall()
+    ready = sorted(rows, key=lambda row: (row[6], row[0]))
+    spec = spec_version or (ready[0][7] if ready else None)
+    return [row[:6] for row in ready if row[7] == spec]
+
+
+def by_age(
+    rows: Sequence[ReadyRow], age: Age, max_policy_age: int, oldest: int = -1
+) -> tuple[list[ReadyEpisode], list[Decided]]:
+    """Return the episodes within the bound, freshest first, and the others.
+
+    `oldest` is the bound of the lanes beside the ratio lane, -1 where none is on. They take answers
+    that no version of this policy gave, too, after all others.
+    """
+    fresh, too_old = list[ReadyEpisode](), list[Decided]()
+    for generation_id, version, reward, revision, user, segment in rows:
+        policy_age, decided = age(version), Decided(generation_id, segment, reward)
+        if policy_age is None and oldest >= 0 and _imported(version):
+            policy_age = -1
+        if policy_age is None or policy_age > max(max_policy_age, oldest):
+            too_old.append(decided)
+            continue
+        fresh.append(
+            ReadyEpisode(
+                generation_id=generation_id,
+                version=version,
+                reward=reward,
+                revision=revision,
+                age=policy_age,
+                user=user or None,
+                decided=decided,
+            )
+        )
+    return sorted(fresh, key=lambda episode: (episode.age < 0, episode.age)), too_old
+
+
+def _imported(version: str) -> bool:
+    """Whether that is no version that a learner of ours made."""
+    try:
+        sequence_of(version)
+    except ValueError:
+        return True
+    return False

@@ -1,0 +1,113 @@
+"""Preference: the lane's loss as DPO has it, written a second time; and what an edit does to a policy."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import torch
+from lanes_by_hand import (
+    apart_from_anchor,
+    assert_equal,
+    chosen,
+    gradients_of,
+    gradients_of_part,
+    rows,
+)
+
+from rlwd.learner.lanes.lane_parts import lane_parts
+from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.lanes.preference import PreferencePart, edited_pairs
+from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
+from rlwd.learner.settings import LearnerSettings
+from rlwd.learner.train.score import score
+from rlwd.learner.train.state import Learner
+from rlwd.learner.train.update import apply_batch
+
+MakeEpisode = Callable[..., SealedEpisode]
+MakeBatch = Callable[..., SealedBatch]
+END = 256
+
+
+def edited(make_episode: MakeEpisode, words: ModelWords, count: int = 6) -> list[SealedEpisode]:
+    """Greedy answers that somebody wrote anew: `bad` became `good`."""
+    draw = random.Random(3)
+    return [
+        make_episode(
+            generation_id=f"e{index}",
+            prompt_token_ids=tuple(draw.randrange(250) for _ in range(3 + index % 3)),
+            completion_token_ids=(*words.spell("it is bad"), END),
+            logprobs=(),
+            temperature=0.0,
+            weight=1.0 + index % 2,
+            lane="dpo",
+            correction=Correction(text="it is good!", first=0, past=9),
+        )
+        for index in range(count)
+    ]
+
+
+def test_the_gradient_is_dpos(settings: LearnerSettings, make_episode: MakeEpisode) -> None:
+    """Equation 7 with the edit's own likelihood, in plain PyTorch and float64, gives the same gradient."""
+    learner, lanes = apart_from_anchor(settings), settings.lanes
+    words = ModelWords(Path(settings.model))
+    pairs = edited_pairs(edited(make_episode, words), words, longest=100)
+    part = PreferencePart(learner, pairs, batch_id=1)
+    ours = gradients_of_part(learner, part)
+    loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
+    for pair in pairs:
+        leads, likely = [], []
+        for episode in pair:
+            policy = chosen(rows(learner, episode), episode)
+            with learner.policy.as_anchor():
+                anchor = chosen(rows(learner, episode), episode)
+            leads.append((policy - anchor).sum())
+            likely.append(policy.mean())
+            tokens += episode.weight * len(policy)
+        lead = torch.sigmoid(lanes.dpo_beta * (leads[0] - leads[1])).log()
+        loss = loss - pair[0].weight * (lead + lanes.dpo_sft * likely[0])
+    assert_equal(ours, gradients_of(learner, loss * 2 / lanes.dpo_beta / tokens * lanes.dpo))
+
+
+def test_the_edit_is_spelt_in_place_of_the_answer(
+    settings: LearnerSettings, make_episode: MakeEpisode
+) -> None:
+    """What the model thought before it and the end after it stay; no change is no pair."""
+    words = ModelWords(Path(settings.model))
+    ids = (*words.spell("<hm>bad"), END)
+    one = make_episode(
+        completion_token_ids=ids,
+        lane="dpo",
+        correction=Correction(text="good", first=4, past=7),
+    )
+    ((edit, answer),) = edited_pairs([one], words, longest=100)
+    assert edit.completion_token_ids == (*words.spell("<hm>good"), END)
+    assert answer.completion_token_ids == ids
+    same = msgspec.structs.replace(one, correction=Correction(text="bad", first=4, past=7))
+    assert edited_pairs([same, msgspec.structs.replace(one, lane="kto")], words, longest=100) == []
+    assert edited_pairs([one], words, longest=8) == []
+
+
+def test_the_policy_moves_to_the_edit(
+    settings: LearnerSettings, make_episode: MakeEpisode, make_batch: MakeBatch
+) -> None:
+    """A batch of edits alone raises what was written over what had been answered."""
+    words = ModelWords(Path(settings.model))
+    learner, episodes = Learner(settings), edited(make_episode, words, 12)
+    pairs = edited_pairs(episodes, words, longest=100)
+
+    def lead() -> tuple[float, float]:
+        edits = score(learner, [edit for edit, _ in pairs]).logp
+        answers = score(learner, [answer for _, answer in pairs]).logp
+        return (
+            sum(float(one.mean()) for one in edits) / len(pairs),
+            sum(float(a.sum() - b.sum()) for a, b in zip(edits, answers, strict=True)) / len(pairs),
+        )
+
+    likely, ahead = lead()
+    batch = msgspec.structs.replace(make_batch(), episodes=tuple(episodes), held_out=())
+    update = apply_batch(learner, batch, lanes=lane_parts)
+    assert lead()[0] > likely
+    assert lead()[1] > ahead + 0.5
+    assert update.metrics["lane/dpo/units"] == 12.0
+    assert update.left_out == {}
