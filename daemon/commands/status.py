@@ -22,6 +22,8 @@ from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..config import Config
+from ..status.loop_rows import loop_rows
+from ..status.reading_status import describe_reader, describe_rescoring
 from ..status.shown_text import shown
 from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
 
@@ -63,8 +65,12 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             flags = _reach(view, config, now, listening=holder is not None and holder.alive)
             if flags is not None and (late := flags.problem(now)):
                 problems["gateways"] = late
+            found = describe(view, config.policy)
+            readers, read = config.state_path / "readers", found["readings"]["today"]
             return {
-                **describe(view, config.policy),
+                **found,
+                "reader": describe_reader(config.satisfaction, readers, read),
+                "rescoring": describe_rescoring(view, config.policy, config.reward_spec),
                 "outages": {
                     **msgspec.to_builtins(outages),
                     "excused": outages.excused,
@@ -234,22 +240,8 @@ def _gate(versions: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
 
 
 def _facts(document: Mapping[str, Any]) -> Table:
-    table, served = _table("\nLoop", "what", "now"), document["event_to_served_s"]
+    table = _table("\nLoop", "what", "now")
     table.show_header = False
-    _row(table, "ready episodes", str(document["ready"]))
-    _row(table, "late feedback", str(document["late_feedback"]))
-    batches = ", ".join(f"{state} {count}" for state, count in document["batches"].items())
-    _row(table, "batches", batches or "none")
-    if served["count"]:
-        spread = f"{served['p50']:.1f} s median, {served['p95']:.1f} s for 95 %"
-        _row(table, "event to served", f"{spread}, of {served['count']} feedback")
-    if document["too_old"].get("said"):
-        _row(table, "too old to learn from", document["too_old"]["said"])
-    if (sessions := document["sessions"])["seen"]:
-        share = sessions["switched"] / sessions["seen"]
-        told = f"{share:.1%} of {sessions['seen']} in the last day"
-        _row(table, "conversations whose version changed", told)
-    bent = document["excluded_by_sampling"]
-    shares = ", ".join(f"{rule.partition(':')[2]} {share:.1%}" for rule, share in bent.items())
-    _row(table, "excluded by sampling", f"{sum(bent.values()):.1%} ({shares})")
+    for name, told in loop_rows(document):
+        _row(table, name, told)
     return table

@@ -21,6 +21,7 @@ class ScriptedJudge:
         self.holds = ""
         self.drips = False
         self.squeezes = False
+        self.models: list[str] | None = None
         self.raw: bytes | None = None
         self.tokens: object = 10
         self.url = ""
@@ -28,10 +29,16 @@ class ScriptedJudge:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self.answer)
+        app.router.add_get("/v1/models", self.list_models)
         self.runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self.runner.addresses[0][1]}/v1"
+
+    async def list_models(self, _: web.Request) -> web.Response:
+        if self.models is None:
+            raise web.HTTPNotFound
+        return web.json_response({"data": [{"id": name} for name in self.models]})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

@@ -3,6 +3,7 @@
 import time
 from pathlib import Path
 
+import msgspec
 import orjson
 import pytest
 from daemon_by_hand import decide, fill, open_daemon_ledger
@@ -17,6 +18,8 @@ from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
+from rlwd.streams.readings.reading_tallies import add_tallies
+from rlwd.streams.rescore.rescorings_table import Rescoring, put_rescoring
 from rlwd.streams.state.lease import release_lease, take_lease
 
 
@@ -168,3 +171,42 @@ def test_the_gates_evidence_stays_with_its_version(
     assert f"Gate, {one.version}: PASS" in page
     assert "none of 8 planted strings is recited" in page
     assert "suite/recitation/exposure_max 2.5" in page
+
+
+def test_readings_and_scoring_again_are_shown(tmp_path: Path) -> None:
+    """Who reads, what waits, was read and was not; the judge's budget; what another spec scored."""
+    path = tmp_path / "rlwd.toml"
+    path.write_text(
+        '[learner]\nmodel = "base"\n[satisfaction]\nreader = "judge"\n[satisfaction.judge]\n'
+        'url = "http://127.0.0.1:1/v1"\nmodel = "m"\ncalls_per_day = 100\n'
+    )
+    config = load_config(path)
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    fill(ledger, 3)
+    with ledger.store.transaction() as tx:
+        told = {"satisfied": 2, "neutral": 1, "too_late": 4, "calls": 60, "tokens": 700}
+        add_tallies(tx, "policy", time.time(), told)
+        tx.execute("INSERT INTO unread VALUES ('policy', 'g', 'm', '', 1.0)")
+        put_rescoring(tx, "policy", Rescoring("default@0", 3, 1, 1, 1.0, None))
+    ledger.store.close()
+    console = Console(record=True, width=200)
+    print_status(config, as_json=False, console=console)
+    page = console.export_text()
+    assert "1 wait, 3 read, 3 of them today; 4 not read (too_late 4)" in page
+    assert "40 calls, 4999300 tokens left today" in page
+    assert "2 to be looked at, 1 were; 3 that wait have a reward by another spec" in page
+    document = status_document(config, time.time())
+    assert document["reader"]["budget"]["left"] == {"calls": 40, "tokens": 4_999_300}
+    assert (document["rescoring"]["left"], document["rescoring"]["others"]) == (2, 3)
+
+
+def test_a_silent_reader_says_why(config: Config) -> None:
+    """And a reward spec that cannot be read any more is named, and stops no status."""
+    ledger = open_daemon_ledger(config.state_path / "rlwd.db")
+    ledger.store.close()
+    console = Console(record=True, width=200)
+    gone = msgspec.structs.replace(config, reward_spec="/nowhere/spec.toml")
+    print_status(gone, as_json=False, console=console)
+    page = console.export_text()
+    assert "learned, silent: nothing was learned yet" in page
+    assert "/nowhere/spec.toml" in page
