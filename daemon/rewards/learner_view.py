@@ -10,6 +10,7 @@ from ...rewards.spec.reward import Reward
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.token_credit import edit_share
 from ...rewards.trust.evidence import evidence_of
+from ...rewards.trust.prompts import Cluster, prompt_clusters
 from ...rewards.trust.settings import TrustSettings
 from ...rewards.trust.weighing import Past, weigh
 from ...streams.events.episode import Episode
@@ -38,11 +39,16 @@ class LearnerView:
         """Answers are weighed so many at a time, as they would be in one batch."""
         self.scorer, self.trust, self.batch = scorer, trust, batch
 
-    def of(self, answers: Sequence[tuple[Episode, Reward | None]]) -> list[Seen]:
+    def of(
+        self,
+        answers: Sequence[tuple[Episode, Reward | None]],
+        alike: dict[tuple[str, ...], list[Cluster]],
+    ) -> list[Seen]:
         """Return what it would see of each answer with its reward.
 
         Those that are decided stand in batches of their own, in order. What is fitted on the batches
-        before (confounds, who answers at all, what a user's answers weighed so far) is left out.
+        before (confounds, who answers at all, what a user's answers weighed so far) is left out. `alike`
+        keeps which prompts of a batch are, by its answers, for another spec that decides the same.
         """
         spec = self.scorer.spec
         decided = [(at, one, worth) for at, (one, worth) in enumerate(answers) if worth is not None]
@@ -53,9 +59,11 @@ class LearnerView:
                 evidence_of(one, worth.value, spec.verification(one), self.scorer.share(one))
                 for _, one, worth in batch
             ]
-            for (at, one, _), weighed in zip(
-                batch, weigh(evidence, self.trust, Past()), strict=True
-            ):
+            ids = tuple(one.id for _, one, _ in batch)
+            if ids not in alike:
+                alike[ids] = prompt_clusters([one.prompt for one in evidence])
+            told = weigh(evidence, self.trust, Past(), alike[ids])
+            for (at, one, _), weighed in zip(batch, told, strict=True):
                 found[at] = Seen(weighed.reward, weighed.weight, edit_share(spec, one))
         return found
 

@@ -15,6 +15,7 @@ import numpy as np
 from ...rewards.spec.reward import Reward
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import Spec
+from ...rewards.trust.prompts import Cluster
 from ...rewards.trust.settings import TrustSettings
 from .held_answers import HeldAnswer
 from .learner_view import LearnerView, Seen, learner_change
@@ -79,8 +80,9 @@ class WhatIf:
             [(answer.as_by(spec), answer.reward(spec)) for answer in answers]
             for spec in (self.now, self.new)
         ]
+        alike = dict[tuple[str, ...], list[Cluster]]()
         views = [
-            LearnerView(Scorer(spec), self.trust, self.batch).of(one)
+            LearnerView(Scorer(spec), self.trust, self.batch).of(one, alike)
             for spec, one in zip((self.now, self.new), asked, strict=True)
         ]
         for place, answer in enumerate(answers):

@@ -14,7 +14,7 @@ from ..spec.verification import corrected
 from .caps import capped, user_caps
 from .confounds import Answered, Confounds
 from .evidence import Evidence
-from .prompts import prompt_clusters
+from .prompts import Cluster, prompt_clusters
 from .propensity import ResponseFeatures, ResponseModel, ask_probability, inverse_weights
 from .settings import TrustSettings
 from .suspicion import RULES
@@ -50,15 +50,23 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
     """Who answers at all; None where it is off, or too little is known."""
 
 
-def weigh(batch: Sequence[Evidence], settings: TrustSettings, past: Past) -> list[Weighed]:
-    """Return what each episode of a batch counts, in its order."""
+def weigh(
+    batch: Sequence[Evidence],
+    settings: TrustSettings,
+    past: Past,
+    alike: Sequence[Cluster] | None = None,
+) -> list[Weighed]:
+    """Return what each episode of a batch counts, in its order.
+
+    `alike` is what `prompt_clusters` says of their prompts, where it was asked already.
+    """
     factors = dict[str, list[float]]()
     believed = _believed(batch)
     factors["noise"] = [weight for _, weight in believed]
     factors["chain"] = [one.share for one in batch]
     for name, rule in RULES.items():
         factors[name] = rule(batch, settings)
-    _cap(batch, settings, past, factors)
+    _cap(batch, settings, past, factors, alike)
     # After the caps: whom the product asked, and whose word weighs more, no user decides.
     factors["answered"] = _answered(batch, settings, past)
     factors["asymmetry"] = [one.verification.asymmetry for one in batch]
@@ -140,6 +148,7 @@ def _cap(
     settings: TrustSettings,
     past: Past,
     factors: dict[str, list[float]],
+    alike: Sequence[Cluster] | None,
 ) -> None:
     """Add the caps, each on what those before it leave."""
     caps: Mapping[str, Callable[[list[float]], list[float]]] = {
@@ -159,7 +168,7 @@ def _cap(
             least=LEAST_FOR_OTHERS,
         ),
         "prompt": lambda weights: capped(
-            prompt_clusters([one.prompt for one in batch]),
+            prompt_clusters([one.prompt for one in batch]) if alike is None else alike,
             weights,
             settings.prompt_share,
             least=LEAST_FOR_OTHERS,

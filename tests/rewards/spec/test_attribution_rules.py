@@ -1,7 +1,9 @@
 """`[attribution]` of a spec: which answers feedback on a session reaches, and what it is worth to each."""
 
+import re
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,9 @@ from rlwd.streams.events.episode import Attribution, AttributionRule, Episode, T
 from rlwd.streams.events.event import Feedback
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Accepted, Edited, Outcome, Rated, Rejected, Resolved, Signal
+from rlwd.streams.events.usage import Amounts, ChainSpent
 
+ROOT = Path(__file__).parents[3]
 SPEC = Spec(
     name="chains",
     parts={"accepted": 1.0, "outcome": 1.0},
@@ -160,3 +164,22 @@ def test_rewards_are_bounded_and_monotone(
     low, high = sorted((value, more))
     assert 0.0 <= worth(low, weight) <= worth(high, weight) + 1e-12 <= 1.0 + 2e-12
     assert abs(worth(value, 1.0) - value) <= abs(worth(value, weight) - value) + 1e-12
+
+
+def test_the_pages_examples_of_chains_run(tmp_path: Path) -> None:
+    """Its three sections make one spec, and the cost over a chain is what the page works out."""
+    page = (ROOT / "docs" / "rewards.md").read_text()
+    blocks = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    named = ("[attribution]", "[spread]", "[costs.task]")
+    sections = [next(one for one in blocks if one.startswith(name)) for name in named]
+    scorer = Scorer(written(tmp_path, "\n".join(sections)))
+    assert scorer.attribution(Resolved()) == AttributionRule("chain")
+    assert scorer.spread(Outcome(name="merged", value=1.0)) == AttributionRule("discount", 0.9)
+    assert scorer.over_chain
+    amounts = Amounts(0.0, 0.0, 0.0, answer=2000.0, calls=4.0, turns=3.0)
+    one = msgspec.structs.replace(
+        episode((Accepted(), None)), chain=ChainSpent(amounts, uncounted=0, steps=2)
+    )
+    reward = scorer.spec.reward(one)
+    assert reward is not None
+    assert 1.0 - reward.value == pytest.approx(0.025, abs=5e-4)
