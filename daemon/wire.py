@@ -48,7 +48,7 @@ from .wire_release import build_conductor, build_holdout, build_release
 
 log = structlog.get_logger()
 
-CHAMPIONS_MEASURED = 8
+CHAMPIONS_MEASURED = 3
 """One in so many of the champion's users has the behaviour of their answers measured."""
 
 

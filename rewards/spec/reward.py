@@ -55,10 +55,12 @@ class Reward(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 def weighted_mean(parts: Sequence[Part]) -> float | None:
     """Return the weighted mean of the parts with a value; None where none has one."""
-    known = [(part.value, part.weight) for part in parts if part.value is not None]
-    if not known:
-        return None
-    return sum([v * w for v, w in known]) / sum([w for _, w in known])
+    total = weights = 0.0
+    for part in parts:
+        if part.value is not None:
+            total += part.value * part.weight
+            weights += part.weight
+    return total / weights if weights else None
 
 
 def taken_off(costs: Sequence[Cost]) -> float:

@@ -218,12 +218,12 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
     def within_horizons(self, episode: Episode) -> Episode:
         """Return the episode with the feedback that came within the horizons of its kinds."""
+        limits, since = self._limits, episode.received_at
         counted = tuple(
             [
                 one
                 for one in episode.feedback
-                if one.received_at - episode.received_at
-                <= self._limits.get(type(one.feedback.signal), DAY)
+                if one.received_at - since <= limits.get(type(one.feedback.signal), DAY)
             ]
         )
         if len(counted) == len(episode.feedback):
