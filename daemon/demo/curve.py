@@ -30,6 +30,12 @@ def rolling(values: Sequence[bool], window: int = WINDOW) -> list[float]:
     return means
 
 
+def answers_until(values: Sequence[bool], share: float) -> int | None:
+    """Return after how many answers a whole window of them was first accepted at this rate."""
+    means = enumerate(rolling(values), start=1)
+    return next((n for n, mean in means if n >= WINDOW and mean >= share), None)
+
+
 def draw_curve(answers: Sequence[CrowdAnswer], path: Path) -> None:
     """Write the learning curve as a PNG: all answers, and the candidates' apart."""
     import matplotlib

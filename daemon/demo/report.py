@@ -13,6 +13,7 @@ from ...streams.join.episodes_table import count_fates
 from ...streams.state.store import Store
 from ..status.snapshot import event_to_served
 from .crowd import CrowdResults
+from .curve import WINDOW, answers_until
 from .processes import DemoProcesses
 
 
@@ -29,6 +30,7 @@ def build_report(
             "first_tenth": round(tally.accept_rate(0.0, 0.1), 4),
             "last_tenth": round(tally.accept_rate(0.9, 1.0), 4),
         },
+        "answers_until_four_fifths": answers_until([a.taken for a in tally.answers], 0.8),
         "versions": {
             "offered": len(rollouts),
             "promoted": sum(_was_promoted(rollout) for rollout in rollouts),
@@ -66,6 +68,9 @@ def print_end(
     rate, versions = report["accept_rate"], report["versions"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("accept rate", f"{rate['first_tenth']:.0%} → {rate['last_tenth']:.0%}")
+    until = report["answers_until_four_fifths"]
+    told = "never" if until is None else f"after {until:,} answers"
+    table.add_row(f"80% of {WINDOW} accepted", told)
     table.add_row(
         "versions",
         f"{versions['offered']} offered, {versions['promoted']} promoted,"
