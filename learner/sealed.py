@@ -23,6 +23,15 @@ class Correction(msgspec.Struct, frozen=True, kw_only=True):
     """The one after the last that does: what stands before and after (reasoning, the end) stays."""
 
 
+class SaidMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A message of the request that an answer without tokens was given to."""
+
+    role: str
+    """As in the request."""
+    text: str
+    """What was said."""
+
+
 class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """All that the update needs of one episode."""
 
@@ -67,6 +76,10 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """For the lane `dpo`."""
     follow_up: str = ""
     """For the lane `hindsight`: what the person wrote back."""
+    messages: tuple[SaidMessage, ...] = ()
+    """Of an answer without tokens, which the learner spells itself: the request."""
+    text: str = ""
+    """Likewise, the answer."""
 
     def in_lane(self, name: str) -> bool:
         """Return whether a lane learns from it."""

@@ -20,6 +20,8 @@ def lane_parts(
     parts = list[LanePart]()
     lanes, longest = learner.settings.lanes, learner.settings.max_episode_tokens
     words = ModelWords(Path(learner.settings.model))
+    spelt = [words.spelt(one) for one in episodes]
+    episodes = [one for one in spelt if one is not None and _fits(one, longest)]
     if lanes.kto and (liked := kto_episodes(episodes)):
         parts.append(KtoPart(learner, liked, batch_id=batch_id))
     if lanes.dpo and (pairs := edited_pairs(episodes, words, longest=longest)):
@@ -29,3 +31,7 @@ def lane_parts(
     if lanes.hindsight and (told := with_teachers(episodes, words, longest=longest)):
         parts.append(HindsightPart(learner, told, batch_id=batch_id))
     return parts
+
+
+def _fits(episode: SealedEpisode, longest: int) -> bool:
+    return len(episode.prompt_token_ids) + len(episode.completion_token_ids) <= longest

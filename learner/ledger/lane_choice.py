@@ -32,7 +32,8 @@ class LaneRules:
         """What the join lets through to them."""
         ours = self.settings
         words = (ours.dpo or ours.hindsight) and self.own_words is not None
-        return fate.Admitted(ours.top_p, bool(ours.kto or ours.sft or words))
+        taken = bool(ours.kto or ours.sft)
+        return fate.Admitted(ours.top_p, taken or bool(words), as_text=taken)
 
     @property
     def oldest(self) -> int:

@@ -9,7 +9,7 @@ from ...rewards.trust.weighing import Weighed
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction
-from ..sealed import RATIO, SealedBatch, SealedEpisode, batch_hash
+from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
@@ -116,16 +116,16 @@ def _sealed(
 def _sealed_one(chosen: ChosenEpisode, counts: Weighed | None, credit: Credit) -> SealedEpisode:
     row, episode, choice = chosen
     generation = episode.generation
-    assert generation.prompt_token_ids is not None, "ready without tokens"
-    assert generation.completion_token_ids is not None, "ready without tokens"
+    spelt = generation.prompt_token_ids and generation.completion_token_ids
+    assert spelt or fate.tells_all(generation), "ready without tokens"
     return SealedEpisode(
         generation_id=row.generation_id,
         segment=generation.segment,
         harness=generation.harness,
         version=row.version,
         age=row.age,
-        prompt_token_ids=generation.prompt_token_ids,
-        completion_token_ids=generation.completion_token_ids,
+        prompt_token_ids=generation.prompt_token_ids or (),
+        completion_token_ids=generation.completion_token_ids or (),
         logprobs=generation.logprobs or (),
         temperature=generation.sampling.temperature,
         reward=row.reward if counts is None else counts.reward,
@@ -137,6 +137,10 @@ def _sealed_one(chosen: ChosenEpisode, counts: Weighed | None, credit: Credit) -
         lane=choice.lane,
         correction=choice.correction,
         follow_up=choice.follow_up,
+        messages=()
+        if spelt
+        else tuple([SaidMessage(role=one.role, text=one.text) for one in generation.input]),
+        text="" if spelt else generation.text,
     )
 
 

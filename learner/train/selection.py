@@ -60,12 +60,12 @@ def exclusion(
 ) -> tuple[str, str] | None:
     """Return the rule by which an episode is left out and the field at fault, or None."""
     prompt, completion = episode.prompt_token_ids, episode.completion_token_ids
-    if not prompt or not completion:
+    if (not prompt or not completion) and not episode.messages:
         empty = "completion_token_ids" if prompt else "prompt_token_ids"
         return fate.NO_TOKENS, f"{empty}: empty"
     if episode.in_lane(RATIO) and (unfit := _without_ratio(episode)):
         return unfit
-    if (largest := max(*prompt, *completion)) >= vocabulary:
+    if (largest := max((*prompt, *completion), default=0)) >= vocabulary:
         return fate.UNKNOWN_TOKENS, f"token id {largest}: the model knows {vocabulary}"
     if not 0.0 <= episode.reward <= 1.0:
         return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"

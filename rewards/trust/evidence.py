@@ -70,8 +70,9 @@ def evidence_of(
         answered_at=episode.received_at,
         acted_at=max((one.acted_at for one in acts), default=episode.received_at),
         latency=data.latency_seconds,
-        prompt=data.prompt_token_ids or (),
-        completion=data.completion_token_ids or (),
+        # Without tokens the bytes tell one request from another, as an imported answer has them.
+        prompt=data.prompt_token_ids or tuple("\n".join([m.text for m in data.input]).encode()),
+        completion=data.completion_token_ids or tuple(data.text.encode()),
         said=tuple(
             text for one in acts if len(text := _text(one.feedback.signal)) >= SHORTEST_TEXT
         ),

@@ -76,6 +76,8 @@ class Admitted(NamedTuple):
     """The ratio lane takes what top-p cut down to this mass, where the log-probabilities are processed."""
     without_ratio: bool = False
     """Whether another lane takes what the ratio lane cannot use (RATIO_RULES)."""
+    as_text: bool = False
+    """Whether such a lane takes an answer without tokens, too, of which the text tells all (`tells_all`)."""
 
 
 RATIO_ALONE = Admitted()
@@ -165,9 +167,29 @@ def exclusion_from_training(
     `cut_answers` says whether an answer may be trained on that was cut at its length limit.
     """
     for rule in _rules(generation, cut_answers, admitted.top_p):
-        if not (admitted.without_ratio and rule in RATIO_RULES):
+        if admitted.without_ratio and rule in RATIO_RULES:
+            continue
+        if rule != NO_TOKENS or not admitted.as_text or not tells_all(generation):
             return rule
     return None
+
+
+def tells_all(generation: Generation) -> bool:
+    """Return whether the texts of a record are all that was read and written: a first turn without tools.
+
+    So are imported answers of other products. What is cut, attached or thought before is not there.
+    """
+    told = generation.input
+    return bool(
+        generation.text.strip()
+        and told
+        and told[-1].role == "user"
+        and not generation.earlier_answers
+        and not generation.reasoning
+        and not generation.tools
+        and not generation.tool_calls
+        and not any(one.cut or one.attachments for one in told)
+    )
 
 
 def exclusion_from_ratio(generation: Generation, *, top_p: float = 1.0) -> str | None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import torch
@@ -17,8 +18,10 @@ from lanes_by_hand import (
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.imitation import ImitationPart
 from rlwd.learner.lanes.lane_parts import lane_parts
-from rlwd.learner.sealed import SealedBatch, SealedEpisode
+from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.sealed import SaidMessage, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
+from rlwd.learner.tiny.model import prompt_ids
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.update import apply_batch
@@ -79,3 +82,57 @@ def test_a_policy_is_started_cold(
     update = apply_batch(learner, batch, lanes=lane_parts)
     assert likely() > before + 2.3
     assert before < update.metrics["lane/sft/likelihood"] < likely()
+
+
+def test_a_policy_is_started_from_texts_alone(
+    settings: LearnerSettings, make_episode: MakeEpisode, make_batch: Callable[..., SealedBatch]
+) -> None:
+    """Traces without tokens are read and answered as the chat template has them, and imitated."""
+    model = Path(settings.model)
+    traces = [
+        make_episode(
+            generation_id=f"t{number}",
+            version="",
+            age=-1,
+            lane="sft",
+            text="good day",
+            **dict.fromkeys(("prompt_token_ids", "completion_token_ids", "logprobs"), ()),
+            messages=(SaidMessage(role="user", text=f"hi {number}"),),
+        )
+        for number in range(8)
+    ]
+    words = ModelWords(model)
+    spelt = [one for each in traces if (one := words.spelt(each)) is not None]
+    asked = prompt_ids(model, [{"role": "user", "content": "hi 0"}])
+    assert spelt[0].prompt_token_ids == tuple(asked)
+    assert spelt[0].completion_token_ids == (*words.spell("good day"), 256)
+    learner = Learner(msgspec.structs.replace(settings, lanes=SFT, passes=6))
+    plain = ImitationPart(learner, spelt, batch_id=1).taught
+
+    def likely() -> float:
+        return sum(float(one.mean()) for one in score(learner, plain).logp) / len(plain)
+
+    before = likely()
+    batch = msgspec.structs.replace(make_batch(), episodes=tuple(traces), held_out=())
+    assert apply_batch(learner, batch, lanes=lane_parts).left_out == {}
+    assert likely() > before + 1.0
+
+
+def test_a_conversation_that_the_template_refuses_is_left_out(
+    make_episode: MakeEpisode, tmp_path: Path, settings: LearnerSettings
+) -> None:
+    """A model whose template takes no such role costs the batch one episode, and not the learner."""
+    refusing = tmp_path / "model"
+    refusing.mkdir()
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (refusing / name).write_bytes((Path(settings.model) / name).read_bytes())
+    (refusing / "chat_template.jinja").write_text(
+        "{{ raise_exception('no tool here') if messages[0].role == 'tool' }}{{ messages[0].content }}"
+    )
+    words = ModelWords(refusing)
+    known, unknown = (
+        make_episode(messages=(SaidMessage(role=role, text="hi"),), text="yes")
+        for role in ("user", "tool")
+    )
+    assert words.spelt(known) is not None
+    assert words.spelt(unknown) is None

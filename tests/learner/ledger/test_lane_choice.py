@@ -133,3 +133,44 @@ def test_lanes_are_counted(tmp_path: Path) -> None:
             )
     with ledger.store.reading() as view:
         assert trained_by_lane(view, "policy") == {"kto": 2, "ratio": 2, "sft": 1}
+
+
+IMPORTED: dict[str, Any] = {
+    **dict.fromkeys(("prompt_token_ids", "completion_token_ids", "logprobs")),
+    "version": "",
+    "text": "It is raining.",
+    "input": ({"role": "system", "text": "Be brief."}, {"role": "user", "text": "And now?"}),
+}
+
+
+def test_an_imported_answer_is_sealed_as_text(tmp_path: Path) -> None:
+    """Without tokens its request and its text are sealed; the learner's tokenizer spells them."""
+    ledger = ledger_with(tmp_path, KTO)
+    decide(ledger, "trace", 1000.0, **IMPORTED)
+    batch = sealed(ledger, KTO)
+    assert batch is not None
+    (one,) = batch.episodes
+    assert (one.lane, one.age, one.prompt_token_ids, one.text) == ("kto", -1, (), "It is raining.")
+    assert [(said.role, said.text) for said in one.messages] == [
+        ("system", "Be brief."),
+        ("user", "And now?"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"earlier_answers": 1},
+        {"reasoning": "hm"},
+        {"input": ({"role": "user", "text": "And", "cut": True},)},
+        {"input": ({"role": "tool", "text": "rain"},)},
+        {"text": " "},
+    ],
+)
+def test_a_text_that_does_not_tell_all_is_not_learned_from(
+    tmp_path: Path, more: dict[str, Any]
+) -> None:
+    """What came before, was thought, cut or called is not there: nobody knows what the model read."""
+    ledger = ledger_with(tmp_path, KTO)
+    decide(ledger, "trace", 1000.0, **{**IMPORTED, **more})
+    assert ledger.fates() == {"excluded:no_tokens": 1}
