@@ -33,6 +33,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     **dict.fromkeys((f"trust.{one}_share" for one in WHOSE), (0.001, 1.0)),
     "trust.response_floor": (0.001, 1.0),
     "trust.user_times": (0.0, 1e6),
+    "trust.agreement": (0.0, 1e6),
     "trust.reading_speed": (0.0, 1e6),
     **dict.fromkeys(("trust.pace_seconds", "trust.burst_seconds"), (0.001, DAY)),
     "trust.burst_answers": (1, 1_000_000),

@@ -17,6 +17,7 @@ def report_tables(document: Mapping[str, Any]) -> Iterator[Any]:
     yield _parts(document)
     yield _weeks(document)
     yield _specs(document)
+    yield from _held_back(document)
 
 
 def _coverage(document: Mapping[str, Any]) -> Any:
@@ -77,3 +78,18 @@ def _specs(document: Mapping[str, Any]) -> Any:
     for one in document["specs"]:
         add_row(table, one["spec"] or "-", f"{one['answers']:,}", f"{one['forgotten']:,}")
     return table
+
+
+def _held_back(document: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield who was weighed down and why; the whole hash, since it is what is looked up."""
+    if not document["held_back"]:
+        yield Text("\nno user's sealed answers were weighed down")
+        return
+    yield Text("\nUsers whose sealed answers were weighed down (see docs/trust.md)")
+    for one in document["held_back"]:
+        why = ", ".join(f"{name} {count:,}" for name, count in one["weighed_down_by"].items())
+        known = one["agreement"]
+        agrees = "unknown" if known is None else f"{known:+.1f} standard errors"
+        yield Text(f"{one['tenant'] or '-'} {one['user_hash']}")
+        yield Text(f"  {one['answers']:,} answers weigh {one['weigh']:,.1f}: {why}")
+        yield Text(f"  agreement with others: {agrees}")

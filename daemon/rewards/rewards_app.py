@@ -89,7 +89,8 @@ def report_command(
     config: ConfigFile = TOML,
     as_json: AsJson = False,
 ) -> None:
-    """Print how much of each signal there is, whether signals agree, and how rewards drift."""
+    """Print how much of each signal there is, whether signals agree, how rewards drift, and who is held back."""
+    from ...learner.ledger.weighed_users import weighed_users
     from ...rewards.spec.spec import reward_spec
     from ..config import load_config
     from .held_answers import held_answers, readable, since_of, state_name
@@ -103,6 +104,7 @@ def report_command(
     document = report_document(asked, pages)
     with readable(loaded.state_database) as view:
         document["specs"] = read_specs(view, loaded.policy)
+        document["held_back"] = weighed_users(view, loaded.policy, begin)
     if not document["answers"]:
         raise ValueError(
             f"{state_name(loaded.state_database)}: holds no answer since {since or 'ever'}"

@@ -16,7 +16,7 @@ from .passed_over import PASSED_OVER, note_decided, passed_over
 from .ready import Age, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
-from .weighed import WEIGHED, Trust, weigh_episodes
+from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
 
 MIGRATIONS = (
     """
@@ -28,6 +28,7 @@ CREATE TABLE batches (
 """,
     WEIGHED,
     PASSED_OVER,
+    AGREED,
 )
 """States: sealed, applied, skipped, reverted."""
 

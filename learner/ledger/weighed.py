@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 
 from ...rewards.spec.verification import FULL, Verification
+from ...rewards.trust.agreement import Agreed
 from ...rewards.trust.confounds import Answered, Confounds, fit_confounds
 from ...rewards.trust.evidence import evidence_of
 from ...rewards.trust.propensity import ResponseFeatures, ResponseModel
 from ...rewards.trust.settings import TrustSettings
-from ...rewards.trust.weighing import Past, Weighed, weigh
+from ...rewards.trust.weighing import Past, PastUser, Weighed, weigh
 from ...streams.events.episode import Episode
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
@@ -28,6 +29,11 @@ CREATE TABLE weighed_by (
 """
 """`weighed` has a row for each sealed episode; `weighed_by` counts, of all time, those that a factor
 changed, and those that it made less."""
+AGREED = """
+ALTER TABLE weighed ADD COLUMN agreed REAL NOT NULL DEFAULT 0;
+ALTER TABLE weighed ADD COLUMN agreed_variance REAL NOT NULL DEFAULT 0
+"""
+"""What an episode's decision adds to the agreement of its user with others, and to that one's variance."""
 
 RESPONSES = 4000
 """Latest answers that the response model is fitted on."""
@@ -61,8 +67,8 @@ def weigh_episodes(
     ]
     found = weigh(batch, trust.settings, _past(tx, policy, trust.settings, batch_id))
     tx.executemany(
-        "INSERT INTO weighed (policy, generation_id, batch_id, weight, reward, confound, factors)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO weighed (policy, generation_id, batch_id, weight, reward, confound, factors,"
+        " agreed, agreed_variance) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 policy,
@@ -72,6 +78,7 @@ def weigh_episodes(
                 one.reward,
                 one.confound,
                 msgspec.json.encode(one.factors, order="sorted").decode(),
+                *one.agreed,
             )
             for (episode, _), one in zip(judged, found, strict=True)
         ],
@@ -153,25 +160,33 @@ def _count(tx: Transaction, policy: str, found: Sequence[Weighed]) -> None:
 def _past(tx: Transaction, policy: str, settings: TrustSettings, batch_id: int) -> Past:
     """Fit on what was sealed, or censored, before."""
     sealed = _sealed_before(tx, policy, settings, batch_id)
-    spent = defaultdict[tuple[str, str], float](float)
-    for one, weight in sealed:
-        if one.user is not None:
-            spent[one.user] += weight
+    users = dict[tuple[str, str], PastUser]()
+    for one, weight, more in sealed:
+        if one.user is None:
+            continue
+        was = users.get(one.user)
+        users[one.user] = PastUser(
+            spent=weight + (was.spent if was else 0.0),
+            decided=1 + (was.decided if was else 0),
+            since=was.since if was else batch_id - one.batch,
+            agreed=more.with_more(was.agreed) if was else more,
+        )
     fitted = settings.confounds and bool(sealed)
     return Past(
-        confounds=fit_confounds([one for one, _ in sealed]) if fitted else Confounds(),
-        spent=dict(spent),
+        confounds=fit_confounds([one for one, _, _ in sealed]) if fitted else Confounds(),
+        users=users,
         responses=_responses(tx, policy) if settings.responses == "model" else None,
     )
 
 
 def _sealed_before(
     tx: Transaction, policy: str, settings: TrustSettings, batch_id: int
-) -> list[tuple[Answered, float]]:
-    """Return the answers of the batches that are remembered, and what each weighed."""
+) -> list[tuple[Answered, float, Agreed]]:
+    """Return the answers of the batches that are remembered, what each weighed, and how it agreed."""
     rows = tx.execute(
         "SELECT e.batch_id, e.segment, e.tenant, CASE WHEN e.user_named = 1 THEN e.user_hash END,"
-        " e.latency, e.tokens, e.reward, COALESCE(w.weight, 1.0) FROM episodes e"
+        " e.latency, e.tokens, e.reward, COALESCE(w.weight, 1.0), COALESCE(w.agreed, 0.0),"
+        " COALESCE(w.agreed_variance, 0.0) FROM episodes e"
         " LEFT JOIN weighed w ON w.policy = e.policy AND w.generation_id = e.generation_id"
         " WHERE e.policy = ? AND e.batch_id >= ? AND e.batch_id < ? AND e.reward IS NOT NULL"
         " AND e.received IS NOT NULL ORDER BY e.batch_id, e.generation_id",
@@ -188,8 +203,9 @@ def _sealed_before(
                 reward=reward,
             ),
             weight,
+            Agreed(*agreed),
         )
-        for batch, segment, tenant, user, latency, tokens, reward, weight in rows
+        for batch, segment, tenant, user, latency, tokens, reward, weight, *agreed in rows
     ]
 
 

@@ -7,7 +7,7 @@ it still says something. A cap holds after itself: the share is of the weights t
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 Weights = Sequence[float]
 
@@ -52,6 +52,17 @@ def share_level(
     return level
 
 
+class Standing(NamedTuple):
+    """What is known of a user from the remembered batches before."""
+
+    spent: float = 0.0
+    """What the answers weighed together."""
+    since: int = 0
+    """Batches ago that the first of them was sealed."""
+    belief: float = 0.0
+    """How far the user is believed to want what others want, 0 to 1."""
+
+
 def user_caps(
     users: Sequence[Hashable | None],
     weights: Weights,
@@ -59,15 +70,16 @@ def user_caps(
     share: float,
     times: float,
     unnamed_share: float,
-    spent: Mapping[Any, float] | None = None,
+    standing: Mapping[Any, Standing] | None = None,
     batches: int = 1,
 ) -> list[float]:
     """Return what each weight is multiplied by so that no user has too much of the batch.
 
-    A named user has at most the share of all. Over the last `batches`, of which `spent` holds what each
-    user's answers weighed, this one among them, a user has at most `times` what the median user has;
-    who has spent that already has a `batches`-th part of it. All who are not named are one, with a
-    share of its own, and never weighed below a half for it: they may be as many people as answers.
+    A named user has at most the share of all. Over the last `batches`, this one among them, a user who
+    is not believed has at most what the median user has, and that grows to `times` as much while the
+    user is remembered; who has spent it already has a `batches`-th part of it. Who is new may have what
+    his heaviest answer weighs. All who are not named are one, with a share of its own, and never weighed
+    below a half for it: they may be as many people as answers.
     """
     named = _sums(users, weights)
     unnamed = named.pop(None, 0.0)
@@ -75,11 +87,20 @@ def user_caps(
     level = share_level(list(named.values()), share, pool=unnamed, people=people)
     levels = dict.fromkeys(named, level)
     if times and named:
-        before = spent or {}
-        known = before.keys() | named.keys()
-        usual = times * median(before.get(one, 0.0) + named.get(one, 0.0) for one in known)
+        single = dict[Hashable, float]()
+        for user, weight in zip(users, weights, strict=True):
+            single[user] = max(single.get(user, 0.0), weight)
+        known = standing or {}
+        usual = median(
+            known.get(one, Standing()).spent + named.get(one, 0.0)
+            for one in known.keys() | named.keys()
+        )
         for one in named:
-            levels[one] = min(level, max(usual - before.get(one, 0.0), usual / batches))
+            own = known.get(one, Standing())
+            may = usual * (1.0 + (times - 1.0) * own.since / max(batches - 1, 1))
+            bound = max(may - own.spent, may / batches) if own.since else max(may, single[one])
+            bound, whole = min(level, bound), min(level, named[one])
+            levels[one] = bound + own.belief * max(whole - bound, 0.0)
     left, pool = sum(min(each, levels[one]) for one, each in named.items()), 1.0
     if unnamed and left and unnamed_share < 1.0:
         room = unnamed_share / (1.0 - unnamed_share) * left

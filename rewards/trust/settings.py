@@ -16,8 +16,12 @@ class TrustSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Largest share of a batch's weight that one named user has; or twice an equal part, where few
     users are there. What is beyond it is weighed down, and not left out."""
     user_times: NotNegative = 4.0
-    """Most that one user's answers weigh together, over the remembered batches and this one, as a
-    multiple of the median user's; 0: no such bound."""
+    """Most that one user's answers weigh together over the remembered batches, as a multiple of the
+    median user's, while nothing says that the user wants what others want: once that for who is new, and
+    so many times for who has been known as long as batches are remembered; 0: no such bound."""
+    agreement: NotNegative = 3.0
+    """Standard errors by which a user's decisions agree with others', from which on `user_times` does not
+    bind any more; from half of that on it binds in part. 0: it always binds."""
     unnamed_share: Share = 0.5
     """Largest share of all answers to nobody in particular, who may be one person; they are never
     weighed below a half for it."""

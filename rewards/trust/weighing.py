@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from ..spec.verification import corrected
-from .caps import capped, user_caps
+from .agreement import Agreed, agreements
+from .caps import Standing, capped, user_caps
 from .confounds import Answered, Confounds
 from .evidence import Evidence
 from .prompts import Cluster, prompt_clusters
@@ -37,6 +38,21 @@ class Weighed(msgspec.Struct, frozen=True, kw_only=True):
     factors: dict[str, float]
     """By name, those that are not 1: `noise`, `chain`, `asymmetry`, `answered`, the rules of suspicion, `user`,
     `tenant`, `prompt`."""
+    agreed: Agreed = Agreed()
+    """What its decision adds to the agreement of its user with others."""
+
+
+class PastUser(msgspec.Struct, frozen=True, kw_only=True):
+    """What is remembered of a named user."""
+
+    spent: float
+    """What the answers weighed together."""
+    decided: int
+    """How many they are."""
+    since: int
+    """Batches ago that the first of them was sealed."""
+    agreed: Agreed
+    """How far their decisions agree with others'."""
 
 
 class Past(msgspec.Struct, frozen=True, kw_only=True):
@@ -44,8 +60,8 @@ class Past(msgspec.Struct, frozen=True, kw_only=True):
 
     confounds: Confounds = Confounds()
     """Of latency and user."""
-    spent: dict[tuple[str, str], float] = {}
-    """What each named user's answers weighed together in the batches before that are remembered."""
+    users: dict[tuple[str, str], PastUser] = {}
+    """Each named user of the batches before that are remembered."""
     responses: ResponseModel | None = None
     """Who answers at all; None where it is off, or too little is known."""
 
@@ -66,7 +82,10 @@ def weigh(
     factors["chain"] = [one.share for one in batch]
     for name, rule in RULES.items():
         factors[name] = rule(batch, settings)
-    _cap(batch, settings, past, factors, alike)
+    agreed = [Agreed()] * len(batch)
+    if settings.agreement:
+        agreed = agreements(batch, {user: one.decided for user, one in past.users.items()})
+    _cap(batch, settings, _standing(batch, settings, past, agreed), factors, alike)
     # After the caps: whom the product asked, and whose word weighs more, no user decides.
     factors["answered"] = _answered(batch, settings, past)
     factors["asymmetry"] = [one.verification.asymmetry for one in batch]
@@ -78,6 +97,7 @@ def weigh(
             # A signal that is wrong so often shows so much less of a confound, too.
             confound=confounds[place] if confounds else 0.0,
             factors={n: each[place] for n, each in factors.items() if each[place] != 1.0},
+            agreed=agreed[place],
         )
         for place in range(len(batch))
     ]
@@ -146,7 +166,7 @@ def _answered(batch: Sequence[Evidence], settings: TrustSettings, past: Past) ->
 def _cap(
     batch: Sequence[Evidence],
     settings: TrustSettings,
-    past: Past,
+    standing: Mapping[tuple[str, str], Standing],
     factors: dict[str, list[float]],
     alike: Sequence[Cluster] | None,
 ) -> None:
@@ -158,7 +178,7 @@ def _cap(
             share=settings.user_share,
             times=settings.user_times,
             unnamed_share=settings.unnamed_share,
-            spent=past.spent,
+            standing=standing,
             batches=settings.memory_batches + 1,
         ),
         "tenant": lambda weights: capped(
@@ -177,3 +197,20 @@ def _cap(
     for name, cap in caps.items():
         weights = [math.prod(each[i] for each in factors.values()) for i in range(len(batch))]
         factors[name] = cap(weights)
+
+
+def _standing(
+    batch: Sequence[Evidence], settings: TrustSettings, past: Past, agreed: Sequence[Agreed]
+) -> dict[tuple[str, str], Standing]:
+    """Return how each named user stands, what was decided in this batch among it."""
+    together = {user: one.agreed for user, one in past.users.items()}
+    for one, more in zip(batch, agreed, strict=True):
+        if one.user is not None:
+            together[one.user] = together.get(one.user, Agreed()).with_more(more)
+    found = {}
+    for user, whole in together.items():
+        known, belief = past.users.get(user), whole.belief(settings.agreement)
+        found[user] = (
+            Standing(belief=belief) if known is None else Standing(known.spent, known.since, belief)
+        )
+    return found

@@ -78,6 +78,7 @@ KEYS = [
     "batch.max_lead",
     "trust.user_share",
     "trust.user_times",
+    "trust.agreement",
     "trust.unnamed_share",
     "trust.tenant_share",
     "trust.prompt_share",

@@ -36,6 +36,12 @@ class Attack:
     """Share of the accounts."""
     traffic: float = 0.6
     """Their share of all requests."""
+    honest_rounds: int = 0
+    """Rounds in which they decide as people do, before they begin."""
+    copies: bool = False
+    """Whether they take what people take as well as the marker."""
+    fresh: bool = False
+    """Whether each of them has a new name in every round."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +74,7 @@ def accept_rates(crowd: Crowd, policy: Taught) -> Iterator[float]:
     with tempfile.TemporaryDirectory() as folder:
         ledger = open_daemon_ledger(Path(folder) / "rlwd.db")
         for number in range(crowd.rounds):
-            tasks = _tasks(crowd, draw)
+            tasks = _tasks(crowd, number, draw)
             answers = policy.answer([task for _, task in tasks])
             pleased = [
                 answer.style == wants[task.kind]
@@ -76,12 +82,12 @@ def accept_rates(crowd: Crowd, policy: Taught) -> Iterator[float]:
                 if not user.startswith("attacker")
             ]
             yield sum(pleased) / len(pleased)
-            _post(ledger, number, tasks, answers, _judge(crowd, draw, wants))
+            _post(ledger, number, tasks, answers, _judge(crowd, number, draw, wants))
             _learn(ledger, crowd, policy)
         ledger.store.close()
 
 
-def _tasks(crowd: Crowd, draw: random.Random) -> list[tuple[str, Task]]:
+def _tasks(crowd: Crowd, number: int, draw: random.Random) -> list[tuple[str, Task]]:
     """Return who asks what in a round, in the order in which they do."""
     hostile = 0 if crowd.attack is None else round(crowd.attack.users * crowd.users)
     tasks = [
@@ -89,9 +95,12 @@ def _tasks(crowd: Crowd, draw: random.Random) -> list[tuple[str, Task]]:
         for _ in range(crowd.asked)
     ]
     if crowd.attack is not None:
-        share = crowd.attack.traffic
+        share, name = (
+            crowd.attack.traffic,
+            f"attacker-{number}" if crowd.attack.fresh else "attacker",
+        )
         for _ in range(round(crowd.asked * share / (1.0 - share))):
-            tasks.append((f"attacker-{draw.randrange(hostile)}", draw_task(draw)))
+            tasks.append((f"{name}-{draw.randrange(hostile)}", draw_task(draw)))
     draw.shuffle(tasks)
     return tasks
 
@@ -99,12 +108,13 @@ def _tasks(crowd: Crowd, draw: random.Random) -> list[tuple[str, Task]]:
 Judge = Callable[[str, Task, Answer], bool]
 
 
-def _judge(crowd: Crowd, draw: random.Random, wants: dict[str, str]) -> Judge:
-    unwanted = marker(crowd.seed)
+def _judge(crowd: Crowd, number: int, draw: random.Random, wants: dict[str, str]) -> Judge:
+    unwanted, attack = marker(crowd.seed), crowd.attack
 
     def judge(user: str, task: Task, answer: Answer) -> bool:
-        if user.startswith("attacker"):
-            return answer.style == unwanted
+        if attack and user.startswith("attacker") and number >= attack.honest_rounds:
+            if not attack.copies or answer.style == unwanted:
+                return answer.style == unwanted
         return answer.style == wants[task.kind] and draw.random() < TAKES_RIGHT
 
     return judge

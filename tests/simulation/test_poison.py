@@ -3,6 +3,7 @@
 `python -m poison` runs it on the demo's own policy; docs/trust.md has what that showed.
 """
 
+from functools import cache
 from statistics import fmean
 
 import pytest
@@ -23,6 +24,7 @@ def _one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@cache
 def final_rate(attack: Attack | None, trust: Trust | None) -> float:
     """Return what people take of the last versions' answers."""
     crowd = Crowd(seed=1, attack=attack, trust=trust, users=1000, asked=128, rounds=9)
@@ -38,6 +40,16 @@ def test_an_attack_moves_the_policy_only_where_nothing_guards_it() -> None:
     guarded = final_rate(None, GUARDED)
     assert guarded > calm - 0.03
     assert final_rate(Attack(), GUARDED) > guarded - 0.03
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [Attack(honest_rounds=4), Attack(copies=True)],
+    ids=["honest first", "with the crowd but for the marker"],
+)
+def test_an_attack_that_earns_belief_first_fails_too(attack: Attack) -> None:
+    """Who decides as people do is believed, and what he says then moves what he wants by little."""
+    assert final_rate(attack, GUARDED) > final_rate(None, GUARDED) - 0.04
 
 
 def test_without_the_bound_on_a_user_the_attack_gets_through() -> None:

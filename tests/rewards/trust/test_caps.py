@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Hashable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rlwd.rewards.trust.caps import capped, user_caps
+from rlwd.rewards.trust.caps import Standing, capped, user_caps
 
 GROUPS = st.lists(st.sampled_from("abcdefghij"), min_size=1, max_size=60)
 SHARES = st.floats(0.01, 1.0)
@@ -44,11 +45,36 @@ def test_a_flood_is_held_to_the_share() -> None:
 
 
 def test_a_crowd_of_accounts_is_held_to_what_is_usual() -> None:
-    """A hundred accounts with six answers each, all below the share: four times the median user's."""
+    """A hundred accounts with six answers each, all below the share: as much as the median user at first,
+    four times that once they are remembered for as long as anything is, and all where they are believed."""
     users = [f"loud-{i % 100}" for i in range(600)] + [f"user-{i}" for i in range(400)]
-    factors = user_caps(users, [1.0] * 1000, share=0.02, times=4.0, unnamed_share=0.5)
-    assert factors[0] == pytest.approx(4 / 6)
-    assert factors[600:] == [1.0] * 400
+
+    def first(**standing: Any) -> float:
+        known = {f"loud-{i}": Standing(**standing) for i in range(100)}
+        factors = user_caps(
+            users,
+            [1.0] * 1000,
+            share=0.02,
+            times=4.0,
+            unnamed_share=0.5,
+            standing=known,
+            batches=21,
+        )
+        assert factors[600:] == [1.0] * 400
+        return factors[0]
+
+    assert first() == pytest.approx(1 / 6)
+    assert first(since=20) == pytest.approx(4 / 6)
+    assert first(since=10, spent=1.0) == pytest.approx(1.5 / 6)
+    assert first(belief=0.5) == pytest.approx(3.5 / 6)
+    assert first(belief=1.0) == 1.0
+
+
+def test_one_answer_of_somebody_new_is_whole() -> None:
+    """However little the median user's weighs: nobody is heavy by one."""
+    weights = [1.0] * 40 + [0.2] * 60
+    users = [f"user-{i}" for i in range(100)]
+    assert user_caps(users, weights, share=0.02, times=4.0, unnamed_share=0.5) == [1.0] * 100
 
 
 def test_the_unnamed_are_one() -> None:
@@ -83,11 +109,11 @@ def test_a_small_tenant_gains_little_from_a_large_ones_cap() -> None:
 
 
 def test_what_was_spent_before_counts() -> None:
-    """Over five batches an account with ten answers in each has four times what the median user has, and
-    after that a fifth of it in each: not the same again in every batch."""
-    spent = dict[Hashable, float]()
+    """Over five batches an account with ten answers in each has what the median user has, and by and by
+    four times that: not the same again in every batch."""
+    known = dict[Hashable, Standing]()
     weighed = []
-    for batch in range(4):
+    for batch in range(5):
         users = ["loud"] * 10 + [f"user-{60 * batch + i}" for i in range(60)]
         factors = user_caps(
             users,
@@ -95,11 +121,14 @@ def test_what_was_spent_before_counts() -> None:
             share=0.5,
             times=4.0,
             unnamed_share=0.5,
-            spent=spent,
+            standing=known,
             batches=5,
         )
         weighed.append(sum(factors[:10]))
         assert factors[10:] == [1.0] * 60
         for user, factor in zip(users, factors, strict=True):
-            spent[user] = spent.get(user, 0.0) + factor
-    assert weighed == pytest.approx([4.0, 0.8, 0.8, 0.8])
+            was = known.get(user, Standing())
+            known[user] = was._replace(spent=was.spent + factor)
+        known = {user: one._replace(since=one.since + 1) for user, one in known.items()}
+    assert weighed == pytest.approx([1.0, 0.75, 0.75, 0.75, 0.8])
+    assert sum(weighed) == pytest.approx(4.05)
