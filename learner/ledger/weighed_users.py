@@ -14,14 +14,14 @@ USERS_OWN = ("pace", "burst", "copies", "one_sided", "machine", "user")
 
 
 @dataclass(slots=True)
-class Held:
+class HeldBack:
     """What was sealed of one user."""
 
     answers: int = 0
     """How many."""
     lost: float = 0.0
     """Answers' worth that the factors took."""
-    agreed: Agreed = Agreed()
+    agreed: Agreed = field(default_factory=Agreed)
     """How far the decisions agree with others'."""
     factors: defaultdict[str, int] = field(default_factory=lambda: defaultdict(int))
     """By factor, answers that it made less."""
@@ -43,7 +43,7 @@ def weighed_users(
         " ORDER BY e.generation_id",
         (policy, since),
     ).fetchall()
-    users = defaultdict[tuple[str, str], Held](Held)
+    users = defaultdict[tuple[str, str], HeldBack](HeldBack)
     for tenant, user, written, score, variance in rows:
         held, factors, kept = users[tenant or "", user], msgspec.json.decode(written), 1.0
         for name in USERS_OWN:
@@ -57,7 +57,7 @@ def weighed_users(
     return [_described(user, users[user]) for _, user in marked[:most]]
 
 
-def _described(user: tuple[str, str], held: Held) -> dict[str, Any]:
+def _described(user: tuple[str, str], held: HeldBack) -> dict[str, Any]:
     return {
         "tenant": user[0],
         "user_hash": user[1],

@@ -109,12 +109,12 @@ Judge = Callable[[str, Task, Answer], bool]
 
 
 def _judge(crowd: Crowd, number: int, draw: random.Random, wants: dict[str, str]) -> Judge:
-    unwanted, attack = marker(crowd.seed), crowd.attack
+    unwanted, attack = marker(crowd.seed), crowd.attack or Attack(users=0.0)
 
     def judge(user: str, task: Task, answer: Answer) -> bool:
-        if attack and user.startswith("attacker") and number >= attack.honest_rounds:
-            if not attack.copies or answer.style == unwanted:
-                return answer.style == unwanted
+        hostile = user.startswith("attacker") and number >= attack.honest_rounds
+        if hostile and (answer.style == unwanted or not attack.copies):
+            return answer.style == unwanted
         return answer.style == wants[task.kind] and draw.random() < TAKES_RIGHT
 
     return judge
