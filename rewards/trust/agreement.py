@@ -75,8 +75,8 @@ def agreements(batch: Sequence[Evidence], before: Mapping[Hashable, int]) -> lis
         features = np.stack([_features(batch[place].completion) for place in places])
         rewards = np.array([batch[place].reward for place in places])
         told = _cross_fitted(features, rewards, votes[places], folds[places])
-        for place, one in zip(places, told, strict=True):
-            found[place] = one
+        for place, agreed in zip(places, told, strict=True):
+            found[place] = agreed
     return found
 
 
@@ -98,9 +98,8 @@ def _cross_fitted(x: Floats, r: Floats, votes: Floats, folds: NDArray[np.int64])
         weighted = centred * weights[:, None]
         gram = weighted.T @ centred + RIDGE * size * np.eye(x.shape[1])
         likelier = (x[own] - mean_x) @ np.linalg.solve(gram, weighted.T @ (r[others] - mean_r))
-        for place, by in zip(own, likelier, strict=True):
-            score = float((r[place] - mean_r) * by)
-            found[place] = Agreed(score, spread * float(by) ** 2)
+        for place, by in zip(own.tolist(), likelier.tolist(), strict=True):
+            found[place] = Agreed((float(r[place]) - mean_r) * by, spread * by * by)
     return found
 
 

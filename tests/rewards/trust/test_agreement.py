@@ -1,7 +1,7 @@
 """Agreement with others: who has it is bound by no multiple of the median user, and nobody is silenced."""
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
 from statistics import fmean, pstdev
 
@@ -48,7 +48,7 @@ def lives(heavy: People) -> dict[str, list[float]]:
     for number in range(BATCHES):
         crowd = [(f"user-{number}-{i}", "mail", 0) for i in range(400)]
         batch = answers([*crowd, *heavy], draw)
-        now = Counter[str]()
+        now = defaultdict[str, float](float)
         for one, told in zip(batch, weigh(batch, SETTINGS, Past(users=users)), strict=True):
             assert one.user is not None
             now[one.user[1]] += told.weight
@@ -59,10 +59,10 @@ def lives(heavy: People) -> dict[str, list[float]]:
                 since=was.since,
                 agreed=was.agreed.with_more(told.agreed),
             )
-        for user, one in users.items():
-            users[user] = msgspec.structs.replace(one, since=one.since + 1)
-        for user in {user for user, _, _ in heavy}:
-            weighed[user].append(now[user])
+        for user, before in users.items():
+            users[user] = msgspec.structs.replace(before, since=before.since + 1)
+        for name in {name for name, _, _ in heavy}:
+            weighed[name].append(now[name])
     return weighed
 
 
