@@ -19,12 +19,20 @@ HERE = Path(__file__).parent
     os.environ.get("TRITON_INTERPRET") == "1", reason="this is the interpreted process itself"
 )
 @pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="triton is not installed")
-@pytest.mark.parametrize("suite", ["test_logp_head", "test_segment_loss", "test_delta"])
+@pytest.mark.parametrize(
+    "suite",
+    [
+        "kernels/test_logp_head",
+        "kernels/test_segment_loss",
+        "kernels/test_delta",
+        "learner/train/test_trust_region",
+    ],
+)
 def test_contract(suite: str) -> None:
     """Every test of the file passes with the interpreted kernels behind the door."""
     # The interpreter subtracts infinities in lanes that are masked out afterwards.
     quiet = ("-W", "ignore:invalid value encountered:RuntimeWarning")
-    asked = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, str(HERE / f"{suite}.py"))
+    asked = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, str(HERE.parent / f"{suite}.py"))
     ran = subprocess.run(
         [sys.executable, *asked],
         env={
