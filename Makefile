@@ -44,9 +44,10 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py $(ARGS)
 
-simulate: install  ## a thousand rollouts of every simulated world, a poisoned crowd, and the tables of docs/statistics.md and trust.md
+simulate: install  ## a thousand rollouts of every simulated world, a poisoned crowd, the estimators, and the tables of docs/statistics.md, trust.md and estimators.md
 	$(CHECKOUT) -m simulate $(ARGS)
 	$(CHECKOUT) -m poison
+	$(CHECKOUT) -m estimator_report
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -67,7 +67,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """How much a token's own credit counts beside its answer's, where people edited answers: what they
     left is up, what they deleted down; 0 gives every token of an answer the same."""
     kl_weight: NotNegative = 0.05
-    """Weight of KL(policy to anchor) per token; 0 saves the anchor's forward pass."""
+    """Weight of KL(policy to anchor) per token; 0 saves the anchor's forward pass,
+    but for the estimator `contextual`."""
     max_policy_age: Annotated[int, msgspec.Meta(ge=0)] = 8
     """Episodes served by an older version are left out and counted."""
     pack_tokens: Annotated[int, msgspec.Meta(ge=8)] = 2048
@@ -78,13 +79,13 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Prompt and answer together; longer episodes are left out (`excluded:too_long`). One of this
     length goes through the model alone, so memory is bounded by it and by the pack."""
     estimator: Literal["tracker", "exponential_mean", "reinforce_plus_plus", "contextual"] = (
-        "tracker"
+        "contextual"
     )
     """What an answer is held against: the mean of its segment, of its latest answers, of the batch, or
     what its prompt lets expect (docs/estimators.md). All are kept up and reported, so it may be changed."""
     mean_decay: Annotated[float, msgspec.Meta(gt=0.0, lt=1.0)] = 0.95
     """Share of `exponential_mean` that the next answer leaves standing: a memory of 20 episodes."""
-    parent_count: NotNegative = 4.0
+    parent_count: NotNegative = 8.0
     """Episodes that the average of a segment's parent is worth to it: of other harnesses, then of other
     segments; 0 lets none borrow."""
     context_features: Count = 256
@@ -145,6 +146,7 @@ DEMO = LearnerSettings(
     # 0.84, 0.84, 0.83 and the last 0.84, 0.84, 0.79.
     negative_weight=0.2,
     kl_weight=0.05,
+    estimator="tracker",  # What this profile was measured with (docs/estimators.md).
     pack_tokens=512,
     threads=1,
 )

@@ -62,6 +62,7 @@ ratio_mask = 0.3
 negative_weight = 0.2    # the default, 1, is the mean reward: too rough at this rate (docs/regions.md)
 kl_weight = 0.05
 max_policy_age = 8
+estimator = "tracker"   # what this profile was measured with (docs/estimators.md)
 pack_tokens = 128
 threads = 1
 nice = 0               # it is to keep up with the crowd, even where others share the cores

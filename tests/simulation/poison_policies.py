@@ -59,11 +59,15 @@ class Taught(Protocol):
 class TinyPolicy:
     """The demo's policy and learner: pre-trained on the spot, with the demo's settings."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.folder = folder / f"policy-{seed}"
+    def __init__(
+        self, folder: Path, seed: int, *, pretrained: int | None = None, **changes: object
+    ) -> None:
+        """`pretrained` is the seed of the base model, where it is not the policy's."""
+        base = seed if pretrained is None else pretrained
+        self.folder = folder / f"policy-{base}"
         if not (self.folder / "config.json").exists():
             make_tiny_policy(
-                self.folder, seed=seed, steps=PRETRAINING_STEPS, examples=pretraining_pairs()
+                self.folder, seed=base, steps=PRETRAINING_STEPS, examples=pretraining_pairs()
             )
         settings = msgspec.structs.replace(
             DEMO,
@@ -73,6 +77,7 @@ class TinyPolicy:
             passes=6,
             pack_tokens=128,
             seed=seed,
+            **changes,
         )
         torch.manual_seed(seed)
         self.learner = Learner(settings)

