@@ -32,7 +32,15 @@ def test_contract(suite: str) -> None:
     """Every test of the file passes with the interpreted kernels behind the door."""
     # The interpreter subtracts infinities in lanes that are masked out afterwards.
     quiet = ("-W", "ignore:invalid value encountered:RuntimeWarning")
-    asked = ("-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, str(HERE.parent / f"{suite}.py"))
+    asked = (
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *quiet,
+        str(HERE.parent / f"{suite}.py"),
+    )
     ran = subprocess.run(
         [sys.executable, *asked],
         env={
