@@ -77,10 +77,11 @@ class DealtPart:
         raise NotImplementedError
 
     def metrics(self) -> dict[str, float]:
-        """Return the means over episodes of `sums`, and how many units and tokens there are."""
+        """Return units, tokens and mean reward, and the means over units of `sums`."""
         return {
             f"lane/{self.name}/units": float(self.units),
             f"lane/{self.name}/tokens": float(self.tokens),
+            f"lane/{self.name}/reward": math.fsum(one.reward for one in self.taught) / self.units,
             **{f"lane/{self.name}/{key}": v / self.units for key, v in sorted(self.sums.items())},
         }
 

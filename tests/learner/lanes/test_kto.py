@@ -127,6 +127,7 @@ def test_liked_answers_rise_and_disliked_fall(
     assert update.held_out is None
     assert update.metrics["lane/kto/units"] == 24.0
     assert update.metrics["lane/kto/liked"] == pytest.approx(8 / 24)
+    assert update.metrics["lane/kto/reward"] == pytest.approx((8 + 16 * 0.2) / 24)
     assert update.metrics["drift"] > 0.0
     assert update.metrics["after/kl/anchor"] > 0.0
     assert not [name for name in update.metrics if "ratio" in name or "mismatch" in name]
