@@ -1,5 +1,6 @@
 """Config: one TOML file, checked whole at start; every section stands with what uses it."""
 
+from codecs import BOM_UTF8
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal
@@ -180,14 +181,14 @@ def load_config(path: Path) -> Config:
     Raises ValueError with the file, the path of the key, and for a misspelt key the nearest one.
     """
     try:
-        written = msgspec.toml.decode(path.read_bytes())
+        written = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8))
         check_values(written)
         given = set(written.get("gateway", ()))
         config = msgspec.convert(with_clients(written), Config)
         return _anchored(config, path.absolute().parent, given)
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
-    except (msgspec.ValidationError, msgspec.DecodeError, ValueError) as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path}: {hint(str(problem), Config)}") from problem
 
 

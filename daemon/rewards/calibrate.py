@@ -1,5 +1,6 @@
 """Calibrate: `rlwd rewards calibrate FILE`, a reader held against labelled messages."""
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -39,11 +40,11 @@ class LabelledLine(msgspec.Struct, frozen=True, kw_only=True):
 def read_lines(file: Path) -> list[LabelledLine]:
     """Read the file; raises ValueError naming the line and the field at fault."""
     found = []
-    for number, raw in enumerate(file.read_bytes().splitlines(), 1):
+    for number, raw in enumerate(file.read_bytes().removeprefix(BOM_UTF8).splitlines(), 1):
         if raw.strip():
             try:
                 found.append(msgspec.json.decode(raw, type=LabelledLine))
-            except ValueError as problem:
+            except (ValueError, RecursionError) as problem:
                 raise ValueError(f"{file}:{number}: {problem}") from problem
     if not found:
         raise ValueError(f"{file}: holds no labelled message")

@@ -57,6 +57,8 @@ def spread_rules(given: Mapping[str, OverChain]) -> dict[str, AttributionRule]:
 
     Raises ValueError naming the key.
     """
+    if "outcome@" in given:
+        raise ValueError("$.spread.outcome@: names no outcome")
     kinds = {name.partition("@")[0] if name.startswith("outcome@") else name for name in given}
     check_kinds("$.spread", sorted(kinds))
     for kind in OF_ONE_ANSWER:

@@ -249,8 +249,8 @@ def load_spec(path: Path) -> Spec:
     except OSError as problem:
         raise ValueError(f"{path}: {problem.strerror}") from problem
     try:
-        document = tomllib.loads(content.decode())
+        document = tomllib.loads(content.decode("utf-8-sig"))
         spec_checks.check_entries(document, Spec)
         return msgspec.convert(document, Spec)
-    except ValueError as problem:
+    except (ValueError, RecursionError) as problem:
         raise ValueError(f"{path}: {problem}") from problem

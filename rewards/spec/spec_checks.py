@@ -51,12 +51,16 @@ def check_said(name: str, kinds: Collection[str]) -> None:
         raise ValueError("$.decisive: is empty; no answer would ever have a reward")
 
 
-def check_names(parts: Collection[str], costs: Iterable[str], taken: str) -> None:
-    """Refuse a spec without parts, and names that are `taken` or given to a part and a cost."""
+def check_names(parts: Collection[str], costs: Collection[str], taken: str) -> None:
+    """Refuse a spec without parts, and names that nobody can read, that are `taken`, or given twice."""
     if not parts:
         raise ValueError("$.parts: a spec needs at least one part")
     if taken in parts:
         raise ValueError(f"$.parts.{taken}: the name is taken; give another, and `of`")
+    for key, names in (("parts", parts), ("costs", costs)):
+        for name in names:
+            if not name.strip() or not name.isprintable():
+                raise ValueError(f"$.{key}: {name!r} cannot be read in a table")
     for name in costs:
         if name in parts or name == taken:
             raise ValueError(f"$.costs.{name}: a cost needs a name of its own")

@@ -6,28 +6,26 @@ arrival does not matter, and what is refused, replaced or taken back leaves no c
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
-from ..events.episode import AttributionRule, Timed, order_feedback
-from ..events.event import Feedback, decode_feedback
-from ..events.signals import Signal, kind_of
+from ..events.episode import Timed, order_feedback
+from ..events.event import decode_feedback
+from ..events.signals import kind_of
 from ..sessions.turns_table import SessionKey
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
-from .chain import ChainAct, ChainAnswer, ChainKey, reached_before
+from .chain import ChainKey
 from .chain_answers import ChainReader
+from .spread_reach import PostedOnAnswer, SpreadOf, reaching
 
 SPREAD = """
 ALTER TABLE feedback ADD COLUMN spread_of TEXT;
 CREATE INDEX feedback_spread ON feedback (policy, spread_of) WHERE spread_of IS NOT NULL
 """
 """The answer that feedback named which stands here as a copy."""
-
-SpreadOf = Callable[[Signal], AttributionRule | None]
-"""What the reward spec says of a signal that names an answer; None where it stays with that."""
 
 _ENCODE = msgspec.json.Encoder().encode
 _COLUMNS = (
@@ -45,19 +43,6 @@ class CopyKey(NamedTuple):
     """Its name there."""
     tenant: str
     """The answer's."""
-
-
-class PostedOnAnswer(NamedTuple):
-    """One feedback that names an answer."""
-
-    feedback: Feedback
-    """What it says."""
-    acted: float
-    """When the person acted, epoch seconds."""
-    received: float
-    """When it was received."""
-    place: tuple[str, int, int]
-    """Topic, partition and offset of its record."""
 
 
 class Spread(NamedTuple):
@@ -167,32 +152,17 @@ def wanted_copies(
     if not any(said.values()):
         return found
     answers = reader.answers(ChainKey(key.tenant, "", key.session_id))
-    for name, each in sorted(said.items()):
-        for one in each:
-            found |= _copies_of(answers, name, one, key.tenant, rule_of(one.feedback.signal))
-    return found
-
-
-def _copies_of(
-    answers: Sequence[ChainAnswer],
-    name: str,
-    said: PostedOnAnswer,
-    tenant: str,
-    rule: AttributionRule | None,
-) -> dict[CopyKey, tuple[Any, ...]]:
-    found = dict[CopyKey, tuple[Any, ...]]()
-    act = ChainAct(said.acted, said.received)
-    reach = {} if rule is None else reached_before(answers, name, act, rule)
-    for other, attribution in reach.items():
-        copy = CopyKey(other, f"answer {name}:{said.feedback.feedback_id}", tenant)
+    for one in reaching(answers, said, rule_of):
+        posted, name = one.said, one.said.feedback.generation_id
+        copy = CopyKey(one.generation_id, posted.named(), key.tenant)
         data = msgspec.structs.replace(
-            said.feedback,
+            posted.feedback,
             feedback_id=copy.feedback_id,
-            generation_id=other,
-            tenant=tenant,
+            generation_id=copy.generation_id,
+            tenant=key.tenant,
             replaces=None,
         )
-        how = _ENCODE(msgspec.structs.replace(attribution, of=name)).decode()
-        times = (said.acted, said.received)
-        found[copy] = (kind_of(data.signal), *times, _ENCODE(data), *said.place, "", how, name)
+        how = _ENCODE(msgspec.structs.replace(one.attribution, of=name)).decode()
+        times = (posted.acted, posted.received)
+        found[copy] = (kind_of(data.signal), *times, _ENCODE(data), *posted.place, "", how, name)
     return found

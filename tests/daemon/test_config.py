@@ -449,3 +449,13 @@ def test_a_shipped_reward_spec_is_named_without_a_path(tmp_path: Path) -> None:
         (tmp_path / "mine.toml").write_text('name = "mine"\n[parts]\naccepted = 1.0\n')
         path.write_text(f'reward_spec = "{named}"\n[learner]\nmodel = "base"\n')
         assert reward_spec(load_config(path).reward_spec).name == found
+
+
+def test_a_config_of_an_editor_on_windows_is_read_and_one_too_deep_is_named(tmp_path: Path) -> None:
+    """A byte order mark is no part of it; what nests too deeply is an error with the file's name."""
+    path = tmp_path / "rlwd.toml"
+    path.write_bytes(b'\xef\xbb\xbfpolicy = "p"\r\n[learner]\r\nmodel = "m"\r\n')
+    assert load_config(path).policy == "p"
+    path.write_text("policy = " + "[" * 5000)
+    with pytest.raises(ValueError, match=r"rlwd\.toml: .*recursion"):
+        load_config(path)

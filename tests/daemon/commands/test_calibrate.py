@@ -95,3 +95,15 @@ def test_what_cannot_be_read_is_said(
     status, out = ran(config, str(file), *arguments)
     assert status == 2
     assert says in out
+
+
+def test_a_line_that_nests_too_deeply_is_named(config: Path, tmp_path: Path) -> None:
+    """Beside one that begins with a byte order mark, which is read."""
+    file = tmp_path / "labelled.jsonl"
+    line = '{"message": "m", "label": "satisfied"}\r\n'
+    file.write_text(
+        "\ufeff" + line + line.replace("{", '{"x": ' + "[" * 5000 + "]" * 5000 + ",", 1)
+    )
+    status, out = ran(config, str(file), "--reader", "fit")
+    assert status == 2
+    assert "labelled.jsonl:2: " in out

@@ -214,6 +214,9 @@ def test_the_pages_example_is_worth_what_it_says(tmp_path: Path) -> None:
         ("range = [0]\n[parts]\nkept = 1", r"Expected `array` of length 2.*\$\.range"),
         ("[ready]\ndefault = inf\n[parts]\nkept = 1", r"\$\.ready\.default: must be a finite"),
         ('[parts.undecided]\nof = "kept"\nweight = 1', r"\$\.parts\.undecided: the name is taken"),
+        ('[parts."a\\nb"]\nof = "kept"\nweight = 1', r"\$\.parts: 'a\\nb' cannot be read"),
+        ('[parts.kept]\nweight = 1\n[costs." "]\nof = "asking"\nweight = 1', r"\$\.costs: ' '"),
+        ("[parts]\nkept = " + "[" * 5000, "recursion"),
         ("[parts]\nkept = ", r"Invalid value \(at line 3"),
     ],
 )
@@ -241,3 +244,12 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(ValueError, match=r"spec\.toml: "):
         load_spec(path)
+
+
+def test_a_file_of_an_editor_on_windows_is_read(tmp_path: Path) -> None:
+    """A byte order mark, and other ends of lines, are no part of the spec."""
+    path, text = tmp_path / "spec.toml", 'name = "x"\n[parts]\naccepted = 1.0\n'
+    path.write_text(text)
+    version = load_spec(path).version
+    path.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert load_spec(path).version == version

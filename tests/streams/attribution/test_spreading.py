@@ -92,3 +92,26 @@ def test_erasing_a_person_takes_the_copies_too(spreading: Ledger) -> None:
         held = view.execute("SELECT payload FROM feedback WHERE kind = 'outcome'").fetchall()
     assert len(held) == 1
     assert b"secret" not in bytes(held[0][0])
+
+
+@pytest.mark.parametrize(
+    ("merged", "left"),
+    [(False, {"s.a1": 10, "s.a2": 40}), (True, {"s.a1": 40, "s.a2": 10})],
+)
+def test_an_answer_has_so_much_of_a_kind_that_others_have(
+    spreading: Ledger, merged: bool, left: dict[str, int]
+) -> None:
+    """Of what weighs the same the last, else of the nearest: a long session's copies do not grow with
+    its square."""
+    talk = Talk("a")
+    spreading.take(talk.turn(1.0), talk.turn(2.0), talk.turn(3.0))
+    for name, at in (("s.a2", 9.0), ("s.a1", 5.0)):
+        said = [MERGED if merged else Rated(value=1.0) for _ in range(40)]
+        many = [feedback(f"r{n:02}", name, one, at + n / 100) for n, one in enumerate(said)]
+        spreading.take(*many, partition=FEEDBACK)
+    with spreading.store.reading() as view:
+        rows = view.execute(
+            "SELECT spread_of, COUNT(*) FROM feedback WHERE generation_id = 's.a0'"
+            " AND spread_of IS NOT NULL GROUP BY spread_of"
+        ).fetchall()
+    assert dict(rows) == left
