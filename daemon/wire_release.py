@@ -27,6 +27,7 @@ from ..ops.stages.record import Rollout
 from ..ops.statistics.guardrail import Observation
 from ..ops.tracking.mirror import Mirror
 from ..ops.tracking.reports import (
+    drift_reporter,
     experiment_reporter,
     holdout_reporter,
     look_reporter,
@@ -84,7 +85,7 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         horizon=horizon,
         moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
-        keep=_keeping(keeper, config, store, horizon),
+        keep=_keeping(keeper, config, store, horizon, mirror),
     )
 
 
@@ -96,7 +97,11 @@ def gate_numbers(store: Store, policy: str, version: str) -> Mapping[str, float]
 
 
 def _keeping(
-    keeper: LookKeeper, config: Config, store: Store, horizon: Callable[[str], float]
+    keeper: LookKeeper,
+    config: Config,
+    store: Store,
+    horizon: Callable[[str], float],
+    mirror: Mirror,
 ) -> KeepLook:
     """Return what keeps a look at a rollout, and then looks at how versions behave."""
     fixed = config.comparison.horizon_seconds
@@ -105,6 +110,7 @@ def _keeping(
         config.policy,
         config.rollout.watch,
         horizon if fixed is None else lambda segment: fixed,
+        drift_reporter(mirror),
     )
 
     def keep(

@@ -47,9 +47,14 @@ class DriftWatch:
         policy: str,
         settings: WatchSettings,
         horizon: Callable[[str], float],
+        looked: Callable[[DriftLook, Sequence[DriftAlarm]], None] = lambda look, alarms: None,
     ) -> None:
-        """`horizon` is the age at which the answers of a segment have their reward."""
+        """`horizon` is the age at which the answers of a segment have their reward.
+
+        `looked` is told of each look, with all alarms of its version.
+        """
         self.store, self.policy, self.settings, self.horizon = store, policy, settings, horizon
+        self.looked = looked
         self._looked_at = float("-inf")
 
     def due(self, now: float) -> bool:
@@ -70,6 +75,8 @@ class DriftWatch:
             with self.store.transaction() as tx:
                 alarms_table.save_look(tx, self.policy, look)
                 new += alarms_table.file_alarms(tx, self.policy, found)
+                filed = alarms_table.alarms(tx, self.policy, [pair.version])
+            self.looked(look, filed)
         for one in new:
             log.error("drift_alarm", version=one.version, problem=one.sentence)
         return new

@@ -1,17 +1,24 @@
 """Reports: what MLflow is sent of checkpoints and rollouts."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
+from ..drift.alarms_table import DriftAlarm
+from ..drift.drift_look import DriftLook
 from ..rollout import candidates_table, champions_table
 from ..rollout.holdout_table import HoldoutLook
 from ..stages.experiment import Experiment
 from ..stages.record import Rollout, Stage
 from ..statistics.verdict import VerdictKind
 from .mirror import Mirror
+
+_UNFIT = re.compile(r"[^A-Za-z0-9_.: -]|\.{2,}")
+_LONGEST = 100
+"""A model may call a tool by any name; MLflow takes 250 of few characters, a `/` not at every place."""
 
 
 def report_checkpoint(mirror: Mirror, manifest: Manifest, checkpoints: Path) -> None:
@@ -97,6 +104,29 @@ def holdout_reporter(mirror: Mirror) -> Callable[[HoldoutLook, float], None]:
                 if value is not None:
                     values[f"holdout/{one.name}_{end}"] = value
         mirror.metrics("parent", int(now), values, now)
+
+    return report
+
+
+def drift_reporter(mirror: Mirror) -> Callable[[DriftLook, Sequence[DriftAlarm]], None]:
+    """Return what to call at each look at how a version behaves: curves of its run, by its reward.
+
+    `drift/NAME` is the version's rate, with its reference's and both ends of the difference;
+    `drift/NAME/alarm` is 1 from the moment that an alarm is filed.
+    """
+
+    def report(look: DriftLook, alarms: Sequence[DriftAlarm]) -> None:
+        filed = {one.behaviour for one in alarms}
+        values = {"drift/answers": float(look.answers), "drift/alarms": float(len(filed))}
+        told = {"reward": look.reward, "reward/reference": look.reference_reward}
+        for one in look.behaviours:
+            name = _UNFIT.sub("_", one.name)[:_LONGEST]
+            told |= {name: one.rate, f"{name}/reference": one.reference}
+            told |= {f"{name}/low": one.low, f"{name}/high": one.high}
+            told[f"{name}/alarm"] = float(one.name in filed)
+        told["phrases/alarm"] = float("phrases" in filed)
+        values |= {f"drift/{name}": value for name, value in told.items() if value is not None}
+        mirror.metrics(look.version, int(look.at), values, look.at)
 
     return report
 

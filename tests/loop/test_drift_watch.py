@@ -2,12 +2,14 @@
 
 import io
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
 import pytest
 from gateway_rig import LoopThread
+from mlflow import MlflowClient
 from rich.console import Console
 from rollout_rig import RolloutRig
 
@@ -16,11 +18,16 @@ from rlwd.daemon.site.drift import read_drift
 from rlwd.daemon.status.snapshot import describe_drift
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.alarms_table import DriftAlarm
+from rlwd.ops.drift.drift_look import DriftLook
 from rlwd.ops.rollout.problems import release_problems
+from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.watch_settings import BARS, WatchSettings
 from rlwd.ops.statistics.metric import MetricSettings
+from rlwd.ops.tracking.mirror import Mirror
+from rlwd.ops.tracking.mirror_settings import MirrorSettings
+from rlwd.ops.tracking.reports import drift_reporter
 from rlwd.streams.sessions.contents import forget_contents
 
 WATCH = WatchSettings(users=20, planned_users=40, seconds=1e-6)
@@ -94,6 +101,50 @@ def test_asking_back_that_people_reward_is_an_alarm_that_holds(watched: RolloutR
     before = len(alarms(watched))
     watched.turn()
     assert len(alarms(watched)) == before
+
+
+@pytest.mark.mlflow
+def test_mlflow_has_what_was_looked_at_beside_the_reward(
+    watched: RolloutRig, mlflow_server: MlflowServer, tmp_path: Path
+) -> None:
+    """The candidate's run has each behaviour with its reference, the reward, and which raised an alarm.
+
+    A tool is called by any name that the model thinks of, and MLflow takes few: it is still told.
+    """
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    settings = MirrorSettings(tracking_uri=mlflow_server.url, flush_seconds=0.1)
+    mirror = Mirror(settings, "drifting", tmp_path / "mlflow")
+    looks = list[DriftLook]()
+
+    def looked(look: DriftLook, filed: Sequence[DriftAlarm]) -> None:
+        looks.append(look)
+        drift_reporter(mirror)(look, filed)
+
+    watched.drift.looked = looked
+    crowd(watched)
+    odd = msgspec.structs.replace(looks[-1].behaviours[0], name="tools:../rm -rf $(é)")
+    looked(msgspec.structs.replace(looks[-1], behaviours=(*looks[-1].behaviours, odd)), ())
+    mirror.start()
+    assert mirror.close(60.0)
+    assert mirror.refused == 0
+    client = MlflowClient(mlflow_server.url)
+    experiment = client.get_experiment_by_name("rlwd/drifting")
+    assert experiment is not None
+    (run,) = client.search_runs(
+        [experiment.experiment_id], f"tags.`rlwd.version` = '{watched.versions[1].version}'"
+    )
+    told = run.data.metrics
+    assert (told["drift/asks"], told["drift/asks/reference"]) == (1.0, 0.0)
+    assert (told["drift/reward"], told["drift/reward/reference"]) == (1.0, 1.0)
+    assert told["drift/answers"] == looks[-1].answers
+    assert told["drift/asks/low"] > BARS["asks"]
+    assert "drift/tools:__rm -rf ____" in told
+    alarms_of = {
+        name: [one.value for one in client.get_metric_history(run.info.run_id, name)]
+        for name in ("drift/asks/alarm", "drift/repeats/alarm")
+    }
+    assert 1.0 in alarms_of["drift/asks/alarm"]
+    assert set(alarms_of["drift/repeats/alarm"]) == {0.0}
 
 
 def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> None:

@@ -127,6 +127,8 @@ def test_mlflow_knows_the_champion(loop: LoopProcesses, mlflow_server: MlflowSer
     # Metrics go out every few seconds, and not with the registry's own calls.
     # Every look is a point of its curve; the one that promoted it is the last.
     loop.until(lambda: client.get_run(run_id).data.metrics.get("ab/users_candidate", 0) >= 10)
+    # The daemon looks at how it behaves, too.
+    loop.until(lambda: client.get_run(run_id).data.metrics.get("drift/answers", 0) >= 1)
     run = client.get_run(run_id)
     assert run.data.tags["rlwd.outcome"] in ("promoted", "settled")
     files = {file.path for file in client.list_artifacts(run.info.run_id, "adapter")}

@@ -84,6 +84,7 @@ gate_seconds = 60.0
 deadline_seconds = 120.0
 bake_seconds = 0.0
 linger_seconds = 2.0
+watch.seconds = 1.0
 
 [comparison]
 horizon_seconds = 1.0

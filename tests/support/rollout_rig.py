@@ -222,7 +222,7 @@ class RolloutRig:
             stack.callback(client.close)
         fleet = Fleet(clients, "policy", tolerance=0.05, submit=at_once)
         gate = GateRun(fleet, GateSettings())
-        drift = DriftWatch(self.store, "policy", settings.watch, lambda segment: 0.0)
+        self.drift = DriftWatch(self.store, "policy", settings.watch, lambda segment: 0.0)
         self.release = Release(
             self.store,
             "policy",
@@ -232,7 +232,7 @@ class RolloutRig:
             flags=flags,
             checkpoints=folder,
             look_seconds=0.0,
-            keep=lambda *_: watch_drift(drift, settings.anchor_share, time.time()),
+            keep=lambda *_: watch_drift(self.drift, settings.anchor_share, time.time()),
         )
         self.versions: list[Candidate] = [version(number, folder) for number in range(3)]
         register(self.store, self.controller, self.versions[0])
