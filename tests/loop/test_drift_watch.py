@@ -141,10 +141,10 @@ def test_mlflow_has_what_was_looked_at_beside_the_reward(
     assert "drift/tools:__rm -rf ____" in told
     alarms_of = {
         name: [one.value for one in client.get_metric_history(run.info.run_id, name)]
-        for name in ("drift/asks/alarm", "drift/repeats/alarm")
+        for name in ("drift/asks/alarm", "drift/refuses/alarm")
     }
     assert 1.0 in alarms_of["drift/asks/alarm"]
-    assert set(alarms_of["drift/repeats/alarm"]) == {0.0}
+    assert set(alarms_of["drift/refuses/alarm"]) == {0.0}
 
 
 def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> None:
