@@ -54,6 +54,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.ratio_mask": (0.0, 1e6),
     "learner.probability_mask": SHARE,
     "learner.sequence_limit": (1e-9, 1e6),
+    "learner.ess_floor": (0.0, 1.0),
     "learner.negative_weight": (0.0, 1000.0),
     "learner.token_credit": (0.0, 1000.0),
     "learner.kl_weight": (0.0, 1000.0),

@@ -12,7 +12,8 @@ A step's loss is a sum of parts, each a `Loss` of its own, divided by its own co
 Legend: M tokens, S episodes of the pack, D hidden width, V vocabulary.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,12 +28,22 @@ from ...kernels.dispatch import (
     logp_head,
     segment_losses,
     token_loss,
+    token_weights,
 )
 from ..settings import LearnerSettings
 from ..trust_region import TrustRegion
 from .packing import Pack
 
-__all__ = ["LOG_RATIO_LIMIT", "Loss", "means", "ratio_sums", "swept_loss"]
+__all__ = [
+    "LOG_RATIO_LIMIT",
+    "Loss",
+    "effective_share",
+    "first_pulls",
+    "means",
+    "pull_sums",
+    "ratio_sums",
+    "swept_loss",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +94,8 @@ def swept_loss(
             row_weights_M=weights_M,
         )
     pulls_M = weight_M if weights_M is None else weight_M * weights_M
-    return Loss(total=total, sums=_sums(head, pulls_M, packed.behaviour_M, advantages_M, settings))
+    sums = _sums(head, pulls_M, packed.behaviour_M, advantages_M, settings)
+    return Loss(total=total, sums=sums | pull_sums(weight_M, advantages_M, settings))
 
 
 def objective(settings: LearnerSettings) -> TokenObjective:
@@ -114,7 +126,6 @@ def _by_answer(
     settings: LearnerSettings,
 ) -> tuple[Tensor, HeadOutputs, Tensor]:
     """As `token_loss`, undivided, of a region that whole answers decide."""
-    region = settings.region
     counts_S = torch.bincount(packed.segments_M)
     bounds = torch.nn.functional.pad(counts_S.cumsum(0), (1, 0))
     out = segment_losses(
@@ -125,16 +136,67 @@ def _by_answer(
             advantages=advantages_M,
             kl=head.kl if anchored else None,
         ),
-        PolicyGradient(
-            token=objective(settings),
-            filter=region.filter,
-            limit=region.limit,
-            negatives_only=region.negatives_only,
-            sequence_ratio=region.sequence_ratio,
-        ),
+        _answer_objective(settings, objective(settings)),
     )
     losses_S = out.losses if weights_M is None else out.losses * weights_M[bounds[:-1]]
     return losses_S.sum(), head, -out.grad_M
+
+
+def _answer_objective(settings: LearnerSettings, token: TokenObjective) -> PolicyGradient:
+    region = settings.region
+    return PolicyGradient(
+        token=token,
+        filter=region.filter,
+        limit=region.limit,
+        negatives_only=region.negatives_only,
+        sequence_ratio=region.sequence_ratio,
+    )
+
+
+def first_pulls(
+    logp: Sequence[Tensor],
+    behaviour: Sequence[Tensor],
+    advantages: Sequence[Tensor],
+    settings: LearnerSettings,
+) -> Tensor:
+    """Return w [M] of a batch's tokens, one entry for each episode, before the first step."""
+    logp_M, behaviour_M, advantages_M = (torch.cat(list(e)) for e in (logp, behaviour, advantages))
+    region, token = settings.region, replace(objective(settings), kl_weight=0.0)
+    if region.by_answer:
+        ends = torch.tensor([len(each) for each in logp], device=logp_M.device).cumsum(0)
+        bounds = torch.nn.functional.pad(ends, (1, 0))
+        packed = Packed(logp=logp_M, bounds=bounds, behaviour=behaviour_M, advantages=advantages_M)
+        return -segment_losses(packed, _answer_objective(settings, token)).grad_M
+    if region.proximal:
+        cut_M = _cut(log_ratios(logp_M, behaviour_M).exp(), region)
+        advantages_M, behaviour_M = advantages_M * cut_M, logp_M
+    return token_weights(logp_M, behaviour_M, advantages_M, token)
+
+
+def pull_sums(weight_M: Tensor, advantages_M: Tensor, settings: LearnerSettings) -> dict[str, float]:
+    """Sums over the tokens that pull (w is not 0): of these, and of what w has beside the advantage.
+
+    That is the importance ratio as the trust region uses it, cut where it cuts; neither the episode's
+    weight nor `negative_weight` is in it.
+    """
+    side_M = torch.where(advantages_M < 0, settings.negative_weight, 1.0)
+    pulling_M = weight_M != 0
+    ratio_M = (weight_M / (side_M * advantages_M))[pulling_M].abs()
+    return {
+        "pull/count": float(len(ratio_M)),
+        "pull/ratio": float(ratio_M.sum()),
+        "pull/squares": float(ratio_M.square().sum()),
+    }
+
+
+def effective_share(sums: Mapping[str, float]) -> float:
+    """Return (sum of ratios)^2 / (n sum of squares), Kish's effective sample size a token, in [0, 1].
+
+    Of `pull_sums`; 0 where no token pulls. Ratios 1, 1, 2 and a token that is masked: 16 / 18.
+    """
+    if not sums["pull/squares"]:
+        return 0.0
+    return sums["pull/ratio"] ** 2 / (sums["pull/count"] * sums["pull/squares"])
 
 
 def _sums(
@@ -178,7 +240,11 @@ def means(sums: dict[str, float]) -> dict[str, float]:
     """Turn sums over tokens into what is reported: means, shares and the effective sample size."""
     tokens, weight = sums["tokens"], sums.get("advantage/weight", 0.0)
     hidden = ("tokens", "ratio/squares", "advantage/weight", "advantage/negative_share")
-    shown = {name: value / tokens for name, value in sums.items() if name not in hidden}
+    shown = {
+        name: value / tokens
+        for name, value in sums.items()
+        if name not in hidden and not name.startswith("pull/")
+    }
     shown["ratio/ess"] = sums["ratio/mean"] ** 2 / (tokens * sums["ratio/squares"])
     if weight > 0.0:
         shown["advantage/negative_share"] = sums["advantage/negative_share"] / weight

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from ..sealed import SealedEpisode
-from .loss import means, swept_loss
+from ..settings import LearnerSettings
+from .loss import effective_share, first_pulls, means, pull_sums, swept_loss
 from .packing import Pack
 from .score import Scores
 from .state import Learner
@@ -77,7 +78,8 @@ def optimise(
     """Make all the optimizer steps and return means over them; `old` was scored before the first.
 
     A pass has as many as the ratio lane's episodes are worth, or the largest other lane's where it has
-    none; what the other lanes have is dealt to them in equal parts.
+    none; what the other lanes have is dealt to them in equal parts. No later pass is begun whose first
+    step's ratios are worth less than `ess_floor`.
     """
     settings, size = learner.settings, learner.settings.minibatch_episodes
     shuffle = random.Random(f"{settings.seed}/{batch_id}")
@@ -86,27 +88,61 @@ def optimise(
     steps = settings.passes * in_pass
     usual = token_weight(episodes) if episodes else 0.0
     totals: dict[str, float] = defaultdict(float)
-    norms, done = list[float](), 0
-    for _ in range(settings.passes):
+    norms, shares = list[float](), list[float]()
+    for passed in range(settings.passes):
         shuffle.shuffle(order)
-        for part in parts:
-            part.begin_pass()
         for place in range(in_pass):
             chosen = order[place * size : (place + 1) * size]
             learner.optimizer.zero_grad()
-            add_gradients(learner, chosen, episodes, advantages, old, totals, usual)
+            sums = add_gradients(learner, chosen, episodes, advantages, old, usual)
+            if place == 0 and episodes:
+                shares.append(effective_share(sums))
+                if passed and shares[-1] < settings.ess_floor:
+                    return _told(totals, parts, norms, shares)
+            for part in parts if place == 0 else ():
+                part.begin_pass()
+            for name, value in sums.items():
+                totals[name] += value
             for part in parts:
                 part.backward(place, in_pass)
             norms.append(step(learner))
-            done += 1
-            progress(done, steps)
+            progress(len(norms), steps)
+    return _told(totals, parts, norms, shares)
+
+
+def _told(
+    totals: dict[str, float],
+    parts: Sequence[LanePart],
+    norms: Sequence[float],
+    shares: Sequence[float],
+) -> dict[str, float]:
+    """Return means over the steps made; `shares` are of each pass's first step, also of one not made."""
+    early = {"ess/least": min(shares), "ess/last": shares[-1]} if shares else {}
     return {
-        **(means(totals) if episodes else {}),
+        **(means(totals) if shares else {}),
         **{name: value for part in parts for name, value in part.metrics().items()},
+        **early,
         "grad_norm": sum(norms) / len(norms),
         "grad_norm/max": max(norms),
-        "steps": float(steps),
+        "steps": float(len(norms)),
     }
+
+
+def first_share(
+    episodes: Sequence[SealedEpisode],
+    advantages: Sequence[Tensor],
+    old: Scores,
+    settings: LearnerSettings,
+) -> float:
+    """Return the effective sample size, a token, of a batch's importance ratios before the first step.
+
+    Of the tokens that would pull: those with an advantage that the trust region leaves in, each with
+    its ratio as the region uses it (`pull_sums`).
+    """
+    behaviour = [logp.new_tensor(e.logprobs) for logp, e in zip(old.logp, episodes, strict=True)]
+    ours = [a.to(logp.device) for a, logp in zip(advantages, old.logp, strict=True)]
+    pulls_M = first_pulls(old.logp, behaviour, ours, settings)
+    return effective_share(pull_sums(pulls_M, torch.cat(ours), settings))
 
 
 def add_gradients(
@@ -115,13 +151,13 @@ def add_gradients(
     episodes: Sequence[SealedEpisode],
     advantages: Sequence[Tensor],
     old: Scores,
-    totals: dict[str, float],
     usual: float,
-) -> None:
-    """Add the gradients of the ratio lane's chosen episodes.
+) -> dict[str, float]:
+    """Add the gradients of the ratio lane's chosen episodes; returns the sums of what is reported.
 
     `usual` is what a token of the batch weighs: a step on episodes of little weight is a short one.
     """
+    totals: dict[str, float] = defaultdict(float)
     normaliser = usual * sum(len(episodes[i].completion_token_ids) for i in chosen)
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
         ours = [chosen[i] for i in indices]
@@ -142,6 +178,7 @@ def add_gradients(
         loss.total.backward()  # type: ignore[no-untyped-call]
         for name, value in loss.sums.items():
             totals[name] += value
+    return totals
 
 
 def step(learner: Learner) -> float:

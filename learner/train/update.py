@@ -13,7 +13,7 @@ from .evidence import batch_metrics, held_out_evidence, record_drift
 from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
-from .steps import BatchGivenUp, LanePart, Lanes, optimise, ratio_alone
+from .steps import BatchGivenUp, LanePart, Lanes, first_share, optimise, ratio_alone
 from .valued import Valued, valued
 
 DRIFT_EPISODES = 32
@@ -54,7 +54,7 @@ def apply_batch(
     chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:
         parts = lanes(learner, fit.episodes, batch.batch_id)
-        given = _valued(learner, fit, chosen, parts)
+        given = _worth_a_step(learner, chosen, _valued(learner, fit, chosen, parts), parts)
         return _applied(learner, batch, chosen, given, parts, progress or (lambda done, of: None))
     except BatchGivenUp as problem:
         learner.restore(before)
@@ -82,6 +82,32 @@ def _valued(
     for name in taught & chosen.left_out.keys():
         del chosen.left_out[name]  # Without spread in the ratio lane, another one learns from it.
     return given
+
+
+def _worth_a_step(
+    learner: Learner, chosen: Selection, given: Valued | None, parts: Sequence[LanePart]
+) -> Valued | None:
+    """Return the ratio lane's episodes, or the other lanes' alone where the ratios say too little.
+
+    That is below `ess_floor`; then those that no other lane learns from are left out. Raises BatchGivenUp where that is all.
+    """
+    if given is None:
+        return None
+    settings = learner.settings
+    share = first_share(given.episodes, given.advantages, given.scores, settings)
+    given.metrics["ess/before"] = share
+    if share >= settings.ess_floor:
+        return given
+    taught = {one.generation_id for part in parts for one in part.taught}
+    names = [one.generation_id for one in given.episodes]
+    chosen.left_out.update({name: fate.LOW_ESS for name in names if name not in taught})
+    if not parts:
+        raise BatchGivenUp(
+            f"the ratios of {len(names)} episodes are worth {share:.3g} of their tokens: learner.ess_floor "
+            f"is {settings.ess_floor:g} ({fate.LOW_ESS})"
+        )
+    without = _without_ratio(learner, parts)
+    return replace(without, metrics=without.metrics | {"ess/before": share})
 
 
 def _applied(

@@ -47,9 +47,11 @@ UNKNOWN_TOKENS = "excluded:unknown_tokens"
 BAD_REWARD = "excluded:bad_reward"
 NO_SPREAD = "excluded:no_spread"
 NO_WEIGHT = "excluded:no_weight"
+LOW_ESS = "excluded:low_ess"
 
 LEARNER_RULES = (
     BAD_REWARD,
+    LOW_ESS,
     LOW_TEMPERATURE,
     NO_LOGPROBS,
     NO_SPREAD,

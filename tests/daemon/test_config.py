@@ -111,6 +111,7 @@ KEYS = [
     "learner.ratio_mask",
     "learner.probability_mask",
     "learner.sequence_limit",
+    "learner.ess_floor",
     "learner.negative_weight",
     "learner.token_credit",
     "learner.kl_weight",

@@ -9,6 +9,7 @@ from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 
 from rlwd.daemon.audit.audit import audit
+from rlwd.daemon.commands.explain import explain
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch
@@ -67,6 +68,21 @@ def test_a_batch_without_information_is_skipped(ledger: Ledger, learn: Learn) ->
     assert isinstance(report, BatchFailed)
     assert not report.fault
     assert ledger.fates() == {"excluded:no_spread": 6, "excluded:unknown_tokens": 1}
+
+
+def test_a_batch_of_low_effective_size_is_skipped(ledger: Ledger, learn: Learn) -> None:
+    """Where one answer holds nearly all the ratios' weight: no step, `skipped`, and each is named."""
+    decide(ledger, "near", 1000.0, logprobs=(-5.5,))
+    for number in range(7):
+        decide(ledger, f"g{number}", 1001.0 + number, taken=number % 2 == 0, logprobs=(-1e-3,))
+    report = learn(ledger)
+    assert isinstance(report, BatchFailed)
+    assert (report.fault, "learner.ess_floor" in report.reason) == (False, True)
+    assert ledger.fates() == {"excluded:low_ess": 8}
+    with ledger.store.reading() as view:
+        assert view.execute("SELECT state FROM batches").fetchall() == [("skipped",)]
+        told = explain(view, "policy", "near")
+    assert "excluded:low_ess" in repr(told)
 
 
 def test_a_cold_answer_is_never_sealed(ledger: Ledger, learn: Learn) -> None:
