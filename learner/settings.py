@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from .drift_settings import DriftSettings
 from .lane_settings import LaneSettings
 from .trust_region import Name, TrustRegion, trust_region
 
@@ -115,6 +116,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Of the adapter's first weights and of the order of episodes."""
     lanes: LaneSettings = LaneSettings()
     """`[learner.lanes]`: what is learned from beside answers with usable log-probabilities."""
+    drift: DriftSettings = DriftSettings()
+    """`[learner.drift]`: how far a version, and a day's versions, may move."""
 
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:

@@ -16,6 +16,7 @@ from rich.text import Text
 from ...learner.ledger.learnable import unlearnable
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import experiments_table, rollouts_table
+from ...ops.drift.drift_budget import day_problem
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...ops.tool_errors.outages import read_outages
@@ -57,6 +58,8 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
             problems = release_problems(view, config.policy, config.rollout, now)
             horizon = config.comparison.horizon_seconds or 0.0
             problems |= crowd_problem(view, config.policy, config.rollout, horizon)
+            if drifted := day_problem(view, config.policy, config.learner.drift.day_kl, now):
+                problems["drift_budget"] = drifted
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
             window = config.tool_errors.window_seconds

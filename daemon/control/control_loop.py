@@ -206,6 +206,7 @@ class ControlLoop(DaemonLoop):
             **{name: self.release.problems.get(name) for name in PROBLEMS},
             "gateways": self.gateways.problem(),
             "reader": self.reading.problem,
+            "drift_budget": self.training.held or None,
             "learner": self._learner_problem(),
         }
 

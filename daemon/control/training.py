@@ -34,6 +34,7 @@ from ...learner.process.protocol import (
     Skip,
 )
 from ...learner.process.supervisor import LearnerSupervisor
+from ...ops.drift.drift_budget import day_drift
 from ...ops.rollout import candidates_table
 from ...ops.rollout.snapshot import LearnerStanding
 from ...streams.rescore.rescorings_table import attribution_stands
@@ -83,6 +84,8 @@ class Training:
         self._prune_due = False
         self.head: int | None = None
         self.state = "starting"
+        self.held = ""
+        """Why no version is made, though there may be a batch; empty where one may be."""
         self._stale = True
         self._asking = False
         self._working_on: int | None = None
@@ -166,6 +169,9 @@ class Training:
             return RollBackTo(to_sequence=back_to)
         if self._prune_due and (gone := self._release_checkpoints(now)):
             return Prune(sequences=tuple(gone))
+        if self._over_budget(now):
+            self.state = "waiting for the drift budget"
+            return None
         with self.store.transaction() as tx:
             batch = pending_batch(tx, self.policy)
             # A version that was given up sends the learner back to the champion first, so what
@@ -182,6 +188,17 @@ class Training:
             return None
         crash_here(CrashPoint.SEALED)
         return self._give(*batch)
+
+    def _over_budget(self, now: float) -> bool:
+        """Return whether a day's versions have used up what they may drift together."""
+        budget, was = self.child.settings.learner.drift.day_kl, self.held
+        self.held = ""
+        if budget:
+            with self.store.reading() as view:
+                self.held = day_drift(view, self.policy, budget, now).held(now)
+        if self.held and not was:
+            log.warning("versions_held", problem=self.held)
+        return bool(self.held)
 
     def _attributed(self, tx: Transaction) -> bool:
         """Return whether feedback on chains reaches what it does by the spec that batches are of."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.drift.drift_budget import day_problem
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...ops.tool_errors.outages import read_outages
@@ -24,6 +25,7 @@ REMEDIES = {
     "tools": "`/tools` on the daemon's pages has the answers; docs/tool_errors.md says what to do",
     "drift": "`rlwd report` shows the answers; `rlwd reject` or `rlwd rollback` refuses the version,"
     " `rlwd promote` takes it all the same; bars: [rollout.watch]",
+    "drift_budget": "it frees by itself; docs/staying.md has what to look at, and [learner.drift] day_kl",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }
 
@@ -64,6 +66,8 @@ def _release(config: Config) -> Iterator[Finding]:
             problems = release_problems(view, config.policy, config.rollout, time.time())
             horizon = config.comparison.horizon_seconds or 0.0
             problems |= crowd_problem(view, config.policy, config.rollout, horizon)
+            if drifted := day_problem(view, config.policy, config.learner.drift.day_kl, time.time()):
+                problems["drift_budget"] = drifted
             answers = unlearnable(view, config.policy)
             window = config.tool_errors.window_seconds
             outages = read_outages(view, config.policy, window, time.time())

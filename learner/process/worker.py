@@ -20,10 +20,11 @@ from ..lanes.lane_parts import lane_parts
 from ..ledger.lineage import Lineage
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
+from ..staying.drift_probe import DriftProbe
+from ..staying.within_budget import apply_within_budget
 from ..train.packing import read_batch
 from ..train.state import Learner
 from ..train.steps import BatchGivenUp
-from ..train.update import apply_batch
 from .protocol import (
     Apply,
     BatchFailed,
@@ -50,6 +51,7 @@ class Worker:
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
         self.learner = Learner(settings.learner)
+        self.probe = DriftProbe(self.learner)
         self.head: Manifest = self._start()
 
     def run(
@@ -83,9 +85,10 @@ class Worker:
         self._check_fits(path, batch)
         started = time.monotonic()
         try:
-            update = apply_batch(
+            update = apply_within_budget(
                 self.learner,
                 batch,
+                self.probe,
                 lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
                 lane_parts,
             )

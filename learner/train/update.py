@@ -102,6 +102,9 @@ def _worth_a_step(
     names = [one.generation_id for one in given.episodes]
     chosen.left_out.update({name: fate.LOW_ESS for name in names if name not in taught})
     if not parts:
+        # Nor is there a version that the others could be evidence for.
+        held_out = (one.generation_id for one in chosen.held_out)
+        chosen.left_out.update(dict.fromkeys(held_out, fate.LOW_ESS))
         raise BatchGivenUp(
             f"the ratios of {len(names)} episodes are worth {share:.3g} of their tokens: learner.ess_floor "
             f"is {settings.ess_floor:g} ({fate.LOW_ESS})"

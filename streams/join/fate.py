@@ -48,9 +48,11 @@ BAD_REWARD = "excluded:bad_reward"
 NO_SPREAD = "excluded:no_spread"
 NO_WEIGHT = "excluded:no_weight"
 LOW_ESS = "excluded:low_ess"
+DRIFT = "excluded:drift"
 
 LEARNER_RULES = (
     BAD_REWARD,
+    DRIFT,
     LOW_ESS,
     LOW_TEMPERATURE,
     NO_LOGPROBS,

@@ -13,6 +13,8 @@ from manifests_by_hand import manifest, rolled_back
 from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
 from rlwd.learner.candidate import Manifest
+from rlwd.learner.checkpoint.folder import candidate_of
+from rlwd.learner.drift_settings import DriftSettings
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.learner.process.protocol import (
@@ -26,6 +28,8 @@ from rlwd.learner.process.protocol import (
     Skip,
 )
 from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.ops.drift.drift_budget import day_problem
+from rlwd.ops.rollout import candidates_table
 from rlwd.ops.rollout.snapshot import LearnerStanding
 
 
@@ -141,6 +145,28 @@ def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
     (command,) = desk.step(Asking(sequence=1))
     assert isinstance(command, Apply)
     assert desk.ask("SELECT parent_sequence FROM batches") == (1,)
+
+
+def test_a_day_of_drift_holds_the_learner(desk: Desk) -> None:
+    """Once the day's versions have used their budget up no batch is given, sealed or not; a rollback is."""
+    learner = msgspec.structs.replace(DEMO, drift=DriftSettings(day_kl=0.1))
+    desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=learner)
+    made = msgspec.structs.replace(
+        manifest(1, 0), created_at=50.0, metrics={"drift/kl_added": 0.1}
+    )
+    desk.manifests.append(made)
+    fill(desk.ledger, 4)
+    assert desk.step() == []
+    with desk.ledger.store.transaction() as tx:
+        candidates_table.add(tx, "policy", candidate_of(Path(), made), 50.0)
+    assert desk.step(Asking(sequence=1)) == []
+    assert desk.training.state == "waiting for the drift budget"
+    assert "learner.drift.day_kl is 0.1: none is made for 86350 s" in desk.training.held
+    with desk.ledger.store.reading() as view:
+        assert day_problem(view, "policy", 0.1, 100.0) == desk.training.held
+    desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=DEMO)
+    assert [type(one) for one in desk.step()] == [Apply]
+    assert desk.training.held == ""
 
 
 def test_before_v0_nothing_is_sealed(desk: Desk) -> None:

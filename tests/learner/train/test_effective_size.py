@@ -77,7 +77,7 @@ def test_no_step_below_the_floor(settings: LearnerSettings, make_batch: MakeBatc
     before = learner.snapshot()
     with pytest.raises(BatchGivenUp, match="learner.ess_floor is 0.3") as given_up:
         apply_batch(learner, batch)
-    names = {episode.generation_id for episode in batch.episodes}
+    names = {episode.generation_id for episode in (*batch.episodes, *batch.held_out)}
     assert given_up.value.left_out == dict.fromkeys(names, "excluded:low_ess")
     after = learner.snapshot()
     assert all(torch.equal(after.weights[name], w) for name, w in before.weights.items())
@@ -103,15 +103,19 @@ def test_other_lanes_learn_on(settings: LearnerSettings, make_batch: MakeBatch) 
 def test_passes_end_early(settings: LearnerSettings, make_batch: MakeBatch) -> None:
     """Once the steps have driven the ratios apart no further pass is begun; the steps made stay."""
     driven = msgspec.structs.replace(
-        settings, trust_region="truncated", learning_rate=0.1, ess_floor=0.0
+        settings,
+        trust_region="truncated",
+        learning_rate=0.1,
+        ess_floor=0.0,
+        minibatch_episodes=64,
     )
     free = apply_batch(Learner(driven), make_batch()).metrics
-    assert free["steps"] == 6.0
+    assert free["steps"] == 2.0
     assert free["ess/least"] < free["ess/before"]
     floor = (free["ess/least"] + free["ess/before"]) / 2
     held = apply_batch(
         Learner(msgspec.structs.replace(driven, ess_floor=floor)), make_batch()
     ).metrics
-    assert held["steps"] == 3.0
+    assert held["steps"] == 1.0
     assert held["ess/last"] == free["ess/last"] < floor < held["ess/before"]
     assert held["drift"] > 0.0
