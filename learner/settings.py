@@ -6,6 +6,7 @@ import msgspec
 
 from .drift_settings import DriftSettings
 from .lane_settings import LaneSettings
+from .replay_settings import ReplaySettings
 from .trust_region import Name, TrustRegion, trust_region
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
@@ -106,6 +107,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Episodes, at most, that the first batch of a new segment is worth to its baseline."""
     advantage_floor: Positive = 0.05
     """Advantages are divided by their spread, but by no less than this (rewards are in [0, 1])."""
+    average: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    """Share of the moving average of adapters that a version leaves standing, where the average is what
+    is offered: 0.8 remembers five versions. 0 offers the weights that are trained."""
     probe_tokens: Annotated[int, msgspec.Meta(ge=2)] = 32
     """Length of the probe that a server must answer."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
@@ -118,6 +122,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """`[learner.lanes]`: what is learned from beside answers with usable log-probabilities."""
     drift: DriftSettings = DriftSettings()
     """`[learner.drift]`: how far a version, and a day's versions, may move."""
+    replay: ReplaySettings = ReplaySettings()
+    """`[learner.replay]`: texts on which the policy is held to the base model."""
 
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:

@@ -14,9 +14,9 @@ from rich.table import Table
 from rich.text import Text
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.drift.drift_budget import day_problem
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import experiments_table, rollouts_table
-from ...ops.drift.drift_budget import day_problem
 from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...ops.tool_errors.outages import read_outages

@@ -66,7 +66,9 @@ def _release(config: Config) -> Iterator[Finding]:
             problems = release_problems(view, config.policy, config.rollout, time.time())
             horizon = config.comparison.horizon_seconds or 0.0
             problems |= crowd_problem(view, config.policy, config.rollout, horizon)
-            if drifted := day_problem(view, config.policy, config.learner.drift.day_kl, time.time()):
+            if drifted := day_problem(
+                view, config.policy, config.learner.drift.day_kl, time.time()
+            ):
                 problems["drift_budget"] = drifted
             answers = unlearnable(view, config.policy)
             window = config.tool_errors.window_seconds

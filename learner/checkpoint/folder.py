@@ -6,6 +6,7 @@ The daemon learns from these files alone what was applied. `write.py` writes the
     state/checkpoints/000017/manifest.json      with manifest.sha256 beside it
     state/checkpoints/000017/policy@v000017-3fa9c2e1/adapter_model.safetensors, adapter_config.json
     state/checkpoints/000017/optimizer.safetensors, rng.safetensors,
+                                                trained.safetensors (beside an average),
                                                 estimators.json, estimators.safetensors
 """
 

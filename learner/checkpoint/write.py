@@ -26,6 +26,8 @@ from ..train.state import Learner
 from .epoch import epoch_lock, read_epoch
 from .folder import checkpoint_path, sequences, state_of
 
+TRAINED = "trained.safetensors"
+"""The weights that are trained, where what is offered is their average."""
 ESTIMATORS = ("estimators.json", "estimators.safetensors")
 
 
@@ -86,7 +88,8 @@ class Checkpoints:
         aside.mkdir(parents=True)
         _save_tensors(learner, aside)
         adapter = aside / "adapter"
-        learner.policy.save_adapter(adapter)
+        with learner.offered():
+            learner.policy.save_adapter(adapter)
         digest = adapter_digest(adapter)
         version = origin.version or version_name(self.policy, sequence, digest)
         adapter.rename(aside / version)
@@ -109,6 +112,7 @@ class Checkpoints:
                 f"and learner.model is {learner.policy.base_digest[:12]} {learner.policy.base}"
             )
         learner.policy.load_adapter(path / manifest.version)
+        _load_trained(learner, path / TRAINED)
         learner.load_moments(load_file(path / "optimizer.safetensors"))
         learner.estimators = _load_estimators(path, learner.settings)
         torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
@@ -189,9 +193,21 @@ def _save_tensors(learner: Learner, folder: Path) -> None:
     moments = {name: tensor.contiguous() for name, tensor in sorted(learner.moments().items())}
     save_file(moments, folder / "optimizer.safetensors")
     save_file({"cpu": torch.get_rng_state()}, folder / "rng.safetensors")
+    if learner.average is not None:
+        weights = learner.policy.trainable()
+        save_file({name: p.detach().contiguous() for name, p in weights.items()}, folder / TRAINED)
     told, tensors = learner.estimators.state()
     (folder / ESTIMATORS[0]).write_bytes(told)
     save_file(tensors, folder / ESTIMATORS[1])
+
+
+def _load_trained(learner: Learner, path: Path) -> None:
+    """Where the adapter that was read is an average, keep it as that and take up the trained weights."""
+    learner.average = None
+    if path.exists():
+        weights = learner.policy.trainable()
+        learner.average = {name: p.detach().clone() for name, p in weights.items()}
+        learner.take_weights(load_file(path))
 
 
 def _load_estimators(folder: Path, settings: LearnerSettings) -> Estimators:

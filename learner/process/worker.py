@@ -21,6 +21,7 @@ from ..ledger.lineage import Lineage
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
 from ..staying.drift_probe import DriftProbe
+from ..staying.replay import replayed_texts, with_replay
 from ..staying.within_budget import apply_within_budget
 from ..train.packing import read_batch
 from ..train.state import Learner
@@ -52,6 +53,7 @@ class Worker:
         )
         self.learner = Learner(settings.learner)
         self.probe = DriftProbe(self.learner)
+        self.replayed = replayed_texts(self.learner)
         self.head: Manifest = self._start()
 
     def run(
@@ -90,7 +92,7 @@ class Worker:
                 batch,
                 self.probe,
                 lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
-                lane_parts,
+                with_replay(lane_parts, self.replayed),
             )
         except BatchGivenUp as problem:
             return self._give_up(batch.batch_id, batch, str(problem), problem.left_out)
@@ -164,6 +166,8 @@ class Worker:
 
     def _return_to(self, target: Manifest, head: Manifest) -> Manifest:
         self.checkpoints.load(self.learner, target)
+        # The average would lead back to where the rollback comes from.
+        self.learner.stand_on_offered()
         undone = {*head.applied} - {*target.applied}
         return self._write(
             Origin(

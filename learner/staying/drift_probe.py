@@ -45,10 +45,11 @@ class DriftProbe:
             )
 
     def kl(self, learner: Learner) -> float:
-        """Return KL(policy to base) a token, exact over the vocabulary; 0 where there are no texts."""
+        """Return KL(what is offered to base) a token, exact over the vocabulary; 0 without texts."""
         if not self.sequences:
             return 0.0
-        apart = score_reference(learner, self.sequences).kl
+        with learner.offered():
+            apart = score_reference(learner, self.sequences).kl
         return math.fsum(apart) / sum(len(one.completion_token_ids) for one in self.sequences)
 
 
@@ -57,5 +58,3 @@ def update_norm(before: dict[str, Tensor], after: dict[str, Tensor]) -> float:
     moved = math.fsum(float((after[n].detach() - t).square().sum()) for n, t in before.items())
     length = math.fsum(float(tensor.square().sum()) for tensor in before.values())
     return math.sqrt(moved / length)
-
-

@@ -173,7 +173,9 @@ def first_pulls(
     return token_weights(logp_M, behaviour_M, advantages_M, token)
 
 
-def pull_sums(weight_M: Tensor, advantages_M: Tensor, settings: LearnerSettings) -> dict[str, float]:
+def pull_sums(
+    weight_M: Tensor, advantages_M: Tensor, settings: LearnerSettings
+) -> dict[str, float]:
     """Sums over the tokens that pull (w is not 0): of these, and of what w has beside the advantage.
 
     That is the importance ratio as the trust region uses it, cut where it cuts; neither the episode's

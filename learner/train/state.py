@@ -1,6 +1,8 @@
 """Learner state: the policy, and the optimizer and baselines that an exact resume needs with it."""
 
-from collections.abc import Sequence
+import contextlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +31,8 @@ class LearnerSnapshot:
     """As `Learner.moments`."""
     estimators: tuple[bytes, dict[str, Tensor]]
     """As `Estimators.state`."""
+    average: dict[str, Tensor] | None
+    """As `Learner.average`."""
 
 
 class Learner:
@@ -37,6 +41,8 @@ class Learner:
     def __init__(self, settings: LearnerSettings) -> None:
         self.settings = settings
         self.policy: Policy = load_policy(settings)
+        self.average: dict[str, Tensor] | None = None
+        """Moving average of the weights, by parameter, where that is what is offered."""
         self.estimators = Estimators.new(settings)
         self.optimizer = torch.optim.AdamW(
             self.policy.trainable().values(),
@@ -131,19 +137,63 @@ class Learner:
                 for key in MOMENTS[:2]:
                     state[parameter][key] = state[parameter][key].to(parameter.device)
 
+    def follow(self, before: Mapping[str, Tensor]) -> float:
+        """Move the average to the weights, one version on; it begins at those `before`.
+
+        Returns how far it is from them, beside their length (L2). Without `average` there is none
+        from here on: what is trained is what is offered.
+        """
+        decay, weights = self.settings.average, self.policy.trainable()
+        if not decay:
+            self.average = None
+            return 0.0
+        was = self.average or before
+        self.average = {
+            name: torch.lerp(weight.detach(), was[name], decay) for name, weight in weights.items()
+        }
+        apart = sum(
+            float((w.detach() - self.average[n]).square().sum()) for n, w in weights.items()
+        )
+        return math.sqrt(apart / sum(float(w.detach().square().sum()) for w in weights.values()))
+
+    @contextlib.contextmanager
+    def offered(self) -> Iterator[None]:
+        """Within, the weights are those that are offered: the average, where there is one."""
+        if self.average is None:
+            yield
+            return
+        trained = {name: p.detach().clone() for name, p in self.policy.trainable().items()}
+        self.take_weights(self.average)
+        try:
+            yield
+        finally:
+            self.take_weights(trained)
+
+    def stand_on_offered(self) -> None:
+        """Go on training from what is offered, without an average that remembers more."""
+        if self.average is not None:
+            self.take_weights(self.average)
+            self.average = None
+
+    def take_weights(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy weights, by parameter, into the adapter."""
+        with torch.no_grad():
+            for name, parameter in self.policy.trainable().items():
+                parameter.copy_(weights[name])
+
     def snapshot(self) -> LearnerSnapshot:
         """Copy all that an update changes."""
         return LearnerSnapshot(
             weights={name: p.detach().clone() for name, p in self.policy.trainable().items()},
             moments={name: tensor.clone() for name, tensor in self.moments().items()},
             estimators=self.estimators.state(),
+            average=self.average,  # is replaced, and never changed in place
         )
 
     def restore(self, snapshot: LearnerSnapshot) -> None:
         """Undo everything since the snapshot."""
-        with torch.no_grad():
-            for name, parameter in self.policy.trainable().items():
-                parameter.copy_(snapshot.weights[name])
+        self.take_weights(snapshot.weights)
+        self.average = snapshot.average
         self.load_moments(snapshot.moments)
         self.estimators = Estimators.from_state(*snapshot.estimators, self.settings)
 

@@ -1,10 +1,11 @@
 """Update: one sealed batch applied to the learner, all of it or nothing (CONTRACTS 18)."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import msgspec
+from torch import Tensor
 
 from ...streams.join import fate
 from ..candidate import HeldOut, Probe
@@ -55,7 +56,15 @@ def apply_batch(
     try:
         parts = lanes(learner, fit.episodes, batch.batch_id)
         given = _worth_a_step(learner, chosen, _valued(learner, fit, chosen, parts), parts)
-        return _applied(learner, batch, chosen, given, parts, progress or (lambda done, of: None))
+        return _applied(
+            learner,
+            batch,
+            chosen,
+            given,
+            parts,
+            progress or (lambda done, of: None),
+            before.weights,
+        )
     except BatchGivenUp as problem:
         learner.restore(before)
         problem.left_out = chosen.left_out
@@ -76,7 +85,7 @@ def _valued(
     try:
         given = valued(learner, chosen)
     except BatchGivenUp:
-        if not parts:
+        if not taught:
             raise
         given = None
     for name in taught & chosen.left_out.keys():
@@ -101,7 +110,7 @@ def _worth_a_step(
     taught = {one.generation_id for part in parts for one in part.taught}
     names = [one.generation_id for one in given.episodes]
     chosen.left_out.update({name: fate.LOW_ESS for name in names if name not in taught})
-    if not parts:
+    if not taught:
         # Nor is there a version that the others could be evidence for.
         held_out = (one.generation_id for one in chosen.held_out)
         chosen.left_out.update(dict.fromkeys(held_out, fate.LOW_ESS))
@@ -120,6 +129,7 @@ def _applied(
     given: Valued | None,
     parts: Sequence[LanePart],
     progress: Callable[[int, int], None],
+    weights: Mapping[str, Tensor],
 ) -> Update:
     anchored = learner.settings.kl_weight > 0.0
     given = given or _without_ratio(learner, parts)
@@ -128,21 +138,23 @@ def _applied(
     metrics |= optimise(learner, batch.batch_id, ratio, given.advantages, old, progress, parts)
     new = score(learner, episodes, anchor=anchored, anchors=old.anchor)
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
-    if not anchored:
-        # The gate has a budget of drift, whether or not the loss is told of the anchor.
-        some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
-        metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
     metrics["drift"] = record_drift(learner, episodes, old.logp, new.logp)
     metrics |= batch_metrics(batch, chosen, ratio, given.baselines)
-    held_out = held_out_evidence(learner, chosen.held_out)
+    apart = learner.follow(weights)
+    if learner.average is not None:
+        metrics["average/apart"] = apart
+    with learner.offered():
+        if not anchored or learner.average is not None:
+            # The gate has a budget of drift, whether or not the loss is told of the anchor.
+            some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
+            metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
+        held_out, probe = held_out_evidence(learner, chosen.held_out), learner.probe()
     # The evidence too: a number that JSON does not hold could not be read again by the gate.
     evidence = {} if held_out is None else msgspec.structs.asdict(held_out)
     numbers = metrics | {f"held_out/{name}": value for name, value in evidence.items()}
     if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
-    return Update(
-        held_out=held_out, probe=learner.probe(), metrics=metrics, left_out=chosen.left_out
-    )
+    return Update(held_out=held_out, probe=probe, metrics=metrics, left_out=chosen.left_out)
 
 
 def _without_ratio(learner: Learner, parts: Sequence[LanePart]) -> Valued:

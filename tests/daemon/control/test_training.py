@@ -151,9 +151,7 @@ def test_a_day_of_drift_holds_the_learner(desk: Desk) -> None:
     """Once the day's versions have used their budget up no batch is given, sealed or not; a rollback is."""
     learner = msgspec.structs.replace(DEMO, drift=DriftSettings(day_kl=0.1))
     desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=learner)
-    made = msgspec.structs.replace(
-        manifest(1, 0), created_at=50.0, metrics={"drift/kl_added": 0.1}
-    )
+    made = msgspec.structs.replace(manifest(1, 0), created_at=50.0, metrics={"drift/kl_added": 0.1})
     desk.manifests.append(made)
     fill(desk.ledger, 4)
     assert desk.step() == []

@@ -75,7 +75,7 @@ def test_no_step_below_the_floor(settings: LearnerSettings, make_batch: MakeBatc
     """A batch whose weight lies on one answer is given up, by name, and nothing has changed."""
     learner, batch = Learner(settings), apart(make_batch(reward=1.0))
     before = learner.snapshot()
-    with pytest.raises(BatchGivenUp, match="learner.ess_floor is 0.3") as given_up:
+    with pytest.raises(BatchGivenUp, match=r"learner\.ess_floor is 0\.3") as given_up:
         apply_batch(learner, batch)
     names = {episode.generation_id for episode in (*batch.episodes, *batch.held_out)}
     assert given_up.value.left_out == dict.fromkeys(names, "excluded:low_ess")
