@@ -1,7 +1,6 @@
 """An episode's weight: 2 is the episode twice, 0 is the episode left out, 1 is what it always was."""
 
 import math
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -56,7 +55,6 @@ def step_of(settings: LearnerSettings, batch: SealedBatch) -> dict[str, torch.Te
             if a is not None
         ],
         old,
-        defaultdict(float),
         token_weight(batch.episodes),
     )
     step(learner)

@@ -61,7 +61,8 @@ def test_a_day_frees_it(ledger: Ledger, make: Make) -> None:
         assert "added 0.15 nats a token" in held.held(500.0)
         assert f"none is made for {DAY_SECONDS - 400:.0f} s" in held.held(500.0)
         later = day_drift(view, "policy", 0.1, 101.0 + DAY_SECONDS)
-        assert (later.spent, later.held(101.0)) == (pytest.approx(0.09), "")
+        assert later.spent == pytest.approx(0.09)
+        assert later.held(101.0) == ""
         assert not day_drift(view, "policy", 0.2, 500.0).frees_at
         assert not day_drift(view, "policy", 0.0, 500.0).frees_at
 
