@@ -78,7 +78,7 @@ def test_the_gradient_is_of_its_own_count(replaying: LearnerProcessSettings) -> 
     ours = learner.policy.model(ids).logits[0, :-1].log_softmax(-1)
     with learner.policy.as_anchor():
         base = learner.policy.model(ids).logits[0, :-1].log_softmax(-1)
-    (3.0 * (ours.exp() * (ours - base)).sum(-1).mean()).backward()  # type: ignore[no-untyped-call]
+    (3.0 * (ours.exp() * (ours - base)).sum(-1).mean()).backward()
     wanted = [p.grad for p in learner.policy.trainable().values() if p.grad is not None]
     assert len(wanted) == len(found[0])
     for got, expected in zip(found[0], wanted, strict=True):
