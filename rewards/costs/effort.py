@@ -57,7 +57,8 @@ def length_penalty(x: float, k: float, q: float) -> float:
     [0.0, 0.98, 8.28, 46.33, 181.0]
     """
     grown = math.log1p(k * x)
-    if grown == 0.0:
+    # So far below 1 the slope is 1, and k x would have lost its digits (2.0 came of 1.5).
+    if grown < 1e-300:
         return x
     bent = (1.0 - q) * grown
     # expm1(b) / b tends to 1 with b: the limit needs no case of its own but at 0 itself.

@@ -102,7 +102,8 @@ def by_gradient(given: Packed, objective: PolicyGradient, span: slice) -> Tensor
     total = given.logp.new_zeros(())
     for i, advantage in enumerate(advantages.tolist()):
         ratio = math.exp(average if objective.sequence_ratio else d[i].item())
-        moved = math.exp(ours[i].item()) - math.exp(theirs[i].item())
+        # A log-probability that rounding put above 0 is of a certain token.
+        moved = math.exp(min(ours[i].item(), 0.0)) - math.exp(min(theirs[i].item(), 0.0))
         stays = inside(objective.token, ratio, moved, advantage)
         if stays and not (out and not (objective.negatives_only and advantage >= 0)):
             side = 1.0 if advantage >= 0 else 0.3
