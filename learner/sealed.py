@@ -76,6 +76,8 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """For the lane `dpo`."""
     follow_up: str = ""
     """For the lane `hindsight`: what the person wrote back."""
+    engine: str = ""
+    """The replica that answered. Left out where it is not known, likewise."""
     messages: tuple[SaidMessage, ...] = ()
     """Of an answer without tokens, which the learner spells itself: the request."""
     text: str = ""

@@ -110,6 +110,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     average: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
     """Share of the moving average of adapters that a version leaves standing, where the average is what
     is offered: 0.8 remembers five versions. 0 offers the weights that are trained."""
+    mismatch_difference: Positive = 0.5
+    """A token whose log-probability differs by more between engine and learner counts as
+    `mismatch/beyond` (docs/health.md)."""
     probe_tokens: Annotated[int, msgspec.Meta(ge=2)] = 32
     """Length of the probe that a server must answer."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0

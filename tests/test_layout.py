@@ -31,7 +31,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rewards/spec",),
     ("rewards/trust",),
     ("rewards/satisfaction",),
-    ("learner/trust_region",),
+    ("learner/health", "learner/trust_region"),
     (
         "learner/digests",
         "learner/drift_settings",

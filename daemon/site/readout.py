@@ -4,12 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from ...learner.health import readings
 from ...ops.looks.alpha_spent import alpha_spent
 from ...ops.looks.look import Look, MetricPoint
 from ...ops.looks.looks_table import find_parts, looks
 from ...ops.looks.part import RolloutPart
 from ...ops.looks.power import power_left
-from ...ops.rollout import champions_table, rollouts_table
+from ...ops.rollout import candidates_table, champions_table, rollouts_table
 from ...ops.stages.record import Rollout, Stage
 from ...streams.state.transaction import Transaction
 from .chart import EffectPoint, effect_chart
@@ -60,6 +61,7 @@ def read_readout(
         ],
         "baked": [_row(point) for point in last.since_promotion] if last else [],
         "measurements": evidence(rollout),
+        "health": readings(candidates_table.find(view, policy, version).metrics),
         "actions": _actions(rollout, None if champion is None else champion.version),
     }
 

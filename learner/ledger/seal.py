@@ -138,6 +138,7 @@ def _sealed_one(chosen: ChosenEpisode, counts: Weighed | None, credit: Credit) -
         lane=choice.lane,
         correction=choice.correction,
         follow_up=choice.follow_up,
+        engine=generation.engine,
         messages=()
         if spelt
         else tuple([SaidMessage(role=one.role, text=one.text) for one in generation.input]),

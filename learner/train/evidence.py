@@ -2,12 +2,13 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from ..candidate import HeldOut
+from ..health import LANE
 from ..sealed import PassedOver, SealedBatch, SealedEpisode
 from .loss import LOG_RATIO_LIMIT
 from .score import score
@@ -48,6 +49,7 @@ def batch_metrics(
         "episodes/left_out": float(len(chosen.left_out)),
         **counts_by_rule(chosen.left_out),
         **_passed_over(batch.passed_over),
+        **_by_lane(batch.episodes, chosen.left_out),
     }
     if not episodes:
         return told
@@ -60,6 +62,16 @@ def batch_metrics(
         "credit/by_token": sum(bool(e.credit) for e in episodes) / count,
         "completion_tokens/mean": sum(len(e.completion_token_ids) for e in episodes) / count,
     }
+
+
+def _by_lane(episodes: Sequence[SealedEpisode], left_out: Mapping[str, str]) -> dict[str, float]:
+    """Return the mean reward of what each lane learned from."""
+    rewards: dict[str, list[float]] = defaultdict(list)
+    for episode in episodes:
+        if episode.generation_id not in left_out:
+            for lane in episode.lane.split("+"):
+                rewards[lane].append(episode.reward)
+    return {f"{LANE}{name}": math.fsum(each) / len(each) for name, each in rewards.items()}
 
 
 def _passed_over(seen: PassedOver | None) -> dict[str, float]:

@@ -224,13 +224,13 @@ def _sums(
 def ratio_sums(head: HeadOutputs, log_ratio_M: Tensor) -> dict[str, float]:
     """Sums over tokens that say how far policy and behaviour lie apart.
 
-    `mismatch/k3` is rho - log rho - 1, an estimate of KL(mu || pi) that is never negative
+    `ratio/k3` is rho - log rho - 1, an estimate of KL(mu || pi) that is never negative
     (Schulman 2020); ESS is worked out from the two sums of weights.
     """
     ratio_M = log_ratio_M.exp()
     return {
         "tokens": float(len(log_ratio_M)),
-        "mismatch/k3": float((log_ratio_M.expm1() - log_ratio_M).sum()),
+        "ratio/k3": float((log_ratio_M.expm1() - log_ratio_M).sum()),
         "ratio/mean": float(ratio_M.sum()),
         "ratio/squares": float(ratio_M.square().sum()),
         "entropy": float(head.entropy.detach().sum()),

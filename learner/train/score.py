@@ -13,7 +13,7 @@ from torch import Tensor
 from ...kernels.dispatch import log_ratios
 from ..sealed import SealedEpisode
 from .loss import means, ratio_sums
-from .pooling import pooled_prompts
+from .packing import pooled_prompts
 from .state import Learner
 
 

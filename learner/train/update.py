@@ -170,5 +170,5 @@ def _told(scores: Scores, ratio: Sequence[SealedEpisode]) -> dict[str, float]:
     return {
         name: value
         for name, value in scores.metrics.items()
-        if ratio or not name.startswith(("mismatch/", "ratio/"))
+        if ratio or not name.startswith("ratio/")
     }

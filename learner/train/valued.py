@@ -11,6 +11,7 @@ from ..estimators.advantage import per_reward, standardised
 from ..estimators.explained import estimator_metrics
 from ..estimators.spread import told_apart, with_spread
 from ..sealed import SealedEpisode
+from .mismatch import mismatch_metrics
 from .score import Scores, prompt_states, score
 from .selection import Selection
 from .state import Learner
@@ -54,6 +55,7 @@ def valued(learner: Learner, chosen: Selection) -> Valued:
     learner.estimators.observe(episodes, states_ND)
     of_kept = {name: [each[i] for i in kept] for name, each in expected.items()}
     ours = [episodes[i] for i in kept]
+    told = estimator_metrics(ours, of_kept)
     return Valued(
         episodes=ours,
         baselines=[value for value in values if value is not None],
@@ -69,8 +71,12 @@ def valued(learner: Learner, chosen: Selection) -> Valued:
         ),
         metrics={
             **{f"before/{name}": value for name, value in scores.metrics.items()},
-            **estimator_metrics(ours, of_kept),
+            **told,
+            "advantage/spread": told[f"estimator/{settings.estimator}/advantage_spread"],
             **learner.estimators.metrics(),
+            **mismatch_metrics(
+                episodes, scores.logp, settings.mismatch_difference, averaged=settings.average > 0
+            ),
         },
     )
 

@@ -4,7 +4,7 @@ The functions on the other tables are in `champions_table`, `rollouts_table` (wi
 returns) and, under `ops/flags`, `intents_table`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,15 @@ def newest(tx: Transaction, policy: str) -> Candidate:
     ).fetchone()
     assert row is not None, f"{policy}: v0 was never registered"
     return _decode(row[0])
+
+
+def newest_first(tx: Transaction, policy: str, limit: int) -> Iterator[Candidate]:
+    """Yield the versions that were made last, whatever became of them."""
+    rows = tx.execute(
+        "SELECT record FROM candidates WHERE policy = ? ORDER BY sequence DESC LIMIT ?",
+        (policy, limit),
+    ).fetchall()
+    yield from (_decode(row[0]) for row in rows)
 
 
 def waiting(tx: Transaction, policy: str) -> list[Candidate]:

@@ -27,7 +27,7 @@ from ..statistics.verdict import Verdict
 from . import candidates_table, champions_table, experiments_table, rollouts_table
 from .rollouts_table import Hold
 from .transitions import owe_return, save_move
-from .unfit import check_pin, flaw_of
+from .unfit import check_pin, flaw_of, held_by_mismatch
 
 
 class RolloutController:
@@ -106,14 +106,18 @@ class RolloutController:
         before = rollouts_table.current(tx, self.policy)
         if before is None:
             return None
+        standing = self._held_by_drift(tx, before)
+        mismatch = held_by_mismatch(tx, self.policy, standing, self.settings.mismatch)
         after = advance(
-            self._held_by_drift(tx, before),
+            msgspec.structs.replace(standing, held=mismatch) if mismatch else standing,
             seen,
             now,
             self.settings,
             since_promotion=since_promotion,
             mirrored=mirrored,
         )
+        if mismatch and after.held == mismatch:
+            after = msgspec.structs.replace(after, held="")  # Only for as long as it lasts.
         held = rollouts_table.hold(tx, self.policy)
         if held is not None and after.stage is not Stage.ROLLED_BACK:
             # Harm takes it back all the same; nothing else moves, and its time stands still.

@@ -13,8 +13,9 @@ from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
 from ..tool_errors.calls_table import tool_problem
 from . import champions_table, holdout_table, rollouts_table
+from .unfit import mismatched
 
-PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift")
+PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift", "mismatch")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -28,7 +29,7 @@ def release_problems(
 ) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
-    `drift` names the behaviours of what serves that passed their bars while the reward was up.
+    `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was up.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told
     by `crowd_problem`.
@@ -50,6 +51,8 @@ def release_problems(
         found["tools"] = failing
     if drifted := _drifted(view, policy, current, settings):
         found["drift"] = drifted
+    if apart := mismatched(view, policy, settings.mismatch):
+        found["mismatch"] = apart[1]
     return found
 
 

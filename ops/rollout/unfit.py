@@ -1,9 +1,14 @@
-"""Unfit: why a version is never offered, or cannot be pinned."""
+"""Unfit: why a version is never offered, goes no further, or cannot be pinned."""
 
-from ...learner.candidate import Candidate
+from ...learner.candidate import Candidate, sequence_of
 from ...streams.state.transaction import Transaction
-from ..stages.record import Stage
+from ..stages.mismatch_settings import MismatchSettings
+from ..stages.record import Rollout, Stage
 from . import candidates_table, champions_table, rollouts_table
+
+MEASURED = 100
+"""Versions, newest first, among which a mismatch is looked for."""
+ADVICE = "check the engine's --logprobs-mode, dtype and weights (docs/health.md)"
 
 
 def flaw_of(tx: Transaction, policy: str, candidate: Candidate) -> tuple[Stage, str] | None:
@@ -35,3 +40,34 @@ def check_pin(tx: Transaction, policy: str, version: str) -> None:
         raise ValueError(f"{version}: is quarantined: {banned}")
     if version in candidates_table.pruned(tx, policy):
         raise ValueError(f"{version}: its weights were deleted (see keep_checkpoints)")
+
+
+def mismatched(
+    tx: Transaction, policy: str, settings: MismatchSettings
+) -> tuple[Candidate, str] | None:
+    """Return the first version that was trained on a mismatch which is not over, and what is wrong now.
+
+    It is over once a newer version's batch, with tokens enough to say, is within all bars.
+    """
+    first: Candidate | None = None
+    said = ""
+    for candidate in candidates_table.newest_first(tx, policy, MEASURED):
+        found = settings.alarm(candidate.metrics)
+        if found:
+            first, said = candidate, said or f"{candidate.version}: {found}"
+        elif settings.measured(candidate.metrics):
+            break
+    return None if first is None else (first, f"learner and engine disagree, {said}; {ADVICE}")
+
+
+def held_by_mismatch(
+    tx: Transaction, policy: str, rollout: Rollout, settings: MismatchSettings
+) -> str:
+    """Return why a candidate goes no further: it was trained on a mismatch that is not over.
+
+    Empty where nothing is wrong, or something else holds it; of what was promoted a person knows.
+    """
+    if rollout.held or rollout.stage is Stage.PROMOTED or settings.on_alarm != "hold":
+        return ""
+    found = mismatched(tx, policy, settings)
+    return "" if found is None or sequence_of(rollout.version) < found[0].sequence else found[1]

@@ -5,6 +5,7 @@ import msgspec
 from ..statistics.guardrail import GuardrailSettings
 from ..statistics.look_settings import LookSettings
 from ..statistics.metric import MetricSettings, harm_alphas
+from .mismatch_settings import MismatchSettings
 from .shadow_settings import ShadowSettings
 from .watch_settings import WatchSettings
 
@@ -57,6 +58,8 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Mirrored requests before the first step; off where its share is 0."""
     watch: WatchSettings = WatchSettings()
     """Drift of behaviour while the reward is up."""
+    mismatch: MismatchSettings = MismatchSettings()
+    """Learner against engine, on what one version served."""
     metric: tuple[MetricSettings, ...] = ()
     """What is compared, each with its goal; none takes reward, feedback rate, errors and cut-offs."""
 

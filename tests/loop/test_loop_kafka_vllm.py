@@ -81,7 +81,7 @@ def test_what_the_engine_logged_is_what_the_learner_reckons(loop: LoopProcesses)
         assert scored == pytest.approx(episode.logprobs, abs=1e-4)
     engine.close()
     first = read_manifests(loop.config.state_path / "checkpoints")[1]
-    assert first.metrics["before/mismatch/k3"] < 1e-8
+    assert first.metrics["mismatch/k3"] < 1e-8
 
 
 def test_kafka_delivered_everything_once(loop: LoopProcesses, kafka_server: KafkaServer) -> None:

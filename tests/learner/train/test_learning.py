@@ -111,7 +111,7 @@ def test_reward_rises(
         worker.apply(sealed(batch))
         metrics, held_out = worker.head.metrics, worker.head.held_out
         # What was logged while serving is what the learner finds for the same weights.
-        assert metrics["before/mismatch/k3"] < 1e-6
+        assert metrics["before/ratio/k3"] < 1e-6
         assert held_out is not None
         if batch_id == 2:
             assert held_out.estimate > held_out.behaviour

@@ -164,7 +164,7 @@ def test_diagnostics_by_hand() -> None:
     assert got["ratio/capped"] == 0.5
     assert got["ratio/mean"] == pytest.approx(1.25)
     assert got["ratio/ess"] == pytest.approx(2.5**2 / (2 * 4.25))
-    assert got["mismatch/k3"] == pytest.approx((0.5 + math.log(2) - 1 + 2 - math.log(2) - 1) / 2)
+    assert got["ratio/k3"] == pytest.approx((0.5 + math.log(2) - 1 + 2 - math.log(2) - 1) / 2)
     assert got["loss/policy"] == pytest.approx(-0.5 * math.log(0.5) / 2)
     assert got["entropy"] == pytest.approx(math.log(2.0))
     assert got["advantage/negative_share"] == 0.0

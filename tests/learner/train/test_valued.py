@@ -14,8 +14,7 @@ from rlwd.learner.estimators.segment_counts import SegmentCounts
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
-from rlwd.learner.train.packing import pack
-from rlwd.learner.train.pooling import pooled_prompts
+from rlwd.learner.train.packing import pack, pooled_prompts
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.update import apply_batch
 
