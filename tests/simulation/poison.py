@@ -1,7 +1,7 @@
 """`python -m poison`: the demo's policy under attack, with the guards and without; the table of docs/trust.md.
 
-Three seeds of four lives each, some ten minutes on one core. What is shown is the share of people's
-answers that were what they wanted, over the last three of ten versions.
+Eight seeds of four lives each, an hour on one core: single lives swing by several points. What is
+shown is the share of people's answers that were what they wanted, over the last five of twelve versions.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from simulate import written
 
 from rlwd.learner.ledger.weighed import Trust
 
-LAST = 3
+LAST = 5
 ARMS = {
     "nobody attacks, no guards": (None, None),
     "nobody attacks, guards": (None, Trust()),
@@ -68,11 +68,11 @@ def poison_table(rows: dict[int, dict[str, float]]) -> str:
 def main() -> None:
     """Run the experiment and write its table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--asked", type=int, default=256, help="people's requests in a round")
     parser.add_argument("--policy", choices=("tiny", "table"), default="tiny")
     parser.add_argument("--arm", choices=ARMS, action="append", help="this one alone, no table")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--folder", type=Path, help="keeps the policies that were pre-trained")
     parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
     given = parser.parse_args()
