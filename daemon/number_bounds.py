@@ -25,6 +25,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "stream.kafka.max_queued_bytes": (1024, 64 * GIB),
     "stream.kafka.connect_seconds": (0.1, 3600.0),
     "join.feedback_per_kind": (1, 10_000),
+    **dict.fromkeys(("comparison.horizon_seconds", "comparison.request_seconds"), (0.0, YEAR)),
+    "comparison.undecided": SHARE,
     "batch.episodes": (1, 1_000_000),
     "batch.at_most": (1, 1_000_000),
     "batch.held_out": (0.0, 0.9),

@@ -11,7 +11,7 @@ from ...ops.reading.settings import SatisfactionSettings
 from ...rewards.satisfaction.agreement import Agreement
 from ...streams.readings.reading_tallies import describe_readings
 from ...streams.state.transaction import Transaction
-from ..status.reading_metrics import CLASSES
+from ..status.reading_status import CLASSES
 from .chart import reliability_chart
 
 REFUSED = {

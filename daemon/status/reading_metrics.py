@@ -5,16 +5,8 @@ from collections.abc import Iterable, Mapping
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-CLASSES = ("satisfied", "neutral", "dissatisfied")
-REFUSED = (
-    "too_late",
-    "gone",
-    "no_consent",
-    "overruled",
-    "read_already",
-    "tenant_refuses",
-    "no_reader",
-)
+from .reading_status import CLASSES, REFUSED
+
 JUDGE = ("calls", "tokens", "cached", "errors", "not_understood", "over_budget")
 
 

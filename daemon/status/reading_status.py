@@ -11,7 +11,17 @@ from ...rewards.spec.spec import reward_spec
 from ...streams.events.stage import EpisodeStage
 from ...streams.rescore.rescorings_table import find_rescoring
 from ...streams.state.transaction import Transaction
-from .reading_metrics import CLASSES, REFUSED
+
+CLASSES = ("satisfied", "neutral", "dissatisfied")
+REFUSED = (
+    "too_late",
+    "gone",
+    "no_consent",
+    "overruled",
+    "read_already",
+    "tenant_refuses",
+    "no_reader",
+)
 
 
 def describe_reader(

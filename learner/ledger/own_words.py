@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ...rewards.parts.surviving import token_spans
 from ...streams.events.episode import Episode, Timed
 from ...streams.events.signals import Edited, FollowedUp
 from ..sealed import Correction
@@ -28,6 +27,9 @@ def correction_of(episode: Episode, spell: Spell) -> Correction | None:
         return None
     if max(len(final), len(text)) > MOST_CHARACTERS:
         return None
+    # Commands that only read tables load no aligner.
+    from ...rewards.parts.surviving import token_spans
+
     pieces = spell(ids)
     spans = None if pieces is None else token_spans(pieces, text)
     if spans is None:

@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from types import UnionType
+from typing import Any, Union, get_args, get_origin
 
 import msgspec
 import pytest
@@ -24,8 +25,8 @@ def fields_of(kind: type[msgspec.Struct], path: str = "") -> Iterator[tuple[str,
 
 
 def plain(kind: Any) -> Any:
-    """Return the type without its annotations; of a tuple, its items' type."""
-    if get_origin(kind) is tuple:
+    """Return the type without its annotations; of a tuple its items', of one or None the one."""
+    if get_origin(kind) in (tuple, Union, UnionType):
         return plain(get_args(kind)[0])
     return plain(get_args(kind)[0]) if hasattr(kind, "__metadata__") else kind
 
