@@ -89,7 +89,7 @@ class TableLearner(Learner):
     def __init__(self, settings: LearnerSettings) -> None:
         self.settings, self.model = settings, TableModel()
         self.policy = cast("Any", self.model)
-        self.estimators = Estimators.new(settings)
+        self.average, self.estimators = None, Estimators.new(settings)
         self.optimizer = torch.optim.AdamW(
             [self.model.table], lr=settings.learning_rate, eps=settings.eps, weight_decay=0.0
         )
