@@ -51,6 +51,8 @@ class AdapterEngine(FakeEngine):
         super().__init__()
         self.known = set()
         self.paths: dict[str, str] = {}
+        self.lives = 1
+        """Processes that it has been, by `restart`."""
         self.scored = -1.0
         """Log-probability of each token of a probe."""
         self.refuses = ""
@@ -115,6 +117,7 @@ class AdapterEngine(FakeEngine):
 
     def restart(self, *, scored: float = -1.0, text: str = "Good") -> None:
         """Come back empty, with a base model that scores and answers so."""
+        self.lives += 1
         self.known.clear()
         self.paths.clear()
         self.scored, self.TEXTS = scored, (text, *self.TEXTS[1:])
@@ -131,7 +134,7 @@ class AdapterEngine(FakeEngine):
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        model = (await request.json())["model"]
+        life, model = self.lives, (await request.json())["model"]
         self.calls = self.calls_of.get(model, 1)
         self.cached = self.cached_of.get(model)
         how = self.failing.get(model, "")
@@ -150,7 +153,11 @@ class AdapterEngine(FakeEngine):
             return web.json_response({"error": error}, status=404)
         if how == "now and then" and self.answered[model] % 3 == 0:
             return web.json_response({"error": {"message": "out of memory"}}, status=500)
-        return await super().answer(request)
+        response = await super().answer(request)
+        if self.lives != life and not response.prepared:
+            # The process that took the request is gone: no other one answers it.
+            return web.json_response({"error": {"message": "shutting down"}}, status=503)
+        return response
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         self.wrote += 1
