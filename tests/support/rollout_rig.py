@@ -17,6 +17,7 @@ from fake_engine import CHAT, PLAIN, FakeEngine
 from gateway_rig import HELLO, LoopThread
 from ledger_by_hand import SPEC
 from releases_by_hand import at_once, register, version
+from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import Candidate
@@ -51,8 +52,8 @@ class AdapterEngine(FakeEngine):
         super().__init__()
         self.known = set()
         self.paths: dict[str, str] = {}
-        self.lives = 1
-        """Processes that it has been, by `restart`."""
+        self.in_flight = 0
+        """Answers that are being made."""
         self.scored = -1.0
         """Log-probability of each token of a probe."""
         self.refuses = ""
@@ -117,9 +118,10 @@ class AdapterEngine(FakeEngine):
 
     def restart(self, *, scored: float = -1.0, text: str = "Good") -> None:
         """Come back empty, with a base model that scores and answers so."""
-        self.lives += 1
         self.known.clear()
         self.paths.clear()
+        # What was taken before ends before: no process answers what another one took.
+        until(lambda: not self.in_flight)
         self.scored, self.TEXTS = scored, (text, *self.TEXTS[1:])
 
     async def score(self, request: web.Request) -> web.Response:
@@ -134,7 +136,7 @@ class AdapterEngine(FakeEngine):
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        life, model = self.lives, (await request.json())["model"]
+        model = (await request.json())["model"]
         self.calls = self.calls_of.get(model, 1)
         self.cached = self.cached_of.get(model)
         how = self.failing.get(model, "")
@@ -153,11 +155,11 @@ class AdapterEngine(FakeEngine):
             return web.json_response({"error": error}, status=404)
         if how == "now and then" and self.answered[model] % 3 == 0:
             return web.json_response({"error": {"message": "out of memory"}}, status=500)
-        response = await super().answer(request)
-        if self.lives != life and not response.prepared:
-            # The process that took the request is gone: no other one answers it.
-            return web.json_response({"error": {"message": "shutting down"}}, status=503)
-        return response
+        self.in_flight += 1
+        try:
+            return await super().answer(request)
+        finally:
+            self.in_flight -= 1
 
     def whole(self, body: dict[str, Any], chat: bool) -> dict[str, Any]:
         self.wrote += 1
