@@ -164,3 +164,19 @@ class SealedBatch(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 def batch_hash(batch: SealedBatch) -> str:
     """SHA-256 of the batch, hex; goes into the manifest."""
     return hashlib.sha256(msgspec.json.encode(batch, order="sorted")).hexdigest()
+
+
+def as_scored(name: str, ids: tuple[int, ...]) -> SealedEpisode:
+    """Return a sequence whose tokens but the first are scored, at temperature 1."""
+    return SealedEpisode(
+        generation_id=name,
+        segment="",
+        version="",
+        age=0,
+        prompt_token_ids=ids[:1],
+        completion_token_ids=ids[1:],
+        logprobs=(0.0,) * (len(ids) - 1),
+        temperature=1.0,
+        reward=0.0,
+        reward_revision=0,
+    )

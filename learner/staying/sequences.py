@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 
 from ..lanes.model_words import ModelWords
-from ..sealed import SealedEpisode, Token
+from ..sealed import SealedEpisode, Token, as_scored
 
 
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -54,22 +54,6 @@ def spelt(model: Path, texts: tuple[str, ...], *, vocabulary: int) -> list[Seale
         return []
     usable = [ids for ids in found if len(ids) > 1 and max(ids) < vocabulary]
     return [as_scored(f"sequence{index}", ids) for index, ids in enumerate(usable)]
-
-
-def as_scored(name: str, ids: tuple[int, ...]) -> SealedEpisode:
-    """Return a sequence whose tokens but the first are scored, at temperature 1."""
-    return SealedEpisode(
-        generation_id=name,
-        segment="",
-        version="",
-        age=0,
-        prompt_token_ids=ids[:1],
-        completion_token_ids=ids[1:],
-        logprobs=(0.0,) * (len(ids) - 1),
-        temperature=1.0,
-        reward=0.0,
-        reward_revision=0,
-    )
 
 
 def _spell(model: Path, text: str) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ...kernels.dispatch import HeadOutputs, logp_head
 from ..candidate import Probe
 from ..estimators.side_by_side import Estimators
-from ..sealed import SealedEpisode
+from ..sealed import SealedEpisode, as_scored
 from ..settings import LearnerSettings
 from .load import load_policy
 from .packing import Pack, pack
@@ -100,18 +100,7 @@ class Learner:
         """
         length, vocabulary = self.settings.probe_tokens, self.policy.vocabulary
         ids = tuple((7 * i + 1) % vocabulary for i in range(length))
-        asked = SealedEpisode(
-            generation_id="probe",
-            segment="",
-            version="",
-            age=0,
-            prompt_token_ids=ids[:1],
-            completion_token_ids=ids[1:],
-            logprobs=(0.0,) * (len(ids) - 1),
-            temperature=1.0,
-            reward=0.0,
-            reward_revision=0,
-        )
+        asked = as_scored("probe", ids)
         with torch.no_grad():
             head = self.head(pack([asked], tokens=length, device=self.policy.device))
         return Probe(token_ids=ids, logprobs=tuple(head.logp.tolist()))

@@ -18,7 +18,7 @@ from .loss import effective_share, first_pulls, means, pull_sums, swept_loss
 from .packing import Pack
 from .score import Scores
 from .state import Learner
-from .weight import token_weight
+from .weight import token_weight, worth
 
 
 class BatchGivenUp(Exception):
@@ -113,17 +113,15 @@ def optimise(
 def minibatches(order: Sequence[int], weights: Sequence[float], size: int) -> list[list[int]]:
     """Return the episodes of a pass's steps, cut so that each step has the same weight.
 
-    There are as many as the batch is worth in episodes of equal weight, (sum w)^2 / sum w^2 (Kish), by
-    `size`: who sends many answers that count for little buys no steps by them. (384 answers of weight
-    0.04 beside 256 of 1 made 10 steps of 4: the more of them, the farther the same evidence moved the
-    policy.) Four of weight 1 at size 3 are two and two; with two more of weight 0.01 they are the same.
+    There are as many as the batch is `worth` in episodes of equal weight, by `size`: who sends many
+    answers that count for little buys no steps by them. (384 answers of weight 0.04 beside 256 of 1
+    made 10 steps of 4: the more of them, the farther the same evidence moved the policy.)
+    Four of weight 1 at size 3 are two and two; with two more of weight 0.01 they are the same.
     """
     if not order:
         return []
-    total = math.fsum(weights)
-    worth = total * total / math.fsum(weight * weight for weight in weights)
     # A hair less, so that rounding opens no step of its own.
-    share = total / max(1, math.ceil(worth / size - 1e-9))
+    share = math.fsum(weights) / max(1, math.ceil(worth(weights) / size - 1e-9))
     found, before = defaultdict[int, list[int]](list), 0.0
     for index in order:
         found[int(before / share + 1e-9)].append(index)

@@ -16,15 +16,23 @@ def token_weight(episodes: Sequence[SealedEpisode]) -> float:
     return weighed / sum(lengths)
 
 
+def worth(weights: Sequence[float]) -> float:
+    """Return how many episodes of equal weight say as much: (sum w)^2 / sum w^2 (Kish).
+
+    Weights 1, 1 and 0.01 are worth 2.02.
+    """
+    total = math.fsum(weights)
+    return total * total / math.fsum(weight * weight for weight in weights)
+
+
 def weight_metrics(episodes: Sequence[SealedEpisode]) -> dict[str, float]:
     """Return mean and least weight, and the share of the batch that as many equal episodes would be.
 
-    That is Kish's effective sample size over the count: (sum w)^2 / (n sum w^2).
+    That is `worth` over the count.
     """
     weights = [episode.weight for episode in episodes]
-    total, squares = math.fsum(weights), math.fsum(weight * weight for weight in weights)
     return {
-        "weight/mean": total / len(weights),
+        "weight/mean": math.fsum(weights) / len(weights),
         "weight/min": min(weights),
-        "weight/effective_share": total * total / (squares * len(weights)),
+        "weight/effective_share": worth(weights) / len(weights),
     }
