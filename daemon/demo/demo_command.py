@@ -14,7 +14,7 @@ def demo_command(
     seconds: Annotated[float, Option(help="Longest time for the crowd.")] = 210.0,
     users: Annotated[int, Option(help="People in the crowd.")] = 4000,
     at_once: Annotated[int, Option(help="People at work at a time.")] = 48,
-    rate: Annotated[float, Option(help="Requests a second.")] = 50.0,
+    rate: Annotated[float, Option(help="Requests a second, as two cores carry.")] = 16.0,
     kafka: Annotated[str, Option(help="Use this Kafka: HOST:PORT.")] = "",
     vllm: Annotated[bool, Option(help="Serve with a real vLLM server.")] = False,
     promoted: Annotated[int, Option(help="Go on until so many versions are promoted.")] = 4,

@@ -26,6 +26,8 @@ SETTLE_SECONDS = 30.0
 """Longest wait, after the last visitor, until all that was said is in the ledger."""
 ENOUGH = 0.84
 """The crowd goes home once its latest answers are accepted at this rate, and versions suffice."""
+FEWEST_ANSWERS = 1500
+"""It stays for so many answers at least: the last tenth of fewer says little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +149,8 @@ async def _serve(
                 crowd.stopping.set()
                 raise RuntimeError(f"{server.name} died:\n{server.tail()}")
         promoted = sum(v["stage"] in ("promoted", "settled") for v in _versions(live))
-        learned = crowd.tally.accept_rate(0.9, 1.0) >= ENOUGH and len(crowd.tally.answers) >= 2000
+        enough = len(crowd.tally.answers) >= FEWEST_ANSWERS
+        learned = enough and crowd.tally.accept_rate(0.9, 1.0) >= ENOUGH
         if (learned and promoted >= options.promoted) or time.monotonic() > deadline:
             crowd.stopping.set()
     await crowding

@@ -74,7 +74,9 @@ def test_what_the_engine_logged_is_what_the_learner_reckons(loop: LoopProcesses)
     # A version that was turned down keeps its manifest alone, and its batch no tokens.
     rows = loop.ask("SELECT content FROM batches WHERE content != x'' ORDER BY batch_id")
     held = [msgspec.json.decode(content, type=SealedBatch) for (content,) in rows]
-    logged = [one for batch in held for one in batch.episodes if one.version == flags.anchor.version]
+    logged = [
+        one for batch in held for one in batch.episodes if one.version == flags.anchor.version
+    ]
     assert logged
     engine = HttpEngine(loop.engine.url)
     for episode in logged[:5]:
