@@ -18,7 +18,7 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Section `[learner]` of the config file.
 
-    The defaults are for a production model of 1 to 8 billion parameters; `DEMO` is for the tiny one.
+    The defaults are for a production model of 1 to 8 billion parameters; `rlwd demo` has its own.
     """
 
     model: str = ""
@@ -143,29 +143,6 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             probability_mask=self.probability_mask,
             sequence_limit=self.sequence_limit,
         )
-
-
-# Measured for the tiny policy: 1,280 answers and 5 versions until 0.80 of them are accepted.
-DEMO = LearnerSettings(
-    device="cpu",
-    lora_rank=8,
-    lora_alpha=8.0,
-    learning_rate=5e-3,
-    # Damps the swings once most answers are accepted: 0.92 in place of 0.87 over the last five
-    # versions (two seeds, which differ by as much); 1e-4 needs twice as many versions.
-    eps=1e-5,
-    warmup_steps=0,
-    trust_region="clipped",
-    # The demo's profile, and not the mean reward. Accepted in ten versions of 192 answers, three
-    # seeds: at 1 the best was 0.85, 0.85, 0.83 and the last 0.83, 0.73, 0.77; at 0.2 the best was
-    # 0.84, 0.84, 0.83 and the last 0.84, 0.84, 0.79.
-    negative_weight=0.2,
-    kl_weight=0.05,
-    estimator="tracker",  # What this profile was measured with (docs/estimators.md).
-    pack_tokens=512,
-    threads=1,
-)
-"""Profile of the demo's tiny policy; `model` is still to be set."""
 
 
 class LearnerProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -5,14 +5,17 @@ import importlib.metadata
 import os
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import orjson
 
+from ...learner.settings import LearnerSettings
 from ...ops.servers.embedded_server import EmbeddedServer
 from ...ops.servers.mlflow_server import MlflowServer
 from ...ops.servers.process import LOOPBACK, Server, answers, free_port
@@ -24,29 +27,7 @@ from .task import pretraining_pairs
 
 PRETRAINING_STEPS = 350
 
-CONFIG = """\
-# Written by `rlwd demo`: the real thing, with the numbers of one small machine.
-policy = "demo"
-state = "state"
-reward_spec = "rewards.toml"
-look_seconds = 0.5
-stop_seconds = 20.0
-
-[stream]
-kind = "{stream}"
-poll_seconds = 0.1
-
-[stream.kafka]
-bootstrap_servers = ["{kafka}"]
-group_id = "rlwd-demo"
-group_instance_id = "rlwd-demo-0"
-
-[batch]
-episodes = {episodes}
-at_most = 512          # what came while the learner was at work, at whatever age
-held_out = 0.1
-max_lead = 4           # it goes on while a version is tried: the newest is tried next
-
+LEARNER = """\
 [learner]        # gentler by default; these are for a tiny policy that is to learn in minutes
 model = "policy"
 device = "cpu"
@@ -71,7 +52,38 @@ seed = {seed}
 [learner.lanes]
 kto = 0.0         # one lane, so that the page shows what it alone does
 dpo = 0.0
+"""
 
+
+def demo_learner() -> LearnerSettings:
+    """Return what the demo's learner is set to; its seed is still 0."""
+    return msgspec.convert(tomllib.loads(LEARNER.format(seed=0))["learner"], LearnerSettings)
+
+
+CONFIG = """\
+# Written by `rlwd demo`: the real thing, with the numbers of one small machine.
+policy = "demo"
+state = "state"
+reward_spec = "rewards.toml"
+look_seconds = 0.5
+stop_seconds = 20.0
+
+[stream]
+kind = "{stream}"
+poll_seconds = 0.1
+
+[stream.kafka]
+bootstrap_servers = ["{kafka}"]
+group_id = "rlwd-demo"
+group_instance_id = "rlwd-demo-0"
+
+[batch]
+episodes = {episodes}
+at_most = 512          # what came while the learner was at work, at whatever age
+held_out = 0.1
+max_lead = 4           # it goes on while a version is tried: the newest is tried next
+
+{learner}
 [engine]
 urls = ["{engine}"]
 
@@ -190,7 +202,7 @@ class DemoProcesses:
         text = CONFIG.format(
             stream="kafka" if self.kafka else "embedded",
             kafka=self.kafka or f"{LOOPBACK}:9092",
-            seed=self.seed,
+            learner=LEARNER.format(seed=self.seed),
             engine=self.engine_url,
             gateway=self.gateway_port,
             episodes=self.episodes,

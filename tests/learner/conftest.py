@@ -7,9 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from tiny_learner import TINY
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, LearnerProcessSettings, LearnerSettings
+from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
 
 UNIFORM = -5.5607  # log(1/260): what the untrained policy says of nearly any token
 
@@ -24,7 +25,7 @@ def _one_thread() -> None:
 def settings(tiny_policy: Path) -> LearnerSettings:
     """The demo's profile on the tiny policy, small enough for one batch in a second."""
     return msgspec.structs.replace(
-        DEMO, model=str(tiny_policy), threads=1, nice=0, passes=2, minibatch_episodes=4
+        TINY, model=str(tiny_policy), threads=1, nice=0, passes=2, minibatch_episodes=4
     )
 
 

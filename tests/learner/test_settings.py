@@ -5,8 +5,9 @@ import sys
 
 import msgspec
 import pytest
+from tiny_learner import TINY
 
-from rlwd.learner.settings import DEMO, LearnerProcessSettings, LearnerSettings
+from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
 
 TORCH_FREE = (
     "candidate",
@@ -37,7 +38,7 @@ def test_no_torch() -> None:
 
 def test_survives_json() -> None:
     """What the daemon writes for its child is what the child reads."""
-    asked = LearnerProcessSettings(learner=DEMO, policy="policy", folder="/x", lease_epoch=2)
+    asked = LearnerProcessSettings(learner=TINY, policy="policy", folder="/x", lease_epoch=2)
     assert msgspec.json.decode(msgspec.json.encode(asked), type=LearnerProcessSettings) == asked
 
 

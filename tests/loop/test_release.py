@@ -10,6 +10,7 @@ import pytest
 from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, spoil
+from tiny_learner import TINY
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.learner.candidate import Manifest
@@ -22,7 +23,7 @@ from rlwd.learner.ledger.ready import Age
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.process.protocol import Apply, RollBackTo
 from rlwd.learner.process.worker import Worker
-from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
@@ -50,7 +51,7 @@ class Shop:
 
     def worker(self) -> Worker:
         """Start a learner, as after a death of the last one."""
-        learner = msgspec.structs.replace(DEMO, model=str(self.model), passes=1, threads=1)
+        learner = msgspec.structs.replace(TINY, model=str(self.model), passes=1, threads=1)
         return Worker(
             LearnerProcessSettings(
                 learner=learner, policy=POLICY, folder=str(self.checkpoints), lease_epoch=0

@@ -11,12 +11,13 @@ import torch
 from transformers import AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
+from rlwd.daemon.demo.processes import demo_learner
 from rlwd.daemon.demo.task import KINDS, STYLES, Task, pretraining_pairs, style_of
 from rlwd.learner.estimators.advantage import standardised
 from rlwd.learner.estimators.side_by_side import Estimators
 from rlwd.learner.estimators.spread import told_apart
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, LearnerSettings
+from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 from rlwd.learner.train.loss import swept_loss
 from rlwd.learner.train.packing import pack
@@ -70,14 +71,7 @@ class TinyPolicy:
                 self.folder, seed=base, steps=PRETRAINING_STEPS, examples=pretraining_pairs()
             )
         settings = msgspec.structs.replace(
-            DEMO,
-            model=str(self.folder),
-            lora_alpha=16.0,
-            learning_rate=7e-3,
-            passes=6,
-            pack_tokens=128,
-            seed=seed,
-            **changes,
+            demo_learner(), model=str(self.folder), seed=seed, **changes
         )
         torch.manual_seed(seed)
         self.learner = Learner(settings)

@@ -16,8 +16,8 @@ from typing import Any
 import msgspec
 import torch
 import transformers
+from tiny_learner import TINY
 
-from rlwd.learner.settings import DEMO
 from rlwd.learner.train.load import load_policy
 
 SMALL: dict[str, Any] = {
@@ -163,7 +163,7 @@ def tried(family: str) -> tuple[str, ...]:
         make_family(family, folder)
         try:
             policy = load_policy(
-                msgspec.structs.replace(DEMO, model=str(folder), lora_rank=2, lora_alpha=2.0)
+                msgspec.structs.replace(TINY, model=str(folder), lora_rank=2, lora_alpha=2.0)
             )
         except ValueError as refused:
             return family, f"refused: {str(refused).partition('): ')[2]}", "", ""

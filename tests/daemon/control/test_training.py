@@ -9,6 +9,7 @@ import pytest
 from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back
+from tiny_learner import TINY
 
 from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
@@ -27,7 +28,7 @@ from rlwd.learner.process.protocol import (
     RollBackTo,
     Skip,
 )
-from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.ops.drift.drift_budget import day_problem
 from rlwd.ops.rollout import candidates_table
 from rlwd.ops.rollout.snapshot import LearnerStanding
@@ -42,7 +43,7 @@ class ScriptedChild:
         self.refused: set[str] = set()
         self.starts, self.died, self.alive = 0, False, False
         self.settings = LearnerProcessSettings(
-            learner=DEMO, policy="policy", folder="", lease_epoch=1
+            learner=TINY, policy="policy", folder="", lease_epoch=1
         )
 
     def reap(self, now: float) -> bool:
@@ -149,7 +150,7 @@ def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
 
 def test_a_day_of_drift_holds_the_learner(desk: Desk) -> None:
     """Once the day's versions have used their budget up no batch is given, sealed or not; a rollback is."""
-    learner = msgspec.structs.replace(DEMO, drift=DriftSettings(day_kl=0.1))
+    learner = msgspec.structs.replace(TINY, drift=DriftSettings(day_kl=0.1))
     desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=learner)
     made = msgspec.structs.replace(manifest(1, 0), created_at=50.0, metrics={"drift/kl_added": 0.1})
     desk.manifests.append(made)
@@ -162,7 +163,7 @@ def test_a_day_of_drift_holds_the_learner(desk: Desk) -> None:
     assert "learner.drift.day_kl is 0.1: none is made for 86350 s" in desk.training.held
     with desk.ledger.store.reading() as view:
         assert day_problem(view, "policy", 0.1, 100.0) == desk.training.held
-    desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=DEMO)
+    desk.child.settings = msgspec.structs.replace(desk.child.settings, learner=TINY)
     assert [type(one) for one in desk.step()] == [Apply]
     assert desk.training.held == ""
 

@@ -7,13 +7,13 @@ import msgspec
 import pytest
 import structlog
 import torch
+from tiny_learner import TINY
 from torch import Tensor
 
 from rlwd.learner.estimators.contextual import Contextual
 from rlwd.learner.estimators.projection import projected
 from rlwd.learner.estimators.ridge import RidgeSums, fit
 from rlwd.learner.sealed import SealedEpisode
-from rlwd.learner.settings import DEMO
 
 Make = Callable[..., SealedEpisode]
 
@@ -69,7 +69,7 @@ def test_sums_do_not_depend_on_the_scale() -> None:
 
 def test_a_prompt_says_how_hard_it_is(make_episode: Make) -> None:
     """After some batches half of the rewards' variance is expected; the segment alone expects none."""
-    one = Contextual(DEMO)
+    one = Contextual(TINY)
     for seed in range(4):
         one.observe(*world(make_episode, seed))
         one.moved({}, otherwise=0.01)
@@ -81,7 +81,7 @@ def test_a_prompt_says_how_hard_it_is(make_episode: Make) -> None:
 
 def test_prompts_that_say_nothing_cost_nothing(make_episode: Make) -> None:
     """Where states have nothing to do with rewards, the ridge that leaves them out predicts best."""
-    one = Contextual(DEMO)
+    one = Contextual(TINY)
     for seed in range(4):
         episodes, _ = world(make_episode, seed)
         one.observe(episodes, world(make_episode, seed + 50)[1])
@@ -92,7 +92,7 @@ def test_prompts_that_say_nothing_cost_nothing(make_episode: Make) -> None:
 
 def test_a_state_that_is_not_finite_says_nothing(make_episode: Make) -> None:
     """Such an episode is expected to earn what its segment does; the others' are as if it had no state."""
-    one = Contextual(DEMO)
+    one = Contextual(TINY)
     for seed in range(3):
         one.observe(*world(make_episode, seed))
     episodes, states_ND = world(make_episode, 9)
@@ -111,7 +111,7 @@ def test_a_state_that_is_not_finite_says_nothing(make_episode: Make) -> None:
 def test_other_states_start_it_again(make_episode: Make) -> None:
     """With states of another width, or another number of features, the ridge begins anew and says so;
     what is known of segments stays."""
-    one = Contextual(DEMO)
+    one = Contextual(TINY)
     episodes, states_ND = world(make_episode, 0)
     one.observe(episodes, states_ND)
     wider = torch.cat([states_ND, states_ND], dim=1)
@@ -120,14 +120,14 @@ def test_other_states_start_it_again(make_episode: Make) -> None:
         one.observe(episodes, wider)
     assert [line["event"] for line in lines] == ["contextual_started_again"]
     assert (one.width, one.moments.count) == (16, 64.0)
-    one.settings = msgspec.structs.replace(DEMO, context_features=4)
+    one.settings = msgspec.structs.replace(TINY, context_features=4)
     one.observe(episodes, wider)
     assert (len(one.moments.states_K), one.moments.count) == (4, 64.0)
 
 
 def test_what_prompts_earned_fades_as_the_policy_moves(make_episode: Make) -> None:
     """Half of the evidence is left after `context_half_life` nats."""
-    one = Contextual(msgspec.structs.replace(DEMO, context_half_life=0.5))
+    one = Contextual(msgspec.structs.replace(TINY, context_half_life=0.5))
     one.observe(*world(make_episode, 0))
     one.moved({}, otherwise=0.5)
     assert one.moments.count == 32.0

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 import torch
+from tiny_learner import TINY
 from torch import Tensor
 
 from rlwd.learner.estimators.side_by_side import Estimators
 from rlwd.learner.sealed import SealedEpisode
-from rlwd.learner.settings import DEMO
 
 Make = Callable[..., SealedEpisode]
 NAMES = ("tracker", "exponential_mean", "reinforce_plus_plus", "contextual")
@@ -55,7 +55,7 @@ def random_episodes(make: Make, seed: int, count: int) -> list[SealedEpisode]:
 
 def warmed(make: Make, batches: int = 3, **changes: object) -> Estimators:
     """Estimators that went through a few batches."""
-    found = Estimators.new(msgspec.structs.replace(DEMO, **changes))
+    found = Estimators.new(msgspec.structs.replace(TINY, **changes))
     for seed in range(batches):
         episodes = random_episodes(make, seed, 40)
         found.observe(episodes, states_of(episodes))
@@ -125,7 +125,7 @@ def test_a_baseline_with_its_own_reward_would_be_biased(make_episode: Make) -> N
 @pytest.mark.parametrize("name", NAMES)
 def test_one_answer_and_one_segment(name: str, make_episode: Make) -> None:
     """A batch of one has no baseline where nothing was known; of one prompt once each it has."""
-    new = Estimators.new(DEMO).named()[name]
+    new = Estimators.new(TINY).named()[name]
     single = [make_episode(reward=1.0)]
     assert new.baselines(single, states_of(single)) == [None]
     two = [make_episode(reward=1.0), make_episode(reward=0.0, prompt_token_ids=(6,))]
@@ -135,7 +135,7 @@ def test_one_answer_and_one_segment(name: str, make_episode: Make) -> None:
 
 def test_all_rewards_equal(make_episode: Make) -> None:
     """Equal rewards are expected by all of them afterwards, and nothing is left that is not finite."""
-    estimators = Estimators.new(DEMO)
+    estimators = Estimators.new(TINY)
     same = [make_episode(reward=0.3, prompt_token_ids=(i, 1)) for i in range(20)]
     for _ in range(3):
         estimators.observe(same, states_of(same))
@@ -162,7 +162,7 @@ def test_comes_back_to_the_bit(make_episode: Make) -> None:
 
 def test_by_hand(make_episode: Make) -> None:
     """The docstrings' numbers of the exponential mean and of the batch's mean."""
-    estimators = Estimators.new(msgspec.structs.replace(DEMO, mean_decay=0.5)).named()
+    estimators = Estimators.new(msgspec.structs.replace(TINY, mean_decay=0.5)).named()
     three = [
         make_episode(reward=1.0, completion_token_ids=(7,)),
         make_episode(reward=0.0, completion_token_ids=(7,)),

@@ -6,19 +6,19 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny_learner import TINY
 
 from rlwd.learner.estimators.advantage import standardised
 from rlwd.learner.estimators.segment_counts import SegmentCounts
 from rlwd.learner.estimators.tracker import Tracker
 from rlwd.learner.sealed import SealedEpisode
-from rlwd.learner.settings import DEMO
 
 Make = Callable[..., SealedEpisode]
 
 
 def test_worked_example(make_episode: Make) -> None:
     """The docstring's numbers: faded evidence and the others' rewards, never an episode's own."""
-    settings = msgspec.structs.replace(DEMO, rho_max=0.875)
+    settings = msgspec.structs.replace(TINY, rho_max=0.875)
     tracker = Tracker(settings, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
     both = [make_episode(reward=1.0), make_episode(reward=0.0)]
     assert tracker.baselines(both) == [3.5 / 8, 4.5 / 8]
@@ -31,7 +31,7 @@ def test_worked_example(make_episode: Make) -> None:
 
 def test_two_rewards_by_hand(make_episode: Make) -> None:
     """Within one version nothing drifts, so evidence is kept at rho_max."""
-    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    tracker = Tracker(TINY, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
     tracker.observe([make_episode(reward=1.0), make_episode(reward=0.25)])
     a1, b1 = 0.96 * 4 + 1, 0.96 * 4
     assert tracker.segments["mail"].alpha == pytest.approx(0.96 * a1 + 0.25)
@@ -40,7 +40,7 @@ def test_two_rewards_by_hand(make_episode: Make) -> None:
 
 def test_a_new_segment_starts_from_its_batch(make_episode: Make) -> None:
     """The mean of its rewards, worth as many episodes as they are and no more than the prior."""
-    tracker = Tracker(DEMO, {})
+    tracker = Tracker(TINY, {})
     rewards = [1.0] * 3 + [0.0] * 9
     new = [make_episode(reward=reward) for reward in rewards]
     values = tracker.baselines(new)
@@ -54,7 +54,7 @@ def test_a_new_segment_starts_from_its_batch(make_episode: Make) -> None:
 def test_a_small_stratum_borrows_from_its_parent(make_episode: Make) -> None:
     """By hand, with a parent worth 4: a new release leans on the old one, and that on other segments;
     a stratum's own evidence outweighs what it borrows."""
-    settings = msgspec.structs.replace(DEMO, parent_count=4.0)
+    settings = msgspec.structs.replace(TINY, parent_count=4.0)
     tracker = Tracker(settings, {"code": SegmentCounts(alpha=2.0, beta=6.0, segment="code")})
     assert tracker.baselines([make_episode(reward=1.0)]) == [0.25]
     tracker.segments["mail · 1.0"] = SegmentCounts(alpha=6.0, beta=2.0)  # as from an old checkpoint
@@ -69,7 +69,7 @@ def test_a_small_stratum_borrows_from_its_parent(make_episode: Make) -> None:
 def test_a_release_of_the_product_is_not_mistaken_for_the_policy(make_episode: Make) -> None:
     """Where a new harness earns more, its answers are held against its own average, in the batch and
     afterwards; what was known of the old one stays as it was."""
-    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    tracker = Tracker(TINY, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
     old = [make_episode(reward=reward, harness="1.0") for reward in (0.0, 0.0, 0.0, 1.0) * 16]
     new = [make_episode(reward=reward, harness="2.0") for reward in (1.0, 1.0, 1.0, 0.0) * 16]
     values = tracker.baselines([*old, *new])
@@ -86,11 +86,11 @@ def test_a_release_of_the_product_is_not_mistaken_for_the_policy(make_episode: M
 
 def test_nothing_else_known_no_baseline(make_episode: Make) -> None:
     """The first answer of all has nothing to be held against; neither has one whose segment is all."""
-    assert Tracker(DEMO, {}).baselines([make_episode()]) == [None]
-    none = msgspec.structs.replace(DEMO, parent_count=0.0)
+    assert Tracker(TINY, {}).baselines([make_episode()]) == [None]
+    none = msgspec.structs.replace(TINY, parent_count=0.0)
     both = [make_episode(segment="code"), make_episode()]
     assert Tracker(none, {}).baselines(both) == [None, None]
-    assert Tracker(DEMO, {}).baselines(both) == [1.0, 1.0]
+    assert Tracker(TINY, {}).baselines(both) == [1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -99,12 +99,12 @@ def test_nothing_else_known_no_baseline(make_episode: Make) -> None:
 )
 def test_drift_fades_evidence(drift: float, rho: float, make_episode: Make) -> None:
     """rho is 2^(-D / 0.06), held in [0.875, 0.96]; a new reward starts D again."""
-    tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
+    tracker = Tracker(TINY, {"mail": SegmentCounts(alpha=4.0, beta=4.0)})
     tracker.observe([make_episode()])
     before = tracker.segments["mail"].alpha
     tracker.moved({"mail": drift / 2}, otherwise=9.0)
     tracker.moved({"code": 9.0}, otherwise=drift / 2)  # unseen: what the others moved
-    assert tracker.segments["mail"].rho(DEMO) == pytest.approx(max(rho, 0.875))
+    assert tracker.segments["mail"].rho(TINY) == pytest.approx(max(rho, 0.875))
     tracker.observe([make_episode(reward=0.0), make_episode(reward=0.0)])
     assert tracker.segments["mail"].alpha == pytest.approx(before * max(rho, 0.875) * 0.96)
     assert tracker.segments["mail"].drift == 0.0
@@ -114,7 +114,7 @@ def test_order_of_versions_not_of_arrival(make_episode: Make) -> None:
     """Evidence of older versions is taken up first, however it arrived; baselines do not care."""
     old = make_episode(reward=0.0, age=2, version="policy@v000001-aa")
     new = make_episode(reward=1.0, age=0, version="policy@v000003-bb")
-    one, other = (Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0)}) for _ in range(2))
+    one, other = (Tracker(TINY, {"mail": SegmentCounts(alpha=4.0, beta=4.0)}) for _ in range(2))
     assert one.baselines([new, old]) == other.baselines([old, new])[::-1]
     one.observe([new, old])
     other.observe([old, new])
@@ -124,10 +124,10 @@ def test_order_of_versions_not_of_arrival(make_episode: Make) -> None:
 
 def test_survives_json(make_episode: Make) -> None:
     """A tracker comes back from its JSON to the last bit."""
-    tracker = Tracker(DEMO, {})
+    tracker = Tracker(TINY, {})
     tracker.observe([make_episode(reward=0.1), make_episode(segment="code", reward=0.7)])
     tracker.moved({}, otherwise=0.1 / 3)
-    again = Tracker.from_json(tracker.to_json(), DEMO)
+    again = Tracker.from_json(tracker.to_json(), TINY)
     assert again.segments == tracker.segments
     assert again.to_json() == tracker.to_json()
 

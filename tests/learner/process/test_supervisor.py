@@ -3,18 +3,19 @@
 from pathlib import Path
 
 import msgspec
+from tiny_learner import TINY
 
 from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.process.protocol import Asking
 from rlwd.learner.process.supervisor import LearnerSupervisor
-from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.learner.settings import LearnerProcessSettings
 
 
 def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
     """What a dead learner said last is dropped, so that nobody commands who is not there."""
     write_epoch(tmp_path, 2)
     outdated = LearnerProcessSettings(
-        learner=DEMO, policy="policy", folder=str(tmp_path), lease_epoch=1
+        learner=TINY, policy="policy", folder=str(tmp_path), lease_epoch=1
     )
     child = LearnerSupervisor(outdated, tmp_path)
     child.ensure(100.0)
@@ -29,7 +30,7 @@ def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
 def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
     """An operator hears how often it ended in a row, and with which status; before that nothing."""
     unusable = LearnerProcessSettings(
-        learner=DEMO, policy="policy", folder=str(tmp_path), lease_epoch=1
+        learner=TINY, policy="policy", folder=str(tmp_path), lease_epoch=1
     )
     write_epoch(tmp_path, 2)
     child = LearnerSupervisor(unusable, tmp_path)
@@ -44,7 +45,7 @@ def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
 
 def test_a_learner_says_what_it_cannot_use(tmp_path: Path) -> None:
     """The reason of a learner that refuses its model reaches the daemon, and stays until one is ready."""
-    learner = msgspec.structs.replace(DEMO, model=str(tmp_path / "nothing"))
+    learner = msgspec.structs.replace(TINY, model=str(tmp_path / "nothing"))
     unusable = LearnerProcessSettings(
         learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
     )

@@ -8,11 +8,12 @@ from typing import Any
 import msgspec
 import pytest
 import torch
+from tiny_learner import TINY
 from transformers import AutoTokenizer
 
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, LearnerProcessSettings
+from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 
 KINDS = ("mail", "code", "note", "list")
@@ -89,7 +90,7 @@ def test_reward_rises(
     four_styles: Path, tmp_path: Path, sealed: Callable[[SealedBatch], Path]
 ) -> None:
     """From a quarter of the answers to most of them in five versions, and the held-out estimates foresee it."""
-    learner = msgspec.structs.replace(DEMO, model=str(four_styles), threads=1)
+    learner = msgspec.structs.replace(TINY, model=str(four_styles), threads=1)
     worker = Worker(
         LearnerProcessSettings(
             learner=learner, policy="policy", folder=str(tmp_path / "c"), lease_epoch=0

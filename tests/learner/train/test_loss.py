@@ -5,14 +5,15 @@ import math
 import msgspec
 import pytest
 import torch
+from tiny_learner import TINY
 from torch import Tensor
 
 from rlwd.kernels.dispatch import Packed, PolicyGradient, logp_head, segment_losses
-from rlwd.learner.settings import DEMO, LearnerSettings
+from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.loss import Loss, means, objective, swept_loss
 from rlwd.learner.train.packing import Pack
 
-PLAIN = msgspec.structs.replace(DEMO, ratio_mask=0.0, negative_weight=1.0, kl_weight=0.0)
+PLAIN = msgspec.structs.replace(TINY, ratio_mask=0.0, negative_weight=1.0, kl_weight=0.0)
 # A vocabulary of two and one hidden number x: logits (x, 0), so that x = 0 says 1/2 of the target.
 HEAD = torch.tensor([[1.0], [0.0]], dtype=torch.float64)
 
@@ -117,7 +118,7 @@ def test_against_a_second_writing() -> None:
     draw = torch.Generator().manual_seed(1)
     log_ratios = (torch.randn(50, generator=draw, dtype=torch.float64) * 0.4).tolist()
     advantages = torch.randn(50, generator=draw, dtype=torch.float64).tolist()
-    loss, grads = of_ratios(log_ratios, advantages, DEMO, 70.0)
+    loss, grads = of_ratios(log_ratios, advantages, TINY, 70.0)
     wanted, slopes = 0.0, []
     for log_ratio, advantage in zip(log_ratios, advantages, strict=True):
         rho = math.exp(log_ratio)
@@ -146,10 +147,10 @@ def test_the_sweep_is_the_packed_loss(dtype: torch.dtype, rough: float) -> None:
     behaviour = logp_head(one, None, weight, targets, heat).logp + 0.3 * noise
     packed = pack_of(behaviour, targets, heat)
     ours, theirs = one.clone().requires_grad_(), one.clone().requires_grad_()
-    got = swept_loss(ours, other, weight, packed, advantages, normaliser=5.0, settings=DEMO)
+    got = swept_loss(ours, other, weight, packed, advantages, normaliser=5.0, settings=TINY)
     out = logp_head(theirs, other, weight, targets, heat)
     episodes = Packed(out.logp, torch.tensor([0, 4, 4, 6]), behaviour, advantages, out.kl)
-    wanted = segment_losses(episodes, PolicyGradient(token=objective(DEMO))).losses.sum() / 5.0
+    wanted = segment_losses(episodes, PolicyGradient(token=objective(TINY))).losses.sum() / 5.0
     torch.testing.assert_close(got.total, wanted, rtol=rough, atol=rough)
     grads = torch.autograd.grad(got.total, ours), torch.autograd.grad(wanted, theirs)
     torch.testing.assert_close(*grads, rtol=10 * rough, atol=rough)
@@ -157,7 +158,7 @@ def test_the_sweep_is_the_packed_loss(dtype: torch.dtype, rough: float) -> None:
 
 def test_diagnostics_by_hand() -> None:
     """Ratios 1/2 and 2 with a mask of 0.2: shares, k3 and effective sample size."""
-    settings = msgspec.structs.replace(DEMO, ratio_cap=1.5)
+    settings = msgspec.structs.replace(TINY, ratio_cap=1.5)
     loss, _ = of_ratios([math.log(0.5), math.log(2.0)], [1.0, 1.0], settings, 2.0)
     got = means(loss.sums)
     assert got["ratio/masked"] == 0.5

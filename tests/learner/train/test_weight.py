@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 import pytest
 import torch
+from tiny_learner import TINY
 
 from rlwd.learner.estimators.advantage import standardised
 from rlwd.learner.estimators.segment_counts import SegmentCounts
 from rlwd.learner.estimators.tracker import Tracker
 from rlwd.learner.sealed import SealedBatch, SealedEpisode, batch_hash
-from rlwd.learner.settings import DEMO, LearnerSettings
+from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
@@ -107,7 +108,7 @@ def test_a_half_pulls_half(settings: LearnerSettings, make_batch: MakeBatch) -> 
 
 def test_baselines_by_weight(make_episode: MakeEpisode) -> None:
     """Others count by their weight, the episode's own reward not at all, whatever it weighs."""
-    tracker = Tracker(DEMO, {})
+    tracker = Tracker(TINY, {})
     three = [
         make_episode(reward=1.0, weight=5.0),
         make_episode(reward=0.0, weight=3.0),
@@ -120,7 +121,7 @@ def test_evidence_by_weight(make_episode: MakeEpisode) -> None:
     """Weight 2 is two rewards of the same, two halves are one, and a start is worth its weight."""
 
     def told(*episodes: SealedEpisode) -> SegmentCounts:
-        tracker = Tracker(DEMO, {"mail": SegmentCounts(alpha=4.0, beta=4.0, drift=0.01)})
+        tracker = Tracker(TINY, {"mail": SegmentCounts(alpha=4.0, beta=4.0, drift=0.01)})
         tracker.observe(episodes)
         return tracker.segments["mail"]
 
@@ -131,7 +132,7 @@ def test_evidence_by_weight(make_episode: MakeEpisode) -> None:
     assert msgspec.structs.astuple(heavy) == pytest.approx(msgspec.structs.astuple(twice))
     assert told(make_episode(weight=1.0)).drift == 0.0
     assert told(make_episode(weight=0.25)).drift == pytest.approx(0.0075)
-    new = Tracker(DEMO, {})
+    new = Tracker(TINY, {})
     new.observe([make_episode(reward=1.0, weight=0.5), make_episode(reward=0.0, weight=1.5)])
     assert new.segments["mail"] == SegmentCounts(alpha=0.5, beta=1.5, segment="mail")
 
