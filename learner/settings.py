@@ -46,7 +46,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     passes: Count = 4
     """Times that the update goes over a sealed batch."""
     minibatch_episodes: Count = 64
-    """Episodes to one optimizer step."""
+    """Episodes to one optimizer step; turns that continue one another go into the same one."""
     trust_region: Name = "decoupled"
     """How far tokens may pull the policy from what drew them; each preset's formula, numbers and use
     are in docs/regions.md. With answers of several versions in a batch and `negative_weight` at 1 this

@@ -41,7 +41,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ),
     ("learner/settings",),
     ("learner/sealed",),
-    ("learner/candidate",),
+    ("learner/candidate", "learner/chains"),
     ("learner/estimators", "learner/ledger", "learner/tiny"),
     ("learner/train",),
     ("learner/checkpoint", "learner/lanes"),

@@ -14,6 +14,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ..chains import chains, dealt
 from ..sealed import SealedEpisode
 from ..train.packing import Pack, pack
 from ..train.state import Learner
@@ -42,8 +43,15 @@ class DealtPart:
         """What a token of weight 1 pulls with in a pass of one step."""
         self.tokens = sum(len(one.completion_token_ids) for each in units for one in each)
         self._draw = random.Random(f"{learner.settings.seed}/{batch_id}/{name}")
-        self._order = list(range(len(units)))
+        self._order = (
+            chains([unit[0] for unit in units])
+            if all(len(unit) == 1 for unit in units)
+            else [[index] for index in range(len(units))]
+        )
+        """Units that continue one another are dealt to the same step."""
         self.sums: dict[str, float] = defaultdict(float)
+        self.passed = self.shared = 0
+        """Tokens of a pass that went through the model, and that chains saved of them."""
 
     @property
     def taught(self) -> Sequence[SealedEpisode]:
@@ -59,28 +67,40 @@ class DealtPart:
         """Deal the units anew."""
         self._draw.shuffle(self._order)
         self.sums.clear()
+        self.passed = self.shared = 0
 
     def backward(self, step: int, of: int) -> None:
         """Add the gradients of the units dealt to a step."""
-        dealt = self._order[step::of]
-        episodes = [one for index in dealt for one in self._units[index]]
+        ours = self._dealt(step, of)
+        episodes = [one for index in ours for one in self._units[index]]
         size = len(self._units[0])
-        for units, packed in self._packs(len(dealt), episodes, size):
-            places = [dealt[unit] * size + at for unit in units for at in range(size)]
+        for units, packed in self._packs(len(ours), episodes, size):
+            places = [ours[unit] * size + at for unit in units for at in range(size)]
+            self.passed += packed.forward_tokens
+            self.shared += packed.shared_tokens
             loss = self.loss(places, packed) * (self.pull * of)
             if not torch.isfinite(loss):
                 raise BatchGivenUp(f"the loss of the lane {self.name} is not finite")
             loss.backward()  # type: ignore[no-untyped-call]
+
+    def _dealt(self, step: int, of: int) -> list[int]:
+        """Return the units of a step: every so many-eth, or with chains as the ratio lane's are dealt."""
+        if all(len(chain) == 1 for chain in self._order):
+            return [index for (index,) in self._order[step::of]]
+        count = len(self._units)
+        return dealt(self._order, [1.0] * count, share=count / of).get(step, [])
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided; `places` are its episodes' among all, unit by unit."""
         raise NotImplementedError
 
     def metrics(self) -> dict[str, float]:
-        """Return units, tokens and mean reward, and the means over units of `sums`."""
+        """Return units, tokens, what passed the model for them, and mean reward, and the means over units of `sums`."""
         return {
             f"lane/{self.name}/units": float(self.units),
             f"lane/{self.name}/tokens": float(self.tokens),
+            f"lane/{self.name}/forward": float(self.passed),
+            f"lane/{self.name}/shared": float(self.shared),
             f"lane/{self.name}/reward": math.fsum(one.reward for one in self.taught) / self.units,
             **{f"lane/{self.name}/{key}": v / self.units for key, v in sorted(self.sums.items())},
         }

@@ -245,7 +245,7 @@ def means(sums: dict[str, float]) -> dict[str, float]:
     shown = {
         name: value / tokens
         for name, value in sums.items()
-        if name not in hidden and not name.startswith("pull/")
+        if name not in hidden and not name.startswith(("pull/", "tokens/"))
     }
     shown["ratio/ess"] = sums["ratio/mean"] ** 2 / (tokens * sums["ratio/squares"])
     if weight > 0.0:

@@ -1,5 +1,7 @@
 """Packing: sealed episodes packed into rows, and only their completion tokens kept for the head.
 
+Episodes that continue one another (`learner/chains.py`) are one sequence, that of the last of them, with
+a span of completion tokens for each.
 Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 """
 
@@ -11,6 +13,7 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ..chains import chains
 from ..sealed import SealedBatch, SealedEpisode
 
 
@@ -20,13 +23,14 @@ class Pack:
 
     Two episodes, prompt (5, 6) completion (7, 8) and prompt (9) completion (4), in one row of 6:
     ids 5 6 7 8 9 4, positions 0 1 2 3 0 1, rows 0 0 0, columns 1 2 4 (what predicts 7, 8 and 4),
-    targets 7 8 4, segments 0 0 1.
+    targets 7 8 4, segments 0 0 1. With prompt (5, 6, 7, 8, 9) for the second it is one sequence:
+    ids 5 6 7 8 9 4, positions 0 1 2 3 4 5, and the rest as before.
     """
 
     ids_BT: Tensor
     """Token ids; the rest of a row is a sequence of its own, whose states are not used."""
     positions_BT: Tensor
-    """Position within the episode: a restart begins the next one."""
+    """Position within the sequence: a restart begins the next one."""
     rows_M: Tensor
     """Row of the hidden state that predicts each completion token."""
     columns_M: Tensor
@@ -39,6 +43,10 @@ class Pack:
     """Log-probability of each token when it was drawn."""
     temperature_M: Tensor
     """At which it was drawn."""
+    forward_tokens: int = 0
+    """Tokens of the sequences, without what fills the rows."""
+    shared_tokens: int = 0
+    """Tokens that the episodes one by one would have beside these."""
 
 
 def read_batch(path: Path) -> SealedBatch:
@@ -54,28 +62,21 @@ def pack(
 ) -> Pack:
     """Pack episodes into rows of at most `tokens`, first fit by falling length.
 
-    Without `together` each has a row of its own, for models whose rows leak.
+    Without `together` each sequence has a row of its own, for models whose rows leak.
 
     The last completion token predicts nothing. It is kept: a position is cheaper than a special case.
     Episodes keep their order in the completion tokens whatever row they fall into.
     """
     assert episodes, "nothing to pack"
-    lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
-    if together:
-        places, used = _first_fit(lengths, max(tokens, *lengths))
-    else:
-        places, used = [(row, 0) for row in range(len(lengths))], lengths
-    shape = (len(used), max(used))
-    ids_BT = torch.zeros(shape, dtype=torch.long)
-    # What is left of a row counts on from 0 as one more sequence.
-    positions_BT = torch.arange(shape[1]).repeat(shape[0], 1)
-    for row, end in enumerate(used):
-        positions_BT[row, end:] = torch.arange(shape[1] - end)
+    ids = [(*e.prompt_token_ids, *e.completion_token_ids) for e in episodes]
+    joined = chains(episodes)
+    laid = sum(len(ids[chain[-1]]) for chain in joined)
+    ids_BT, positions_BT, begins = _laid_out(
+        [(chain, ids[chain[-1]]) for chain in joined], tokens, together
+    )
     rows, columns, segments = list[int](), list[int](), list[int]()
-    for index, (episode, (row, start)) in enumerate(zip(episodes, places, strict=True)):
-        ids = (*episode.prompt_token_ids, *episode.completion_token_ids)
-        ids_BT[row, start : start + len(ids)] = torch.tensor(ids)
-        positions_BT[row, start : start + len(ids)] = torch.arange(len(ids))
+    for index, episode in enumerate(episodes):
+        row, start = begins[index]
         first = start + len(episode.prompt_token_ids) - 1
         count = len(episode.completion_token_ids)
         rows += [row] * count
@@ -92,7 +93,32 @@ def pack(
         temperature_M=torch.tensor([e.temperature for e in episodes]).to(device)[
             torch.tensor(segments, device=device)
         ],
+        forward_tokens=laid,
+        shared_tokens=sum(len(each) for each in ids) - laid,
     )
+
+
+def _laid_out(
+    sequences: Sequence[tuple[Sequence[int], tuple[int, ...]]], tokens: int, together: bool
+) -> tuple[Tensor, Tensor, dict[int, tuple[int, int]]]:
+    """Return ids and positions [B, T], and row and start of each episode, of chains and their tokens."""
+    lengths = [len(ids) for _, ids in sequences]
+    if together:
+        places, used = _first_fit(lengths, max(tokens, *lengths))
+    else:
+        places, used = [(row, 0) for row in range(len(lengths))], lengths
+    shape = (len(used), max(used))
+    ids_BT = torch.zeros(shape, dtype=torch.long)
+    # What is left of a row counts on from 0 as one more sequence.
+    positions_BT = torch.arange(shape[1]).repeat(shape[0], 1)
+    for row, end in enumerate(used):
+        positions_BT[row, end:] = torch.arange(shape[1] - end)
+    begins = dict[int, tuple[int, int]]()
+    for (chain, ids), (row, start) in zip(sequences, places, strict=True):
+        ids_BT[row, start : start + len(ids)] = torch.tensor(ids)
+        positions_BT[row, start : start + len(ids)] = torch.arange(len(ids))
+        begins |= dict.fromkeys(chain, (row, start))
+    return ids_BT, positions_BT, begins
 
 
 def _first_fit(lengths: list[int], limit: int) -> tuple[list[tuple[int, int]], list[int]]:

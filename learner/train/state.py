@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...kernels.dispatch import HeadOutputs, logp_head
 from ..candidate import Probe
+from ..chains import chains
 from ..estimators.side_by_side import Estimators
 from ..sealed import SealedEpisode, as_scored
 from ..settings import LearnerSettings
@@ -70,16 +71,20 @@ class Learner:
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
         """Split episodes into packs that fit one forward pass, with the indices in each.
 
-        One longer than a row is a pack of its own: beside it every row would be as long. Where the
-        model does not pack, a row is an episode, and those of one pass are of like length.
+        What continues one another is one sequence, and stays together. One longer than a row is a pack
+        of its own: beside it every row would be as long. Where the model does not pack, a row is a
+        sequence, and those of one pass are of like length.
         """
         settings, device = self.settings, self.policy.device
-        lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
+        joined = chains(episodes)
+        last = [episodes[chain[-1]] for chain in joined]
+        lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in last]
         room = settings.pack_tokens * settings.rows_per_forward
         if self.policy.packs:
-            groups = _groups(lengths, row=settings.pack_tokens, room=room)
+            places = _groups(lengths, row=settings.pack_tokens, room=room)
         else:
-            groups = _groups_of_rows(lengths, room=room)
+            places = _groups_of_rows(lengths, room=room)
+        groups = [[index for place in group for index in joined[place]] for group in places]
         return [
             (
                 group,

@@ -12,6 +12,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from ..chains import chains, dealt
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .loss import effective_share, first_pulls, means, pull_sums, swept_loss
@@ -19,6 +20,9 @@ from .packing import Pack
 from .score import Scores
 from .state import Learner
 from .weight import token_weight, worth
+
+PASSED = ("tokens/forward", "tokens/shared")
+"""Tokens that went through the model in the ratio lane's steps, and those that chains saved of them."""
 
 
 class BatchGivenUp(Exception):
@@ -84,15 +88,15 @@ def optimise(
     """
     settings, size = learner.settings, learner.settings.minibatch_episodes
     shuffle = random.Random(f"{settings.seed}/{batch_id}")
-    order = list(range(len(episodes)))
+    units = chains(episodes)
     without = [list[int]()] * (0 if episodes else -(-max(part.units for part in parts) // size))
     usual = token_weight(episodes) if episodes else 0.0
     totals: dict[str, float] = defaultdict(float)
     norms, shares = list[float](), list[float]()
     for passed in range(settings.passes):
-        shuffle.shuffle(order)
-        dealt = minibatches(order, [one.weight for one in episodes], size) or without
-        for place, chosen in enumerate(dealt):
+        shuffle.shuffle(units)
+        steps = minibatches(units, [one.weight for one in episodes], size) or without
+        for place, chosen in enumerate(steps):
             learner.optimizer.zero_grad()
             sums = add_gradients(learner, chosen, episodes, advantages, old, usual)
             if place == 0 and episodes:
@@ -104,28 +108,29 @@ def optimise(
             for name, value in sums.items():
                 totals[name] += value
             for part in parts:
-                part.backward(place, len(dealt))
+                part.backward(place, len(steps))
             norms.append(step(learner))
-            progress(len(norms), len(norms) - place - 1 + len(dealt) * (settings.passes - passed))
+            progress(len(norms), len(norms) - place - 1 + len(steps) * (settings.passes - passed))
     return _told(totals, parts, norms, shares)
 
 
-def minibatches(order: Sequence[int], weights: Sequence[float], size: int) -> list[list[int]]:
-    """Return the episodes of a pass's steps, cut so that each step has the same weight.
+def minibatches(
+    units: Sequence[Sequence[int]], weights: Sequence[float], size: int
+) -> list[list[int]]:
+    """Return the episodes of a pass's steps, cut so that each step has about the same weight.
 
     There are as many as the batch is `worth` in episodes of equal weight, by `size`: who sends many
     answers that count for little buys no steps by them. (384 answers of weight 0.04 beside 256 of 1
     made 10 steps of 4: the more of them, the farther the same evidence moved the policy.)
     Four of weight 1 at size 3 are two and two; with two more of weight 0.01 they are the same.
+    `units` are single episodes and chains; a chain goes into one step, as `dealt` has it, since only
+    within a step does what it shares pass the model once.
     """
-    if not order:
+    if not units:
         return []
     # A hair less, so that rounding opens no step of its own.
     share = math.fsum(weights) / max(1, math.ceil(worth(weights) / size - 1e-9))
-    found, before = defaultdict[int, list[int]](list), 0.0
-    for index in order:
-        found[int(before / share + 1e-9)].append(index)
-        before += weights[index]
+    found = dealt(units, weights, share=share)
     return [found[place] for place in sorted(found)]
 
 
@@ -139,6 +144,7 @@ def _told(
     early = {"ess/least": min(shares), "ess/last": shares[-1]} if shares else {}
     return {
         **(means(totals) if shares else {}),
+        **{name: totals[name] for name in PASSED if shares},
         **{name: value for part in parts for name, value in part.metrics().items()},
         **early,
         "grad_norm": sum(norms) / len(norms),
@@ -197,6 +203,8 @@ def add_gradients(
         loss.total.backward()  # type: ignore[no-untyped-call]
         for name, value in loss.sums.items():
             totals[name] += value
+        for name, count in zip(PASSED, (packed.forward_tokens, packed.shared_tokens), strict=True):
+            totals[name] += count
     return totals
 
 
