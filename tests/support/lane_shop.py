@@ -29,9 +29,15 @@ class LaneShop:
     """A daemon with its learner, and a gateway that writes to its log; the engine says `bad!`."""
 
     def __init__(
-        self, folder: Path, model: Path, loop: LoopThread, stack: ExitStack, more: str = LANES
+        self,
+        folder: Path,
+        model: Path,
+        loop: LoopThread,
+        stack: ExitStack,
+        more: str = LANES,
+        **batch: Any,
     ) -> None:
-        self.shop = Workshop(folder, model, passes=2, poll_seconds=0.05, more=more)
+        self.shop = Workshop(folder, model, passes=2, poll_seconds=0.05, more=more, **batch)
         stack.callback(self.shop.close)
         self.rig = GatewayRig(folder, loop, stack)
         tokens = load_spelt_tokens(model)
@@ -40,10 +46,10 @@ class LaneShop:
         engine: Any = self.rig.engine
         engine.TEXTS = ANSWER
         engine.TOKENS = tuple(letters[one.encode()] for one in ANSWER)
-        asked, whole = prompt_ids(model, ASKED), engine.whole
+        whole = engine.whole
 
         def as_asked(body: dict[str, Any], chat: bool) -> dict[str, Any]:
-            return {**whole(body, chat), "prompt_token_ids": asked}
+            return {**whole(body, chat), "prompt_token_ids": prompt_ids(model, body["messages"])}
 
         engine.whole = as_asked
         stack.enter_context(self.shop.daemon("one"))

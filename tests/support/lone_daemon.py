@@ -34,13 +34,14 @@ poll_seconds = {poll}
 episodes = {batch}
 held_out = 0.0
 max_lead = 100
+user_share = {user_share}
 [learner]
 model = "{model}"
 device = "cpu"
 lora_rank = 4
 lora_alpha = 4.0
 passes = {passes}
-minibatch_episodes = 2
+minibatch_episodes = {step}
 pack_tokens = 64
 threads = 1
 [engine]
@@ -96,9 +97,18 @@ class Workshop:
     """One state folder, the daemons that were started on it, and what is said to them."""
 
     def __init__(
-        self, folder: Path, model: Path, *, passes: int, poll_seconds: float, more: str = ""
+        self,
+        folder: Path,
+        model: Path,
+        *,
+        passes: int,
+        poll_seconds: float,
+        more: str = "",
+        step: int = 2,
+        user_share: float = 0.25,
     ) -> None:
         self.folder, self.model, self.more = folder, model, more
+        self.step, self.user_share = step, user_share
         self.passes, self.poll_seconds = passes, poll_seconds
         self.daemons: list[LoneDaemon] = []
         self.said = 0
@@ -111,6 +121,8 @@ class Workshop:
                 model=self.model,
                 passes=self.passes,
                 poll=self.poll_seconds,
+                step=self.step,
+                user_share=self.user_share,
                 batch=BATCH,
                 host=LOOPBACK,
                 nobody=free_port(),

@@ -11,10 +11,11 @@ import torch
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from tiny_learner import TINY
 
 from rlwd.learner.lanes.kto import KtoPart
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.settings import DEMO, LearnerSettings
+from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.packing import pack
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
@@ -37,7 +38,7 @@ class OneByOne(Learner):
 @pytest.fixture(scope="module")
 def learners(tiny_policy: Path) -> tuple[Learner, Learner]:
     """The same weights in float64, none of them zero: with chains, and one by one."""
-    settings = msgspec.structs.replace(DEMO, model=str(tiny_policy), nice=0)
+    settings = msgspec.structs.replace(TINY, model=str(tiny_policy), nice=0)
     made = Learner(settings), OneByOne(settings)
     for learner in made:
         learner.policy.model.double()
