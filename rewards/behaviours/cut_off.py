@@ -24,7 +24,7 @@ _LEADS_ON = frozenset(
         ),
         *("oder", "der", "die", "das", "ein", "eine", "mit", "für", "zu", "et", "ou", "le", "la"),
         *("les", "de", "des", "un", "une", "pour", "avec", "y", "o", "el", "los", "con", "para"),
-        *("que"),
+        "que",
     )
 )
 """Words that another one must follow."""
@@ -55,4 +55,5 @@ def breaks_off(generation: Generation) -> bool | None:
     last = words[-1]
     if last.endswith(_OPEN) or (len(last) > 2 and last[-1] == "-" and last[:-1].islower()):
         return True
-    return last.lower() in _LEADS_ON
+    # A capital alone is a name or a choice: "The answer is A".
+    return (last if len(last) == 1 else last.lower()) in _LEADS_ON

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from ...streams.events.episode import Episode
 from ...streams.events.signals import kind_of
+from ..parts.last_signal import last_signal
 from .reward import Part
 from .term import Term
 from .verification import TrustProfile, Verification, verification_of
@@ -15,6 +16,7 @@ LEAST = 1e-6
 def weighed_parts(
     terms: Sequence[Term],
     parts: Sequence[Part],
+    episode: Episode,
     counted: Episode,
     profiles: Mapping[str, TrustProfile],
 ) -> tuple[Part, ...]:
@@ -22,7 +24,7 @@ def weighed_parts(
     return tuple(
         [
             part
-            if part.value is None or (found := _profile(term, counted, profiles)) is None
+            if part.value is None or (found := _profile(term, episode, counted, profiles)) is None
             else Part(
                 name=part.name,
                 value=part.value,
@@ -36,6 +38,7 @@ def weighed_parts(
 def verified(
     terms: Sequence[Term],
     parts: Sequence[Part],
+    episode: Episode,
     counted: Episode,
     profiles: Mapping[str, TrustProfile],
 ) -> Verification:
@@ -43,7 +46,7 @@ def verified(
     plain = TrustProfile()
     return verification_of(
         [
-            (_profile(term, counted, profiles) or plain, part.weight)
+            (_profile(term, episode, counted, profiles) or plain, part.weight)
             for term, part in zip(terms, parts, strict=True)
             if part.value is not None
         ]
@@ -51,11 +54,8 @@ def verified(
 
 
 def _profile(
-    term: Term, counted: Episode, profiles: Mapping[str, TrustProfile]
+    term: Term, episode: Episode, counted: Episode, profiles: Mapping[str, TrustProfile]
 ) -> TrustProfile | None:
-    said = [one for one in counted.feedback if isinstance(one.feedback.signal, term.kinds)]
-    if not said:
-        return None
-    # As `last_signal`: by when the person acted.
-    last = max(said, key=lambda one: (one.acted_at, one.received_at)).feedback.signal
-    return profiles.get(kind_of(last))
+    """Return the profile of the signal that the part's value is by: within the part's own horizon."""
+    last = last_signal(term.seen(episode, counted), term.kinds)
+    return None if last is None else profiles.get(kind_of(last))

@@ -148,20 +148,24 @@ class Found(NamedTuple):
     """Name and version of the installed distribution that it is of; empty for a built-in one."""
 
 
-def find(place: Place, key: str, name: str, options: Mapping[str, Any]) -> Found:
+def find(
+    place: Place, key: str, name: str, options: Mapping[str, Any], *, under: str = ""
+) -> Found:
     """Return the function behind a name, with its options and what follows its @ filled in.
 
-    `key` is where it stands in the spec (`$.parts.kept`). Raises ValueError naming it.
+    `key` is where it stands in the spec (`$.parts.kept`), `under` where in there its name does, when that
+    is not the key itself. Raises ValueError naming them.
     """
+    named = f"{key}.{under}" if under else key
     base, _, at = name.partition("@")
     if base in place.built_in and (at or "@" not in name):
         function = place.built_in[base]
-        given = _at(place, key, function, at) if at else {}
+        given = _at(place, named, function, at) if at else {}
         filled = fill_options(function, {**given, **options}, key, clash=given.keys() & options)
         return Found(filled, "")
     installed = load_extension(place.entry_points, name, f"$.{place.key}")
     if installed is None:
-        raise ValueError(f"{key}: no such {place.noun}; known: {', '.join(place.known)}")
+        raise ValueError(f"{named}: no such {place.noun}; known: {', '.join(place.known)}")
     filled = fill_options(installed.function, options, key, clash=())
     checked = InstalledValue(key, installed, filled, place.most)
     return Found(checked, installed.distribution)

@@ -39,7 +39,7 @@ def asked_parts(
             if value is not None:
                 parts[place] = Part(name=t.name, value=value, weight=t.weight)
         asked = tuple(parts)
-    return weighed_parts(terms, asked, counted, trust) if trust else asked
+    return weighed_parts(terms, asked, episode, counted, trust) if trust else asked
 
 
 def asked_costs(terms: Sequence[Term], episode: Episode, counted: Episode) -> tuple[Cost, ...]:

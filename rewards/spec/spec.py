@@ -179,9 +179,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if not [one for one in counted.feedback if self.decides(one.feedback.signal)]:
             return verification_of([(self.trust.get(UNDECIDED, TrustProfile()), 1.0)])
         parts, _ = self.terms_in(episode.generation.segment)
-        return verified(
-            parts, asked_parts(parts, episode, counted, self.trust), counted, self.trust
-        )
+        asked = asked_parts(parts, episode, counted, self.trust)
+        return verified(parts, asked, episode, counted, self.trust)
 
     def mapped(self, raw: float) -> float:
         """Return a raw value in [0, 1], by the range."""

@@ -82,9 +82,13 @@ class Term(NamedTuple):
         """Return whether it counts in a segment."""
         return self.segments is None or segment in self.segments
 
+    def seen(self, episode: Episode, counted: Episode) -> Episode:
+        """Return the episode with the feedback that counts for it: by its own horizon where it has one."""
+        return counted if self.horizon is None else within(episode, self.horizon)
+
     def natural(self, episode: Episode, counted: Episode) -> float | None:
         """Return its value of an episode as the function says it, in its own unit."""
-        seen = counted if self.horizon is None else within(episode, self.horizon)
+        seen = self.seen(episode, counted)
         if seen.chain is not None and self.over is None:
             seen = msgspec.structs.replace(seen, chain=None)
         return self.value(seen)
@@ -100,7 +104,7 @@ class Term(NamedTuple):
 
         `counted` is the episode with the feedback within the horizons of its kinds.
         """
-        value = self.value(counted if self.horizon is None else within(episode, self.horizon))
+        value = self.value(self.seen(episode, counted))
         if value is None:
             return None
         if self.clip is not None:
@@ -140,7 +144,7 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
     if over is not None and of.partition("@")[0] not in OVER_CHAIN:
         known = ", ".join(OVER_CHAIN)
         raise ValueError(f"{key}.over: {of} is of one answer; over a chain there are: {known}")
-    found = find(place, key if not table.of else f"{key}.of", of, table.options)
+    found = find(place, key, of, table.options, under="of" if table.of else "")
     base = of.partition("@")[0]
     kinds = PART_KINDS.get(base, ()) if place is not COST_PLACE and not found.distribution else ()
     return Term(

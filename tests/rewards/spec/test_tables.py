@@ -196,6 +196,10 @@ def test_the_pages_example_is_worth_what_it_says(tmp_path: Path) -> None:
             r"\$\.parts\.kept\.options\.horizon_seconds: Expected `float",
         ),
         (
+            '[parts.stands]\nof = "kept"\nweight = 1\noptions = {after = 1}',
+            r"\$\.parts\.stands\.options\.after: no",
+        ),
+        (
             '[parts."kept@3"]\nweight = 1\noptions = {horizon_seconds = 1.0}',
             r"\$\.parts\.kept@3\.options\.horizon_seconds: is given behind the @",
         ),

@@ -3,14 +3,16 @@
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from episodes_by_hand import did, episode
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rlwd.rewards.spec.spec import Spec, load_spec
+from rlwd.rewards.spec.term import PartTable
 from rlwd.rewards.spec.verification import FULL, TrustProfile, Verification, corrected
-from rlwd.streams.events.signals import Accepted, Rated, Rejected
+from rlwd.streams.events.signals import Accepted, Outcome, Rated, Rejected
 
 PLAIN = Spec(name="plain", parts={"accepted": 1.0, "rated": 1.0}, decisive=("accepted", "rated"))
 NOISY = Spec(
@@ -51,6 +53,45 @@ def test_the_last_decision_has_the_profile() -> None:
     assert spec.verification(turned) == FULL
     taken = episode(did(Rejected(), 1.0), did(Accepted(), 2.0))
     assert spec.verification(taken).flip == pytest.approx(0.1)
+
+
+def test_a_part_is_believed_by_the_signals_within_its_own_horizon() -> None:
+    """An outcome that counts for a week has its profile though its kind counts for a day; and back."""
+    trust = {"outcome": TrustProfile(veracity=0.75), "rejected": TrustProfile(veracity=0.6)}
+    weeks = Spec(
+        name="s",
+        parts={
+            "accepted": 1.0,
+            "outcome@merged": PartTable(weight=1.0, horizon=7 * 86400.0),
+            "soon": PartTable(weight=1.0, of="accepted", horizon=60.0),
+        },
+        trust=trust,
+    )
+    late = did(Outcome(name="merged", value=0.0), 2 * 86400.0)
+    reward = weeks.reward(episode(did(Accepted(), 1.0), late))
+    assert reward is not None
+    # The acceptance twice, and a quarter of the outcome: 2 / 2.25.
+    assert [part.weight for part in reward.parts] == pytest.approx([1.0, 0.25, 1.0])
+    assert reward.value == pytest.approx(2.0 / 2.25)
+    # A rejection that came after a minute has no say in what "soon" is worth, nor in its profile.
+    turned = weeks.reward(episode(did(Accepted(), 1.0), did(Rejected(), 90.0)))
+    assert turned is not None
+    assert [part.weight for part in turned.parts] == pytest.approx([0.04, 1.0, 1.0])
+
+
+def test_of_two_acts_of_one_moment_the_one_that_counts_has_the_profile() -> None:
+    """By their ids, in whatever order they came."""
+    spec = Spec(name="s", parts={"accepted": 1.0}, trust={"accepted": TrustProfile(veracity=0.9)})
+    took, turned = did(Accepted(), 1.0), did(Rejected(), 1.0)
+    later = msgspec.structs.replace(
+        turned, feedback=msgspec.structs.replace(turned.feedback, feedback_id="f2")
+    )
+    for both in ((took, later), (later, took)):
+        one = episode(*both)
+        reward = spec.reward(one)
+        assert reward is not None
+        assert reward.value == 0.0
+        assert spec.verification(one) == FULL
 
 
 def test_a_silence_has_a_profile_of_its_own() -> None:
