@@ -18,7 +18,7 @@ from .held_answers import HeldAnswer
 HALF = 0.5
 """From here on a part speaks for the answer, below it against it."""
 FEW = 30
-"""Values that a week needs before it is said to have drifted."""
+"""Values of a segment that a week needs, as the weeks before it do, before it is said to have drifted."""
 DRIFTED = 3.0
 """Standard errors from the weeks before it, from which a week is said to have drifted."""
 
@@ -36,11 +36,13 @@ class Moments:
 
     def add(self, value: float) -> None:
         """Take in one value."""
-        self.count, self.total, self.squares = (
-            self.count + 1,
-            self.total + value,
-            self.squares + value * value,
-        )
+        self.merge(Moments(1, value, value * value))
+
+    def merge(self, other: "Moments") -> None:
+        """Take in all that another one has."""
+        self.count += other.count
+        self.total += other.total
+        self.squares += other.squares
 
     @property
     def mean(self) -> float | None:
@@ -79,17 +81,31 @@ class Group:
                 if part.value is not None:
                     self.parts[part.name].add(part.value)
 
+    def moments(self, what: str) -> Moments:
+        """Return those of the reward, or of a part."""
+        return self.reward if what == "reward" else self.parts[what]
+
+
+@dataclass(slots=True, kw_only=True)
+class WeekGroup(Group):
+    """Answers of a week."""
+
+    segments: defaultdict[str, Group] = field(default_factory=lambda: defaultdict(Group))
+    """The same by segment."""
+
 
 def report_document(spec: Spec, pages: Iterable[Sequence[HeldAnswer]]) -> dict[str, Any]:
     """Return the report on these answers under a spec."""
-    whole, segments, weeks = Group(), defaultdict[str, Group](Group), defaultdict[str, Group](Group)
+    whole, segments = Group(), defaultdict[str, Group](Group)
+    weeks = defaultdict[str, WeekGroup](WeekGroup)
     pairs = defaultdict[tuple[str, str], list[int]](lambda: [0, 0])
     for page in pages:
         for answer in page:
             episode, reward = answer.episode, answer.reward(spec)
             kinds = {kind_of(one.feedback.signal) for one in episode.feedback}
             week = datetime.fromtimestamp(episode.received_at, UTC).strftime("%G-W%V")
-            for group in (whole, segments[episode.generation.segment], weeks[week]):
+            segment = episode.generation.segment
+            for group in (whole, segments[segment], weeks[week], weeks[week].segments[segment]):
                 group.add(reward, kinds)
             for names, agree in _agreements(reward):
                 pairs[names][0] += 1
@@ -128,29 +144,45 @@ def _described(group: Group) -> dict[str, Any]:
     }
 
 
-def _weeks(weeks: dict[str, Group]) -> list[dict[str, Any]]:
-    found, before = [], Group()
+def _weeks(weeks: dict[str, WeekGroup]) -> list[dict[str, Any]]:
+    found, before = list[dict[str, Any]](), defaultdict[str, Group](Group)
     for name, group in sorted(weeks.items()):
-        measured = [("reward", group.reward, before.reward)]
-        measured += [
-            (f"{part}", one, before.parts[part]) for part, one in sorted(group.parts.items())
-        ]
-        drifted = [what for what, now, was in measured if _has_drifted(now, was)]
-        found.append({"week": name, **_described(group), "drifted": drifted})
-        for _, now, was in measured:
-            was.count, was.total, was.squares = (
-                was.count + now.count,
-                was.total + now.total,
-                was.squares + now.squares,
+        drifted = [
+            what
+            for what in ("reward", *sorted(group.parts))
+            if _has_drifted(
+                [
+                    (one.moments(what), before[key].moments(what))
+                    for key, one in group.segments.items()
+                ]
             )
+        ]
+        found.append({"week": name, **_described(group), "drifted": drifted})
+        for key, one in group.segments.items():
+            before[key].reward.merge(one.reward)
+            for part, values in one.parts.items():
+                before[key].parts[part].merge(values)
     return found
 
 
-def _has_drifted(now: Moments, before: Moments) -> bool:
-    if min(now.count, before.count) < FEW or now.mean is None or before.mean is None:
+def _has_drifted(pairs: Iterable[tuple[Moments, Moments]]) -> bool:
+    """Return whether a week's means moved within segments, each weighed by its share of the week.
+
+    Other traffic is no drift: with more of a segment that is turned down more often every mean falls.
+    """
+    both = [
+        (now, before, now.mean - before.mean)
+        for now, before in pairs
+        if min(now.count, before.count) >= FEW and now.mean is not None and before.mean is not None
+    ]
+    total = sum(now.count for now, _, _ in both)
+    if not total:
         return False
-    error = math.sqrt(now.variance + before.variance)
-    return abs(now.mean - before.mean) > DRIFTED * error
+    moved = math.fsum(now.count * by for now, _, by in both) / total
+    error = math.sqrt(
+        math.fsum(now.count**2 * (now.variance + was.variance) for now, was, _ in both)
+    )
+    return abs(moved) > DRIFTED * error / total
 
 
 def read_specs(view: Transaction, policy: str) -> list[dict[str, Any]]:

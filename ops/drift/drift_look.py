@@ -13,15 +13,13 @@ from ...rewards.behaviours.behaviour import TOOL
 from ..stages.watch_settings import WatchSettings
 from ..statistics.sequential_tests import Mean, UserSums, ratio_mean, width
 from .drift_answers import DriftAnswer
+from .segment_mix import DriftRow, mean_of, same_mix
 
 MOST_TOOLS = 8
 """Tools whose shares are compared: the first that were called."""
 LONGEST = 4.0
 """Lengths count up to so many times the reference's mean."""
 REWARD = "reward"
-
-Row = tuple[str, float, float]
-"""User, what is added up, and over how many."""
 
 
 class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,8 +95,8 @@ class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
 class _Asked(NamedTuple):
     name: str
     bar: float
-    ours: list[Row]
-    theirs: list[Row]
+    ours: list[DriftRow]
+    theirs: list[DriftRow]
     alpha: float
     two_sided: bool = False
 
@@ -109,24 +107,25 @@ def compare(
     settings: WatchSettings,
     *,
     alpha: float,
+    concurrent: bool = True,
 ) -> tuple[BehaviourLook, ...]:
     """Return what is shown of each bar but the phrases'; nothing of what one side does not have.
 
-    `alpha` is divided among the bars, the phrases' too, and of the tools among them (Bonferroni).
+    `alpha` is divided among the bars, the phrases' too, and of the tools among them (Bonferroni). Sides
+    that were not served at the same time are compared as if both had the same mix of segments.
     """
     part = alpha / max(1, len(settings.watched))
     found = []
     for asked in _asked(ours, theirs, settings, part):
-        means = [ratio_mean(UserSums.of(rows)) for rows in (asked.ours, asked.theirs)]
+        sides = asked.ours, asked.theirs
+        if not concurrent:
+            sides = same_mix(*sides, settings.users)
+        if asked.name == "length":
+            sides = _relative(*sides)
+        means = [ratio_mean(UserSums.of(one[:3] for one in rows)) for rows in sides]
         if means[0].users and means[1].users:
             found.append(_looked(asked, means[0], means[1], settings))
     return tuple(found)
-
-
-def mean_reward(answers: Sequence[DriftAnswer]) -> float | None:
-    """Return the mean reward over users' answers that have one."""
-    found = [one.reward for one in answers if one.reward is not None]
-    return math.fsum(found) / len(found) if found else None
 
 
 def _asked(
@@ -139,10 +138,7 @@ def _asked(
         if name == "phrases":
             continue
         if name == "length":
-            scale = _mean_length(theirs)
-            if scale:
-                sides = [_lengths(one, scale) for one in (ours, theirs)]
-                yield _Asked(name, bar / LONGEST, sides[0], sides[1], alpha)
+            yield _Asked(name, bar / LONGEST, _lengths(ours), _lengths(theirs), alpha)
         elif name == "tools":
             tools = _first_tools(ours, theirs)
             for tool in tools:
@@ -152,28 +148,50 @@ def _asked(
             yield _Asked(name, bar, _rows(ours, name), _rows(theirs, name), alpha)
 
 
-def _rows(answers: Sequence[DriftAnswer], name: str) -> list[Row]:
+def _rows(answers: Sequence[DriftAnswer], name: str) -> list[DriftRow]:
     if name == "keep_rate":
-        return [(one.user, one.kept, 1.0) for one in answers if one.kept is not None]
+        return [
+            DriftRow(one.user, one.kept, 1.0, one.segment)
+            for one in answers
+            if one.kept is not None
+        ]
     if name == "edit_rate":
-        return [(one.user, float(one.edited), 1.0) for one in answers if one.reward is not None]
+        return [
+            DriftRow(one.user, float(one.edited), 1.0, one.segment)
+            for one in answers
+            if one.reward is not None
+        ]
     # A count counts once: what is compared is the share of answers that do it.
     return [
-        (one.user, min(1.0, one.behaviours[name]), 1.0) for one in answers if name in one.behaviours
+        DriftRow(one.user, min(1.0, one.behaviours[name]), 1.0, one.segment)
+        for one in answers
+        if name in one.behaviours
     ]
 
 
-def _mean_length(answers: Sequence[DriftAnswer]) -> float:
-    found = [one.tokens for one in answers if one.tokens]
-    return sum(found) / len(found) if found else 0.0
-
-
-def _lengths(answers: Sequence[DriftAnswer], scale: float) -> list[Row]:
+def _lengths(answers: Sequence[DriftAnswer]) -> list[DriftRow]:
     return [
-        (one.user, min(1.0, one.tokens / scale / LONGEST), 1.0)
+        DriftRow(one.user, float(one.tokens), 1.0, one.segment)
         for one in answers
         if one.tokens is not None
     ]
+
+
+def _relative(
+    ours: Sequence[DriftRow], theirs: Sequence[DriftRow]
+) -> tuple[list[DriftRow], list[DriftRow]]:
+    """Return lengths in [0, 1]: 1 is `LONGEST` times the mean of the reference's that said anything."""
+    said = [one for one in theirs if one.total]
+    if not said:
+        return [], []
+    most = mean_of(said) * LONGEST
+
+    def relative(rows: Sequence[DriftRow]) -> list[DriftRow]:
+        return [
+            one._replace(total=min(1.0, one.total / one.over / most) * one.over) for one in rows
+        ]
+
+    return relative(ours), relative(theirs)
 
 
 def _calls(behaviours: Mapping[str, float]) -> dict[str, float]:
@@ -190,9 +208,13 @@ def _first_tools(ours: Sequence[DriftAnswer], theirs: Sequence[DriftAnswer]) -> 
     return list(found)[:MOST_TOOLS]
 
 
-def _tool_rows(answers: Sequence[DriftAnswer], tool: str) -> list[Row]:
-    calls = ((one.user, _calls(one.behaviours)) for one in answers)
-    return [(user, made.get(tool, 0.0), sum(made.values())) for user, made in calls if made]
+def _tool_rows(answers: Sequence[DriftAnswer], tool: str) -> list[DriftRow]:
+    calls = ((one, _calls(one.behaviours)) for one in answers)
+    return [
+        DriftRow(one.user, made.get(tool, 0.0), sum(made.values()), one.segment)
+        for one, made in calls
+        if made
+    ]
 
 
 def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) -> BehaviourLook:

@@ -13,7 +13,8 @@ from ..stages.watch_settings import WatchSettings
 from . import alarms_table
 from .alarms_table import DriftAlarm
 from .drift_answers import DriftAnswer, Side, answers_of
-from .drift_look import BehaviourLook, DriftLook, compare, mean_reward
+from .drift_look import BehaviourLook, DriftLook, compare
+from .mean_rewards import mean_rewards
 
 log = structlog.get_logger()
 
@@ -35,7 +36,8 @@ class DriftPair(NamedTuple):
     theirs: Side
     """The reference's."""
     concurrent: bool = True
-    """Whether both were served at the same time: phrases are compared only then."""
+    """Whether both were served at the same time: phrases are compared only then, and the rest as if both
+    had the same mix of segments where they were not."""
 
 
 class DriftWatch:
@@ -95,15 +97,25 @@ class DriftWatch:
             part = alpha / len(self.settings.watched) / 2**tried
             grown, sayers = self._grown(view, ours, theirs, part)
             said = tuple(map(_in_words, grown))
+        rewards = mean_rewards(
+            self._matured(ours, now),
+            self._matured(theirs, now),
+            self.settings,
+            concurrent=pair.concurrent,
+        )
         look = DriftLook(
             version=pair.version,
             against=pair.against,
             at=now,
             answers=len(ours),
-            reward=mean_reward(self._matured(ours, now)),
-            reference_reward=mean_reward(self._matured(theirs, now)),
+            reward=rewards[0],
+            reference_reward=rewards[1],
             behaviours=compare(
-                self._final(ours, now), self._final(theirs, now), self.settings, alpha=alpha
+                self._final(ours, now),
+                self._final(theirs, now),
+                self.settings,
+                alpha=alpha,
+                concurrent=pair.concurrent,
             ),
             phrases=said,
             phrase_answers=sayers,

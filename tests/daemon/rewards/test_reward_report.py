@@ -44,6 +44,20 @@ def test_a_week_that_drifts_is_named(shop: RewardShop) -> None:
     assert "accepted" in weeks[2]["drifted"]
 
 
+def test_more_of_what_is_turned_down_more_often_is_no_drift(shop: RewardShop) -> None:
+    """Half of a week's answers are hard and then nine tenths: each segment is taken as before."""
+    for week, hard in ((3, 100), (2, 180)):
+        for number in range(200):
+            at, name = shop.now - week * WEEK - number, f"w{week}.{number}"
+            kind, takes = ("hard", 5) if number < hard else ("easy", 1)
+            said = Rejected() if number % takes else Accepted()
+            shop.ledger.take(generation(name, at, segment=kind), now=at)
+            shop.ledger.take(feedback(f"{name}.d", name, said, at + 5), partition=FEEDBACK, now=at)
+    weeks = json.loads(shop.rewards("report", "--json").stdout)["weeks"]
+    assert [one["reward"] for one in weeks[1:3]] == [0.6, 0.28]
+    assert weeks[2]["drifted"] == []
+
+
 def test_bad_input_is_named(shop: RewardShop) -> None:
     """An option that means nothing, and a state that is not there."""
     assert "--since: 'x' is not" in shop.rewards("report", "--since", "x").stderr
