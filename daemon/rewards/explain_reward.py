@@ -66,15 +66,17 @@ def explain_reward(
 def _worked_out(answer: HeldAnswer, spec: Spec) -> dict[str, Any]:
     episode, reward = answer.episode, answer.reward(spec)
     counted = spec.within_horizons(episode)
-    parts, costs = spec.terms_in(episode.generation.segment)
+    terms = spec.terms_in(episode.generation.segment)
     weights = {} if reward is None else {one.name: one.weight for one in reward.parts}
     return {
-        "signals": [_signal(one, episode, spec, parts + costs) for one in episode.feedback],
-        "parts": [_term(term, episode, counted, weights) for term in parts],
+        "signals": [
+            _signal(one, episode, spec, terms.parts + terms.costs) for one in episode.feedback
+        ],
+        "parts": [_term(term, episode, counted, weights) for term in terms.parts],
         "costs": [
             _term(term, episode, counted, {term.name: term.weight_in(episode)})
             | _over(term, episode)
-            for term in costs
+            for term in terms.costs
         ],
         **_sum(reward, spec),
     }

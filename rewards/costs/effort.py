@@ -76,9 +76,10 @@ def amounts(generation: Generation) -> Amounts | None:
         return None
     calls = generation.tool_calls
     thought = len(generation.reasoning)
-    called = sum([len(call.name) + len(call.arguments) for call in calls])
+    called = sum([len(call.name) + len(call.arguments) for call in calls]) if calls else 0
     a_character = written / max(1, thought + called + len(generation.text))
-    read = sum([len(one.text) for one in generation.input if one.role in ("tool", "function")])
+    given = generation.input
+    read = sum([len(one.text) for one in given if one.role in ("tool", "function")]) if given else 0
     return Amounts(
         thought * a_character,
         called * a_character,

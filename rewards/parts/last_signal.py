@@ -10,8 +10,12 @@ Kind = TypeVar("Kind")
 
 def last_signal(episode: Episode, kinds: type[Kind] | tuple[type[Kind], ...]) -> Kind | None:
     """Return the signal of these kinds that was done last, or None where there is none."""
+    feedback = episode.feedback
+    if len(feedback) == 1:
+        signal: Any = feedback[0].feedback.signal
+        return signal if isinstance(signal, kinds) else None
     last: Timed | None = None
-    for timed in episode.feedback:
+    for timed in feedback:
         if isinstance(timed.feedback.signal, kinds) and (
             last is None or _order(timed) > _order(last)
         ):

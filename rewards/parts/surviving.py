@@ -53,12 +53,15 @@ def surviving_spans(text: str, final_text: str) -> tuple[TextSpan, ...] | None:
     return tuple([found[at] for at in places])
 
 
-def surviving_words(before: Sequence[str], after: Sequence[str]) -> Sequence[int] | None:
+def surviving_words(before: tuple[str, ...], after: tuple[str, ...]) -> Sequence[int] | None:
     """Return the places of the words that `surviving_spans` returns."""
     if before == after:
         return range(len(before))
     if len(before) * len(after) > MOST_WORK:
         return None
+    # What was only added to stands as one run.
+    if before == after[: len(before)]:
+        return range(len(before))
     marks_count = not any(word[0].isalnum() for word in before)
     stands = list[int]()
     for step in LCSseq.opcodes(before, after):

@@ -41,8 +41,24 @@ class Scorer:
 
     def __call__(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth, or None while nothing decisive is known."""
-        reward = self.spec.reward(episode)
-        return None if reward is None else self._scored(episode, reward)
+        spec = self.spec
+        counted = spec.within_horizons(episode)
+        if not spec.decided(counted):
+            return None
+        # Where a signal is believed in part, or anything is of a whole chain, weights differ by answer.
+        if spec.trust or episode.chain is not None or is_shared(counted):
+            reward = spec.reward(episode)
+            return None if reward is None else self._scored(episode, reward)
+        terms = spec.terms_in(episode.generation.segment)
+        plain = terms.plan(episode.feedback).plain(episode, counted)
+        if plain.mean is None:
+            return None
+        return Scored(
+            value=spec.valued(plain.mean, plain.off),
+            parts=plain.told,
+            spec_version=spec.version,
+            ready_at=self._ready_at(episode),
+        )
 
     def undecided(self, episode: Episode) -> Scored | None:
         """Return what the episode is worth once its decision is over; None where it is censored."""
@@ -74,7 +90,7 @@ class Scorer:
         """
         if not is_shared(episode):
             return 1.0
-        parts, _ = self.spec.terms_in(episode.generation.segment)
+        parts = self.spec.terms_in(episode.generation.segment).parts
         return share_of(parts, episode, self.spec.within_horizons(episode))
 
     def values_undecided(self, segment: str) -> bool:
@@ -83,15 +99,19 @@ class Scorer:
         return valued or self.spec.silence(segment) is not None
 
     def _scored(self, episode: Episode, reward: Reward) -> Scored:
-        wait = self.spec.ready_seconds(episode.generation.segment)
-        ready_at = episode.received_at + wait if wait else 0.0
         return Scored(
             value=reward.value,
             parts=encode_reward(reward),
             spec_version=reward.spec_version,
-            ready_at=max(ready_at, self._read_at(episode)),
+            ready_at=self._ready_at(episode),
             undecided=reward.undecided is not None,
         )
+
+    def _ready_at(self, episode: Episode) -> float:
+        """Return from when an episode may be trained on."""
+        wait = self.spec.ready_seconds(episode.generation.segment)
+        ready_at = episode.received_at + wait if wait else 0.0
+        return max(ready_at, self._read_at(episode)) if self.spec.wait else ready_at
 
     def _read_at(self, episode: Episode) -> float:
         """Return until when a reading is waited for; 0 where none is, or it is there."""

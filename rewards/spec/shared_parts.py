@@ -14,32 +14,36 @@ import msgspec
 
 from ...streams.events.episode import Episode, Timed
 from .believed import weighed_parts
-from .part_terms import PartTerms
 from .reward import Cost, Part
+from .segment_terms import SegmentTerms
 from .term import Term
 from .verification import TrustProfile
 
 
 def is_shared(episode: Episode) -> bool:
     """Return whether any of an answer's feedback is on a whole session or reference."""
-    return any(one.attribution is not None for one in episode.feedback)
+    # A loop: a generator costs as much as all parts of a short answer.
+    for one in episode.feedback:  # noqa: SIM110
+        if one.attribution is not None:
+            return True
+    return False
 
 
 def asked_parts(
-    terms: PartTerms, episode: Episode, counted: Episode, trust: Mapping[str, TrustProfile]
+    terms: SegmentTerms, episode: Episode, counted: Episode, trust: Mapping[str, TrustProfile]
 ) -> tuple[Part, ...]:
     """Return the parts of any answer, each weighed by how far its signals are to be believed."""
     if is_shared(counted):
-        asked = shared_parts(terms, episode, counted)
+        asked = shared_parts(terms.parts, episode, counted)
     else:
-        found, may = terms.asked(frozenset([type(one.feedback.signal) for one in episode.feedback]))
-        parts = found.copy()
-        for place, t in may:
-            value = t.ask(episode, counted)
+        plan = terms.plan(episode.feedback)
+        parts = plan.unasked.copy()
+        for place, bare, t in plan.asked:
+            value = t.ask(episode, counted) if bare is None else bare(counted)
             if value is not None:
                 parts[place] = Part(name=t.name, value=value, weight=t.weight)
         asked = tuple(parts)
-    return weighed_parts(terms, asked, episode, counted, trust) if trust else asked
+    return weighed_parts(terms.parts, asked, episode, counted, trust) if trust else asked
 
 
 def asked_costs(terms: Sequence[Term], episode: Episode, counted: Episode) -> tuple[Cost, ...]:

@@ -104,7 +104,7 @@ class Term(NamedTuple):
 
         `counted` is the episode with the feedback within the horizons of its kinds.
         """
-        value = self.value(self.seen(episode, counted))
+        value = self.natural(episode, counted)
         if value is None:
             return None
         if self.clip is not None:
@@ -119,6 +119,22 @@ def within(episode: Episode, seconds: float) -> Episode:
     return msgspec.structs.replace(
         episode, feedback=tuple([one for one in episode.feedback if one.received_at <= until])
     )
+
+
+def within_kinds(episode: Episode, limits: Mapping[type, float], usual: float) -> Episode:
+    """Return an episode with the feedback that came within so many seconds, by its kind."""
+    since = episode.received_at
+    for one in episode.feedback:
+        if one.received_at - since > limits.get(type(one.feedback.signal), usual):
+            break
+    else:
+        return episode
+    counted = [
+        one
+        for one in episode.feedback
+        if one.received_at - since <= limits.get(type(one.feedback.signal), usual)
+    ]
+    return msgspec.structs.replace(episode, feedback=tuple(counted))
 
 
 def make_terms(place: Place, given: Mapping[str, float | PartTable]) -> tuple[Term, ...]:

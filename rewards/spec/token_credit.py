@@ -33,7 +33,7 @@ def token_credit(spec: Spec, episode: Episode, spell: Spell) -> tuple[float, ...
     Shapes: as many values as completion tokens, or none.
     """
     counted = spec.within_horizons(episode)
-    terms, _ = spec.terms_in(episode.generation.segment)
+    terms = spec.terms_in(episode.generation.segment).parts
     ours = [term for term in terms if term.of in EDIT_PARTS]
     text, ids = episode.generation.text, episode.generation.completion_token_ids
     if not ours or not text or not ids:
@@ -72,8 +72,8 @@ def _share(spec: Spec, episode: Episode, counted: Episode) -> float:
     """Return how much of the reward the edit's parts are, as its parts weigh; 0 where they are none."""
     if not any(spec.decides(one.feedback.signal) for one in counted.feedback):
         return 0.0
-    terms, _ = spec.terms_in(episode.generation.segment)
-    asked = zip(terms, asked_parts(terms, episode, counted, spec.trust), strict=True)
+    terms = spec.terms_in(episode.generation.segment)
+    asked = zip(terms.parts, asked_parts(terms, episode, counted, spec.trust), strict=True)
     known = [(term.of in EDIT_PARTS, part.weight) for term, part in asked if part.value is not None]
     ours = sum(weight for is_edit, weight in known if is_edit)
     low, high = spec.range or (0.0, 1.0)

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlwd.rewards.spec.registry import COSTS, PARTS
+from rlwd.rewards.spec.scorer import Scorer, encode_reward
 from rlwd.rewards.spec.spec import Spec
 from rlwd.rewards.spec.spec_checks import KINDS
 from rlwd.rewards.spec.term import CostTable, PartTable
@@ -31,7 +32,7 @@ from rlwd.streams.events.signals import (
     ToolResult,
     Undone,
 )
-from rlwd.streams.events.usage import Usage
+from rlwd.streams.events.usage import Amounts, ChainSpent, Usage
 
 shares = st.floats(0.0, 1.0)
 weights = st.floats(1e-3, 1e3)
@@ -256,3 +257,45 @@ def test_old_specs_keep_their_versions_and_new_keys_make_others(change: dict[str
     old = Spec(name="old", parts={"accepted": 1.0}, decisive=("accepted", "rejected"))
     assert old.version == "old@ea88c1162176"
     assert msgspec.structs.replace(old, **change).version != old.version
+
+
+@settings(deadline=None)
+@given(specs(), acts(), texts, segments, st.integers(0, 50), st.floats(0.0, 2e5))
+def test_the_join_writes_what_the_spec_says(
+    spec: Spec, said: list[tuple[Signal, float]], text: str, segment: str, written: int, late: float
+) -> None:
+    """What the join writes of an answer is its reward, with all parts and costs, to the last bit."""
+    delays = [late if place == 0 else 0.0 for place in range(len(said))]
+    asked = episode(generation(text, segment, written), said, delays)
+    reward, scored = spec.reward(asked), Scorer(spec)(asked)
+    assert (reward is None) == (scored is None)
+    if reward is not None and scored is not None:
+        assert scored.value == reward.value
+        assert scored.parts == encode_reward(reward)
+        assert scored.spec_version == reward.spec_version
+
+
+def test_names_with_marks_of_formats_are_written_as_they_are() -> None:
+    """A part whose name holds a percent sign or a quote stands in what the join writes."""
+    spec = Spec(name="x", parts={'50 %b of "it"': PartTable(weight=2.0, of="accepted")})
+    scored = Scorer(spec)(episode(generation("abcd", "a", 4), [(Accepted(), 1.0)], [0.0]))
+    assert scored is not None
+    assert msgspec.json.decode(scored.parts) == {'50 %b of "it"': [1.0, 2.0]}
+
+
+def test_a_cost_of_one_answer_does_not_see_its_chain() -> None:
+    """Beside a cost over the chain one of the answer alone charges the answer's own tokens."""
+    spec = Spec(
+        name="x",
+        parts={"accepted": 1.0},
+        costs={
+            "own": CostTable(weight=0.1, of="effort", options={"q": 0.0}),
+            "task": CostTable(weight=0.1, of="effort", over="chain", options={"q": 0.0}),
+        },
+    )
+    asked = episode(generation("abcd", "a", 4), [(Accepted(), 1.0)], [0.0])
+    spent = ChainSpent(amounts=Amounts(0.0, 0.0, 0.0, 100.0, 0, 3), steps=0, uncounted=0)
+    reward = spec.reward(msgspec.structs.replace(asked, chain=spent))
+    assert reward is not None
+    values = {one.name: one.value for one in reward.costs}
+    assert values == {"own": pytest.approx(4.0), "task": pytest.approx(100.0)}
