@@ -17,6 +17,7 @@ from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import Spec
 from ...rewards.trust.prompts import Cluster
 from ...rewards.trust.settings import TrustSettings
+from ...streams.join.ingest import without_collector
 from .held_answers import HeldAnswer
 from .learner_view import LearnerView, Seen, learner_change
 from .rank_agreement import SAME, Floats, kendall, mean_of, sign_of, spearman
@@ -176,7 +177,8 @@ def what_if(
     began = time.perf_counter()
     found = WhatIf(now=now, new=new, trust=trust or TrustSettings(), batch=batch)
     for page in pages:
-        found.add(page)
+        with without_collector():
+            found.add(page)
     found.seconds = time.perf_counter() - began
     return found
 

@@ -46,12 +46,17 @@ def asked_parts(
     return weighed_parts(terms.parts, asked, episode, counted, trust) if trust else asked
 
 
-def asked_costs(terms: Sequence[Term], episode: Episode, counted: Episode) -> tuple[Cost, ...]:
+def asked_costs(terms: SegmentTerms, episode: Episode, counted: Episode) -> tuple[Cost, ...]:
     """Return what is taken off an answer; what a whole chain took by how much of it is the answer's."""
+    alone = counted.chain is None
     return tuple(
         [
-            Cost(name=t.name, value=t.ask(episode, counted), weight=t.weight_in(episode))
-            for t in terms
+            Cost(
+                name=t.name,
+                value=bare(counted) if alone and bare is not None else t.ask(episode, counted),
+                weight=t.weight_in(episode),
+            )
+            for bare, t in terms.plan(episode.feedback).costs
         ]
     )
 

@@ -168,7 +168,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         raw = weighted_mean(asked) if undecided is None else undecided
         if raw is None:
             return None
-        off = asked_costs(terms.costs, episode, counted)
+        off = asked_costs(terms, episode, counted)
         return Reward(
             value=self.valued(raw, taken_off(off) if off else None),
             parts=asked,

@@ -7,6 +7,7 @@ share it with a probability of about J^3. It needs no text, and is the same on e
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,24 +27,38 @@ def prompt_clusters(prompts: Sequence[Sequence[int]]) -> list[Cluster]:
 
     A prompt all of whose runs are common to the batch is in the cluster of all such prompts.
     """
-    runs = [_runs(prompt) for prompt in prompts]
+    runs = _runs(prompts)
     if not runs:
         return []
-    known, counts = np.unique(np.concatenate(runs), return_counts=True)
+    together = np.concatenate(runs)
+    known, counts = np.unique(together, return_counts=True)
     common = known[counts > max(COMMON * len(runs), 1.0)]
+    ends = np.cumsum([len(own) for own in runs])
+    rare = np.split(~np.isin(together, common), ends[:-1])
     return [
-        tuple(int(one) for one in np.setdiff1d(own, common, assume_unique=True)[:LEAST_HASHES])
-        for own in runs
+        tuple(own[is_rare][:LEAST_HASHES].tolist()) for own, is_rare in zip(runs, rare, strict=True)
     ]
 
 
-def _runs(prompt: Sequence[int]) -> NDArray[np.uint64]:
-    """Return the sorted hashes of a prompt's runs, each once."""
-    tail = np.array(prompt[-TAIL:], dtype=np.uint64) + np.uint64(1)
-    padded = np.concatenate([tail, np.zeros(max(0, RUN - len(tail)), dtype=np.uint64)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, RUN)
-    mixed = (windows * _FACTORS).sum(axis=1, dtype=np.uint64)
+def _runs(prompts: Sequence[Sequence[int]]) -> list[NDArray[np.uint64]]:
+    """Return the sorted hashes of each prompt's runs, each once."""
+    tails = [tuple(prompt[-TAIL:]) for prompt in prompts]
+    sizes = np.array([max(len(tail), RUN) for tail in tails], dtype=np.int64)
+    if not len(sizes):
+        return []
+    # A token is its id and 1, and 0 fills up what is shorter than a run.
+    padded = np.zeros(int(sizes.sum()), dtype=np.uint64)
+    begins = np.cumsum(sizes) - sizes
+    given = np.array([len(tail) for tail in tails], dtype=np.int64)
+    at = np.repeat(begins - (np.cumsum(given) - given), given) + np.arange(given.sum())
+    padded[at] = np.fromiter(chain.from_iterable(tails), np.uint64, int(given.sum())) + np.uint64(1)
+    mixed = padded[:-2] * _FACTORS[0] + padded[1:-1] * _FACTORS[1] + padded[2:] * _FACTORS[2]
     # The finaliser of SplitMix64 (Steele, Lea and Flood 2014): sums of products alone are not spread.
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.unique(mixed ^ (mixed >> np.uint64(31)))
+    mixed ^= mixed >> np.uint64(31)
+    # Runs over the edge of two prompts are of neither.
+    return [
+        np.unique(mixed[begin : begin + size - RUN + 1])
+        for begin, size in zip(begins.tolist(), sizes.tolist(), strict=True)
+    ]

@@ -34,7 +34,7 @@ def pace(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
     if not settings.reading_speed:
         return factors
     allowed = settings.reading_speed * settings.pace_seconds
-    for places in _by_user(batch).values():
+    for places in _by_user(batch, 3):
         times = [batch[i].acted_at for i in places]
         read = [0, *accumulate(len(batch[i].completion) for i in places)]
         for place, (first, last) in zip(places, _around(times, settings.pace_seconds), strict=True):
@@ -47,7 +47,7 @@ def pace(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
 def burst(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
     """More than `burst_answers` decided on by one user in `burst_seconds`: they weigh as that many."""
     factors = [1.0] * len(batch)
-    for places in _by_user(batch).values():
+    for places in _by_user(batch, settings.burst_answers + 1):
         times = [batch[i].acted_at for i in places]
         for place, (first, last) in zip(
             places, _around(times, settings.burst_seconds), strict=True
@@ -64,17 +64,15 @@ def copies(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
     """
     if not settings.copies:
         return [1.0] * len(batch)
-    talks = Counter((one.user, one.prompt, one.completion) for one in batch if one.user)
+    answers = Counter([one.user for one in batch])
+    several = [one.user is not None and answers[one.user] > 1 for one in batch]
+    talks = Counter(_talk(one) for one, more in zip(batch, several, strict=True) if more)
     texts = Counter(text for one in batch for text in set(one.said))
     return [
-        1.0
-        / max(
-            [
-                talks[one.user, one.prompt, one.completion] if one.user else 1,
-                *(texts[text] for text in one.said),
-            ]
-        )
-        for one in batch
+        1.0 / max([talks[_talk(one)] if more else 1, *[texts[text] for text in one.said]])
+        if more or one.said
+        else 1.0
+        for one, more in zip(batch, several, strict=True)
     ]
 
 
@@ -91,7 +89,7 @@ def one_sided(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]
     for one in batch:
         all_[one.segment] += 1
         taken[one.segment] += one.taken
-    for places in _by_user(batch).values():
+    for places in _by_user(batch, 2):
         mine = [batch[i] for i in places]
         if len({one.taken for one in mine}) > 1:
             continue
@@ -105,10 +103,10 @@ def one_sided(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]
 def machine(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
     """Ten decisions or more at even intervals: people are not that steady."""
     factors = [1.0] * len(batch)
-    for places in _by_user(batch).values():
+    for places in _by_user(batch, MACHINE_ACTS):
         times = [batch[i].acted_at for i in places]
         waits = [later - sooner for sooner, later in pairwise(times)]
-        if len(times) < MACHINE_ACTS or not (mean := fmean(waits)):
+        if not (mean := fmean(waits)):
             continue
         if pstdev(waits) < settings.machine_spread * mean:
             for place in places:
@@ -126,16 +124,24 @@ RULES: dict[str, Rule] = {
 """By the name that explain, pages and metrics show."""
 
 
-def _by_user(batch: Sequence[Evidence]) -> dict[Hashable, list[int]]:
-    """Return the places of each named user's answers, in the order in which they were decided on."""
+def _by_user(batch: Sequence[Evidence], least: int) -> list[list[int]]:
+    """Return the places of each named user's answers, in the order in which they were decided on.
+
+    Of whoever decided on fewer than `least` a rule says nothing.
+    """
     found = defaultdict[Hashable, list[int]](list)
     for place, one in enumerate(batch):
         # One act on a whole session is one decision, and not one for each of its answers.
         if one.user is not None and not one.by_chain:
             found[one.user].append(place)
-    for places in found.values():
+    several = [places for places in found.values() if len(places) >= least]
+    for places in several:
         places.sort(key=lambda place: batch[place].acted_at)
-    return found
+    return several
+
+
+def _talk(one: Evidence) -> Hashable:
+    return one.user, one.prompt, one.completion
 
 
 def _around(times: Sequence[float], seconds: float) -> list[tuple[int, int]]:

@@ -90,9 +90,10 @@ def weigh(
     factors["answered"] = _answered(batch, settings, past)
     factors["asymmetry"] = [one.verification.asymmetry for one in batch]
     confounds = past.confounds.of([answered(one) for one in batch]) if settings.confounds else None
+    weights = products(list(factors.values()))
     return [
         Weighed(
-            weight=math.prod(each[place] for each in factors.values()),
+            weight=weights[place],
             reward=believed[place][0],
             # A signal that is wrong so often shows so much less of a confound, too.
             confound=confounds[place] if confounds else 0.0,
@@ -101,6 +102,11 @@ def weigh(
         )
         for place in range(len(batch))
     ]
+
+
+def products(factors: Sequence[Sequence[float]]) -> list[float]:
+    """Return the product of each answer's factors."""
+    return [math.prod(each) for each in zip(*factors, strict=True)]
 
 
 def answered(one: Evidence, batch: int = 0) -> Answered:
@@ -194,23 +200,26 @@ def _cap(
             least=LEAST_FOR_OTHERS,
         ),
     }
+    weights = products(list(factors.values()))
     for name, cap in caps.items():
-        weights = [math.prod(each[i] for each in factors.values()) for i in range(len(batch))]
         factors[name] = cap(weights)
+        weights = products([weights, factors[name]])
 
 
 def _standing(
     batch: Sequence[Evidence], settings: TrustSettings, past: Past, agreed: Sequence[Agreed]
 ) -> dict[tuple[str, str], Standing]:
     """Return how each named user stands, what was decided in this batch among it."""
-    together = {user: one.agreed for user, one in past.users.items()}
+    found = {user: Standing(one.spent, one.since) for user, one in past.users.items()}
+    together = dict[tuple[str, str], Agreed]()
     for one, more in zip(batch, agreed, strict=True):
-        if one.user is not None:
-            together[one.user] = together.get(one.user, Agreed()).with_more(more)
-    found = {}
+        if (user := one.user) is not None:
+            was = together.get(user)
+            if was is None:
+                was = past.users[user].agreed if user in past.users else Agreed()
+            together[user] = was.with_more(more)
+    # Only whose answers are weighed now need be believed.
     for user, whole in together.items():
-        known, belief = past.users.get(user), whole.belief(settings.agreement)
-        found[user] = (
-            Standing(belief=belief) if known is None else Standing(known.spent, known.since, belief)
-        )
+        belief = whole.belief(settings.agreement)
+        found[user] = found.get(user, Standing())._replace(belief=belief)
     return found

@@ -52,7 +52,7 @@ class Ingest:
 
         Where the database is away, or too busy, what was polled is read again later.
         """
-        with _without_collector():
+        with without_collector():
             return self._step(now, timeout_seconds, limit)
 
     def _step(self, now: float, timeout_seconds: float, limit: int) -> Ingested:
@@ -154,8 +154,8 @@ def read_to_end(ingest: Ingest, *, assigned_within_seconds: float = 60.0) -> Non
 
 
 @contextmanager
-def _without_collector() -> Iterator[None]:
-    """Let Python's garbage collector run between polls and not within one.
+def without_collector() -> Iterator[None]:
+    """Let Python's garbage collector run between polls and not within one; so for pages of answers.
 
     A poll makes some hundred thousand objects, none of them in a cycle, and keeps next to none.
     """

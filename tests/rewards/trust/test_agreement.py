@@ -3,12 +3,15 @@
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from statistics import fmean, pstdev
 
 import msgspec
+import pytest
 from evidence_by_hand import evidence
 
-from rlwd.rewards.trust.agreement import Agreed, agreements
+from rlwd.rewards.trust import agreement
+from rlwd.rewards.trust.agreement import Agreed, _features, _salt, agreements
 from rlwd.rewards.trust.evidence import Evidence
 from rlwd.rewards.trust.settings import TrustSettings
 from rlwd.rewards.trust.weighing import Past, PastUser, weigh
@@ -137,3 +140,59 @@ def test_little_is_known_of_a_small_segment() -> None:
     assert agreements(alike, {}) == [Agreed()] * 60
     assert Agreed().belief(3.0) == 0.0
     assert agreements([], {}) == []
+
+
+def test_a_segment_of_thirty_is_looked_at() -> None:
+    """Thirty answers predict, one fewer do not."""
+    draw = random.Random(5)
+    batch = answers([(f"user-{i}", "mail", 0) for i in range(30)], draw)
+    assert any(one.variance > 0.0 for one in agreements(batch, {}))
+    assert agreements(batch[:29], {}) == [Agreed()] * 29
+
+
+def test_two_tenants_users_of_one_name_are_two() -> None:
+    """What one of them decides predicts the other's decisions, and neither shares the other's vote."""
+    draw = random.Random(6)
+    people = [(f"user-{i}", "mail", 0) for i in range(200)]
+    batch = answers([*people, *[("loud", "mail", 1)] * 100], draw)
+    assert agreements(batch, {("other", "loud"): 500}) == agreements(batch, {})
+    assert agreements(batch, {("t", "loud"): 500}) != agreements(batch, {})
+    split = [*batch[:200], *[replace(one, user=("other", "loud")) for one in batch[200:250]]]
+    apart = agreements([*split, *batch[250:]], {})
+    # The other tenant's fifty decisions are one vote more against what the two hundred want.
+    assert apart != agreements(batch, {})
+
+
+def test_the_order_of_a_batch_changes_nothing() -> None:
+    """The same answers sealed in another order agree as they did."""
+    draw = random.Random(7)
+    batch = answers([(f"user-{i % 70}", "mail", i % 2) for i in range(300)], draw)
+    order = draw.sample(range(300), 300)
+    told, again = agreements(batch, {}), agreements([batch[at] for at in order], {})
+    for at, one in zip(order, again, strict=True):
+        assert abs(told[at].score - one.score) < 1e-9
+        assert abs(told[at].variance - one.variance) < 1e-9
+
+
+def test_nobody_can_write_what_falls_together_with_what_people_like() -> None:
+    """Two tokens that share a bucket in one batch are apart in the next: its receipts decide."""
+    draw = random.Random(8)
+    batch = answers([(f"user-{i}", "mail", 0) for i in range(40)], draw)
+    later = [replace(one, answered_at=one.answered_at + 1e-3) for one in batch]
+    looks = [_features([(token,) for token in range(2000)], _salt(one)) for one in (batch, later)]
+    buckets = [one.argmax(axis=1) for one in looks]
+    first = buckets[0] == buckets[0][0]
+    assert first.sum() > 2
+    assert (buckets[1][first] == buckets[1][0]).sum() < first.sum()
+    assert agreements(batch, {}) == agreements(batch, {})
+
+
+def test_a_great_batch_is_fitted_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is held at once is bounded, and says what one piece says."""
+    draw = random.Random(9)
+    batch = answers([(f"user-{i % 90}", "mail", 0) for i in range(400)], draw)
+    whole = agreements(batch, {})
+    monkeypatch.setattr(agreement, "AT_ONCE", 64)
+    for one, other in zip(agreements(batch, {}), whole, strict=True):
+        assert abs(one.score - other.score) < 1e-9
+        assert abs(one.variance - other.variance) < 1e-9
