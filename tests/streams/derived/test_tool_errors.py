@@ -47,6 +47,44 @@ def test_the_harnesss_own_class_wins(told: dict[str, object], error: ErrorClass)
     assert classify_error(json.dumps(told)) == error
 
 
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ("ls: Zugriff auf 'x' nicht möglich: Datei oder Verzeichnis nicht gefunden", "env"),
+        ("Das System kann die angegebene Datei nicht finden.", "env"),
+        ("bash: foo : commande introuvable", "env"),
+        ("cat: x: Aucun fichier ou dossier de ce type", "env"),
+        ("cat: x: No existe el archivo o el directorio", "env"),
+        ("bash: foo: orden no encontrada", "env"),
+        ("cat: x: Arquivo ou diretório inexistente", "env"),
+        ("cat: x: File o directory non esistente", "env"),
+        ("ls: 无法访问 'x': 没有那个文件或目录", "env"),
+        ("bash: foo: 未找到命令", "env"),
+        ("错误: 文件不存在", "env"),
+        ("cat: x: そのようなファイルやディレクトリはありません", "env"),
+        ("bash: foo: コマンドが見つかりません", "env"),
+        ("cat: x: Нет такого файла или каталога", "env"),
+        ("Fehler: Der Dienst ist vorübergehend nicht verfügbar", "provider_error"),
+        ("Le service est temporairement indisponible", "provider_error"),
+        ("El servicio no está disponible temporalmente", "provider_error"),
+        ("错误: 服务暂时不可用", "provider_error"),
+        ("サービスは一時的に利用できません", "provider_error"),
+        ("El usuario canceló la operación", "user_aborted"),
+        ("Vom Benutzer abgebrochen", "user_aborted"),
+        ("L'utilisateur a annulé la demande", "user_aborted"),
+        ("错误: 用户取消了操作", "user_aborted"),
+        ("ユーザーによってキャンセルされました", "user_aborted"),
+        # Whose words these are says nothing of what became of the call.
+        ("Ungültiges Passwort für den Benutzer", "unknown"),
+        ("The request failed schema validation: path is required", "invalid_arguments"),
+        ("request failed validation", "invalid_arguments"),
+    ],
+)
+def test_what_systems_say_in_other_languages(told: str, error: str) -> None:
+    """The shell, the network and harnesses of people whose machines are not English."""
+    assert classify_error(told) == {"env": "unexpected_environment"}.get(error, error)
+
+
 def test_numbers_that_are_no_codes_say_nothing() -> None:
     """A line, a port, a count, or a number of a longer one is no status."""
     assert classify_error("Error on line 503 of 1404") == "unknown"
