@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from ...streams.events.episode import Episode
+from ...streams.events.generation import Generation
 from ...streams.events.signals import Asked, Edited, FollowedUp
+from ..costs.effort import CHARACTERS_A_TOKEN
 from ..spec.verification import Verification
 
 SHORTEST_TEXT = 20
@@ -39,6 +41,8 @@ class Evidence:
     asked: float | None
     """Probability with which somebody was asked; None where nothing says so."""
 
+    to_read: float | None = None
+    """Tokens of it that a person was shown as text; all that it wrote where nobody can say."""
     share: float = 1.0
     """How much of what it is worth is its own; less where only what became of its chain says so."""
     by_chain: bool = False
@@ -78,9 +82,23 @@ def evidence_of(
         ),
         # Several questions: the last one counts, as the last answer does.
         asked=asked[-1].probability if asked else None,
+        to_read=_to_read(data),
         share=share,
         by_chain=bool(acts) and not own,
     )
+
+
+def _to_read(data: Generation) -> float | None:
+    """Return the tokens of an answer's text by its share of the characters written, without reasoning and
+    calls; None where the text was not captured."""
+    if not data.text:
+        return 0.0 if data.tool_calls else None
+    calls = sum([len(call.name) + len(call.arguments) for call in data.tool_calls])
+    characters = len(data.text) + len(data.reasoning) + calls
+    written = len(data.completion_token_ids or ()) or data.usage.completion_tokens
+    if not written:
+        return len(data.text) / CHARACTERS_A_TOKEN
+    return written * len(data.text) / characters
 
 
 def _text(signal: object) -> str:

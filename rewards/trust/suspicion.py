@@ -36,7 +36,7 @@ def pace(batch: Sequence[Evidence], settings: TrustSettings) -> list[float]:
     allowed = settings.reading_speed * settings.pace_seconds
     for places in _by_user(batch, 3):
         times = [batch[i].acted_at for i in places]
-        read = [0, *accumulate(len(batch[i].completion) for i in places)]
+        read = [0.0, *accumulate(_to_read(batch[i]) for i in places)]
         for place, (first, last) in zip(places, _around(times, settings.pace_seconds), strict=True):
             tokens = read[last] - read[first]
             if last - first >= 3 and tokens > allowed:
@@ -142,6 +142,10 @@ def _by_user(batch: Sequence[Evidence], least: int) -> list[list[int]]:
 
 def _talk(one: Evidence) -> Hashable:
     return one.user, one.prompt, one.completion
+
+
+def _to_read(one: Evidence) -> float:
+    return len(one.completion) if one.to_read is None else one.to_read
 
 
 def _around(times: Sequence[float], seconds: float) -> list[tuple[int, int]]:

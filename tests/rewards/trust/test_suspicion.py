@@ -1,13 +1,17 @@
 """The rules of suspicion: each weighs down what it is for, and leaves people alone."""
 
 import random
+from dataclasses import replace
 
 import pytest
+from episodes_by_hand import episode
 from evidence_by_hand import evidence
 
-from rlwd.rewards.trust.evidence import Evidence
+from rlwd.rewards.spec.verification import FULL
+from rlwd.rewards.trust.evidence import Evidence, evidence_of
 from rlwd.rewards.trust.settings import TrustSettings
 from rlwd.rewards.trust.suspicion import RULES, burst, copies, machine, one_sided, pace
+from rlwd.streams.events.tool_use import ToolCall
 
 SETTINGS = TrustSettings()
 LOUD = ("t", "loud")
@@ -27,6 +31,29 @@ def loud(count: int, seconds: float, **more: object) -> list[Evidence]:
 def test_people_are_left_alone(name: str) -> None:
     """A crowd that reads what it judges weighs what it weighs."""
     assert RULES[name](crowd(), SETTINGS) == [1.0] * 60
+
+
+def test_nobody_reads_reasoning_and_calls() -> None:
+    """Of ten thousand tokens a person was shown forty; and bytes are no tokens where nobody counted."""
+    ids = tuple(range(10_000))
+    thought = {"text": "x" * 40, "reasoning": "x" * 9_960, "completion_token_ids": ids}
+    called = ToolCall(
+        id="c", name="write", arguments='{"text": "' + "x" * 9_000 + '"}', parses=True, fits=True
+    )
+    for written, tokens in (
+        (thought, 40.0),
+        ({"text": "", "tool_calls": (called,), "completion_token_ids": ids}, 0.0),
+        ({"text": "x" * 4_000}, 1_000.0),
+        ({"text": "", "completion_token_ids": ids}, None),
+    ):
+        told = evidence_of(episode(**written), 1.0, FULL)
+        assert told.to_read == tokens
+        batch = [
+            replace(told, user=LOUD, acted_at=1e6 + 10.0 * number, prompt=(number,))
+            for number in range(3)
+        ]
+        fast = pace(batch, SETTINGS)
+        assert fast == ([3000 / 30_000] * 3 if tokens is None else [1.0] * 3)
 
 
 def test_faster_than_anybody_reads() -> None:
