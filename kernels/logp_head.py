@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .objective import LOG_RATIO_LIMIT, TokenObjective
 from .ratio import token_weight
-from .sweep import STATISTICS, ChunkRows, Coefficients, Form, SeparateForm, WeightedForm
+from .sweep import STATISTICS, ChunkRows, Coefficients, Form, Scratch, SeparateForm, WeightedForm
 
 # Compiled for sm_90 with an anchor: 80 registers, so three programs to a multiprocessor. 4,096 columns
 # on 16 warps take 82, and one fits; 8,192 spill (tests/kernels/test_compiled.py holds this).
@@ -220,8 +220,13 @@ class TritonHead:
         fits = CHUNK_BYTES // (vocabulary * (12 if anchored else 6))
         return max(64, min(MOST_TOKENS, 1 << (max(fits, 1).bit_length() - 1)))
 
-    def product(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return left @ right.T in float32 (float64 for float64), in rows of 16-aligned stride."""
+    def product(
+        self, left: Tensor, right: Tensor, scratch: Scratch | None = None, name: str = ""
+    ) -> Tensor:
+        """Return left @ right.T in float32 (float64 for float64), in rows of 16-aligned stride.
+
+        torch's allocator of the device's memory keeps what is given back: the scratch is not needed.
+        """
         compute = torch.promote_types(left.dtype, torch.float32)
         stride = -(-len(right) // 16) * 16
         out = torch.empty(len(left), stride, dtype=compute, device=left.device)[:, : len(right)]
@@ -237,6 +242,7 @@ class TritonHead:
         temperature_C: Tensor,
         form: Form,
         dtype: torch.dtype,
+        scratch: Scratch | None = None,
     ) -> ChunkRows:
         """Statistics and gradients (in `dtype`) of a chunk; may overwrite the logits."""
         count, vocabulary = z_CV.shape

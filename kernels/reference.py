@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from .objective import token_weights
-from .sweep import STATISTICS, ChunkRows, Coefficients, Form, SeparateForm, WeightedForm
+from .sweep import STATISTICS, ChunkRows, Coefficients, Form, Scratch, SeparateForm, WeightedForm
 
-# A chunk's matrix of float32 logits is held to about 64 MiB, and there are six. With fewer rows the
+# A chunk's matrix of float32 logits is held to about 64 MiB, and there are four. With fewer rows the
 # GEMMs are slow: 512 tokens of D 512, V 32,768 took 1.0 s of processor time in chunks of 512, 1.3 in
 # chunks of 128, 1.8 in chunks of 32.
 CHUNK_NUMBERS = 2**24
@@ -51,10 +51,15 @@ class Reference:
         fewest, most = CHUNK_TOKENS
         return min(most, max(fewest, CHUNK_NUMBERS // vocabulary))
 
-    def product(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return left @ right.T in float32, or float64 for float64."""
+    def product(
+        self, left: Tensor, right: Tensor, scratch: Scratch | None = None, name: str = ""
+    ) -> Tensor:
+        """Return left @ right.T in float32, or float64 for float64; in the scratch where there is one."""
         compute = torch.promote_types(left.dtype, torch.float32)
-        return left.to(compute) @ right.to(compute).T
+        left, right = left.to(compute), right.to(compute)
+        if scratch is None:
+            return left @ right.T
+        return torch.mm(left, right.T, out=scratch.matrix(name, len(left), len(right), left))
 
     def rows(
         self,
@@ -64,6 +69,7 @@ class Reference:
         temperature_C: Tensor,
         form: Form,
         dtype: torch.dtype,
+        scratch: Scratch | None = None,
     ) -> ChunkRows:
         """Statistics and gradients (in `dtype`) of a chunk; overwrites the logits.
 
@@ -73,23 +79,21 @@ class Reference:
         heat_C1, at_C1 = temperature_C[:, None], targets_C[:, None]
         made = z_CV.new_zeros(len(STATISTICS), len(z_CV))
         logp_C, lse_C, entropy_C, kl_C, anchor_lse_C, weight_C = made.unbind()
-        # torch's own log_softmax: subtracting a rounded lse would shift a whole row.
-        logp_CV = z_CV.div_(heat_C1).log_softmax(-1)
-        p_CV = logp_CV.exp()
+        scratch = scratch or Scratch()
+        p_CV, q_CV = (scratch.matrix(name, *z_CV.shape, z_CV) for name in ("p", "q"))
+        logp_CV = _log_softmax(z_CV.div_(heat_C1), p_CV, lse_C)
         logp_C.copy_(logp_CV.gather(1, at_C1)[:, 0])
-        lse_C.copy_(_normaliser(z_CV, logp_CV, at_C1))
         apart_CV = None
         if anchor_z_CV is not None:
-            logq_CV = anchor_z_CV.div_(heat_C1).log_softmax(-1)
-            anchor_lse_C.copy_(_normaliser(anchor_z_CV, logq_CV, at_C1))
+            logq_CV = _log_softmax(anchor_z_CV.div_(heat_C1), q_CV, anchor_lse_C)
             apart_CV = torch.sub(logp_CV, logq_CV, out=logq_CV)
-            kl_C.copy_(torch.linalg.vecdot(p_CV, apart_CV))
-        entropy_C.copy_(-torch.linalg.vecdot(p_CV, logp_CV))
+            kl_C.copy_(_row_sums(p_CV, apart_CV, q_CV))
+        entropy_C.copy_(-_row_sums(p_CV, logp_CV, q_CV))
         if bool((entropy_C.isnan() | kl_C.isnan()).any()):  # 0 times -inf, or nothing to save
             gone_CV = p_CV == 0.0
-            entropy_C.copy_(-torch.linalg.vecdot(p_CV, logp_CV.masked_fill_(gone_CV, 0.0)))
+            entropy_C.copy_(-_row_sums(p_CV, logp_CV.masked_fill_(gone_CV, 0.0), q_CV))
             if apart_CV is not None:
-                kl_C.copy_(torch.linalg.vecdot(p_CV, apart_CV.masked_fill_(gone_CV, 0.0)))
+                kl_C.copy_(_row_sums(p_CV, apart_CV.masked_fill_(gone_CV, 0.0), q_CV))
         if isinstance(form, WeightedForm):
             weight_C.copy_(token_weights(logp_C, form.behaviour, form.advantages, form.objective))
         first_CV, second_CV = _gradients(p_CV, logp_CV, apart_CV, made, at_C1, heat_C1, form)
@@ -97,10 +101,24 @@ class Reference:
         return ChunkRows(made, *grads)
 
 
-def _normaliser(z_CV: Tensor, logp_CV: Tensor, at_C1: Tensor) -> Tensor:
-    """Return lse [C] from what log_softmax took off, where the target is not -inf."""
-    lse_C1 = z_CV.gather(1, at_C1) - logp_CV.gather(1, at_C1)
-    return lse_C1[:, 0] if bool(lse_C1.isfinite().all()) else z_CV.logsumexp(-1)
+def _log_softmax(z_CV: Tensor, p_CV: Tensor, lse_C: Tensor) -> Tensor:
+    """Turn logits into log-probabilities in place; writes p and the normaliser lse.
+
+    The row's maximum is taken off first, as torch's log_softmax does: what a rounded lse would shift a
+    whole row by stays below the rounding of a log-probability.
+    """
+    top_C1 = z_CV.amax(-1, keepdim=True)
+    torch.exp(z_CV.sub_(top_C1), out=p_CV)
+    sum_C1 = p_CV.sum(-1, keepdim=True)
+    log_sum_C1 = sum_C1.log()
+    lse_C.copy_((top_C1 + log_sum_C1)[:, 0])
+    p_CV.div_(sum_C1)
+    return z_CV.sub_(log_sum_C1)
+
+
+def _row_sums(left_CV: Tensor, right_CV: Tensor, into_CV: Tensor) -> Tensor:
+    """Return the sum over each row's products [C]; torch's own sum, which loses less than BLAS's dot."""
+    return torch.mul(left_CV, right_CV, out=into_CV).sum(-1)
 
 
 def _gradients(

@@ -55,6 +55,24 @@ class ChunkRows(NamedTuple):
     """Apart, with an anchor: of the KL."""
 
 
+class Scratch:
+    """A sweep's matrices of a chunk, used again by the next one.
+
+    Asked for anew, each would be taken from the system and given back for every chunk: on a CPU that
+    was 0.73 of 2.2 seconds of processor time for 2,048 tokens of D 256, V 32,768.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Tensor] = {}
+
+    def matrix(self, name: str, rows: int, columns: int, like: Tensor) -> Tensor:
+        """Return the matrix of this name, of `like`'s dtype and device; what it holds is of before."""
+        held = self._held.get(name)
+        if held is None or len(held) < rows:
+            held = self._held[name] = like.new_empty(rows, columns)
+        return held[:rows]
+
+
 class HeadKernel(Protocol):
     """One implementation of the chunk: plain PyTorch or Triton."""
 
@@ -64,8 +82,13 @@ class HeadKernel(Protocol):
     def chunk_tokens(self, vocabulary: int, *, anchored: bool) -> int:
         """Return the rows to a chunk, for bounded memory."""
 
-    def product(self, left: Tensor, right: Tensor) -> Tensor:
-        """Return left @ right.T in float32, or float64 for float64; rows are 16-aligned."""
+    def product(
+        self, left: Tensor, right: Tensor, scratch: Scratch | None = None, name: str = ""
+    ) -> Tensor:
+        """Return left @ right.T in float32, or float64 for float64; rows are 16-aligned.
+
+        It may stand in the scratch's matrix of that name.
+        """
 
     def rows(
         self,
@@ -75,6 +98,7 @@ class HeadKernel(Protocol):
         temperature_C: Tensor,
         form: Form,
         dtype: torch.dtype,
+        scratch: Scratch | None = None,
     ) -> ChunkRows:
         """Statistics and gradients (in `dtype`) of a chunk; may overwrite the logits."""
 
@@ -122,19 +146,25 @@ class Head:
         size = self.chunk_tokens or kernel.chunk_tokens(
             len(weight_VD), anchored=anchor_MD is not None
         )
+        scratch = Scratch()
         for start in range(0, len(hidden_MD), size):
-            self._chunk(slice(start, start + size), weight_VD, form, out)
+            self._chunk(slice(start, start + size), weight_VD, form, out, scratch)
         return out
 
-    def _chunk(self, rows: slice, weight_VD: Tensor, form: Form, out: Swept) -> None:
+    def _chunk(
+        self, rows: slice, weight_VD: Tensor, form: Form, out: Swept, scratch: Scratch
+    ) -> None:
         kernel, anchor_MD = self.kernel, self.anchor_MD
         made = kernel.rows(
-            kernel.product(self.hidden_MD[rows], weight_VD),
-            None if anchor_MD is None else kernel.product(anchor_MD[rows], weight_VD),
+            kernel.product(self.hidden_MD[rows], weight_VD, scratch, "z"),
+            None
+            if anchor_MD is None
+            else kernel.product(anchor_MD[rows], weight_VD, scratch, "anchor z"),
             self.targets_M[rows],
             self.temperature_M[rows].to(out.statistics.dtype),
             _cut(form, rows),
             weight_VD.dtype,
+            scratch,
         )
         out.statistics[:, rows] = made.statistics
         if made.first_CV is not None and out.first_MD is not None:

@@ -1,6 +1,7 @@
 """Update: one sealed batch applied to the learner, all of it or nothing (CONTRACTS 18)."""
 
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from torch import Tensor
 from ...streams.join import fate
 from ..candidate import HeldOut, Probe
 from ..sealed import RATIO, SealedBatch, SealedEpisode
-from .evidence import batch_metrics, held_out_evidence, record_drift
+from .evidence import batch_metrics, held_out_evidence, measured_after, record_drift
 from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
@@ -136,9 +137,13 @@ def _applied(
     episodes, old, metrics = given.episodes, given.scores, dict(given.metrics)
     ratio = episodes if given.advantages else []
     metrics |= optimise(learner, batch.batch_id, ratio, given.advantages, old, progress, parts)
-    new = score(learner, episodes, anchor=anchored, anchors=old.anchor)
+    draw = random.Random(f"{learner.settings.seed}/{batch.batch_id}/after")
+    some = measured_after(episodes, draw)
+    measured = [episodes[i] for i in some]
+    anchors = [old.anchor[i] for i in some] if old.anchor else []
+    new = score(learner, measured, anchor=anchored, anchors=anchors)
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
-    metrics["drift"] = record_drift(learner, episodes, old.logp, new.logp)
+    metrics["drift"] = record_drift(learner, measured, [old.logp[i] for i in some], new.logp)
     metrics |= batch_metrics(batch, chosen, ratio, given.baselines)
     apart = learner.follow(weights)
     if learner.average is not None:
@@ -146,8 +151,8 @@ def _applied(
     with learner.offered():
         if not anchored or learner.average is not None:
             # The gate has a budget of drift, whether or not the loss is told of the anchor.
-            some = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
-            metrics["after/kl/anchor"] = some.metrics["kl/anchor"]
+            apart_from_anchor = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
+            metrics["after/kl/anchor"] = apart_from_anchor.metrics["kl/anchor"]
         held_out, probe = held_out_evidence(learner, chosen.held_out), learner.probe()
     # The evidence too: a number that JSON does not hold could not be read again by the gate.
     evidence = {} if held_out is None else msgspec.structs.asdict(held_out)

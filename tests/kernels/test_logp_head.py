@@ -145,9 +145,9 @@ def test_chunks_bound_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = type(dispatch.head_kernel(given.hidden))
     real, shapes = kernel.product, []
 
-    def product(self: Any, left: Tensor, right: Tensor) -> Tensor:
+    def product(self: Any, left: Tensor, right: Tensor, *scratch: Any) -> Tensor:
         shapes.append((len(left), len(right)))
-        return real(self, left, right)
+        return real(self, left, right, *scratch)
 
     monkeypatch.setattr(kernel, "product", product)
     monkeypatch.setattr(kernel, "chunk_tokens", lambda *_, **__: 128)

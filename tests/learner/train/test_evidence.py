@@ -1,10 +1,13 @@
 """What held-out episodes say, by hand."""
 
 import math
+import random
+from collections.abc import Callable
 
 import pytest
 
-from rlwd.learner.train.evidence import held_out_estimate
+from rlwd.learner.sealed import SealedEpisode
+from rlwd.learner.train.evidence import held_out_estimate, measured_after
 
 
 def test_worked_example() -> None:
@@ -32,3 +35,15 @@ def test_few() -> None:
     one = held_out_estimate([1000.0], [1.0])
     assert one is not None
     assert (one.estimate, one.standard_error) == (1.0, 1.0)
+
+
+def test_what_is_measured_after(make_episode: Callable[..., SealedEpisode]) -> None:
+    """Of each stratum a sample of 512 tokens or a little more, of a small one all, by the draw alone."""
+    many = [make_episode(segment="mail", completion_token_ids=(1,) * 100)] * 40
+    few = [make_episode(segment="code", completion_token_ids=(1,) * 10)] * 5
+    episodes = [*many, *few]
+    found = measured_after(episodes, random.Random("a"))
+    assert found == measured_after(episodes, random.Random("a"))
+    assert found != measured_after(episodes, random.Random("b"))
+    assert found[-5:] == [40, 41, 42, 43, 44]
+    assert len(found) == 6 + 5
