@@ -18,7 +18,6 @@ from .state import Learner
 from .steps import BatchGivenUp
 from .weight import weight_metrics
 
-
 MEASURED_TOKENS = 512
 """Completion tokens of each stratum on which the new weights are measured, where it has so many."""
 

@@ -36,6 +36,7 @@ from .packing import Pack
 
 __all__ = [
     "LOG_RATIO_LIMIT",
+    "REPORTED",
     "Loss",
     "effective_share",
     "first_pulls",
@@ -44,6 +45,9 @@ __all__ = [
     "ratio_sums",
     "swept_loss",
 ]
+
+REPORTED = ("tokens", "ratio/k3", "ratio/mean", "ratio/squares", "entropy", "kl/anchor")
+"""What `ratio_sums` tells."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +58,8 @@ class Loss:
     """Scalar to differentiate."""
     sums: dict[str, float]
     """Sums over tokens of what is reported, to be divided by their count."""
+    logp_M: Tensor
+    """The tokens' log-probabilities, without gradient."""
 
 
 def swept_loss(
@@ -95,7 +101,8 @@ def swept_loss(
         )
     pulls_M = weight_M if weights_M is None else weight_M * weights_M
     sums = _sums(head, pulls_M, packed.behaviour_M, advantages_M, settings)
-    return Loss(total=total, sums=sums | pull_sums(weight_M, advantages_M, settings))
+    sums |= pull_sums(weight_M, advantages_M, settings)
+    return Loss(total=total, sums=sums, logp_M=head.logp.detach())
 
 
 def objective(settings: LearnerSettings) -> TokenObjective:

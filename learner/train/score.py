@@ -4,7 +4,7 @@ Legend: N episodes, M completion tokens of a pack, D hidden width.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -44,20 +44,12 @@ def score(
     changes, so the passes over a batch need them once. They stay in memory, D numbers a token.
     """
     logp = [torch.empty(0)] * len(episodes)
-    kept_anchor = list(anchors) or [torch.empty(0)] * (len(episodes) if anchor else 0)
-    pooled = dict[int, Tensor]()
+    kept_anchor, states_ND = list(anchors), None
+    if anchor and not anchors:
+        kept_anchor, states_ND = anchor_states(learner, episodes)
     totals: dict[str, float] = defaultdict(float)
     for indices, packed in learner.packs(episodes):
-        anchor_MD = None
-        if anchor and not anchors:
-            with learner.policy.as_anchor():
-                states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
-            anchor_MD = states_BTD[packed.rows_M, packed.columns_M]
-            pooled |= zip(indices, pooled_prompts(states_BTD, packed), strict=True)
-            for place, index in enumerate(indices):
-                kept_anchor[index] = anchor_MD[packed.segments_M == place]
-        elif anchor:
-            anchor_MD = torch.cat([kept_anchor[index] for index in indices])
+        anchor_MD = torch.cat([kept_anchor[index] for index in indices]) if anchor else None
         with torch.no_grad():
             head = learner.head(packed, anchor_MD=anchor_MD)
         log_ratio_M = log_ratios(head.logp, packed.behaviour_M)
@@ -65,18 +57,25 @@ def score(
             totals[name] += value
         for place, index in enumerate(indices):
             logp[index] = head.logp[packed.segments_M == place]
-    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals), states_ND=_in_order(pooled))
+    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals), states_ND=states_ND)
 
 
-def prompt_states(learner: Learner, episodes: Sequence[SealedEpisode]) -> Tensor | None:
-    """Return the anchor's pooled state [N, D] of each prompt, by a pass of its own."""
+def anchor_states(
+    learner: Learner, episodes: Sequence[SealedEpisode], *, prompts_alone: bool = False
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the anchor's states [tokens, D] of each episode, and the pooled one [N, D] of each prompt.
+
+    With `prompts_alone` none is kept of the episodes.
+    """
+    found = [torch.empty(0)] * (0 if prompts_alone else len(episodes))
     pooled = dict[int, Tensor]()
     for indices, packed in learner.packs(episodes):
         with learner.policy.as_anchor():
             states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
         pooled |= zip(indices, pooled_prompts(states_BTD, packed), strict=True)
-    return _in_order(pooled)
-
-
-def _in_order(pooled: Mapping[int, Tensor]) -> Tensor | None:
-    return torch.stack([pooled[index] for index in range(len(pooled))]).cpu() if pooled else None
+        anchor_MD = states_BTD[packed.rows_M, packed.columns_M]
+        for place, index in enumerate(indices if found else ()):
+            found[index] = anchor_MD[packed.segments_M == place]
+    if not pooled:
+        return found, None
+    return found, torch.stack([pooled[index] for index in range(len(pooled))]).cpu()

@@ -79,8 +79,11 @@ def optimise(
     old: Scores,
     progress: Callable[[int, int], None],
     parts: Sequence[LanePart] = (),
+    first: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Make all the optimizer steps and return means over them; `old` was scored before the first.
+
+    `first` are the sums of the first step where its gradients are there already (`add_gradients`).
 
     A pass has as many as the ratio lane's episodes are worth by their weights (`minibatches`), or the
     largest other lane's where it has none; what the other lanes have is dealt to them in equal parts.
@@ -97,8 +100,11 @@ def optimise(
         shuffle.shuffle(units)
         steps = minibatches(units, [one.weight for one in episodes], size) or without
         for place, chosen in enumerate(steps):
-            learner.optimizer.zero_grad()
-            sums = add_gradients(learner, chosen, episodes, advantages, old, usual)
+            if norms or first is None:
+                learner.optimizer.zero_grad()
+                sums = add_gradients(learner, chosen, episodes, advantages, old, usual)
+            else:
+                sums = dict(first)
             if place == 0 and episodes:
                 shares.append(effective_share(sums))
                 if passed and shares[-1] < settings.ess_floor:
@@ -112,6 +118,16 @@ def optimise(
             norms.append(step(learner))
             progress(len(norms), len(norms) - place - 1 + len(steps) * (settings.passes - passed))
     return _told(totals, parts, norms, shares)
+
+
+def only_step(
+    learner: Learner, batch_id: int, episodes: Sequence[SealedEpisode]
+) -> list[int] | None:
+    """Return the episodes of a pass's step, in its first pass's order; None where it has several."""
+    units, weights = chains(episodes), [one.weight for one in episodes]
+    random.Random(f"{learner.settings.seed}/{batch_id}").shuffle(units)
+    dealt = minibatches(units, weights, learner.settings.minibatch_episodes)
+    return dealt[0] if len(dealt) == 1 else None
 
 
 def minibatches(
@@ -181,7 +197,11 @@ def add_gradients(
     """Add the gradients of the ratio lane's chosen episodes; returns the sums of what is reported.
 
     `usual` is what a token of the batch weighs: a step on episodes of little weight is a short one.
+    Where `old` has no log-probabilities yet, it takes up those that are found.
     """
+    scored = bool(old.logp)
+    if not scored:
+        old.logp.extend([torch.empty(0)] * len(episodes))
     totals: dict[str, float] = defaultdict(float)
     normaliser = usual * sum(len(episodes[i].completion_token_ids) for i in chosen)
     for indices, packed in learner.packs([episodes[i] for i in chosen]):
@@ -194,13 +214,16 @@ def add_gradients(
             packed,
             torch.cat([advantages[i] for i in ours]).to(packed.segments_M.device),
             weights_M=_per_token([episodes[i].weight for i in ours], packed),
-            proximal_M=torch.cat([old.logp[i] for i in ours]),
+            proximal_M=torch.cat([old.logp[i] for i in ours]) if scored else None,
             normaliser=normaliser,
             settings=learner.settings,
         )
         if not torch.isfinite(loss.total):
             raise BatchGivenUp("the loss is not finite")
         loss.total.backward()  # type: ignore[no-untyped-call]
+        if not scored:
+            for place, index in enumerate(ours):
+                old.logp[index] = loss.logp_M[packed.segments_M == place]
         for name, value in loss.sums.items():
             totals[name] += value
         for name, count in zip(PASSED, (packed.forward_tokens, packed.shared_tokens), strict=True):

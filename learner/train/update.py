@@ -16,7 +16,7 @@ from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
 from .steps import BatchGivenUp, LanePart, Lanes, first_share, optimise, ratio_alone
-from .valued import Valued, valued
+from .valued import NothingLeft, Valued, valued
 
 DRIFT_EPISODES = 32
 """Episodes on which the drift from v0 is measured where the loss does without the anchor."""
@@ -56,7 +56,9 @@ def apply_batch(
     chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:
         parts = lanes(learner, fit.episodes, batch.batch_id)
-        given = _worth_a_step(learner, chosen, _valued(learner, fit, chosen, parts), parts)
+        given = _worth_a_step(
+            learner, chosen, _valued(learner, fit, chosen, parts, batch.batch_id), parts
+        )
         return _applied(
             learner,
             batch,
@@ -73,7 +75,11 @@ def apply_batch(
 
 
 def _valued(
-    learner: Learner, fit: Selection, chosen: Selection, parts: Sequence[LanePart]
+    learner: Learner,
+    fit: Selection,
+    chosen: Selection,
+    parts: Sequence[LanePart],
+    batch_id: int,
 ) -> Valued | None:
     """Return the ratio lane's episodes, or None where there are none and other lanes have some.
 
@@ -84,8 +90,8 @@ def _valued(
         if not episode.in_lane(RATIO) and episode.generation_id not in taught:
             chosen.left_out[episode.generation_id] = fate.NO_SPREAD
     try:
-        given = valued(learner, chosen)
-    except BatchGivenUp:
+        given = valued(learner, chosen, batch_id)
+    except NothingLeft:
         if not taught:
             raise
         given = None
@@ -136,7 +142,16 @@ def _applied(
     given = given or _without_ratio(learner, parts)
     episodes, old, metrics = given.episodes, given.scores, dict(given.metrics)
     ratio = episodes if given.advantages else []
-    metrics |= optimise(learner, batch.batch_id, ratio, given.advantages, old, progress, parts)
+    metrics |= optimise(
+        learner,
+        batch.batch_id,
+        ratio,
+        given.advantages,
+        old,
+        progress,
+        parts,
+        given.first,
+    )
     draw = random.Random(f"{learner.settings.seed}/{batch.batch_id}/after")
     some = measured_after(episodes, draw)
     measured = [episodes[i] for i in some]

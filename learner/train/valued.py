@@ -11,12 +11,14 @@ from ..estimators.advantage import per_reward, standardised
 from ..estimators.explained import estimator_metrics
 from ..estimators.spread import told_apart, with_spread
 from ..sealed import SealedEpisode
+from .loss import REPORTED, means
 from .mismatch import mismatch_metrics
-from .score import Scores, prompt_states, score
+from .score import Scores, anchor_states, score
 from .selection import Selection
 from .state import Learner
-from .steps import BatchGivenUp
+from .steps import BatchGivenUp, add_gradients, only_step
 from .token_advantage import token_advantages
+from .weight import token_weight
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,18 +35,25 @@ class Valued:
     """Theirs, before the first step."""
     metrics: dict[str, float]
     """Of the weights before the steps, and of every estimator."""
+    first: dict[str, float] | None = None
+    """Sums of the first step, where it was what scored them: its gradients are there."""
 
 
-def valued(learner: Learner, chosen: Selection) -> Valued:
+class NothingLeft(BatchGivenUp):
+    """A batch of which nothing can be learned by ratios."""
+
+
+def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
     """Score the episodes, hold each against its baseline, and let all estimators take them up.
 
-    An episode whose reward cannot say which answer was better is left out (`chosen.left_out`).
-    Raises BatchGivenUp where none is left; where that is so by the rewards alone, before any pass.
+    Where one step takes all of them, and the trust region does not ask for the log-probabilities
+    before it, the step's own forward is the scoring (`first`). An episode whose reward cannot say which
+    answer was better is left out (`chosen.left_out`). Raises NothingLeft where none is left; where that
+    is so by the rewards alone, before any pass.
     """
     episodes, settings = chosen.episodes, learner.settings
     _leave_out(chosen, with_spread(episodes))
-    scores = score(learner, episodes, anchor=settings.kl_weight > 0.0)
-    states_ND = _states(learner, episodes, scores)
+    anchors, states_ND = _anchored(learner, episodes)
     expected = learner.estimators.baselines(episodes, states_ND)
     values = told_apart(episodes, expected[settings.estimator])
     kept = _leave_out(chosen, [value is not None for value in values])
@@ -56,14 +65,16 @@ def valued(learner: Learner, chosen: Selection) -> Valued:
     of_kept = {name: [each[i] for i in kept] for name, each in expected.items()}
     ours = [episodes[i] for i in kept]
     told = estimator_metrics(ours, of_kept)
+    advantages = [
+        token_advantages(episode, advantage, unit)
+        for episode, advantage in zip(episodes, scaled, strict=True)
+        if advantage is not None
+    ]
+    scores, first = _scored(learner, episodes, kept, advantages, anchors, batch_id)
     return Valued(
         episodes=ours,
         baselines=[value for value in values if value is not None],
-        advantages=[
-            token_advantages(episode, advantage, unit)
-            for episode, advantage in zip(episodes, scaled, strict=True)
-            if advantage is not None
-        ],
+        advantages=advantages,
         scores=replace(
             scores,
             logp=[scores.logp[i] for i in kept],
@@ -78,14 +89,37 @@ def valued(learner: Learner, chosen: Selection) -> Valued:
                 episodes, scores.logp, settings.mismatch_difference, averaged=settings.average > 0
             ),
         },
+        first=first,
     )
 
 
-def _states(learner: Learner, episodes: Sequence[SealedEpisode], scores: Scores) -> Tensor | None:
-    """Return the prompts' states out of the anchor's pass, or by one of its own where they are needed."""
-    if scores.states_ND is None and learner.settings.estimator == "contextual":
-        return prompt_states(learner, episodes)
-    return scores.states_ND
+def _anchored(
+    learner: Learner, episodes: Sequence[SealedEpisode]
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the anchor's states of the episodes, and of their prompts; none where nothing needs them."""
+    anchored = learner.settings.kl_weight > 0.0
+    if not anchored and learner.settings.estimator != "contextual":
+        return [], None
+    return anchor_states(learner, episodes, prompts_alone=not anchored)
+
+
+def _scored(
+    learner: Learner,
+    episodes: Sequence[SealedEpisode],
+    kept: Sequence[int],
+    advantages: Sequence[Tensor],
+    anchors: list[Tensor],
+    batch_id: int,
+) -> tuple[Scores, dict[str, float] | None]:
+    """Score the episodes, by the first step where it takes them all; then its sums are returned too."""
+    alone = len(kept) == len(episodes) and not learner.settings.region.proximal
+    step = only_step(learner, batch_id, episodes) if alone else None
+    if step is None:
+        return score(learner, episodes, anchor=bool(anchors), anchors=anchors), None
+    scores = Scores(logp=[], anchor=anchors, metrics={})
+    learner.optimizer.zero_grad()
+    sums = add_gradients(learner, step, episodes, advantages, scores, token_weight(episodes))
+    return replace(scores, metrics=means({name: sums[name] for name in REPORTED})), sums
 
 
 def _leave_out(chosen: Selection, kept: Sequence[bool]) -> list[int]:
@@ -94,7 +128,7 @@ def _leave_out(chosen: Selection, kept: Sequence[bool]) -> list[int]:
         if not keep:
             chosen.left_out[episode.generation_id] = fate.NO_SPREAD
     if not any(kept):
-        raise BatchGivenUp(_nothing_left(chosen.left_out, chosen))
+        raise NothingLeft(_nothing_left(chosen.left_out, chosen))
     return [index for index, keep in enumerate(kept) if keep]
 
 

@@ -7,14 +7,17 @@ import pytest
 import torch
 
 from rlwd.learner.candidate import HeldOut
+from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.sealed import PassedOver, SealedBatch
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train import evidence
 from rlwd.learner.train.evidence import held_out_estimate
+from rlwd.learner.train.packing import Pack
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.steps import BatchGivenUp
 from rlwd.learner.train.update import apply_batch
+from rlwd.learner.trust_region import Name
 
 MakeBatch = Callable[..., SealedBatch]
 
@@ -172,6 +175,51 @@ def test_split_forward_passes(settings: LearnerSettings, make_batch: MakeBatch) 
     assert first["loss/policy"] == pytest.approx(second["loss/policy"], rel=1e-4, abs=1e-7)
     for name, moment in one.moments().items():
         torch.testing.assert_close(moment, other.moments()[name], rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("region", ["truncated", "gspo", "decoupled"])
+def test_the_only_step_is_the_scoring(
+    region: Name, settings: LearnerSettings, make_batch: MakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one step takes the batch, scoring it apart before gives the same bits and metrics."""
+    single = msgspec.structs.replace(
+        settings, passes=2, minibatch_episodes=64, trust_region=region, ess_floor=0.0
+    )
+    rows = list[int]()
+
+    class Counting(Learner):
+        def hidden(self, packed: Pack) -> torch.Tensor:
+            rows.append(int(torch.is_grad_enabled()))
+            return super().hidden(packed)
+
+    one, other = Counting(single), Counting(single)
+    ours = apply_batch(one, make_batch())
+    counted = len(rows)
+    monkeypatch.setattr("rlwd.learner.train.valued.only_step", lambda *_: None)
+    theirs = apply_batch(other, make_batch())
+    assert len(rows) - counted == counted + (region != "decoupled")
+    assert state_of(one)[:2] == state_of(other)[:2]
+    assert ours.metrics.keys() == theirs.metrics.keys()
+    assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-4, abs=1e-6)
+
+
+def test_a_first_step_that_is_not_finite(settings: LearnerSettings, make_batch: MakeBatch) -> None:
+    """A batch whose only step cannot be made is given up, also where other lanes have some of it."""
+    single = msgspec.structs.replace(
+        settings, minibatch_episodes=64, trust_region="truncated", estimator="tracker"
+    )
+    learner = Learner(single)
+    before = state_of(learner)
+    with torch.no_grad():
+        learner.policy.head_VD[7] = float("nan")
+    batch = make_batch()
+    decided = tuple(
+        msgspec.structs.replace(e, lane="kto", reward=float(i % 2)) if i < 4 else e
+        for i, e in enumerate(batch.episodes)
+    )
+    with pytest.raises(BatchGivenUp, match="the loss is not finite"):
+        apply_batch(learner, msgspec.structs.replace(batch, episodes=decided), lanes=lane_parts)
+    assert state_of(learner) == before
 
 
 def test_first_step_warms_up(settings: LearnerSettings, make_batch: MakeBatch) -> None:
