@@ -80,7 +80,8 @@ class Reference:
         made = z_CV.new_zeros(len(STATISTICS), len(z_CV))
         logp_C, lse_C, entropy_C, kl_C, anchor_lse_C, weight_C = made.unbind()
         scratch = scratch or Scratch()
-        p_CV, q_CV = (scratch.matrix(name, *z_CV.shape, z_CV) for name in ("p", "q"))
+        rows, vocabulary = z_CV.shape
+        p_CV, q_CV = (scratch.matrix(name, rows, vocabulary, z_CV) for name in ("p", "q"))
         logp_CV = _log_softmax(z_CV.div_(heat_C1), p_CV, lse_C)
         logp_C.copy_(logp_CV.gather(1, at_C1)[:, 0])
         apart_CV = None
