@@ -48,6 +48,11 @@ def read_lines(file: Path) -> list[LabelledLine]:
                 raise ValueError(f"{file}:{number}: {problem}") from problem
     if not found:
         raise ValueError(f"{file}: holds no labelled message")
+    if all(one.label == "neutral" for one in found):
+        raise ValueError(
+            f"{file}: all {len(found)} labels are neutral; a reader is held against messages whose"
+            " `label` is satisfied or dissatisfied, and there is none"
+        )
     return found
 
 

@@ -79,6 +79,7 @@ def what_if_tables(document: Mapping[str, Any]) -> list[Any]:
         *lines,
         segments,
         _learner(document),
+        Text(f"left out: {document['left_out']}"),
         parts,
         *_most_changed(document["most_changed"]),
         *drawn,

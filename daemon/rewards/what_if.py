@@ -24,6 +24,11 @@ from .rank_agreement import SAME, Floats, kendall, mean_of, sign_of, spearman
 
 BATCH = 256
 """Answers that are weighed together where nobody says how many a batch has."""
+LEFT_OUT = (
+    "what is fitted on earlier batches: what latency and user add to a reward, who answers at all,"
+    " and what users weighed and how they agreed before"
+)
+"""What the learner would see of these answers besides, and both specs are asked without."""
 MOST_CHANGED = 5
 """Answers that are named, those whose reward would change most."""
 
@@ -120,6 +125,7 @@ class WhatIf:
             "answers": count,
             "seconds": round(self.seconds, 3),
             "answers_per_second": round(count / self.seconds) if self.seconds else None,
+            "left_out": LEFT_OUT,
             "segments": [
                 {
                     "segment": name,

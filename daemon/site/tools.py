@@ -6,6 +6,7 @@ from typing import Any
 
 from ...ops.tool_errors import calls_table
 from ...ops.tool_errors.blame import BLAME, PARTIES, WORKED
+from ...ops.tool_errors.outages import read_outages
 from ...streams.state.transaction import Transaction
 
 DAY = 86_400.0
@@ -19,7 +20,11 @@ def read_tools(view: Transaction, policy: str) -> dict[str, Any]:
     """Return the last day's calls by tool and version, and the anomalies."""
     until = calls_table.read_until(view, policy)
     if until is None:
-        return {"tools": [], "more": 0, "going_on": [], "over": [], "parties": PARTIES}
+        return {
+            **{key: [] for key in ("tools", "going_on", "over", "excused")},
+            "more": 0,
+            "parties": PARTIES,
+        }
     by_tool = defaultdict[str, dict[str, Counter[str]]](lambda: defaultdict(Counter))
     total = defaultdict[str, Counter[str]](Counter)
     for one in calls_table.calls_between(view, policy, until - DAY, until + 1, int(DAY)):
@@ -44,6 +49,8 @@ def read_tools(view: Transaction, policy: str) -> dict[str, Any]:
         "going_on": [one for one in found if one.ended is None],
         "over": [one for one in found if one.ended is not None],
         "parties": PARTIES,
+        # A version far above the others may have learnt to provoke outages.
+        "excused": [one for one in read_outages(view, policy, DAY, until).versions if one.excused],
     }
 
 

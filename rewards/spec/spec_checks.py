@@ -9,7 +9,7 @@ import msgspec
 from ...streams.events.signals import SIGNALS
 
 MOST = 1e9
-"""Bounds of a range are not beyond this: what is added up inside would be lost in them."""
+"""Bounds of a range, and seconds, are not beyond this: what is added up would be lost in them."""
 
 KINDS = tuple(str(kind.__struct_config__.tag) for kind in SIGNALS)
 
@@ -30,10 +30,17 @@ def check_range(key: str, interval: tuple[float, float]) -> None:
 
 
 def check_seconds(key: str, given: Mapping[str, float]) -> None:
-    """Refuse seconds that are no finite number."""
+    """Refuse seconds that are no finite number, or beyond what any time is."""
     for name, seconds in given.items():
-        if not math.isfinite(seconds):
-            raise ValueError(f"{key}.{name}: must be a finite number, not {seconds}")
+        check_finite_seconds(f"{key}.{name}", seconds)
+
+
+def check_finite_seconds(key: str, seconds: float) -> None:
+    """Refuse a number of seconds that is not finite, or above `MOST`: thirty years."""
+    if not math.isfinite(seconds):
+        raise ValueError(f"{key}: must be a finite number, not {seconds}")
+    if seconds > MOST:
+        raise ValueError(f"{key}: is {seconds:g} s; the most is {MOST:g}")
 
 
 def check_kinds(key: str, given: Iterable[str]) -> None:

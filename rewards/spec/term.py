@@ -1,6 +1,5 @@
 """Term: one part or cost of a spec, as the file weighs it and as an episode is asked by it."""
 
-import math
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
@@ -9,7 +8,7 @@ import msgspec
 from ...streams.events.episode import AttributionRule, Episode
 from .attribution_rules import OverChain, rule_of
 from .registry import COST_PLACE, NEEDS_NO_SIGNAL, PART_KINDS, Kinds, Place, Value, find
-from .spec_checks import check_interval
+from .spec_checks import check_finite_seconds, check_interval
 
 Seconds = Annotated[float, msgspec.Meta(ge=0.0)]
 Weight = Annotated[float, msgspec.Meta(ge=1e-9, le=1e9)]
@@ -146,8 +145,8 @@ def _term(place: Place, name: str, given: float | PartTable) -> Term:
     key = f"$.{place.key}.{name}"
     table = given if isinstance(given, PartTable) else PartTable(weight=given)
     scale = table.scale if isinstance(table, CostTable) else 1.0
-    if table.horizon is not None and not math.isfinite(table.horizon):
-        raise ValueError(f"{key}.horizon: must be a finite number, not {table.horizon}")
+    if table.horizon is not None:
+        check_finite_seconds(f"{key}.horizon", table.horizon)
     if table.clip is not None:
         check_interval(f"{key}.clip", table.clip)
         if table.clip[0] < 0.0 or (place is not COST_PLACE and table.clip[1] > 1.0):

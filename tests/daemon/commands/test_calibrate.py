@@ -79,6 +79,7 @@ def test_a_reader_is_learned_from_the_file(config: Path, tmp_path: Path) -> None
     [
         ("", (), "holds no labelled message"),
         ('{"message": "a"}', (), ":1: Object missing required field `label`"),
+        ('{"message": "a", "label": "neutral"}\n' * 2, (), "all 2 labels are neutral"),
         ('{"message": "a", "label": "glad"}', (), "$.label"),
         ('{"message": "a", "label": "satisfied"}', (), "holds no reader"),
         ('{"message": "a", "label": "satisfied"}', ("--reader", "judge"), "names no judge"),

@@ -1,5 +1,6 @@
 """Tool anomalies from request to page: gateway, join, watch, /tools, doctor, /readyz."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,9 +58,9 @@ def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: P
 
 
 def test_an_outage_is_said_with_what_it_excused(
-    rig: RolloutRig, config: Config, capsys: pytest.CaptureFixture[str]
+    rig: RolloutRig, config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`rlwd status` and `rlwd doctor` name the tool, though its calls are too few for an anomaly, and the
+    """`rlwd status`, the page and `rlwd doctor` name the tool, though its calls are too few for an anomaly, and the
     answers that were left out; a tool that works is not named, and before any call nothing is said."""
     print_status(config, as_json=True)
     assert orjson.loads(capsys.readouterr().out)["outages"]["say"] == []
@@ -84,6 +85,12 @@ def test_an_outage_is_said_with_what_it_excused(
     found = [one for one in check_services(config) if one.what == "outages"]
     assert [one.seen for one in found] == said
     assert found[0].remedy
+    with served(tmp_path, rig.store) as pages:
+        text = pages.text("/tools")
+    assert "Answers that outages excused, last day" in text
+    row = re.findall(r">([^<]+)</td>", text.partition("Answers that outages excused")[2])
+    assert row[:3] == [version, "4", "6"]
+    assert row[3].startswith("66.7")
 
 
 DAY = 86_400.0

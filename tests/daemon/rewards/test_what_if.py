@@ -151,6 +151,8 @@ def test_it_says_what_the_learner_would_see(shop: RewardShop) -> None:
     assert -1.0 <= reply["tau"] < 1.0
     shown = shop.rewards("what-if", new, "--since", "60d").stdout
     assert "As the learner sees it" in shown
+    assert "left out: what is fitted on earlier batches" in shown
+    assert "latency and user" in told["left_out"]
     assert max(map(len, shown.splitlines())) <= 80
 
 

@@ -216,6 +216,8 @@ def test_the_pages_example_is_worth_what_it_says(tmp_path: Path) -> None:
         ("[parts]\nkept = 1\n[undecided]\na = 1.5", r"<= 1\.0 - at `\$\.undecided\.a`"),
         ("range = [1, 1]\n[parts]\nkept = 1", r"\$\.range: \[1, 1\] does not go from a lower"),
         ("range = [0]\n[parts]\nkept = 1", r"Expected `array` of length 2.*\$\.range"),
+        ("[ready]\ndefault = 2e9\n[parts]\nkept = 1", r"\$\.ready\.default: is 2e\+09 s; the most"),
+        ("[parts.kept]\nweight = 1\nhorizon = 2e9", r"\$\.parts\.kept\.horizon: is 2e\+09 s"),
         ("[ready]\ndefault = inf\n[parts]\nkept = 1", r"\$\.ready\.default: must be a finite"),
         ('[parts.undecided]\nof = "kept"\nweight = 1', r"\$\.parts\.undecided: the name is taken"),
         ('[parts."a\\nb"]\nof = "kept"\nweight = 1', r"\$\.parts: 'a\\nb' cannot be read"),
