@@ -5,7 +5,8 @@ features left over. Legend: N episodes, K features, L levels, P = K + L.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
-from .levels import Levels
+from .levels import Known, Levels
 from .ridge import Fit, RidgeSums, fit
 from .segment_counts import SegmentCounts, segment_of
 
@@ -76,23 +77,10 @@ def mixed_model(
     seen_N = weights_N * usable_N
     mean_K, inverse_K = moments.plus(states_NK, rewards_N, seen_N).centre()
     gram_KK, cross_K = moments.standardised(mean_K, inverse_K)
-    levels = Levels(
-        {stratum: segment_of(stratum, counts) for stratum, counts in offsets.items()}
-        | {episode.stratum: episode.segment for episode in episodes}
+    levels = Levels({episode.stratum: episode.segment for episode in episodes})
+    precision_LL, information_L = levels.evidence(
+        _known(offsets, {*strata}, settings), settings.parent_count
     )
-    known = sorted(offsets)  # However they were written and read again: sums to the bit.
-    known_SL = levels.rows(known)
-    present = set(strata)
-    kept_S = torch.tensor(
-        [
-            offsets[s].rho(settings) if s in present else offsets[s].freshness(settings)
-            for s in known
-        ],
-        dtype=torch.float64,
-    )
-    count_S = torch.tensor([offsets[s].count for s in known], dtype=torch.float64)
-    total_S = torch.tensor([offsets[s].alpha for s in known], dtype=torch.float64)
-    counted_SL = (kept_S * count_S)[:, None] * known_SL
     return MixedModel(
         features_NK=(states_NK - mean_K) * inverse_K * usable_N[:, None],
         levels_NL=levels.rows(strata),
@@ -100,9 +88,18 @@ def mixed_model(
         weights_N=weights_N,
         gram_KK=gram_KK,
         cross_K=cross_K,
-        precision_LL=known_SL.T @ counted_SL + levels.precision(settings.parent_count).diag(),
-        information_L=known_SL.T @ (kept_S * total_S),
+        precision_LL=precision_LL + levels.precision(settings.parent_count).diag(),
+        information_L=information_L,
     )
+
+
+def _known(
+    offsets: Mapping[str, SegmentCounts], present: AbstractSet[str], settings: LearnerSettings
+) -> Iterator[Known]:
+    # In order however they were written and read again: sums to the bit.
+    for stratum, counts in sorted(offsets.items()):
+        kept = counts.rho(settings) if stratum in present else counts.freshness(settings)
+        yield stratum, segment_of(stratum, counts), kept * counts.count, kept * counts.alpha
 
 
 def _blocks(one: Tensor, other: Tensor) -> Tensor:

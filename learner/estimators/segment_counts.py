@@ -42,19 +42,20 @@ class SegmentCounts(msgspec.Struct, kw_only=True, omit_defaults=True):
         return math.exp2(-self.drift / settings.half_life)
 
     def take_up(self, reward: float, weight: float, settings: LearnerSettings) -> None:
-        """Take up one reward, in steps of a weight of at most 1.
+        """Take up one reward; what a weight is above 1 finds nothing that has drifted.
 
-        A step of weight w fades the evidence by rho^w and adds (1 - rho^w) / (1 - rho) of the reward:
+        A weight w fades the evidence by rho^w and adds (1 - rho^w) / (1 - rho) of the reward:
         two of a half come to one whole.
         """
-        while weight > 0.0:
-            step, rho = min(weight, 1.0), self.rho(settings)
+        for step in (min(weight, 1.0), weight - 1.0):  # From a weight of 1 on nothing has drifted.
+            if step <= 0.0:
+                return
+            rho = self.rho(settings)
             kept = rho**step
             worth = (1.0 - kept) / (1.0 - rho)
             self.alpha = kept * self.alpha + worth * reward
             self.beta = kept * self.beta + worth * (1.0 - reward)
-            self.drift *= 1.0 - step
-            weight -= step
+            self.drift *= max(0.0, 1.0 - step)
 
 
 def segment_of(stratum: str, counts: SegmentCounts) -> str:

@@ -14,6 +14,9 @@ from ..settings import LearnerSettings
 
 log = structlog.get_logger()
 
+LEAST_WEIGHT = 1e-9
+"""What counts for less counts for nothing: its square, and its sums in float32, are 0."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
@@ -69,8 +72,8 @@ def exclusion(
         return fate.UNKNOWN_TOKENS, f"token id {largest}: the model knows {vocabulary}"
     if not 0.0 <= episode.reward <= 1.0:
         return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"
-    if not episode.weight:
-        return fate.NO_WEIGHT, "weight: 0"
+    if episode.weight < LEAST_WEIGHT:
+        return fate.NO_WEIGHT, f"weight: {episode.weight:g} is below {LEAST_WEIGHT:g}"
     if (length := len(prompt) + len(completion)) > settings.max_episode_tokens:
         most = settings.max_episode_tokens
         return fate.TOO_LONG, f"{length} tokens: learner.max_episode_tokens is {most}"

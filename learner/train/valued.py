@@ -20,6 +20,9 @@ from .steps import BatchGivenUp, add_gradients, only_step
 from .token_advantage import token_advantages
 from .weight import token_weight
 
+ROUNDING = 1e-9
+"""An advantage that is smaller is rounding."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Valued:
@@ -61,6 +64,14 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
     rewards, floor = [e.earned for e in episodes], settings.advantage_floor
     scaled = standardised(rewards, values, tokens, floor=floor)
     unit = settings.token_credit * per_reward(rewards, values, tokens, floor=floor)
+    advantages = [
+        token_advantages(episode, advantage, unit)
+        for episode, advantage in zip(episodes, scaled, strict=True)
+        if advantage is not None
+    ]
+    if not any(bool((each.abs() > ROUNDING).any()) for each in advantages):
+        # As of one episode alone, whatever was expected of it: advantages are centred.
+        _leave_out(chosen, [False] * len(episodes))
     learner.estimators.observe(episodes, states_ND)
     of_kept = {name: [each[i] for i in kept] for name, each in expected.items()}
     ours = [episodes[i] for i in kept]

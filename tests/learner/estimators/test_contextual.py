@@ -11,8 +11,10 @@ from tiny_learner import TINY
 from torch import Tensor
 
 from rlwd.learner.estimators.contextual import Contextual
+from rlwd.learner.estimators.mixed import MixedModel, mixed_model
 from rlwd.learner.estimators.projection import projected
 from rlwd.learner.estimators.ridge import RidgeSums, fit
+from rlwd.learner.estimators.segment_counts import SegmentCounts
 from rlwd.learner.sealed import SealedEpisode
 
 Make = Callable[..., SealedEpisode]
@@ -143,3 +145,62 @@ def test_a_wide_state_is_projected_the_same_way_for_ever() -> None:
     signs = projected(torch.eye(300, dtype=torch.float64)[:1], 16)[0].sign().tolist()
     assert signs == [1, 1, 1, 1, 1, -1, -1, -1, 1, -1, -1, -1, 1, -1, -1, 1]
     assert projected(states_ND, 4096).shape == (20, 2048)
+
+
+def mixed(make: Make, one: Contextual, segments: list[tuple[str, str]]) -> MixedModel:
+    """The regression of a batch with these segments and releases, whose prompts say nothing."""
+    rewards = [float(place % 3 == 0) for place in range(len(segments))]
+    episodes = [
+        make(segment=segment, harness=harness, reward=reward)
+        for (segment, harness), reward in zip(segments, rewards, strict=True)
+    ]
+    none_NK, none_N = torch.zeros(len(episodes), 0).double(), torch.zeros(len(episodes)).double()
+    return mixed_model(episodes, none_NK, none_N, RidgeSums.empty(0), one.offsets, one.settings)
+
+
+@pytest.mark.parametrize("parent_count", [8.0, 0.0])
+def test_segments_elsewhere_are_solved_for_exactly(make_episode: Make, parent_count: float) -> None:
+    """What is expected is as with a column for every segment and release that ever was."""
+    one = Contextual(msgspec.structs.replace(DEMO, parent_count=parent_count))
+    known = [("mail", ""), ("mail", "1"), ("mail", "2"), ("code", "1"), ("chat", ""), ("note", "3")]
+    for place, (segment, harness) in enumerate(known):
+        stratum = f"{segment} · {harness}" if harness else segment
+        one.offsets[stratum] = SegmentCounts(
+            alpha=place + 0.5, beta=6.0 - place, drift=0.01 * place, segment=segment
+        )
+    batch = [("mail", "2"), ("mail", "2"), ("code", ""), ("new", "2"), ("chat", "4"), ("chat", "4")]
+    found = mixed(make_episode, one, batch)
+    assert found.levels_NL.shape[1] == 1 + 4 + 3  # all; segments; releases in them
+    every = sorted({*known, *batch})
+    names = list(
+        dict.fromkeys(n for s, h in every for n in ("", s, f"{s} · {h}" if h else s))
+    )
+
+    def row(segment: str, harness: str) -> list[float]:
+        own = {"", segment, f"{segment} · {harness}" if harness else segment}
+        return [float(name in own) for name in names]
+
+    design_NL = torch.tensor([row(*each) for each in batch]).double()
+    least = max(parent_count, 1e-6)
+    precision_LL = torch.tensor([least if name else 1e-6 for name in names]).double().diag()
+    information_L = torch.zeros(len(names), dtype=torch.float64)
+    for (segment, harness), counts in zip(known, one.offsets.values(), strict=True):
+        here = (segment, harness) in batch
+        kept = counts.rho(one.settings) if here else counts.freshness(one.settings)
+        its_L = torch.tensor(row(segment, harness)).double()
+        precision_LL += kept * counts.count * torch.outer(its_L, its_L)
+        information_L += kept * counts.alpha * its_L
+    whole = fit(design_NL, found.rewards_N, found.weights_N, precision_LL, information_L)
+    torch.testing.assert_close(
+        found.fit(math.inf).left_out_N, whole.left_out_N, rtol=1e-5, atol=1e-5, equal_nan=True
+    )
+
+
+def test_ten_thousand_segments_cost_no_more_than_the_batch_has(make_episode: Make) -> None:
+    """A product that names a segment for each customer: columns are those of the batch."""
+    one = Contextual(DEMO)
+    for number in range(10_000):
+        one.offsets[f"customer {number}"] = SegmentCounts(alpha=3.0, beta=1.0)
+    found = mixed(make_episode, one, [("customer 7", ""), ("customer 7", ""), ("new", "2")])
+    assert found.levels_NL.shape == (3, 4)
+    assert float(found.fit(math.inf).left_out_N[2]) == pytest.approx(0.75, abs=0.01)
