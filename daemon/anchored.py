@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from ..learner.settings import LearnerSettings
 from ..ops.reading.settings import LEAST_KEY, SatisfactionSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..streams.secret_values import anchored, read_secret
@@ -39,6 +40,17 @@ def secrets_of(section: str) -> list[str]:
 def anchored_secrets(given: msgspec.Struct, section: str, folder: Path) -> dict[str, str]:
     """Return a section's secrets, where they name a file as an absolute one."""
     return {key: anchored(getattr(given, key), folder) for key in secrets_of(section)}
+
+
+def anchored_learner(given: LearnerSettings, folder: Path) -> LearnerSettings:
+    """Return the learner's settings, the model and the files of texts absolute."""
+    drift, replay = given.drift, given.replay
+    if drift.probes:
+        drift = msgspec.structs.replace(drift, probes=str(folder / drift.probes))
+    if replay.texts:
+        replay = msgspec.structs.replace(replay, texts=str(folder / replay.texts))
+    model = str(folder / given.model)
+    return msgspec.structs.replace(given, model=model, drift=drift, replay=replay)
 
 
 def anchored_satisfaction(given: SatisfactionSettings, folder: Path) -> SatisfactionSettings:

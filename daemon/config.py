@@ -23,6 +23,7 @@ from ..streams.redaction.privacy import PrivacySettings
 from ..streams.secret_values import FILE, anchored, read_secret
 from .anchored import (
     anchored_gateway,
+    anchored_learner,
     anchored_satisfaction,
     anchored_secrets,
     anchored_stream,
@@ -220,7 +221,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         reward_spec=str(spec_path(config.reward_spec, folder)) if config.reward_spec else "",
         gate=msgspec.structs.replace(config.gate, **named),
         satisfaction=anchored_satisfaction(config.satisfaction, folder),
-        learner=msgspec.structs.replace(config.learner, model=str(folder / config.learner.model)),
+        learner=anchored_learner(config.learner, folder),
         gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),
         comparison=with_longest(config.comparison, config.gateway),
     )

@@ -3,10 +3,12 @@
 One table: the page of a version and docs/health.md are made from it. Free of torch.
 """
 
+import re
 from collections.abc import Mapping
 from typing import NamedTuple
 
 LANE = "reward/lane/"
+ESTIMATOR = re.compile(r"estimator/(\w+)/explained_variance")
 
 
 class Signal(NamedTuple):
@@ -105,6 +107,16 @@ SIGNALS = (
         high=0.05,
     ),
     Signal(
+        "drift on the probe set, nats a token",
+        "drift/kl",
+        "How far it is from v0 on texts that stay the same (docs/staying.md).",
+    ),
+    Signal(
+        "drift that it added, nats a token",
+        "drift/kl_added",
+        "What `learner.drift.version_kl` and `day_kl` count; set them by the first versions'.",
+    ),
+    Signal(
         "entropy, nats a token",
         "after/entropy",
         "Where it falls from version to version: a wider region on the side up, or a lower rate.",
@@ -137,6 +149,15 @@ def readings(metrics: Mapping[str, float]) -> list[SignalReading]:
         )
         for name in sorted(metrics)
         if name.startswith(LANE)
+    ]
+    known += [
+        Signal(
+            f"explained by the estimator {found[1]}",
+            name,
+            "Share of the rewards' variance that it expected: of two, the higher needs fewer answers.",
+        )
+        for name in sorted(metrics)
+        if (found := ESTIMATOR.fullmatch(name))
     ]
     return [
         SignalReading(one, metrics[one.metric], one.beyond(metrics[one.metric]))

@@ -10,7 +10,7 @@ from .doctor_finding import Finding, Grade, fail, ok
 from .doctor_flags import check_flags_url
 from .doctor_log import check_log
 from .doctor_machine import check_installed, check_machine
-from .doctor_model import check_model
+from .doctor_model import check_model, check_texts
 from .doctor_readers import check_readers
 from .doctor_services import check_services
 
@@ -44,6 +44,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
         yield fail("secrets", str(problem), remedy)
     yield from check_machine(config)
     yield from check_model(Path(config.learner.model))
+    yield from check_texts(config.learner)
     yield from check_readers(config)
     yield from check_log(config)
     for url in config.engine.urls:

@@ -1,9 +1,10 @@
-"""Doctor, the model folder: is it whole, and has it a chat template?"""
+"""Doctor, what the learner reads: is the model's folder whole, has it a chat template, are texts there?"""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...learner.settings import LearnerSettings
 from .doctor_finding import Finding, fail, ok, warn
 
 
@@ -22,6 +23,19 @@ def check_model(folder: Path) -> Iterator[Finding]:
         yield warn(
             "model", "no chat template", "/v1/chat/completions will be refused by the engine"
         )
+
+
+def check_texts(settings: LearnerSettings) -> Iterator[Finding]:
+    """Look for the files of texts that the learner reads at its start."""
+    named = {
+        "learner.drift.probes": settings.drift.probes,
+        "learner.replay.texts": settings.replay.texts,
+    }
+    for key, path in named.items():
+        if path and not Path(path).is_file():
+            yield fail(
+                "texts", f"{key}: {path} is no file", "the learner does not start without it"
+            )
 
 
 def _model_problems(folder: Path) -> Iterator[str]:

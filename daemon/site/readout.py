@@ -32,6 +32,7 @@ def read_readout(
     parts = find_parts(view, policy, version)
     last = seen[-1] if seen else None
     champion = champions_table.find_champion(view, policy)
+    health = readings(candidates_table.find(view, policy, version).metrics)
     return {
         "rollout": rollout,
         # v0 never had a rollout, so it has no page to lead to.
@@ -61,7 +62,9 @@ def read_readout(
         ],
         "baked": [_row(point) for point in last.since_promotion] if last else [],
         "measurements": evidence(rollout),
-        "health": readings(candidates_table.find(view, policy, version).metrics),
+        "health": health,
+        "unwell": sum(one.beyond for one in health),
+        "barred": sum(one.signal.bar != "none" for one in health),
         "actions": _actions(rollout, None if champion is None else champion.version),
     }
 

@@ -100,14 +100,16 @@ def between(low: float | None, high: float | None) -> str:
 def number(value: float | None) -> str:
     """Return a number with three digits or so.
 
-    >>> number(0.72345), number(1234.5), number(12.0), number(None), number(0.0)
-    ('0.723', '1,234', '12.0', '-', '0')
+    >>> number(0.72345), number(1234.5), number(12.0), number(None), number(0.0), number(4.21e-5)
+    ('0.723', '1,234', '12.0', '-', '0', '4.2e-05')
     """
     if value is None or not math.isfinite(value):
         return NOT_KNOWN
     if not value:
         return "0"
     size = abs(value)
+    if size < 1e-3:
+        return f"{value:.2g}"  # Three digits after the point would say 0.
     return f"{value:,.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.3f}"
 
 

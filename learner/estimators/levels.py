@@ -12,8 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from ..sealed import SealedEpisode
-
 WHOLE = 1e-6
 """Precision of the level of everything: it is shrunk to nothing."""
 Path = tuple[str, ...]

@@ -6,6 +6,7 @@ same.
 
 import sqlite3
 
+from ...learner.ledger.skipped import skipped
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from ..drift import alarms_table
@@ -15,7 +16,7 @@ from ..tool_errors.calls_table import tool_problem
 from . import champions_table, holdout_table, rollouts_table
 from .unfit import mismatched
 
-PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift", "mismatch")
+PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift", "mismatch", "skipped")
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -30,6 +31,7 @@ def release_problems(
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
     `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was up.
+    `skipped` says that the learner was given batches and made no version of them.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told
     by `crowd_problem`.
@@ -53,6 +55,8 @@ def release_problems(
         found["drift"] = drifted
     if apart := mismatched(view, policy, settings.mismatch):
         found["mismatch"] = apart[1]
+    if idle := skipped(view, policy):
+        found["skipped"] = idle
     return found
 
 

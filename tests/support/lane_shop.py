@@ -35,9 +35,12 @@ class LaneShop:
         loop: LoopThread,
         stack: ExitStack,
         more: str = LANES,
+        *,
+        learner: str = "",
         **batch: Any,
     ) -> None:
         self.shop = Workshop(folder, model, passes=2, poll_seconds=0.05, more=more, **batch)
+        self.shop.learner = learner
         stack.callback(self.shop.close)
         self.rig = GatewayRig(folder, loop, stack)
         tokens = load_spelt_tokens(model)

@@ -28,6 +28,7 @@ CONFIG = """\
 policy = "policy"
 state = "state"
 stop_seconds = 6.0
+look_seconds = 0.5
 [stream]
 poll_seconds = {poll}
 [batch]
@@ -44,6 +45,7 @@ passes = {passes}
 minibatch_episodes = {step}
 pack_tokens = 64
 threads = 1
+{learner}
 [engine]
 urls = ["http://{host}:{nobody}"]
 [http]
@@ -110,6 +112,8 @@ class Workshop:
         self.folder, self.model, self.more = folder, model, more
         self.step, self.user_share = step, user_share
         self.passes, self.poll_seconds = passes, poll_seconds
+        self.learner = ""
+        """More lines of `[learner]`."""
         self.daemons: list[LoneDaemon] = []
         self.said = 0
 
@@ -128,6 +132,7 @@ class Workshop:
                 nobody=free_port(),
                 port=free_port(),
                 more=self.more,
+                learner=self.learner,
             )
         )
         self.config = load_config(path)

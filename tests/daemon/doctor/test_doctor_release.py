@@ -15,9 +15,11 @@ from rollout_rig import AdapterEngine
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.doctor.doctor_engine import check_engine
-from rlwd.daemon.doctor.doctor_services import check_services
+from rlwd.daemon.doctor.doctor_model import check_texts
+from rlwd.daemon.doctor.doctor_services import REMEDIES, check_services
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.rollout.problems import PROBLEMS
 from rlwd.ops.rollout.publish_flags import publish_flags
 
 
@@ -116,3 +118,20 @@ def test_a_crowd_too_small_for_the_margin_is_named(
     assert "rollout.deadline_seconds ends it after 0.2" in said
     print_status(config, as_json=False)
     assert "problem, crowd: at 2400 users a day" in " ".join(capsys.readouterr().out.split())
+
+
+def test_each_problem_has_a_remedy() -> None:
+    """One without would end doctor where it is needed."""
+    assert {*PROBLEMS, "drift_budget"} == {*REMEDIES}
+
+
+@pytest.mark.parametrize("key", ["drift.probes", "replay.texts"])
+def test_texts_are_looked_for_beside_the_config(key: str, tmp_path: Path) -> None:
+    """Whatever folder a command is run in; where there is no such file doctor names key and file."""
+    section, _, name = key.partition(".")
+    path = tmp_path / "texts.toml"
+    path.write_text(f'[learner]\nmodel = "base"\n[learner.{section}]\n{name} = "texts.jsonl"\n')
+    (found,) = check_texts(load_config(path).learner)
+    assert f"learner.{key}: {tmp_path / 'texts.jsonl'} is no file" in found.line
+    (tmp_path / "texts.jsonl").touch()
+    assert not [*check_texts(load_config(path).learner)]

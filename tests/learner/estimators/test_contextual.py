@@ -161,7 +161,7 @@ def mixed(make: Make, one: Contextual, segments: list[tuple[str, str]]) -> Mixed
 @pytest.mark.parametrize("parent_count", [8.0, 0.0])
 def test_segments_elsewhere_are_solved_for_exactly(make_episode: Make, parent_count: float) -> None:
     """What is expected is as with a column for every segment and release that ever was."""
-    one = Contextual(msgspec.structs.replace(DEMO, parent_count=parent_count))
+    one = Contextual(msgspec.structs.replace(TINY, parent_count=parent_count))
     known = [("mail", ""), ("mail", "1"), ("mail", "2"), ("code", "1"), ("chat", ""), ("note", "3")]
     for place, (segment, harness) in enumerate(known):
         stratum = f"{segment} · {harness}" if harness else segment
@@ -172,9 +172,7 @@ def test_segments_elsewhere_are_solved_for_exactly(make_episode: Make, parent_co
     found = mixed(make_episode, one, batch)
     assert found.levels_NL.shape[1] == 1 + 4 + 3  # all; segments; releases in them
     every = sorted({*known, *batch})
-    names = list(
-        dict.fromkeys(n for s, h in every for n in ("", s, f"{s} · {h}" if h else s))
-    )
+    names = list(dict.fromkeys(n for s, h in every for n in ("", s, f"{s} · {h}" if h else s)))
 
     def row(segment: str, harness: str) -> list[float]:
         own = {"", segment, f"{segment} · {harness}" if harness else segment}
@@ -198,7 +196,7 @@ def test_segments_elsewhere_are_solved_for_exactly(make_episode: Make, parent_co
 
 def test_ten_thousand_segments_cost_no_more_than_the_batch_has(make_episode: Make) -> None:
     """A product that names a segment for each customer: columns are those of the batch."""
-    one = Contextual(DEMO)
+    one = Contextual(TINY)
     for number in range(10_000):
         one.offsets[f"customer {number}"] = SegmentCounts(alpha=3.0, beta=1.0)
     found = mixed(make_episode, one, [("customer 7", ""), ("customer 7", ""), ("new", "2")])

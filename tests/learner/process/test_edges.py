@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
 import torch
 
 from rlwd.learner.checkpoint.folder import read_manifests
@@ -91,8 +90,13 @@ def test_each_edge_and_each_region_is_applied(
     regions, estimators = list(PRESETS), list(worker.learner.estimators.named())
     for place, (name, change) in enumerate(TRAINED.items()):
         number += 1
-        told = {"trust_region": regions[place], "estimator": estimators[place % 4]}
-        with_settings(worker, **told, ess_floor=0.0, negative_weight=1.0)
+        with_settings(
+            worker,
+            trust_region=regions[place],
+            estimator=estimators[place % 4],
+            ess_floor=0.0,
+            negative_weight=1.0,
+        )
         before = worker.learner.snapshot().weights
         report = worker.apply(sealed(changed(make_batch(number), change)))
         assert isinstance(report, Checkpointed), f"{name}: {report}"
