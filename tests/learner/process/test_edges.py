@@ -86,10 +86,9 @@ def test_each_edge_and_each_region_is_applied(
     child_settings: LearnerProcessSettings, make_batch: MakeBatch, sealed: Seal
 ) -> None:
     """Every preset meets every kind of batch in turn, each by another estimator, and gives finite numbers."""
-    worker, number = Worker(child_settings), 0
+    worker = Worker(child_settings)
     regions, estimators = list(PRESETS), list(worker.learner.estimators.named())
     for place, (name, change) in enumerate(TRAINED.items()):
-        number += 1
         with_settings(
             worker,
             trust_region=regions[place],
@@ -98,7 +97,7 @@ def test_each_edge_and_each_region_is_applied(
             negative_weight=1.0,
         )
         before = worker.learner.snapshot().weights
-        report = worker.apply(sealed(changed(make_batch(number), change)))
+        report = worker.apply(sealed(changed(make_batch(place + 1), change)))
         assert isinstance(report, Checkpointed), f"{name}: {report}"
         made = read_manifests(worker.folder)[-1]
         assert all(math.isfinite(value) for value in made.metrics.values()), name
