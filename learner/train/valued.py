@@ -70,17 +70,11 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
         if advantage is not None
     ]
     if not any(bool((each.abs() > ROUNDING).any()) for each in advantages):
-        # As of one episode alone, whatever was expected of it: advantages are centred.
-        _leave_out(chosen, [False] * len(episodes))
+        _leave_out(chosen, [False] * len(episodes))  # As of one alone: advantages are centred.
     learner.estimators.observe(episodes, states_ND)
     of_kept = {name: [each[i] for i in kept] for name, each in expected.items()}
     ours = [episodes[i] for i in kept]
     told = estimator_metrics(ours, of_kept)
-    advantages = [
-        token_advantages(episode, advantage, unit)
-        for episode, advantage in zip(episodes, scaled, strict=True)
-        if advantage is not None
-    ]
     scores, first = _scored(learner, episodes, kept, advantages, anchors, batch_id)
     return Valued(
         episodes=ours,
