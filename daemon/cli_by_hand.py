@@ -69,6 +69,29 @@ def pin(
     _decide("pin", what, by, reason, config)
 
 
+def rebuild(
+    version: Annotated[str, typer.Argument(help="The version by its whole name.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for it; STATE/rebuilt/VERSION where none is named."),
+    ] = None,
+    begin_with: Annotated[
+        str,
+        typer.Option(
+            "--from", help="The version to begin with, or base; else the nearest whole one."
+        ),
+    ] = "",
+    config: ConfigFile = TOML,
+) -> None:
+    """Make a version again from its batches, and say whether it is the same, byte for byte."""
+    from ..streams.logs import log_to_stderr
+    from .commands.rebuild import run_rebuild
+    from .config import load_config
+
+    log_to_stderr("rebuild", "warning")
+    raise typer.Exit(run_rebuild(load_config(config), version, out, begin_with))
+
+
 def _decide(name: str, what: str, by: str, reason: str, config: Path) -> None:
     from .commands.by_hand import run_decision
     from .config import load_config
@@ -76,5 +99,5 @@ def _decide(name: str, what: str, by: str, reason: str, config: Path) -> None:
     raise typer.Exit(run_decision(load_config(config), name, what, by=by, why=reason))
 
 
-BY_HAND = (rollback, promote, reject, pause, resume, pin)
+BY_HAND = (rollback, promote, reject, pause, resume, pin, rebuild)
 """In the order of the help."""

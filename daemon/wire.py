@@ -85,11 +85,12 @@ def joiner(config: Config) -> Joiner:
         trace_share=config.mlflow.trace_share if config.mlflow.tracking_uri else 0.0,
         readings=satisfaction_with_secrets(config.satisfaction).scope(),
         measure=Measuring(_measured(config), CHAMPIONS_MEASURED),
-        admitted=_lanes(config).admitted,
+        admitted=lane_rules(config).admitted,
     )
 
 
-def _lanes(config: Config, tokens: SpeltTokens | None = None) -> LaneRules:
+def lane_rules(config: Config, tokens: SpeltTokens | None = None) -> LaneRules:
+    """Return which lanes are on, and whose own words they learn from."""
     privacy = config.privacy
     allowed = privacy.own_words or any(one.own_words for one in privacy.tenants.values())
     return LaneRules(
@@ -217,13 +218,13 @@ def _training(
         register=release.register,
         kept=release.kept,
         keep_newest=config.keep_checkpoints,
-        credit=_credit(config, tokens),
+        credit=token_credits(config, tokens),
         spec_version=reward_spec(config.reward_spec).version,
-        lanes=_lanes(config, tokens),
+        lanes=lane_rules(config, tokens),
     )
 
 
-def _credit(config: Config, tokens: SpeltTokens | None) -> Credit:
+def token_credits(config: Config, tokens: SpeltTokens | None) -> Credit:
     """Return what gives an edited answer's tokens a credit each; the whole answer's where it cannot."""
     if tokens is None:
         log.info("credit_by_answer", reason="the model's tokens do not say which text they spell")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from .made_with import MadeWith
 from .sealed import Token
 
 
@@ -86,6 +87,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Epoch seconds."""
     seconds: float
     """How long the update took."""
+    made_with: MadeWith | None = None
+    """What its bits depend on beside parent and batch; None in what was written before this was kept."""
 
     @property
     def trained_ids(self) -> tuple[str, ...]:

@@ -76,13 +76,17 @@ class Checkpoints:
         for path in self.folder.glob(".new-*"):
             shutil.rmtree(path)
 
-    def write(self, learner: Learner, origin: Origin, *, now: float) -> Manifest:
+    def write(
+        self, learner: Learner, origin: Origin, *, now: float, sequence: int | None = None
+    ) -> Manifest:
         """Make the learner's state durable as the next checkpoint and return its manifest.
 
+        `sequence` is for who makes a checkpoint again, in another folder, under its own number.
         Raises StaleEpoch, leaving nothing behind, where EPOCH names a later lease than ours.
         """
-        numbers = sequences(self.folder)
-        sequence = numbers[-1] + 1 if numbers else 0
+        if sequence is None:
+            numbers = sequences(self.folder)
+            sequence = numbers[-1] + 1 if numbers else 0
         aside = self.folder / f".new-{sequence:06d}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
@@ -172,6 +176,7 @@ class Checkpoints:
             metrics=dict(origin.metrics),
             created_at=now,
             seconds=origin.seconds,
+            made_with=learner.made_with,
         )
 
     def _publish(self, aside: Path, place: Path) -> None:

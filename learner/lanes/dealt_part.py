@@ -9,6 +9,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import torch
@@ -19,6 +20,15 @@ from ..sealed import SealedEpisode
 from ..train.packing import Pack, pack
 from ..train.state import Learner
 from ..train.steps import BatchGivenUp
+
+
+class BesideAnswers(NamedTuple):
+    """Episodes of a lane that reads something beside the answer."""
+
+    units: list[tuple[SealedEpisode, SealedEpisode]]
+    """As the lane takes them."""
+    too_long: list[str]
+    """Generation ids of those that are longer with it than an episode may be."""
 
 
 class DealtPart:

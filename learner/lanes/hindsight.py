@@ -20,7 +20,7 @@ from ..train.loss import swept_loss
 from ..train.packing import Pack
 from ..train.score import score
 from ..train.state import Learner
-from .dealt_part import DealtPart, without_ratio
+from .dealt_part import BesideAnswers, DealtPart, without_ratio
 from .model_words import ModelWords
 from .reference import score_reference
 
@@ -85,17 +85,20 @@ class HindsightPart(DealtPart):
 
 def with_teachers(
     episodes: Sequence[SealedEpisode], words: ModelWords, *, longest: int
-) -> list[tuple[SealedEpisode, SealedEpisode]]:
+) -> BesideAnswers:
     """Return each episode with itself as its teacher reads it.
 
     Not one whose prompt does not end with a user's turn, as after a tool's result.
     """
-    told = list[tuple[SealedEpisode, SealedEpisode]]()
+    told = BesideAnswers([], [])
     for one in episodes:
         if not one.in_lane(HINDSIGHT):
             continue
         prompt = words.said_to_user(one.prompt_token_ids, BLOCK.format(one.follow_up))
-        if prompt is None or len(prompt) + len(one.completion_token_ids) > longest:
+        if prompt is None:
             continue
-        told.append((one, msgspec.structs.replace(one, prompt_token_ids=prompt)))
+        if len(prompt) + len(one.completion_token_ids) > longest:
+            told.too_long.append(one.generation_id)
+            continue
+        told.units.append((one, msgspec.structs.replace(one, prompt_token_ids=prompt)))
     return told

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from ...streams.join import fate
 from ..sealed import SealedEpisode
 from ..train.state import Learner
-from ..train.steps import LanePart
+from ..train.steps import LanePart, LaneParts
 from .hindsight import HindsightPart, with_teachers
 from .imitation import SFT, ImitationPart
 from .kto import KtoPart, kto_episodes
@@ -13,24 +14,39 @@ from .model_words import ModelWords
 from .preference import PreferencePart, edited_pairs
 
 
-def lane_parts(
-    learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int
-) -> Sequence[LanePart]:
-    """Build the parts of a batch, in a fixed order; a lane whose weight is 0 has none."""
+def lane_parts(learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int) -> LaneParts:
+    """Build the parts of a batch, in a fixed order; a lane whose weight is 0 has none.
+
+    What a lane cannot read or hold is told by its rule: no tokens where the model's chat template takes no
+    such conversation, too long with the edit or the follow-up that the lane reads beside it, too.
+    """
     parts = list[LanePart]()
     lanes, longest = learner.settings.lanes, learner.settings.max_episode_tokens
     words = ModelWords(Path(learner.settings.model))
     spelt = [words.spelt(one) for one in episodes]
-    episodes = [one for one in spelt if one is not None and _fits(one, longest)]
+    unfit = {
+        one.generation_id: fate.NO_TOKENS
+        for one, told in zip(episodes, spelt, strict=True)
+        if told is None
+    }
+    readable = [one for one in spelt if one is not None]
+    episodes = [one for one in readable if _fits(one, longest)]
+    unfit |= {one.generation_id: fate.TOO_LONG for one in readable if not _fits(one, longest)}
     if lanes.kto and (liked := kto_episodes(episodes)):
         parts.append(KtoPart(learner, liked, batch_id=batch_id))
-    if lanes.dpo and (pairs := edited_pairs(episodes, words, longest=longest)):
-        parts.append(PreferencePart(learner, pairs, batch_id=batch_id))
+    if lanes.dpo:
+        pairs = edited_pairs(episodes, words, longest=longest)
+        if pairs.units:
+            parts.append(PreferencePart(learner, pairs.units, batch_id=batch_id))
+        unfit |= dict.fromkeys(pairs.too_long, fate.TOO_LONG)
     if lanes.sft and (taken := [one for one in episodes if one.in_lane(SFT)]):
         parts.append(ImitationPart(learner, taken, batch_id=batch_id))
-    if lanes.hindsight and (told := with_teachers(episodes, words, longest=longest)):
-        parts.append(HindsightPart(learner, told, batch_id=batch_id))
-    return parts
+    if lanes.hindsight:
+        told = with_teachers(episodes, words, longest=longest)
+        if told.units:
+            parts.append(HindsightPart(learner, told.units, batch_id=batch_id))
+        unfit |= dict.fromkeys(told.too_long, fate.TOO_LONG)
+    return LaneParts(parts, unfit)
 
 
 def _fits(episode: SealedEpisode, longest: int) -> bool:

@@ -18,7 +18,7 @@ from ...kernels.dispatch import Dpo, Packed, segment_losses
 from ..sealed import SealedEpisode
 from ..train.packing import Pack
 from ..train.state import Learner
-from .dealt_part import DealtPart, bounds_of, without_ratio
+from .dealt_part import BesideAnswers, DealtPart, bounds_of, without_ratio
 from .model_words import ModelWords
 from .reference import score_reference
 
@@ -58,15 +58,19 @@ class PreferencePart(DealtPart):
 
 def edited_pairs(
     episodes: Sequence[SealedEpisode], words: ModelWords, *, longest: int
-) -> list[tuple[SealedEpisode, SealedEpisode]]:
+) -> BesideAnswers:
     """Return each edit with its answer; not those that come to the same tokens, or are too long."""
-    pairs = list[tuple[SealedEpisode, SealedEpisode]]()
+    pairs = BesideAnswers([], [])
     for one in episodes:
         made = one.correction
         if not one.in_lane(DPO) or made is None:
             continue
         ids = one.completion_token_ids
         edit = (*ids[: made.first], *words.spell(made.text), *ids[made.past :])
-        if edit != ids and edit and len(one.prompt_token_ids) + len(edit) <= longest:
-            pairs.append((without_ratio(one, completion=edit), without_ratio(one)))
+        if edit == ids or not edit:
+            continue
+        if len(one.prompt_token_ids) + len(edit) > longest:
+            pairs.too_long.append(one.generation_id)
+            continue
+        pairs.units.append((without_ratio(one, completion=edit), without_ratio(one)))
     return pairs

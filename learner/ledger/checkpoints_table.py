@@ -4,6 +4,7 @@ The manifests on disk are the only truth about what was applied. The state datab
 date from them, in the same way after a message of the learner's and after a crash.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 from ...streams.events.stage import EpisodeStage
@@ -105,7 +106,7 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
             # The learner could not read the batch, so its manifest names no episode.
             ids = _sealed_in(tx, policy, manifest.batch_id)
         given_up = [each for each in ids if each not in manifest.left_out]
-        episodes_table.close(tx, policy, given_up, fate.BATCH_FAILED)
+        episodes_table.close(tx, policy, given_up, _reason(manifest))
         return
     episodes_table.close(tx, policy, manifest.trained_ids, fate.TRAINED)
     tx.executemany(
@@ -116,6 +117,18 @@ def _settle_batch(tx: Transaction, policy: str, manifest: Manifest, state: str) 
             for generation_id in manifest.trained_ids
         ],
     )
+
+
+def _reason(manifest: Manifest) -> str:
+    """Return by which rule a batch that was given up ends what was kept from training of it.
+
+    Where there was nothing to learn, each episode has a rule of its own, and most of them have this one;
+    else the batch failed.
+    """
+    rules = Counter(manifest.left_out.get(each, fate.BATCH_FAILED) for each in manifest.episode_ids)
+    if not rules or fate.BATCH_FAILED in rules:
+        return fate.BATCH_FAILED
+    return max(sorted(rules), key=lambda rule: rules[rule])
 
 
 def _sealed_in(tx: Transaction, policy: str, batch_id: int | None) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 
 import msgspec
 
 from ...rewards.trust.weighing import Weighed
+from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction
 from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
-from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneRules, choose_episodes
+from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
 from .ready import Age, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
@@ -111,29 +113,60 @@ def _sealed(
     if trust is not None:
         judged = [(one.episode, one.row.reward) for one in chosen]
         weighed = weigh_episodes(tx, policy, trust, batch_id, judged)
-    return [_sealed_one(one, counts, credit) for one, counts in zip(chosen, weighed, strict=True)]
+    return [
+        sealed_episode(one.episode, one.choice, credit, _counted(one, counts))
+        for one, counts in zip(chosen, weighed, strict=True)
+    ]
 
 
-def _sealed_one(chosen: ChosenEpisode, counts: Weighed | None, credit: Credit) -> SealedEpisode:
-    row, episode, choice = chosen
+class Counted(NamedTuple):
+    """What the tables know of an episode that is sealed."""
+
+    version: str
+    """Version that served it."""
+    age: int
+    """Policy age; -1 where no version of this policy served it."""
+    revision: int
+    """Of its reward."""
+    reward: float
+    """As it counts."""
+    weight: float
+    """How much."""
+    confound: float
+    """As `SealedEpisode.confound`."""
+
+
+def _counted(chosen: ChosenEpisode, counts: Weighed | None) -> Counted:
+    row = chosen.row
+    if counts is None:
+        return Counted(row.version, row.age, row.revision, row.reward, 1.0, 0.0)
+    return Counted(
+        row.version, row.age, row.revision, counts.reward, counts.weight, counts.confound
+    )
+
+
+def sealed_episode(
+    episode: Episode, choice: LaneChoice, credit: Credit, counted: Counted
+) -> SealedEpisode:
+    """Return what the update gets to know of an episode."""
     generation = episode.generation
     spelt = generation.prompt_token_ids and generation.completion_token_ids
     assert spelt or fate.tells_all(generation), "ready without tokens"
     return SealedEpisode(
-        generation_id=row.generation_id,
+        generation_id=episode.id,
         segment=generation.segment,
         harness=generation.harness,
-        version=row.version,
-        age=row.age,
+        version=counted.version,
+        age=counted.age,
         prompt_token_ids=generation.prompt_token_ids or (),
         completion_token_ids=generation.completion_token_ids or (),
         logprobs=generation.logprobs or (),
         temperature=generation.sampling.temperature,
-        reward=row.reward if counts is None else counts.reward,
-        reward_revision=row.revision,
+        reward=counted.reward,
+        reward_revision=counted.revision,
         credit=credit(episode),
-        weight=1.0 if counts is None else counts.weight,
-        confound=0.0 if counts is None else counts.confound,
+        weight=counted.weight,
+        confound=counted.confound,
         top_p=generation.sampling.top_p,
         lane=choice.lane,
         correction=choice.correction,

@@ -16,15 +16,11 @@ from ..checkpoint.folder import (
     sequences,
 )
 from ..checkpoint.write import Checkpoints, Origin
-from ..lanes.lane_parts import lane_parts
 from ..ledger.lineage import Lineage
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
-from ..staying.drift_probe import DriftProbe
-from ..staying.replay import replayed_texts, with_replay
-from ..staying.within_budget import apply_within_budget
+from ..staying.learning import Learning
 from ..train.packing import read_batch
-from ..train.state import Learner
 from ..train.steps import BatchGivenUp
 from .protocol import (
     Apply,
@@ -51,9 +47,8 @@ class Worker:
         self.checkpoints = Checkpoints(
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
-        self.learner = Learner(settings.learner)
-        self.probe = DriftProbe(self.learner)
-        self.replayed = replayed_texts(self.learner)
+        self.learning = Learning(settings.learner)
+        self.learner = self.learning.learner
         self.head: Manifest = self._start()
 
     def run(
@@ -87,12 +82,9 @@ class Worker:
         self._check_fits(path, batch)
         started = time.monotonic()
         try:
-            update = apply_within_budget(
-                self.learner,
+            update = self.learning.apply(
                 batch,
-                self.probe,
                 lambda done, of: progress(StepsDone(batch_id=batch.batch_id, done=done, of=of)),
-                with_replay(lane_parts, self.replayed),
             )
         except BatchGivenUp as problem:
             return self._give_up(batch.batch_id, batch, str(problem), problem.left_out)

@@ -15,7 +15,7 @@ import torch
 
 from ..sealed import SealedEpisode
 from ..train.state import Learner
-from ..train.steps import BatchGivenUp, LanePart, Lanes
+from ..train.steps import BatchGivenUp, LaneParts, Lanes
 from .sequences import read_sequences
 
 
@@ -92,14 +92,13 @@ def replayed_texts(learner: Learner) -> list[SealedEpisode]:
 def with_replay(lanes: Lanes, sequences: Sequence[SealedEpisode]) -> Lanes:
     """Return `lanes` with the replay beside them; without texts, or a share of 0, as they are."""
 
-    def parts(
-        learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int
-    ) -> Sequence[LanePart]:
+    def parts(learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int) -> LaneParts:
         share = learner.settings.replay.share
         tokens = int(share * sum(len(one.completion_token_ids) for one in episodes))
         found = lanes(learner, episodes, batch_id)
         if not sequences or not tokens:
             return found
-        return [*found, ReplayPart(learner, sequences, tokens=tokens, batch_id=batch_id)]
+        replayed = ReplayPart(learner, sequences, tokens=tokens, batch_id=batch_id)
+        return found._replace(parts=[*found.parts, replayed])
 
     return parts

@@ -13,6 +13,7 @@ from ...kernels.dispatch import HeadOutputs, logp_head
 from ..candidate import Probe
 from ..chains import chains
 from ..estimators.side_by_side import Estimators
+from ..made_with import MadeWith
 from ..sealed import SealedEpisode, as_scored
 from ..settings import LearnerSettings
 from .load import load_policy
@@ -42,6 +43,8 @@ class Learner:
     def __init__(self, settings: LearnerSettings) -> None:
         self.settings = settings
         self.policy: Policy = load_policy(settings)
+        self.made_with = MadeWith.measured(settings, self.policy.device.type)
+        """What its updates' bits depend on, as it stood when this process began."""
         self.average: dict[str, Tensor] | None = None
         """Moving average of the weights, by parameter, where that is what is offered."""
         self.estimators = Estimators.new(settings)

@@ -7,7 +7,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -49,7 +49,6 @@ class LanePart(Protocol):
 
     def begin_pass(self) -> None:
         """Deal the units anew."""
-        ...
 
     def backward(self, step: int, of: int) -> None:
         """Add the gradients of one of a pass's steps. Raises BatchGivenUp where they are not finite."""
@@ -60,15 +59,22 @@ class LanePart(Protocol):
         ...
 
 
-Lanes = Callable[[Learner, Sequence[SealedEpisode], int], Sequence[LanePart]]
-"""Builds the parts of a batch's lanes, for a batch id; an episode that no part could use is in none."""
+class LaneParts(NamedTuple):
+    """What the lanes beside the ratio lane make of a batch."""
+
+    parts: Sequence[LanePart]
+    """Of those that learn something from it."""
+    unfit: Mapping[str, str]
+    """Generation ids that a lane cannot read or hold, each with its rule (`fate.LEARNER_RULES`)."""
 
 
-def ratio_alone(
-    learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int
-) -> Sequence[LanePart]:
+Lanes = Callable[[Learner, Sequence[SealedEpisode], int], LaneParts]
+"""Builds them for a batch id; an episode that no part could use is in none."""
+
+
+def ratio_alone(learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int) -> LaneParts:
     """Build none."""
-    return ()
+    return LaneParts((), {})
 
 
 def optimise(

@@ -15,7 +15,7 @@ from .evidence import batch_metrics, held_out_evidence, measured_after, record_d
 from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
-from .steps import BatchGivenUp, LanePart, Lanes, first_share, optimise, ratio_alone
+from .steps import BatchGivenUp, LanePart, LaneParts, Lanes, first_share, optimise, ratio_alone
 from .valued import NothingLeft, Valued, valued
 
 DRIFT_EPISODES = 32
@@ -55,10 +55,10 @@ def apply_batch(
     fit = select_episodes(batch, learner.settings, learner.policy.vocabulary)
     chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:
-        parts = lanes(learner, fit.episodes, batch.batch_id)
-        given = _worth_a_step(
-            learner, chosen, _valued(learner, fit, chosen, parts, batch.batch_id), parts
-        )
+        made = lanes(learner, fit.episodes, batch.batch_id)
+        parts = made.parts
+        first = _valued(learner, fit, chosen, made, batch.batch_id)
+        given = _worth_a_step(learner, chosen, first, parts)
         return _applied(
             learner,
             batch,
@@ -78,17 +78,18 @@ def _valued(
     learner: Learner,
     fit: Selection,
     chosen: Selection,
-    parts: Sequence[LanePart],
+    made: LaneParts,
     batch_id: int,
 ) -> Valued | None:
     """Return the ratio lane's episodes, or None where there are none and other lanes have some.
 
-    What no lane could use is left out. Raises BatchGivenUp where that is all.
+    What no lane could use is left out, by the rule of `unfit` where there is one. Raises BatchGivenUp where that is all.
     """
-    taught = {one.generation_id for part in parts for one in part.taught}
+    taught = {one.generation_id for part in made.parts for one in part.taught}
     for episode in fit.episodes:
         if not episode.in_lane(RATIO) and episode.generation_id not in taught:
-            chosen.left_out[episode.generation_id] = fate.NO_SPREAD
+            rule = made.unfit.get(episode.generation_id, fate.NO_SPREAD)
+            chosen.left_out[episode.generation_id] = rule
     try:
         given = valued(learner, chosen, batch_id)
     except NothingLeft:

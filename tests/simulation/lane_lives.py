@@ -24,7 +24,7 @@ from rlwd.learner.lanes.preference import PreferencePart
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.state import Learner
-from rlwd.learner.train.steps import BatchGivenUp, LanePart
+from rlwd.learner.train.steps import BatchGivenUp, LanePart, LaneParts
 from rlwd.learner.train.update import apply_batch
 
 KINDS, STYLES, ROUND = 4, 5, 192
@@ -175,7 +175,7 @@ class LaneLife:
 
     def _parts(
         self, learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int
-    ) -> list[LanePart]:
+    ) -> LaneParts:
         """As `lane_parts`; a table has no words, so an edit is the style and a reply a row."""
         by_lane = {
             name: [one for one in episodes if one.in_lane(name)]
@@ -198,7 +198,7 @@ class LaneLife:
                 for one in replied
             ]
             parts.append(HindsightPart(learner, told, batch_id=batch_id))
-        return parts
+        return LaneParts(parts, {})
 
     def _wish(self, episode: SealedEpisode) -> int:
         return self.wanted[episode.prompt_token_ids[0]]

@@ -72,7 +72,7 @@ def test_the_gradient_is_the_papers(settings: LearnerSettings, make_episode: Mak
     learner = apart_from_anchor(msgspec.structs.replace(settings, **region))
     words = ModelWords(Path(settings.model))
     episodes = followed(make_episode, settings.model, STYLES, WISH)
-    told = with_teachers(episodes, words, longest=500)
+    told = with_teachers(episodes, words, longest=500).units
     ours = gradients_of_part(learner, HindsightPart(learner, told, batch_id=1))
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
     for episode, teacher in told:

@@ -51,7 +51,7 @@ def test_the_gradient_is_dpos(settings: LearnerSettings, make_episode: MakeEpiso
     """Equation 7 with the edit's own likelihood, in plain PyTorch and float64, gives the same gradient."""
     learner, lanes = apart_from_anchor(settings), settings.lanes
     words = ModelWords(Path(settings.model))
-    pairs = edited_pairs(edited(make_episode, words), words, longest=100)
+    pairs = edited_pairs(edited(make_episode, words), words, longest=100).units
     part = PreferencePart(learner, pairs, batch_id=1)
     ours = gradients_of_part(learner, part)
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
@@ -80,12 +80,13 @@ def test_the_edit_is_spelt_in_place_of_the_answer(
         lane="dpo",
         correction=Correction(text="good", first=4, past=7),
     )
-    ((edit, answer),) = edited_pairs([one], words, longest=100)
+    ((edit, answer),) = edited_pairs([one], words, longest=100).units
     assert edit.completion_token_ids == (*words.spell("<hm>good"), END)
     assert answer.completion_token_ids == ids
     same = msgspec.structs.replace(one, correction=Correction(text="bad", first=4, past=7))
-    assert edited_pairs([same, msgspec.structs.replace(one, lane="kto")], words, longest=100) == []
-    assert edited_pairs([one], words, longest=8) == []
+    others = [same, msgspec.structs.replace(one, lane="kto")]
+    assert edited_pairs(others, words, longest=100) == ([], [])
+    assert edited_pairs([one], words, longest=8) == ([], [one.generation_id])
 
 
 def test_the_policy_moves_to_the_edit(
@@ -94,7 +95,7 @@ def test_the_policy_moves_to_the_edit(
     """A batch of edits alone raises what was written over what had been answered."""
     words = ModelWords(Path(settings.model))
     learner, episodes = Learner(settings), edited(make_episode, words, 12)
-    pairs = edited_pairs(episodes, words, longest=100)
+    pairs = edited_pairs(episodes, words, longest=100).units
 
     def lead() -> tuple[float, float]:
         edits = score(learner, [edit for edit, _ in pairs]).logp

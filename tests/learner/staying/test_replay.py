@@ -61,7 +61,7 @@ def test_the_gradient_is_of_its_own_count(replaying: LearnerProcessSettings) -> 
     with torch.no_grad():
         for parameter in learner.policy.trainable().values():
             parameter += 0.02
-    sequences = Worker(replaying).replayed
+    sequences = Worker(replaying).learning.replayed
     found = []
     for tokens in (1, 2):  # The first text alone, whatever its share is called.
         learner.optimizer.zero_grad()
@@ -98,7 +98,7 @@ def test_it_makes_no_step_alone(
     report = worker.apply(sealed(msgspec.structs.replace(batch, episodes=equal)))
     assert isinstance(report, BatchFailed)
     assert not report.fault
-    assert with_replay(lane_parts, [])(worker.learner, batch.episodes, 1) == []
+    assert with_replay(lane_parts, [])(worker.learner, batch.episodes, 1).parts == []
 
 
 def test_a_text_that_cannot_be_used(replaying: LearnerProcessSettings) -> None:

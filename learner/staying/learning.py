@@ -1,0 +1,28 @@
+"""Learning: a learner with all that its batches are applied by, for the worker and for a rebuild alike."""
+
+from collections.abc import Callable
+
+from ..lanes.lane_parts import lane_parts
+from ..sealed import SealedBatch
+from ..settings import LearnerSettings
+from ..train.state import Learner
+from ..train.update import Update
+from .drift_probe import DriftProbe
+from .replay import replayed_texts, with_replay
+from .within_budget import apply_within_budget
+
+
+class Learning:
+    """Learner, drift probe and replayed texts of one process."""
+
+    def __init__(self, settings: LearnerSettings) -> None:
+        self.learner = Learner(settings)
+        self.probe = DriftProbe(self.learner)
+        self.replayed = replayed_texts(self.learner)
+
+    def apply(
+        self, batch: SealedBatch, progress: Callable[[int, int], None] | None = None
+    ) -> Update:
+        """As `apply_within_budget`, with every lane and the replay."""
+        lanes = with_replay(lane_parts, self.replayed)
+        return apply_within_budget(self.learner, batch, self.probe, progress, lanes)
