@@ -23,7 +23,9 @@ from rlwd.learner.checkpoint.folder import (
     state_of,
 )
 
-pytestmark = pytest.mark.timeout(300)
+# Each daemon's learner loads torch and a model, and so does each command: minutes on a busy machine.
+pytestmark = pytest.mark.timeout(1200)
+PATIENCE = 240.0
 
 KEY = '[gateway]\nuser_key = "key"\n'
 
@@ -36,16 +38,16 @@ def made(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     )
     first = shop.daemon("first")
     first.start()
-    shop.until(lambda: first.live.get("learner") == "waiting for episodes")
+    shop.until(lambda: first.live.get("learner") == "waiting for episodes", PATIENCE)
     for count in (1, 2):
         shop.say()
-        shop.until(partial(has_applied, shop, count))
+        shop.until(partial(has_applied, shop, count), PATIENCE)
     first.stop(20.0)
     shop.passes = 3
     second = shop.daemon("second")
     second.start()
     shop.say()
-    shop.until(lambda: applied(shop) == 3)
+    shop.until(partial(has_applied, shop, 3), PATIENCE)
     second.stop(20.0)
     yield shop
     shop.close()
@@ -61,12 +63,8 @@ def shop(made: Workshop, tmp_path: Path) -> Workshop:
 
 
 def has_applied(shop: Workshop, count: int) -> bool:
-    return applied(shop) == count
-
-
-def applied(shop: Workshop) -> int:
     found = shop.ask("SELECT COUNT(*) FROM batches WHERE state = 'applied'")
-    return int(found[0][0])
+    return bool(found == [(count,)])
 
 
 def checkpoints(shop: Workshop) -> Path:
@@ -103,7 +101,7 @@ def rebuild(shop: Workshop, number: int | str, *more: str) -> tuple[int, str, st
         [sys.executable, "-m", "rlwd.daemon", "rebuild", name, "-c", str(config), *more],
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=900,
         check=False,
     )
     return done.returncode, done.stdout, done.stderr
