@@ -29,6 +29,7 @@ policy = "policy"
 state = "state"
 stop_seconds = 6.0
 look_seconds = 0.5
+reward_spec = "{reward_spec}"
 [stream]
 poll_seconds = {poll}
 [batch]
@@ -108,9 +109,10 @@ class Workshop:
         more: str = "",
         step: int = 2,
         user_share: float = 0.25,
+        reward_spec: str = "",
     ) -> None:
         self.folder, self.model, self.more = folder, model, more
-        self.step, self.user_share = step, user_share
+        self.step, self.user_share, self.reward_spec = step, user_share, reward_spec
         self.passes, self.poll_seconds = passes, poll_seconds
         self.learner = ""
         """More lines of `[learner]`."""
@@ -127,6 +129,7 @@ class Workshop:
                 poll=self.poll_seconds,
                 step=self.step,
                 user_share=self.user_share,
+                reward_spec=self.reward_spec,
                 batch=BATCH,
                 host=LOOPBACK,
                 nobody=free_port(),
