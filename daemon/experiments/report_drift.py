@@ -48,7 +48,7 @@ def drift_tables(document: dict[str, Any]) -> Iterator[RenderableType]:
     for look in msgspec.convert(document["looks"], list[DriftLook]):
         yield _table(look)
     for alarm in document["alarms"]:
-        yield shown(f"alarm: {alarm['version']}: reward is up while {alarm['said']}")
+        yield shown(f"alarm: {alarm['version']}: reward is not down while {alarm['said']}")
         yield _answers(alarm["evidence"])
 
 

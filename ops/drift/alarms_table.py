@@ -1,4 +1,4 @@
-"""Alarms table: behaviours that passed their bar while the reward was up, once each and version.
+"""Alarms table: behaviours that passed their bar while the reward was not down, once each and version.
 
 An alarm holds ids of answers and none of their texts: these are looked up when it is shown, so that
 what was erased, forgotten or never consented to is not in it.
@@ -26,7 +26,7 @@ LOOKS_KEPT = 100
 
 
 class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
-    """One behaviour of one version that passed its bar while the reward was up."""
+    """One behaviour of one version that passed its bar while the reward was not shown to be down."""
 
     version: str
     """The version."""
@@ -47,7 +47,7 @@ class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def sentence(self) -> str:
         """The alarm as a problem says it."""
-        return f"{self.version}: reward is up while {self.said}; `rlwd report` shows answers"
+        return f"{self.version}: reward is not down while {self.said}; `rlwd report` shows answers"
 
 
 def save_look(tx: Transaction, policy: str, look: DriftLook) -> None:

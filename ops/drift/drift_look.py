@@ -84,12 +84,18 @@ class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
     """Answers that say most of them, by generation id."""
     phrase_looks: int = 0
     """How often phrases were looked for; each time takes half of the alpha that is left."""
+    reward_high: float | None = None
+    """Upper bound of the difference of the rewards that holds at all looks; None before there is one."""
 
     @property
-    def reward_up(self) -> bool:
-        """Whether the reward is not below the reference's."""
-        ours, theirs = self.reward, self.reference_reward
-        return ours is not None and theirs is not None and ours >= theirs
+    def reward_stands(self) -> bool:
+        """Whether both rewards are known and the version's is not shown to be below the reference's.
+
+        That its mean is the higher one is not asked: of two versions of equal worth chance would say so
+        of one half, and the other half would never be alarmed at.
+        """
+        known = self.reward is not None and self.reference_reward is not None
+        return known and (self.reward_high is None or self.reward_high >= 0.0)
 
 
 class _Asked(NamedTuple):

@@ -101,6 +101,7 @@ class DriftWatch:
             self._matured(ours, now),
             self._matured(theirs, now),
             self.settings,
+            alpha=alpha,
             concurrent=pair.concurrent,
         )
         look = DriftLook(
@@ -108,8 +109,9 @@ class DriftWatch:
             against=pair.against,
             at=now,
             answers=len(ours),
-            reward=rewards[0],
-            reference_reward=rewards[1],
+            reward=rewards.ours,
+            reference_reward=rewards.theirs,
+            reward_high=rewards.high,
             behaviours=compare(
                 self._final(ours, now),
                 self._final(theirs, now),
@@ -170,7 +172,7 @@ class DriftWatch:
         }
 
     def _passed(self, look: DriftLook) -> list[BehaviourLook]:
-        if not look.reward_up:
+        if not look.reward_stands:
             return []
         found = [one for one in look.behaviours if one.passed]
         if look.phrases:

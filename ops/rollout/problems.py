@@ -30,7 +30,7 @@ def release_problems(
 ) -> dict[str, str]:
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
-    `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was up.
+    `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was not shown to be down.
     `skipped` says that the learner was given batches and made no version of them.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told

@@ -57,7 +57,7 @@ class RolloutSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     shadow: ShadowSettings = ShadowSettings()
     """Mirrored requests before the first step; off where its share is 0."""
     watch: WatchSettings = WatchSettings()
-    """Drift of behaviour while the reward is up."""
+    """Drift of behaviour while the reward is not down."""
     mismatch: MismatchSettings = MismatchSettings()
     """Learner against engine, on what one version served."""
     metric: tuple[MetricSettings, ...] = ()

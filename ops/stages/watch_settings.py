@@ -28,7 +28,7 @@ OTHERS = ("keep_rate", "edit_rate", "length", "tools", "phrases")
 
 
 class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[rollout.watch]`: a version whose reward is up while a behaviour passes its bar is an alarm."""
+    """`[rollout.watch]`: a version whose reward is not shown to be down while a behaviour passes its bar is an alarm."""
 
     bars: dict[str, float] = {}
     """By behaviour, by how much its mean may rise above that of the reference; a bar below 0 says by

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from rlwd.ops.drift.drift_answers import DriftAnswer
 from rlwd.ops.drift.drift_look import compare
+from rlwd.ops.drift.mean_rewards import mean_rewards
 from rlwd.ops.stages.watch_settings import BARS, WatchSettings
 from rlwd.rewards.behaviours.behaviour import measure
 from rlwd.streams.events.generation import Generation
@@ -109,6 +110,23 @@ def live_of_rates(rates: tuple[float, float], seed: int, *, users: int, bar: flo
             one.passed for one in compare(sides[0], sides[1], settings, alpha=settings.alpha)
         ):
             return True
+    return False
+
+
+def reward_down_of(rates: tuple[float, float], seed: int, *, users: int) -> bool:
+    """Return whether a version is ever shown to be worth less, of two that are taken at these rates."""
+    rng = random.Random(seed)
+    sides: tuple[list[DriftAnswer], list[DriftAnswer]] = ([], [])
+    for number in range(users):
+        for side, rate in zip(sides, rates, strict=True):
+            reward = float(rng.random() < rate)
+            side.append(
+                DriftAnswer("g", f"u{number}", float(number), "", reward, None, False, 8, {}, True)
+            )
+        if number % 10 == 9:
+            high = mean_rewards(*sides, EVERY, alpha=EVERY.alpha / 2).high
+            if high is not None and high < 0.0:
+                return True
     return False
 
 

@@ -5,7 +5,7 @@ of a real small model that was paid for a shape: dates and digits (docs/behaviou
 """
 
 import pytest
-from drift_worlds import live, live_of_rates, names
+from drift_worlds import live, live_of_rates, names, reward_down_of
 
 USERS = 160
 
@@ -38,3 +38,15 @@ def test_false_alarms_are_rare(rates: tuple[float, float], lives: int) -> None:
 def test_what_is_far_beyond_the_bar_is_an_alarm() -> None:
     """So that silence is worth something: from 20 % to 60 % all lives alarm."""
     assert all(live_of_rates((0.6, 0.2), seed, users=200, bar=0.1) for seed in range(10))
+
+
+@pytest.mark.parametrize("theirs", [0.5, 0.501], ids=["equal", "hardly_worse"])
+def test_a_version_of_equal_worth_stays_under_watch(theirs: float) -> None:
+    """Its mean is the lower one in half of all lives, and shown to be down in hardly any."""
+    down = sum(reward_down_of((0.5, theirs), seed, users=200) for seed in range(60))
+    assert down <= 60 // 20
+
+
+def test_a_version_that_people_turn_down_is_shown_to_be_down() -> None:
+    """It is no alarm that people like: the rollout itself ends it."""
+    assert all(reward_down_of((0.2, 0.6), seed, users=200) for seed in range(10))

@@ -14,7 +14,7 @@ from rlwd.ops.rollout import candidates_table
 from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.rewards.behaviours.behaviour import Measuring
 from rlwd.rewards.spec.scorer import Scorer
-from rlwd.streams.events.signals import Accepted
+from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.ports import Record
 from rlwd.streams.open import open_store
@@ -40,9 +40,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     opened.close()
 
 
-def fill(store: Store, *, consent: bool = True, tic: str = "") -> None:
+def fill(store: Store, *, consent: bool = True, tic: str = "", turned_down: int = 0) -> None:
     """Let people accept all: the candidate asks back, its control answers.
 
+    Of the candidate's answers so many are turned down.
     With a `tic` every third answer of the candidate is that, and the others are as its control's.
     """
     joiner = Joiner(
@@ -64,7 +65,9 @@ def fill(store: Store, *, consent: bool = True, tic: str = "") -> None:
             served.append(
                 generation(name, float(number), variant=variant, version=version, **who, **kept)
             )
-            said.append(feedback(f"f.{name}", name, Accepted(), number + 0.5))
+            down = variant == "candidate" and number < turned_down
+            signal = Rejected() if down else Accepted()
+            said.append(feedback(f"f.{name}", name, signal, number + 0.5))
     for partition, values in ((GENERATIONS, served), (FEEDBACK, said)):
         records = [
             Record(partition=partition, offset=offset, key=b"s", value=value)
@@ -113,7 +116,7 @@ def test_an_alarm_of_a_phrase_names_answers_that_say_it(store: Store) -> None:
 
 
 def test_before_rewards_are_known_nothing_is_filed(store: Store) -> None:
-    """The drift is shown in the look; an alarm says that the reward is up, and takes a reward."""
+    """The drift is shown in the look; an alarm says that the reward is not down, and takes a reward."""
     fill(store)
     early = DriftWatch(store, "policy", SETTINGS, lambda segment: 1e6)
     assert early.look([PAIR], 1000.0) == []
@@ -122,3 +125,13 @@ def test_before_rewards_are_known_nothing_is_filed(store: Store) -> None:
     assert look is not None
     assert look.reward is None
     assert any(one.passed and one.name == "asks" for one in look.behaviours)
+
+
+@pytest.mark.parametrize(("turned_down", "alarmed"), [(1, True), (3, True), (40, False)])
+def test_a_reward_that_chance_puts_lower_is_not_down(
+    store: Store, turned_down: int, alarmed: bool
+) -> None:
+    """One rejection of sixty shows nothing; two thirds show that people do not reward the habit."""
+    fill(store, turned_down=turned_down)
+    found = DriftWatch(store, "policy", SETTINGS, lambda segment: 0.0).look([PAIR], 1000.0)
+    assert ("asks" in {one.behaviour for one in found}) is alarmed

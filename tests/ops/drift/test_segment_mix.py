@@ -110,7 +110,7 @@ def test_other_traffic_hides_no_drift(store: Store) -> None:
     alarms, look, asks = looked(store)
     assert asks is not None
     assert asks.difference == pytest.approx(0.4, abs=0.01)
-    assert look.reward_up
+    assert look.reward_stands
     assert "asks" in alarms
 
 
