@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, get_args
 import msgspec
 
 from ..events.signals import ErrorClass
+from .unquoted import lines_of, unquoted
 
 RULES_FILE = Path(__file__).parent / "tool_errors.toml"
 LOOKED_AT = 600
@@ -78,6 +79,7 @@ def classify_error(text: str) -> ErrorClass:
     A class that the harness wrote into it (`error_class` of a JSON object, as
     `invalid_arguments` or `InvalidArguments`) wins. Else codes are looked at before texts: of the
     rules, the first that fits a code of the result; where none does, the first that fits its text.
+    What an error quotes is data, and is read only where all else says nothing.
 
     >>> classify_error("Error: MCP error -32602: Invalid arguments for tool search")
     'invalid_arguments'
@@ -88,17 +90,23 @@ def classify_error(text: str) -> ErrorClass:
     own = next((one for one in _values(told, _CLASS_KEYS) if one in _CLASSES), None)
     if own is not None:
         return _CLASSES[own]
+    statuses = {one for one in _values(told, _STATUS_KEYS) if isinstance(one, int)}
     looked = both_ends(text)
-    codes = _codes_in(looked)
-    codes.statuses.update(one for one in _values(told, _STATUS_KEYS) if isinstance(one, int))
-    lower = looked.lower()
+    own_words = unquoted(both_ends(lines_of(told)) if isinstance(told, Mapping) else looked)
+    return _class_of(own_words, statuses) or _class_of(looked, statuses) or "unknown"
+
+
+def _class_of(text: str, statuses: set[int]) -> ErrorClass | None:
+    """Return the class of the first rule that fits; None where none does."""
+    codes, lower = _codes_in(text), text.lower()
+    codes.statuses.update(statuses)
     for rule, names, texts in rules():
         if codes.fit(rule, names) or (rule.early and texts.search(lower)):
             return rule.error_class
     for rule, _, texts in rules():
         if texts.search(lower):
             return rule.error_class
-    return "unknown"
+    return None
 
 
 def both_ends(text: str, each: int = LOOKED_AT) -> str:

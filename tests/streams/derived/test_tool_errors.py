@@ -78,11 +78,57 @@ def test_the_harnesss_own_class_wins(told: dict[str, object], error: ErrorClass)
         ("Ungültiges Passwort für den Benutzer", "unknown"),
         ("The request failed schema validation: path is required", "invalid_arguments"),
         ("request failed validation", "invalid_arguments"),
+        ("Ungültiges Argument: path fehlt", "invalid_arguments"),
+        ("Pflichtparameter path fehlt", "invalid_arguments"),
+        ("Paramètre manquant : path", "invalid_arguments"),
+        ("Argument invalide : path", "invalid_arguments"),
+        ("El parámetro path es obligatorio", "invalid_arguments"),
+        ("O parâmetro path é obrigatório", "invalid_arguments"),
+        ("Parametro mancante: path", "invalid_arguments"),
+        ("Ontbrekende parameter path", "invalid_arguments"),
+        ("无效的参数: path", "invalid_arguments"),
+        ("错误:参数path不能为空", "invalid_arguments"),
+        ("不正な引数: path", "invalid_arguments"),
+        ("必須パラメータが不足しています: path", "invalid_arguments"),
+        ("잘못된 인수: path", "invalid_arguments"),
+        ("Неверный аргумент: path", "invalid_arguments"),
+        ("Ungültiger API-Schlüssel", "unknown"),
+        ("请求超时", "timeout"),
+        ("Zeitüberschreitung der Anforderung", "timeout"),
+        ("很抱歉服务暂时不可用", "provider_error"),
     ],
 )
 def test_what_systems_say_in_other_languages(told: str, error: str) -> None:
     """The shell, the network and harnesses of people whose machines are not English."""
     assert classify_error(told) == {"env": "unexpected_environment"}.get(error, error)
+
+
+@pytest.mark.parametrize(
+    ("told", "error"),
+    [
+        ("AssertionError: expected 'service unavailable' to equal 'ok'", "unknown"),
+        ("AssertionError: expected status code 503 to equal 200", "unknown"),
+        ("E   assert 'connection refused' == 'ok'", "unknown"),
+        ('expect(received).toBe(expected)\nReceived: "service unavailable"', "unknown"),
+        ('a_test.go:3: got "connection refused", want "ok"', "unknown"),
+        ("ValueError: invalid literal for int(): 'timeout'", "unknown"),
+        ("KeyError: 'service unavailable'", "unknown"),
+        ('{"error": "KeyError: \'rate limit\'"}', "unknown"),
+        ("TypeError: Cannot read properties of undefined (reading 'timeout')", "unknown"),
+        ("Error: unknown tool 'service unavailable'", "invalid_arguments"),
+        ("Error: file 'connection refused.txt' not found", "unexpected_environment"),
+        # What holds nothing but a quotation says what that says; so does an error inside an error.
+        ('Error: "Service unavailable"', "provider_error"),
+        ("RuntimeError: ('Service unavailable',)", "provider_error"),
+        ('{"error": "service unavailable"}', "provider_error"),
+        ('Error: request failed: {"status": 404, "message": "x"}', "unexpected_environment"),
+        ("APIStatusError: {'error': {'type': 'overloaded_error'}}", "provider_error"),
+        ("ConnectionError: ('Aborted.', RemoteDisconnected('closed'))", "provider_error"),
+    ],
+)
+def test_what_an_error_quotes_is_data(told: str, error: ErrorClass) -> None:
+    """Its own name and words win: a test about outages that fails is none, and excuses nobody."""
+    assert classify_error(told) == error
 
 
 def test_numbers_that_are_no_codes_say_nothing() -> None:
