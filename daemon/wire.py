@@ -42,6 +42,7 @@ from .control.loop import Consumer
 from .control.timers import Timers
 from .control.training import Training
 from .site.page_server import build_flag_page, build_pages
+from .status.spec_doubts import spec_doubts
 from .store import opening, state_store
 from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_release
@@ -75,6 +76,8 @@ def event_sink(config: Config) -> EventSink:
 def joiner(config: Config) -> Joiner:
     """Build what joins and scores, on the config's reward spec and data folder."""
     spec = reward_spec(config.reward_spec)
+    for doubt in spec_doubts(spec, config.satisfaction.rubrics):
+        log.warning("reward_spec_doubt", problem=doubt)
     return Joiner(
         config.policy,
         Scorer(spec),

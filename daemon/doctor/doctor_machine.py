@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from ...ops.flags.flag_file import read_flags
 from ...rewards.spec.spec import reward_spec
 from ..config import Config
+from ..status.spec_doubts import spec_doubts
 from .doctor_finding import Finding, fail, ok, warn
 
 FREE_BYTES = 1 << 30
@@ -125,5 +126,9 @@ def _spec(config: Config) -> Finding:
         spec = reward_spec(config.reward_spec)
     except (ValueError, OSError) as problem:
         return fail("rewards", str(problem), "correct the file that reward_spec names")
+    if doubts := spec_doubts(spec, config.satisfaction.rubrics):
+        return warn(
+            "rewards", f"{spec.version}: {'; '.join(doubts)}", "correct it, if not meant so"
+        )
     costs = f", costs {', '.join(spec.costs)}" if spec.costs else ""
     return ok("rewards", f"{spec.version}, parts {', '.join(spec.parts)}{costs}")

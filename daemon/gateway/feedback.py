@@ -53,7 +53,7 @@ async def feedback(request: web.Request) -> web.Response:
     if not many:
         result = taker.take(posted)
         return web.Response(status=result["status"], body=orjson.dumps(result), content_type=JSON)
-    results = [taker.take(one) for one in posted]
+    results = [taker.take(one, place) for place, one in enumerate(posted)]
     status = 202 if all(r["status"] == 202 for r in results) else 207
     return web.Response(status=status, body=orjson.dumps({"results": results}), content_type=JSON)
 
@@ -75,12 +75,16 @@ class Taker:
     now: float
     """When it came, epoch seconds."""
 
-    def take(self, posted: object) -> dict[str, Any]:
-        """Check one feedback and spool it; return its id and status, and its error if any."""
+    def take(self, posted: object, place: int = 0) -> dict[str, Any]:
+        """Check one feedback and spool it; return its id and status, and its error if any.
+
+        Each one of a list came a microsecond after the one before it: of two acts without times of their
+        own, or of the same time, the later one in the list is the later one.
+        """
         name = posted.get("feedback_id") if isinstance(posted, dict) else None
         result: dict[str, Any] = {"feedback_id": printable(name) if isinstance(name, str) else None}
         try:
-            self._spool(posted)
+            self._spool(posted, place)
             result["status"] = 202
         except NotServed as problem:
             result |= _refused(403, str(problem), "forbidden")
@@ -94,11 +98,11 @@ class Taker:
         self.context.metrics.feedback.labels(str(result["status"])).inc()
         return result
 
-    def _spool(self, posted: object) -> None:
+    def _spool(self, posted: object, place: int) -> None:
         event = to_event(
             posted,
             self.tenant,
-            self.now,
+            round(self.now, 6) + place * 1e-6,
             ProductNames(
                 user_key=self.context.settings.user_key.encode(),
                 references=self.context.settings.references,

@@ -38,6 +38,7 @@ def what_if_command(
     """Work out what the answers of a state would be worth under another spec; nothing is written."""
     from ...rewards.spec.spec import reward_spec
     from ..config import load_config
+    from ..status.spec_doubts import spec_doubts
     from .held_answers import held_answers, since_of, state_name
     from .reward_tables import what_if_tables
     from .what_if import what_if
@@ -48,6 +49,8 @@ def what_if_command(
     if picture is not None:
         check_picture(picture)
     specs = reward_spec(loaded.reward_spec), reward_spec(str(new))
+    for doubt in spec_doubts(specs[1], loaded.satisfaction.rubrics):
+        typer.echo(f"warning: {doubt}", err=True)
     pages = held_answers(loaded.state_database, loaded.policy, begin, specs)
     found = what_if(*specs, pages, loaded.trust, loaded.batch.episodes)
     document = found.document()

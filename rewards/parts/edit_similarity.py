@@ -15,13 +15,15 @@ def edit_similarity(episode: Episode) -> float | None:
     """Return 1 minus the relative edit distance to what stood there after the last edit.
 
     Levenshtein distance over characters, divided by the longer length; None where nothing was
-    edited, where the answer's text was not captured, or where the two are too long to compare.
+    edited, where the answer's text was not captured, or where the two differ and are too long to compare.
     """
     edit = last_signal(episode, Edited)
     text = episode.generation.text
     if edit is None or not text:
         return None
     final = edit.final_text
+    if text == final:
+        return 1.0
     if len(text) * len(final) > MOST_WORK:
         return None
     return float(Levenshtein.normalized_similarity(text, final))

@@ -13,12 +13,14 @@ def edit_words(episode: Episode) -> float | None:
 
     Levenshtein distance over words and marks, divided by the longer text's number of them: a word
     that was replaced costs the same whatever its letters, and white space costs nothing. None where
-    nothing was edited, the text was not captured, or the two are too long to compare.
+    nothing was edited, the text was not captured, or the two differ and are too long to compare.
     """
     texts = _edit(episode)
     if texts is None:
         return None
     before, after = words(texts[0]), words(texts[1])
+    if before == after:
+        return 1.0
     if len(before) * len(after) > MOST_WORK:
         return None
     return float(Levenshtein.normalized_similarity(before, after))

@@ -57,8 +57,10 @@ def spread_rules(given: Mapping[str, OverChain]) -> dict[str, AttributionRule]:
 
     Raises ValueError naming the key.
     """
-    if "outcome@" in given:
-        raise ValueError("$.spread.outcome@: names no outcome")
+    for key in given:
+        base, at, name = key.partition("@")
+        if base == "outcome" and at and not (name.strip() and name.isprintable()):
+            raise ValueError(f"$.spread.{key}: {name!r} names no outcome")
     kinds = {name.partition("@")[0] if name.startswith("outcome@") else name for name in given}
     check_kinds("$.spread", sorted(kinds))
     for kind in OF_ONE_ANSWER:

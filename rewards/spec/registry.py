@@ -198,6 +198,8 @@ def fill_options(
             filled[name] = msgspec.convert(value, known[name][0])
         except msgspec.ValidationError as problem:
             raise ValueError(f"{path}: {problem}") from problem
+        if isinstance(value, str) and (not value.strip() or not value.isprintable()):
+            raise ValueError(f"{path}: {value!r} names nothing")
         if isinstance(filled[name], float) and not math.isfinite(filled[name]):
             raise ValueError(f"{path}: must be a finite number, not {value}")
     return partial(function, **filled) if filled else function

@@ -74,11 +74,18 @@ def check_names(parts: Collection[str], costs: Collection[str], taken: str) -> N
 
 
 def check_entries(document: Mapping[str, Any], kind: type[msgspec.Struct]) -> None:
-    """Refuse a wrong entry of a table by its key, where msgspec names the table alone.
+    """Refuse a key that there is not, and a wrong entry of a table, where msgspec says too little.
 
     Raises ValueError: `Expected `float` >= 0.0 - at `$.parts.kept``.
     """
-    for field in msgspec.structs.fields(kind):
+    fields = msgspec.structs.fields(kind)
+    known = [field.encode_name for field in fields]
+    for name in document:
+        if name not in known:
+            raise ValueError(
+                f"Object contains unknown field `{name}` - at `$`; known: {', '.join(known)}"
+            )
+    for field in fields:
         entries = document.get(field.encode_name)
         if get_origin(field.type) is not dict or not isinstance(entries, Mapping):
             continue

@@ -60,6 +60,39 @@ def test_before_the_first_start(folder: Path, capsys: pytest.CaptureFixture[str]
     assert sorted(folder.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        ('[parts]\naccepted = 1\n"marked@styel" = 1', "$.parts.marked@styel: the rubric 'styel'"),
+        (
+            '[parts]\naccepted = 1\n[parts.style]\nof = "marked"\nweight = 1\n'
+            'options = { rubric = "styel" }',
+            "$.parts.style: the rubric 'styel' is not in [satisfaction.rubrics] (there are style)",
+        ),
+        (
+            'decisive = ["accepted", "copied"]\n[parts]\naccepted = 1',
+            "$.decisive: copied decides, and no part reads it",
+        ),
+        ('decisive = ["accepted"]\n[parts]\naccepted = 1\n"marked@style" = 1', ""),
+        ("[parts]\naccepted = 1\nmarked = 1", ""),
+    ],
+)
+def test_a_spec_that_may_be_meant_otherwise_is_a_warning(
+    folder: Path, capsys: pytest.CaptureFixture[str], spec: str, says: str
+) -> None:
+    """A rubric that nobody marks by, and a signal that decides and says nothing, are named."""
+    (folder / "spec.toml").write_text(f'name = "ours"\n{spec}\n')
+    config = folder / "rlwd.toml"
+    config.write_text(
+        f'reward_spec = "spec.toml"\n{config.read_text()}'
+        '[satisfaction.rubrics]\nstyle = "Is it brief?"\n'
+        '[satisfaction.judge]\nurl = "http://127.0.0.1:1/v1"\nmodel = "judge"\n'
+    )
+    _, lines = lines_of(folder, capsys)
+    (line,) = about("rewards", lines)
+    assert (line.startswith("warn"), says in line) == (bool(says), True), line
+
+
 def test_a_config_that_cannot_be_read_ends_it(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -85,6 +85,22 @@ def test_a_list_of_feedback_is_answered_one_by_one(
     assert client.post("/v1/feedback", json=posts[:1]).status_code == 202
 
 
+def test_of_one_list_the_later_one_came_later(client: httpx.Client, gateway: GatewayRig) -> None:
+    """Whatever their ids: who accepts and then takes it back in one post has taken it back."""
+    about = {"generation_id": "foreign", "session_id": "s1"}
+    kinds = ["accepted", "rejected", "accepted", "undone"]
+    posts = [
+        {**about, "feedback_id": name, "signal": {"kind": kind}}
+        for name, kind in zip("dcba", kinds, strict=True)
+    ]
+    assert client.post("/v1/feedback", json=posts).status_code == 202
+    gateway.sink.wait(4)
+    events = [one for one in gateway.sink.flushed if isinstance(one, FeedbackEvent)]
+    events.sort(key=lambda one: (one.time, one.receivedtime))
+    assert [one.id for one in events] == ["d", "c", "b", "a"]
+    assert len({one.receivedtime for one in events}) == 4
+
+
 @pytest.mark.parametrize(
     ("signal", "says"),
     [

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from rlwd.rewards.parts.checked import checked
 from rlwd.rewards.parts.copied import copied, copied_share
+from rlwd.rewards.parts.edit_similarity import edit_similarity
 from rlwd.rewards.parts.edit_survival import edit_survival, edit_words
 from rlwd.rewards.parts.tool_ok import tool_ok
 from rlwd.rewards.parts.turned_down import interrupted, regenerated, undone
@@ -44,6 +45,15 @@ def test_an_edit_by_words(final: str, similar: float, survived: float) -> None:
     edited = episode(did(Edited(final_text=final), 1.0), text=TEXT)
     assert edit_words(edited) == similar
     assert edit_survival(edited) == survived
+
+
+def test_texts_of_any_length_that_are_the_same_are_alike() -> None:
+    """Nothing is compared there; what differs and is too long has no value."""
+    long = "one two " * 30_000
+    same = episode(did(Edited(final_text=long), 1.0), text=long)
+    assert (edit_similarity(same), edit_words(same), edit_survival(same)) == (1.0, 1.0, 1.0)
+    other = episode(did(Edited(final_text="x" + long), 1.0), text=long)
+    assert (edit_similarity(other), edit_words(other)) == (None, None)
 
 
 def test_without_an_edit_or_a_text_nothing_is_known() -> None:

@@ -95,7 +95,8 @@ def test_what_names_an_answer_spreads_where_the_spec_says_so(tmp_path: Path) -> 
         ('solved = "chain"', r"\$\.spread: 'solved' is no signal"),
         ('edited = "chain"', r"\$\.spread\.edited: is about one answer"),
         ('"rated@x" = "chain"', r"\$\.spread: 'rated@x' is no signal"),
-        ('"outcome@" = "chain"', r"\$\.spread\.outcome@: names no outcome"),
+        ('"outcome@" = "chain"', r"\$\.spread\.outcome@: '' names no outcome"),
+        ('"outcome@ " = "chain"', r"\$\.spread\.outcome@ : ' ' names no outcome"),
     ],
 )
 def test_what_cannot_spread_is_refused_by_its_key(tmp_path: Path, section: str, words: str) -> None:

@@ -138,7 +138,12 @@ def test_segments_have_their_own_times() -> None:
             r"options\.k: Expected `float` <= 1",
         ),
         ("[parts]", r"\$\.parts: a spec needs at least one part"),
-        ("part = 1\n[parts]\naccepted = 1", r"unknown field `part`"),
+        (
+            "part = 1\n[parts]\naccepted = 1",
+            r"unknown field `part` - at `\$`; known: name, parts, decisive, .*costs.*spread",
+        ),
+        ('[parts]\n"outcome@ " = 1', r"\$\.parts\.outcome@ \.options\.name: ' ' names nothing"),
+        ('[parts]\n"marked@\t" = 1', r"options\.rubric: '\\t' names nothing"),
         ("[ready]\ncode = 1\n[parts]\naccepted = 1", r"\$\.ready\.default: is missing"),
         ("[horizons]\naccept = 1\n[parts]\naccepted = 1", r"\$\.horizons: 'accept' is no signal"),
         ('decisive = ["taken"]\n[parts]\naccepted = 1', r"\$\.decisive: 'taken' is no signal"),
