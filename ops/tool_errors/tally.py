@@ -7,6 +7,7 @@ import msgspec
 
 from ...streams.derived.overruled import without_overruled
 from ...streams.events.event import Feedback
+from ...streams.events.limits import NAME_BYTES
 from ...streams.events.signals import ToolResult
 from ...streams.join.episodes_table import feedback_of
 from ...streams.state.bulk import by_ids
@@ -65,7 +66,7 @@ def count_results(tx: Transaction, policy: str, after: float, until: float) -> l
             if isinstance(said.signal, ToolResult) and at is not None:
                 began = int(min(one.received_at, at) // BUCKET) * BUCKET
                 ended = said.signal.error_class or WORKED
-                found[began, said.signal.tool, versions[name], ended] += 1
+                found[began, _held(said.signal.tool), versions[name], ended] += 1
     return [CallCount(*key, calls) for key, calls in found.items()]
 
 
@@ -96,7 +97,7 @@ def failed_answers(
             if error_class.encode() in bytes(payload):
                 signal = decode(payload).signal
                 assert isinstance(signal, ToolResult)
-                if (signal.tool, signal.error_class) == (tool, error_class):
+                if (_held(signal.tool), signal.error_class) == (tool, error_class):
                     failed.append(name)
         versions = _versions(view, policy, list(dict.fromkeys(failed)))
         found |= dict.fromkeys(
@@ -105,6 +106,11 @@ def failed_answers(
         if len(found) >= most or len(rows) < ROWS_AT_ONCE:
             break
     return tuple(found)[:most]
+
+
+def _held(tool: str) -> str:
+    """Return a tool's name as a column of an index holds it: no NUL, and not longer than other names."""
+    return tool.replace("\0", "\ufffd").encode()[:NAME_BYTES].decode(errors="ignore")
 
 
 def _versions(tx: Transaction, policy: str, ids: list[str]) -> dict[str, str]:

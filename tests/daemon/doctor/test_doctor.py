@@ -65,8 +65,10 @@ def test_before_the_first_start(folder: Path, capsys: pytest.CaptureFixture[str]
     [
         ('[parts]\naccepted = 1\n"marked@styel" = 1', "$.parts.marked@styel: the rubric 'styel'"),
         (
-            '[parts]\naccepted = 1\n[parts.style]\nof = "marked"\nweight = 1\n'
-            'options = { rubric = "styel" }',
+            (
+                '[parts]\naccepted = 1\n[parts.style]\nof = "marked"\nweight = 1\n'
+                'options = { rubric = "styel" }'
+            ),
             "$.parts.style: the rubric 'styel' is not in [satisfaction.rubrics] (there are style)",
         ),
         (

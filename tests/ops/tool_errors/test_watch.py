@@ -249,3 +249,15 @@ def test_a_state_on_a_server_counts_as_one_in_a_file(postgres_url: str) -> None:
         assert tools.hour(NOON + hour * HOUR, {None: 97, "provider_error": 3}) == []
     assert tools.problem is None
     tools.ledger.store.close()
+
+
+def test_whatever_a_tool_is_called_it_is_counted_on_a_server(postgres_url: str) -> None:
+    """PostgreSQL holds no NUL in a text and no long one in an index: the name is shown without."""
+    tools = Tools(new_schema(postgres_url))
+    name = "a\0" + "".join(map(chr, range(0x20000, 0x20000 + 510)))
+    for hour in range(-3, 1):
+        assert tools.hour(NOON + hour * HOUR, {None: 100}, tool=name) == []
+    (fired,) = tools.hour(NOON + HOUR, {None: 30, "unknown": 70}, tool=name)
+    assert fired.tool.startswith("a\ufffd\U00020000")
+    assert len(fired.evidence) == 10
+    tools.ledger.store.close()
