@@ -15,9 +15,16 @@ BINS = 20
 
 
 def check_picture(path: Path) -> None:
-    """Refuse a name that says no kind of picture; raises ValueError naming `--picture`."""
+    """Refuse a name that says no kind of picture, or where none can be written, before any work.
+
+    Raises ValueError naming `--picture`.
+    """
     if path.suffix.lower() not in KINDS:
         raise ValueError(f"--picture: {path} ends in none of {', '.join(KINDS)}")
+    if not path.parent.is_dir():
+        raise ValueError(f"--picture: {path.parent} is no folder")
+    if path.is_dir():
+        raise ValueError(f"--picture: {path} is a folder")
 
 
 def draw_what_if(found: WhatIf, path: Path) -> None:

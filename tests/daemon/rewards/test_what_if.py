@@ -83,6 +83,7 @@ def test_the_same_spec_changes_nothing(shop: RewardShop) -> None:
         (["broken.toml"], r"broken.toml: $.parts.acepted: no such part; known: accepted"),
         (["good.toml", "--since", "soon"], "--since: 'soon' is not a number with s, m, h, d or w"),
         (["good.toml", "--since", "1s"], "holds no answer since 1s"),
+        (["good.toml", "--picture", "no/x.svg"], "--picture: no is no folder"),
         (["good.toml", "--picture", "x.gif"], "--picture: x.gif ends in none of .svg, .png"),
         (["good.toml", "-c", "other.toml"], "other.toml"),
     ],
