@@ -17,6 +17,7 @@ LOOKED_AT = 600
 there, and in between the output of whatever was run."""
 
 _STATUS_KEYS = ("status", "status_code", "statusCode", "http_status", "httpStatus", "code")
+_OUTAGES: tuple[ErrorClass, ...] = ("provider_error", "timeout")
 _CLASS_KEYS = ("error_class", "errorClass")
 _NESTED = ("error", "errors", "exception", "response", "detail", "cause", "structuredContent")
 _CLASSES: dict[str, ErrorClass] = {
@@ -53,6 +54,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """Regular expressions."""
     early: bool = False
     """Whether they are looked at with the codes."""
+    denies: bool = False
+    """Whether it says no more than that this is no outage and nobody's slowness: the model's own fault
+    beside it stays one, or a word would be enough to hide it."""
 
 
 class RuleFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -100,11 +104,21 @@ def _class_of(text: str, statuses: set[int]) -> ErrorClass | None:
     """Return the class of the first rule that fits; None where none does."""
     codes, lower = _codes_in(text), text.lower()
     codes.statuses.update(statuses)
+    denied = any(
+        codes.fit(rule, names) or texts.search(lower)
+        for rule, names, texts in rules()
+        if rule.denies
+    )
+    found = _first_of(codes, lower)
+    return "unknown" if denied and found in (None, *_OUTAGES) else found
+
+
+def _first_of(codes: "_Codes", lower: str) -> ErrorClass | None:
     for rule, names, texts in rules():
-        if codes.fit(rule, names) or (rule.early and texts.search(lower)):
+        if not rule.denies and (codes.fit(rule, names) or (rule.early and texts.search(lower))):
             return rule.error_class
     for rule, _, texts in rules():
-        if texts.search(lower):
+        if not rule.denies and texts.search(lower):
             return rule.error_class
     return None
 

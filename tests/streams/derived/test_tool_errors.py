@@ -109,6 +109,9 @@ def test_what_systems_say_in_other_languages(told: str, error: str) -> None:
         ("AssertionError: expected 'service unavailable' to equal 'ok'", "unknown"),
         ("AssertionError: expected status code 503 to equal 200", "unknown"),
         ("E   assert 'connection refused' == 'ok'", "unknown"),
+        # A word more hides no fault of the model's own.
+        ("cat: x: No such file or directory\nAssertionError", "unexpected_environment"),
+        ("MCP error -32602: AssertionError", "invalid_arguments"),
         ('expect(received).toBe(expected)\nReceived: "service unavailable"', "unknown"),
         ('a_test.go:3: got "connection refused", want "ok"', "unknown"),
         ("ValueError: invalid literal for int(): 'timeout'", "unknown"),
