@@ -82,6 +82,9 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Of an answer without tokens, which the learner spells itself: the request."""
     text: str = ""
     """Likewise, the answer."""
+    session: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Answers of the batch with the same number hang together: they are of one session, one goes on from
+    the other, or one act on all of them decided them. 0, and left out, where no other one does."""
 
     def in_lane(self, name: str) -> bool:
         """Return whether a lane learns from it."""

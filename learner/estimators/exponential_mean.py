@@ -8,6 +8,7 @@ from torch import Tensor
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .segment_counts import by_age
+from .sessions import sessions
 from .spread import by_stratum
 
 Faded = tuple[float, float]
@@ -24,7 +25,7 @@ class ExponentialMean:
     def baselines(
         self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None
     ) -> list[float | None]:
-        """Return for each episode the mean after all other episodes of its stratum.
+        """Return for each episode the mean after all episodes of its stratum that are of no session of its own.
 
         They are taken up in the order of their versions. With d = 0.5, nothing known and rewards
         (1, 0, 0): 0, (0.25 * 1) / 0.75 and (0.25 * 1) / 0.75. One that is alone in a new stratum has none.
@@ -43,6 +44,13 @@ class ExponentialMean:
                 gain = kept * (1.0 - share)
                 later = (later[0] + gain * episodes[index].earned, later[1] + gain)
                 kept *= share
+            for mine in sessions(episodes, ordered):
+                mean = self.means.get(stratum, (0.0, 0.0))
+                for index in ordered:
+                    mean = mean if index in mine else self._after(mean, episodes[index])
+                value = mean[0] / mean[1] if mean[1] > 0.0 else None
+                for index in mine:
+                    found[index] = value
         return found
 
     def observe(self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None) -> None:

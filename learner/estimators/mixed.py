@@ -17,6 +17,7 @@ from ..settings import LearnerSettings
 from .levels import Known, Levels
 from .ridge import Fit, RidgeSums, fit
 from .segment_counts import SegmentCounts, segment_of
+from .sessions import sessions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,8 @@ class MixedModel:
     """Evidence from before on the levels, and their pull to 0."""
     information_L: Tensor
     """Likewise, with the rewards."""
+    together: list[list[int]]
+    """Rows of one session, which are no evidence for each other."""
 
     def fit(self, strength: float) -> Fit:
         """Fit with a ridge of so many episodes on each feature; infinite leaves the features out."""
@@ -50,7 +53,8 @@ class MixedModel:
             ridge_KK = self.gram_KK + strength * torch.eye(len(self.gram_KK), dtype=torch.float64)
             precision_PP = _blocks(ridge_KK, self.precision_LL)
             information_P = torch.cat([self.cross_K, self.information_L])
-        return fit(design_NP, self.rewards_N, self.weights_N, precision_PP, information_P)
+        ours = (design_NP, self.rewards_N, self.weights_N)
+        return fit(*ours, precision_PP, information_P, self.together)
 
     def parts(self, found: Fit) -> tuple[Tensor, Tensor]:
         """Return what features and what levels say of each row, [N] each."""
@@ -90,6 +94,7 @@ def mixed_model(
         cross_K=cross_K,
         precision_LL=precision_LL + levels.precision(settings.parent_count).diag(),
         information_L=information_L,
+        together=sessions(episodes, range(len(episodes))),
     )
 
 

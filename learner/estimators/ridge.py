@@ -3,6 +3,7 @@
 Legend: N rows, K features, P columns of a design.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,17 +89,31 @@ def fit(
     weights_N: Tensor,
     precision_PP: Tensor,
     information_P: Tensor,
+    together: Sequence[Sequence[int]] = (),
 ) -> Fit:
     """Minimise sum_n w_n (y_n - x_n b)^2 + b^T precision b - 2 b^T information.
 
     A row's prediction without itself is (its fit - h y) / (1 - h), h = w x^T M^-1 x being its
-    leverage: exact, so that y itself drops out.
+    leverage: exact, so that y itself drops out. Rows `together` are left out of each other's, too:
+    y - (I - H)^-1 (y - their fit), H = X M^-1 X^T diag(w).
     """
     weighed_NP = weights_N[:, None] * design_NP
     factor_PP = torch.linalg.cholesky(precision_PP + weighed_NP.T @ design_NP)
     right_P1 = (information_P + weighed_NP.T @ targets_N)[:, None]
     coefficients_P = torch.cholesky_solve(right_P1, factor_PP)[:, 0]
-    leverage_N = (weighed_NP * torch.cholesky_solve(design_NP.T, factor_PP).T).sum(1)
-    rest_N = 1.0 - leverage_N
-    left_out_N = (design_NP @ coefficients_P - leverage_N * targets_N) / rest_N
-    return Fit(coefficients_P, torch.where(rest_N > SMALLEST, left_out_N, torch.nan))
+    solved_NP = torch.cholesky_solve(design_NP.T, factor_PP).T
+    leverage_N = (weighed_NP * solved_NP).sum(1)
+    rest_N, fitted_N = 1.0 - leverage_N, design_NP @ coefficients_P
+    left_out_N = (fitted_N - leverage_N * targets_N) / rest_N
+    left_out_N = torch.where(rest_N > SMALLEST, left_out_N, torch.nan)
+    for rows in together:
+        ours = torch.tensor(rows)
+        root_G = weights_N[ours].sqrt()
+        leverage_GG = design_NP[ours] @ solved_NP[ours].T * torch.outer(root_G, root_G)
+        rest_GG = torch.eye(len(rows), dtype=leverage_GG.dtype) - leverage_GG
+        off_G = root_G * (targets_N - fitted_N)[ours]
+        known = float(torch.linalg.eigvalsh(rest_GG)[0]) > SMALLEST and bool((root_G > 0.0).all())
+        left_out_N[ours] = (
+            targets_N[ours] - torch.linalg.solve(rest_GG, off_G) / root_G if known else torch.nan
+        )
+    return Fit(coefficients_P, left_out_N)

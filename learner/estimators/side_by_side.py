@@ -63,11 +63,21 @@ class Estimators:
     def baselines(
         self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None
     ) -> dict[str, Baselines]:
-        """Return what each estimator expected of each episode."""
-        return {
-            name: one.baselines(episodes, states_ND) if episodes else []
-            for name, one in self.named().items()
-        }
+        """Return what each estimator expected of each episode, by what is known beside its session.
+
+        Where nothing is, as in a first batch of one session alone, by that one's other answers.
+        """
+        found, alone = dict[str, Baselines](), list[SealedEpisode]()
+        for name, one in self.named().items():
+            found[name] = one.baselines(episodes, states_ND) if episodes else []
+            if None in found[name] and any(episode.session for episode in episodes):
+                alone = alone or [msgspec.structs.replace(each, session=0) for each in episodes]
+                instead = one.baselines(alone, states_ND)
+                found[name] = [
+                    known if value is None else value
+                    for value, known in zip(found[name], instead, strict=True)
+                ]
+        return found
 
     def observe(self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None) -> None:
         """Let all of them take up the episodes' rewards."""

@@ -13,7 +13,7 @@ likelier).
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -22,6 +22,7 @@ from torch import Tensor
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .segment_counts import SegmentCounts, by_age, segment_of
+from .sessions import sessions
 from .spread import by_stratum
 
 Sums = tuple[float, float]
@@ -39,12 +40,12 @@ class Tracker:
     def baselines(
         self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None
     ) -> list[float | None]:
-        """Return what each episode was expected to earn, by all that is known but its own reward.
+        """Return what each episode was expected to earn, by all that is known but its session's rewards.
 
         That is the faded evidence from before and the batch's other rewards of the stratum, each by
         its weight, and `parent_count` episodes k that earn what its parent v does:
-        (rho a + sum of others + k v) / (rho (a + b) + their weight + k). Leaving out its own,
-        whatever it weighs, keeps the gradient unbiased.
+        (rho a + sum of others + k v) / (rho (a + b) + their weight + k). Leaving out its own and its
+        session's (`sessions`), whatever they weigh, keeps the gradient unbiased.
         The parent of a segment under one harness is the segment under the others, and that one's is
         all other segments: the more a stratum has of its own, the less it borrows.
         With a = b = 4, rho 0.875, no parent and rewards (1, 0): (3.5 + 0) / 8 and (3.5 + 1) / 8.
@@ -53,20 +54,21 @@ class Tracker:
         """
         found = list[float | None]([None] * len(episodes))
         grouped = by_stratum(episodes)
-        parents = self._parents(episodes, grouped)
+        usual = self._parents(episodes, grouped)
+        apart, others = self._apart(episodes, grouped)
+        k = self.settings.parent_count
         for stratum, indices in grouped.items():
             total, count = _batch_sums(episodes, indices)
             if stratum in self.segments:
                 counts = self.segments[stratum]
                 rho = counts.rho(self.settings)
                 total, count = total + rho * counts.alpha, count + rho * counts.count
-            if (parent := parents[stratum]) is not None:
-                total += self.settings.parent_count * parent
-                count += self.settings.parent_count
             for index in indices:
-                own = episodes[index].weight
-                if (others := count - own) > 1e-9:
-                    found[index] = (total - own * episodes[index].earned) / others
+                mine = apart.get(index, [index])
+                own = _batch_sums(episodes, [i for i in mine if episodes[i].stratum == stratum])
+                parent = others.get(index, usual)[stratum]
+                known = (total, count) if parent is None else (total + k * parent, count + k)
+                found[index] = _mean(_without(known, own))
         return found
 
     def observe(self, episodes: Sequence[SealedEpisode], states_ND: Tensor | None = None) -> None:
@@ -104,8 +106,22 @@ class Tracker:
         """Read a tracker."""
         return cls(settings, msgspec.json.decode(raw, type=dict[str, SegmentCounts]))
 
-    def _parents(
+    def _apart(
         self, episodes: Sequence[SealedEpisode], grouped: Mapping[str, Sequence[int]]
+    ) -> tuple[dict[int, list[int]], dict[int, dict[str, float | None]]]:
+        """Return each episode's session, and the parents without it where it is of several strata."""
+        apart, parents = dict[int, list[int]](), dict[int, dict[str, float | None]]()
+        for mine in sessions(episodes, range(len(episodes))):
+            apart |= dict.fromkeys(mine, mine)
+            if len({episodes[index].stratum for index in mine}) > 1:
+                parents |= dict.fromkeys(mine, self._parents(episodes, grouped, set(mine)))
+        return apart, parents
+
+    def _parents(
+        self,
+        episodes: Sequence[SealedEpisode],
+        grouped: Mapping[str, Sequence[int]],
+        without: Container[int] = (),
     ) -> dict[str, float | None]:
         """Return what the parent of each of the batch's strata earns; None where none is known.
 
@@ -118,7 +134,8 @@ class Tracker:
             sums[stratum] = (fresh * counts.alpha, fresh * counts.count)
             segments.setdefault(stratum, segment_of(stratum, counts))
         for stratum, indices in grouped.items():
-            sums[stratum] = _added(_batch_sums(episodes, indices), sums.get(stratum, (0.0, 0.0)))
+            ours = _batch_sums(episodes, [index for index in indices if index not in without])
+            sums[stratum] = _added(ours, sums.get(stratum, (0.0, 0.0)))
         by_segment = defaultdict[str, list[Sums]](list)
         for stratum, own in sums.items():
             by_segment[segments[stratum]].append(own)

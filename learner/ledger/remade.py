@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 
 import msgspec
@@ -17,6 +18,7 @@ from .own_words import correction_of, follow_up_of, origins_of
 from .passed_over import passed_over
 from .ready import Age
 from .seal import Counted, sealed_episode
+from .session_numbers import session_numbers
 from .token_credits import Credit, credit_in_batch, whole_answer
 
 Episodes = Callable[[Sequence[str]], Mapping[str, Episode]]
@@ -82,17 +84,20 @@ def remade_batch(
     if missing := [name for name in ids if name not in held or name not in rows]:
         raise NotHeld(missing)
     credit, lanes = remaking.credit, remaking.lanes
-    for until, counted in product((None, sealed_at), (True, False)):
+    # Sessions were not kept before 0.2.
+    for until, counted, numbered in product((None, sealed_at), (True, False), (True, False)):
         told = held if until is None else {n: _as_of(one, until) for n, one in held.items()}
+        numbers = session_numbers([told[name] for name in ids]) if numbered else {}
+        again = partial(
+            _again, rows=rows, held=told, lanes=lanes, episodes=episodes, sessions=numbers
+        )
         made = SealedBatch(
             batch_id=manifest.batch_id or 0,
             policy=policy,
             parent_sequence=parent,
             spec_version=manifest.spec_version,
-            episodes=_again(
-                manifest.episode_ids, rows, told, credit_in_batch(credit, ()), lanes, episodes
-            ),
-            held_out=_again(manifest.held_out_ids, rows, told, whole_answer, lanes, episodes),
+            episodes=again(manifest.episode_ids, credit=credit_in_batch(credit, ())),
+            held_out=again(manifest.held_out_ids, credit=whole_answer),
             offsets=manifest.offsets,
             passed_over=passed_over(view, policy, manifest.batch_id) if counted else None,
         )
@@ -137,11 +142,13 @@ def _rows(
 
 def _again(
     ids: Sequence[str],
+    *,
     rows: Mapping[str, tuple[Counted, str]],
     held: Mapping[str, Episode],
     credit: Credit,
     lanes: LaneRules,
     episodes: Episodes,
+    sessions: Mapping[str, int],
 ) -> tuple[SealedEpisode, ...]:
     return tuple(
         [
@@ -150,6 +157,7 @@ def _again(
                 _choice(rows[name][1], held[name], lanes, episodes),
                 credit,
                 rows[name][0],
+                sessions,
             )
             for name in ids
         ]

@@ -1,6 +1,6 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
 from .ready import Age, by_age, ready_rows
+from .session_numbers import session_numbers
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
@@ -113,8 +114,9 @@ def _sealed(
     if trust is not None:
         judged = [(one.episode, one.row.reward) for one in chosen]
         weighed = weigh_episodes(tx, policy, trust, batch_id, judged)
+    numbers = session_numbers([one.episode for one in chosen])
     return [
-        sealed_episode(one.episode, one.choice, credit, _counted(one, counts))
+        sealed_episode(one.episode, one.choice, credit, _counted(one, counts), numbers)
         for one, counts in zip(chosen, weighed, strict=True)
     ]
 
@@ -146,9 +148,13 @@ def _counted(chosen: ChosenEpisode, counts: Weighed | None) -> Counted:
 
 
 def sealed_episode(
-    episode: Episode, choice: LaneChoice, credit: Credit, counted: Counted
+    episode: Episode,
+    choice: LaneChoice,
+    credit: Credit,
+    counted: Counted,
+    sessions: Mapping[str, int],
 ) -> SealedEpisode:
-    """Return what the update gets to know of an episode."""
+    """Return what the update gets to know of an episode; `sessions` are the batch's `session_numbers`."""
     generation = episode.generation
     spelt = generation.prompt_token_ids and generation.completion_token_ids
     assert spelt or fate.tells_all(generation), "ready without tokens"
@@ -176,6 +182,7 @@ def sealed_episode(
         if spelt
         else tuple([SaidMessage(role=one.role, text=one.text) for one in generation.input]),
         text="" if spelt else generation.text,
+        session=sessions.get(episode.id, 0),
     )
 
 

@@ -53,6 +53,24 @@ def test_left_out_rows_are_exact() -> None:
         assert float(found.left_out_N[row]) == pytest.approx(float(design_NP[row] @ without_P))
 
 
+def test_rows_together_are_left_out_together() -> None:
+    """The prediction of rows of one session is that of a fit without any of them."""
+    draw = torch.Generator().manual_seed(0)
+    design_NP = torch.randn(12, 4, dtype=torch.float64, generator=draw)
+    targets_N = torch.randn(12, dtype=torch.float64, generator=draw)
+    weights_N = torch.rand(12, dtype=torch.float64, generator=draw) + 0.1
+    precision_PP, information_P = 2.0 * torch.eye(4).double(), torch.ones(4).double()
+    together = [[0, 3, 7], [2, 11]]
+    found = fit(design_NP, targets_N, weights_N, precision_PP, information_P, together)
+    for rows in (*together, [5]):
+        rest = [i for i in range(12) if i not in rows]
+        weighed = weights_N[rest][:, None] * design_NP[rest]
+        without_P = torch.linalg.solve(
+            precision_PP + weighed.T @ design_NP[rest], information_P + weighed.T @ targets_N[rest]
+        )
+        torch.testing.assert_close(found.left_out_N[rows], design_NP[rows] @ without_P)
+
+
 def test_sums_do_not_depend_on_the_scale() -> None:
     """Sums that are brought to mean 0 and spread 1 are those of features that were, batch by batch."""
     draw = torch.Generator().manual_seed(0)

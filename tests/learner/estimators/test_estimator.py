@@ -81,6 +81,60 @@ def test_no_reward_is_in_its_own_baseline(name: str, batches: int, make_episode:
     assert others > 0.1
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("batches", [0, 3])
+def test_no_reward_of_its_session_is_in_a_baseline(
+    name: str, batches: int, make_episode: Make
+) -> None:
+    """What came of a session changes the baseline of none of its answers, whatever segments they are of."""
+    one = warmed(make_episode, batches).named()[name]
+    given = random_episodes(make_episode, 9, 24)
+    episodes = [msgspec.structs.replace(e, session=i % 4) for i, e in enumerate(given)]
+    states_ND = states_of(episodes)
+    was = one.baselines(episodes, states_ND)
+    for session in (1, 2, 3):
+        changed = [
+            msgspec.structs.replace(e, reward=1.0 - e.reward) if e.session == session else e
+            for e in episodes
+        ]
+        now = one.baselines(changed, states_ND)
+        ours = [index for index, episode in enumerate(episodes) if episode.session == session]
+        assert [now[i] for i in ours] == pytest.approx([was[i] for i in ours], abs=1e-9)
+        others = [index for index, episode in enumerate(episodes) if episode.session == 0]
+        assert [now[i] for i in others] != pytest.approx([was[i] for i in others], abs=1e-3)
+
+
+def test_what_came_of_sessions_explains_nothing(make_episode: Make) -> None:
+    """Sessions of twenty turns whose outcome nothing foretells: the contextual baseline foretells none,
+    and leaves an answer's advantage whole. (Fitted on its own session it kept a tenth of it.)"""
+    one = Estimators.new(msgspec.structs.replace(TINY, estimator="contextual"))
+    draw = random.Random(1)
+    for number in range(4):
+        episodes, states = list[SealedEpisode](), list[Tensor]()
+        noise = torch.Generator().manual_seed(number)
+        for session in range(1, 13):
+            base, outcome = torch.randn(16, generator=noise), float(draw.random() < 0.5)
+            for turn in range(20):
+                name = f"s{session}.g{turn}"
+                episodes.append(make_episode(generation_id=name, reward=outcome, session=session))
+                states.append(base + 0.2 * torch.randn(16, generator=noise))
+        values = one.baselines(episodes, torch.stack(states))["contextual"]
+        left = [e.earned - (v or 0.0) for e, v in zip(episodes, values, strict=True)]
+        assert sum(map(abs, left)) / len(left) > 0.3
+        one.observe(episodes, torch.stack(states))
+
+
+def test_a_session_alone_is_held_against_itself(make_episode: Make) -> None:
+    """Where nothing else is known, an answer's baseline is of the other answers of its session."""
+    rewards = (1.0, 0.0, 0.5)
+    episodes = [
+        make_episode(generation_id=f"g{i}", reward=r, session=1) for i, r in enumerate(rewards)
+    ]
+    found = Estimators.new(TINY).baselines(episodes, None)
+    for name in NAMES:
+        assert found[name] == pytest.approx([0.25, 0.75, 0.5], abs=0.05), name
+
+
 @pytest.mark.parametrize("name", [*NAMES, "none"])
 def test_the_gradient_is_unbiased(name: str, make_episode: Make) -> None:
     """On a policy whose every outcome can be counted, the expected gradient is that of the mean reward.

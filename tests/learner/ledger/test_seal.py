@@ -301,3 +301,16 @@ def test_a_batch_of_before_keeps_its_hash() -> None:
         offsets={},
     )
     assert b"passed_over" not in msgspec.json.encode(old)
+
+
+def test_answers_that_hang_together_are_sealed_as_a_session(ledger: Ledger) -> None:
+    """Turns of a session, and an answer that goes on from one of them, have its number; others have none."""
+    named = {"session_found": "named"}
+    decide(ledger, "a1", 1000.0, session_id="a", **named)
+    decide(ledger, "b1", 1001.0, session_id="b", **named)
+    decide(ledger, "a2", 1002.0, session_id="a", **named, taken=False)
+    decide(ledger, "sub", 1003.0, session_id="c", parent_id="a1", **named)
+    decide(ledger, "x", 1004.0)
+    decide(ledger, "y", 1005.0)
+    sealed = {one.generation_id: one.session for one in sealed_now(ledger).episodes}
+    assert sealed == {"a1": 1, "b1": 0, "a2": 1, "sub": 1, "x": 0, "y": 0}
