@@ -75,7 +75,7 @@ SIGNALS = (
     Signal(
         "tokens cut",
         "ratio/capped",
-        "Many ratios pass the cap: lower `learner.learning_rate` or `learner.passes`.",
+        "Many ratios pass the cap: lower `learner.max_policy_age`; where answers are fresh, `learner.passes`.",
         high=0.1,
         ours=True,
     ),

@@ -22,6 +22,11 @@ class ModelWords:
         """Return the tokens of a text, without any at its beginning or end that stand for these."""
         return tuple(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
+    def said(self, text: str) -> tuple[int, ...]:
+        """Return the tokens of what somebody wrote: `<|im_end|>` in it is ten characters and no end."""
+        given = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        return tuple(given["input_ids"])
+
     def spelt(self, episode: SealedEpisode) -> SealedEpisode | None:
         """Return an episode of texts with the tokens that the model reads and writes them as.
 
@@ -38,7 +43,7 @@ class ModelWords:
         return msgspec.structs.replace(
             episode,
             prompt_token_ids=prompt,
-            completion_token_ids=(*self.spell(episode.text), *end),
+            completion_token_ids=(*self.said(episode.text), *end),
         )
 
     def said_to_user(self, prompt: tuple[int, ...], block: str) -> tuple[int, ...] | None:
@@ -46,7 +51,7 @@ class ModelWords:
         end = self._end_of_turn
         if not end or prompt[-len(end) :] != end:
             return None
-        return (*prompt[: -len(end)], *self.spell(block), *end)
+        return (*prompt[: -len(end)], *self.said(block), *end)
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -66,7 +66,7 @@ def edited_pairs(
         if not one.in_lane(DPO) or made is None:
             continue
         ids = one.completion_token_ids
-        edit = (*ids[: made.first], *words.spell(made.text), *ids[made.past :])
+        edit = (*ids[: made.first], *words.said(made.text), *ids[made.past :])
         if edit == ids or not edit:
             continue
         if len(one.prompt_token_ids) + len(edit) > longest:

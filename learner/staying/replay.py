@@ -93,9 +93,12 @@ def with_replay(lanes: Lanes, sequences: Sequence[SealedEpisode]) -> Lanes:
     """Return `lanes` with the replay beside them; without texts, or a share of 0, as they are."""
 
     def parts(learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int) -> LaneParts:
-        share = learner.settings.replay.share
-        tokens = int(share * sum(len(one.completion_token_ids) for one in episodes))
         found = lanes(learner, episodes, batch_id)
+        lengths = {one.generation_id: len(one.completion_token_ids) for one in episodes}
+        for one in (one for part in found.parts for one in part.taught):
+            # Answers that came as texts have their tokens from the lanes.
+            lengths[one.generation_id] = lengths[one.generation_id] or len(one.completion_token_ids)
+        tokens = int(learner.settings.replay.share * sum(lengths.values()))
         if not sequences or not tokens:
             return found
         replayed = ReplayPart(learner, sequences, tokens=tokens, batch_id=batch_id)

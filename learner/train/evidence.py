@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..candidate import HeldOut
 from ..health import LANE
-from ..sealed import PassedOver, SealedBatch, SealedEpisode
+from ..sealed import RATIO, PassedOver, SealedBatch, SealedEpisode
 from .loss import LOG_RATIO_LIMIT
 from .score import score
 from .selection import Selection, counts_by_rule
@@ -71,7 +71,6 @@ def batch_metrics(
         "episodes/left_out": float(len(chosen.left_out)),
         **counts_by_rule(chosen.left_out),
         **_passed_over(batch.passed_over),
-        **_by_lane(batch.episodes, chosen.left_out),
     }
     if not episodes:
         return told
@@ -86,14 +85,17 @@ def batch_metrics(
     }
 
 
-def _by_lane(episodes: Sequence[SealedEpisode], left_out: Mapping[str, str]) -> dict[str, float]:
-    """Return the mean reward of what each lane learned from."""
-    rewards: dict[str, list[float]] = defaultdict(list)
-    for episode in episodes:
-        if episode.generation_id not in left_out:
-            for lane in episode.lane.split("+"):
-                rewards[lane].append(episode.reward)
-    return {f"{LANE}{name}": math.fsum(each) / len(each) for name, each in rewards.items()}
+def lane_rewards(metrics: Mapping[str, float], ratio: Sequence[SealedEpisode]) -> dict[str, float]:
+    """Return the mean reward of what each lane learned from, which its own metrics have; `ratio` are
+    those of the ratio lane. An answer may be meant for a lane that could not use it."""
+    told = {
+        f"{LANE}{name.split('/')[1]}": value
+        for name, value in metrics.items()
+        if name.startswith("lane/") and name.endswith("/reward")
+    }
+    if ratio:
+        told[f"{LANE}{RATIO}"] = math.fsum(one.reward for one in ratio) / len(ratio)
+    return told
 
 
 def _passed_over(seen: PassedOver | None) -> dict[str, float]:

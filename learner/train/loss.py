@@ -6,9 +6,7 @@ e is the weight of the token's episode: one of 2 pulls, and is held to the ancho
 w is the advantage times a ratio, without gradient, and nothing outside the trust region
 (`learner/trust_region.py`): `kernels.objective.pulls` has it for a token by itself, which the head's
 sweep works out; what depends on a whole answer takes `logp_head` and `segment_losses`. KL is of the
-policy against the anchor over the whole vocabulary.
-
-A step's loss is a sum of parts, each a `Loss` of its own, divided by its own count of tokens.
+policy against the anchor over the whole vocabulary. A step sums the losses of parts, each by its own N.
 Legend: M tokens, S episodes of the pack, D hidden width, V vocabulary.
 """
 
@@ -100,7 +98,7 @@ def swept_loss(
             row_weights_M=weights_M,
         )
     pulls_M = weight_M if weights_M is None else weight_M * weights_M
-    sums = _sums(head, pulls_M, packed.behaviour_M, advantages_M, settings)
+    sums = _sums(head, pulls_M, packed.behaviour_M, advantages_M, settings, proximal_M)
     sums |= pull_sums(weight_M, advantages_M, settings)
     return Loss(total=total, sums=sums, logp_M=head.logp.detach())
 
@@ -214,14 +212,16 @@ def _sums(
     behaviour_M: Tensor,
     advantages_M: Tensor,
     settings: LearnerSettings,
+    proximal_M: Tensor | None,
 ) -> dict[str, float]:
     log_ratio_M = log_ratios(head.logp, behaviour_M)
-    cap = settings.region.ratio_cap
+    cap, proximal = settings.region.ratio_cap, settings.region.proximal
+    cut_M = head.logp if proximal_M is None or not proximal else proximal_M
     judged_M = advantages_M != 0 if settings.negative_weight else advantages_M > 0
     return {
         **ratio_sums(head, log_ratio_M),
         "loss/policy": -float((weight_M * head.logp.detach()).sum()),
-        "ratio/capped": float((log_ratio_M.exp() > cap).sum()) if cap else 0.0,
+        "ratio/capped": float((log_ratios(cut_M, behaviour_M).exp() > cap).sum()) if cap else 0.0,
         "ratio/masked": float((judged_M & (weight_M == 0)).sum()),
         "advantage/negative_share": float((weight_M * (advantages_M < 0)).abs().sum()),
         "advantage/weight": float(weight_M.abs().sum()),

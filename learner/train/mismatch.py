@@ -26,8 +26,9 @@ def mismatch_metrics(
     rho = exp(d): `k3` is the mean of rho - 1 - d (an estimate of KL(mu || pi), Schulman 2020), `chi2`
     that of rho^2 less 1, `mean_ratio` that of rho, `largest` the greatest |d|, and `beyond` the share
     of tokens with |d| above `bar`. Answers that top-p cut are left out: their engine's probabilities
-    are of what was left, so that they differ by intent. `averaged`: what is served is a moving average
-    of adapters and not the weights that score, so all differ by more than engine and learner.
+    are of what was left, so that they differ by intent. `averaged`: what the parent
+    offers is a moving average of adapters and not the weights that score, so that all differ by more than
+    engine and learner.
     """
     groups: dict[str, list[Tensor]] = {"mismatch": [], "staleness": []}
     for episode, now in zip(episodes, logp, strict=True):

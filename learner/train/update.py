@@ -11,7 +11,13 @@ from torch import Tensor
 from ...streams.join import fate
 from ..candidate import HeldOut, Probe
 from ..sealed import RATIO, SealedBatch, SealedEpisode
-from .evidence import batch_metrics, held_out_evidence, measured_after, record_drift
+from .evidence import (
+    batch_metrics,
+    held_out_evidence,
+    lane_rewards,
+    measured_after,
+    record_drift,
+)
 from .score import Scores, score
 from .selection import Selection, select_episodes
 from .state import Learner
@@ -160,7 +166,7 @@ def _applied(
     new = score(learner, measured, anchor=anchored, anchors=anchors)
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
     metrics["drift"] = record_drift(learner, measured, [old.logp[i] for i in some], new.logp)
-    metrics |= batch_metrics(batch, chosen, ratio, given.baselines)
+    metrics |= batch_metrics(batch, chosen, ratio, given.baselines) | lane_rewards(metrics, ratio)
     apart = learner.follow(weights)
     if learner.average is not None:
         metrics["average/apart"] = apart

@@ -54,7 +54,7 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
     answer was better is left out (`chosen.left_out`). Raises NothingLeft where none is left; where that
     is so by the rewards alone, before any pass.
     """
-    episodes, settings = chosen.episodes, learner.settings
+    episodes, settings, averaged = chosen.episodes, learner.settings, learner.average is not None
     _leave_out(chosen, with_spread(episodes))
     anchors, states_ND = _anchored(learner, episodes)
     expected = learner.estimators.baselines(episodes, states_ND)
@@ -91,7 +91,7 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
             "advantage/spread": told[f"estimator/{settings.estimator}/advantage_spread"],
             **learner.estimators.metrics(),
             **mismatch_metrics(
-                episodes, scores.logp, settings.mismatch_difference, averaged=settings.average > 0
+                episodes, scores.logp, settings.mismatch_difference, averaged=averaged
             ),
         },
         first=first,

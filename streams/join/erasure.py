@@ -72,6 +72,7 @@ def erase(
     for marks, chunk in by_ids(descendants(tx, policy, own)):
         rows += _hold(tx, policy, f"generation_id IN ({marks})", chunk)
     ids = [row[0] for row in rows]
+    learned = {(batch, version) for _, _, batch, version in rows} | _written_back(tx, policy, ids)
     for folder in folders:
         delete_events_of(folder, user_hash, set(ids))
     _forget_derived(tx, policy, ids, now)
@@ -97,8 +98,8 @@ def erase(
     return ErasureCounts(
         generations=len(own),
         others=len(ids) - len(own),
-        versions=tuple(sorted({version for *_, version in rows if version is not None})),
-        batches=tuple(sorted({batch for _, _, batch, _ in rows if batch is not None})),
+        versions=tuple(sorted({version for _, version in learned if version is not None})),
+        batches=tuple(sorted({batch for batch, _ in learned if batch is not None})),
         traced=tuple(sorted(shown)),
     )
 
@@ -113,6 +114,25 @@ def _hold(
         (policy, *named),
     ).fetchall()
     return list(rows)
+
+
+def _written_back(
+    tx: Transaction, policy: str, ids: Sequence[str]
+) -> set[tuple[int | None, str | None]]:
+    """Return batch and version of the answers before these that were sealed with what was written back.
+
+    In a session of several people these were given to somebody else.
+    """
+    found = set[tuple[int | None, str | None]]()
+    for marks, chunk in by_ids(ids):
+        rows = tx.execute(
+            "SELECT batch_id, trained_version FROM episodes WHERE policy = ? AND lane LIKE ?"
+            " AND generation_id IN (SELECT parent_id FROM episodes WHERE policy = ?"
+            f" AND parent_id IS NOT NULL AND generation_id IN ({marks}))",
+            (policy, "%hindsight%", policy, *chunk),
+        )
+        found |= {(batch, version) for batch, version in rows.fetchall()}
+    return found
 
 
 def _forget_on_chains(

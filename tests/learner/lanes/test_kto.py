@@ -155,6 +155,21 @@ def test_both_lanes_learn_in_the_same_steps(
     )
 
 
+def test_a_lanes_reward_is_of_what_it_learned_from(
+    settings: LearnerSettings, make_episode: MakeEpisode, make_batch: MakeBatch
+) -> None:
+    """Answers that were meant for KTO and only imitated count as SFT's alone."""
+    liked = [msgspec.structs.replace(one, reward=0.9) for one in greedy(make_episode)]
+    meant = [msgspec.structs.replace(one, lane="kto+sft") for one in liked]
+    learner = Learner(msgspec.structs.replace(settings, lanes=LaneSettings(sft=1.0)))
+    batch = make_batch()
+    both = msgspec.structs.replace(batch, episodes=(*batch.episodes, *meant))
+    metrics = apply_batch(learner, both, lanes=lane_parts).metrics
+    told = {name for name in metrics if name.startswith("reward/lane/")}
+    assert told == {"reward/lane/ratio", "reward/lane/sft"}
+    assert metrics["reward/lane/sft"] == pytest.approx(0.9)
+
+
 def test_nothing_but_liked_answers_is_no_step(
     settings: LearnerSettings, make_episode: MakeEpisode, make_batch: MakeBatch
 ) -> None:

@@ -305,11 +305,11 @@ def test_a_batch_of_before_keeps_its_hash() -> None:
 
 def test_answers_that_hang_together_are_sealed_as_a_session(ledger: Ledger) -> None:
     """Turns of a session, and an answer that goes on from one of them, have its number; others have none."""
-    named = {"session_found": "named"}
-    decide(ledger, "a1", 1000.0, session_id="a", **named)
-    decide(ledger, "b1", 1001.0, session_id="b", **named)
-    decide(ledger, "a2", 1002.0, session_id="a", **named, taken=False)
-    decide(ledger, "sub", 1003.0, session_id="c", parent_id="a1", **named)
+    for at, (name, session, parent) in enumerate(
+        (("a1", "a", None), ("b1", "b", None), ("a2", "a", None), ("sub", "c", "a1"))
+    ):
+        more = {"session_id": session, "session_found": "named", "parent_id": parent}
+        decide(ledger, name, 1000.0 + at, taken=name != "a2", **more)
     decide(ledger, "x", 1004.0)
     decide(ledger, "y", 1005.0)
     sealed = {one.generation_id: one.session for one in sealed_now(ledger).episodes}

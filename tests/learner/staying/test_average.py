@@ -118,9 +118,17 @@ def test_turned_off(
     sealed: Callable[[SealedBatch], Path],
 ) -> None:
     """A checkpoint with an average is read as it is; the next version offers what is trained."""
-    Worker(averaged).apply(sealed(make_batch(1)))
+    averaging = Worker(averaged)
+    averaging.apply(sealed(make_batch(1)))
+    # The parent had no average yet: what it served is what scored.
+    assert averaging.head.metrics["mismatch/tokens"] > 0.0
     worker = Worker(child_settings)
     worker.skip(sealed(make_batch(2)), "for the test")
     assert worker.head.digest == made(worker)[1].digest
     worker.apply(sealed(make_batch(3)))
     assert same(adapter(worker, worker.head), trained(worker))
+    # What this one's parent served is the average, and the weights that scored are not: no mismatch.
+    assert worker.head.metrics["mismatch/tokens"] == 0.0
+    assert worker.head.metrics["staleness/tokens"] > 0.0
+    worker.apply(sealed(make_batch(4)))
+    assert worker.head.metrics["mismatch/tokens"] > 0.0

@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.process.protocol import BatchFailed
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.replay_settings import ReplaySettings
-from rlwd.learner.sealed import SealedBatch
+from rlwd.learner.sealed import SaidMessage, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.learner.staying.replay import ReplayPart, with_replay
 from rlwd.learner.train.state import Learner
@@ -99,6 +100,29 @@ def test_it_makes_no_step_alone(
     assert isinstance(report, BatchFailed)
     assert not report.fault
     assert with_replay(lane_parts, [])(worker.learner, batch.episodes, 1).parts == []
+
+
+def test_texts_without_tokens_are_replayed_beside(
+    replaying: LearnerProcessSettings, make_episode: Callable[..., SealedEpisode]
+) -> None:
+    """A batch of imported texts has its share of replay, by the tokens that its lanes spell."""
+    settings = msgspec.structs.replace(replaying.learner, lanes=LaneSettings(sft=1.0))
+    learner, sequences = Learner(settings), Worker(replaying).replayed
+    traces = [
+        make_episode(
+            generation_id=f"t{number}",
+            lane="sft",
+            text="good day",
+            **dict.fromkeys(("prompt_token_ids", "completion_token_ids", "logprobs"), ()),
+            messages=(SaidMessage(role="user", text="hi"),),
+        )
+        for number in range(4)
+    ]
+    sft, replay = with_replay(lane_parts, sequences)(learner, traces, 1).parts
+    for part in (sft, replay):
+        part.begin_pass()
+        part.backward(0, 1)
+    assert replay.metrics()["replay/tokens"] >= sft.metrics()["lane/sft/tokens"] > 0.0
 
 
 def test_a_text_that_cannot_be_used(replaying: LearnerProcessSettings) -> None:

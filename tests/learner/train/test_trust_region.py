@@ -157,6 +157,18 @@ def test_decoupled_by_hand() -> None:
         assert got == pytest.approx(wanted, abs=1e-12)
 
 
+def test_what_is_cut_is_counted() -> None:
+    """`ratio/capped` counts what the region cuts: pi_old / mu where that is its weight, else pi / mu."""
+    at = math.log(0.5)
+    old = at - math.log(1.1)
+    for over, cut in ((1.9, 0.0), (2.1, 1.0)):  # pi / mu is beyond 2 both times.
+        mu = old - math.log(over)
+        loss, _ = loss_of(of_preset("decoupled"), [at], [mu], [1.0], proximal=[old])
+        assert loss.sums["ratio/capped"] == cut
+        loss, _ = loss_of(of_preset("truncated"), [at], [mu], [1.0], proximal=[old])
+        assert loss.sums["ratio/capped"] == 1.0
+
+
 def test_a_sequence_ratio_by_hand() -> None:
     """Ratios 2 and 1/2 of one answer are 1 together: neither token is left out, each pulls with 1."""
     settings, at = of_preset("gspo"), math.log(0.5)

@@ -101,6 +101,18 @@ def test_what_was_trained_stays_trained_and_names_its_version(ledger: Ledger) ->
     assert forget(ledger).generations == 2
 
 
+def test_what_she_wrote_back_to_somebody_elses_answer_is_named_too(ledger: Ledger) -> None:
+    """A batch that holds her words as the follow-up of an answer to another person of her session."""
+    session = {"session_id": "t", "session_found": "named"}
+    ledger.take(generation("a", 1.0, user_hash=OTHERS, **session))
+    ledger.take(generation("b", 2.0, user_hash=OTHERS, **session, parent_id="a"))
+    ledger.take(generation("c", 3.0, user_hash=HERS, **session, parent_id="b"))
+    sealed = "UPDATE episodes SET stage = 'sealed', batch_id = ?, lane = ? WHERE generation_id = ?"
+    with ledger.store.transaction() as tx:
+        tx.executemany(sealed, [(1, "ratio+hindsight", "a"), (2, "ratio+hindsight", "b")])
+    assert forget(ledger).batches == (2,)
+
+
 def test_files_of_what_was_too_large_are_deleted(ledger: Ledger, tmp_path: Path) -> None:
     """Her answers, the feedback on them, and what no daemon has read yet; nobody else's."""
     ledger.joiner.reader.data = folder = tmp_path / "data"
