@@ -7,6 +7,7 @@ from itertools import product
 
 import msgspec
 
+from ...streams.attribution.session_numbers import session_numbers
 from ...streams.events.episode import Episode
 from ...streams.join import episodes_table
 from ...streams.state.bulk import by_ids
@@ -18,7 +19,6 @@ from .own_words import correction_of, follow_up_of, origins_of
 from .passed_over import passed_over
 from .ready import Age
 from .seal import Counted, sealed_episode
-from .session_numbers import session_numbers
 from .token_credits import Credit, credit_in_batch, whole_answer
 
 Episodes = Callable[[Sequence[str]], Mapping[str, Episode]]

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...rewards.trust.weighing import Weighed
+from ...streams.attribution.session_numbers import session_numbers
 from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
@@ -16,7 +17,6 @@ from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
 from .ready import Age, by_age, ready_rows
-from .session_numbers import session_numbers
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import AGREED, WEIGHED, Trust, weigh_episodes

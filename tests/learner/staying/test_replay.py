@@ -107,7 +107,7 @@ def test_texts_without_tokens_are_replayed_beside(
 ) -> None:
     """A batch of imported texts has its share of replay, by the tokens that its lanes spell."""
     settings = msgspec.structs.replace(replaying.learner, lanes=LaneSettings(sft=1.0))
-    learner, sequences = Learner(settings), Worker(replaying).replayed
+    learner, sequences = Learner(settings), Worker(replaying).learning.replayed
     traces = [
         make_episode(
             generation_id=f"t{number}",

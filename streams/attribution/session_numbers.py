@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 
-from ...streams.events.episode import Episode
+from ..events.episode import Episode
 
 
 def session_numbers(episodes: Sequence[Episode]) -> dict[str, int]:
