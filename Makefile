@@ -26,6 +26,7 @@ bench-kernels: install bench-others  ## the kernels and a whole update against o
 	PYTHONPATH=$(TESTS_PATH):$(VENV)/verl $(BIN)/python -m bench_kernels $(ARGS)
 	$(CHECKOUT) -m bench_update
 	$(CHECKOUT) -m bench_chains
+	$(CHECKOUT) -m bench_staying
 	$(CHECKOUT) -m bench_regions
 
 # What cannot be had is left out of the bench, by name. verl as a whole wants an older transformers,
