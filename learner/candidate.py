@@ -27,6 +27,21 @@ class HeldOut(msgspec.Struct, frozen=True, kw_only=True):
     """(sum of weights) squared over the sum of squared weights."""
 
 
+class Preference(msgspec.Struct, frozen=True, kw_only=True):
+    """What held-out users' decisions say of a version against its parent (`concordance.py`)."""
+
+    count: int
+    """Answers held out that were decided on."""
+    users: int
+    """Users among whose answers some can be compared."""
+    effective_users: float
+    """(sum of their pairs' weights) squared over the sum of squares."""
+    concordance: float
+    """Of two answers, how often the better one was raised more; 1/2 where nothing was learned."""
+    standard_error: float
+    """Of it, by user."""
+
+
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """A token sequence and its log-probabilities under the right weights; a server must give the same."""
 
@@ -81,6 +96,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """What a server must answer to count as serving this version."""
     held_out: HeldOut | None
     """Evidence for the gate; None where nothing was held out."""
+    preference: Preference | None = None
+    """Likewise, of answers without usable ratios."""
     metrics: dict[str, float]
     """What the update measured, slash-grouped: loss/policy, kl/anchor, grad_norm."""
     created_at: float
@@ -113,6 +130,8 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     """What a server must answer."""
     held_out: HeldOut | None
     """Evidence for the gate."""
+    preference: Preference | None = None
+    """Likewise, of answers without usable ratios."""
     metrics: dict[str, float]
     """What the update measured."""
 

@@ -86,6 +86,10 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Answers of the batch with the same number hang together: they are of one session, one goes on from
     the other, or one act on all of them decided them. 0, and left out, where no other one does."""
 
+    person: Annotated[int, msgspec.Meta(ge=0)] = 0
+    """Of what is held out as preference evidence alone: which of the batch's users it answered, from 1.
+    Left out elsewhere, likewise."""
+
     def in_lane(self, name: str) -> bool:
         """Return whether a lane learns from it."""
         return self.lane == name or name in self.lane.split("+")

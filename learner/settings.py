@@ -66,7 +66,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Least effective sample size of the importance ratios, a token that pulls: below it a batch gets no
     step (`excluded:low_ess`), and no further pass is begun. 0 sets no floor."""
     negative_weight: NotNegative = 1.0
-    """Weight of tokens whose advantage is below 0. Only at 1 is the mean reward what is learned: at
+    """Weight of tokens whose advantage is below 0, and of what was disliked in the lane `kto`. Only at 1 is the mean reward what is learned: at
     0.2 a coin worth 0.5 is preferred to a sure 0.6 (share 1.00 after 30 batches; at 1: 0.02)."""
     token_credit: NotNegative = 1.0
     """How much a token's own credit counts beside its answer's, where people edited answers: what they

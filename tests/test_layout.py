@@ -42,6 +42,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("learner/settings",),
     ("learner/made_with", "learner/sealed"),
     ("learner/candidate", "learner/chains"),
+    ("learner/concordance",),
     ("learner/estimators", "learner/ledger", "learner/tiny"),
     ("learner/train",),
     ("learner/checkpoint", "learner/lanes"),

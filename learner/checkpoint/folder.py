@@ -127,5 +127,6 @@ def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
         path=checkpoint_path(folder, manifest.sequence) / manifest.version,
         probe=manifest.probe,
         held_out=manifest.held_out,
+        preference=manifest.preference,
         metrics=manifest.metrics,
     )

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from ...streams.state.durable import fsync
-from ..candidate import HeldOut, Manifest, Probe, version_name
+from ..candidate import HeldOut, Manifest, Preference, Probe, version_name
 from ..digests import adapter_digest, file_digest
 from ..estimators.side_by_side import Estimators
 from ..estimators.tracker import Tracker
@@ -57,6 +57,8 @@ class Origin:
     """Generation ids of the batch that were not used, each with its rule."""
     held_out: HeldOut | None = None
     """Evidence for the gate."""
+    preference: Preference | None = None
+    """Likewise, of answers without usable ratios."""
     probe: Probe
     """What a server must answer."""
     metrics: Mapping[str, float]
@@ -173,6 +175,7 @@ class Checkpoints:
             base=learner.policy.base,
             probe=origin.probe,
             held_out=origin.held_out,
+            preference=origin.preference,
             metrics=dict(origin.metrics),
             created_at=now,
             seconds=origin.seconds,

@@ -48,6 +48,7 @@ class KtoPart(DealtPart):
         ]
         liked = math.fsum(w for w, liking in zip(worth, self.likings, strict=True) if liking > 0)
         up, down = balance(liked, math.fsum(worth) - liked)
+        down *= learner.settings.negative_weight
         self.worth = [
             w * (up if liking > 0 else down) for w, liking in zip(worth, self.likings, strict=True)
         ]
@@ -66,7 +67,7 @@ class KtoPart(DealtPart):
         head = self.learner.head(packed, anchor_MD=states_MD)
         likings_S = head.logp.new_tensor([self.likings[place] for place in places])
         given = Packed(
-            logp=head.logp,
+            logp=self._within_region(head.logp, places, packed, likings_S > 0),
             bounds=bounds_of(packed),
             reference=torch.cat([self.reference.logp[place] for place in places]),
             desirable=likings_S > 0,
@@ -80,6 +81,26 @@ class KtoPart(DealtPart):
         worth_S = head.logp.new_tensor([self.worth[place] for place in places])
         total: Tensor = (losses_S * worth_S).sum() * (4.0 / self.objective.beta)
         return total
+
+    def _within_region(
+        self, logp_M: Tensor, places: Sequence[int], packed: Pack, liked_S: Tensor
+    ) -> Tensor:
+        """Return the log-probabilities, those tokens without gradient that have moved far enough.
+
+        As in the ratio lane (`train/loss.py`), but against the policy before the batch.
+        """
+        before_M = torch.cat([self.reference.policy[place] for place in places])
+        ratio_M, liked_M = (logp_M.detach() - before_M).exp(), liked_S[packed.segments_M]
+        region = self.learner.settings.region
+        far_M = torch.zeros_like(liked_M)
+        if region.sequence_ratio:
+            return logp_M  # Its masks are of whole answers.
+        if region.mask_above:
+            far_M |= liked_M & (ratio_M > 1.0 + region.mask_above)
+        if region.mask_below:
+            far_M |= ~liked_M & (ratio_M < 1.0 - region.mask_below)
+        self.sums["masked"] += float(far_M.sum())
+        return torch.where(far_M, logp_M.detach(), logp_M)
 
 
 def balance(liked: float, disliked: float) -> tuple[float, float]:

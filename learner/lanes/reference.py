@@ -24,21 +24,23 @@ class ReferenceScores:
     """[tokens, D] the anchor's hidden states."""
     kl: list[float]
     """KL(policy to anchor), summed over the tokens, when it was asked."""
+    policy: list[Tensor]
+    """[tokens] the policy's own log-probabilities, when it was asked."""
 
 
 @torch.no_grad()
 def score_reference(learner: Learner, episodes: Sequence[SealedEpisode]) -> ReferenceScores:
     """Score episodes under the anchor, and say how far the policy is from it."""
-    logp, states = [torch.empty(0)] * len(episodes), [torch.empty(0)] * len(episodes)
+    logp, states, own = ([torch.empty(0)] * len(episodes) for _ in range(3))
     apart = [0.0] * len(episodes)
     for indices, packed in learner.packs(episodes):
         with learner.policy.as_anchor():
             anchor_MD = learner.hidden(packed)
         head = (learner.policy.head_VD, packed.targets_M, packed.temperature_M)
         logp_M = logp_head(anchor_MD, None, *head).logp
-        kl_M = learner.head(packed, anchor_MD=anchor_MD).kl
+        now = learner.head(packed, anchor_MD=anchor_MD)
         for place, index in enumerate(indices):
             ours_M = packed.segments_M == place
             logp[index], states[index] = logp_M[ours_M], anchor_MD[ours_M]
-            apart[index] = float(kl_M[ours_M].sum())
-    return ReferenceScores(logp=logp, states=states, kl=apart)
+            own[index], apart[index] = now.logp[ours_M], float(now.kl[ours_M].sum())
+    return ReferenceScores(logp=logp, states=states, kl=apart, policy=own)

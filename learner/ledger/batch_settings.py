@@ -11,7 +11,8 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     at_most: int = 1024
     """Most; the freshest come first."""
     held_out: float = 0.1
-    """Share kept from training as evidence for the gate."""
+    """Share kept from training as evidence for the gate: of answers with usable ratios, and of the users of
+    all others (from 8 / share users on)."""
     user_share: float = 0.25
     """Largest share of a batch that answers to one named user may be; more of them are left out
     (`excluded:user_share`). Where fewer users than that are there, each has an equal part."""

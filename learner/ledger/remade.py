@@ -18,7 +18,7 @@ from .lane_choice import LaneChoice, LaneRules
 from .own_words import correction_of, follow_up_of, origins_of
 from .passed_over import passed_over
 from .ready import Age
-from .seal import Counted, sealed_episode
+from .seal import Counted, in_turn, sealed_episode
 from .token_credits import Credit, credit_in_batch, whole_answer
 
 Episodes = Callable[[Sequence[str]], Mapping[str, Episode]]
@@ -97,7 +97,9 @@ def remade_batch(
             parent_sequence=parent,
             spec_version=manifest.spec_version,
             episodes=again(manifest.episode_ids, credit=credit_in_batch(credit, ())),
-            held_out=again(manifest.held_out_ids, credit=whole_answer),
+            held_out=_with_people(
+                again(manifest.held_out_ids, credit=whole_answer), told, manifest.batch_id or 0
+            ),
             offsets=manifest.offsets,
             passed_over=passed_over(view, policy, manifest.batch_id) if counted else None,
         )
@@ -161,6 +163,24 @@ def _again(
             )
             for name in ids
         ]
+    )
+
+
+def _with_people(
+    held_out: Sequence[SealedEpisode], held: Mapping[str, Episode], batch_id: int
+) -> tuple[SealedEpisode, ...]:
+    """Return what was held out, with its users' numbers where it is preference evidence."""
+    users = {
+        one.generation_id: held[one.generation_id].generation.user_hash
+        for one in held_out
+        if one.top_p < 1.0 or not one.in_lane(RATIO)
+    }
+    numbers = {user: n for n, user in enumerate(in_turn(set(users.values()), batch_id), 1)}
+    return tuple(
+        msgspec.structs.replace(one, person=numbers[users[one.generation_id]])
+        if one.generation_id in users
+        else one
+        for one in held_out
     )
 
 

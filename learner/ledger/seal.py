@@ -1,6 +1,7 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
 
+LEAST_PEOPLE = 8
+"""Users without whom preference evidence is none (`gate.min_effective`)."""
 MIGRATIONS = (
     """
 CREATE TABLE batches (
@@ -52,10 +55,9 @@ def seal(
 ) -> SealedBatch | None:
     """Seal a batch of the freshest ready episodes; None where there are too few.
 
-    Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait until
-    they were scored again. Those beyond one user's share are excluded by name once there is a batch
-    without them, those that are too old or that no lane learns from in any case. A share of the ratio
-    lane's is held out. `trust` says what each counts. From now on a revision counts as after training.
+    Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait to be
+    scored again. Those beyond one user's share are excluded by name once there is a batch without them, those
+    too old or in no lane in any case. `trust` says what each counts. A later revision is after training.
     """
     fresh, too_old = by_age(ready_rows(tx, policy, spec_version), age, max_policy_age, lanes.oldest)
     episodes_table.close(tx, policy, [one.generation_id for one in too_old], fate.TOO_OLD)
@@ -72,8 +74,9 @@ def seal(
     left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
     episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
     note_decided(tx, policy, batch_id, [one.row.decided for one in chosen], too_old=False)
-    held = _held_out(chosen, settings.held_out)
-    sealed = _sealed(tx, policy, batch_id, chosen, trust, credit_in_batch(credit, held))
+    people = held_out_people(chosen, settings.held_out, batch_id)
+    held = people.keys() | _held_out(chosen, settings.held_out)
+    sealed = _sealed(tx, policy, batch_id, chosen, trust, credit_in_batch(credit, held), people)
     batch = SealedBatch(
         batch_id=batch_id,
         policy=policy,
@@ -90,16 +93,47 @@ def seal(
 
 def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:
     """Return the generation ids that are kept from training: the gate's evidence needs their ratios."""
-    ids = [
+    return {
         one.episode.id
         for one in chosen
-        if RATIO in one.choice.lane.split("+")
-        # Of a long answer that top-p cut the product of the ratios says how long it is.
-        and one.episode.generation.sampling.top_p >= 1.0
-    ]
-    # By the id's hash, so that sealing again after a lost transaction decides the same.
-    draws = [int.from_bytes(blake2b(one.encode(), digest_size=4).digest(), "big") for one in ids]
-    return {one for one, draw in zip(ids, draws, strict=True) if draw < share * 2**32}
+        if _weighable(one) and _drawn(one.episode.id) < share * 2**32
+    }
+
+
+def held_out_people(chosen: Sequence[ChosenEpisode], share: float, batch_id: int) -> dict[str, int]:
+    """Return the generation ids that are kept from training as preference evidence, by user's number.
+
+    Importance weights cannot judge these. All such answers of a user are held out, so that nobody's leniency
+    was learned, or none; of others in each batch. Fewer users than LEAST_PEOPLE would show nothing: none is.
+    """
+    by_user = defaultdict[str, list[str]](list)
+    for one in chosen:
+        if one.row.user and not _weighable(one) and one.episode.generation.completion_token_ids:
+            by_user[one.row.user].append(one.episode.id)
+    held = drawn_people(by_user, share, batch_id)
+    return {name: number for number, user in enumerate(held, 1) for name in by_user[user]}
+
+
+def drawn_people(users: Collection[str], share: float, batch_id: int) -> list[str]:
+    """Return the users of whom nothing is trained on in a batch."""
+    count = round(share * len(users))
+    return in_turn(users, batch_id)[:count] if count >= LEAST_PEOPLE else []
+
+
+def in_turn(users: Collection[str], batch_id: int) -> list[str]:
+    """Return users in the order in which a batch draws and numbers them."""
+    return sorted(users, key=lambda user: (_drawn(f"{batch_id}/{user}"), user))
+
+
+def _weighable(chosen: ChosenEpisode) -> bool:
+    # Of a long answer that top-p cut the product of the ratios says how long it is.
+    uncut = chosen.episode.generation.sampling.top_p >= 1.0
+    return uncut and RATIO in chosen.choice.lane.split("+")
+
+
+def _drawn(name: str) -> int:
+    """Return 32 bits of a name's hash, so that sealing again after a lost transaction decides the same."""
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big")
 
 
 def _sealed(
@@ -109,6 +143,7 @@ def _sealed(
     chosen: Sequence[ChosenEpisode],
     trust: Trust | None,
     credit: Credit,
+    people: Mapping[str, int],
 ) -> list[SealedEpisode]:
     weighed: Sequence[Weighed | None] = [None] * len(chosen)
     if trust is not None:
@@ -116,7 +151,10 @@ def _sealed(
         weighed = weigh_episodes(tx, policy, trust, batch_id, judged)
     numbers = session_numbers([one.episode for one in chosen])
     return [
-        sealed_episode(one.episode, one.choice, credit, _counted(one, counts), numbers)
+        msgspec.structs.replace(
+            sealed_episode(one.episode, one.choice, credit, _counted(one, counts), numbers),
+            person=people.get(one.row.generation_id, 0),
+        )
         for one, counts in zip(chosen, weighed, strict=True)
     ]
 

@@ -98,6 +98,7 @@ class Worker:
                 batch=batch,
                 left_out=update.left_out,
                 held_out=update.held_out,
+                preference=update.preference,
                 probe=update.probe,
                 metrics=update.metrics,
                 seconds=time.monotonic() - started,

@@ -119,6 +119,7 @@ class Rebuilder:
             batch=batch,
             left_out=update.left_out,
             held_out=update.held_out,
+            preference=update.preference,
             probe=update.probe,
             metrics=update.metrics,
         )

@@ -5,10 +5,12 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+import msgspec
 import torch
 from torch import Tensor
 
-from ..candidate import HeldOut
+from ..candidate import HeldOut, Preference
+from ..concordance import JudgedAnswer, concordance
 from ..health import LANE
 from ..sealed import RATIO, PassedOver, SealedBatch, SealedEpisode
 from .loss import LOG_RATIO_LIMIT
@@ -121,6 +123,33 @@ def held_out_evidence(learner: Learner, episodes: Sequence[SealedEpisode]) -> He
         for episode, logp in zip(episodes, score(learner, episodes).logp, strict=True)
     ]
     return held_out_estimate(log_ratios, [e.earned for e in episodes], [e.weight for e in episodes])
+
+
+@torch.no_grad()
+def token_likelihoods(learner: Learner, episodes: Sequence[SealedEpisode]) -> list[float]:
+    """Return each answer's mean log-probability of a token at temperature 1, under what is offered."""
+    if not episodes:
+        return []
+    plain = [
+        msgspec.structs.replace(
+            one, temperature=1.0, logprobs=(0.0,) * len(one.completion_token_ids), credit=()
+        )
+        for one in episodes
+    ]
+    with learner.offered():
+        return [float(logp.mean()) for logp in score(learner, plain).logp]
+
+
+def preference_evidence(
+    episodes: Sequence[SealedEpisode], before: Sequence[float], after: Sequence[float]
+) -> Preference | None:
+    """Return what held-out users' decisions say of the step from `before` to `after`."""
+    return concordance(
+        [
+            JudgedAnswer(one.stratum, one.person, one.earned, now - was, one.weight)
+            for one, was, now in zip(episodes, before, after, strict=True)
+        ]
+    )
 
 
 def held_out_estimate(

@@ -9,14 +9,16 @@ import msgspec
 from torch import Tensor
 
 from ...streams.join import fate
-from ..candidate import HeldOut, Probe
+from ..candidate import HeldOut, Preference, Probe
 from ..sealed import RATIO, SealedBatch, SealedEpisode
 from .evidence import (
     batch_metrics,
     held_out_evidence,
     lane_rewards,
     measured_after,
+    preference_evidence,
     record_drift,
+    token_likelihoods,
 )
 from .score import Scores, score
 from .selection import Selection, select_episodes
@@ -34,6 +36,8 @@ class Update:
 
     held_out: HeldOut | None
     """Evidence for the gate."""
+    preference: Preference | None
+    """Likewise, of answers without usable ratios."""
     probe: Probe
     """What a server of the new weights must answer."""
     metrics: dict[str, float]
@@ -149,15 +153,10 @@ def _applied(
     given = given or _without_ratio(learner, parts)
     episodes, old, metrics = given.episodes, given.scores, dict(given.metrics)
     ratio = episodes if given.advantages else []
+    people = [one for one in chosen.held_out if one.person]
+    liked = token_likelihoods(learner, people)
     metrics |= optimise(
-        learner,
-        batch.batch_id,
-        ratio,
-        given.advantages,
-        old,
-        progress,
-        parts,
-        given.first,
+        learner, batch.batch_id, ratio, given.advantages, old, progress, parts, given.first
     )
     draw = random.Random(f"{learner.settings.seed}/{batch.batch_id}/after")
     some = measured_after(episodes, draw)
@@ -175,13 +174,32 @@ def _applied(
             # The gate has a budget of drift, whether or not the loss is told of the anchor.
             apart_from_anchor = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
             metrics["after/kl/anchor"] = apart_from_anchor.metrics["kl/anchor"]
-        held_out, probe = held_out_evidence(learner, chosen.held_out), learner.probe()
-    # The evidence too: a number that JSON does not hold could not be read again by the gate.
-    evidence = {} if held_out is None else msgspec.structs.asdict(held_out)
-    numbers = metrics | {f"held_out/{name}": value for name, value in evidence.items()}
+        weighable = [one for one in chosen.held_out if not one.person]
+        held_out, probe = held_out_evidence(learner, weighable), learner.probe()
+    preference = preference_evidence(people, liked, token_likelihoods(learner, people))
+    _all_finite(metrics, held_out, preference)
+    return Update(
+        held_out=held_out,
+        preference=preference,
+        probe=probe,
+        metrics=metrics,
+        left_out=chosen.left_out,
+    )
+
+
+def _all_finite(
+    metrics: Mapping[str, float], held_out: HeldOut | None, preference: Preference | None
+) -> None:
+    """Give the batch up where a number is not finite.
+
+    The evidence's too: a number that JSON does not hold could not be read again by the gate.
+    """
+    numbers = dict(metrics)
+    for name, found in (("held_out", held_out), ("preference", preference)):
+        told = {} if found is None else msgspec.structs.asdict(found)
+        numbers |= {f"{name}/{key}": value for key, value in told.items()}
     if odd := [name for name, value in numbers.items() if not math.isfinite(value)]:
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
-    return Update(held_out=held_out, probe=probe, metrics=metrics, left_out=chosen.left_out)
 
 
 def _without_ratio(learner: Learner, parts: Sequence[LanePart]) -> Valued:

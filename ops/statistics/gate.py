@@ -2,16 +2,29 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import msgspec
 
-from ...learner.candidate import Candidate, HeldOut
+from ...learner.candidate import Candidate, HeldOut, Preference
 from ..engine.port import Proof
 from .held_out_size import held_out_size
 from .verdict import Verdict, VerdictKind
 
 DRIFT = "after/kl/anchor"
 """The learner's measurement of how far a version is from v0: KL(version to v0), nats per token."""
+
+
+NOTHING = "held-out: nothing was held out; the canary decides"
+NO_LEARNING = 0.5
+"""The concordance of a version that learned nothing."""
+
+
+class _Told(NamedTuple):
+    """What one kind of held-out evidence says: PASS where it is enough, WAIT where it is too weak."""
+
+    said: str
+    outcome: VerdictKind
 
 
 class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -22,12 +35,13 @@ class GateSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     z: float = 1.64
     """Standard errors granted to the candidate: only a clear loss fails (1.64 is 5 %, one-sided)."""
     min_effective: float = 8.0
-    """Effective sample size below which the held-out estimate is not used."""
+    """Effective sample size, or of preferences the effective users, below which held-out evidence is not
+    used."""
     weak_first_step: float = 0.25
     """Part of the first step's share that a candidate below `min_effective` begins with: it is far
     from what was served, and nothing offline says how it does."""
     require_held_out: bool = False
-    """Whether a candidate without a usable estimate gets NODATA instead of PASS."""
+    """Whether a candidate without held-out evidence that is enough gets NODATA instead of PASS."""
     probe_tolerance: float = 0.05
     """Largest difference of a probe's log-probability, per token, between the same weights."""
     replicas: int = 1
@@ -81,16 +95,15 @@ def judge(
 
     WAIT while a replica has not shown that it serves the candidate. Held-out evidence that is
     missing or rests on too few episodes does not fail: the reason says so and the canary decides,
-    unless the settings require that evidence (NODATA then). Where the effective sample size is too
-    low, the number gate/first_step says how much smaller the first step is to be. `adapter_problem` is what reading the adapter's
+    unless the settings require that evidence (NODATA then). Where none of it is enough, the number
+    gate/first_step says how much smaller the first step is to be. `adapter_problem` is what reading the adapter's
     files found: wrong digest, NaN, wrong shape.
     """
     numbers = dict(_numbers(candidate, proofs, settings))
     faults = [*_broken(candidate, adapter_problem), *_wrong_bits(proofs, settings)]
     faults += _too_far(candidate, settings)
-    held_out, outcome = _held_out(candidate, settings)
-    if outcome is VerdictKind.FAIL:
-        faults.append(held_out)
+    evidence = _evidence(candidate, settings)
+    faults += [told.said for told in evidence if told.outcome is VerdictKind.FAIL]
     if faults:
         return Verdict(outcome=VerdictKind.FAIL, reasons=tuple(faults), numbers=numbers)
     missing = [
@@ -100,7 +113,12 @@ def judge(
         missing.append(f"{len(proofs)} replicas were probed of at least {settings.replicas}")
     if missing:
         return Verdict(outcome=VerdictKind.WAIT, reasons=tuple(missing), numbers=numbers)
-    return Verdict(outcome=outcome, reasons=(held_out,), numbers=numbers)
+    absent = VerdictKind.NODATA if settings.require_held_out else VerdictKind.PASS
+    return Verdict(
+        outcome=VerdictKind.PASS if _shown(evidence) else absent,
+        reasons=tuple(told.said for told in evidence) or (NOTHING,),
+        numbers=numbers,
+    )
 
 
 def _broken(candidate: Candidate, adapter_problem: str | None) -> Iterator[str]:
@@ -130,21 +148,36 @@ def _too_far(candidate: Candidate, settings: GateSettings) -> Iterator[str]:
         )
 
 
-def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, VerdictKind]:
-    """Return what held-out episodes say, and what follows from it alone."""
-    absent = VerdictKind.NODATA if settings.require_held_out else VerdictKind.PASS
-    seen = candidate.held_out
-    if seen is None:
-        return "held-out: nothing was held out; the canary decides", absent
+def _evidence(candidate: Candidate, settings: GateSettings) -> list[_Told]:
+    """Return what each kind of evidence that there is says."""
+    found = list[_Told]()
+    if candidate.held_out is not None:
+        found.append(_held_out(candidate.held_out, settings))
+    if candidate.preference is not None:
+        found.append(_preference(candidate.preference, settings))
+    return found
+
+
+def _shown(evidence: Sequence[_Told]) -> bool:
+    """Return whether one kind is enough: none overrules another, but for what fails."""
+    return any(told.outcome is VerdictKind.PASS for told in evidence)
+
+
+def _canary(settings: GateSettings) -> str:
+    return f"the canary decides, from {settings.weak_first_step:.0%} of its first step"
+
+
+def _held_out(seen: HeldOut, settings: GateSettings) -> _Told:
     if not all(map(math.isfinite, (seen.behaviour, seen.estimate, seen.standard_error))):
-        return f"held-out: the estimate is not finite: {seen.estimate}", VerdictKind.FAIL
+        said = f"held-out: the estimate is not finite: {seen.estimate}"
+        return _Told(said, VerdictKind.FAIL)
     effective = seen.effective_sample_size
     if not effective >= settings.min_effective:
-        return (
+        return _Told(
             f"held-out: {effective:.1f} effective of {seen.count} episodes, below"
-            f" {settings.min_effective:g}: it is far from what was served; the canary decides,"
-            f" from {settings.weak_first_step:.0%} of its first step"
-        ), absent
+            f" {settings.min_effective:g}: it is far from what was served; {_canary(settings)}",
+            VerdictKind.WAIT,
+        )
     said = (
         f"held-out: estimate {seen.estimate:.3f} +- {seen.standard_error:.3f} against"
         f" {seen.behaviour:.3f} served, margin {settings.margin:g}"
@@ -152,7 +185,29 @@ def _held_out(candidate: Candidate, settings: GateSettings) -> tuple[str, Verdic
     if (needed := _needed(seen, settings)) is not None and needed > effective:
         said += f"; {effective:.0f} effective, {needed} would show a loss of twice the margin"
     best = seen.estimate + settings.z * seen.standard_error
-    return said, VerdictKind.FAIL if best < seen.behaviour - settings.margin else VerdictKind.PASS
+    lost = best < seen.behaviour - settings.margin
+    return _Told(said, VerdictKind.FAIL if lost else VerdictKind.PASS)
+
+
+def _preference(seen: Preference, settings: GateSettings) -> _Told:
+    """Return what held-out users' decisions say; enough is what lies clearly above no learning."""
+    if not all(map(math.isfinite, (seen.concordance, seen.standard_error, seen.effective_users))):
+        said = f"preferences: the concordance is not finite: {seen.concordance}"
+        return _Told(said, VerdictKind.FAIL)
+    said = (
+        f"preferences: of two held-out answers the better one was raised more in"
+        f" {seen.concordance:.3f} +- {seen.standard_error:.3f} of the cases, {seen.users} users"
+    )
+    if not seen.effective_users >= settings.min_effective:
+        few = f"{seen.effective_users:.1f} of them effective, below {settings.min_effective:g}"
+        return _Told(f"{said}, {few}; {_canary(settings)}", VerdictKind.WAIT)
+    room = settings.z * seen.standard_error
+    if seen.concordance + room < NO_LEARNING:
+        return _Told(f"{said}: it learned the opposite", VerdictKind.FAIL)
+    if seen.concordance - room > NO_LEARNING:
+        return _Told(said, VerdictKind.PASS)
+    weak = f"that is not clearly more than {NO_LEARNING}; {_canary(settings)}"
+    return _Told(f"{said}: {weak}", VerdictKind.WAIT)
 
 
 def _needed(seen: HeldOut, settings: GateSettings) -> int | None:
@@ -174,9 +229,16 @@ def _numbers(
     seen = candidate.held_out
     if seen is not None:
         yield "gate/held_out_count", float(seen.count)
-        if not seen.effective_sample_size >= settings.min_effective:
-            yield "gate/first_step", settings.weak_first_step
         yield "gate/behaviour", seen.behaviour
         yield "gate/estimate", seen.estimate
         yield "gate/standard_error", seen.standard_error
         yield "gate/effective_sample_size", seen.effective_sample_size
+    liked = candidate.preference
+    if liked is not None:
+        yield "gate/preference", liked.concordance
+        yield "gate/preference_error", liked.standard_error
+        yield "gate/preference_users", float(liked.users)
+        yield "gate/preference_effective_users", liked.effective_users
+    evidence = _evidence(candidate, settings)
+    if evidence and not _shown(evidence):
+        yield "gate/first_step", settings.weak_first_step

@@ -21,7 +21,7 @@ from rlwd.learner.lanes.hindsight import HindsightPart
 from rlwd.learner.lanes.imitation import ImitationPart
 from rlwd.learner.lanes.kto import KtoPart, kto_episodes
 from rlwd.learner.lanes.preference import PreferencePart
-from rlwd.learner.sealed import SealedBatch, SealedEpisode
+from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.steps import BatchGivenUp, LanePart, LaneParts
@@ -53,6 +53,8 @@ class LaneCase(NamedTuple):
     """Share of the rejected answers that somebody edits into the style wanted."""
     replies: float = 0.0
     """Share of the rejected answers that somebody writes back about."""
+    greedy: bool = False
+    """Whether every answer is the likeliest one."""
 
 
 SURELY = Accepts()
@@ -98,41 +100,55 @@ class TableLearner(Learner):
         return None
 
 
+class Said(NamedTuple):
+    """What a policy said to somebody."""
+
+    segment: str
+    """The kind of work."""
+    prompt: tuple[int, ...]
+    """Tokens read."""
+    completion: tuple[int, ...]
+    """Tokens written."""
+    logprobs: tuple[float, ...]
+    """Of each of these."""
+    as_wanted: bool
+    """Whether it is what the crowd wants."""
+    correction: Correction | None = None
+    """What an edit makes of it, where the policy has words."""
+
+
 class LaneLife:
-    """One policy and its crowd."""
+    """One policy and its crowd; what the policy is, its kind says."""
 
     def __init__(self, case: LaneCase, seed: int, accepts: Accepts = SURELY) -> None:
         self.accepts = accepts
         self.case, self.draw = case, random.Random(f"lanes/{case.ratio}/{seed}")
-        settings = LearnerSettings(
-            learning_rate=0.05, warmup_steps=0, eps=1e-5, seed=seed, lanes=case.lanes
-        )
-        self.learner = TableLearner(settings)
-        self.wanted = [self.draw.randrange(STYLES) for _ in range(KINDS)]
         self.served = 0
 
     def live(self, most: int) -> tuple[int | None, list[float]]:
         """Return the answers until 0.80 of a round were as wanted, and every round's share."""
         shares, until = list[float](), None
         while self.served < most:
-            kinds = [self.draw.randrange(KINDS) for _ in range(ROUND)]
-            logp = self.learner.model.table.detach().log_softmax(-1)
-            styles = [
-                self.draw.choices(range(STYLES), logp[kind].exp().tolist())[0] for kind in kinds
-            ]
-            asked = zip(kinds, styles, strict=True)
-            answers = [self._answer(i, kind, style, logp) for i, (kind, style) in enumerate(asked)]
-            as_wanted = [style == self.wanted[k] for k, style in zip(kinds, styles, strict=True)]
-            shares.append(sum(as_wanted) / ROUND)
+            said = self.say(ROUND)
+            answers = [self._answer(index, one) for index, one in enumerate(said)]
+            shares.append(sum(one.as_wanted for one in said) / ROUND)
             if until is None and shares[-1] >= 0.8:
                 until = self.served
             self.served += ROUND
             self._learn([one for one in answers if one.lane])
         return until, shares
 
-    def _answer(self, index: int, kind: int, style: int, logp: Tensor) -> SealedEpisode:
-        on, wanted = self.case.lanes, style == self.wanted[kind]
-        chance = self.accepts.wanted if wanted else self.accepts.other
+    def say(self, count: int) -> list[Said]:
+        """Answer so many of the crowd."""
+        raise NotImplementedError
+
+    def learn(self, batch: SealedBatch) -> None:
+        """Apply a sealed batch; BatchGivenUp where nothing in it can be learned from."""
+        raise NotImplementedError
+
+    def _answer(self, index: int, said: Said) -> SealedEpisode:
+        on = self.case.lanes
+        chance = self.accepts.wanted if said.as_wanted else self.accepts.other
         liked = self.draw.random() < chance
         ratio = self.draw.random() < self.case.ratio
         edited = self.draw.random() < self.case.edits and not liked
@@ -148,16 +164,17 @@ class LaneLife:
             names.append("hindsight")
         return SealedEpisode(
             generation_id=f"r{self.served}.g{index}",
-            segment=str(kind),
+            segment=said.segment,
             version="policy@v000000-00000000",
             age=0,
-            prompt_token_ids=(kind,),
-            completion_token_ids=(style,),
-            logprobs=(float(logp[kind, style]),) if ratio else (),
+            prompt_token_ids=said.prompt,
+            completion_token_ids=said.completion,
+            logprobs=said.logprobs if ratio else (),
             temperature=1.0,
             reward=float(liked),
             reward_revision=1,
             lane="+".join(names),
+            correction=said.correction if "dpo" in names else None,
         )
 
     def _learn(self, episodes: list[SealedEpisode]) -> None:
@@ -171,7 +188,33 @@ class LaneLife:
             offsets={},
         )
         with contextlib.suppress(BatchGivenUp):  # Nothing in it could be learned from.
-            apply_batch(self.learner, batch, lanes=self._parts)
+            self.learn(batch)
+
+
+class TableLife(LaneLife):
+    """A life of a table of styles."""
+
+    def __init__(self, case: LaneCase, seed: int, accepts: Accepts = SURELY) -> None:
+        super().__init__(case, seed, accepts)
+        settings = LearnerSettings(
+            learning_rate=0.05, warmup_steps=0, eps=1e-5, seed=seed, lanes=case.lanes
+        )
+        self.learner = TableLearner(settings)
+        self.wanted = [self.draw.randrange(STYLES) for _ in range(KINDS)]
+
+    def say(self, count: int) -> list[Said]:
+        """Answer, each with a token that is a style."""
+        kinds = [self.draw.randrange(KINDS) for _ in range(count)]
+        logp = self.learner.model.table.detach().log_softmax(-1)
+        styles = [self.draw.choices(range(STYLES), logp[kind].exp().tolist())[0] for kind in kinds]
+        return [
+            Said(str(k), (k,), (style,), (float(logp[k, style]),), style == self.wanted[k])
+            for k, style in zip(kinds, styles, strict=True)
+        ]
+
+    def learn(self, batch: SealedBatch) -> None:
+        """Apply a batch with the lanes' own parts, but without their texts."""
+        apply_batch(self.learner, batch, lanes=self._parts)
 
     def _parts(
         self, learner: Learner, episodes: Sequence[SealedEpisode], batch_id: int

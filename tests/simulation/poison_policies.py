@@ -79,15 +79,15 @@ class TinyPolicy:
         self.draw = torch.Generator().manual_seed(seed)
         self.prompts: dict[Task, tuple[int, ...]] = {}
 
-    def answer(self, tasks: Sequence[Task]) -> list[Answer]:
-        """Answer at temperature 1; prompts of one length go through the model together."""
+    def answer(self, tasks: Sequence[Task], *, greedy: bool = False) -> list[Answer]:
+        """Answer at temperature 1, or at 0; prompts of one length go through the model together."""
         by_length = defaultdict[int, list[int]](list)
         for place, task in enumerate(tasks):
             by_length[len(self._prompt(task))].append(place)
         found: dict[int, Answer] = {}
         for places in by_length.values():
             prompts = [self._prompt(tasks[place]) for place in places]
-            for place, answer in zip(places, self._sample(prompts), strict=True):
+            for place, answer in zip(places, self._sample(prompts, greedy=greedy), strict=True):
                 text = self.tokenizer.decode(answer.completion, skip_special_tokens=True)
                 found[place] = answer._replace(style=style_of(tasks[place], text))
         return [found[place] for place in range(len(tasks))]
@@ -103,7 +103,7 @@ class TinyPolicy:
         return self.prompts[task]
 
     @torch.no_grad()
-    def _sample(self, prompts: Sequence[tuple[int, ...]]) -> list[Answer]:
+    def _sample(self, prompts: Sequence[tuple[int, ...]], *, greedy: bool) -> list[Answer]:
         ids_BT, end = torch.tensor(prompts), self.tokenizer.eos_token_id
         told, start = torch.zeros(len(prompts), 0), ids_BT.shape[1]
         open_B, cache, read_BT = torch.ones(len(prompts), dtype=torch.bool), DynamicCache(), ids_BT
@@ -113,7 +113,10 @@ class TinyPolicy:
             )
             last_BD = made.last_hidden_state[:, -1]
             logp_BV = (last_BD @ self.learner.policy.head_VD.T).log_softmax(-1)
-            read_BT = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)
+            if greedy:
+                read_BT = logp_BV.argmax(-1, keepdim=True)
+            else:
+                read_BT = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)
             told = torch.cat([told, logp_BV.gather(1, read_BT)], dim=1)
             ids_BT = torch.cat([ids_BT, read_BT], dim=1)
             open_B &= read_BT[:, 0] != end

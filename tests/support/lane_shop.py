@@ -1,5 +1,6 @@
 """LaneShop: a real daemon with its learner and a real gateway; the engine is a fake that says `bad!`."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -35,20 +36,15 @@ class LaneShop:
         loop: LoopThread,
         stack: ExitStack,
         more: str = LANES,
-        *,
-        learner: str = "",
-        **batch: Any,
+        **settings: Any,
     ) -> None:
-        self.shop = Workshop(folder, model, passes=2, poll_seconds=0.05, more=more, **batch)
-        self.shop.learner = learner
+        """`settings` are the workshop's."""
+        self.model = model
+        self.shop = Workshop(folder, model, passes=2, poll_seconds=0.05, more=more, **settings)
         stack.callback(self.shop.close)
         self.rig = GatewayRig(folder, loop, stack)
-        tokens = load_spelt_tokens(model)
-        assert tokens is not None
-        letters = {tokens.spell([number])[0]: number for number in range(256)}  # type: ignore[index]
         engine: Any = self.rig.engine
-        engine.TEXTS = ANSWER
-        engine.TOKENS = tuple(letters[one.encode()] for one in ANSWER)
+        self.answers(ANSWER)
         whole = engine.whole
 
         def as_asked(body: dict[str, Any], chat: bool) -> dict[str, Any]:
@@ -71,6 +67,15 @@ class LaneShop:
         )
         write_flags(self.rig.flags, to_document(state))
         self.client = self.rig.open(sink=lambda: EmbeddedSink(self.shop.config.log_path))
+
+    def answers(self, letters: Sequence[str]) -> None:
+        """Let the engine answer so from now on."""
+        tokens = load_spelt_tokens(self.model)
+        assert tokens is not None
+        spelt = {tokens.spell([number])[0]: number for number in range(256)}  # type: ignore[index]
+        engine: Any = self.rig.engine
+        engine.TEXTS = tuple(letters)
+        engine.TOKENS = tuple(spelt[one.encode()] for one in letters)
 
     def ask(self, user: str, **body: Any) -> str:
         """Ask; return the generation's id."""

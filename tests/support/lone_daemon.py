@@ -34,7 +34,7 @@ reward_spec = "{reward_spec}"
 poll_seconds = {poll}
 [batch]
 episodes = {batch}
-held_out = 0.0
+held_out = {held_out}
 max_lead = 100
 user_share = {user_share}
 [learner]
@@ -110,12 +110,15 @@ class Workshop:
         step: int = 2,
         user_share: float = 0.25,
         reward_spec: str = "",
+        batch: int = BATCH,
+        held_out: float = 0.0,
+        learner: str = "",
     ) -> None:
+        """`learner` are further lines of its section, `more` further sections."""
         self.folder, self.model, self.more = folder, model, more
         self.step, self.user_share, self.reward_spec = step, user_share, reward_spec
         self.passes, self.poll_seconds = passes, poll_seconds
-        self.learner = ""
-        """More lines of `[learner]`."""
+        self.batch, self.held_out, self.learner = batch, held_out, learner
         self.daemons: list[LoneDaemon] = []
         self.said = 0
 
@@ -130,12 +133,13 @@ class Workshop:
                 step=self.step,
                 user_share=self.user_share,
                 reward_spec=self.reward_spec,
-                batch=BATCH,
+                batch=self.batch,
+                held_out=self.held_out,
+                learner=self.learner,
                 host=LOOPBACK,
                 nobody=free_port(),
                 port=free_port(),
                 more=self.more,
-                learner=self.learner,
             )
         )
         self.config = load_config(path)

@@ -74,9 +74,29 @@ def test_the_gradient_is_the_papers(settings: LearnerSettings, make_episode: Mak
         if episode.reward > 0.5:
             loss = loss + w * half / liked * (1 - torch.sigmoid(beta * (s - z)))
         else:
+            w *= learner.settings.negative_weight
             loss = loss + w * half / (2 * half - liked) * (1 - torch.sigmoid(beta * (z - s)))
     tokens = sum(e.weight * len(e.completion_token_ids) for e in episodes)
     assert_equal(ours, gradients_of(learner, loss * 4 / beta / tokens * settings.lanes.kto))
+
+
+def test_what_has_moved_far_enough_pulls_no_more(
+    settings: LearnerSettings, make_episode: MakeEpisode
+) -> None:
+    """Once the policy has left the trust region on the side that is pushed to, nothing is left to push."""
+    learner, episodes = apart_from_anchor(settings), greedy(make_episode)
+    part = KtoPart(learner, episodes, batch_id=1)
+    assert any(float(one.abs().max()) > 0 for one in gradients_of_part(learner, part))
+    assert part.sums["masked"] == 0.0
+    liked = [one.reward > 0.5 for one in episodes]
+    part.reference.policy[:] = [
+        logp + (-0.3 if up else 0.3) for logp, up in zip(part.reference.policy, liked, strict=True)
+    ]
+    assert not any(float(one.abs().max()) > 0 for one in gradients_of_part(learner, part))
+    part.reference.policy[:] = [
+        logp + (0.6 if up else -0.6) for logp, up in zip(part.reference.policy, liked, strict=True)
+    ]
+    assert any(float(one.abs().max()) > 0 for one in gradients_of_part(learner, part))
 
 
 def test_a_pass_of_several_steps_is_the_whole(

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from rlwd.learner.candidate import Candidate, HeldOut, Probe
+from rlwd.learner.candidate import Candidate, HeldOut, Preference, Probe
 from rlwd.ops.engine.port import Proof
 from rlwd.ops.statistics.gate import GateSettings, judge
 from rlwd.ops.statistics.verdict import VerdictKind
@@ -185,3 +185,61 @@ def test_drift_from_v0_has_a_budget(drift: float, budget: float, outcome: Verdic
     assert verdict.numbers["gate/probe_difference"] == 0.001
     if outcome is VerdictKind.FAIL:
         assert verdict.reason == "it drifted 2.1 nats a token from v0, over the budget of 2"
+
+
+def preferred(concordance: float, users: float = 20.0, **changes: Any) -> Candidate:
+    """A version of which held-out users say so, with an error of 0.1."""
+    liked = Preference(
+        count=50,
+        users=20,
+        effective_users=users,
+        concordance=concordance,
+        standard_error=0.1,
+    )
+    return candidate(preference=liked, **{"held_out": None, **changes})
+
+
+@pytest.mark.parametrize(
+    ("who", "outcome", "step", "words"),
+    [
+        (preferred(0.67), VerdictKind.PASS, None, "raised more in 0.670 +- 0.100"),
+        (preferred(0.66), VerdictKind.NODATA, 0.25, "not clearly more than 0.5; the canary"),
+        (preferred(0.34), VerdictKind.NODATA, 0.25, "not clearly more than 0.5; the canary"),
+        (preferred(0.33), VerdictKind.FAIL, 0.25, "it learned the opposite"),
+        (preferred(0.9, users=7.9), VerdictKind.NODATA, 0.25, "7.9 of them effective, below 8"),
+        (preferred(0.1, users=7.9), VerdictKind.NODATA, 0.25, "7.9 of them effective, below 8"),
+        (preferred(NAN), VerdictKind.FAIL, 0.25, "not finite"),
+    ],
+)
+def test_preferences_of_held_out_users(
+    who: Candidate, outcome: VerdictKind, step: float | None, words: str
+) -> None:
+    """Clearly above a half is enough, clearly below is refused; all between begins smaller."""
+    settings = GateSettings(require_held_out=True)
+    verdict = judge(who, adapter_problem=None, proofs=[shown()], settings=settings)
+    assert verdict.outcome is outcome
+    assert words in verdict.reason
+    assert verdict.numbers.get("gate/first_step") == step
+    assert verdict.numbers["gate/preference_users"] == 20.0
+    asked_less = judge(who, adapter_problem=None, proofs=[shown()], settings=GateSettings())
+    failed = outcome is VerdictKind.FAIL
+    assert asked_less.outcome is (VerdictKind.FAIL if failed else VerdictKind.PASS)
+
+
+def test_of_both_kinds_one_is_enough_and_either_refuses() -> None:
+    """A mixed batch says both; the weak one of them takes nothing from the other."""
+    good, few = held_out(0.6).held_out, held_out(0.6, effective=3.0).held_out
+    bad = held_out(0.2).held_out
+    for who, outcome, step in (
+        (preferred(0.55, held_out=good), VerdictKind.PASS, None),
+        (preferred(0.8, held_out=few), VerdictKind.PASS, None),
+        (preferred(0.55, held_out=few), VerdictKind.NODATA, 0.25),
+        (preferred(0.2, held_out=good), VerdictKind.FAIL, None),
+        (preferred(0.8, held_out=bad), VerdictKind.FAIL, None),
+    ):
+        settings = GateSettings(require_held_out=True)
+        verdict = judge(who, adapter_problem=None, proofs=[shown()], settings=settings)
+        assert (verdict.outcome, verdict.numbers.get("gate/first_step")) == (outcome, step)
+        if outcome is not VerdictKind.FAIL:
+            assert "held-out: " in verdict.reason
+            assert "preferences: " in verdict.reason
