@@ -42,7 +42,10 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("learner/settings",),
     ("learner/made_with", "learner/sealed"),
     ("learner/candidate", "learner/chains"),
-    ("learner/concordance",),
+    (
+        "learner/concordance",
+        "learner/drawn_people",
+    ),
     ("learner/estimators", "learner/ledger", "learner/tiny"),
     ("learner/train",),
     ("learner/checkpoint", "learner/lanes"),

@@ -13,12 +13,13 @@ from ...streams.join import episodes_table
 from ...streams.state.bulk import by_ids
 from ...streams.state.transaction import Transaction
 from ..candidate import Manifest
+from ..drawn_people import in_turn
 from ..sealed import RATIO, SealedBatch, SealedEpisode, batch_hash
 from .lane_choice import LaneChoice, LaneRules
 from .own_words import correction_of, follow_up_of, origins_of
 from .passed_over import passed_over
 from .ready import Age
-from .seal import Counted, in_turn, sealed_episode
+from .seal import Counted, sealed_episode
 from .token_credits import Credit, credit_in_batch, whole_answer
 
 Episodes = Callable[[Sequence[str]], Mapping[str, Episode]]

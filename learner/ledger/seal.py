@@ -1,8 +1,7 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -13,6 +12,7 @@ from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction
+from ..drawn_people import drawn_number, drawn_people
 from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
@@ -22,8 +22,6 @@ from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
 
-LEAST_PEOPLE = 8
-"""Users without whom preference evidence is none (`gate.min_effective`)."""
 MIGRATIONS = (
     """
 CREATE TABLE batches (
@@ -96,7 +94,7 @@ def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:
     return {
         one.episode.id
         for one in chosen
-        if _weighable(one) and _drawn(one.episode.id) < share * 2**32
+        if _weighable(one) and drawn_number(one.episode.id) < share * 2**32
     }
 
 
@@ -104,7 +102,7 @@ def held_out_people(chosen: Sequence[ChosenEpisode], share: float, batch_id: int
     """Return the generation ids that are kept from training as preference evidence, by user's number.
 
     Importance weights cannot judge these. All such answers of a user are held out, so that nobody's leniency
-    was learned, or none; of others in each batch. Fewer users than LEAST_PEOPLE would show nothing: none is.
+    was learned, or none; of others in each batch. Fewer users than `drawn_people.LEAST_PEOPLE` would show nothing: none is.
     """
     by_user = defaultdict[str, list[str]](list)
     for one in chosen:
@@ -114,26 +112,10 @@ def held_out_people(chosen: Sequence[ChosenEpisode], share: float, batch_id: int
     return {name: number for number, user in enumerate(held, 1) for name in by_user[user]}
 
 
-def drawn_people(users: Collection[str], share: float, batch_id: int) -> list[str]:
-    """Return the users of whom nothing is trained on in a batch."""
-    count = round(share * len(users))
-    return in_turn(users, batch_id)[:count] if count >= LEAST_PEOPLE else []
-
-
-def in_turn(users: Collection[str], batch_id: int) -> list[str]:
-    """Return users in the order in which a batch draws and numbers them."""
-    return sorted(users, key=lambda user: (_drawn(f"{batch_id}/{user}"), user))
-
-
 def _weighable(chosen: ChosenEpisode) -> bool:
     # Of a long answer that top-p cut the product of the ratios says how long it is.
     uncut = chosen.episode.generation.sampling.top_p >= 1.0
     return uncut and RATIO in chosen.choice.lane.split("+")
-
-
-def _drawn(name: str) -> int:
-    """Return 32 bits of a name's hash, so that sealing again after a lost transaction decides the same."""
-    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "big")
 
 
 def _sealed(

@@ -9,7 +9,7 @@ from gateway_rig import LoopThread
 from lane_shop import LaneShop
 
 from rlwd.learner.candidate import Manifest, Preference
-from rlwd.learner.ledger.seal import drawn_people
+from rlwd.learner.drawn_people import drawn_people
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 

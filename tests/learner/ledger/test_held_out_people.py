@@ -8,9 +8,9 @@ import pytest
 from daemon_by_hand import decide
 from laned_ledger import ledger_with, sealed
 
+from rlwd.learner.drawn_people import drawn_people
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.ledger.lane_choice import LaneRules
-from rlwd.learner.ledger.seal import drawn_people
 from rlwd.learner.sealed import SealedBatch
 
 KTO = LaneRules(settings=LaneSettings(dpo=0.0))
