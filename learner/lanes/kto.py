@@ -24,6 +24,7 @@ from ..train.packing import Pack
 from ..train.state import Learner
 from .dealt_part import DealtPart, bounds_of, without_ratio
 from .reference import score_reference
+from .within_region import within_region
 
 KTO = "kto"
 MOST_BALANCE = 4.0
@@ -66,8 +67,15 @@ class KtoPart(DealtPart):
         states_MD = torch.cat([self.reference.states[place] for place in places])
         head = self.learner.head(packed, anchor_MD=states_MD)
         likings_S = head.logp.new_tensor([self.likings[place] for place in places])
+        logp_M, masked = within_region(
+            head.logp,
+            torch.cat([self.reference.policy[place] for place in places]),
+            (likings_S > 0)[packed.segments_M],
+            self.learner.settings.region,
+        )
+        self.sums["masked"] += masked
         given = Packed(
-            logp=self._within_region(head.logp, places, packed, likings_S > 0),
+            logp=logp_M,
             bounds=bounds_of(packed),
             reference=torch.cat([self.reference.logp[place] for place in places]),
             desirable=likings_S > 0,
@@ -81,26 +89,6 @@ class KtoPart(DealtPart):
         worth_S = head.logp.new_tensor([self.worth[place] for place in places])
         total: Tensor = (losses_S * worth_S).sum() * (4.0 / self.objective.beta)
         return total
-
-    def _within_region(
-        self, logp_M: Tensor, places: Sequence[int], packed: Pack, liked_S: Tensor
-    ) -> Tensor:
-        """Return the log-probabilities, those tokens without gradient that have moved far enough.
-
-        As in the ratio lane (`train/loss.py`), but against the policy before the batch.
-        """
-        before_M = torch.cat([self.reference.policy[place] for place in places])
-        ratio_M, liked_M = (logp_M.detach() - before_M).exp(), liked_S[packed.segments_M]
-        region = self.learner.settings.region
-        far_M = torch.zeros_like(liked_M)
-        if region.sequence_ratio:
-            return logp_M  # Its masks are of whole answers.
-        if region.mask_above:
-            far_M |= liked_M & (ratio_M > 1.0 + region.mask_above)
-        if region.mask_below:
-            far_M |= ~liked_M & (ratio_M < 1.0 - region.mask_below)
-        self.sums["masked"] += float(far_M.sum())
-        return torch.where(far_M, logp_M.detach(), logp_M)
 
 
 def balance(liked: float, disliked: float) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from ..train.state import Learner
 from .dealt_part import BesideAnswers, DealtPart, bounds_of, without_ratio
 from .model_words import ModelWords
 from .reference import score_reference
+from .within_region import within_region
 
 DPO = "dpo"
 
@@ -37,23 +38,35 @@ class PreferencePart(DealtPart):
     ) -> None:
         lanes = learner.settings.lanes
         super().__init__(learner, DPO, pairs, weight=lanes.dpo, batch_id=batch_id)
-        self.reference = score_reference(learner, [one for pair in pairs for one in pair]).logp
+        self.reference = score_reference(learner, [one for pair in pairs for one in pair])
         self.weights = [edit.weight for edit, _ in pairs]
         self.objective = Dpo(beta=lanes.dpo_beta, by_length=False, likelihood_weight=lanes.dpo_sft)
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided."""
-        logp_M = self.learner.head(packed).logp
         given = Packed(
-            logp=logp_M,
+            logp=self._pulled(self.learner.head(packed).logp, places, packed),
             bounds=bounds_of(packed),
-            reference=torch.cat([self.reference[place] for place in places]),
+            reference=torch.cat([self.reference.logp[place] for place in places]),
         )
         losses_P = segment_losses(given, self.objective).losses
         self.sums["loss"] += float(losses_P.detach().sum())
-        weights_P = logp_M.new_tensor([self.weights[place // 2] for place in places[::2]])
+        weights_P = losses_P.new_tensor([self.weights[place // 2] for place in places[::2]])
         total: Tensor = (losses_P * weights_P).sum() * (2.0 / self.objective.beta)
         return total
+
+    def _pulled(self, logp_M: Tensor, places: Sequence[int], packed: Pack) -> Tensor:
+        """Return the log-probabilities with the gradient that the settings allow.
+
+        None beyond the trust region, and the answers' at `negative_weight`, as whatever is pushed down.
+        """
+        edits_S = torch.tensor([place % 2 == 0 for place in places], device=logp_M.device)
+        edits_M = edits_S[packed.segments_M]
+        before_M = torch.cat([self.reference.policy[place] for place in places])
+        held_M, masked = within_region(logp_M, before_M, edits_M, self.learner.settings.region)
+        self.sums["masked"] += masked
+        down = self.learner.settings.negative_weight
+        return torch.where(edits_M, held_M, down * held_M + (1.0 - down) * held_M.detach())
 
 
 def edited_pairs(

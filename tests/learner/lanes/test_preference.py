@@ -58,8 +58,9 @@ def test_the_gradient_is_dpos(settings: LearnerSettings, make_episode: MakeEpiso
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
     for pair in pairs:
         leads, likely = [], []
-        for episode in pair:
+        for episode, pull in zip(pair, (1.0, settings.negative_weight), strict=True):
             policy = chosen(rows(learner, episode), episode)
+            policy = pull * policy + (1.0 - pull) * policy.detach()
             with learner.policy.as_anchor():
                 anchor = chosen(rows(learner, episode), episode)
             leads.append((policy - anchor).sum())
@@ -68,6 +69,26 @@ def test_the_gradient_is_dpos(settings: LearnerSettings, make_episode: MakeEpiso
         lead = torch.sigmoid(lanes.dpo_beta * (leads[0] - leads[1])).log()
         loss = loss - pair[0].weight * (lead + lanes.dpo_sft * likely[0])
     assert_equal(ours, gradients_of(learner, loss * 2 / lanes.dpo_beta / tokens * lanes.dpo))
+
+
+def test_what_has_moved_far_enough_pulls_no_more(
+    settings: LearnerSettings, make_episode: MakeEpisode
+) -> None:
+    """Beyond the trust region neither an edit is raised nor an answer lowered; on the other side both are."""
+    learner = apart_from_anchor(settings)
+    learner.settings = msgspec.structs.replace(
+        settings, lanes=msgspec.structs.replace(settings.lanes, dpo_sft=0.0)
+    )
+    words = ModelWords(Path(settings.model))
+    pairs = edited_pairs(edited(make_episode, words), words, longest=100).units
+    part = PreferencePart(learner, pairs, batch_id=1)
+    before = list(part.reference.policy)
+    for apart, pulls in ((0.3, False), (-0.3, True)):
+        part.reference.policy[:] = [
+            logp - apart if place % 2 == 0 else logp + apart for place, logp in enumerate(before)
+        ]
+        grads = gradients_of_part(learner, part)
+        assert any(float(one.abs().max()) > 0 for one in grads) == pulls
 
 
 def test_the_edit_is_spelt_in_place_of_the_answer(
