@@ -7,7 +7,7 @@ of an update with none of them.
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bench_meter
@@ -24,11 +24,16 @@ from rlwd.learner.train.state import Learner
 from rlwd.learner.train.update import apply_batch
 
 Apply = Callable[[SealedBatch], object]
+PROBES, PROBE_TOKENS = 8, 32
+"""As the built-in probes: eight short texts."""
 
 
-def ways(settings: LearnerSettings, texts: Path) -> dict[str, Apply]:
+def ways(settings: LearnerSettings, folder: Path, batch: SealedBatch) -> dict[str, Apply]:
     """Return an update with none of them first, then with each alone; replay has its probes beside it."""
-    probes = DriftSettings(probes=str(texts))
+    whole_answers = [(*e.prompt_token_ids, *e.completion_token_ids) for e in batch.episodes]
+    replay = ReplaySettings(texts=write_texts(folder / "texts.jsonl", whole_answers))
+    short = [ids[:PROBE_TOKENS] for ids in whole_answers[:PROBES]]
+    probes = DriftSettings(probes=write_texts(folder / "probes.jsonl", short))
 
     def bare(**changes: object) -> Apply:
         learner = Learner(msgspec.structs.replace(settings, **changes))
@@ -42,7 +47,7 @@ def ways(settings: LearnerSettings, texts: Path) -> dict[str, Apply]:
         "contextual baseline": bare(estimator="contextual"),
         "average": bare(average=0.5),
         "drift probes": whole(drift=probes),
-        "drift probes and replay": whole(drift=probes, replay=ReplaySettings(texts=str(texts))),
+        "drift probes and replay": whole(drift=probes, replay=replay),
     }
 
 
@@ -76,19 +81,13 @@ def main() -> None:
             model=folder, lora_rank=8, lora_alpha=8.0, pack_tokens=1024, estimator="tracker"
         )
         batch = make_batch("mixed", shape["vocab_size"], asked.middle)
-        texts = anchor_texts(Path(folder), batch)
-        print("\n".join(rows(ways(settings, texts), batch, asked.rounds)))
+        print("\n".join(rows(ways(settings, Path(folder), batch), batch, asked.rounds)))
 
 
-def anchor_texts(folder: Path, batch: SealedBatch) -> Path:
-    """Write the batch's answers as texts to replay: as long as what is learned from."""
-    path = folder / "texts.jsonl"
-    lines = [
-        msgspec.json.encode({"token_ids": (*one.prompt_token_ids, *one.completion_token_ids)})
-        for one in batch.episodes
-    ]
-    path.write_bytes(b"\n".join(lines))
-    return path
+def write_texts(path: Path, texts: Sequence[Sequence[int]]) -> str:
+    """Write texts as the learner reads them; return the path."""
+    path.write_bytes(b"\n".join(msgspec.json.encode({"token_ids": list(ids)}) for ids in texts))
+    return str(path)
 
 
 if __name__ == "__main__":

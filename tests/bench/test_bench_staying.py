@@ -16,7 +16,7 @@ def test_every_way(tmp_path: Path) -> None:
         model=str(tmp_path), lora_rank=2, lora_alpha=2.0, pack_tokens=64, estimator="tracker"
     )
     batch = make_batch("mixed", 128, 4)
-    ways = bench_staying.ways(settings, bench_staying.anchor_texts(tmp_path, batch))
+    ways = bench_staying.ways(settings, tmp_path, batch)
     head, _, first, *others = bench_staying.rows(ways, batch, 1)
     assert head.startswith("| an update with |")
     assert first.startswith("| none of them |")
