@@ -60,6 +60,9 @@ TINY = (
     LaneCase("`dpo`, all that is rejected is edited", lanes(dpo=1.0), 0.0, edits=1.0),
     LaneCase("`sft`", lanes(sft=1.0), 0.0),
     LaneCase("`kto`, all answers greedy", lanes(kto=1.0), 0.0, greedy=True),
+    LaneCase(
+        "`kto`, `dpo` 0.5, all answers greedy", lanes(kto=1.0, dpo=0.5), 0.0, 0.15, greedy=True
+    ),
 )
 """Without hindsight: the tiny policy understands no follow-up (docs/lanes.md). People edit as the demo's do."""
 
