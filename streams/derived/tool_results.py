@@ -14,9 +14,14 @@ from .tool_errors import classify_error
 
 _ERROR = re.compile(
     r"\s*(?:<(?:tool_use_)?error>|\[?error\b|traceback \(most recent|exception\b"
-    r"|an error occurred|failed to |failure:|fatal:|[\w.]+(?:error|exception):)",
+    r"|an error occurred|failed to |failure:|fatal:|[\w.]+(?:error|exception):"
+    # The word for it at the beginning, with a colon: German, French, Italian, Portuguese, Polish, Dutch,
+    # Turkish, Russian, Chinese, Japanese, Korean; Spanish has the English one.
+    r"|(?:fehler|ungültiges argument|erreur|errore|erro|błąd|fout|hata|ошибка)\s*:"
+    r"|(?:错误|錯誤|无效的?参数|無效的?參數|エラー|無効な引数|오류)\s*[:：])",  # noqa: RUF001
     re.IGNORECASE,
 )
+"""How the text of a failed call begins, where no field says that it failed."""
 _ERROR_KEYS = ("error", "errors", "exception", "error_class", "errorClass")
 
 

@@ -110,6 +110,21 @@ def test_what_the_harness_says_decides() -> None:
     assert error_of(InputMessage(role="tool", text="fine", is_error=True)) == "unknown"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "无效的参数: path",
+        "Ungültiges Argument: path fehlt",
+        "Erreur : argument invalide",
+        "エラー: 無効な引数",
+    ],
+)
+def test_a_refusal_in_another_language_needs_no_flag(text: str) -> None:
+    """It begins as errors do there, and costs the model as it would in English."""
+    assert error_of(InputMessage(role="tool", text=text)) == "invalid_arguments"
+    assert error_of(InputMessage(role="tool", text=f"1 {text}")) is None
+
+
 @pytest.mark.parametrize("finish", ["stop", "tool_calls", "length", "abort"])
 def test_an_invalid_call_is_told_whether_or_not_the_harness_says_so(finish: str) -> None:
     """Of a whole answer; where it was cut, the call is not as the model meant it."""
