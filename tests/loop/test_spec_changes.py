@@ -33,10 +33,8 @@ def shop(tiny_policy: Path, tmp_path: Path) -> Iterator[Workshop]:
 def with_spec(shop: Workshop, name: str, text: str) -> Any:
     """Make a daemon whose config names a spec of this text."""
     (shop.folder / "spec.toml").write_text(text)
-    daemon = shop.daemon(name)
-    config = shop.folder / f"{name}.toml"
-    config.write_text('reward_spec = "spec.toml"\n' + config.read_text())
-    return daemon
+    shop.reward_spec = "spec.toml"
+    return shop.daemon(name)
 
 
 def replayed(shop: Workshop, folder: Path) -> dict[str, float]:
