@@ -71,7 +71,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/by_hand", "daemon/store", "daemon/control"),
     ("daemon/site", "daemon/wire_reading", "daemon/wire_release"),
     ("daemon/wire",),
-    ("daemon/audit", "daemon/keep"),
+    ("daemon/audit", "daemon/keep", "daemon/worlds"),
     ("daemon/commands", "daemon/demo"),
     ("daemon/doctor", "daemon/experiments", "daemon/rewards"),
     ("daemon/cli_by_hand",),

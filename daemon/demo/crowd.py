@@ -1,21 +1,19 @@
 """Crowd: thousands of simulated people who use the served policy over HTTP, as real ones would.
 
-A fake of people, and of nothing else: gateway, engine, daemon and learner are the real ones.
+What they ask and want is a `World`'s; gateway, engine, daemon and learner are the real ones.
 """
 
 import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
 import orjson
 
-from .person import Act, react
-from .task import draw_task
+from ..worlds.world import Act, Answer, Ask, World
 
 RETRY_SECONDS = (0.2, 1.0, 3.0)
 
@@ -30,8 +28,12 @@ class CrowdAnswer:
     """Version that the gateway named."""
     variant: str
     """Variant that the gateway named."""
+    segment: str
+    """Kind of work."""
     taken: bool
     """Whether the person accepted it."""
+    wanted: bool
+    """Whether it was what the person wanted."""
     seconds: float
     """From request to whole answer."""
 
@@ -72,17 +74,14 @@ class Crowd:
     def __init__(
         self,
         url: str,
-        wants: Mapping[str, str],
+        world: World,
         *,
         seed: int,
         users: int,
         at_once: int,
         rate: float,
-        by_coin: float = 0.0,
     ) -> None:
-        """`by_coin` is the share of people who decide at random."""
-        self.url, self.wants, self.seed, self.users = url, wants, seed, users
-        self.by_coin = by_coin
+        self.url, self.world, self.seed, self.users = url, world, seed, users
         self.at_once, self.rate, self.tally = at_once, rate, CrowdResults()
         self.stopping = asyncio.Event()
         self._visits = 0
@@ -113,30 +112,40 @@ class Crowd:
         await asyncio.sleep(max(0.0, self._next - time.monotonic()))
 
     async def _visit(self, http: aiohttp.ClientSession, visit: int) -> None:
+        """Ask, react, and ask again until the session is at its end."""
         # Everything random about a visit comes from its number, so that a seed repeats the crowd.
         rng = random.Random(f"{self.seed}:{visit}")
-        user, task = f"user-{rng.randrange(self.users)}", draw_task(rng)
+        user = f"user-{rng.randrange(self.users)}"
+        ask: Ask | None = self.world.ask(user, rng)
+        while ask is not None:
+            ask = await self._turn_of(http, ask, user, f"{self.seed}-{visit}", rng)
+
+    async def _turn_of(
+        self, http: aiohttp.ClientSession, ask: Ask, user: str, session: str, rng: random.Random
+    ) -> Ask | None:
         self.tally.sent += 1
         began = time.monotonic()
+        body = {"model": "rlwd", "messages": list(ask.messages), "user": user, **ask.options}
+        body["metadata"] = {"session": session, "segment": ask.segment}
         try:
-            async with http.post(
-                "/v1/chat/completions",
-                json={
-                    "model": "rlwd",
-                    "messages": [{"role": "user", "content": task.prompt}],
-                    "max_tokens": 32,
-                    "user": user,
-                    "metadata": {"session": f"{self.seed}-{visit}", "segment": task.kind},
-                },
-            ) as response:
+            async with http.post("/v1/chat/completions", json=body) as response:
                 response.raise_for_status()
-                body = orjson.loads(await response.read())
+                answer = orjson.loads(await response.read())
         except (aiohttp.ClientError, TimeoutError):
             self.tally.failed += 1
-            return
-        self.tally.answered.append(body["id"])
-        text = body["choices"][0]["message"]["content"]
-        reaction = react(task, text, self.wants, rng, by_coin=self._decides_by_coin(user))
+            return None
+        self.tally.answered.append(answer["id"])
+        choice = answer["choices"][0]
+        reaction = self.world.react(
+            ask,
+            Answer(
+                text=choice["message"].get("content") or "",
+                message=choice["message"],
+                finish_reason=choice["finish_reason"] or "",
+            ),
+            user,
+            rng,
+        )
         now = time.monotonic()
         self.tally.recent.append(reaction.taken)
         self.tally.answers.append(
@@ -144,18 +153,17 @@ class Crowd:
                 at=now - self._started,
                 version=response.headers.get("X-Rlwd-Version", "").partition("; ")[0],
                 variant=response.headers.get("X-Rlwd-Variant", ""),
+                segment=ask.segment,
                 taken=reaction.taken,
+                wanted=reaction.wanted,
                 seconds=now - began,
             )
         )
         for number, act in enumerate(reaction.acts):
-            job = asyncio.create_task(self._act(http, body["id"], number, act))
+            job = asyncio.create_task(self._act(http, answer["id"], number, act))
             self._acts.add(job)
             job.add_done_callback(self._acts.discard)
-
-    def _decides_by_coin(self, user: str) -> bool:
-        """Return the same of a person at each visit."""
-        return random.Random(f"{self.seed}:{user}").random() < self.by_coin
+        return reaction.following
 
     async def _act(
         self, http: aiohttp.ClientSession, generation_id: str, number: int, act: Act

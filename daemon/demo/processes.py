@@ -5,17 +5,14 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-import tomllib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import orjson
 
-from ...learner.settings import LearnerSettings
 from ...ops.servers.embedded_server import EmbeddedServer
 from ...ops.servers.mlflow_server import MlflowServer
 from ...ops.servers.process import LOOPBACK, Server, answers, free_port
@@ -23,42 +20,10 @@ from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
 from ..sections import StreamSettings
-from .task import pretraining_pairs
+from ..worlds.styles import pretraining_pairs
+from .demo_profile import Profile, tiny_profile
 
 PRETRAINING_STEPS = 350
-
-LEARNER = """\
-[learner]        # gentler by default; these are for a tiny policy that is to learn in minutes
-model = "policy"
-device = "cpu"
-lora_rank = 8
-lora_alpha = 16.0
-learning_rate = 5e-3    # 7e-3 ends at 0.8 in place of 0.9 (docs/regions.md)
-eps = 1e-5          # calmer late versions than 1e-8, measured
-warmup_steps = 0
-passes = 4
-minibatch_episodes = 32
-trust_region = "decoupled"
-ratio_mask = 0.3
-negative_weight = 0.2    # the default, 1, is the mean reward: too rough at this rate (docs/regions.md)
-kl_weight = 0.05
-max_policy_age = 8
-estimator = "tracker"   # what this profile was measured with (docs/estimators.md)
-pack_tokens = 128
-threads = 1
-nice = 0               # it is to keep up with the crowd, even where others share the cores
-seed = {seed}
-
-[learner.lanes]
-kto = 0.0         # one lane, so that the page shows what it alone does
-dpo = 0.0
-"""
-
-
-def demo_learner() -> LearnerSettings:
-    """Return what the demo's learner is set to; its seed is still 0."""
-    return msgspec.convert(tomllib.loads(LEARNER.format(seed=0))["learner"], LearnerSettings)
-
 
 CONFIG = """\
 # Written by `rlwd demo`: the real thing, with the numbers of one small machine.
@@ -77,37 +42,11 @@ bootstrap_servers = ["{kafka}"]
 group_id = "rlwd-demo"
 group_instance_id = "rlwd-demo-0"
 
-[batch]
-episodes = {episodes}
-at_most = 512          # what came while the learner was at work, at whatever age
-held_out = 0.1
-max_lead = 4           # it goes on while a version is tried: the newest is tried next
-
 {learner}
 [engine]
 urls = ["{engine}"]
 
-[gate]
-margin = 0.1
-weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
-probe_rounds = 0        # its policy understands 48 questions, and none of the probes'
-
-[rollout]        # half of the crowd each, and promotion as not worse by a quarter
-steps = [0.49]
-anchor_share = 0.02
-step_users = 0
-step_seconds = 0.0
-min_users = 100
-margin = {margin}
-planned_users = 200
-deadline_seconds = 45.0   # one that nobody can tell from its control makes way for a newer one
-gate_seconds = 60.0
-bake_seconds = 2.0
-linger_seconds = 10.0
-
-[comparison]
-horizon_seconds = 1.0  # its people decide within half a second
-
+{release}
 [gateway]
 host = "127.0.0.1"
 port = {gateway}
@@ -119,31 +58,6 @@ tracking_uri = "{mlflow}"
 
 [http]
 port = {http}
-"""
-
-SPEC = """\
-# The demo's people decide within half a second, so its horizons are short.
-name = "demo"
-
-[ready]
-default = 0
-
-[decision]
-default = 20
-
-[horizons]
-accepted = 20
-rejected = 20
-edited = 20
-undone = 20
-rated = 20
-kept = 60
-
-[parts]
-accepted = 1.0
-edit_similarity = 0.5
-kept = 0.5
-rated = 0.5
 """
 
 
@@ -167,14 +81,13 @@ class DemoProcesses:
         kafka: str,
         vllm: bool,
         mlflow: bool = True,
-        episodes: int = 128,
         pretraining_steps: int = PRETRAINING_STEPS,
-        margin: float = 0.25,
+        profile: Profile | None = None,
     ) -> None:
-        """`margin` is `rollout.margin`: how much worse than the control a promoted version may be."""
+        """`profile` is the tiny policy's where it is None."""
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
-        self.with_mlflow, self.episodes = mlflow, episodes
-        self.pretraining_steps, self.margin = pretraining_steps, margin
+        self.with_mlflow, self.pretraining_steps = mlflow, pretraining_steps
+        self.profile = profile or tiny_profile(seed)
         self.model = self.folder / "policy"
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -202,16 +115,15 @@ class DemoProcesses:
         text = CONFIG.format(
             stream="kafka" if self.kafka else "embedded",
             kafka=self.kafka or f"{LOOPBACK}:9092",
-            learner=LEARNER.format(seed=self.seed),
+            learner=self.profile.learner,
+            release=self.profile.release,
             engine=self.engine_url,
             gateway=self.gateway_port,
-            episodes=self.episodes,
-            margin=self.margin,
             mlflow=self.mlflow.url if self.with_mlflow else "",
             http=self.http_port,
         )
         spec = self.folder / "rewards.toml"
-        spec.write_text(SPEC)
+        spec.write_text(self.profile.rewards)
         self.config.write_text(text)
 
     def make_policy(self) -> "subprocess.Popen[bytes]":

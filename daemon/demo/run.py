@@ -15,12 +15,13 @@ from rich.console import Console
 
 from ..config import load_config
 from ..store import state_store
+from ..worlds.styles import hidden_preference
+from ..worlds.styles_people import StylesPeople
 from .crowd import Crowd
 from .curve import draw_curve
 from .live_view import LiveView, Phase
 from .processes import DemoProcesses, mlflow_server_installed
 from .report import build_report, print_end
-from .task import hidden_preference
 
 SETTLE_SECONDS = 30.0
 """Longest wait, after the last visitor, until all that was said is in the ledger."""
@@ -89,7 +90,7 @@ def run_demo(options: DemoOptions) -> int:
             with processes.running():
                 crowd = Crowd(
                     processes.gateway_url,
-                    hidden_preference(options.seed),
+                    StylesPeople(hidden_preference(options.seed), seed=options.seed),
                     seed=options.seed,
                     users=options.users,
                     at_once=options.at_once,

@@ -22,7 +22,7 @@ from lane_tiny import BASE, TinyLife
 from poison_policies import PRETRAINING_STEPS
 from transformers import AutoTokenizer
 
-from rlwd.daemon.demo.task import TOPICS, pretraining_pairs
+from rlwd.daemon.worlds.styles import TOPICS, pretraining_pairs
 from rlwd.learner.replay_settings import ReplaySettings
 from rlwd.learner.sealed import SealedEpisode, as_scored
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids

@@ -31,8 +31,10 @@ from waiting import until
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.demo.demo_profile import tiny_profile
 from rlwd.daemon.demo.processes import DemoProcesses
-from rlwd.daemon.demo.task import hidden_preference
+from rlwd.daemon.worlds.styles import hidden_preference
+from rlwd.daemon.worlds.styles_people import StylesPeople
 from rlwd.ops.servers.process import Server
 
 VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
@@ -134,23 +136,22 @@ def run_chaos(
             kafka=broker.bootstrap,
             vllm=vllm,
             mlflow=False,
-            episodes=EPISODES,
             pretraining_steps=PRETRAINING_STEPS,
             # A policy that few like, at a few requests a second: versions must follow one another.
-            margin=0.5,
+            profile=tiny_profile(seed, episodes=EPISODES, margin=0.5),
         )
         loop.write_config()
         pretraining = loop.make_policy()
         pretraining.communicate()
         crowd = Crowd(
             loop.gateway_url,
-            hidden_preference(seed),
+            # By a coin, half of them: else hardly anything is accepted, and a relative margin
+            # cannot be decided by that.
+            StylesPeople(hidden_preference(seed), seed=seed, by_coin=0.5),
             seed=seed,
             users=1000,
             at_once=16,
             rate=rate,
-            # Else hardly anything is accepted, and a relative margin cannot be decided by that.
-            by_coin=0.5,
         )
         chaos = Chaos(loop, broker, kills=kills, seed=seed, victims=victims)
         with loop.running():

@@ -8,7 +8,7 @@ import pytest
 from gateway_rig import LoopThread
 from rollout_rig import RolloutRig
 
-from rlwd.daemon.demo.task import pretraining_pairs
+from rlwd.daemon.worlds.styles import pretraining_pairs
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import torch
 from estimator_world import NAMES, Name
 from poison_policies import TinyPolicy
 
-from rlwd.daemon.demo.person import TAKES_RIGHT
-from rlwd.daemon.demo.task import draw_task, hidden_preference
+from rlwd.daemon.worlds.styles import draw_task, hidden_preference
+from rlwd.daemon.worlds.styles_people import TAKES_RIGHT
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.train.packing import pack
 from rlwd.learner.train.score import score

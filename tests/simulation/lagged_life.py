@@ -19,8 +19,8 @@ import torch
 from poison_policies import Answer, TablePolicy, TinyPolicy
 from torch import Tensor
 
-from rlwd.daemon.demo.person import EDITS_WRONG, TAKES_RIGHT
-from rlwd.daemon.demo.task import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles_people import EDITS_WRONG, TAKES_RIGHT
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.steps import BatchGivenUp

@@ -9,8 +9,8 @@ from pathlib import Path
 from lane_lives import Accepts, LaneCase, LaneLife, Said
 from poison_policies import Answer, TinyPolicy
 
-from rlwd.daemon.demo.person import TAKES_RIGHT
-from rlwd.daemon.demo.task import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles_people import TAKES_RIGHT
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.sealed import Correction, SealedBatch
 from rlwd.learner.staying.replay import replayed_texts, with_replay

@@ -11,8 +11,8 @@ import torch
 from transformers import AutoTokenizer
 from transformers.cache_utils import DynamicCache
 
-from rlwd.daemon.demo.processes import demo_learner
-from rlwd.daemon.demo.task import KINDS, STYLES, Task, pretraining_pairs, style_of
+from rlwd.daemon.demo.demo_profile import demo_learner
+from rlwd.daemon.worlds.styles import KINDS, STYLES, Task, pretraining_pairs, style_of
 from rlwd.learner.estimators.advantage import standardised
 from rlwd.learner.estimators.side_by_side import Estimators
 from rlwd.learner.estimators.spread import told_apart

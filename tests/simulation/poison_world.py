@@ -17,8 +17,8 @@ from daemon_by_hand import FEEDBACK, GENERATIONS, open_daemon_ledger
 from ledger_by_hand import SPEC, Ledger, feedback, generation
 from poison_policies import Answer, Taught
 
-from rlwd.daemon.demo.person import TAKES_RIGHT
-from rlwd.daemon.demo.task import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles import STYLES, Task, draw_task, hidden_preference
+from rlwd.daemon.worlds.styles_people import TAKES_RIGHT
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust

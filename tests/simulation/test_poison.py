@@ -11,7 +11,7 @@ import torch
 from poison_policies import TablePolicy
 from poison_world import Attack, Crowd, accept_rates, marker
 
-from rlwd.daemon.demo.task import hidden_preference
+from rlwd.daemon.worlds.styles import hidden_preference
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.rewards.trust.settings import TrustSettings
 

@@ -16,6 +16,7 @@ from waiting import until
 from rlwd.daemon.commands.status import state_view, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.worlds.styles_people import StylesPeople
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
@@ -209,12 +210,11 @@ class LoopProcesses:
         self.visits += 1
         crowd = Crowd(
             f"http://{LOOPBACK}:{self.gateway_port}",
-            WANTS,
+            StylesPeople(WANTS, seed=self.visits, by_coin=by_coin),
             seed=self.visits,
             users=400,
             at_once=16,
             rate=30.0,
-            by_coin=by_coin,
         )
 
         async def serve() -> bool:

@@ -12,8 +12,8 @@ from gateway_rig import CHAT, GatewayRig
 from joined_by_hand import Joined, join
 from real_clients import CLIENTS, RealClient
 
-from rlwd.daemon.demo.person import react
-from rlwd.daemon.demo.task import STYLES, draw_task
+from rlwd.daemon.worlds.styles import STYLES, draw_task
+from rlwd.daemon.worlds.styles_people import react
 
 RESULT: dict[str, Any] = {"kind": "tool_result", "tool": "add", "error_class": None}
 FAILED = {**RESULT, "error_class": "unknown"}

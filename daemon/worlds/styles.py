@@ -1,4 +1,4 @@
-"""Task: the demo's small world of kinds of work, topics and answer styles.
+"""Styles: the tiny policy's small world of kinds of work, topics and answer styles.
 
 The tiny policy is pre-trained on every style alike; the crowd wants one of them in each kind of
 work and never says which. What is to be learned is only in what people do with the answers.

@@ -1,13 +1,10 @@
-"""Person: what somebody of the demo's crowd does with an answer."""
+"""Styles people: somebody who wants one style of answer in each kind of work, and does not say which."""
 
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from .task import STYLES, Task, style_of
-
-Signal = dict[str, Any]
+from .styles import STYLES, Task, draw_task, style_of
+from .world import Act, Answer, Ask, Reaction
 
 TAKES_RIGHT = 0.99
 """Share of right answers that are taken; people are not perfectly steady."""
@@ -20,26 +17,33 @@ WRITES_BACK = 0.15
 MEASURES_KEPT = 0.5
 """Share of takings of which the product later measures what was kept."""
 KEPT_AFTER_SECONDS = 2.0
+LONGEST_TOKENS = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Act:
-    """One thing done, after a while."""
+class StylesPeople:
+    """The tiny policy's crowd (a `World`)."""
 
-    after_seconds: float
-    """Since the answer arrived."""
-    signal: Signal
-    """As `/v1/feedback` takes it."""
+    def __init__(self, wants: Mapping[str, str], *, seed: int, by_coin: float = 0.0) -> None:
+        """`wants` is a style for each kind of work; `by_coin` the share of people who decide at random."""
+        self.wants, self.seed, self.by_coin = wants, seed, by_coin
 
+    def ask(self, user: str, rng: random.Random) -> Ask:
+        """Return one question about one topic."""
+        task = draw_task(rng)
+        return Ask(
+            messages=({"role": "user", "content": task.prompt},),
+            segment=task.kind,
+            about=task,
+            options={"max_tokens": LONGEST_TOKENS},
+        )
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reaction:
-    """All that one person does about one answer."""
+    def react(self, ask: Ask, answer: Answer, user: str, rng: random.Random) -> Reaction:
+        """Decide by the style, or by a coin; who decides by one takes half of all answers."""
+        return react(ask.about, answer.text, self.wants, rng, by_coin=self._decides_by_coin(user))
 
-    taken: bool
-    """True where the answer was accepted, even if that was undone later."""
-    acts: tuple[Act, ...]
-    """In order of time."""
+    def _decides_by_coin(self, user: str) -> bool:
+        """Return the same of a person at each visit."""
+        return random.Random(f"{self.seed}:{user}").random() < self.by_coin
 
 
 def react(
@@ -50,18 +54,14 @@ def react(
     *,
     by_coin: bool = False,
 ) -> Reaction:
-    """Decide what to do about an answer; draws only from `rng`, so that a seed repeats it.
-
-    Somebody who decides `by_coin` takes half of all answers, whatever they say.
-    """
-    decides = rng.uniform(0.05, 0.4)
-    if by_coin:
-        taken = rng.random() < 0.5
-    else:
-        taken = style_of(task, answer) == wants[task.kind] and rng.random() < TAKES_RIGHT
+    """Decide what to do about an answer; draws only from `rng`, so that a seed repeats it."""
+    decides, right = rng.uniform(0.05, 0.4), style_of(task, answer) == wants[task.kind]
+    taken = rng.random() < 0.5 if by_coin else right and rng.random() < TAKES_RIGHT
     if taken:
-        return Reaction(taken=True, acts=_take(decides, rng))
-    return Reaction(taken=False, acts=_turn_down(task, wants[task.kind], decides, rng))
+        return Reaction(taken=True, wanted=right, acts=_take(decides, rng))
+    return Reaction(
+        taken=False, wanted=right, acts=_turn_down(task, wants[task.kind], decides, rng)
+    )
 
 
 def _take(decides: float, rng: random.Random) -> tuple[Act, ...]:
