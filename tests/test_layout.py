@@ -46,7 +46,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "learner/concordance",
         "learner/drawn_people",
     ),
-    ("learner/estimators", "learner/ledger", "learner/tiny"),
+    ("learner/estimators", "learner/ledger", "learner/open_models", "learner/tiny"),
     ("learner/train",),
     ("learner/checkpoint", "learner/lanes"),
     ("learner/staying",),
