@@ -15,10 +15,12 @@ import typer
 
 from .cli_by_hand import BY_HAND
 from .cli_experiments import add_experiments
+from .cli_state import ON_STATE
 from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
 from .demo.demo_command import demo_command
+from .init.init_command import init_command
 from .rewards.rewards_app import rewards
 
 app = typer.Typer(
@@ -27,6 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("init")(init_command)
 app.command("plan")(plan_command)
 app.command("client")(client_command)
 app.command("demo")(demo_command)
@@ -184,40 +187,9 @@ def audit(
     raise typer.Exit(run_audit(load_config(config), as_json=as_json))
 
 
-@app.command()
-def accept_gap(
-    partition: Annotated[str, typer.Argument(help="topic/partition that stands still.")],
-    offset: Annotated[int, typer.Argument(help="Offset that the log still holds.")],
-    config: ConfigFile = Path("rlwd.toml"),
-) -> None:
-    """Give up records that the log has lost, so that their partition goes on; the audit counts them."""
-    from .commands.accept_gap import run_accept_gap
-    from .config import load_config
-
-    run_accept_gap(load_config(config), partition, offset)
-
-
-for by_hand in BY_HAND:
-    app.command()(by_hand)
+for command in (*BY_HAND, *ON_STATE):
+    app.command()(command)
 add_experiments(app)
-
-
-@app.command()
-def erase(
-    user: Annotated[str, typer.Argument(help="The user as the product names them.")],
-    hashed: Annotated[
-        bool, typer.Option("--hashed", help="It is the keyed hash that the records carry.")
-    ] = False,
-    tenant: Annotated[str, typer.Option(help="Whose user that is.")] = "default",
-    rewrite: Annotated[bool, typer.Option(help="Let PostgreSQL write its tables anew.")] = False,
-    config: ConfigFile = Path("rlwd.toml"),
-) -> None:
-    """Forget a person everywhere, and name the versions that had learned from them."""
-    from .commands.erase import run_erase
-    from .config import load_config
-
-    how = {"hashed": hashed, "rewrite": rewrite}
-    raise typer.Exit(run_erase(load_config(config), user, tenant=tenant, **how))
 
 
 @app.command()

@@ -71,11 +71,11 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/by_hand", "daemon/store", "daemon/control"),
     ("daemon/site", "daemon/wire_reading", "daemon/wire_release"),
     ("daemon/wire",),
-    ("daemon/audit", "daemon/keep", "daemon/worlds"),
+    ("daemon/audit", "daemon/init", "daemon/keep", "daemon/worlds"),
     ("daemon/commands", "daemon/demo"),
     ("daemon/doctor", "daemon/experiments", "daemon/rewards"),
     ("daemon/cli_by_hand",),
-    ("daemon/cli_experiments",),
+    ("daemon/cli_experiments", "daemon/cli_state"),
     ("daemon/cli",),
     ("daemon/__main__",),
 )

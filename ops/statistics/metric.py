@@ -58,7 +58,8 @@ class MetricSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """One `[[rollout.metric]]`. Margins are relative to the control's value, so 0.02 is 2 % of it.
 
     Any number that an answer carries is a metric by its name, and so is one of the product's own with
-    `own = true`; `NAME_p95` is its quantile.
+    `own = true`; `NAME_p95` is its quantile. Where none stands, reward, feedback rate, errors and
+    cut-offs are compared.
     """
 
     name: str

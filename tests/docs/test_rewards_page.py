@@ -6,8 +6,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from reward_tables import PAGE, with_reward_tables
-from settings_page import field_notes
 
+from rlwd.daemon.init.setting_notes import field_notes
 from rlwd.rewards.spec.registry import COSTS, PARTS
 from rlwd.rewards.spec.spec import DEFAULT_SPEC, Spec, load_spec, reward_spec
 from rlwd.rewards.spec.term import CostTable

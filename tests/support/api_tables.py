@@ -15,8 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from reward_tables import PAGE as REWARDS_PAGE
 from reward_tables import with_reward_tables
-from settings_page import PAGE as SETTINGS_PAGE
-from settings_page import settings_page
+from settings_page import write_pages
 
 from rlwd.daemon.cli import app
 from rlwd.daemon.gateway.app import build_app
@@ -104,6 +103,6 @@ def with_tables(page: str) -> str:
 
 if __name__ == "__main__":
     PAGE.write_text(with_tables(PAGE.read_text()))
-    SETTINGS_PAGE.write_text(settings_page())
+    write_pages()
     REWARDS_PAGE.write_text(with_reward_tables(REWARDS_PAGE.read_text()))
-    print(f"{PAGE}\n{SETTINGS_PAGE}\n{REWARDS_PAGE}")
+    print(f"{PAGE}\n{REWARDS_PAGE}")

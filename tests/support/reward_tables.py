@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from settings_page import toml_value, type_name
-
+from rlwd.daemon.init.setting_notes import toml_value, type_name
 from rlwd.rewards.spec.registry import COSTS, PARTS, option_fields
 
 PAGE = Path(__file__).parents[2] / "docs" / "rewards.md"

@@ -1,0 +1,130 @@
+"""Look around: which of the things that a config names are here already, asked and not guessed."""
+
+import os
+import socket
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
+
+from ...streams.log.kafka_settings import KafkaSettings
+from ...streams.log.kafka_topics import connecting
+
+ENGINES = tuple(f"http://127.0.0.1:{port}" for port in (8000, 8001, 8002, 8003))
+KAFKA = ("127.0.0.1:9092",)
+MLFLOW = ("http://127.0.0.1:5000",)
+MODELS = ("models/base", "base", "model", "/var/lib/rlwd/models/base")
+SECONDS = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LookedFor:
+    """Something that was looked for at one address."""
+
+    address: str
+    """URL, host:port or folder."""
+    there: bool
+    """Whether it is what was looked for."""
+    says: str = ""
+    """What it said of itself, or why it is not it; empty where nothing answers."""
+    names: tuple[str, ...] = ()
+    """What it has: an engine's base models, a broker's topics."""
+    root: str = ""
+    """Folder or name that an engine's model was loaded from."""
+    asks_for_key: bool = False
+    """Whether it answers only to who has a key."""
+
+
+def look_for_engine(url: str) -> LookedFor:
+    """Ask for an OpenAI-compatible engine's models."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/v1/models", timeout=SECONDS, trust_env=False)
+        if answer.status_code in (401, 403):
+            return LookedFor(address=url, there=True, says="asks for a key", asks_for_key=True)
+        bases = [one for one in answer.json()["data"] if not one.get("parent")]
+        names = tuple(str(one["id"]) for one in bases)
+        root = str(bases[0].get("root") or names[0])
+    except httpx.HTTPError as problem:
+        return _silent(url, problem)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return LookedFor(
+            address=url, there=False, says="answers, and is no OpenAI-compatible engine"
+        )
+    return LookedFor(address=url, there=True, says=f"serves {names[0]}", names=names, root=root)
+
+
+def look_for_kafka(server: str) -> LookedFor:
+    """Ask a broker for its topics, without encryption or a password."""
+    try:
+        settings = KafkaSettings(bootstrap_servers=(server,), connect_seconds=SECONDS)
+        with connecting(settings):
+            admin = KafkaAdminClient(**settings.connection())
+            try:
+                topics = tuple(sorted(admin.list_topics()))
+            finally:
+                admin.close()
+    except ConnectionError as problem:
+        silent = "nothing answers" in str(problem)
+        return LookedFor(address=server, there=False, says="" if silent else str(problem))
+    except (ValueError, OverflowError, OSError, KafkaError) as problem:
+        return LookedFor(address=server, there=False, says=str(problem) or type(problem).__name__)
+    return LookedFor(address=server, there=True, says=f"{len(topics)} topics", names=topics)
+
+
+def look_for_mlflow(url: str) -> LookedFor:
+    """Ask a tracking server for its version."""
+    try:
+        answer = httpx.get(f"{url.rstrip('/')}/version", timeout=SECONDS, trust_env=False)
+    except httpx.HTTPError as problem:
+        return _silent(url, problem)
+    version = answer.text.strip()
+    if answer.status_code != 200 or not version[:1].isdigit() or len(version) > 40:
+        return LookedFor(address=url, there=False, says="answers, and is no MLflow server")
+    return LookedFor(address=url, there=True, says=f"version {version}")
+
+
+def look_for_model(folder: Path, given: Path | None, roots: Iterable[str]) -> LookedFor:
+    """Look for the base model: where it was given, where the engines have it, at the usual places."""
+    tried = [str(given)] if given is not None else [*_of_engines(roots), *MODELS]
+    for name in tried:
+        path = folder / Path(name).expanduser()
+        if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
+            return LookedFor(address=name, there=True)
+    says = "no folder with config.json and *.safetensors" if given is not None else ""
+    return LookedFor(address=tried[0] if given is not None else MODELS[0], there=False, says=says)
+
+
+def free_ports(begin: int, taken: frozenset[int] = frozenset()) -> Iterator[int]:
+    """Yield ports of loopback that nobody listens on, from the usual one upwards."""
+    for port in range(begin, begin + 100):
+        if port in taken:
+            continue
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+
+
+def _of_engines(roots: Iterable[str]) -> Iterator[str]:
+    """Yield where the engines' models lie: a folder, or one of Hugging Face's cache."""
+    home = os.environ.get("HF_HOME") or "~/.cache/huggingface"
+    for root in roots:
+        if root.startswith("/"):
+            yield root
+            continue
+        cached = Path(home).expanduser() / "hub" / f"models--{root.replace('/', '--')}"
+        main: Any = cached / "refs" / "main"
+        if main.is_file():
+            yield str(cached / "snapshots" / main.read_text().strip())
+
+
+def _silent(url: str, problem: httpx.HTTPError) -> LookedFor:
+    nothing = isinstance(problem, httpx.ConnectError)
+    return LookedFor(address=url, there=False, says="" if nothing else str(problem))
