@@ -104,7 +104,7 @@ class Training:
             self._hear(report)
         self._take_finished(now)
         if self._asking and self.head is not None:
-            command = self._next(now, *standing())
+            command = self._next(now, standing())
             if command is not None:
                 self._asking = False
                 self.child.send(command)
@@ -162,11 +162,11 @@ class Training:
         if lost:
             log.error("checkpoint_lost", batches=lost, head=self.head)
 
-    def _next(self, now: float, undecided: int | None, back_to: int | None) -> Command | None:
+    def _next(self, now: float, standing: LearnerStanding) -> Command | None:
         """Return what the idle learner is to do: go back, prune, learn; None where it has to wait."""
         assert self.head is not None, "a learner that asks has a checkpoint"
-        if back_to is not None:
-            return RollBackTo(to_sequence=back_to)
+        if standing.back_to is not None:
+            return RollBackTo(to_sequence=standing.back_to)
         if self._prune_due and (gone := self._release_checkpoints(now)):
             return Prune(sequences=tuple(gone))
         if self._over_budget(now):
@@ -174,20 +174,28 @@ class Training:
             return None
         with self.store.transaction() as tx:
             batch = pending_batch(tx, self.policy)
-            # A version that was given up sends the learner back to the champion first, so what
-            # waits for its decision is also how far the learner is ahead of it (CONTRACTS 19).
-            if batch is None and undecided is not None and undecided >= self.settings.max_lead:
+            lead = self._lead(standing, self.head)
+            if batch is None and lead is not None and lead >= self.settings.max_lead:
                 self.state = "waiting for the rollout"
                 return None
-            if batch is None and undecided is not None and self._attributed(tx):
+            if batch is None and lead is not None and self._attributed(tx):
                 self._seal(tx, self.head, now)
                 batch = pending_batch(tx, self.policy)
         if batch is None:
-            held = undecided is None and self.head > 0
+            held = lead is None and self.head > 0
             self.state = "waiting for the engines" if held else "waiting for episodes"
             return None
         crash_here(CrashPoint.SEALED)
         return self._give(*batch)
+
+    def _lead(self, standing: LearnerStanding, head: int) -> int | None:
+        """Return how many versions the learner is ahead of the champion; None where it may not learn.
+
+        More than wait for a decision, where one of them ran out of time and the next is tried.
+        """
+        if standing.undecided is None:
+            return None
+        return max(standing.undecided, self.lineage.age(standing.champion, head) or 0)
 
     def _over_budget(self, now: float) -> bool:
         """Return whether a day's versions have used up what they may drift together."""

@@ -100,7 +100,7 @@ def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | N
 
 def _stalled(last: list[Rollout]) -> str | None:
     ended = [rollout for rollout in last if rollout.ended][-TIMEOUTS_IN_A_ROW:]
-    late = [one for one in ended if one.stage is Stage.SUPERSEDED and one.learner_returns]
+    late = [one for one in ended if one.out_of_time]
     if len(late) < TIMEOUTS_IN_A_ROW:
         return None
     newest = late[-1]

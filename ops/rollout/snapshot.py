@@ -40,16 +40,20 @@ class LearnerStanding(NamedTuple):
     undecided: int | None = None
     """Versions that wait for their decision. None while nothing may be learned: before v0 exists, or
     while an engine serves another base model than the one that is trained."""
+    champion: str = ""
+    """Version that serves everybody; empty before v0 exists."""
     back_to: int | None = None
     """Checkpoint that it must go back to, because a version that it made was given up."""
 
 
 def read_standing(tx: Transaction, policy: str) -> LearnerStanding:
     """Return how the learner stands, as far as the tables say."""
-    if champions_table.find_champion(tx, policy) is None:
+    champion = champions_table.find_champion(tx, policy)
+    if champion is None:
         return LearnerStanding()
     owed = rollouts_table.must_return(tx, policy)
     return LearnerStanding(
+        champion=champion.version,
         undecided=len(candidates_table.waiting(tx, policy)),
         back_to=None if owed is None else owed.to_sequence,
     )

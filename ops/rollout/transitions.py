@@ -41,10 +41,14 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
         champion = previous
     if not rollout.learner_returns:
         return
-    for child in candidates_table.waiting(tx, policy):
-        if child.sequence > version.sequence:
-            gone = f"made from {rollout.version}, which was given up"
-            candidates_table.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
+    made_from_it = [
+        child for child in candidates_table.waiting(tx, policy) if child.sequence > version.sequence
+    ]
+    if made_from_it and rollout.out_of_time and rollout.passed_gate and not rollout.held:
+        return  # One update is often too little to be seen. The newest has more, and is tried next.
+    for child in made_from_it:
+        gone = f"made from {rollout.version}, which was given up"
+        candidates_table.close(tx, policy, child.version, Stage.SUPERSEDED, gone)
     owe_return(tx, policy, version, champion, reason, now)
 
 

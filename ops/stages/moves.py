@@ -10,11 +10,12 @@ def unless_late(rollout: Rollout, now: float) -> Rollout:
     if now < rollout.deadline:
         return rollout
     reason = f"out of time as {rollout.stage}: {rollout.verdict.reason or 'nothing was decided'}"
-    return give_up(rollout, Stage.SUPERSEDED, now, reason)
+    late = msgspec.structs.replace(rollout, out_of_time=True)
+    return give_up(late, Stage.SUPERSEDED, now, reason)
 
 
 def give_up(rollout: Rollout, stage: Stage, now: float, reason: str) -> Rollout:
-    """Return the rollout as ended; the learner, which stands on it, goes back to the champion."""
+    """Return the rollout as given up: the learner, which stands on it, is to leave it."""
     return msgspec.structs.replace(move(rollout, stage, now, reason), learner_returns=True)
 
 

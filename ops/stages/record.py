@@ -82,8 +82,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """What held it when a person promoted it all the same: it holds it no more."""
     quarantine: bool = False
     """Refused for cause: the digest may never be offered again."""
+    out_of_time: bool = False
+    """Ended because its time was over: nothing was shown for it, nor against it."""
     learner_returns: bool = False
-    """Given up, for cause or not: the learner, which stands on it, goes back to the champion."""
+    """Given up, for cause or not: the learner, which stands on it, goes back to the champion; unless it
+    was only out of time, and what was made from it is tried in its place."""
     trail: tuple[Move, ...] = ()
     """How it came here, oldest first."""
 
@@ -101,6 +104,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     def promoted_at(self) -> float:
         """Epoch seconds at which it was promoted, which a hold does not move; it must have been."""
         return next(move.at for move in self.trail if move.stage is Stage.PROMOTED)
+
+    @property
+    def passed_gate(self) -> bool:
+        """True once the gate let it on."""
+        return any(move.stage is Stage.GATED for move in self.trail)
 
     @property
     def has_served(self) -> bool:

@@ -10,7 +10,8 @@ The shadow is optional: mirrored requests, whose answers nobody is shown.
 
 A step up needs users whose rewards do not look worse than the control's, not only time. A promoted
 version bakes: a control of equal size stays on the previous champion, and the comparison goes on.
-Whoever is given up sends the learner back to the champion, blamed or not.
+Whoever is given up sends the learner back to the champion, blamed or not; one that was only out of
+time makes way for what was made from it, where that waits.
 """
 
 from collections.abc import Callable

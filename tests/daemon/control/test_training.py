@@ -74,6 +74,7 @@ class Desk:
         self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
         self.child, self.manifests = ScriptedChild(), [manifest(0, None)]
         self.undecided: int | None = 0
+        self.champion = ""
         self.back_to: int | None = None
         self.registered: list[int] = []
         self.whole: set[int] = set()
@@ -94,7 +95,12 @@ class Desk:
         """Let the child say something, turn once, and return what it was told."""
         self.child.says.extend(says)
         before = len(self.child.told)
-        self.training.step(100.0, lambda: LearnerStanding(self.undecided, self.back_to))
+        self.training.step(
+            100.0,
+            lambda: LearnerStanding(
+                undecided=self.undecided, champion=self.champion, back_to=self.back_to
+            ),
+        )
         return self.child.told[before:]
 
     def ask(self, sql: str) -> Any:
@@ -138,14 +144,19 @@ def test_the_learner_waits_for_a_decision(desk: Desk) -> None:
     assert [type(one) for one in desk.step()] == [Apply]
 
 
-def test_a_version_out_of_time_gets_its_child(desk: Desk) -> None:
-    """A version that was superseded for lack of time does not stop the learner ahead of the champion."""
-    desk.manifests.append(manifest(1, 0))
+def test_the_lead_counts_what_ran_out_of_time(desk: Desk) -> None:
+    """A version out of time whose child is tried leaves the learner two ahead of the champion."""
+    desk.training.settings = msgspec.structs.replace(desk.training.settings, max_lead=2)
+    desk.manifests += [manifest(1, 0), manifest(2, 1)]
+    desk.champion = manifest(0, None).version
     fill(desk.ledger, 4)
-    desk.undecided = 0  # Version 1 ran out of time; v0 is still the champion.
-    (command,) = desk.step(Asking(sequence=1))
+    desk.undecided = 1
+    assert desk.step(Asking(sequence=2)) == []
+    assert desk.training.state == "waiting for the rollout"
+    desk.champion, desk.undecided = manifest(2, 1).version, 0
+    (command,) = desk.step()
     assert isinstance(command, Apply)
-    assert desk.ask("SELECT parent_sequence FROM batches") == (1,)
+    assert desk.ask("SELECT parent_sequence FROM batches") == (2,)
 
 
 def test_a_day_of_drift_holds_the_learner(desk: Desk) -> None:

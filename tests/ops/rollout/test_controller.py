@@ -9,6 +9,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from crowds_by_hand import arm, look_of
 from hypothesis import HealthCheck, given, settings
@@ -283,6 +284,42 @@ def test_running_out_of_time_is_without_blame(
     assert len(candidates_table.waiting(tx, controller.policy)) == 0
     promote(controller, tx, 2, 700.0)
     assert champions_table.champion(tx, controller.policy).sequence == 2
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_what_was_made_from_a_version_out_of_time_is_tried_in_its_place(
+    tx: Transaction, controller: RolloutController, held: bool
+) -> None:
+    """The newest, against the same champion; where drift held the version its children end with it."""
+    one, two, three = (made(controller.policy, number) for number in (1, 2, 3))
+    canary(controller, tx, 1, 0.0)
+    for later in (two, three):
+        controller.register(tx, later, 10.0)
+    if held:
+        current = rollouts_table.current(tx, controller.policy)
+        assert current is not None
+        rollouts_table.save(tx, controller.policy, msgspec.structs.replace(current, held="drift"))
+    late = controller.observe(tx, UNDECIDED, 600.0)
+    assert late is not None
+    assert (late.version, late.stage, late.out_of_time) == (one.version, Stage.SUPERSEDED, True)
+    owed = rollouts_table.must_return(tx, controller.policy)
+    if held:
+        assert owed is not None
+        assert candidates_table.waiting(tx, controller.policy) == []
+        return
+    assert owed is None
+    assert controller.next_candidate(tx) == three
+    rollout = controller.offer(tx, three, PASS, 601.0)
+    assert rollout.control == champions_table.champion(tx, controller.policy).version
+    assert champions_table.champion(tx, controller.policy).sequence == 0
+    assert candidates_table.waiting(tx, controller.policy) == [three]
+    # Now nothing waits behind it: the learner goes back, and all three are without blame.
+    for now in (602.0, 603.0, 1300.0):
+        controller.observe(tx, UNDECIDED, now)
+    owed = rollouts_table.must_return(tx, controller.policy)
+    assert owed is not None
+    assert (owed.refused_sequence, owed.to_sequence) == (3, 0)
+    assert candidates_table.quarantined(tx, controller.policy) == {}
 
 
 def test_the_newest_version_that_waits_supersedes_the_older(
