@@ -10,7 +10,8 @@ import msgspec
 from ..learner.settings import LearnerSettings
 from ..ops.reading.settings import LEAST_KEY, SatisfactionSettings
 from ..ops.statistics.answers import ComparisonSettings
-from ..streams.secret_values import anchored, read_secret
+from ..streams.log.kafka_security import FILES
+from ..streams.secret_values import FILE, anchored, read_secret
 from .gateway.settings import GatewaySettings
 from .sections import StreamSettings
 
@@ -75,12 +76,19 @@ def satisfaction_with_secrets(given: SatisfactionSettings) -> SatisfactionSettin
 def anchored_stream(stream: StreamSettings, folder: Path) -> StreamSettings:
     """Return where events come from, its folders and secrets absolute."""
     security = {
-        key: anchored(value, folder) if isinstance(value, str) else value
-        for key, value in stream.kafka.security.items()
+        key: _anchored_security(key, value, folder) for key, value in stream.kafka.security.items()
     }
     kafka = msgspec.structs.replace(stream.kafka, security=security)
     data = folder / stream.data_folder if stream.data_folder else ""
     return msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka)
+
+
+def _anchored_security(key: str, value: str | bool, folder: Path) -> str | bool:
+    if not isinstance(value, str):
+        return value
+    if key in FILES and value and not value.startswith(("$", FILE)):
+        return str(folder / value)
+    return anchored(value, folder)
 
 
 def anchored_gateway(

@@ -14,6 +14,8 @@ PATHS = {
     "gate.probes",
     "stream.data_folder",
     "learner.model",
+    "learner.drift.probes",
+    "learner.replay.texts",
     "gateway.flags",
     "gateway.spool",
 }
@@ -28,6 +30,8 @@ TOPICS = {
 }
 NAMES = {"policy", "gateway.policy", "gateway.name"}
 HOSTS = {"http.host", "gateway.host"}
+SERVERS = {"stream.kafka.bootstrap_servers"}
+OTHERS = {"http.user_header", "http.proxies"}
 REQUIRED = {"state", "gateway.flags", "gateway.spool"}
 
 
@@ -37,7 +41,7 @@ def check_values(written: Mapping[str, Any]) -> None:
     What has a wrong type or an unknown key is left to whoever reads the file's structure.
     """
     for path, value in values(written):
-        key = re.sub(r"\[\d+\]$", "", path)
+        key = _key(path)
         if isinstance(value, int | float) and not isinstance(value, bool) and key in NUMBERS:
             _check_number(key, path, value)
         if isinstance(value, str):
@@ -52,9 +56,22 @@ def values(written: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
         if isinstance(value, Mapping):
             yield from values(value, f"{prefix}{key}.")
         elif isinstance(value, list):
-            yield from ((f"{prefix}{key}[{number}]", one) for number, one in enumerate(value))
+            yield from _listed(value, f"{prefix}{key}")
         else:
             yield f"{prefix}{key}", value
+
+
+def _listed(each: list[Any], path: str) -> Iterator[tuple[str, Any]]:
+    for number, one in enumerate(each):
+        if isinstance(one, Mapping):
+            yield from values(one, f"{path}[{number}].")
+        else:
+            yield f"{path}[{number}]", one
+
+
+def _key(path: str) -> str:
+    """Return the key as the lists here name it, without numbers and names of one's own."""
+    return re.sub(r"^clients\..+\.", "clients.NAME.", re.sub(r"\[\d+\]", "", path))
 
 
 def _check_number(key: str, path: str, value: float) -> None:
@@ -104,6 +121,13 @@ def _check_host(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} is no host name or address")
 
 
+def _check_server(path: str, value: str) -> None:
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise ValueError(f"{path}: {value!r} is not HOST:PORT with a port from 1 to 65535")
+    _check_host(path, host.strip("[]"))
+
+
 def _check_header(path: str, value: str) -> None:
     if value and not re.fullmatch(r"[A-Za-z0-9-]{1,100}", value):
         raise ValueError(f"{path}: {value!r} is no name of a header")
@@ -122,6 +146,7 @@ _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (TOPICS, _check_topic),
     (NAMES, _check_name),
     (HOSTS, _check_host),
+    (SERVERS, _check_server),
     ({"http.user_header"}, _check_header),
     ({"http.proxies"}, _check_address),
 )

@@ -5,7 +5,6 @@ never import torch.
 """
 
 import os
-import sqlite3
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -20,6 +19,7 @@ from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
 from .demo.demo_command import demo_command
+from .exit_status import FAULT, REPORTED, starting, told
 from .init.init_command import init_command
 from .rewards.rewards_app import rewards
 
@@ -87,10 +87,11 @@ def run(
     log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
     from .wire import build_control, build_ingest
 
-    if role is Role.INGEST:
-        build_ingest(loaded, member=member, port=port).run()
-    else:
-        build_control(loaded).run()
+    ingest = role is Role.INGEST
+    with starting():
+        loop = build_ingest(loaded, member=member, port=port) if ingest else build_control(loaded)
+    with starting(lambda: loop.turned):
+        loop.run()
 
 
 @app.command()
@@ -112,10 +113,13 @@ def gateway(
     loaded = load_config(config).with_secrets("gateway")
     log_to_stderr("gateway", loaded.log_level)
     from .gateway.app import run_gateway
+    from .places import check_spool
     from .wire import event_sink
 
     settings = loaded.gateway if port is None else loaded.gateway_on(port)
-    run_gateway(settings, lambda: event_sink(loaded))
+    with starting():
+        check_spool(Path(settings.spool))
+        run_gateway(settings, lambda: event_sink(loaded))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -226,6 +230,6 @@ def main() -> None:
             raise
         print(f"rlwd: {missing}: pip install 'rlwd[{extra}]'", file=sys.stderr)
         raise SystemExit(2) from missing
-    except (ValueError, RuntimeError, OSError, sqlite3.Error) as problem:
-        print(f"rlwd: {problem}", file=sys.stderr)
-        raise SystemExit(2) from problem
+    except REPORTED as problem:
+        print(f"rlwd: {told(problem)}", file=sys.stderr)
+        raise SystemExit(FAULT) from problem

@@ -1,5 +1,7 @@
 """Number bounds: between what each number of the config must lie, by its path."""
 
+import math
+
 from ..ops.reading.settings import SATISFACTION_BOUNDS
 
 DAY = 86400.0
@@ -8,6 +10,7 @@ GIB = float(1 << 30)
 SHARE = (0.0, 1.0)
 PORT = (1, 65535)
 WHOSE = ("user", "unnamed", "tenant", "prompt")
+CLIENT_CALLS = ("requests_per_minute", "requests_per_day", "feedback_per_day")
 
 NUMBERS: dict[str, tuple[float, float]] = {
     "stop_seconds": (0.1, 3600.0),
@@ -133,6 +136,10 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "rollout.watch.users": (2, 1_000_000_000),
     "rollout.watch.planned_users": (2, 1_000_000_000),
     "rollout.watch.seconds": (0.01, DAY),
+    "rollout.metric.margin": (0.0, math.nextafter(1.0, 0.0)),
+    "rollout.metric.tolerance": (0.0, math.nextafter(1.0, 0.0)),
+    "rollout.metric.allowance": (0.0, 1e9),
+    "rollout.metric.alpha_share": (1e-9, 1e9),
     "rollout.mismatch.k3": (1e-9, 1e6),
     "rollout.mismatch.chi2": (1e-9, 1e9),
     "rollout.mismatch.mean_low": SHARE,
@@ -164,6 +171,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gateway.body_seconds": (0.1, 3600.0),
     "gateway.idle_seconds": (0.1, 3600.0),
     "gateway.oversize_days": (0.0, 36600.0),
+    **dict.fromkeys((f"clients.NAME.{one}" for one in CLIENT_CALLS), (0, 1_000_000_000)),
     "mlflow.flush_seconds": (0.001, 3600.0),
     "mlflow.waiting_points": (1, 100_000_000),
     "mlflow.retry_seconds": (0.1, DAY),
@@ -175,4 +183,4 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "http.port": PORT,
     **{f"satisfaction.{key}": value for key, value in SATISFACTION_BOUNDS.items()},
 }
-"""Least and most; both are allowed."""
+"""Least and most; both are allowed. NAME is a name of one's own, and a list's number is left out."""

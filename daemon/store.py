@@ -9,6 +9,7 @@ from ..learner.ledger import checkpoints_table, seal
 from ..ops.rollout import candidates_table
 from ..streams.open import open_store
 from ..streams.state import lease
+from ..streams.state.sqlite_problem import is_busy, sqlite_problem
 from ..streams.state.store import Store
 from .config import Config
 
@@ -30,13 +31,15 @@ def state_store(config: Config) -> Store:
 
 @contextlib.contextmanager
 def opening(place: Path | str) -> Iterator[None]:
-    """Keep a database's file to its owner, and name it where it cannot be opened."""
+    """Keep a database's file to its owner, and name it where it cannot be opened.
+
+    Raises ValueError, or ConnectionError where another process holds it.
+    """
     try:
         yield
     except sqlite3.Error as problem:
-        raise ValueError(
-            f"{place}: {problem}; it is damaged or not rlwd's: restore it from a backup"
-        ) from problem
+        kind = ConnectionError if is_busy(problem) else ValueError
+        raise kind(sqlite_problem(Path(place), problem)) from problem
     if isinstance(place, Path) and place.exists():
         # What people and models wrote stands in it; SQLite's files beside it follow suit.
         place.chmod(0o600)

@@ -41,6 +41,7 @@ from .control.lifecycle import SteadyClock
 from .control.loop import Consumer
 from .control.timers import Timers
 from .control.training import Training
+from .places import check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
 from .store import opening, state_store
@@ -112,15 +113,18 @@ def _measured(config: Config) -> Iterator[str]:
 
 
 def build_control(config: Config) -> ControlLoop:
-    """Build the control loop; raises LeaseHeld where another one is in charge."""
+    """Build the control loop.
+
+    Raises LeaseHeld where another one is in charge, OSError where a folder cannot be written to.
+    """
     fixed = config.comparison.horizon_seconds
     decision = reward_spec(config.reward_spec).decision_seconds
     config.rollout.check_horizon(decision("default") if fixed is None else fixed)
+    check_control_places(config)
     opened, clock = state_store(config), SteadyClock()
     held = take_lease(opened, config.policy, clock())
     store = LeasedStore(opened, held)
     checkpoints = config.state_path / "checkpoints"
-    checkpoints.mkdir(parents=True, exist_ok=True)
     write_epoch(checkpoints, held.epoch)
     ingest = _ingest(config, store)
     mirror = Mirror(config.mlflow, config.policy, config.state_path, store, config.privacy)

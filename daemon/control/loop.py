@@ -75,6 +75,8 @@ class DaemonLoop(abc.ABC):
         self.lifecycle = Lifecycle()
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
+        self.turned = False
+        """Whether a turn was ever seen through: what ends the daemon before has to do with its start."""
         self._taking_in = False
         self._waits, self._named = "", set[str]()
 
@@ -99,7 +101,7 @@ class DaemonLoop(abc.ABC):
             self.away = str(problem)
             time.sleep(self.poll_seconds)
         else:
-            self.away = None
+            self.away, self.turned = None, True
         self._tell()
 
     def _turn(self, now: float) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..config import load_config
+from ..exit_status import REPORTED, told
 from ..status.shown_text import shown
 from .doctor_engine import check_engine
 from .doctor_finding import Finding, Grade, fail, ok
@@ -42,12 +43,19 @@ def findings(config_path: Path) -> Iterator[Finding]:
     except ValueError as problem:
         remedy = "run doctor as the daemon's user and with its environment, or put the secret there"
         yield fail("secrets", str(problem), remedy)
-    yield from check_machine(config)
-    yield from check_model(Path(config.learner.model))
-    yield from check_texts(config.learner)
-    yield from check_readers(config)
-    yield from check_log(config)
-    for url in config.engine.urls:
-        yield from check_engine(url, config)
-    yield from check_flags_url(config)
-    yield from check_services(config)
+    checks = [
+        ("machine", check_machine(config)),
+        ("model", check_model(Path(config.learner.model))),
+        ("texts", check_texts(config.learner)),
+        ("readers", check_readers(config)),
+        ("log", check_log(config)),
+        *((f"engine {url}", check_engine(url, config)) for url in config.engine.urls),
+        ("flags", check_flags_url(config)),
+        ("services", check_services(config)),
+    ]
+    for what, found in checks:
+        try:
+            yield from found
+        except REPORTED as problem:
+            # Not only what a check looks for: a folder that this user may not read, for one.
+            yield fail(what, told(problem), "see docs/runbook.md, errors at start")

@@ -15,6 +15,7 @@ from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
 from ..commands.status import state_view
 from ..config import Config
+from ..init.look_around import look_for_mlflow
 from .doctor_finding import Finding, fail, ok, warn
 
 SECONDS = 5.0
@@ -111,11 +112,10 @@ def _mlflow(config: Config) -> Finding:
     uri = config.mlflow.tracking_uri
     if not uri:
         return ok("mlflow", "off: mlflow.tracking_uri is empty")
-    remedy = "start it; the loop does not wait for it"
-    try:
-        answer = httpx.get(f"{uri.rstrip('/')}/health", timeout=SECONDS, trust_env=False)
-    except httpx.HTTPError as problem:
-        return warn("mlflow", f"{uri}: {problem}", remedy)
-    if answer.status_code != 200:
-        return warn("mlflow", f"{uri} says {answer.status_code}", remedy)
-    return ok("mlflow", f"answers at {uri}")
+    looked = look_for_mlflow(uri)
+    if looked.there:
+        return ok("mlflow", f"answers at {uri}, {looked.says}")
+    says = looked.says or "nothing answers"
+    return warn(
+        "mlflow", f"{uri}: {says}", "start it, or correct it; the loop does not wait for it"
+    )

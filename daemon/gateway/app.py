@@ -17,7 +17,7 @@ from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
 from ..doors.all_doors import COUNTS, DOORS
 from ..engines.engine_pool import EnginePool, open_session
-from ..http.connections import ConnectionLimits, LimitedRunner
+from ..http.connections import ConnectionLimits, LimitedRunner, not_listening
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 from . import pages
@@ -149,7 +149,10 @@ async def serve_gateway(
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as problem:
+            raise not_listening("gateway.port", settings.host, settings.port, problem) from problem
         port = runner.addresses[0][1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield f"http://{host}:{port}"

@@ -1,6 +1,7 @@
 """Connections: limits on how many there are and how slowly they ask, and logs without secrets."""
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -130,3 +131,12 @@ class LimitedRunner(web.AppRunner):
         """What makes a connection's protocol; `TCPSite` asks for it."""
         inner = super().server
         return None if inner is None else self.limits.limit(inner)
+
+
+def not_listening(key: str, host: str, port: int, problem: OSError | OverflowError) -> OSError:
+    """Return why a server does not listen, with the config's key and the address."""
+    number = problem.errno if isinstance(problem, OSError) else None
+    if number is None or number < 0:
+        # No such name, or a port that is none.
+        return OSError(f"{key}: {host}:{port}: {problem}")
+    return OSError(number, os.strerror(number), f"{key}: {host}:{port}")

@@ -81,6 +81,8 @@ def look_for_mlflow(url: str) -> LookedFor:
         answer = httpx.get(f"{url.rstrip('/')}/version", timeout=SECONDS, trust_env=False)
     except httpx.HTTPError as problem:
         return _silent(url, problem)
+    if answer.status_code in (401, 403):
+        return LookedFor(address=url, there=True, says="asks for a user", asks_for_key=True)
     version = answer.text.strip()
     if answer.status_code != 200 or not version[:1].isdigit() or len(version) > 40:
         return LookedFor(address=url, there=False, says="answers, and is no MLflow server")

@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from ..http.access import Access, is_asked_here
-from ..http.connections import ConnectionLimits, LimitedRunner
+from ..http.connections import ConnectionLimits, LimitedRunner, not_listening
 from .flag_page import FLAGS, FlagPage
 
 STUCK_SECONDS = 60.0
@@ -112,7 +112,7 @@ class StatusServer:
             self._loop.run_until_complete(site.start())
         except (OSError, OverflowError) as problem:
             # Overflow: a port that is none. Without pages the daemon does not run.
-            self._problem = OSError(str(problem)) if isinstance(problem, OverflowError) else problem
+            self._problem = not_listening("http.port", self.host, self.port, problem)
         finally:
             self._started.set()
         if self._problem is None:

@@ -34,9 +34,20 @@ def epoch_lock(folder: Path) -> Iterator[None]:
 
 
 def read_epoch(folder: Path) -> int:
-    """Return the largest lease epoch handed out, 0 where there was none."""
+    """Return the largest lease epoch handed out, 0 where there was none.
+
+    Raises ValueError where the file holds no number.
+    """
     path = folder / "EPOCH"
-    return int(path.read_text()) if path.exists() else 0
+    if not path.exists():
+        return 0
+    try:
+        return int(path.read_text())
+    except ValueError:
+        raise ValueError(
+            f"{path}: holds no number: write into it the largest `lease_epoch` of the manifests"
+            " beside it, or restore it from a backup"
+        ) from None
 
 
 def write_epoch(folder: Path, epoch: int) -> None:

@@ -3,12 +3,12 @@
 import re
 import socket
 import ssl
-from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from ..secret_values import read_secret
+from .kafka_security import check_security, tls_context
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -46,11 +46,8 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         for server in self.bootstrap_servers:
             if not re.fullmatch(r".+:\d+", server):
                 raise ValueError(f"bootstrap_servers: {server!r} is not host:port")
-        for key in self.security:
-            if not re.match("security_protocol$|ssl_|sasl_", key):
-                raise ValueError(
-                    f"security.{key}: only security_protocol, ssl_* and sasl_* go here"
-                )
+        for key, value in self.security.items():
+            check_security(f"security.{key}", key, value)
 
     def connection(self) -> dict[str, Any]:
         """Arguments that consumer, producer and admin client share.
@@ -66,9 +63,10 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             for key, value in self.security.items()
         }
         refusals: list[str] = []
+        context = tls_context(security)
         for server in self.bootstrap_servers:
             try:
-                _reach(server, security)
+                _reach(server, context)
                 break
             except ssl.SSLError as problem:
                 refusals.append(f"kafka at {server}: {problem.reason or problem}")
@@ -85,20 +83,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         }
 
 
-def _reach(server: str, security: Mapping[str, str | bool]) -> None:
+def _reach(server: str, context: ssl.SSLContext | None) -> None:
     """Connect once, as the client will; raises OSError, and SSLError where the handshake fails."""
     host, _, port = server.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), 3.0) as plain:
-        if str(security.get("security_protocol", "")).upper() not in ("SSL", "SASL_SSL"):
-            return
-        trusted = security.get("ssl_cafile")
-        context = ssl.create_default_context(cafile=str(trusted) if trusted else None)
-        context.check_hostname = bool(security.get("ssl_check_hostname", True))
-        if certificate := security.get("ssl_certfile"):
-            key, password = security.get("ssl_keyfile"), security.get("ssl_password")
-            context.load_cert_chain(
-                str(certificate),
-                str(key) if key else None,
-                str(password) if password else None,
-            )
-        context.wrap_socket(plain, server_hostname=host.strip("[]")).close()
+        if context is not None:
+            context.wrap_socket(plain, server_hostname=host.strip("[]")).close()

@@ -23,7 +23,7 @@ from .kafka_end_offsets import Ends
 from .kafka_group import Listener, Membership, open_consumer
 from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
-from .kafka_topics import connecting, create_topics
+from .kafka_topics import DENIED, connecting, create_topics, denied, raise_for_missing
 from .kafka_unreadable import UNREADABLE, drop_unreadable
 from .ports import (
     OffsetOutOfRange,
@@ -49,7 +49,8 @@ class KafkaSource:
     A partition whose offset is outside the log, or whose records cannot be decoded, raises
     PartitionStopped once and then stands still, while the others go on, until `seek` moves it. A
     broker that is away makes `poll` return nothing. Not thread-safe; `Resume` is asked on the
-    thread that polls. Raises ConnectionError where no broker answers at first.
+    thread that polls. Raises ConnectionError where no broker answers at first, ValueError where it
+    has not every topic, or lets this user not read it.
     """
 
     def __init__(self, settings: KafkaSettings, topics: Sequence[str], resume: Resume) -> None:
@@ -66,6 +67,9 @@ class KafkaSource:
                 for topic in topics
                 for index in self._consumer.partitions_for_topic(topic) or ()
             ]
+            if missing := set(topics) - {each.topic for each in self._partitions}:
+                self._consumer.close(autocommit=False, timeout_ms=3000)
+                raise_for_missing(settings, missing)
         self._unplaced: set[TopicPartition] = set()
         self._placed: dict[TopicPartition, Partition] = {}
         self._ends = Ends(self._consumer)
@@ -128,6 +132,8 @@ class KafkaSource:
         except UNREADABLE as problem:
             self._stop_unreadable(problem)
             return []
+        except DENIED as problem:
+            raise ValueError(f"kafka: {denied(problem)}") from problem
         return [
             Record(
                 partition=self._placed[where],

@@ -2,11 +2,15 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 from kafka import errors as failures
 from kafka.admin import KafkaAdminClient
 
 from .kafka_settings import KafkaSettings
+
+DENIED = failures.AuthorizationError
+"""What a broker says to a user who lacks a right, on a topic, a group or the cluster."""
 
 
 def create_topics(
@@ -25,11 +29,43 @@ def create_topics(
             admin.close()
 
 
+def raise_for_missing(settings: KafkaSettings, topics: Iterable[str]) -> NoReturn:
+    """Say why topics have no partitions: ValueError where the broker has them not, else ConnectionError."""
+    where, wanted = ", ".join(settings.bootstrap_servers), sorted(topics)
+    with connecting(settings):
+        admin = KafkaAdminClient(**settings.connection())
+        try:
+            missing = sorted(set(wanted) - set(admin.list_topics()))
+        finally:
+            admin.close()
+    if missing:
+        raise ValueError(
+            f"kafka at {where}: topic {', '.join(missing)} is missing, or hidden from this user:"
+            " create it (its partitions are for good), or grant DESCRIBE and READ (docs/kafka.md)"
+        )
+    raise ConnectionError(f"kafka at {where}: says no partitions of {', '.join(wanted)} yet")
+
+
+def denied(problem: BaseException) -> str:
+    """Return what a broker refused this user, and what to grant."""
+    return (
+        f"{problem or type(problem).__name__}: this user needs DESCRIBE and READ on the topics, READ"
+        " on the consumer group, and WRITE where it writes (docs/kafka.md)"
+    )
+
+
 @contextlib.contextmanager
 def connecting(settings: KafkaSettings) -> Iterator[None]:
-    """Turn what the client raises where it cannot get through into ConnectionError."""
+    """Turn what the client raises where it cannot get through into ConnectionError.
+
+    What the broker does not allow this user becomes ValueError.
+    """
     try:
         yield
+    except DENIED as problem:
+        raise ValueError(
+            f"kafka at {', '.join(settings.bootstrap_servers)}: {denied(problem)}"
+        ) from problem
     except (failures.RetriableError, failures.SaslAuthenticationFailedError) as problem:
         raise ConnectionError(
             f"kafka at {', '.join(settings.bootstrap_servers)}: {problem or type(problem).__name__}"

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..state.sqlite_problem import is_damaged, sqlite_problem
 from .ports import Partition, Record
 
 OFFSET_BITS = 40
@@ -56,11 +57,16 @@ def partition_of(key: bytes, partitions: int) -> int:
     return zlib.crc32(key) % partitions
 
 
+class LogDamaged(ConnectionError):
+    """The file cannot be read as a log; waiting does not help."""
+
+
 class EmbeddedLog:
     """One connection to the file; any number of processes may have one each.
 
     `durable` says whether a commit waits for the disk (`synchronous=FULL`); readers, which write
-    only where they are, need not. Raises ConnectionError where the file cannot be opened.
+    only where they are, need not. Raises ConnectionError where the file cannot be opened, LogDamaged
+    where it is none.
     """
 
     def __init__(self, path: Path, *, durable: bool = True, busy_seconds: float = 10.0) -> None:
@@ -71,7 +77,10 @@ class EmbeddedLog:
             self.wait_at_most(busy_seconds)
             self._open(busy_seconds)
             self.database.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-        except (sqlite3.Error, OSError) as problem:
+        except sqlite3.Error as problem:
+            kind = LogDamaged if is_damaged(problem) else ConnectionError
+            raise kind(f"embedded log {sqlite_problem(path, problem)}") from problem
+        except OSError as problem:
             raise ConnectionError(f"embedded log {path}: {problem}") from problem
 
     def _open(self, busy_seconds: float) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .migration import migrate
+from .sqlite_problem import is_busy
 from .transaction import Transaction
 
 
@@ -32,6 +33,7 @@ class SqliteStore:
         self._connection = sqlite3.connect(
             path, timeout=busy_seconds, isolation_level=None, check_same_thread=False
         )
+        self._refuse_strangers()
         # Of a new file: records are some 2 kB long, and few of them fill a page of 4 kB.
         self._connection.execute("PRAGMA page_size=8192")
         self._enter_wal(busy_seconds)
@@ -70,6 +72,19 @@ class SqliteStore:
         finally:
             view.close()
 
+    def _refuse_strangers(self) -> None:
+        """Raise DatabaseError where the file is another program's, before anything is changed in it."""
+        tables = {
+            name
+            for (name,) in self._connection.execute(
+                "SELECT name FROM sqlite_master WHERE type = 'table'"
+            )
+        }
+        if tables and "migrations" not in tables:
+            raise sqlite3.DatabaseError(
+                f"holds {', '.join(sorted(tables)[:3])} and no table of rlwd's"
+            )
+
     def _enter_wal(self, busy_seconds: float) -> None:
         """Switch to WAL; SQLite does not wait for another process that switches at this moment."""
         deadline = time.monotonic() + busy_seconds
@@ -77,8 +92,8 @@ class SqliteStore:
             try:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 return
-            except sqlite3.OperationalError:
-                if time.monotonic() > deadline:
+            except sqlite3.OperationalError as problem:
+                if not is_busy(problem) or time.monotonic() > deadline:
                     raise
                 time.sleep(0.02)
 

@@ -18,11 +18,17 @@ listener.name.sasl.plain.sasl.jaas.config=org.apache.kafka.common.security.plain
 required user_{user}="{password}";
 listener.name.sasl.scram-sha-512.sasl.jaas.config=\
 org.apache.kafka.common.security.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS
+allow.everyone.if.no.acl.found=true
 """
 
 
 class KafkaSecurity:
-    """Made for one broker; `certificate` is what its clients trust."""
+    """Made for one broker; `certificate` is what its clients trust.
+
+    Who comes over TLS alone may do everything, and the user of SASL what no rule forbids.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -4,6 +4,14 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from kafka.admin import (
+    ACL,
+    ACLOperation,
+    ACLPermissionType,
+    KafkaAdminClient,
+    ResourcePattern,
+    ResourceType,
+)
 from kafka_security import PASSWORD, USER, KafkaSecurity
 from kafka_server import KafkaServer
 from waiting import until
@@ -91,3 +99,41 @@ def test_a_certificate_that_is_not_trusted_is_refused(
         ConnectionError, match=rf"kafka at {secured.tls}: CERTIFICATE_VERIFY_FAILED"
     ):
         KafkaSource(settings_of(other, "TLS"), ["events"], lambda _: {})
+
+
+def test_a_topic_that_is_missing_is_named(secured: KafkaSecurity) -> None:
+    """With where it was looked for and what to do; a reader of nothing would wait for ever."""
+    there, gone = f"events-{uuid.uuid4().hex[:8]}", f"gone-{uuid.uuid4().hex[:8]}"
+    settings = settings_of(secured, "TLS")
+    create_topics(settings, [there])
+    says = rf"kafka at {secured.tls}: topic {gone} is missing, or hidden .*: create it"
+    with pytest.raises(ValueError, match=says):
+        KafkaSource(settings, [there, gone], lambda _: {})
+
+
+@pytest.mark.parametrize("operation", ["READ", "DESCRIBE"])
+def test_a_topic_that_may_not_be_read_is_named(secured: KafkaSecurity, operation: str) -> None:
+    """Whether the broker shows it or hides it, the line says what to grant."""
+    topic = f"events-{uuid.uuid4().hex[:8]}"
+    create_topics(settings_of(secured, "TLS"), [topic], partitions=1)
+    admin = KafkaAdminClient(**settings_of(secured, "TLS").connection())
+    rule = ACL(
+        principal=f"User:{USER}",
+        host="*",
+        operation=ACLOperation[operation],
+        permission_type=ACLPermissionType.DENY,
+        resource_pattern=ResourcePattern(ResourceType.TOPIC, topic),
+    )
+    admin.create_acls([rule])
+    admin.close()
+
+    def read() -> None:
+        source = KafkaSource(settings_of(secured, "PLAIN"), [topic], lambda _: {})
+        try:
+            while True:
+                source.poll(0.2, 100)
+        finally:
+            source.close()
+
+    with pytest.raises(ValueError, match=rf"kafka.*{topic}.*READ"):
+        read()

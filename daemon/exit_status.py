@@ -1,0 +1,77 @@
+"""Exit status: what a process of rlwd ends with, and the one line that says why and what to do.
+
+The units start a process again whatever it ended with, but for `FAULT`: what an operator has to put
+right does not get better by trying.
+"""
+
+import contextlib
+import errno
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator
+
+from ..streams.log.log_file import LogDamaged
+from ..streams.state.file_lock import FileLocked
+from ..streams.state.lease import LeaseHeld
+from ..streams.state.sqlite_problem import is_busy
+
+ENDED = 1
+"""It ran, and could not go on; the next one goes on from the tables."""
+FAULT = 2
+"""What it was given is wrong: an operator has to put it right first."""
+LATER = 75
+"""What it needs is away, or another process holds it: it may be tried again as it is."""
+
+REPORTED = (ValueError, RuntimeError, OSError, sqlite3.Error)
+"""What is told in a line; anything else is a fault of ours, and has a stack trace."""
+_OWNER = "give it to the user of rlwd, or run as its owner"
+_REMEDIES = {
+    errno.EACCES: _OWNER,
+    errno.EPERM: _OWNER,
+    errno.EROFS: "its file system is read-only: mount it for writing",
+    errno.ENOSPC: "its disk is full: make room, then start again",
+    errno.EDQUOT: "its owner's quota is used up: make room, then start again",
+    errno.EEXIST: "a file stands where a folder has to be: move it away",
+    errno.ENOTDIR: "a file stands where a folder has to be: move it away",
+    errno.EMFILE: "raise the limit of open files (LimitNOFILE of the unit)",
+    errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
+    errno.EADDRNOTAVAIL: "this machine has no such address: correct the host",
+}
+
+
+def status_of(problem: BaseException) -> int:
+    """Return `FAULT`, or `LATER` where the same start may succeed by itself."""
+    if isinstance(problem, LogDamaged):
+        return FAULT
+    if isinstance(problem, sqlite3.Error):
+        return LATER if is_busy(problem) else FAULT
+    passing = isinstance(problem, ConnectionError | TimeoutError | LeaseHeld | FileLocked)
+    return LATER if passing else FAULT
+
+
+def told(problem: BaseException) -> str:
+    """Return one line that names the thing, and what to do about it where that is known."""
+    text = str(problem)
+    if isinstance(problem, OSError) and problem.strerror:
+        named = f"{problem.filename}: " if problem.filename is not None else ""
+        remedy = _REMEDIES.get(problem.errno or 0)
+        text = f"{named}{problem.strerror}" + (f": {remedy}" if remedy else "")
+    return " ".join(text.split()) or type(problem).__name__
+
+
+@contextlib.contextmanager
+def starting(began: Callable[[], bool] = lambda: False) -> Iterator[None]:
+    """End the process of a unit as its supervisor is to take it: `FAULT`, `LATER` or `ENDED`.
+
+    `began` says whether it ran before what ended it.
+    """
+    try:
+        yield
+    except REPORTED as problem:
+        status, line = status_of(problem), told(problem)
+        if began():
+            status = ENDED
+        elif status == LATER:
+            line += "; start or free what is named, or correct the config: it may be tried as it is"
+        print(f"rlwd: {line}", file=sys.stderr)
+        raise SystemExit(status) from problem
