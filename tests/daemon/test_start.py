@@ -277,8 +277,8 @@ def test_a_fault_of_the_machine_has_a_remedy() -> None:
 def test_what_ran_before_is_started_again(capsys: pytest.CaptureFixture[str]) -> None:
     """A full disk ends a start with 2 and a running daemon with 1: the next one goes on."""
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/x")
-    for began, status in ((False, 2), (True, 1)):
-        with pytest.raises(SystemExit) as end, starting(lambda began=began: began):
+    for status, began in ((2, bool), (1, lambda: True)):
+        with pytest.raises(SystemExit) as end, starting(began):
             raise full
         assert end.value.code == status
         assert capsys.readouterr().err.startswith("rlwd: /x: No space left on device: ")
