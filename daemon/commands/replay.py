@@ -17,8 +17,9 @@ from rich.console import Console
 
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import reward_spec
+from ...streams.answers import answer_tallies
 from ...streams.events.event import FeedbackEvent, MalformedEvent, decode_event, encode_event
-from ...streams.join import episodes_table, offsets
+from ...streams.join import offsets
 from ...streams.join.ingest import Ingest, read_to_end
 from ...streams.join.joiner import Joiner
 from ...streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -140,14 +141,14 @@ def describe_replay(store: Store, policy: str = POLICY) -> dict[str, Any]:
         counts = offsets.record_counts(view, policy).values()
         parts = _parts(view, policy)
         return {
-            "generations": sum(episodes_table.count_fates(view, policy).values()),
+            "generations": sum(answer_tallies.count_fates(view, policy).values()),
             "accepted": sum(one.get("accepted") == 1.0 for one in parts),
             "rejected": sum(one.get("accepted") == 0.0 for one in parts),
             "kept": _kept(view, policy),
             "copied": _signals(view, policy, "copied"),
             "dead_letters": sum(one.dead_lettered for one in counts),
             "duplicates": sum(one.duplicate for one in counts),
-            "fates": episodes_table.count_fates(view, policy),
+            "fates": answer_tallies.count_fates(view, policy),
             "reward": _mean(view, policy),
         }
 

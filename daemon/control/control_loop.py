@@ -24,7 +24,10 @@ from ...streams.readings.reading_tallies import describe_readings
 from ...streams.rescore.rescore import Rescore
 from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.transaction import Transaction
-from ..status.snapshot import Tallies
+from ..status.answer_metrics import session_values
+from ..status.reading_metrics import reading_values
+from ..status.release_metrics import release_values, working_values
+from ..status.tallies import Tallies
 from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
@@ -156,23 +159,21 @@ class ControlLoop(DaemonLoop):
     def measure(self, asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
         """Show what the tables say, and what goes on around the loop; mirror it when it is time."""
         seen = super().measure(asked, view, now)
-        self.metrics.problems(self.vitals.problems)
-        self.metrics.state(
-            learner_up=self.training.child.alive,
-            champion=self._champion,
-            pending=self.mirror.pending,
-            dropped=self.mirror.dropped,
-        )
-        if (traces := self.mirror.traces) is not None:
-            self.metrics.traces(traces.waiting, traces.written, traces.deleted, traces.dropped)
-        read = describe_readings(view, self.policy, now)
-        self.metrics.readings.show(read["all"], read["waiting"])
         reach = self.gateways.measure(view)
-        self.metrics.reached(reach.generation, len(reach.gateways), len(reach.behind))
+        read = describe_readings(view, self.policy, now)
+        self.metrics.show(
+            reading_values(read["all"], read["waiting"]),
+            working_values(self.training.child, self.release.fleet, reach, self.mirror),
+        )
         if Intent.MIRROR in asked:
             self._unlearnable = unlearnable(view, self.policy)
-            self.metrics.conversations(*session_share(view, self.policy))
-            values = {f"fates/{name.replace(':', '_')}": float(n) for name, n in seen.fates.items()}
+            self.metrics.show(
+                release_values(view, self.policy), session_values(session_share(view, self.policy))
+            )
+            values = {
+                f"fates/{name.replace(':', '_')}": float(n)
+                for name, n in seen.answers.fates.items()
+            }
             # A fate that is gone is at 0, and not at its last value for ever.
             values |= dict.fromkeys(self._mirrored - values.keys(), 0.0)
             self._mirrored = set(values)

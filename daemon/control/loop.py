@@ -11,9 +11,10 @@ import structlog
 from ...streams.join.ingest import Ingest
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
+from ..status.answer_metrics import lag_values
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
-from ..status.snapshot import Tallies, tallies
+from ..status.tallies import Counting, Tallies
 from .lifecycle import Deadline, Lifecycle, notify
 from .timers import Intent, Timers
 
@@ -72,7 +73,7 @@ class DaemonLoop(abc.ABC):
         self.poll_seconds, self.poll_records = consumer.poll_seconds, consumer.poll_records
         self.server, self.vitals, self.metrics = pages.server, pages.server.vitals, pages.metrics
         self.timers, self.clock, self.stop_seconds = timers, clock, stop_seconds
-        self.lifecycle = Lifecycle()
+        self.lifecycle, self.counting = Lifecycle(), Counting(self.policy)
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
         self.turned = False
@@ -147,11 +148,11 @@ class DaemonLoop(abc.ABC):
         if intent is Intent.CLOSE_HORIZONS:
             self.ingest.close_horizons(now)
 
-    def measure(self, _asked: KeysView[Intent], view: Transaction, _now: float) -> Tallies:
+    def measure(self, _asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
         """Show what the tables say, and return it."""
-        seen = tallies(view, self.policy)
-        self.metrics.fates(seen.fates)
-        self.metrics.counted(seen.records, seen.late, seen.weighed)
+        seen = self.counting.tallies(view, now)
+        self.metrics.show(seen.shown(), lag_values(self.ingest.source.progress()))
+        self.metrics.show({"rlwd_feedback_total": dict(self.ingest.told)})
         return seen
 
     @abc.abstractmethod
@@ -177,8 +178,11 @@ class DaemonLoop(abc.ABC):
     def _tell(self) -> None:
         self.vitals.ticked_at = time.monotonic()
         self.vitals.live = {**self.names(), **self.facts(), "delivered": self.ingest.delivered}
-        for dependency, problem in self.problems().items():
+        problems = self.problems()
+        for dependency, problem in problems.items():
             self.vitals.report(dependency, problem)
+        # Each turn, and not when the tables are counted: they may be what is away.
+        self.metrics.turned(problems)
         self._tell_supervisor()
 
     def _tell_supervisor(self) -> None:

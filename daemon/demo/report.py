@@ -9,7 +9,7 @@ from rich.table import Table
 
 from ...ops.rollout.rollouts_table import history
 from ...ops.stages.record import Rollout, Stage
-from ...streams.join.episodes_table import count_fates
+from ...streams.answers.answer_tallies import count_fates
 from ...streams.state.store import Store
 from ..status.snapshot import event_to_served
 from .crowd import CrowdResults

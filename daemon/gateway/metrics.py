@@ -1,33 +1,79 @@
-"""GatewayMetrics: what the gateway counts for Prometheus."""
+"""GatewayMetrics: what the gateway counts for Prometheus (docs/metrics.md)."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
-from ..status.log_lines import LogLines
+from ..status.host_metrics import show_host
+from ..status.series import Series, SeriesTable, Shown
 
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
-WATCHED = {
-    "flag_generation": "Generation of the flag file that is served; -1 before the first was read.",
-    "flag_bad_reads": "Times that the flag file could not be used; the last good one is served on.",
-    "flag_problem": "1 while the flag file cannot be used.",
-    "spool_bytes": "Bytes on disk of what the log does not have yet.",
-    "spool_unsent": "Records that the log does not have yet.",
-    "spool_dropped": "Records that a full spool dropped before the log had them.",
-    "spool_torn_segments": "Spool files whose end was cut off, as a crash of the host leaves them.",
-    "lost_at_gateway": "Generations and feedback among what was dropped; the audit counts them.",
-    "forwarded": "Records that the log has acknowledged.",
-    "forward_failures": "Times that the log did not take what was sent; it is sent again.",
-    "connections": "Connections that are open.",
-    "connections_refused": "Connections that were refused, because as many as may be were open.",
-    "connections_too_slow": "Connections that were closed, because their request did not come in time.",
-    "log_away": "1 while the log does not take records.",
-}
-"""What the gateway shows of what others count, by the end of the metric's name."""
+WATCHED = (
+    Series(
+        "rlwd_gateway_flag_generation",
+        "Generation of the flags that are served; -1 before the first were read.",
+    ),
+    Series(
+        "rlwd_gateway_flag_bad_reads_total",
+        "Times that the flags could not be used; the last good ones are served on.",
+    ),
+    Series("rlwd_gateway_flag_problem", "1 while the flags cannot be used."),
+    Series("rlwd_gateway_spool_bytes", "Bytes on disk of what the log does not have yet."),
+    Series("rlwd_gateway_spool_limit_bytes", "Bytes from which on the oldest is dropped."),
+    Series("rlwd_gateway_spool_unsent", "Records that the log does not have yet."),
+    Series(
+        "rlwd_gateway_spool_dropped_total",
+        "Records that were lost in this life: a full spool dropped them, or the disk did not take them.",
+    ),
+    Series(
+        "rlwd_gateway_spool_torn_segments_total",
+        "Spool files whose end was cut off, as a crash of the host leaves them.",
+    ),
+    Series(
+        "rlwd_gateway_lost_total",
+        "Records that were lost in all lives of this gateway, as the audit counts them.",
+    ),
+    Series("rlwd_gateway_forwarded_total", "Records that the log has acknowledged."),
+    Series(
+        "rlwd_gateway_forward_failures_total",
+        "Times that the log did not take what was sent; it is sent again.",
+    ),
+    Series("rlwd_gateway_connections", "Connections that are open."),
+    Series(
+        "rlwd_gateway_connections_refused_total",
+        "Connections that were refused, because as many as may be were open.",
+    ),
+    Series(
+        "rlwd_gateway_connections_too_slow_total",
+        "Connections that were closed, because their request did not come in time.",
+    ),
+    Series("rlwd_gateway_log_away", "1 while the log does not take records."),
+)
+"""What the gateway shows of what others count."""
+
+
+class Watched(Collector):
+    """What others count, read when the page is asked for."""
+
+    def __init__(self, read: Callable[[], Shown]) -> None:
+        self.read, self.table = read, SeriesTable(WATCHED)
+
+    def describe(self) -> Iterable[Metric]:
+        """Name the series."""
+        return self.table.describe()
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the series of now."""
+        self.table.show(self.read())
+        return self.table.collect()
 
 
 class GatewayMetrics:
@@ -35,7 +81,6 @@ class GatewayMetrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.registry.register(LogLines())
         self.requests = self._counter("requests", "Answered, by status.", "route", "status")
         self.generations = self._counter(
             "generations", "Assigned a variant, by variant and end.", "variant", "finish"
@@ -85,26 +130,30 @@ class GatewayMetrics:
     def watch(
         self, flags: FlagEvaluator, spool: Spool, forwarder: Forwarder, limits: ConnectionLimits
     ) -> None:
-        """Show what others count."""
-        gauges = {
-            "flag_generation": lambda: -1 if flags.state is None else flags.state.generation,
-            "flag_bad_reads": lambda: flags.bad_reads,
-            "flag_problem": lambda: bool(flags.problem),
-            "spool_bytes": lambda: spool.size_bytes,
-            "spool_unsent": lambda: spool.unsent,
-            "spool_dropped": lambda: spool.dropped,
-            "spool_torn_segments": lambda: spool.torn,
-            "lost_at_gateway": lambda: spool.tombstones.total(),
-            "forwarded": lambda: forwarder.sent,
-            "forward_failures": lambda: forwarder.failures,
-            "connections": lambda: limits.connected,
-            "connections_refused": lambda: limits.refused,
-            "connections_too_slow": lambda: limits.too_slow,
-            "log_away": lambda: bool(forwarder.problem),
-        }
-        for name, value in gauges.items():
-            gauge = Gauge(f"rlwd_gateway_{name}", WATCHED[name], registry=self.registry)
-            gauge.set_function(value)
+        """Show what others count, and the disk that the spool is on."""
+
+        def read() -> Shown:
+            values = {
+                "flag_generation": -1 if flags.state is None else flags.state.generation,
+                "flag_bad_reads_total": flags.bad_reads,
+                "flag_problem": int(bool(flags.problem)),
+                "spool_bytes": spool.size_bytes,
+                "spool_limit_bytes": spool.max_bytes,
+                "spool_unsent": spool.unsent,
+                "spool_dropped_total": spool.dropped,
+                "spool_torn_segments_total": spool.torn,
+                "lost_total": spool.tombstones.total(),
+                "forwarded_total": forwarder.sent,
+                "forward_failures_total": forwarder.failures,
+                "connections": limits.connected,
+                "connections_refused_total": limits.refused,
+                "connections_too_slow_total": limits.too_slow,
+                "log_away": int(bool(forwarder.problem)),
+            }
+            return {f"rlwd_gateway_{name}": value for name, value in values.items()}
+
+        self.registry.register(Watched(read))
+        show_host(self.registry, {"spool": spool.folder})
 
     def page(self) -> bytes:
         """Return the page that Prometheus reads."""

@@ -39,7 +39,8 @@ def build_pages(
     `problems` hold the daemon back until its loop says that they are over; the one in control has
     `flags` to serve.
     """
-    metrics, vitals, http = Metrics(), Vitals(problems=problems), config.http
+    metrics = Metrics({"state": config.state_path})
+    vitals, http = Vitals(problems=problems), config.http
     access = Access(http.token, user_header=http.user_header, proxies=http.proxies)
 
     def status() -> dict[str, Any]:

@@ -1,40 +1,37 @@
 """Reading metrics: what readers read, refused and spent, as the tables count it."""
 
-from collections.abc import Iterable, Mapping
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from collections.abc import Mapping
 
 from .reading_status import CLASSES, REFUSED
+from .series import Series, Shown
 
-JUDGE = ("calls", "tokens", "cached", "errors", "not_understood", "over_budget")
+READINGS = (
+    Series("rlwd_readings_total", "Messages and answers read, by what was read.", ("direction",)),
+    Series("rlwd_not_read_total", "Messages that nobody will read, by why.", ("why",)),
+    Series("rlwd_unread", "Messages and answers that wait to be read."),
+    Series("rlwd_judge_calls_total", "Calls of the judge."),
+    Series("rlwd_judge_tokens_total", "Tokens that the judge's calls took."),
+    Series(
+        "rlwd_judge_outcomes_total",
+        "Texts for the judge, by what came of them beside a call that it answered.",
+        ("outcome",),
+    ),
+)
+"""What is shown of readers."""
+_OUTCOMES = ("cached", "errors", "not_understood", "over_budget")
 
 
-class ReadingCounters(Collector):
-    """The same after a restart; what the judge costs is its calls and tokens."""
+def reading_values(told: Mapping[str, int], waiting: int) -> Shown:
+    """Return what was read of all time, and what waits."""
 
-    def __init__(self) -> None:
-        self._told: Mapping[str, int] = {}
-        self._waiting = 0
+    def counted(names: tuple[str, ...]) -> Mapping[str, float]:
+        return {name: told.get(name, 0) for name in names}
 
-    def show(self, told: Mapping[str, int], waiting: int) -> None:
-        """Take the counts of now."""
-        self._told, self._waiting = told, waiting
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the series as last counted."""
-        read = CounterMetricFamily(
-            "rlwd_readings", "Messages and answers read, by what was read", labels=["direction"]
-        )
-        refused = CounterMetricFamily(
-            "rlwd_not_read", "Messages that nobody will read, by why", labels=["why"]
-        )
-        judge = CounterMetricFamily(
-            "rlwd_judge", "What the judge was asked and spent", labels=["what"]
-        )
-        for family, names in ((read, CLASSES), (refused, REFUSED), (judge, JUDGE)):
-            for name in names:
-                family.add_metric([name], self._told.get(name, 0))
-        waiting = GaugeMetricFamily("rlwd_unread", "Messages and answers that wait to be read")
-        waiting.add_metric([], self._waiting)
-        return [read, refused, judge, waiting]
+    return {
+        "rlwd_readings_total": counted(CLASSES),
+        "rlwd_not_read_total": counted(REFUSED),
+        "rlwd_unread": waiting,
+        "rlwd_judge_calls_total": told.get("calls", 0),
+        "rlwd_judge_tokens_total": told.get("tokens", 0),
+        "rlwd_judge_outcomes_total": counted(_OUTCOMES),
+    }

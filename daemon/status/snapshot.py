@@ -7,7 +7,6 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ from ...learner.ledger.weighed import batch_weights, weighed_counts
 from ...ops.drift import alarms_table
 from ...ops.flags.flag_reach import FlagReach, read_reach
 from ...ops.rollout import rollouts_table
+from ...streams.answers import answer_tallies
 from ...streams.answers.session_turns import SessionShare, session_share
 from ...streams.events.stage import EpisodeStage
-from ...streams.join import episodes_table, offsets
+from ...streams.join import offsets
 from ...streams.readings.reading_tallies import describe_readings
 from ...streams.readings.unknown_signals import unknown_signals
 from ...streams.state.store import Store
@@ -37,33 +37,6 @@ NEWEST_BATCHES = 5
 """Batches whose weights are shown."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tallies:
-    """What the tables count, of all time."""
-
-    records: offsets.Counts
-    """What became of all records."""
-    fates: dict[str, int]
-    """Generations by how they ended."""
-    late: int
-    """Feedback that came after its episode was sealed or closed."""
-    weighed: dict[str, tuple[int, int]]
-    """By factor, sealed answers that it changed, and those that it weighed down."""
-
-
-def tallies(view: Transaction, policy: str) -> Tallies:
-    """Count once for metrics and mirror."""
-    records = offsets.Counts()
-    for counts in offsets.record_counts(view, policy).values():
-        records.add(counts)
-    return Tallies(
-        records=records,
-        fates=episodes_table.count_fates(view, policy),
-        late=_sum(view, policy, "late"),
-        weighed=weighed_counts(view, policy),
-    )
-
-
 def read_status(store: Store, policy: str, flags: Path | None = None) -> dict[str, Any]:
     """Return records, fates, batches and versions of a policy; with the flag file, its gateways."""
     with store.reading() as view:
@@ -77,7 +50,7 @@ def read_status(store: Store, policy: str, flags: Path | None = None) -> dict[st
 
 def describe(view: Transaction, policy: str) -> dict[str, Any]:
     """Return the same from a view of a database that may be another process's."""
-    fates = episodes_table.count_fates(view, policy)
+    fates = answer_tallies.count_fates(view, policy)
     generations = _count(view, policy, "received IS NOT NULL")
     return {
         "policy": policy,

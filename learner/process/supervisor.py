@@ -37,6 +37,8 @@ class LearnerSupervisor:
         self.settings, self.folder = settings, folder
         self.process: subprocess.Popen[bytes] | None = None
         self.deaths, self.started_at = 0, 0.0
+        self.deaths_in_all = 0
+        """Deaths under this daemon; `deaths` are those in a row."""
         self._last_status = 0
         self.refusal: str | None = None
         """Why the last one could not start or go on, in its own words, until one is ready again."""
@@ -76,6 +78,7 @@ class LearnerSupervisor:
             reason=self.refusal,
         )
         self._last_status = self.process.returncode
+        self.deaths_in_all += 1
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()

@@ -2,6 +2,7 @@
 
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from .port import Engine, Proof, prove, try_out
 
 log = structlog.get_logger()
 
+OUTCOMES = ("served", "refused")
+"""What a proof says of an engine: that it serves the right weights, or that nothing shows it."""
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 """Pause after a version was refused; it doubles with each refusal, up to the longest."""
 
@@ -39,6 +42,8 @@ class Replica:
         """Versions that it was seen to serve, and still holds."""
         self.base_problem: str | None = None
         """Why v0, which is the base model, is not what it serves; None where it is."""
+        self.proofs = Counter[str]()
+        """Proofs so far, by what they said."""
         self._refusals: dict[str, tuple[int, float, str]] = {}
 
     def fill(self, wanted: Mapping[str, Candidate], on_trial: str = "") -> list[str]:
@@ -71,10 +76,14 @@ class Replica:
 
     def prove(self, candidate: Candidate) -> Proof:
         """Return whether it serves a version's bits; from then on the version counts."""
-        proof = prove(self.engine, candidate, self.tolerance)
+        proof = self._counted(prove(self.engine, candidate, self.tolerance))
         if proof.served:
             self.proven.add(candidate.version)
         self._note_base(candidate, proof)
+        return proof
+
+    def _counted(self, proof: Proof) -> Proof:
+        self.proofs["served" if proof.served else "refused"] += 1
         return proof
 
     def _note_base(self, candidate: Candidate, proof: Proof) -> None:
@@ -102,12 +111,11 @@ class Replica:
                 # Each time: what was sound when it was let out may have been spoilt since.
                 check_adapter(candidate.path, candidate.digest)
                 log.info("adapter_loading", version=version, engine=self.engine.url)
-                if (
-                    prove_it
-                    and not (proof := try_out(self.engine, candidate, self.tolerance)).served
-                ):
-                    self._note_base(candidate, proof)
-                    return self._unproven(candidate, proof)
+                if prove_it:
+                    tried = self._counted(try_out(self.engine, candidate, self.tolerance))
+                    if not tried.served:
+                        self._note_base(candidate, tried)
+                        return self._unproven(candidate, tried)
                 self.engine.load(version, candidate.path)
         except ValueError as problem:
             return str(problem)

@@ -1,5 +1,6 @@
 """Arrival: an event that a poll brought, on its way into the tables."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -7,6 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ..answers import own_numbers
+from ..answers.answer_tallies import kind_label, variant_label
 from ..answers.session_turns import note_turns
 from ..attribution.attributing import Lost
 from ..attribution.spreading import UNSPREAD, Spread
@@ -102,6 +104,18 @@ class NewArrivals:
             *(one for each in self.feedback.values() for one in each),
             *self.on_chains,
         ]
+
+    def told(self) -> Counter[tuple[str, str]]:
+        """Count what was posted, by variant and kind of signal, as labels: `chain` is of no one answer."""
+        found = Counter(("chain", kind_label(one.event.data)) for one in self.on_chains)
+        for name, each in self.feedback.items():
+            new, row = self.generations.get(name), self.known.get(name)
+            said = row and row.variant
+            if new is not None and isinstance(new.event, GenerationEvent):
+                said = variant_counted(new.event.data)
+            posted = [one for one in each if not one.origin and one.attribution is None]
+            found.update((variant_label(said), kind_label(one.event.data)) for one in posted)
+        return found
 
     def alone(self, name: str) -> tuple[Timed, ...] | None:
         """Return the feedback on a generation that had no row; None where none came."""

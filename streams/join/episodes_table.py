@@ -102,6 +102,8 @@ class EpisodeRow(NamedTuple):
     """To whom it was served; None where that is not known."""
     decided: int
     """1 where it has a reward, or had one."""
+    variant: str | None
+    """Which variant answered; None where its generation has not come."""
 
 
 class NewRow(NamedTuple):
@@ -186,7 +188,7 @@ def standings(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Epi
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             "SELECT generation_id, stage, fate, batch_id, received, content, tenant,"
-            " CASE WHEN reward IS NULL AND revised = 0 THEN 0 ELSE 1 END FROM episodes"
+            " CASE WHEN reward IS NULL AND revised = 0 THEN 0 ELSE 1 END, variant FROM episodes"
             f" WHERE policy = ? AND generation_id IN ({marks})",
             (policy, *chunk),
         )
@@ -248,13 +250,3 @@ def close(tx: Transaction, policy: str, ids: Iterable[str], fate: str) -> None:
         # In one order, so that two transactions never wait for each other in a circle.
         [(fate, policy, generation_id) for generation_id in sorted(ids)],
     )
-
-
-def count_fates(tx: Transaction, policy: str) -> dict[str, int]:
-    """Return how many generations ended how; the values sum to the generations known."""
-    rows = tx.execute(
-        "SELECT fate, COUNT(*) FROM episodes WHERE policy = ? AND received IS NOT NULL"
-        " GROUP BY fate ORDER BY fate",
-        (policy,),
-    )
-    return dict(rows.fetchall())

@@ -2,6 +2,7 @@
 
 import gc
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -31,6 +32,8 @@ class Ingest:
         self.store, self.joiner = store, joiner
         self.source = open_source(self.resume)
         self.delivered = 0
+        self.told = Counter[tuple[str, str]]()
+        """Feedback taken in by this process, by the variant that answered and the kind of signal."""
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
         self._stopped: dict[Partition, PartitionStopped] = {}
@@ -81,6 +84,7 @@ class Ingest:
         crash_here(CrashPoint.INGESTED)
         moved = self.joiner.committed()
         self.delivered += result.counts.delivered
+        self.told += result.told
         self.away = None
         if moved:
             self.source.publish(moved)

@@ -8,6 +8,7 @@ every partition has been read past it (CONTRACTS 9 to 13).
 import os
 import secrets
 import socket
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,8 +42,8 @@ class Ingested:
     """Records by what became of them."""
     generations: int = 0
     """New generations."""
-    feedback: int = 0
-    """New feedback."""
+    told: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """New feedback, by the variant that answered and the kind of signal."""
     late: int = 0
     """Feedback that came after its episode was sealed or closed."""
 
@@ -119,12 +120,7 @@ class Joiner:
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
-            feedback=len(taken.on_chains)
-            + sum(
-                not one.origin and one.attribution is None
-                for each in taken.feedback.values()
-                for one in each
-            ),
+            told=taken.told(),
             late=late,
         )
 

@@ -15,7 +15,7 @@ from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.rewards.spec.spec import DEFAULT_SPEC, load_spec
-from rlwd.streams.join.episodes_table import count_fates
+from rlwd.streams.answers.answer_tallies import count_fates
 
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 ASKED: list[dict[str, Any]] = [{"role": "user", "content": "add them"}]

@@ -7,10 +7,10 @@ from typing import Any
 
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
+from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.events.event import Feedback, FeedbackEvent, GenerationEvent, encode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.events.signals import Signal
-from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.joiner import Ingested, Joiner
 from rlwd.streams.log.ports import Partition, Record
 from rlwd.streams.open import open_store

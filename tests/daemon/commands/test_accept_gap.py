@@ -8,7 +8,7 @@ from ledger_by_hand import SPEC, generation
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.rewards.spec.scorer import Scorer
-from rlwd.streams.join.episodes_table import count_fates
+from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.join.offsets import accept_gap

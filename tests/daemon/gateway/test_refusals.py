@@ -172,7 +172,7 @@ def test_slow_connections_are_closed(gateway: GatewayRig) -> None:
         head = b"POST /v1/feedback HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{"
         slow.sendall(head)
         assert b" 408 " in slow.recv(4096)
-    assert "rlwd_gateway_connections_too_slow 1.0" in client.get("/metrics").text
+    assert "rlwd_gateway_connections_too_slow_total 1.0" in client.get("/metrics").text
 
 
 def test_connections_are_limited(gateway: GatewayRig) -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from pages_by_hand import ServedPages, served
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from said_by_hand import said
 
-from rlwd.daemon.status.reading_metrics import ReadingCounters
+from rlwd.daemon.status.metrics import Metrics
+from rlwd.daemon.status.reading_metrics import reading_values
 from rlwd.ops.reading.reader_folder import ReaderState, keep, load_reader, load_state
 from rlwd.rewards.satisfaction.training import train
 from rlwd.streams.readings.reading_tallies import add_tallies
@@ -73,15 +74,14 @@ def test_a_folder_keeps_what_it_can_read(tmp_path: Path) -> None:
 
 def test_what_was_read_is_in_the_metrics() -> None:
     """By class; what was not, by why; what the judge cost; what waits."""
-    registry, counters = CollectorRegistry(), ReadingCounters()
-    registry.register(counters)
-    counters.show({"satisfied": 3, "too_late": 2, "tokens": 50}, waiting=7)
-    text = generate_latest(registry).decode()
+    metrics = Metrics()
+    metrics.show(reading_values({"satisfied": 3, "too_late": 2, "tokens": 50}, waiting=7))
+    text = generate_latest(metrics.registry).decode()
     for line in (
         'rlwd_readings_total{direction="satisfied"} 3.0',
         'rlwd_readings_total{direction="neutral"} 0.0',
         'rlwd_not_read_total{why="too_late"} 2.0',
-        'rlwd_judge_total{what="tokens"} 50.0',
+        "rlwd_judge_tokens_total 50.0",
         "rlwd_unread 7.0",
     ):
         assert line in text

@@ -11,6 +11,7 @@ import pytest
 from waiting import until
 
 from rlwd.daemon.http.access import Access
+from rlwd.daemon.status.answer_metrics import intake_values
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import MOST_CONNECTIONS, STUCK_SECONDS, StatusServer, Vitals
 from rlwd.ops.servers.process import LOOPBACK, free_port
@@ -73,28 +74,29 @@ def test_ready_once_no_dependency_has_a_problem(serve: Serve) -> None:
 def test_metrics_are_prometheus(serve: Serve) -> None:
     """Counters add up, gauges forget what is gone, and a version stands on one series alone."""
     client, _, metrics = serve()
-    metrics.counted(Counts(accepted=2, duplicate=1, dead_lettered=1), late=2, weighed={})
-    metrics.counted(
-        Counts(accepted=7, duplicate=1, dead_lettered=1), late=3, weighed={"burst": (5, 4)}
+    metrics.show(intake_values(Counts(accepted=2, duplicate=1, dead_lettered=1), 2, {}, 0.0))
+    metrics.show(
+        intake_values(Counts(accepted=7, duplicate=1, dead_lettered=1), 3, {"burst": (5, 4)}, 9.0)
     )
-    metrics.fates({"waiting": 4})
-    metrics.fates({"trained": 4})
-    metrics.state(learner_up=True, champion="policy@v000001-0", pending=2, dropped=0)
-    metrics.state(learner_up=True, champion="policy@v000002-0", pending=2, dropped=0)
+    for number, fate in enumerate(("waiting", "trained")):
+        metrics.show({"rlwd_generations": {fate: 4}})
+        metrics.show({"rlwd_champion_info": {f"policy@v00000{number}-0": 1}})
+    metrics.turned({"engine": "away", "learner": None})
     answer = client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     lines = answer.text.splitlines()
     for line in (
-        'rlwd_weighed_total{factor="burst",which="changed"} 5.0',
-        'rlwd_weighed_total{factor="burst",which="down"} 4.0',
+        'rlwd_weighed_total{direction="up",factor="burst"} 1.0',
+        'rlwd_weighed_total{direction="down",factor="burst"} 4.0',
+        "rlwd_watermark_timestamp_seconds 9.0",
         'rlwd_records_total{outcome="accepted"} 7.0',
         'rlwd_records_total{outcome="duplicate"} 1.0',
         'rlwd_records_total{outcome="dead_lettered"} 1.0',
         "rlwd_late_feedback_total 3.0",
         'rlwd_generations{fate="trained"} 4.0',
-        "rlwd_learner_up 1.0",
-        'rlwd_champion_info{version="policy@v000002-0"} 1.0',
-        'rlwd_mlflow{what="pending"} 2.0',
+        'rlwd_problem{name="engine"} 1.0',
+        'rlwd_problem{name="learner"} 0.0',
+        'rlwd_champion_info{version="policy@v000001-0"} 1.0',
     ):
         assert line in lines
     assert sum("policy@v" in line for line in lines) == 1

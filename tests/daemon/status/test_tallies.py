@@ -1,6 +1,8 @@
 """What metrics, mirror and problems say is what the tables say, also after the fact and a restart."""
 
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemon_by_hand import decide, fill, open_daemon_ledger
@@ -12,7 +14,7 @@ from rlwd.daemon.commands.status import status_document, status_tables
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.daemon.status.metrics import Metrics
-from rlwd.daemon.status.snapshot import tallies
+from rlwd.daemon.status.tallies import MOST_OFTEN, Counting
 from rlwd.learner.ledger.learnable import FEWEST, SILENT, unlearnable
 
 
@@ -34,8 +36,7 @@ def shown(ledger: Ledger) -> dict[str, float]:
     """Return the series of a process that started just now."""
     metrics = Metrics()
     with ledger.store.reading() as view:
-        seen = tallies(view, "policy")
-    metrics.counted(seen.records, seen.late, seen.weighed)
+        metrics.show(Counting("policy").tallies(view, time.time()).shown())
     lines = generate_latest(metrics.registry).decode().splitlines()
     return {
         name: float(value)
@@ -57,6 +58,36 @@ def test_counters_are_those_of_the_audit(ledger: Ledger) -> None:
         assert series[f'rlwd_records_total{{outcome="{outcome}"}}'] == counted
         assert counted > 0
     assert series["rlwd_late_feedback_total"] == 0.0
+
+
+def test_variants_are_shown_with_what_they_earned_lately(ledger: Ledger) -> None:
+    """By variant: answers of the last hour, those decided on, their mean; the oldest that waits."""
+    fill(ledger, 4)
+    ledger.take(generation("s.b", 1500.0, variant="arm:b"), generation("s.old", 900.0))
+    with ledger.store.reading() as view:
+        seen = Counting("policy").tallies(view, 4500.0)
+    lately = seen.answers.lately
+    assert sum(one.answers for one in lately.values()) == 5
+    assert (lately["experiment"].answers, lately["experiment"].rewarded) == (1, 0)
+    page: dict[str, Any] = dict(seen.shown())
+    assert "experiment" not in page["rlwd_recent_reward_mean"]
+    assert list(page["rlwd_recent_reward_mean"].values()) == [0.5]
+    assert sum(page["rlwd_recent_rewarded_answers"].values()) == 4
+    assert page["rlwd_oldest_waiting_timestamp_seconds"] == 900.0
+
+
+def test_counting_all_answers_takes_little_of_the_time(ledger: Ledger) -> None:
+    """A pass that took a second is not made again before 50 are over; what it counted is shown."""
+    fill(ledger, 2)
+    passes = iter((0.0, 1.0, 1.0 + MOST_OFTEN - 0.1, 1.0 + MOST_OFTEN, 2.0 + MOST_OFTEN))
+    counting = Counting("policy", clock=lambda: next(passes))
+    with ledger.store.reading() as view:
+        first = counting.tallies(view, 2000.0).answers
+    fill(ledger, 2, prefix="s.more")
+    with ledger.store.reading() as view:
+        assert counting.tallies(view, 2000.0).answers is first
+        again = counting.tallies(view, 2000.0).answers
+    assert again.fates.total() > first.fates.total() > 0
 
 
 def test_before_the_first_count_there_are_no_values() -> None:

@@ -11,8 +11,8 @@ from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
 from rlwd.daemon.commands.replay import replay
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
+from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.events.signals import Accepted, Rejected, Signal, Undone
-from rlwd.streams.join.episodes_table import count_fates
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
