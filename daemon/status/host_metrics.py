@@ -62,7 +62,7 @@ class Disks(Collector):
 def show_host(registry: CollectorRegistry, folders: Mapping[str, Path]) -> None:
     """Show of this process what every process of rlwd shows."""
     # When a counter was made says nothing that the process's own start does not.
-    disable_created_metrics()
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry.register(LogLines())
     registry.register(Disks(folders))
     ProcessCollector(registry=registry)

@@ -178,11 +178,11 @@ def _ended(view: Transaction, policy: str) -> Shown:
 def _under_way(view: Transaction, policy: str) -> Shown:
     rollout = rollouts_table.current(view, policy)
     stage = None if rollout is None else rollout.stage
-    said = (
-        {}
-        if rollout is None
-        else {"gate": rollout.gate, "shadow": rollout.shadow, "people": rollout.verdict}
-    )
+    said = {
+        "gate": None if rollout is None else rollout.gate,
+        "shadow": None if rollout is None else rollout.shadow,
+        "people": None if rollout is None else rollout.verdict,
+    }
     return {
         "rlwd_rollout_stage": {one.value: int(one is stage) for one in _UNDER_WAY},
         "rlwd_rollout_step": 0
@@ -191,9 +191,8 @@ def _under_way(view: Transaction, policy: str) -> Shown:
         "rlwd_rollout_entered_timestamp_seconds": {} if rollout is None else rollout.entered_at,
         "rlwd_rollout_deadline_timestamp_seconds": {} if rollout is None else rollout.deadline,
         "rlwd_rollout_verdict": {
-            (by, kind.lower()): int(verdict.outcome is kind)
+            (by, kind.lower()): int(verdict is not None and verdict.outcome is kind)
             for by, verdict in said.items()
-            if verdict is not None
             for kind in VerdictKind
         },
     }

@@ -5,6 +5,7 @@ Run `PYTHONPATH=tests/support .venv/bin/python -m metrics_page` after a change o
 
 import asyncio
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -65,7 +66,9 @@ def metric_rows(registry: CollectorRegistry) -> list[MetricRow]:
         name = family.name + ("_total" if family.type == "counter" else "")
         # A metric of its own knows its labels; what is made for a page has them with it.
         owner = registry._names_to_collectors.get(name, family)
-        labels = getattr(family, "_labelnames", None) or getattr(owner, "_labelnames", ())
+        labels: Sequence[str] = getattr(family, "_labelnames", ()) or getattr(
+            owner, "_labelnames", ()
+        )
         if not labels and family.samples:
             labels = [label for label in family.samples[0].labels if label != "le"]
         rows.append(MetricRow(name, family.type, tuple(labels), family.documentation.rstrip(".")))

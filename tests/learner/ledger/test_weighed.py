@@ -12,7 +12,8 @@ from ledger_by_hand import SPEC, Ledger, feedback, generation
 from places_by_hand import new_schema
 
 from rlwd.daemon.commands.explain import explain
-from rlwd.daemon.status.snapshot import describe, tallies
+from rlwd.daemon.status.snapshot import describe
+from rlwd.daemon.status.tallies import Counting
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
@@ -92,7 +93,7 @@ def test_a_burst_is_weighed_down_and_named(either: Ledger) -> None:
         assert status["weighed_down"]["burst"] == 60
         assert status["newest"][0]["episodes"] == 100
         assert 40 <= status["newest"][0]["effective"] < 46
-        assert tallies(view, "policy").weighed["user"] == (60, 60)
+        assert Counting("policy").tallies(view, 2000.0).weighed["user"] == (60, 60)
 
 
 def test_sealing_again_decides_the_same(ledger: Ledger, tmp_path: Path) -> None:

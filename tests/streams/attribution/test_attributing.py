@@ -24,7 +24,7 @@ def test_an_outcome_of_a_session_reaches_its_answers_at_a_discount(ruled: Ledger
     sold = Outcome(name="sold", value=1.0)
     counts = ruled.take(on_session("f", sold, 5.0), partition=FEEDBACK)
     ruled.take(talk.turn(9.0))
-    assert (counts.counts.accepted, counts.feedback) == (1, 1)
+    assert (counts.counts.accepted, counts.told.total()) == (1, 1)
     assert reach(ruled) == {
         "s.a0": [("outcome", 0.25)],
         "s.a1": [("outcome", 0.5)],
