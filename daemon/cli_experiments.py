@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from .benchmarks.benchmark_app import benchmark
 from .cli_by_hand import TOML, By, ConfigFile, Reason
 from .commands.plant import plant_command
 
@@ -109,5 +110,6 @@ def add_experiments(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command()(report)
     app.add_typer(rollout, name="rollout")
+    app.add_typer(benchmark, name="benchmark")
     app.add_typer(experiment, name="experiment")
     app.command("plant")(plant_command)

@@ -9,6 +9,7 @@ import msgspec
 
 from ..learner.ledger.batch_settings import BatchSettings
 from ..learner.settings import LearnerSettings
+from ..ops.benchmark.settings import BenchmarkSettings
 from ..ops.reading.settings import SatisfactionSettings
 from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
@@ -78,6 +79,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The inference engines."""
     gate: GateSettings = GateSettings()
     """What a candidate must show before it meets anybody."""
+    benchmark: BenchmarkSettings = BenchmarkSettings()
+    """Requests of real sessions that a candidate answers beside the champion."""
     rollout: RolloutSettings = RolloutSettings()
     """How a candidate meets people."""
     comparison: ComparisonSettings = ComparisonSettings()

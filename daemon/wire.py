@@ -16,6 +16,7 @@ from ..learner.ledger.weighed import Trust
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..learner.spelt_tokens import SpeltTokens, load_spelt_tokens
+from ..ops.benchmark.benchmark_file import FOLDER
 from ..ops.rollout.release import Release
 from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
@@ -150,6 +151,7 @@ def build_control(config: Config) -> ControlLoop:
             dead_letters=event_sink(config),
             dead_letter_topic=config.stream.dead_letters,
             mirror=mirror,
+            benchmarks=config.state_path / FOLDER,
         ),
         retention_days=config.retention_days,
         stop_seconds=config.stop_seconds,

@@ -1,8 +1,12 @@
 """Wire release: builds what lets versions out, and what watches over them, from the configuration."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
+from ..ops.benchmark.benchmark_file import FOLDER
+from ..ops.benchmark.benchmark_suite import BenchmarkPlace, BenchmarkSuite
+from ..ops.benchmark.production_gap import GapWatch
 from ..ops.drift.drift_watch import DriftWatch
 from ..ops.engine.fleet import Fleet
 from ..ops.engine.http_engine import HttpEngine
@@ -17,7 +21,7 @@ from ..ops.gate.recitation import most_alternatives
 from ..ops.gate.suites import load_suites
 from ..ops.holdout.watch import HoldoutWatch
 from ..ops.looks.look_keeper import LookKeeper
-from ..ops.looks.watched_versions import watch_drift
+from ..ops.looks.watched_versions import watch_drift, watch_gap
 from ..ops.rollout import rollouts_table
 from ..ops.rollout.controller import RolloutController
 from ..ops.rollout.move_log import MoveLog
@@ -77,6 +81,7 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
             _planted(config),
             _questions(config),
             lambda version: gate_numbers(store, config.policy, version),
+            partial(BenchmarkSuite, benchmark_place(config)) if config.benchmark.name else None,
         ),
         flags=config.flags_path,
         checkpoints=checkpoints,
@@ -86,6 +91,17 @@ def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirro
         moves=MoveLog(rollout_reporter(mirror, store, config.policy)),
         looked=look_reporter(mirror),
         keep=_keeping(keeper, config, store, horizon, mirror),
+    )
+
+
+def benchmark_place(config: Config) -> BenchmarkPlace:
+    """Return where benchmarks are, and how they are replayed."""
+    return BenchmarkPlace(
+        folder=config.state_path / FOLDER,
+        policy=config.policy,
+        settings=config.benchmark,
+        spec=reward_spec(config.reward_spec),
+        measured=config.rollout.watch.measured,
     )
 
 
@@ -112,6 +128,8 @@ def _keeping(
         horizon if fixed is None else lambda segment: fixed,
         drift_reporter(mirror),
     )
+    replays = benchmark_place(config).replays
+    gap = GapWatch(store, config.policy, config.rollout.watch, replays)
 
     def keep(
         watched: Rollout | None,
@@ -122,6 +140,7 @@ def _keeping(
     ) -> None:
         keeper.keep(watched, after, seen, since_promotion, now)
         watch_drift(drift, config.rollout.anchor_share, now)
+        watch_gap(gap, config.rollout.anchor_share, now)
 
     return keep
 

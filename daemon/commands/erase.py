@@ -12,9 +12,12 @@ import msgspec
 import orjson
 import structlog
 
+from ...learner.benchmark_people import forget_person
 from ...learner.checkpoint.folder import read_manifests
 from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
 from ...learner.ledger.lineage import Lineage
+from ...ops.benchmark.benchmark_file import FOLDER
+from ...ops.benchmark.keeping import keep_benchmarks
 from ...ops.flags.assignment import hash_user, tenant_key
 from ...ops.rollout import champions_table, holdout_table
 from ...ops.tracking.trace_record import trace_id_of
@@ -29,7 +32,7 @@ log = structlog.get_logger()
 
 TABLES = (
     *("contents", "feedback", "episodes", "dead_letters", "turns", "made_calls", "traced"),
-    *("batches", "holdout_users"),
+    *("batches", "holdout_users", "benchmark_people"),
 )
 """Where something of a person stands, as it was or as it came about; `erased` keeps their hash."""
 NOT_REACHED = (
@@ -69,6 +72,8 @@ class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
     it all the while, erase again; or a server has it, and was not asked to write them anew."""
     mlflow_traces: tuple[str, ...] = ()
     """Traces that MLflow may show of them; the daemon deletes them there, as soon as both run."""
+    benchmarks: tuple[str, ...] = ()
+    """Benchmarks that were written anew without them; the old files are written over and gone."""
 
 
 def erase_person(
@@ -83,12 +88,15 @@ def erase_person(
         holdout_table.forget_erased(
             tx, config.policy, {user_hash: erased_users(tx, config.policy)[user_hash]}
         )
+        forget_person(tx, config.policy, user_hash)
         forgotten = forget_batches(tx, config.policy, found.batches)
         waiting = still_sealed(tx, config.policy, found.batches)
         champion = champions_table.find_champion(tx, config.policy)
     # Not only what was forgotten now: a crash may have come between table and file before.
     for batch_id in set(found.batches) - set(waiting):
         batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
+    # Again where a crash came between: what the state holds no more is in no benchmark.
+    benchmarks = keep_benchmarks(store, config.policy, config.state_path / FOLDER, now)
     experiment = config.mlflow.experiment_of(config.policy)
     return ErasureReport(
         generations=found.generations,
@@ -101,6 +109,7 @@ def erase_person(
         batches_waiting=tuple(waiting),
         bytes_gone=_scrub(store, rewrite=rewrite),
         mlflow_traces=tuple(trace_id_of(experiment, name) for name in found.traced),
+        benchmarks=tuple(benchmarks),
     )
 
 

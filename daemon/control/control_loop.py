@@ -3,11 +3,13 @@
 import contextlib
 from collections.abc import Callable, KeysView
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import structlog
 
 from ...learner.ledger.learnable import unlearnable
+from ...ops.benchmark.keeping import keep_benchmarks
 from ...ops.experiments.conductor import Conductor
 from ...ops.holdout.watch import HoldoutWatch
 from ...ops.reading.settle import settle_readings
@@ -49,6 +51,8 @@ class Outlets:
     """Topic of what was refused."""
     mirror: Mirror
     """Carries to MLflow what happened."""
+    benchmarks: Path
+    """Folder of the benchmarks, which retention reaches too."""
 
 
 class ControlLoop(DaemonLoop):
@@ -139,6 +143,7 @@ class ControlLoop(DaemonLoop):
         match intent:
             case Intent.EXPIRE:
                 self.ingest.expire(now, self.retention_days)
+                keep_benchmarks(self.store, self.policy, self.outlets.benchmarks, now)
             case Intent.RECONCILE_ENGINE:
                 self.release.reconcile(now)
             case Intent.HOLDOUT:

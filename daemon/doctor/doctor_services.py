@@ -26,6 +26,7 @@ REMEDIES = {
     "tools": "`/tools` on the daemon's pages has the answers; docs/tool_errors.md says what to do",
     "drift": "`rlwd report` shows the answers; `rlwd reject` or `rlwd rollback` refuses the version,"
     " `rlwd promote` takes it all the same; bars: [rollout.watch]",
+    "benchmark": "`rlwd report` shows the answers; what the gate saw is not what people get: look at them, then `rlwd benchmark build`, `rlwd rollback`; docs/benchmark.md",
     "drift_budget": "it frees by itself; docs/staying.md has what to look at, and [learner.drift] day_kl",
     "mismatch": "docs/health.md says what to look at in the engine; a newer version whose batch agrees ends it,"
     " `[rollout.mismatch]` has the bars, and `rlwd promote` takes the version all the same",

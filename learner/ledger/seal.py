@@ -12,12 +12,13 @@ from ...streams.events.episode import Episode
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import episodes_table, fate, offsets
 from ...streams.state.transaction import Transaction
+from ..benchmark_people import BENCHMARK_PEOPLE, close_theirs
 from ..drawn_people import drawn_number, drawn_people
 from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
-from .ready import Age, by_age, ready_rows
+from .ready import Age, ReadyEpisode, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
 from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
@@ -33,6 +34,7 @@ CREATE TABLE batches (
     WEIGHED,
     PASSED_OVER,
     AGREED,
+    BENCHMARK_PEOPLE,
 )
 """States: sealed, applied, skipped, reverted."""
 
@@ -57,6 +59,7 @@ def seal(
     scored again. Those beyond one user's share are excluded by name once there is a batch without them, those
     too old or in no lane in any case. `trust` says what each counts. A later revision is after training.
     """
+    close_theirs(tx, policy)
     fresh, too_old = by_age(ready_rows(tx, policy, spec_version), age, max_policy_age, lanes.oldest)
     episodes_table.close(tx, policy, [one.generation_id for one in too_old], fate.TOO_OLD)
     batch_id = _next_id(tx, policy)
@@ -69,8 +72,7 @@ def seal(
     if len(chosen) < settings.episodes:
         return None
     # Only now: until there is a batch, others' answers may still come and make room for them.
-    left_out = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
-    episodes_table.close(tx, policy, left_out, fate.USER_SHARE)
+    episodes_table.close(tx, policy, _ids_beyond(fresh, beyond), fate.USER_SHARE)
     note_decided(tx, policy, batch_id, [one.row.decided for one in chosen], too_old=False)
     people = held_out_people(chosen, settings.held_out, batch_id)
     held = people.keys() | _held_out(chosen, settings.held_out)
@@ -87,6 +89,10 @@ def seal(
     )
     _write_rows(tx, batch, now)
     return batch
+
+
+def _ids_beyond(fresh: Sequence[ReadyEpisode], beyond: Sequence[bool]) -> list[str]:
+    return [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
 
 
 def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:

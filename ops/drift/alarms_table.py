@@ -21,6 +21,8 @@ CREATE TABLE drift_alarms (
     record TEXT NOT NULL,
     PRIMARY KEY (policy, version, behaviour))
 """
+REPLAY = "replay:"
+"""Before a behaviour that a version shows in production and not on a benchmark, or the other way round."""
 LOOKS_KEPT = 100
 """Versions whose last look is kept."""
 
@@ -41,12 +43,22 @@ class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def holds(self) -> bool:
-        """Whether it may hold a rollout: a new phrase is a matter of taste, and is only filed."""
-        return self.behaviour != "phrases"
+        """Whether it may hold a rollout: a new phrase is a matter of taste, and is only filed.
+
+        A gap to a benchmark says that the gate saw something else, and not that people are worse off.
+        """
+        return self.behaviour != "phrases" and not self.is_gap
+
+    @property
+    def is_gap(self) -> bool:
+        """Whether it says that production is not what a benchmark showed."""
+        return self.behaviour.startswith(REPLAY)
 
     @property
     def sentence(self) -> str:
         """The alarm as a problem says it."""
+        if self.is_gap:
+            return f"{self.version} behaves otherwise when it is replayed: {self.said}"
         return f"{self.version}: reward is not down while {self.said}; `rlwd report` shows answers"
 
 

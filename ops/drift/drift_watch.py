@@ -203,7 +203,7 @@ class DriftWatch:
             at=look.at,
             said=f"{what}, reward {look.reward:.3f} against {look.reference_reward:.3f},"
             f" {look.against}",
-            evidence=look.phrase_answers if one.name == "phrases" else _evidence(one, ours),
+            evidence=look.phrase_answers if one.name == "phrases" else evidence(one, ours),
         )
 
 
@@ -218,7 +218,7 @@ def _sayers(said: Mapping[str, Said], phrases: Sequence[str]) -> tuple[str, ...]
     return tuple(ranked[:EVIDENCE])
 
 
-def _evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, ...]:
+def evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, ...]:
     """Return ten answers that do it most, those first whose content is held."""
     name = one.name.replace("tools:", "tool:", 1)
     sign = 1.0 if one.difference >= 0 else -1.0

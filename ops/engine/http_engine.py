@@ -7,7 +7,8 @@ from typing import Any
 
 import httpx
 
-from .port import EngineAnswer, EngineCall
+from .engine_load import EngineLoad, load_of
+from .port import Draw, EngineAnswer, EngineCall
 
 LOAD_SECONDS = 120.0
 """A load waits for the engine's step in progress: 2.5 s was measured on a small model."""
@@ -141,6 +142,41 @@ class HttpEngine:
             )
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as problem:
             raise ValueError(f"{self.url}: {name} gave no answer: {problem!r}") from problem
+
+    def complete(self, name: str, prompt: Sequence[int], draw: Draw) -> EngineAnswer:
+        """Go on from tokens; see Engine.complete."""
+        body = {
+            "model": name,
+            "prompt": list(prompt),
+            "max_tokens": draw.max_tokens,
+            "temperature": draw.temperature,
+            "top_p": draw.top_p,
+            "top_k": draw.top_k,
+            "min_p": draw.min_p,
+            "seed": draw.seed,
+        }
+        answer = self._ask("POST", "/v1/completions", body, draw.seconds)
+        if answer.status_code >= 500:
+            raise ConnectionError(f"{self.url}: {name} answered nothing: {error_of(answer)}")
+        if answer.status_code != 200:
+            raise ValueError(f"{self.url}: {name} answered nothing: {error_of(answer)}")
+        try:
+            told = answer.json()
+            choice = told["choices"][0]
+            tokens = (told.get("usage") or {}).get("completion_tokens")
+            return EngineAnswer(
+                text=str(choice["text"]),
+                calls=(),
+                finish_reason=str(choice.get("finish_reason") or ""),
+                tokens=None if tokens is None else int(tokens),
+            )
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as problem:
+            raise ValueError(f"{self.url}: {name} gave no answer: {problem!r}") from problem
+
+    def busy(self) -> EngineLoad | None:
+        """Return the load by `/metrics`; see Engine.busy."""
+        answer = self._ask("GET", "/metrics")
+        return load_of(answer.content) if answer.status_code == 200 else None
 
     def healthy(self) -> bool:
         """True where `/health` says 200."""

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 from ...learner.candidate import Candidate
 from .adapter_check import check_adapter
+from .engine_load import EngineLoad
 
 __all__ = ["Engine", "Proof", "check_adapter", "prove", "try_out"]
 
@@ -37,6 +38,28 @@ class EngineAnswer:
     """Calls of tools."""
     finish_reason: str
     """Why it ended: stop, length, tool_calls."""
+    tokens: int | None = None
+    """Tokens that it wrote; None where the engine did not say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """How an answer is drawn."""
+
+    max_tokens: int
+    """Longest answer."""
+    temperature: float = 1.0
+    """0 is greedy."""
+    top_p: float = 1.0
+    """Nucleus mass kept."""
+    top_k: int = -1
+    """Tokens kept; -1 keeps all."""
+    min_p: float = 0.0
+    """Least probability kept, relative to the likeliest token's."""
+    seed: int = 0
+    """Of the draw."""
+    seconds: float = 30.0
+    """An engine that takes longer is away."""
 
 
 class Engine(Protocol):
@@ -91,6 +114,18 @@ class Engine(Protocol):
 
         Raises ValueError where the server refuses the request, as one that takes no tools does.
         """
+        ...
+
+    def complete(self, name: str, prompt: Sequence[int], draw: Draw) -> EngineAnswer:
+        """Return how a version goes on from tokens, tool calls unread in the text.
+
+        Raises ValueError where the server refuses the request, ConnectionError or TimeoutError where it
+        is away.
+        """
+        ...
+
+    def busy(self) -> EngineLoad | None:
+        """Return what the server is doing; None where it does not tell."""
         ...
 
     def healthy(self) -> bool:

@@ -33,12 +33,18 @@ class GateRun:
         planted: Sequence[Planted] = (),
         questions: Sequence[ProbeQuestion] = (),
         told: Callable[[str], Mapping[str, float]] = lambda version: {},
+        benchmark: Callable[[str], GateSuite] | None = None,
     ) -> None:
-        """`told` gives the numbers of a version's own verdict: a candidate goes on from its champion."""
+        """`told` gives the numbers of a version's own verdict: a candidate goes on from its champion.
+
+        `benchmark` makes the suite that replays a benchmark on a candidate and this champion.
+        """
         self.fleet, self.settings, self.planted = fleet, settings, planted
         self.questions = tuple(questions) if settings.probe_rounds else ()
         self.told = told
         self._probing: Probing | None = None
+        self.benchmark = benchmark
+        self._replaying: tuple[tuple[str, str], GateSuite] | None = None
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
 
     def verdict(
@@ -73,7 +79,7 @@ class GateRun:
     def _own(
         self, candidate: Candidate, loaded: Mapping[str, Candidate], champion: str
     ) -> dict[str, GateSuite]:
-        """Return the gate's own suites: planted strings, and how the version behaves beside v0."""
+        """Return the gate's own suites: planted strings, behaviour beside v0, a benchmark beside the champion."""
         own: dict[str, GateSuite] = {}
         if self.planted:
             own["recitation"] = Recitation(self.planted, champion)
@@ -84,6 +90,11 @@ class GateRun:
             if self._probing is None or (self._probing.anchor, self._probing.version) != asked:
                 self._probing = Probing(self.questions, *asked, line_of(self.told(champion)))
             own["behaviour"] = self._probing
+        if self.benchmark is not None and champion:
+            both = (candidate.version, champion)
+            if self._replaying is None or self._replaying[0] != both:
+                self._replaying = both, self.benchmark(champion)
+            own["benchmark"] = self._replaying[1]
         return own
 
     def _say(self, candidate: Candidate, verdict: Verdict) -> Verdict:

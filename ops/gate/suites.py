@@ -71,6 +71,8 @@ class SuiteRun:
         self._submit = submit or run_in_thread
         self._version = ""
         self._job: Future[Mapping[str, Verdict] | None] | None = None
+        self._told = dict[str, Verdict]()
+        """Of the version those that are not asked again while another one waits."""
 
     def verdicts(
         self, candidate: Candidate, more: Mapping[str, GateSuite] | None = None
@@ -83,7 +85,8 @@ class SuiteRun:
         if not suites:
             return {}
         if self._job is None or self._version != candidate.version:
-            self._version = candidate.version
+            if self._version != candidate.version:
+                self._version, self._told = candidate.version, {}
             self._job = self._submit(lambda: self._run(candidate, suites))
         if not self._job.done():
             return None
@@ -95,8 +98,10 @@ class SuiteRun:
     def _run(
         self, candidate: Candidate, suites: Mapping[str, GateSuite]
     ) -> Mapping[str, Verdict] | None:
-        found: dict[str, Verdict] = {}
+        found = {name: told for name, told in self._told.items() if name in suites}
         for name, suite in suites.items():
+            if name in found:
+                continue
             try:
                 found[name] = suite(candidate, self.engines[0], self.settings)
             except (ConnectionError, TimeoutError) as problem:
@@ -106,4 +111,6 @@ class SuiteRun:
                 log.exception("gate_suite_failed", suite=name, version=candidate.version)
                 reasons = (f"it raised {problem!r}",)
                 found[name] = Verdict(outcome=VerdictKind.NODATA, reasons=reasons)
+            if found[name].outcome is not VerdictKind.WAIT:
+                self._told[name] = found[name]
         return found

@@ -1,6 +1,7 @@
 """Watched versions: which versions are watched for drift, and against what."""
 
 from ...streams.state.transaction import Transaction
+from ..benchmark.production_gap import GapWatch
 from ..drift.drift_answers import Side
 from ..drift.drift_watch import DriftPair, DriftWatch
 from ..flags import intents_table
@@ -16,6 +17,15 @@ def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
     with watch.store.reading() as view:
         pairs = watched_pairs(view, watch.policy, share)
     watch.look(pairs, now)
+
+
+def watch_gap(watch: GapWatch, share: float, now: float) -> None:
+    """Compare the same versions' answers to people with those on a benchmark, when it is time."""
+    if not watch.due(now):
+        return
+    with watch.store.reading() as view:
+        sides = [pair.ours for pair in watched_pairs(view, watch.policy, share)]
+    watch.look(sides, now)
 
 
 def watched_pairs(view: Transaction, policy: str, share: float) -> list[DriftPair]:

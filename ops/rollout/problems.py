@@ -10,13 +10,24 @@ from ...learner.ledger.skipped import skipped
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from ..drift import alarms_table
+from ..drift.alarms_table import DriftAlarm
 from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
 from ..tool_errors.calls_table import tool_problem
 from . import champions_table, holdout_table, rollouts_table
 from .unfit import mismatched
 
-PROBLEMS = ("rollout", "learning", "holdout", "crowd", "tools", "drift", "mismatch", "skipped")
+PROBLEMS = (
+    "rollout",
+    "learning",
+    "holdout",
+    "crowd",
+    "tools",
+    "drift",
+    "benchmark",
+    "mismatch",
+    "skipped",
+)
 """Names of the problems that there can be."""
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
@@ -31,6 +42,7 @@ def release_problems(
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
     `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was not shown to be down.
+    `benchmark` names those that a version shows in production and not on a replay, or the other way round.
     `skipped` says that the learner was given batches and made no version of them.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told
@@ -51,8 +63,10 @@ def release_problems(
         found["holdout"] = worse
     if failing := _failing_tools(view, policy):
         found["tools"] = failing
-    if drifted := _drifted(view, policy, current, settings):
-        found["drift"] = drifted
+    drifted = _drifted(view, policy, current, settings)
+    for name, is_gap in (("drift", False), ("benchmark", True)):
+        if said := "; ".join(one.sentence for one in drifted if one.is_gap is is_gap):
+            found[name] = said
     if apart := mismatched(view, policy, settings.mismatch):
         found["mismatch"] = apart[1]
     if idle := skipped(view, policy):
@@ -62,20 +76,20 @@ def release_problems(
 
 def _drifted(
     view: Transaction, policy: str, current: Rollout | None, settings: RolloutSettings
-) -> str:
+) -> list[DriftAlarm]:
     """Return the alarms of the candidate and the champion, but those that a person knows of.
 
     These are of what was promoted over them, and of what is watched no more.
     """
     champion = champions_table.find_champion(view, policy)
     versions = {one.version for one in (current, champion) if one is not None}
-    said = []
+    said = list[DriftAlarm]()
     for alarm in alarms_table.alarms(view, policy, sorted(versions)):
         release = rollouts_table.find(view, policy, alarm.version)
         known = release is not None and release.overruled and alarm.at < release.promoted_at
         if not known and settings.watch.watches(alarm.behaviour):
-            said.append(alarm.sentence)
-    return "; ".join(said)
+            said.append(alarm)
+    return said
 
 
 def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:

@@ -71,7 +71,7 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def watches(self, behaviour: str) -> bool:
         """Return whether an alarm's behaviour is one that still has a bar; `tools:NAME` is of `tools`."""
-        return behaviour.partition(":")[0] in self.watched
+        return behaviour.removeprefix("replay:").partition(":")[0] in self.watched
 
     @property
     def measured(self) -> tuple[str, ...]:

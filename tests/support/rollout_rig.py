@@ -73,6 +73,8 @@ class AdapterEngine(FakeEngine):
         `now and then`: with status 500 at every third answer, or `away`: not there for nine in ten."""
         self.behaves: dict[str, Callable[[dict[str, Any]], tuple[str, str | None]]] = {}
         """Version to what says, of a request, what it answers: a text, and arguments of a call."""
+        self.spells = False
+        """Whether a prompt's tokens are the bytes of the last message, so that it goes on from them."""
         self.says_of: dict[str, list[str]] = {}
         """Version to what it says, in turns."""
         self.answered: dict[str, int] = {}
@@ -127,6 +129,8 @@ class AdapterEngine(FakeEngine):
     async def score(self, request: web.Request) -> web.Response:
         """Answer a probe; the versions written by hand say -1 a token."""
         body = await request.json()
+        if self.spells and "prompt_logprobs" not in body and "seed" in body:
+            return await self.go_on(body)
         if "prompt_logprobs" not in body:
             likely = {"a": self.scored / body["temperature"]}
             return web.json_response({"choices": [{"logprobs": {"top_logprobs": [likely]}}]})
@@ -134,6 +138,21 @@ class AdapterEngine(FakeEngine):
         prompt = body["prompt"]
         scored = [None, *({str(token): {"logprob": self.scored}} for token in prompt[1:])]
         return web.json_response({"choices": [{"index": 0, "prompt_logprobs": scored}]})
+
+    async def go_on(self, body: dict[str, Any]) -> web.Response:
+        """Answer a prompt of tokens as the message that they spell; calls stand in the text."""
+        model = body["model"]
+        if model not in self.known:
+            error = {"message": f"The model `{model}` does not exist.", "code": 404}
+            return web.json_response({"error": error}, status=404)
+        message = {"role": "user", "content": bytes(body["prompt"]).decode()}
+        text, arguments = self.behaves[model]({**body, "messages": [message]})
+        if arguments is not None:
+            call = f'{{"name": "read_file", "arguments": {arguments}}}'
+            text += f"<tool_call>{call}</tool_call>"
+        choice = {"index": 0, "text": text, "finish_reason": "stop"}
+        usage = {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(text.split())}
+        return web.json_response({"choices": [choice], "usage": usage})
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         model = (await request.json())["model"]
@@ -165,6 +184,10 @@ class AdapterEngine(FakeEngine):
         self.wrote += 1
         answer = super().whole(body, chat)
         choice, how = answer["choices"][0], self.failing.get(body["model"], "")
+        if self.spells:
+            spelt = list(body["messages"][-1]["content"].encode())
+            answer["prompt_token_ids"] = spelt
+            answer["usage"]["prompt_tokens"] = len(spelt)
         if behaves := self.behaves.get(body["model"]):
             text, arguments = behaves(body)
             function = {"name": "read_file", "arguments": arguments}

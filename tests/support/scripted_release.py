@@ -8,8 +8,9 @@ from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, let_out, register, version
 
+from rlwd.ops.engine.engine_load import EngineLoad
 from rlwd.ops.engine.fleet import Fleet
-from rlwd.ops.engine.port import EngineAnswer
+from rlwd.ops.engine.port import Draw, EngineAnswer
 from rlwd.ops.flags import intents_table
 from rlwd.ops.flags.flag_file import named_in, read_flags
 from rlwd.ops.flags.flag_state import FlagState
@@ -68,6 +69,12 @@ class ScriptedEngine:
 
     def chat(self, name: str, message: str, **asked: Any) -> EngineAnswer:
         return EngineAnswer(text="", calls=(), finish_reason="stop")
+
+    def complete(self, name: str, prompt: Sequence[int], draw: Draw) -> EngineAnswer:
+        return EngineAnswer(text="", calls=(), finish_reason="stop")
+
+    def busy(self) -> EngineLoad | None:
+        return None
 
     def healthy(self) -> bool:
         return not self.away

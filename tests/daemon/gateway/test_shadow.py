@@ -11,7 +11,7 @@ import httpx
 import pytest
 from gateway_rig import CHAT, HELLO, PLAIN, GatewayRig, version, wait_for
 
-from rlwd.daemon.engines.engine_room import EngineLoad, load_of
+from rlwd.ops.engine.engine_load import EngineLoad, load_of
 from rlwd.ops.flags.assignment import bucket
 from rlwd.streams.events.generation import Generation
 

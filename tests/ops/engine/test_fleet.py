@@ -10,8 +10,9 @@ from releases_by_hand import version
 from waiting import until
 
 from rlwd.ops.engine import fleet as fleets
+from rlwd.ops.engine.engine_load import EngineLoad
 from rlwd.ops.engine.fleet import Fleet
-from rlwd.ops.engine.port import EngineAnswer
+from rlwd.ops.engine.port import Draw, EngineAnswer
 
 
 class HangingEngine:
@@ -39,6 +40,12 @@ class HangingEngine:
 
     def chat(self, name: str, message: str, **asked: Any) -> EngineAnswer:
         return EngineAnswer(text="", calls=(), finish_reason="stop")
+
+    def complete(self, name: str, prompt: Sequence[int], draw: Draw) -> EngineAnswer:
+        return EngineAnswer(text="", calls=(), finish_reason="stop")
+
+    def busy(self) -> EngineLoad | None:
+        return None
 
     def healthy(self) -> bool:
         return self.go.is_set()

@@ -1,0 +1,140 @@
+"""Replay: asks two versions the requests of a benchmark, pair by pair, where the engine has room.
+
+It goes on where it was left: what was answered is kept until the version is judged.
+"""
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from ...rewards.spec.spec import Spec
+from ..engine.port import Draw, Engine
+from .benchmark_file import Benchmark, BenchmarkRequest
+from .compared import ReplayPair
+from .replayed import ReplayedAnswer, replayed
+from .settings import BenchmarkSettings
+
+LOOK_SECONDS = 0.25
+"""So often it looks whether the engine has room."""
+SEEDS_EACH = 1_000_000
+"""Seeds between those of one version and the next."""
+AWAY = 3
+"""Times that an engine fails at one request before that request counts as refused."""
+
+
+class Replay:
+    """The answers of a candidate and the champion to one benchmark."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        settings: BenchmarkSettings,
+        spec: Spec,
+        measured: Sequence[str],
+    ) -> None:
+        """`measured` are the behaviours that the drift watch compares."""
+        self.benchmark, self.settings, self.spec = benchmark, settings, spec
+        self.measured = tuple(measured)
+        self._pairs = dict[int, ReplayPair | None]()
+        self._failed = dict[int, int]()
+
+    @property
+    def pairs(self) -> list[ReplayPair]:
+        """The requests that both answered."""
+        return [one for _, one in sorted(self._pairs.items()) if one is not None]
+
+    @property
+    def refused(self) -> int:
+        """Requests that the engine would not take, or failed at, of either version."""
+        return sum(one is None for one in self._pairs.values())
+
+    def ask(
+        self, candidate: str, champion: str, engine: Engine, *, seed: int, seconds: float
+    ) -> bool:
+        """Ask what is not answered yet, for so many seconds; return whether all of it is now.
+
+        Raises ConnectionError or TimeoutError where the engine is away.
+        """
+        until = time.monotonic() + seconds
+        left = [n for n in range(len(self.benchmark.requests)) if n not in self._pairs]
+
+        def pair(place: int) -> None:
+            if not self._waited(engine, until):
+                return
+            request = self.benchmark.requests[place]
+            try:
+                found = [
+                    self._answer(version, request, engine, seed + place)
+                    for version in (candidate, champion)
+                ]
+            except ValueError:
+                self._pairs[place] = None
+            except (ConnectionError, TimeoutError):
+                self._failed[place] = self._failed.get(place, 0) + 1
+                if self._failed[place] < AWAY or not engine.healthy():
+                    raise
+                self._pairs[place] = None
+            else:
+                self._pairs[place] = ReplayPair(bool(request.tools), *found)
+
+        with ThreadPoolExecutor(self.settings.at_once) as pool:
+            jobs = [pool.submit(pair, place) for place in left]
+            try:
+                for job in jobs:
+                    job.result()
+            except BaseException:
+                for job in jobs:
+                    job.cancel()
+                raise
+        return len(self._pairs) == len(self.benchmark.requests)
+
+    def _waited(self, engine: Engine, until: float) -> bool:
+        """Wait until the engine has room; return whether it had before the time was over.
+
+        One that does not tell what it does is asked all the same, a few at a time.
+        """
+        while time.monotonic() < until:
+            load = engine.busy()
+            settings = self.settings
+            if load is None or load.room(beside=settings.beside, ours=settings.at_once):
+                return True
+            time.sleep(LOOK_SECONDS)
+        return False
+
+    def _answer(
+        self, version: str, request: BenchmarkRequest, engine: Engine, seed: int
+    ) -> ReplayedAnswer:
+        sampling, settings = request.sampling, self.settings
+        theirs = sampling.max_tokens or settings.answer_tokens
+        draw = Draw(
+            max_tokens=min(theirs, settings.answer_tokens),
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            top_k=sampling.top_k,
+            min_p=sampling.min_p,
+            seed=seed,
+            seconds=settings.request_seconds,
+        )
+        began = time.monotonic()
+        answer = engine.complete(version, request.prompt_token_ids, draw)
+        took = time.monotonic() - began
+        return replayed(
+            request,
+            answer,
+            ours=sampling.max_tokens is None or draw.max_tokens < sampling.max_tokens,
+            seconds=took,
+            spec=self.spec,
+            taken=_taken(version, request, engine),
+            measured=self.measured,
+        )
+
+
+def _taken(version: str, request: BenchmarkRequest, engine: Engine) -> float | None:
+    """Return the log-probability a token of what the person took; None where that is not known."""
+    told = request.taken_token_ids
+    if not told and request.edited_to:
+        told = engine.encode(version, request.edited_to)
+    if not told:
+        return None
+    scored = engine.logprobs(version, (*request.prompt_token_ids, *told))
+    return sum(scored[-len(told) :]) / len(told)

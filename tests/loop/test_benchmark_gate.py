@@ -1,0 +1,145 @@
+"""A benchmark at the gate: a candidate answers it beside the champion before anybody meets it."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from benchmark_shop import BenchmarkShop, broken, helpful, question
+from rollout_rig import RolloutRig
+from waiting import until
+
+from rlwd.daemon.commands.erase import run_erase
+from rlwd.ops.benchmark.benchmark_file import benchmark_names, path_of, read_benchmark
+from rlwd.ops.benchmark.keeping import keep_benchmarks
+from rlwd.ops.stages.record import Stage
+from rlwd.ops.stages.settings import RolloutSettings
+
+SETTINGS = RolloutSettings(
+    steps=(0.5,), anchor_share=0.0, step_seconds=0.0, gate_seconds=3600.0, bake_seconds=0.0
+)
+PEOPLE, SIZE = 20, 16
+
+
+@pytest.fixture
+def shop(rig: RolloutRig, tmp_path: Path) -> BenchmarkShop:
+    """A shop whose people asked for files, of which a benchmark was built by the command."""
+    shop = BenchmarkShop(rig, tmp_path, size=SIZE, share=0.8)
+    shop.crowd(range(PEOPLE), files=True)
+    shop.run("build")
+    shop.gate()
+    return shop
+
+
+def test_a_version_whose_calls_are_broken_on_the_replay_is_refused(shop: BenchmarkShop) -> None:
+    """Nobody has met it; its evidence says what it does, how often, and how often the champion does."""
+    shop.rig.engine.behaves[shop.rig.versions[1].version] = broken
+    reason = shop.judged(1)
+    rollout = shop.rig.rollout
+    assert rollout.stage is Stage.QUARANTINED
+    assert "suite benchmark: shop@000001-" in reason
+    assert "invalid_calls 1, the champion's 0 on the same requests" in reason
+    assert rollout.gate is not None
+    numbers = rollout.gate.numbers
+    assert numbers["suite/benchmark/pairs"] == numbers["suite/benchmark/requests"] == SIZE
+    assert numbers["suite/benchmark/invalid_calls"] == 1.0
+    assert numbers["suite/benchmark/champion/invalid_calls"] == 0.0
+    assert numbers["suite/benchmark/taken"] == -1.0
+    assert shop.rig.ask("somebody")[1] == shop.rig.versions[0].version
+
+
+def test_a_version_that_answers_as_the_champion_goes_on(shop: BenchmarkShop) -> None:
+    """Both were asked each request once, and what is said of it says how strong that is."""
+    reason = shop.judged(1)
+    assert shop.rig.rollout.stage is Stage.CANARY
+    assert "answers as the champion on 16 requests of 16 people" in reason
+    assert "what 11 people's answers alone do is shown" in reason
+    shown = shop.run("show", "shop")["replays"]
+    assert set(shown) == {one.version for one in shop.rig.versions[:2]}
+    assert shown[shop.rig.versions[1].version]["invalid_calls"] == 0.0
+
+
+def test_it_waits_while_people_are_served(shop: BenchmarkShop) -> None:
+    """Where a request waits in the engine none of the replay is asked; it goes on once none does."""
+    asked = list[dict[str, Any]]()
+
+    def counting(body: dict[str, Any]) -> tuple[str, str | None]:
+        asked.append(body)
+        return helpful(body)
+
+    engine, version = shop.rig.engine, shop.rig.versions[1].version
+    engine.behaves[version], engine.busy = counting, (1, 4)
+    shop.rig.offer(1)
+    for _ in range(5):
+        shop.rig.turn()
+        time.sleep(0.1)
+    assert asked == []
+    assert shop.rig.rollout.stage is Stage.OFFERED
+    engine.busy = (0, 0)
+
+    def passed() -> bool:
+        shop.rig.turn()
+        return shop.rig.rollout.stage is Stage.CANARY
+
+    until(passed)
+    assert len(asked) == SIZE
+
+
+@pytest.mark.parametrize(
+    ("spoil", "says"),
+    [
+        (lambda path: path.unlink(), "there is no benchmark shop: `rlwd benchmark build`"),
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "is damaged: its bytes are not"),
+    ],
+    ids=["gone", "damaged"],
+)
+def test_without_a_benchmark_nobody_meets_a_version_until_one_is_built(
+    shop: BenchmarkShop, tmp_path: Path, spoil: Callable[[Path], None], says: str
+) -> None:
+    """It stays offered, saying why; building one anew is enough."""
+    (name,) = benchmark_names(tmp_path / "benchmarks")
+    spoil(path_of(tmp_path / "benchmarks", name))
+    assert says in shop.judged(1)
+    assert shop.rig.rollout.stage is Stage.OFFERED
+    shop.run("build")
+
+    def passed() -> bool:
+        shop.rig.turn()
+        return shop.rig.rollout.stage is Stage.CANARY
+
+    until(passed, told=lambda: f"{shop.rig.rollout.gate}")
+
+
+def test_an_erased_person_is_in_no_benchmark(
+    shop: BenchmarkShop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A version without them takes the old one's place, whose file is gone."""
+    folder = tmp_path / "benchmarks"
+    (old,) = benchmark_names(folder)
+    asked = [one.input[-1].text for one in read_benchmark(folder, old, "policy").requests]
+    person = next(n for n in range(PEOPLE) if f"file {question(n)}" in asked)
+    assert run_erase(shop.config, f"user{person}", hashed=False) == 0
+    assert "shop@000002-" in capsys.readouterr().out
+    (new,) = benchmark_names(folder)
+    after = read_benchmark(folder, new, "policy")
+    assert [one.input[-1].text for one in after.requests] == [
+        text for text in asked if text != f"file {question(person)}"
+    ]
+    assert (after.manifest.without, after.manifest.forgotten) == (1, 1)
+    assert question(person).encode() not in path_of(folder, new).read_bytes()
+    with shop.rig.store.reading() as view:
+        held = view.execute("SELECT number, COUNT(*) FROM benchmark_people GROUP BY 1").fetchall()
+    assert held == [(2, SIZE - 1)]
+    assert "answers as the champion on 15 requests" in shop.judged(1)
+
+
+def test_what_retention_forgets_is_in_no_benchmark(shop: BenchmarkShop, tmp_path: Path) -> None:
+    """The daemon's timer takes the whole of it away when its first request is over its time."""
+    folder, days = tmp_path / "benchmarks", shop.config.retention_days
+    keep_benchmarks(shop.rig.store, "policy", folder, time.time() + 86400.0 * (days - 1))
+    assert len(benchmark_names(folder)) == 1
+    keep_benchmarks(shop.rig.store, "policy", folder, time.time() + 86400.0 * days)
+    assert benchmark_names(folder) == []
+    with shop.rig.store.reading() as view:
+        assert view.execute("SELECT COUNT(*) FROM benchmark_people").fetchone()[0] == 0
