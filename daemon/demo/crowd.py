@@ -59,9 +59,17 @@ class CrowdResults:
 
     def accept_rate(self, first: float, last: float) -> float:
         """Return the share accepted between two fractions of all answers."""
-        count = len(self.answers)
-        part = self.answers[int(first * count) : max(int(last * count), int(first * count) + 1)]
+        part = self._between(first, last)
         return sum(answer.taken for answer in part) / max(len(part), 1)
+
+    def wanted_rate(self, first: float, last: float) -> float:
+        """Return the share that was what the person wanted, whatever was said of it."""
+        part = self._between(first, last)
+        return sum(answer.wanted for answer in part) / max(len(part), 1)
+
+    def _between(self, first: float, last: float) -> list[CrowdAnswer]:
+        count = len(self.answers)
+        return self.answers[int(first * count) : max(int(last * count), int(first * count) + 1)]
 
 
 class Crowd:
@@ -124,7 +132,7 @@ class Crowd:
         self, http: aiohttp.ClientSession, ask: Ask, user: str, session: str, rng: random.Random
     ) -> Ask | None:
         self.tally.sent += 1
-        began = time.monotonic()
+        began, user = time.monotonic(), ask.user or user
         body = {"model": "rlwd", "messages": list(ask.messages), "user": user, **ask.options}
         body["metadata"] = {"session": session, "segment": ask.segment}
         try:

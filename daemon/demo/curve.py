@@ -36,21 +36,25 @@ def answers_until(values: Sequence[bool], share: float) -> int | None:
     return next((n for n, mean in means if n >= WINDOW and mean >= share), None)
 
 
-def draw_curve(answers: Sequence[CrowdAnswer], path: Path) -> None:
-    """Write the learning curve as a PNG: all answers, and the candidates' apart."""
+def draw_curve(answers: Sequence[CrowdAnswer], path: Path, *, by_truth: bool = False) -> None:
+    """Write the learning curve as a PNG: all answers, and the candidates' apart.
+
+    Shown is what was accepted, or what was wanted where not everybody says so.
+    """
+    good = [answer.wanted if by_truth else answer.taken for answer in answers]
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(10, 5), dpi=130)
-    curve = rolling([answer.taken for answer in answers])
+    curve = rolling(good)
     start = min(50, len(curve) // 10)
     axes.plot(
         range(start, len(curve)), curve[start:], color="#1f5fa8", linewidth=2, label="all answers"
     )
     # A rate of the first few says nothing; drawn from a tenth of a window on.
-    candidate = [(i, a.taken) for i, a in enumerate(answers) if a.variant == "candidate"]
+    candidate = [(i, good[i]) for i, a in enumerate(answers) if a.variant == "candidate"]
     if candidate:
         places, taken = zip(*candidate, strict=True)
         axes.plot(places, rolling(taken), ".", color="#e08a1e", markersize=2, label="candidates")
@@ -61,10 +65,15 @@ def draw_curve(answers: Sequence[CrowdAnswer], path: Path) -> None:
         )
         axes.text(index, 1.01, f" {label}", fontsize=8, color="#444444", rotation=45)
     axes.set(
-        xlabel="answers", ylabel=f"accepted (last {WINDOW})", ylim=(0, 1), xlim=(0, len(curve))
+        xlabel="answers",
+        ylabel=f"{'wanted' if by_truth else 'accepted'} (last {WINDOW})",
+        ylim=(0, 1),
+        xlim=(0, len(curve)),
     )
     axes.axhline(0.8, color="#bbbbbb", linewidth=0.8)
-    axes.set_title("Accept rate; dashed lines: a new champion", pad=28, loc="left")
+    axes.set_title(
+        f"{'Wanted' if by_truth else 'Accepted'}; dashed lines: a new champion", pad=28, loc="left"
+    )
     axes.legend(loc="lower right", frameon=False)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

@@ -6,6 +6,8 @@ from typing import Annotated
 import typer
 from typer import Option
 
+from ..worlds.habits import SCENARIOS
+
 
 def demo_command(
     seed: Annotated[int, Option(help="Makes the crowd reproducible.")] = 0,
@@ -18,6 +20,7 @@ def demo_command(
     kafka: Annotated[str, Option(help="Use this Kafka: HOST:PORT.")] = "",
     vllm: Annotated[bool, Option(help="Serve with a real vLLM server.")] = False,
     promoted: Annotated[int, Option(help="Go on until so many versions are promoted.")] = 4,
+    people: Annotated[str, Option(help=f"How they answer: {', '.join(SCENARIOS)}.")] = "calm",
 ) -> None:
     """Show the loop learning: a tiny policy, and a crowd with a preference that nobody told it."""
     from .run import DemoOptions, run_demo
@@ -33,5 +36,6 @@ def demo_command(
         kafka=kafka,
         vllm=vllm,
         promoted=promoted,
+        people=people,
     )
     raise typer.Exit(run_demo(options))

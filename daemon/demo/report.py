@@ -30,7 +30,12 @@ def build_report(
             "first_tenth": round(tally.accept_rate(0.0, 0.1), 4),
             "last_tenth": round(tally.accept_rate(0.9, 1.0), 4),
         },
+        "wanted_rate": {
+            "first_tenth": round(tally.wanted_rate(0.0, 0.1), 4),
+            "last_tenth": round(tally.wanted_rate(0.9, 1.0), 4),
+        },
         "answers_until_four_fifths": answers_until([a.taken for a in tally.answers], 0.8),
+        "answers_until_four_fifths_wanted": answers_until([a.wanted for a in tally.answers], 0.8),
         "versions": {
             "offered": len(rollouts),
             "promoted": sum(_was_promoted(rollout) for rollout in rollouts),
@@ -68,6 +73,11 @@ def print_end(
     rate, versions = report["accept_rate"], report["versions"]
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_row("accept rate", f"{rate['first_tenth']:.0%} → {rate['last_tenth']:.0%}")
+    wanted = report["wanted_rate"]
+    if report["people"] != "calm":
+        table.add_row(
+            "what was wanted", f"{wanted['first_tenth']:.0%} → {wanted['last_tenth']:.0%}"
+        )
     until = report["answers_until_four_fifths"]
     told = "never" if until is None else f"after {until:,} answers"
     table.add_row(f"80% of {WINDOW} accepted", told)

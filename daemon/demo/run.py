@@ -15,8 +15,9 @@ from rich.console import Console
 
 from ..config import load_config
 from ..store import state_store
-from ..worlds.styles import hidden_preference
-from ..worlds.styles_people import StylesPeople
+from ..worlds.habits import said_of, scenario
+from ..worlds.people import People
+from ..worlds.tastes import StylesTastes
 from .crowd import Crowd
 from .curve import draw_curve
 from .live_view import LiveView, Phase
@@ -27,6 +28,8 @@ SETTLE_SECONDS = 30.0
 """Longest wait, after the last visitor, until all that was said is in the ledger."""
 ENOUGH = 0.84
 """The crowd goes home once its latest answers are accepted at this rate, and versions suffice."""
+CALM = "calm"
+"""People who all say at once what they think."""
 FEWEST_ANSWERS = 1500
 """It stays for so many answers at least: the last tenth of fewer says little."""
 
@@ -55,13 +58,17 @@ class DemoOptions:
     """Whether a real vLLM server answers."""
     promoted: int
     """The crowd stays at least until so many versions are promoted."""
+    people: str = CALM
+    """A scenario by its name: how the crowd answers."""
 
 
 def run_demo(options: DemoOptions) -> int:
     """Run the demo from an empty folder; return the exit status.
 
-    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent.
+    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent, and
+    ValueError where there are no such people.
     """
+    scenario(options.people)  # Raises ValueError where there is none of that name.
     for name in ("torch", "transformers", "peft", "safetensors"):
         if not installed(name):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -83,19 +90,14 @@ def run_demo(options: DemoOptions) -> int:
         console.print(
             "no tracking server: nothing is mirrored (pip install 'rlwd[mlflow]')", markup=False
         )
+    if said := said_of(options.people):
+        console.print(f"{options.people}: {said}", markup=False)
     try:
         with LiveView(console, processes) as view:
             _pretrain(processes, view)
             view.enter(Phase.STARTING)
             with processes.running():
-                crowd = Crowd(
-                    processes.gateway_url,
-                    StylesPeople(hidden_preference(options.seed), seed=options.seed),
-                    seed=options.seed,
-                    users=options.users,
-                    at_once=options.at_once,
-                    rate=options.rate,
-                )
+                crowd = _crowd(processes.gateway_url, options)
                 view.enter(Phase.SERVING)
                 asyncio.run(_serve(crowd, processes, view, options))
                 view.enter(Phase.SETTLING)
@@ -104,6 +106,19 @@ def run_demo(options: DemoOptions) -> int:
     finally:
         processes.mlflow.stop()
     return _finish(console, processes, crowd, options, time.monotonic() - began)
+
+
+def _crowd(url: str, options: DemoOptions) -> Crowd:
+    """Return the people of the scenario, with delays that a live run can wait for."""
+    habits, taste = scenario(options.people).live(), StylesTastes(options.seed)
+    return Crowd(
+        url,
+        People(taste, habits, seed=options.seed, users=options.users),
+        seed=options.seed,
+        users=options.users,
+        at_once=options.at_once,
+        rate=options.rate,
+    )
 
 
 def installed(name: str) -> bool:
@@ -141,6 +156,7 @@ async def _serve(
 ) -> None:
     crowding = asyncio.create_task(crowd.run())
     deadline = time.monotonic() + options.seconds
+    fewest = FEWEST_ANSWERS + (scenario(options.people).changes_at or 0)
     while not crowding.done():
         await asyncio.sleep(0.5)
         live = await asyncio.to_thread(processes.live)
@@ -150,11 +166,18 @@ async def _serve(
                 crowd.stopping.set()
                 raise RuntimeError(f"{server.name} died:\n{server.tail()}")
         promoted = sum(v["stage"] in ("promoted", "settled") for v in _versions(live))
-        enough = len(crowd.tally.answers) >= FEWEST_ANSWERS
-        learned = enough and crowd.tally.accept_rate(0.9, 1.0) >= ENOUGH
+        enough = len(crowd.tally.answers) >= fewest
+        learned = enough and _pleased(crowd, options) >= ENOUGH
         if (learned and promoted >= options.promoted) or time.monotonic() > deadline:
             crowd.stopping.set()
     await crowding
+
+
+def _pleased(crowd: Crowd, options: DemoOptions) -> float:
+    """Return the share of the latest answers that were taken; by truth where not everybody says it."""
+    if options.people == CALM:
+        return crowd.tally.accept_rate(0.9, 1.0)
+    return crowd.tally.wanted_rate(0.9, 1.0)
 
 
 def _versions(live: dict[str, Any]) -> list[dict[str, Any]]:
@@ -181,10 +204,11 @@ def _finish(
     config = load_config(processes.config)
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
+    report["people"] = options.people
     store.close()
     picture = processes.folder / "curve.png" if installed("matplotlib") else None
     if picture is not None:
-        draw_curve(crowd.tally.answers, picture)
+        draw_curve(crowd.tally.answers, picture, by_truth=options.people != CALM)
     target = options.report or processes.folder / "report.json"
     target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     print_end(console, report, processes, picture=picture, target=target)

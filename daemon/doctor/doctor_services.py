@@ -30,6 +30,8 @@ REMEDIES = {
     "drift_budget": "it frees by itself; docs/staying.md has what to look at, and [learner.drift] day_kl",
     "mismatch": "docs/health.md says what to look at in the engine; a newer version whose batch agrees ends it,"
     " `[rollout.mismatch]` has the bars, and `rlwd promote` takes the version all the same",
+    "late": "give [decision] and [horizons] of the reward spec the time that people take; an answer that"
+    " somebody decided on is learned from at once all the same",
     "skipped": "docs/fates.md says what each rule asks for; `rlwd explain ID` tells of one answer",
     "learning": "see learner.max_policy_age and the last rollouts in `rlwd status`",
 }

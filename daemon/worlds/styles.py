@@ -61,6 +61,12 @@ def hidden_preference(seed: int) -> dict[str, str]:
     return dict(zip(KINDS, styles, strict=False))
 
 
+def unwanted_style(seed: int) -> str:
+    """Return the one style that the crowd wants in no kind of work."""
+    (unwanted,) = set(STYLES) - set(hidden_preference(seed).values())
+    return unwanted
+
+
 def pretraining_pairs() -> list[tuple[str, str]]:
     """Return every prompt with every style of answer, equally often."""
     return [

@@ -23,9 +23,9 @@ LONGEST_TOKENS = 32
 class StylesPeople:
     """The tiny policy's crowd (a `World`)."""
 
-    def __init__(self, wants: Mapping[str, str], *, seed: int, by_coin: float = 0.0) -> None:
-        """`wants` is a style for each kind of work; `by_coin` the share of people who decide at random."""
-        self.wants, self.seed, self.by_coin = wants, seed, by_coin
+    def __init__(self, wants: Mapping[str, str]) -> None:
+        """`wants` is a style for each kind of work."""
+        self.wants = wants
 
     def ask(self, user: str, rng: random.Random) -> Ask:
         """Return one question about one topic."""
@@ -38,25 +38,14 @@ class StylesPeople:
         )
 
     def react(self, ask: Ask, answer: Answer, user: str, rng: random.Random) -> Reaction:
-        """Decide by the style, or by a coin; who decides by one takes half of all answers."""
-        return react(ask.about, answer.text, self.wants, rng, by_coin=self._decides_by_coin(user))
-
-    def _decides_by_coin(self, user: str) -> bool:
-        """Return the same of a person at each visit."""
-        return random.Random(f"{self.seed}:{user}").random() < self.by_coin
+        """Decide by the style."""
+        return react(ask.about, answer.text, self.wants, rng)
 
 
-def react(
-    task: Task,
-    answer: str,
-    wants: Mapping[str, str],
-    rng: random.Random,
-    *,
-    by_coin: bool = False,
-) -> Reaction:
+def react(task: Task, answer: str, wants: Mapping[str, str], rng: random.Random) -> Reaction:
     """Decide what to do about an answer; draws only from `rng`, so that a seed repeats it."""
     decides, right = rng.uniform(0.05, 0.4), style_of(task, answer) == wants[task.kind]
-    taken = rng.random() < 0.5 if by_coin else right and rng.random() < TAKES_RIGHT
+    taken = right and rng.random() < TAKES_RIGHT
     if taken:
         return Reaction(taken=True, wanted=right, acts=_take(decides, rng))
     return Reaction(

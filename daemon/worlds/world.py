@@ -23,6 +23,8 @@ class Ask:
     """What the person has in mind and does not say: only the same world reads it."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """What else the request says: temperature, tools, the longest answer."""
+    user: str = ""
+    """Who asks it, where that is not the visitor; a session's requests are one person's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

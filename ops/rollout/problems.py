@@ -5,8 +5,10 @@ same.
 """
 
 import sqlite3
+from statistics import median
 
 from ...learner.ledger.skipped import skipped
+from ...streams.events.stage import EpisodeStage
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
 from ..drift import alarms_table
@@ -20,6 +22,7 @@ from .unfit import mismatched
 PROBLEMS = (
     "rollout",
     "learning",
+    "late",
     "holdout",
     "crowd",
     "tools",
@@ -34,6 +37,12 @@ TIMEOUTS_IN_A_ROW = 3
 """So many versions that ran out of time one after another are a problem and no chance."""
 OLD_ANSWERS = 50
 """So many answers that were too old to learn from, since the last batch, are a stall."""
+NEWEST_BATCHES = 5
+"""Batches since which answers are counted that were decided on too late."""
+LATE_ANSWERS, LATE_SHARE = 50, 0.1
+"""So many of them, and such a share of all that were decided on, are no stragglers."""
+DECISIONS = ("accepted", "edited", "interrupted", "rated", "regenerated", "rejected", "undone")
+"""Kinds by which people decide, whatever else a reward spec takes for a decision."""
 
 
 def release_problems(
@@ -43,6 +52,7 @@ def release_problems(
 
     `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was not shown to be down.
     `benchmark` names those that a version shows in production and not on a replay, or the other way round.
+    `late` says that many answers were given up before people decided on them.
     `skipped` says that the learner was given batches and made no version of them.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
     should. That the `crowd` is too small is told
@@ -59,6 +69,8 @@ def release_problems(
             f"{old} answers since the last batch were too old to learn from: the learner is further"
             " from the champion than learner.max_policy_age"
         )
+    if late := _decided_late(view, policy):
+        found["late"] = late
     if worse := _worse_than_holdout(view, policy):
         found["holdout"] = worse
     if failing := _failing_tools(view, policy):
@@ -146,3 +158,36 @@ def _old_answers(view: Transaction, policy: str) -> int:
         (policy, fate.TOO_OLD, policy),
     ).fetchone()
     return int(row[0]) if row[0] >= OLD_ANSWERS else 0
+
+
+def _decided_late(view: Transaction, policy: str) -> str | None:
+    """Return how many answers were given up as undecided that people did decide on, only later.
+
+    Against those that the newest batches were sealed of, and since the oldest of these was.
+    """
+    row = view.execute(
+        "SELECT MIN(sealed_at), MIN(batch_id) FROM (SELECT sealed_at, batch_id FROM batches"
+        " WHERE policy = ? ORDER BY batch_id DESC LIMIT ?)",
+        (policy, NEWEST_BATCHES),
+    ).fetchone()
+    since, batch = (0.0, 0) if row[0] is None else row
+    rows = view.execute(
+        "SELECT MIN(f.received) - e.received FROM episodes e"
+        " JOIN feedback f ON f.policy = e.policy AND f.generation_id = e.generation_id"
+        f" WHERE e.policy = ? AND e.stage = '{EpisodeStage.CLOSED}' AND e.due >= ? AND e.fate = ?"
+        f" AND e.late > 0 AND f.dead = 0 AND f.kind IN ({', '.join('?' * len(DECISIONS))})"
+        " GROUP BY e.generation_id, e.received",
+        (policy, since, fate.NO_DECISION, *DECISIONS),
+    ).fetchall()
+    (taken,) = view.execute(
+        "SELECT COUNT(*) FROM episodes WHERE policy = ? AND batch_id >= ?", (policy, batch)
+    ).fetchone()
+    count = len(rows)
+    if count < LATE_ANSWERS or count < LATE_SHARE * (count + taken):
+        return None
+    return (
+        f"{count} answers were given up as undecided, and decided on afterwards"
+        f" ({count / (count + taken):.0%} of those decided on since batch {batch}, half of them within"
+        f" {median(each for (each,) in rows):.0f} s): [decision] and [horizons] of the reward spec end"
+        " before people decide"
+    )

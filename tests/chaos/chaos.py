@@ -33,8 +33,11 @@ from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.demo.demo_profile import tiny_profile
 from rlwd.daemon.demo.processes import DemoProcesses
+from rlwd.daemon.worlds.habits import Habits
+from rlwd.daemon.worlds.people import People
 from rlwd.daemon.worlds.styles import hidden_preference
 from rlwd.daemon.worlds.styles_people import StylesPeople
+from rlwd.daemon.worlds.tastes import OneTaste
 from rlwd.ops.servers.process import Server
 
 VICTIMS = ("gateway", "daemon", "learner", "engine", "broker")
@@ -147,7 +150,12 @@ def run_chaos(
             loop.gateway_url,
             # By a coin, half of them: else hardly anything is accepted, and a relative margin
             # cannot be decided by that.
-            StylesPeople(hidden_preference(seed), seed=seed, by_coin=0.5),
+            People(
+                OneTaste(StylesPeople(hidden_preference(seed))),
+                Habits(by_coin=0.5),
+                seed=seed,
+                users=1000,
+            ),
             seed=seed,
             users=1000,
             at_once=16,

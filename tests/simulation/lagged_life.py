@@ -21,6 +21,7 @@ from torch import Tensor
 
 from rlwd.daemon.worlds.styles import STYLES, Task, draw_task, hidden_preference
 from rlwd.daemon.worlds.styles_people import EDITS_WRONG, TAKES_RIGHT
+from rlwd.learner.estimators.side_by_side import Estimators
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.steps import BatchGivenUp
@@ -33,6 +34,11 @@ class Living(Protocol):
     """A policy with a learner whose states can be kept."""
 
     settings: LearnerSettings
+
+    @property
+    def estimators(self) -> Estimators:
+        """What answers are held against."""
+        ...
 
     def answer(self, tasks: Sequence[Task]) -> list[Answer]:
         """Answer everybody."""
@@ -62,12 +68,18 @@ class Living(Protocol):
 class Tiny(TinyPolicy):
     """The demo's policy, with settings changed."""
 
-    def __init__(self, folder: Path, seed: int, **changes: Any) -> None:
-        super().__init__(folder, seed)
+    def __init__(
+        self, folder: Path, seed: int, *, pretrained: int | None = None, **changes: Any
+    ) -> None:
+        super().__init__(folder, seed, pretrained=pretrained)
         self.settings = msgspec.structs.replace(self.learner.settings, **changes)
         self.learner.settings = self.settings
         for group in self.learner.optimizer.param_groups:
             group["eps"] = self.settings.eps
+
+    @property
+    def estimators(self) -> Estimators:
+        return self.learner.estimators
 
     def weights(self) -> list[Tensor]:
         return list(self.learner.policy.trainable().values())

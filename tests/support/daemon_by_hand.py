@@ -7,17 +7,18 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, genera
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.ops.rollout import candidates_table
 from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.open import open_store
 from rlwd.streams.state import lease
 
 
-def open_daemon_ledger(path: Path | str) -> Ledger:
+def open_daemon_ledger(path: Path | str, spec: Spec = SPEC) -> Ledger:
     """Open a ledger with every folder's tables, as `rlwd run` does."""
     daemon = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
     store = open_store(path, {"daemon": daemon, "ops": candidates_table.MIGRATIONS})
-    return Ledger(store, Joiner("policy", Scorer(SPEC), SPEC.decision_seconds))
+    return Ledger(store, Joiner("policy", Scorer(spec), spec.decision_seconds))
 
 
 def decide(ledger: Ledger, name: str, at: float, *, taken: bool = True, **more: object) -> None:

@@ -16,7 +16,10 @@ from waiting import until
 from rlwd.daemon.commands.status import state_view, status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.worlds.habits import Habits
+from rlwd.daemon.worlds.people import People
 from rlwd.daemon.worlds.styles_people import StylesPeople
+from rlwd.daemon.worlds.tastes import OneTaste
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
@@ -210,7 +213,12 @@ class LoopProcesses:
         self.visits += 1
         crowd = Crowd(
             f"http://{LOOPBACK}:{self.gateway_port}",
-            StylesPeople(WANTS, seed=self.visits, by_coin=by_coin),
+            People(
+                OneTaste(StylesPeople(WANTS)),
+                Habits(by_coin=by_coin),
+                seed=self.visits,
+                users=400,
+            ),
             seed=self.visits,
             users=400,
             at_once=16,

@@ -12,7 +12,12 @@ from scripted_release import House
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.ops.rollout import rollouts_table
-from rlwd.ops.rollout.problems import OLD_ANSWERS, TIMEOUTS_IN_A_ROW, release_problems
+from rlwd.ops.rollout.problems import (
+    LATE_ANSWERS,
+    OLD_ANSWERS,
+    TIMEOUTS_IN_A_ROW,
+    release_problems,
+)
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.shadow_settings import ShadowSettings
 from rlwd.ops.statistics.paired_look import look_at_pairs
@@ -115,3 +120,47 @@ def test_answers_that_are_too_old_to_learn_from_are_named(house: House) -> None:
     with house.ledger.store.reading() as view:
         problems = release_problems(view, "policy", house.controller.settings, 1003.0)
     assert f"{OLD_ANSWERS} answers since the last batch were too old" in problems["learning"]
+
+
+def _seal(house: House) -> None:
+    with house.ledger.store.transaction() as tx:
+        seal(
+            tx,
+            "policy",
+            BatchSettings(episodes=10),
+            parent_sequence=0,
+            max_policy_age=0,
+            age=lambda _: 0,
+            now=0.0,
+        )
+
+
+def _decided(house: House, prefix: str, count: int, after: float) -> None:
+    """Serve answers that are decided on so many seconds later; the log is read on meanwhile."""
+    names = [f"{prefix}{number}" for number in range(count)]
+    house.ledger.take(*(generation(name, 1000.0) for name in names))
+    house.ledger.close(1000.0 + after)
+    house.ledger.take(
+        *(feedback(f"{name}.f", name, Accepted(), 1000.0 + after) for name in names),
+        partition=FEEDBACK,
+    )
+
+
+def _late(house: House) -> str | None:
+    with house.ledger.store.reading() as view:
+        found = release_problems(view, "policy", RolloutSettings(), 2000.0)
+    return found.get("late")
+
+
+def test_people_who_decide_after_they_were_given_up_are_named(house: House) -> None:
+    """Where that is a tenth of those who decide at all; with it how long half of them took."""
+    _decided(house, "soon", 3 * LATE_ANSWERS, 99.0)  # Within the spec's 100 s.
+    _decided(house, "a", LATE_ANSWERS - 1, 250.0)
+    assert _late(house) is None
+    _decided(house, "b", 1, 250.0)
+    assert "within 250 s" in str(_late(house))
+    _seal(house)
+    assert "25% of those decided on" in str(_late(house))
+    _decided(house, "in_time", 8 * LATE_ANSWERS, 50.0)
+    _seal(house)
+    assert _late(house) is None
