@@ -72,6 +72,7 @@ format: install-dev
 docs: install-dev  ## write what docs/ takes from the code: settings, API tables, examples
 	$(CHECKOUT) -m api_tables
 	$(CHECKOUT) -m shown_files
+	$(CHECKOUT) -m dashboard
 	$(BIN)/python -m rlwd.daemon.gateway.openapi docs/openapi.gateway.json
 	$(BIN)/python -m rlwd.daemon.status.openapi docs/openapi.daemon.json
 
