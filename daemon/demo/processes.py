@@ -129,7 +129,7 @@ class DemoProcesses:
     def make_policy(self) -> "subprocess.Popen[bytes]":
         """Begin to make and pre-train the tiny policy; its lines are `done of` steps."""
         pairs = self.folder / "pretraining.json"
-        pairs.write_bytes(orjson.dumps(pretraining_pairs()))
+        pairs.write_bytes(orjson.dumps({"examples": pretraining_pairs()}))
         command = [sys.executable, "-m", "rlwd.learner.tiny.pretrain", str(self.model)]
         options = ["--seed", str(self.seed), "--steps", str(self.pretraining_steps)]
         # One thread: on two shared cores two of them mostly wait for each other.

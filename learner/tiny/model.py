@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 from transformers.utils.logging import disable_progress_bar
@@ -42,6 +42,7 @@ def make_tiny_policy(
     examples_per_step: int = 32,
     chat_template: str = CHAT_TEMPLATE,
     certainty: float = 1.0,
+    words: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Write a tiny policy into `folder`, pre-trained for `steps` of some of the examples.
@@ -49,14 +50,16 @@ def make_tiny_policy(
     `examples` are lessons, or pairs of a user's text and the answer to it; they pass through the same
     chat template that an engine uses. With `steps=0` the weights are random. `progress(done, of)` is
     called after each step. The logits are those that were learned times `certainty`: above 1 the
-    policy says what it was taught though it is drawn at a temperature of 1. The same arguments give the same bytes on one machine.
+    policy says what it was taught though it is drawn at a temperature of 1. `words` are texts that are one
+    token each, beside the bytes: what is said in every answer is soon said. The same arguments give the
+    same bytes on one machine.
     Raises ValueError where steps are asked for without examples.
     """
     if steps and not examples:
         raise ValueError(f"examples: needed for {steps} steps of pre-training")
     disable_progress_bar()
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _byte_tokenizer(chat_template)
+    tokenizer = _byte_tokenizer(chat_template, words)
     tokenizer.save_pretrained(folder)
     _untangle_tokenizer(folder, chat_template)
     with torch.random.fork_rng(devices=[]):
@@ -72,9 +75,13 @@ def make_tiny_policy(
     model.save_pretrained(folder)
 
 
-def prompt_ids(folder: Path, messages: Sequence[Mapping[str, Any]]) -> list[int]:
+def prompt_ids(
+    folder: Path,
+    messages: Sequence[Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> list[int]:
     """Return the tokens that an engine serving `folder` reads for a chat, answer still to come."""
-    return _prompt_ids(AutoTokenizer.from_pretrained(folder), messages)
+    return _prompt_ids(AutoTokenizer.from_pretrained(folder), messages, tools)
 
 
 def _prompt_ids(
@@ -86,13 +93,15 @@ def _prompt_ids(
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-def _byte_tokenizer(chat_template: str) -> Any:
-    """One token for each byte and four for the markers: 260 in all, and nothing is unknown."""
+def _byte_tokenizer(chat_template: str, words: Sequence[str]) -> Any:
+    """One token for each byte, four for the markers, one for each word: nothing is unknown."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([END, *ROLES])
+    # Not special ones: what is decoded shows them.
+    tokenizer.add_tokens([AddedToken(one, normalized=False) for one in words])
     wrapped = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token=END, pad_token=END, model_max_length=2048
     )

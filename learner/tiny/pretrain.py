@@ -1,4 +1,4 @@
-"""`python -m rlwd.learner.tiny.pretrain FOLDER --steps N --examples FILE`: makes the demo's tiny policy.
+"""`python -m rlwd.learner.tiny.pretrain FOLDER --steps N --examples FILE`: makes a demo's tiny policy.
 
 Prints `done of` after each step, so that a caller can show the progress.
 """
@@ -8,6 +8,19 @@ from pathlib import Path
 
 import msgspec
 
+from .lesson import Lesson
+
+
+class Course(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a tiny policy is taught, as a JSON file."""
+
+    examples: list[tuple[str, str] | Lesson]
+    """Lessons, or pairs of a user's text and the answer to it."""
+    words: tuple[str, ...] = ()
+    """Texts that are one token each."""
+    tools: bool = False
+    """Whether its chat template has tools and calls of them, as Hermes models write them."""
+
 
 def main() -> None:
     """Make and pre-train a tiny policy as the arguments say."""
@@ -16,18 +29,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=500)
     parser.add_argument(
-        "--examples", type=Path, required=True, help="JSON list of [prompt, answer]"
+        "--examples", type=Path, required=True, help="JSON file of what it is taught"
     )
     given = parser.parse_args()
-    examples = msgspec.json.decode(given.examples.read_bytes(), type=list[tuple[str, str]])
+    course = msgspec.json.decode(given.examples.read_bytes(), type=Course)
 
-    from .model import make_tiny_policy
+    from .hermes import HERMES_TEMPLATE
+    from .model import CHAT_TEMPLATE, make_tiny_policy
 
     make_tiny_policy(
         given.folder,
         seed=given.seed,
         steps=given.steps,
-        examples=examples,
+        examples=course.examples,
+        chat_template=HERMES_TEMPLATE if course.tools else CHAT_TEMPLATE,
+        words=course.words,
         progress=lambda done, of: print(done, of, flush=True),
     )
 

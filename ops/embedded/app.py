@@ -20,6 +20,7 @@ from .decoder import Decoder
 from .messages import template_messages
 from .openai_api import Limits, RequestRefused, read
 from .replies import BASE, Replies
+from .tool_calls import offered_tools
 
 VERSION = "rlwd-embedded"
 LARGEST_BODY = 8 << 20
@@ -86,20 +87,21 @@ class EngineApp:
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer `/v1/chat/completions` through the tokenizer's chat template."""
         body = await read_json(request)
-        prompt = self._chat_prompt(body)
-        return await self.replies.reply(request, read(body, True, prompt, self.limits))
+        tools = offered_tools(body, self.tokenizer.chat_template)
+        prompt = self._chat_prompt(body, tools)
+        asked = read(body, True, prompt, self.limits, tools=bool(tools))
+        return await self.replies.reply(request, asked)
 
     async def tokenize(self, request: web.Request) -> web.Response:
         """Answer `/tokenize`: the token ids that a chat's messages, or a prompt, would be read as."""
         body = await read_json(request)
-        if body.get("tools"):
-            raise RequestRefused(400, "the embedded engine does not do tools", param="tools")
         chat = body.get("messages") is not None
-        ids = self._chat_prompt(body) if chat else self._plain_prompt(body)
+        tools = offered_tools(body, self.tokenizer.chat_template) if chat else []
+        ids = self._chat_prompt(body, tools) if chat else self._plain_prompt(body)
         told = {"count": len(ids), "max_model_len": self.limits.max_length, "tokens": ids}
         return web.json_response(told)
 
-    def _chat_prompt(self, body: dict[str, Any]) -> list[int]:
+    def _chat_prompt(self, body: dict[str, Any], tools: list[Any]) -> list[int]:
         messages = body.get("messages")
         if not isinstance(messages, list) or not messages:
             raise RequestRefused(400, "messages must be a list, not empty", param="messages")
@@ -108,6 +110,7 @@ class EngineApp:
         try:
             text = self.tokenizer.apply_chat_template(
                 template_messages(messages, self.tokenizer.chat_template),
+                tools=tools or None,
                 add_generation_prompt=body.get("add_generation_prompt") is not False,
                 continue_final_message=body.get("continue_final_message") is True,
                 tokenize=False,

@@ -7,6 +7,7 @@ from typing import Any
 from .openai_api import ParsedRequest
 from .request import Emission, PromptLogprob
 from .sampling import Token
+from .tool_calls import message_of
 
 CHUNK = "chat.completion.chunk"
 UNFINISHED = "\ufffd"
@@ -83,6 +84,8 @@ class Completion:
         if hits:
             where, self.stop_reason = min(hits)
             self._known, self.finish = self._known[:where], "stop"
+        if self.asked.tools and not self.finish:
+            return ""  # What looks like text may be the beginning of a call.
         sure = len(self._known) if self.finish else max(len(self._known) - self._wary, self._told)
         told, self._told = self._known[self._told : sure], sure
         self.text += told
@@ -108,7 +111,7 @@ class Completion:
         body = {**self._head("chat.completion"), "choices": [choice], "usage": self.usage}
         scores = self.prompt_logprobs()
         if self.asked.chat:
-            choice["message"] = {"role": "assistant", "content": self.text}
+            choice["message"] = {"role": "assistant", **self._said(choice, self.text)}
             return {**body, "prompt_logprobs": scores, "prompt_token_ids": prompt_ids}
         choice.update(text=self.text, prompt_logprobs=scores, prompt_token_ids=prompt_ids)
         return body
@@ -130,11 +133,23 @@ class Completion:
             "token_ids": self.ids(tokens),
         }
         if self.asked.chat:
-            choice["delta"] = {"content": text}
+            choice["delta"] = self._said(choice, text) if self.finish else {"content": text}
         else:
             told = first and self.asked.token_ids
             choice.update(text=text, prompt_token_ids=self.asked.prompt if told else None)
         return {**self._head(CHUNK), "choices": [choice]}
+
+    def _said(self, choice: dict[str, Any], text: str) -> dict[str, Any]:
+        """Return an answer's text and calls; the choice says that it ended with calls."""
+        if not self.asked.tools:
+            return {"content": text}
+        said = message_of(text)
+        calls = said.get("tool_calls", [])
+        if calls and self.finish == "stop":
+            choice["finish_reason"] = "tool_calls"
+        if calls and self.asked.stream:
+            said["tool_calls"] = [{"index": place, **call} for place, call in enumerate(calls)]
+        return said
 
     def closing(self) -> dict[str, Any]:
         """Return a stream's last chunk: the usage, and no choice."""

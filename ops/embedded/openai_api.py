@@ -25,7 +25,6 @@ UNSUPPORTED = {
     "allowed_token_ids": [],
     "use_beam_search": False,
     "structured_outputs": {},
-    "tools": [],
 }
 """Field to the one value that changes nothing."""
 
@@ -81,6 +80,8 @@ class ParsedRequest:
     """Answer by server-sent events."""
     usage: bool
     """Tell the usage at the end of a stream."""
+    tools: bool = False
+    """Look for calls of tools in the answer."""
 
 
 def number(
@@ -106,9 +107,14 @@ def whole(
 
 
 def read(
-    body: Mapping[str, Any], chat: bool, prompt: Sequence[int], limits: Limits
+    body: Mapping[str, Any],
+    chat: bool,
+    prompt: Sequence[int],
+    limits: Limits,
+    *,
+    tools: bool = False,
 ) -> ParsedRequest:
-    """Return the request; `prompt` is its text or messages as token ids.
+    """Return the request; `prompt` is its text or messages as token ids, `tools` whether it offers any.
 
     Raises RequestRefused, status 400, for all that is wrong or not done here.
     """
@@ -147,6 +153,7 @@ def read(
         token_ids=bool(body.get("return_token_ids")),
         stream=stream,
         usage=_usage(body) and stream,
+        tools=tools,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from ...streams.derived.invalid_calls import unread_call
 from ...streams.events.generation import Generation
 from .answer_view import view_of
 
@@ -38,8 +39,11 @@ def one_tool(generation: Generation) -> float | None:
 def invalid_calls(generation: Generation) -> float | None:
     """Return the share of an answer's calls that no tool could run as they were written.
 
-    None where it calls none, or without content.
+    A call that the engine could not read, and left in the text, is one of them. None where it calls
+    none, or without content.
     """
-    if not generation.tool_calls or not view_of(generation).holds:
+    if not view_of(generation).holds:
         return None
-    return sum(call.invalid for call in generation.tool_calls) / len(generation.tool_calls)
+    unread = unread_call(generation) is not None
+    calls = len(generation.tool_calls) + unread
+    return (sum(call.invalid for call in generation.tool_calls) + unread) / calls if calls else None

@@ -41,3 +41,11 @@ def asking(episode: Episode, answered: Share = 0.25) -> float | None:
     if said.statement is None and read is not None and read < NEITHER:
         return 1.0
     return answered
+
+
+def is_unanswered(episode: Episode) -> bool:
+    """Return whether an agent's answer only asked, and nobody answered its question.
+
+    An agent's is one that was offered tools: it could have acted.
+    """
+    return bool(episode.generation.tools) and asking(episode) == 1.0

@@ -95,8 +95,8 @@ class Scorer:
 
     def values_undecided(self, segment: str) -> bool:
         """Return whether a segment's answers may have a value that nobody decided on."""
-        valued = self.spec.undecided_value(segment) is not None
-        return valued or self.spec.silence(segment) is not None
+        known = (self.spec.undecided_value(segment, asked=asked) for asked in (False, True))
+        return any(one is not None for one in known) or self.spec.silence(segment) is not None
 
     def _scored(self, episode: Episode, reward: Reward) -> Scored:
         return Scored(

@@ -10,9 +10,9 @@
     accepted = 1.0
     kept = { weight = 0.5, horizon = 86400 }
 
-The raw value is the weighted mean of the parts that are known, less each cost's weight times its value
-over its scale; `range` maps it to [0, 1]. The version is the name and a content hash: the same numbers
-always have the same version, and a change of any of them another one. docs/rewards.md has every key.
+The raw value is the weighted mean of the known parts, less each cost's weight times its value over its
+scale; `range` maps it to [0, 1]. The version is the name and a hash of the content. docs/rewards.md has
+every key.
 """
 
 import tomllib
@@ -25,6 +25,7 @@ import msgspec
 from ...streams.events.episode import Episode
 from ...streams.events.signals import SIGNALS
 from ...streams.extensions import refuse_collisions
+from ..costs.asking import is_unanswered
 from ..parts.show_or_silent import is_silent
 from . import spec_checks
 from .attribution_rules import Given, OverChain, rules_by_kind, spread_rules
@@ -54,8 +55,7 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     name: str
     """Names the spec in versions and in MLflow."""
     parts: dict[str, Weight | PartTable]
-    """Weight of each part, or a table with its weight; the weighted mean of those with a value
-    counts."""
+    """Weight of each part, or a table with its weight; of those with a value the mean counts."""
     decisive: tuple[str, ...] = ("accepted", "rejected", "edited", "undone", "rated")
     """Kinds of signal of which one must have come before there is a reward; decisive.py has what else
     may stand there. A spec that leaves it out keeps the hash of the first version."""
@@ -87,6 +87,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     spread: dict[str, OverChain] = {}
     """Which feedback that names an answer belongs to the chain up to it, by kind or `outcome@NAME`; none
     where not given."""
+    unanswered: dict[str, Share] = {}
+    """The same of a question that nobody answered where tools were offered."""
 
     def __post_init__(self) -> None:
         # Raises ValueError for a kind that cannot reach so far.
@@ -126,9 +128,11 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         """Seconds until an episode of this segment may be trained on."""
         return self.ready.get(segment, self.ready["default"])
 
-    def undecided_value(self, segment: str) -> float | None:
-        """What stands for the parts of an answer that nobody decided on; None where it is censored."""
-        return self.undecided.get(segment, self.undecided.get("default"))
+    def undecided_value(self, segment: str, *, asked: bool = False) -> float | None:
+        """What stands for the parts of an undecided answer, or of a question; None: it is censored."""
+        tables = (self.unanswered, self.undecided) if asked else (self.undecided,)
+        known = [table[key] for table in tables for key in (segment, "default") if key in table]
+        return known[0] if known else None
 
     def reward(self, episode: Episode) -> Reward | None:
         """Return what the episode is worth; None while no decisive signal came in its horizon."""
@@ -157,7 +161,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         if decided is not None:
             return decided
         segment, counted = episode.generation.segment, self.within_horizons(episode)
-        value, silence = self.undecided_value(segment), self.silence(segment)
+        asked = bool(self.unanswered) and is_unanswered(counted)
+        value, silence = self.undecided_value(segment, asked=asked), self.silence(segment)
         if silence is not None and is_silent(episode.generation):
             value = silence.ask(episode, counted)
         return None if value is None else self._worth(episode, counted, value)

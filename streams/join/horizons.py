@@ -43,8 +43,7 @@ def close_horizons(
             silent.append(generation_id)
     orphans = by_stage[EpisodeStage.ORPHAN]
     valued = episodes_table.load_episodes(tx, policy, silent)
-    scoring.write(tx, valued, now, read_past=mark)
-    told = {episode.id for episode in valued}
+    told = {episode.id for episode in valued} - scoring.write(tx, valued, now, read_past=mark)
     censored = [name for name in by_stage[EpisodeStage.OPEN] if name not in told]
     episodes_table.close(tx, policy, censored, fate.NO_DECISION)
     episodes_table.close(tx, policy, orphans, fate.DEAD_LETTERED)

@@ -98,8 +98,8 @@ class Scoring:
         *,
         due: bool = False,
         read_past: float = 0.0,
-    ) -> None:
-        """Write the rewards of these episodes; with `due` they are ready now.
+    ) -> set[str]:
+        """Write the rewards of these episodes, ready now with `due`; return the ids of those without.
 
         Where the log was read past the end of an episode's decision, silence is an answer, too.
         """
@@ -115,6 +115,7 @@ class Scoring:
         episodes_table.put_scores(tx, self.policy, scores, now)
         # The decisive signal was taken back: the episode waits again, until its horizon closes.
         self._reopen(tx, undecided)
+        return {episode.id for episode in undecided}
 
     def revise(self, tx: Transaction, found: Sequence[Episode]) -> None:
         """Write what answers are worth now whose reward is frozen; no batch and no fate moves."""

@@ -120,3 +120,12 @@ def test_each_habit_has_its_cost(cost: Any, record: dict[str, Any], worth: float
 def test_no_cost_is_charged_for_what_nobody_may_read(name: str) -> None:
     """Without consent the record holds no answer, and a cost no value."""
     assert COSTS[name](episode(consent=False, text="", finish_reason="stop")) is None
+
+
+def test_a_call_that_the_engine_left_in_the_text_is_broken() -> None:
+    """A policy that writes no JSON makes no call that anybody could count."""
+    unread = '<tool_call>\n{"name": "run", "arguments": {x}}\n</tool_call>'
+    told = {"tools": OFFERED, "finish_reason": "stop"}
+    assert broken_calls(episode(text=unread, **told)) == 1.0
+    assert broken_calls(episode(text=unread, tool_calls=calls("run"), **told)) == 0.5
+    assert broken_calls(episode(text="It is done.", **told)) is None

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
 
-from rlwd.rewards.spec.spec import Spec
+from rlwd.rewards.spec.spec import DEFAULT_SPEC, Spec, load_spec
 from rlwd.streams.answers.answer_rows import LATEST
-from rlwd.streams.events.signals import Accepted, Copied, Rejected
+from rlwd.streams.events.signals import Accepted, Copied, FollowedUp, Rejected
+from rlwd.streams.events.tool_use import OfferedTool
 
 ROW = "SELECT reward, stage, fate, undecided FROM episodes WHERE generation_id = ?"
 SILENCE = Spec(
@@ -91,3 +92,39 @@ def test_what_may_not_be_trained_on_stays_out(ledger: Ledger) -> None:
     ledger.close(read_past=math.inf)
     assert ledger.ask(ROW, "greedy")[1:3] == ("closed", "excluded:greedy")
     assert ledger.ask(ROW, "gone")[1:3] == ("closed", "censored:no_decision")
+
+
+def test_a_question_that_nobody_answered_is_never_dropped(tmp_path: Path) -> None:
+    """By the shipped spec it is worth 0 once its decision is over; one that was answered, a question
+    without tools to act with, and an act that nobody looked at end as undecided."""
+    ledger = open_ledger(tmp_path / "rlwd.db", load_spec(DEFAULT_SPEC))
+    asks = {"text": "Which of the two files do you mean?"}
+    offered = (OfferedTool(name="edit", digest="1"),)
+    ledger.take(
+        generation("left", 0.0, tools=offered, **asks),
+        generation("complained of", 0.0, tools=offered, **asks),
+        generation("answered", 0.0, tools=offered, **asks),
+        generation("chat", 0.0, **asks),
+        generation("act", 0.0, tools=offered),
+    )
+    ledger.take(
+        feedback("f1", "answered", FollowedUp(text="the first", statement="direction"), 9.0),
+        feedback("f2", "complained of", FollowedUp(text="do it", statement="dissatisfied"), 9.0),
+        partition=FEEDBACK,
+    )
+    ledger.close(read_past=3601.0)
+    dropped = (None, "closed", "censored:no_decision", 0)
+    assert [ledger.ask(ROW, name) for name in ("left", "complained of")] == [
+        (0.0, "ready", "waiting", 1)
+    ] * 2
+    assert [ledger.ask(ROW, name) for name in ("answered", "chat", "act")] == [dropped] * 3
+
+
+def test_what_has_no_value_ends_where_silence_has_one(tmp_path: Path) -> None:
+    """An answer that was shown and not decided on is censored once, and not looked at for ever."""
+    spec = Spec(name="x", parts={"show_or_silent": 1.0}, decision={"default": 100.0})
+    ledger = open_ledger(tmp_path / "rlwd.db", spec)
+    ledger.take(generation("shown", 0.0))
+    assert ledger.close(read_past=101.0) == 1
+    assert ledger.ask(ROW, "shown") == (None, "closed", "censored:no_decision", 0)
+    assert ledger.close(read_past=102.0) == 0

@@ -1,0 +1,71 @@
+"""Tool calls: the calls that an answer makes in the form of Hermes and Qwen, as vLLM's parser `hermes` reads them.
+
+An answer of which one call cannot be read stays text whole, as there: what wrote it is not hidden.
+"""
+
+import json
+import re
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .openai_api import RequestRefused
+
+BEGIN = "<tool_call>"
+_CALL = re.compile(rf"{BEGIN}(.*?)(?:</tool_call>|\Z)", re.DOTALL)
+
+
+def offered_tools(body: Mapping[str, Any], template: Any) -> list[Any]:
+    """Return the tools that the answer may call; none where `tool_choice` is `none`.
+
+    Raises RequestRefused, status 400, where they are no tools, where the chat template would drop
+    them, or where a call is asked for: that needs a grammar.
+    """
+    tools, choice = body.get("tools"), body.get("tool_choice")
+    if not tools and choice not in (None, "none", "auto"):
+        raise RequestRefused(400, "tool_choice: there are no tools", param="tool_choice")
+    if not tools or choice == "none":
+        return []
+    if choice not in (None, "auto"):
+        raise RequestRefused(400, "the embedded engine has no grammars", param="tool_choice")
+    if not isinstance(tools, list) or not all(_is_tool(tool) for tool in tools):
+        raise RequestRefused(400, "tools must be functions, each with a name", param="tools")
+    if "tools" not in str(template):
+        reason = "this model's chat template knows no tools, and would drop them"
+        raise RequestRefused(400, f"tools: {reason}", param="tools")
+    return tools
+
+
+def _is_tool(tool: Any) -> bool:
+    function = tool.get("function") if isinstance(tool, Mapping) else None
+    return isinstance(function, Mapping) and isinstance(function.get("name"), str)
+
+
+def message_of(text: str) -> dict[str, Any]:
+    """Return what an answer says and calls, as fields of its message.
+
+    >>> message_of('Hm.<tool_call>{"name": "f", "arguments": }</tool_call>')
+    {'content': 'Hm.<tool_call>{"name": "f", "arguments": }</tool_call>'}
+    """
+    calls = _calls(text)
+    if not calls:
+        return {"content": text}
+    return {"content": text[: text.find(BEGIN)] or None, "tool_calls": calls}
+
+
+def _calls(text: str) -> Sequence[dict[str, Any]]:
+    """Return the calls; none where there is none, or where one cannot be read."""
+    found = []
+    for written in _CALL.findall(text):
+        try:
+            call = json.loads(written)
+            function = {
+                "name": call["name"],
+                "arguments": json.dumps(call["arguments"], ensure_ascii=False),
+            }
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return []
+        if not isinstance(function["name"], str):
+            return []
+        found.append({"id": f"call-{uuid.uuid4().hex}", "type": "function", "function": function})
+    return found
