@@ -133,7 +133,8 @@ def _stalled(last: list[Rollout]) -> str | None:
     return (
         f"the last {TIMEOUTS_IN_A_ROW} versions ran out of time, {newest.version} with:"
         f" {newest.trail[-1].reason}; too few users answer for [rollout] min_users, margin and"
-        " deadline_seconds (`rlwd plan` says how many are needed)"
+        " deadline_seconds (`rlwd plan` says how many are needed), or one update is too little to be"
+        " seen (batch.max_lead above 1 lets the newest of several be tried next)"
     )
 
 
