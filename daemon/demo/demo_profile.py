@@ -40,7 +40,7 @@ RELEASE = """\
 episodes = {episodes}
 at_most = 512          # what came while the learner was at work, at whatever age
 held_out = 0.1
-max_lead = 4           # it goes on while a version is tried: the newest is tried next
+max_lead = 6           # it goes on while a version is tried: the newest is tried next
 
 [gate]
 margin = 0.1
@@ -52,10 +52,10 @@ steps = [0.49]
 anchor_share = 0.02
 step_users = 0
 step_seconds = 0.0
-min_users = 100
+min_users = 80
 margin = {margin}
-planned_users = 200
-deadline_seconds = 30.0   # one that nobody can tell from its control makes way for a newer one
+planned_users = 160
+deadline_seconds = 24.0   # one that nobody can tell from its control makes way for a newer one
 gate_seconds = 60.0
 bake_seconds = 2.0
 linger_seconds = 10.0
