@@ -116,7 +116,7 @@ def _results(answer: httpx.Response, count: int) -> list[_Result] | None:
         return None
     try:
         found = msgspec.json.decode(answer.content, type=_Answer).results
-    except msgspec.DecodeError:
+    except ValueError:  # msgspec's, or of bytes that are no text
         return None
     return found if len(found) == count else None
 

@@ -56,7 +56,7 @@ def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
     for line in source:
         try:
             commands.put(decode_command(line))
-        except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+        except ValueError as problem:  # msgspec's, or of bytes that are no text
             log.error("not_a_command", line=repr(line[:200]), problem=str(problem))
             os._exit(UNUSABLE)
     os._exit(ORPHANED)

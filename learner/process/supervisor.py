@@ -164,7 +164,7 @@ class LearnerSupervisor:
                     if isinstance(report, Ended | LearnerReady):
                         self.refusal = report.reason if isinstance(report, Ended) else None
                     reports.put(report)
-                except (msgspec.ValidationError, msgspec.DecodeError):
+                except ValueError:  # msgspec's, or of bytes that are no text
                     log.warning("learner_said", line=line.decode(errors="replace").rstrip())
 
 

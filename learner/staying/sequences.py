@@ -30,7 +30,7 @@ def read_sequences(
             continue
         try:
             one = msgspec.json.decode(line, type=_Line)
-        except (msgspec.ValidationError, msgspec.DecodeError) as problem:
+        except ValueError as problem:  # msgspec's, or of bytes that are no text
             raise ValueError(f"{key}: {path}:{number}: {problem}") from None
         if bool(one.text) == bool(one.token_ids):
             raise ValueError(f"{key}: {path}:{number}: either `text` or `token_ids` is needed")

@@ -53,7 +53,7 @@ def read_batch(path: Path) -> SealedBatch:
     """Read a sealed batch; raises ValueError, naming file and field, where it is not one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=SealedBatch)
-    except (OSError, msgspec.ValidationError, msgspec.DecodeError) as problem:
+    except (OSError, ValueError) as problem:  # msgspec's, or of bytes that are no text
         raise ValueError(f"{path}: {problem}") from problem
 
 

@@ -26,7 +26,7 @@ def load_state(folder: Path) -> ReaderState:
     """Return what the folder says; as before the first training where it says nothing."""
     try:
         return msgspec.json.decode((folder / "state.json").read_bytes(), type=ReaderState)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError):  # msgspec's, or of bytes that are no text
         return ReaderState()
 
 

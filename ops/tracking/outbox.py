@@ -130,7 +130,7 @@ class Outbox:
         for raw in lines:
             try:
                 line = _LINE.decode(raw)
-            except msgspec.DecodeError as error:
+            except ValueError as error:  # msgspec's, or of bytes that are no text
                 log.warning("mirror_spool_line_unreadable", path=str(self.path), error=str(error))
                 continue
             self._number = max(self._number, line.number)

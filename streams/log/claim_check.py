@@ -87,7 +87,7 @@ def resolve(raw: bytes, folder: Path | None) -> bytes:
         return raw
     try:
         reference = msgspec.json.decode(raw, type=DataReference)
-    except (msgspec.ValidationError, msgspec.DecodeError):
+    except (ValueError, RecursionError):  # msgspec's, or of bytes that are no text
         return raw
     if folder is None:
         raise MalformedEvent("$.dataref: stream.data_folder is not set here")

@@ -69,6 +69,18 @@ def test_what_one_partition_was_refused_for_is_read_again_on_all(
     assert sum(ends[Partition(topic="generations", index=index)] for index in (0, 1)) == 40
 
 
+def test_no_record_stops_the_reading(ledger: Ledger, sink: EmbeddedSink, ingest: Ingest) -> None:
+    """Whatever bytes somebody writes to a topic, they are refused by name and the next record is read."""
+    nested = b"[" * 100_000 + b"]" * 100_000
+    for value in (b"\xff", b'{"dataref": "\xff"}', b'{"dataref": "a", "x": %s}' % nested):
+        sink.send("generations", "s1", value)
+    write(sink, range(1, 2))
+    ingest.step(1.0, 0.0, 100)
+    with ledger.store.reading() as view:
+        assert view.execute("SELECT COUNT(*) FROM dead_letters").fetchone() == (3,)
+        assert view.execute("SELECT generation_id FROM episodes").fetchall() == [("g1",)]
+
+
 def test_a_partition_that_was_claimed_by_another_is_let_go(
     ledger: Ledger, sink: EmbeddedSink, ingest: Ingest
 ) -> None:

@@ -40,8 +40,14 @@ def test_a_reference_stands_for_its_event(folder: Path) -> None:
 def test_any_other_record_is_left_alone(folder: Path) -> None:
     """What only mentions a reference, in its text or as a field of its own, is read as it is."""
     quoting = generation("g1", 1.0, text='{"dataref": "x"}')
-    odd = b'{"dataref": 7, "id": "a"}'
-    assert (resolve(quoting, None), resolve(odd, None)) == (quoting, odd)
+    nested = b"[" * 100_000 + b"]" * 100_000
+    for raw in (
+        quoting,
+        b'{"dataref": 7, "id": "a"}',
+        b'{"dataref": "\xff", "id": "a"}',
+        b'{"dataref": "a", "more": %s}' % nested,
+    ):
+        assert resolve(raw, None) is raw
 
 
 def bent(reference: bytes, **changes: str) -> bytes:
