@@ -2,7 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +17,7 @@ from ...streams.join.erasure import erase, erased_users
 from ...streams.join.ingest import Ingest, read_to_end
 from ...streams.open import open_store
 from ...streams.state.store import Store
+from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..wire import event_source, joiner
 
@@ -27,7 +29,9 @@ class LogAgain:
     large as what the log holds, and is deleted at the end.
     """
 
-    def __init__(self, config: Config, live: Store, beside: Path) -> None:
+    def __init__(
+        self, config: Config, live: Callable[[], AbstractContextManager[Transaction]], beside: Path
+    ) -> None:
         self.config, self.live = config, live
         self._folder = tempfile.TemporaryDirectory(prefix=".log-", dir=beside)
         self._store: Store | None = None
@@ -68,7 +72,7 @@ class LogAgain:
             read_to_end(ingest)
         finally:
             ingest.source.close()
-        with self.live.reading() as view:
+        with self.live() as view:
             erased = list(erased_users(view, policy))
         with store.transaction() as tx:
             for user in erased:

@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import signal
+import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,15 +24,17 @@ from ...streams.events.episode import Episode
 from ...streams.join import fate
 from ...streams.join.erasure import erased_users
 from ...streams.state.bulk import by_ids
-from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..store import existing_store
+from .status import state_view
 
 if TYPE_CHECKING:
     from ...learner.rebuild.rebuild_plan import RebuildPlan
     from ...learner.rebuild.rebuilder import Rebuilt
     from .log_again import LogAgain
+
+StateView = Callable[[], AbstractContextManager[Transaction]]
+"""Opens a view of the state that writes nothing to it, not even a migration."""
 
 
 def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str = "") -> int:
@@ -42,29 +48,49 @@ def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str 
     from ...learner.rebuild.rebuilder import Rebuilder
     from .log_again import LogAgain
 
-    live, store = config.state_path / "checkpoints", existing_store(config)
+    live, state = config.state_path / "checkpoints", partial(state_of_daemon, config)
+    with state():
+        pass  # Where there is none, or an older rlwd's, nothing is made.
+    plan = plan_rebuild(live, config.policy, version, begin_with)
+    place = _new_folder(config, out or config.state_path / "rebuilt" / version)
+    os.nice(config.learner.nice)
+    _say_plan(plan)
+    before = signal.signal(signal.SIGTERM, _end)
     try:
-        plan = plan_rebuild(live, config.policy, version, begin_with)
-        place = _new_folder(config, out or config.state_path / "rebuilt" / version)
-        os.nice(config.learner.nice)
-        _say_plan(plan)
-        try:
-            with LogAgain(config, store, place.parent) as log:
-                source = BatchSource(config, store, log)
-                made = Rebuilder(live, place, config.policy, config.learner).run(plan, source.find)
-                return _say_all(made, source)
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
+        with LogAgain(config, state, place.parent) as log:
+            source = BatchSource(config, state, log)
+            made = Rebuilder(live, place, config.policy, config.learner).run(plan, source.find)
+            return _say_all(made, source)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
     finally:
-        store.close()
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def state_of_daemon(config: Config) -> Iterator[Transaction]:
+    """Yield a view of the state; ValueError where there is none, or it lacks what this rlwd reads."""
+    try:
+        with state_view(config.state_database) as view:
+            yield view
+    except sqlite3.Error as problem:
+        place = config.state_database
+        raise ValueError(
+            f"{place}: is not a state of this rlwd: {problem}; `rlwd run` migrates it"
+        ) from problem
+
+
+def _end(number: int, _: object) -> None:
+    """End in order: the log read again, with what people wrote, must not stay behind."""
+    raise SystemExit(128 + number)
 
 
 class BatchSource:
     """Where the batches of a chain come from: as sealed, sealed again from the state, or from the log."""
 
-    def __init__(self, config: Config, store: Store, log: "LogAgain") -> None:
-        self.config, self.store, self.log = config, store, log
+    def __init__(self, config: Config, state: StateView, log: "LogAgain") -> None:
+        self.config, self.state, self.log = config, state, log
         self.found_in = ""
         """Where the last one came from, for people."""
         self._remaking: Remaking | None = None
@@ -72,7 +98,7 @@ class BatchSource:
     def find(self, manifest: Manifest) -> SealedBatch:
         """Return a checkpoint's batch; ValueError, naming it and why, where it cannot be had any more."""
         policy, self.found_in = self.config.policy, "as it was sealed"
-        with self.store.reading() as view:
+        with self.state() as view:
             if (kept := kept_batch(view, policy, manifest)) is not None:
                 return kept
         try:
@@ -83,7 +109,7 @@ class BatchSource:
                 self.found_in = "sealed again from the log"
                 return self._again(manifest, log=True)
         except NotHeld as problem:
-            with self.store.reading() as view:
+            with self.state() as view:
                 why = why_missing(view, self.config, problem.missing)
             total = len(manifest.episode_ids) + len(manifest.held_out_ids)
             raise ValueError(
@@ -99,7 +125,7 @@ class BatchSource:
 
     def _again(self, manifest: Manifest, *, log: bool) -> SealedBatch:
         policy, remaking = self.config.policy, self._sealing()
-        with self.store.reading() as view:
+        with self.state() as view:
 
             def held(ids: Sequence[str]) -> Mapping[str, Episode]:
                 found = held_episodes(view, policy, ids)

@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,8 +13,13 @@ from typing import Any
 import msgspec
 import pytest
 from lone_daemon import Workshop
+from manifests_by_hand import manifest
 
 from rlwd.daemon.commands.erase import run_erase
+from rlwd.daemon.commands.log_again import LogAgain
+from rlwd.daemon.commands.rebuild import BatchSource, run_rebuild, state_of_daemon
+from rlwd.daemon.config import load_config
+from rlwd.daemon.store import state_store
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import (
     MANIFEST_FILES,
@@ -220,6 +226,26 @@ def test_what_a_person_may_get_wrong_is_named(shop: Workshop) -> None:
         assert expected in problem, problem
         assert len(problem.splitlines()) == 1
     assert not (shop.config.state_path / "rebuilt").exists()
+
+
+def test_the_state_of_an_older_rlwd_is_not_migrated(tmp_path: Path) -> None:
+    """A daemon may run beside, on its own code; what its tables lack is said."""
+    (tmp_path / "rlwd.toml").write_text('state = "."\n[learner]\nmodel = "base"\n')
+    config = load_config(tmp_path / "rlwd.toml")
+    state_store(config).close()
+    database = sqlite3.connect(config.state_path / "rlwd.db")
+    database.executescript("DROP TABLE migrations; DROP TABLE batches")
+    database.close()
+    before = (config.state_path / "rlwd.db").read_bytes()
+    with pytest.raises(ValueError, match="has no checkpoint of it"):
+        run_rebuild(config, "policy@v000001-00000000", None)
+    assert (config.state_path / "rlwd.db").read_bytes() == before
+    state, lacks = (
+        partial(state_of_daemon, config),
+        r"no such table: batches; `rlwd run` migrates it",
+    )
+    with LogAgain(config, state, tmp_path) as log, pytest.raises(ValueError, match=lacks):
+        BatchSource(config, state, log).find(manifest(1, 0))
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_said(shop: Workshop) -> None:
