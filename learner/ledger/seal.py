@@ -107,15 +107,23 @@ def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:
 def held_out_people(chosen: Sequence[ChosenEpisode], share: float, batch_id: int) -> dict[str, int]:
     """Return the generation ids that are kept from training as preference evidence, by user's number.
 
-    Importance weights cannot judge these. All such answers of a user are held out, so that nobody's leniency
-    was learned, or none; of others in each batch. Fewer users than `drawn_people.LEAST_PEOPLE` would show nothing: none is.
+    Importance weights cannot judge these. Nothing of such a user is trained on, so that nobody's leniency was
+    learned, or none; of others in each batch. What makes a weight is held out beside it, by number 0; who has texts
+    without tokens, which cannot be scored, is not drawn. Fewer users than `drawn_people.LEAST_PEOPLE` would show nothing: none is.
     """
-    by_user = defaultdict[str, list[str]](list)
+    by_user, judging, texts = defaultdict[str, list[ChosenEpisode]](list), set[str](), set[str]()
     for one in chosen:
-        if one.row.user and not _weighable(one) and one.episode.generation.completion_token_ids:
-            by_user[one.row.user].append(one.episode.id)
-    held = drawn_people(by_user, share, batch_id)
-    return {name: number for number, user in enumerate(held, 1) for name in by_user[user]}
+        if user := one.row.user:
+            by_user[user].append(one)
+            if not one.episode.generation.completion_token_ids:
+                texts.add(user)
+            elif not _weighable(one):
+                judging.add(user)
+    return {
+        one.episode.id: 0 if _weighable(one) else number
+        for number, user in enumerate(drawn_people(judging - texts, share, batch_id), 1)
+        for one in by_user[user]
+    }
 
 
 def _weighable(chosen: ChosenEpisode) -> bool:

@@ -12,6 +12,7 @@ from rlwd.learner.drawn_people import drawn_people
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.ledger.lane_choice import LaneRules
 from rlwd.learner.sealed import SealedBatch
+from rlwd.streams.events.input_message import InputMessage
 
 KTO = LaneRules(settings=LaneSettings(dpo=0.0))
 GREEDY = {"temperature": 0.0}
@@ -46,6 +47,33 @@ def test_a_tenth_of_the_users_is_held_out_whole(tmp_path: Path, sampling: dict[s
     assert held | trained == {f"u{number}" for number in range(80)}
     assert not held & trained
     assert {one.person for one in batch.episodes} == {0}
+
+
+def test_nothing_of_a_held_out_user_is_trained_on(tmp_path: Path) -> None:
+    """A product that asks at temperature 0 and at 1: what a held-out user said of the latter teaches nothing
+    either, and is evidence of the other kind. Who has texts without tokens, which are no evidence, is not drawn."""
+    ledger, version = ledger_with(tmp_path, KTO), "policy@v000030-00000000"
+    said = (InputMessage(role="user", text="hello"),)
+    untold = dict.fromkeys(("prompt_token_ids", "completion_token_ids", "logprobs"))
+    texts: dict[str, Any] = {"sampling": GREEDY, **untold, "input": said, "text": "hi"}
+    answers: list[tuple[int, dict[str, Any]]] = [
+        *((user, {"sampling": GREEDY}) for user in range(90)),
+        *((user, {"sampling": PLAIN}) for user in range(80)),
+        *((user, texts) for user in range(80, 90)),
+    ]
+    of_user = dict[str, int]()
+    for number, (user, more) in enumerate(answers):
+        of_user[name := f"g{number}"] = user
+        decide(ledger, name, 1000.0, version=version, user_hash=f"u{user}", **more)
+    batch = sealed(ledger, KTO, count=len(answers), held_out=0.1)
+    assert batch is not None
+    drawn = {of_user[one.generation_id] for one in batch.held_out if one.person}
+    assert len(drawn) == 8
+    assert max(drawn) < 80
+    assert not drawn & {of_user[one.generation_id] for one in batch.episodes}
+    theirs = [one for one in batch.held_out if of_user[one.generation_id] in drawn]
+    assert {(one.lane, bool(one.person)) for one in theirs} == {("kto", True), ("ratio", False)}
+    assert {one.text for one in batch.episodes} == {"", "hi"}
 
 
 def test_with_too_few_users_nobody_is(tmp_path: Path) -> None:
