@@ -5,6 +5,7 @@ log-probabilities nothing lies but engine and learner: kernels, precision, tempe
 an older answer the policy's own movement lies between them too; that is staleness, reported apart.
 """
 
+import math
 import re
 from collections.abc import Sequence
 
@@ -25,17 +26,18 @@ def mismatch_metrics(
     `logp` [tokens each] are under the weights before the first step. With d = log pi - log mu and
     rho = exp(d): `k3` is the mean of rho - 1 - d (an estimate of KL(mu || pi), Schulman 2020), `chi2`
     that of rho^2 less 1, `mean_ratio` that of rho, `largest` the greatest |d|, and `beyond` the share
-    of tokens with |d| above `bar`. Answers that top-p cut are left out: their engine's probabilities
-    are of what was left, so that they differ by intent. `averaged`: what the parent
-    offers is a moving average of adapters and not the weights that score, so that all differ by more than
-    engine and learner.
+    of tokens with |d| above `bar`. Of an answer that top-p cut, d is what is beyond [log top_p, 0]: the
+    engine's probability is of what was left, of a mass of `top_p` at the least, and differs by so much by
+    intent. `averaged`: what the parent offers is a moving average of adapters and not the weights that
+    score, so that all differ by more than engine and learner.
     """
     groups: dict[str, list[Tensor]] = {"mismatch": [], "staleness": []}
     for episode, now in zip(episodes, logp, strict=True):
-        if episode.top_p < 1.0 or episode.age < 0:
+        if episode.age < 0:
             continue
         served = torch.tensor(episode.logprobs, dtype=now.dtype, device=now.device)
         apart = log_ratios(now, served).double()
+        apart = apart - apart.clamp(math.log(episode.top_p), 0.0) if episode.top_p < 1.0 else apart
         own = episode.age == 0 and not averaged
         groups["mismatch" if own else "staleness"].append(apart)
         if own and episode.engine:

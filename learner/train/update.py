@@ -30,6 +30,10 @@ DRIFT_EPISODES = 32
 """Episodes on which the drift from v0 is measured where the loss does without the anchor."""
 
 
+OF_RATIOS = ("ess/", "mismatch/", "staleness/", "before/ratio/")
+"""What is measured of the ratio lane's answers before the first step, and told though it makes none."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
     """Evidence and measurements of an applied batch."""
@@ -134,10 +138,20 @@ def _worth_a_step(
         chosen.left_out.update(dict.fromkeys(held_out, fate.LOW_ESS))
         raise BatchGivenUp(
             f"the ratios of {len(names)} episodes are worth {share:.3g} of their tokens: learner.ess_floor "
-            f"is {settings.ess_floor:g} ({fate.LOW_ESS})"
+            f"is {settings.ess_floor:g} ({fate.LOW_ESS}){_apart_from_engine(given.metrics)}"
         )
     without = _without_ratio(learner, parts)
-    return replace(without, metrics=without.metrics | {"ess/before": share})
+    # What says why the ratios are worth so little: the mismatch that is alarmed about, too.
+    told = {n: v for n, v in given.metrics.items() if n.startswith(OF_RATIOS)}
+    return replace(without, metrics=without.metrics | told)
+
+
+def _apart_from_engine(metrics: Mapping[str, float]) -> str:
+    """Return how far learner and engine are apart: ratios of one or the other's fault are not the lag's."""
+    if not metrics["mismatch/tokens"]:
+        return ""
+    told = f"{metrics['mismatch/k3']:.3g} (k3) on {metrics['mismatch/tokens']:.0f} tokens"
+    return f"; learner and engine are apart by {told} of the weights that score"
 
 
 def _applied(
