@@ -161,7 +161,9 @@ class StatusServer:
 
     async def _statusz(self, _request: web.Request) -> web.Response:
         stored = await asyncio.to_thread(self.status)
-        return _answer({**stored, "live": self.vitals.live}, 200)
+        return _answer(
+            {**stored, "live": self.vitals.live, "problems": dict(self.vitals.problems)}, 200
+        )
 
 
 def _answer(document: dict[str, Any], status: int) -> web.Response:

@@ -56,12 +56,19 @@ def day_problem(view: Transaction, policy: str, budget: float, now: float) -> st
 
 
 def _added(view: Transaction, policy: str, now: float) -> list[tuple[float, float]]:
-    """Return when each version of the lineage was made and what it added, oldest first."""
+    """Return when each version of the lineage was registered and what it added, oldest first.
+
+    The daemon's clock says when, which jumps of the wall clock do not move; a manifest has the learner's.
+    What is registered more than a day from now is of a daemon whose clock was wrong, and says nothing.
+    """
+    today = (policy, now - DAY_SECONDS, now + DAY_SECONDS)
     rows = view.execute(
-        "SELECT k.sequence, k.parent_sequence, k.created_at, c.record FROM checkpoints k"
+        "SELECT k.sequence, k.parent_sequence, c.registered_at, c.record FROM checkpoints k"
         " LEFT JOIN candidates c ON c.policy = k.policy AND c.version = k.version"
-        " AND c.sequence = k.sequence WHERE k.policy = ? AND k.created_at > ? ORDER BY k.sequence",
-        (policy, now - DAY_SECONDS),
+        " AND c.sequence = k.sequence AND c.registered_at > ? AND c.registered_at < ?"
+        " WHERE k.policy = ? AND k.sequence >= (SELECT MIN(sequence) FROM candidates"
+        " WHERE policy = ? AND registered_at > ? AND registered_at < ?) ORDER BY k.sequence",
+        (*today[1:], policy, *today),
     ).fetchall()
     known = {row[0]: row[1:] for row in rows}
     sequence, found = max(known, default=None), list[tuple[float, float]]()

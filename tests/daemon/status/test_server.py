@@ -104,12 +104,14 @@ def test_metrics_are_prometheus(serve: Serve) -> None:
 
 
 def test_status_is_what_is_stored_and_what_is_live(serve: Serve) -> None:
-    """The page joins the database's document with the facts of the moment."""
+    """The page joins the database's document with the facts of the moment, and the problems by name."""
     client, vitals, _ = serve()
     vitals.live = {"learner": "asking"}
+    vitals.report("mismatch", "learner and engine disagree")
     assert client.get("/statusz").json() == {
         "fates": {"trained": 3},
         "live": {"learner": "asking"},
+        "problems": {"mismatch": "learner and engine disagree"},
     }
 
 

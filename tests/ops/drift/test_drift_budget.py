@@ -25,13 +25,19 @@ def ledger(tmp_path: Path) -> Ledger:
 def make(ledger: Ledger) -> Make:
     """Write a checkpoint down, and its version where it added something."""
 
-    def made(sequence: int, parent: int | None, at: float, added: float | None = None) -> None:
+    def made(
+        sequence: int,
+        parent: int | None,
+        at: float,
+        added: float | None = None,
+        wall: float | None = None,
+    ) -> None:
         version = f"policy@v{sequence:06d}-00000000"
         with ledger.store.transaction() as tx:
             tx.execute(
                 "INSERT INTO checkpoints (policy, sequence, parent_sequence, version, batch_id,"
                 " created_at, seconds) VALUES ('policy', ?, ?, ?, NULL, ?, 1.0)",
-                (sequence, parent, version, at),
+                (sequence, parent, version, at if wall is None else wall),
             )
             if added is not None:
                 given: dict[str, Any] = {"metrics": {"drift/kl_added": added}, "held_out": None}
@@ -75,3 +81,22 @@ def test_what_was_taken_out_does_not_count(ledger: Ledger, make: Make) -> None:
     make(3, 1, 300.0)
     with ledger.store.reading() as view:
         assert day_drift(view, "policy", 0.1, 400.0).spent == pytest.approx(0.06)
+
+
+def test_a_jump_of_the_wall_clock_lends_nothing_and_holds_nothing(
+    ledger: Ledger, make: Make
+) -> None:
+    """By the learner's clock, two days back, the versions would be older than a day; by one that was a month
+    ahead when the daemon began, none would be made for a month after it was put right."""
+    month, now = 30 * DAY_SECONDS, 10 * DAY_SECONDS
+    make(0, None, 0.0)
+    make(1, 0, now + month, 0.5)
+    with ledger.store.reading() as view:
+        assert day_drift(view, "policy", 0.1, now).held(now) == ""
+    make(2, 1, now + 1.0, 0.06, wall=now - 2 * DAY_SECONDS)
+    make(3, 2, now + 2.0, wall=now - 2 * DAY_SECONDS)
+    make(4, 3, now + 3.0, 0.06, wall=now - 2 * DAY_SECONDS)
+    with ledger.store.reading() as view:
+        held = day_drift(view, "policy", 0.1, now + 4.0)
+    assert held.spent == pytest.approx(0.12)
+    assert held.frees_at == now + 1.0 + DAY_SECONDS
