@@ -1,6 +1,5 @@
 """Sealing: ready episodes become an immutable batch in one transaction (CONTRACTS 17, 18)."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -107,22 +106,18 @@ def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:
 def held_out_people(chosen: Sequence[ChosenEpisode], share: float, batch_id: int) -> dict[str, int]:
     """Return the generation ids that are kept from training as preference evidence, by user's number.
 
-    Importance weights cannot judge these. Nothing of such a user is trained on, so that nobody's leniency was
-    learned, or none; of others in each batch. What makes a weight is held out beside it, by number 0; who has texts
-    without tokens, which cannot be scored, is not drawn. Fewer users than `drawn_people.LEAST_PEOPLE` would show nothing: none is.
+    Importance weights cannot judge these. Nothing of such a user is trained on, so that no leniency of his was
+    learned; of others in each batch. What makes a weight is held out by number 0; who has texts without tokens is
+    not drawn. Fewer users than `drawn_people.LEAST_PEOPLE` would show nothing: none is.
     """
-    by_user, judging, texts = defaultdict[str, list[ChosenEpisode]](list), set[str](), set[str]()
-    for one in chosen:
-        if user := one.row.user:
-            by_user[user].append(one)
-            if not one.episode.generation.completion_token_ids:
-                texts.add(user)
-            elif not _weighable(one):
-                judging.add(user)
+    told = [one for one in chosen if one.row.user and not _weighable(one)]
+    texts = {one.row.user for one in told if not one.episode.generation.completion_token_ids}
+    judging = {user for one in told if (user := one.row.user) and user not in texts}
+    drawn = {user: n for n, user in enumerate(drawn_people(judging, share, batch_id), 1)}
     return {
-        one.episode.id: 0 if _weighable(one) else number
-        for number, user in enumerate(drawn_people(judging - texts, share, batch_id), 1)
-        for one in by_user[user]
+        one.episode.id: 0 if _weighable(one) else drawn[user]
+        for one in chosen
+        if (user := one.row.user or "") in drawn
     }
 
 
