@@ -1,5 +1,6 @@
 """Command line, state: one function for each thing that is done to the durable state by hand."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,13 +11,16 @@ from .cli_by_hand import TOML, ConfigFile
 def accept_gap(
     partition: Annotated[str, typer.Argument(help="topic/partition that stands still.")],
     offset: Annotated[int, typer.Argument(help="Offset that the log still holds.")],
+    back: Annotated[
+        bool, typer.Option("--back", help="It lies behind: the log lost its end, or was made anew.")
+    ] = False,
     config: ConfigFile = TOML,
 ) -> None:
     """Give up records that the log has lost, so that their partition goes on; the audit counts them."""
     from .commands.accept_gap import run_accept_gap
     from .config import load_config
 
-    run_accept_gap(load_config(config), partition, offset)
+    run_accept_gap(load_config(config), partition, offset, back=back)
 
 
 def erase(
@@ -36,5 +40,51 @@ def erase(
     raise typer.Exit(run_erase(load_config(config), user, tenant=tenant, **how))
 
 
-ON_STATE = (accept_gap, erase)
+def backup(
+    folder: Annotated[Path, typer.Argument(help="A new folder for it.")],
+    config: ConfigFile = TOML,
+) -> None:
+    """Copy the durable state into a folder, while the daemon runs; without secrets, and without the log."""
+    from .backup.backup import make_backup
+    from .config import load_config
+
+    made = make_backup(load_config(config), config, folder)
+    print(f"{folder}: {sum(made.rows.values())} rows, {len(made.files)} files, {made.champion}")
+    for what in made.left_out:
+        typer.echo(f"not in it: {what}", err=True)
+
+
+def restore(
+    folder: Annotated[Path, typer.Argument(help="The backup.")], config: ConfigFile = TOML
+) -> None:
+    """Put a backup where the config's state is to be, which is empty; the daemon then goes on from it."""
+    from .backup.restore import restore as put_back
+    from .config import load_config
+
+    made = put_back(load_config(config), folder)
+    print(f"restored: {made.policy}, champion {made.champion or 'none yet'}; next: rlwd run")
+    typer.echo(
+        "what the log holds since is read again; people who were erased since: erase again",
+        err=True,
+    )
+
+
+def move_database(
+    to: Annotated[
+        str, typer.Option(help="postgresql://…, $NAME of a variable or file:PATH that holds it.")
+    ],
+    config: ConfigFile = TOML,
+) -> None:
+    """Copy the state database into an empty one on a server, all or nothing; the daemon is stopped."""
+    from .backup.move_database import move_database as move
+    from .config import load_config
+
+    for table, rows in sorted(move(load_config(config), to).items()):
+        print(f"{table} {rows}")
+    typer.echo(
+        "every table has its rows; next: set `database` in the config, then `rlwd run`", err=True
+    )
+
+
+ON_STATE = (accept_gap, erase, backup, restore, move_database)
 """In the order of the help."""

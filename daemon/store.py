@@ -13,6 +13,12 @@ from ..streams.state.sqlite_problem import is_busy, sqlite_problem
 from ..streams.state.store import Store
 from .config import Config
 
+TABLES = {
+    "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
+    "ops": candidates_table.MIGRATIONS,
+}
+"""Tables of the state database beside those of the join, by folder."""
+
 
 def state_store(config: Config) -> Store:
     """Open the state database, making and migrating it where need be.
@@ -20,13 +26,7 @@ def state_store(config: Config) -> Store:
     Raises ValueError where the file is damaged, or none of rlwd's.
     """
     with opening(config.state_database):
-        return open_store(
-            config.state_database,
-            {
-                "daemon": (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS),
-                "ops": candidates_table.MIGRATIONS,
-            },
-        )
+        return open_store(config.state_database, TABLES)
 
 
 @contextlib.contextmanager

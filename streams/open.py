@@ -50,6 +50,7 @@ MIGRATIONS = (
     spent.AMOUNTS,
     spreading.SPREAD + ";" + rescorings_table.ATTRIBUTED,
     episodes_table.LANES,
+    offsets.REWOUND,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

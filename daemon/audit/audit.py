@@ -14,7 +14,7 @@ from typing import Any
 
 from ...learner.candidate import Manifest
 from ...learner.ledger.batches_table import trained_by_lane
-from ...streams.join.offsets import accepted_gaps
+from ...streams.join.offsets import accepted_gaps, rewound_by
 from ...streams.state.transaction import Transaction
 from ..spool.lost import read_lost
 from .generations import GenerationRow, generation_rows
@@ -71,6 +71,8 @@ class Audit:
     """Answers that each lane learned from; one may be in several."""
     gaps: dict[str, int]
     """Offsets that an operator gave up because the log had lost them, by partition."""
+    rewound: dict[str, int]
+    """Offsets that an operator went back by because the log had lost its end, by partition."""
     problems: tuple[str, ...] = field(default=())
     """What does not close, in words."""
 
@@ -91,6 +93,7 @@ class Audit:
             "lost_at_gateway": self.lost_at_gateway,
             "trained_by_lane": self.trained_by_lane,
             "gaps": self.gaps,
+            "rewound": self.rewound,
             "problems": list(self.problems),
         }
 
@@ -117,6 +120,7 @@ def audit(
         lost_at_gateway=dict(lost),
         trained_by_lane=trained_by_lane(view, policy),
         gaps=accepted_gaps(view, policy),
+        rewound=rewound_by(view, policy),
         problems=tuple(problems),
     )
 

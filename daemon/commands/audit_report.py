@@ -57,6 +57,9 @@ def _print(console: Console, found: Audit) -> None:
         console.print(f"lost at the gateway: {count} of {key}", markup=False)
     for partition, count in found.gaps.items():
         console.print(f"given up by an operator: {count} offsets of {partition}", markup=False)
+    for partition, count in found.rewound.items():
+        said = f"the log of {partition} lost its end: reading went back by {count} offsets"
+        console.print(said, markup=False)
     for problem in found.problems:
         console.print(f"[red]{escape(problem)}[/]")
     console.print("everything closes" if found.closes else "[red]it does not close[/]")

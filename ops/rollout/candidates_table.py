@@ -204,6 +204,21 @@ def mark_pruned(tx: Transaction, policy: str, sequences: Iterable[int]) -> None:
     )
 
 
+def move_to(tx: Transaction, policy: str, sequence: int, folder: Path) -> None:
+    """Write down that the versions of a checkpoint lie in another folder now; after a restore."""
+    rows = tx.execute(
+        "SELECT version, record FROM candidates WHERE policy = ? AND sequence = ?",
+        (policy, sequence),
+    ).fetchall()
+    for version, record in rows:
+        found = _decode(record)
+        moved = msgspec.structs.replace(found, path=folder / found.path.name)
+        tx.execute(
+            "UPDATE candidates SET record = ? WHERE policy = ? AND version = ?",
+            (msgspec.json.encode(moved, enc_hook=str).decode(), policy, version),
+        )
+
+
 def pruned(tx: Transaction, policy: str) -> set[str]:
     """Return the versions whose weights were deleted."""
     rows = tx.execute(

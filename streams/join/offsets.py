@@ -22,6 +22,8 @@ OWNERS = "ALTER TABLE offsets ADD COLUMN owner TEXT NOT NULL DEFAULT ''"
 
 GAPS = "ALTER TABLE offsets ADD COLUMN gap INTEGER NOT NULL DEFAULT 0"
 """`gap` counts the offsets that were gone from the log and that an operator accepted as lost."""
+REWOUND = "ALTER TABLE offsets ADD COLUMN rewound INTEGER NOT NULL DEFAULT 0"
+"""`rewound` counts the offsets that an operator went back by, because the log had lost its end."""
 
 UNREAD = -1
 """`next` of a partition that is known and was never read: it begins where the log begins."""
@@ -71,11 +73,14 @@ class PollCounts:
     """Newest receive time among them, epoch seconds."""
 
 
-def accept_gap(tx: Transaction, policy: str, partition: Partition, to: int) -> int:
-    """Go on at an offset that the log still holds; count the offsets given up, and return how many.
+def accept_gap(
+    tx: Transaction, policy: str, partition: Partition, to: int, *, back: bool = False
+) -> int:
+    """Go on at an offset that the log holds; return how many are given up, below 0 where it goes back.
 
-    For an operator: the daemon never skips a record by itself (CONTRACTS 15). Raises
-    ValueError for a partition that is not known, and where nothing would be given up.
+    For an operator: the daemon never skips a record by itself (CONTRACTS 15). `back` is for a log that
+    lost its end or was made anew: what is read twice is known, and counted as duplicate. Raises
+    ValueError for a partition that is not known, and where `to` does not lie on that side.
     """
     row = tx.execute(
         "SELECT next FROM offsets WHERE policy = ? AND topic = ? AND partition = ?",
@@ -85,23 +90,36 @@ def accept_gap(tx: Transaction, policy: str, partition: Partition, to: int) -> i
         raise ValueError(f"{partition.topic}/{partition.index}: was never read")
     # A partition whose first record cannot be read stands at its beginning.
     stands = max(row[0], 0)
-    if to <= stands:
+    if to == stands or (to < stands) != back or to < 0:
         raise ValueError(
-            f"{partition.topic}/{partition.index}: stands at {stands}, so {to} gives nothing up"
+            f"{partition.topic}/{partition.index}: stands at {stands}, so {to} "
+            + ("is not back" if back else "gives nothing up; --back goes back where the log did")
         )
+    column = "rewound" if back else "gap"
     tx.execute(
-        "UPDATE offsets SET next = ?, gap = gap + ? WHERE policy = ? AND topic = ? AND partition = ?",
-        (to, to - stands, policy, partition.topic, partition.index),
+        f"UPDATE offsets SET next = ?, {column} = {column} + ?"
+        " WHERE policy = ? AND topic = ? AND partition = ?",
+        (to, abs(to - stands), policy, partition.topic, partition.index),
     )
     return int(to - stands)
 
 
 def accepted_gaps(tx: Transaction, policy: str) -> dict[str, int]:
     """Return the offsets given up, by `topic/partition`; empty where none ever were."""
+    return _by_partition(tx, policy, "gap")
+
+
+def rewound_by(tx: Transaction, policy: str) -> dict[str, int]:
+    """Return the offsets gone back by, by `topic/partition`; empty where none ever were."""
+    return _by_partition(tx, policy, "rewound")
+
+
+def _by_partition(tx: Transaction, policy: str, column: str) -> dict[str, int]:
     rows = tx.execute(
-        "SELECT topic, partition, gap FROM offsets WHERE policy = ? AND gap > 0", (policy,)
+        f"SELECT topic, partition, {column} FROM offsets WHERE policy = ? AND {column} > 0",
+        (policy,),
     )
-    return {f"{topic}/{index}": gap for topic, index, gap in rows.fetchall()}
+    return {f"{topic}/{index}": count for topic, index, count in rows.fetchall()}
 
 
 def load_offsets(tx: Transaction, policy: str) -> dict[Partition, int]:

@@ -59,11 +59,17 @@ class OffsetOutOfRange(PartitionStopped):
     """The store's offset is not in the log any more."""
 
     def __init__(self, partition: Partition, wanted: int, first: int, end: int) -> None:
+        name = f"{partition.topic}/{partition.index}"
+        if wanted > end:
+            lost = f"records {end} to {wanted - 1} are gone from its end; it was made anew, or an"
+            lost += f" older copy: `rlwd accept-gap {name} {end} --back` goes on there"
+        else:
+            lost = f"records {wanted} to {max(first - 1, wanted)} are gone;"
+            lost += f" `rlwd accept-gap {name} {first}` gives them up"
         super().__init__(
             partition,
             wanted,
-            f"offset {wanted} is outside the log, which holds {first} to {end}: records {wanted} to"
-            f" {max(first - 1, wanted)} are gone",
+            f"offset {wanted} is outside the log, which holds {first} to {end}: {lost}",
         )
         self.first, self.end = first, end
 

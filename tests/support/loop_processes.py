@@ -254,6 +254,16 @@ class LoopProcesses:
             return {}
         return found
 
+    def problems(self) -> dict[str, str]:
+        """Return what keeps the daemon from being ready; empty where it does not answer."""
+        try:
+            url = f"http://{LOOPBACK}:{self.http_port}/readyz"
+            answer = httpx.get(url, timeout=5.0, trust_env=False)
+            found: dict[str, str] = orjson.loads(answer.content)["problems"]
+        except (httpx.HTTPError, ValueError, KeyError):
+            return {}
+        return found
+
     def status(self) -> dict[str, Any]:
         """Return what the state database says, whether the daemon runs or not."""
         return status_document(self.config, time.time())

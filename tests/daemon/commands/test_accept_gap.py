@@ -11,7 +11,7 @@ from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.join.joiner import Joiner
-from rlwd.streams.join.offsets import accept_gap
+from rlwd.streams.join.offsets import accept_gap, record_counts, rewound_by
 from rlwd.streams.log.embedded_log import EmbeddedLog, EmbeddedSink, EmbeddedSource
 from rlwd.streams.log.ports import Partition
 from rlwd.streams.open import open_store
@@ -88,3 +88,31 @@ def test_the_audit_counts_what_was_given_up(tmp_path: Path) -> None:
         found = audit(view, "policy", [])
     assert found.gaps == {"generations/0": 4}
     assert found.closes
+
+
+def test_a_log_that_lost_its_end_is_read_again_from_there(tmp_path: Path) -> None:
+    """A log that was made anew stops its partition; gone back, nothing is counted twice or missed."""
+    write(tmp_path, 0, 1, 2, 3, 4)
+    ingest = open_ingest(tmp_path)
+    read_to_end(ingest)
+    ingest.source.close()
+    for file in tmp_path.glob("log.db*"):
+        file.unlink()
+    write(tmp_path, 0, 5)
+    again = open_ingest(tmp_path)
+    turns(again)
+    assert again.problem is not None
+    assert "records 2 to 4 are gone from its end; it was made anew" in again.problem
+    assert f"accept-gap {TOPIC}/0 2 --back" in again.problem
+    with again.store.transaction() as tx:
+        for wrong in (5, 6, -1):
+            with pytest.raises(ValueError, match="stands at 5"):
+                accept_gap(tx, "policy", PARTITION, wrong, back=True)
+        assert accept_gap(tx, "policy", PARTITION, 0, back=True) == -5
+    read_to_end(again)
+    with again.store.reading() as view:
+        assert sum(count_fates(view, "policy").values()) == 6
+        assert rewound_by(view, "policy") == {f"{TOPIC}/0": 5}
+        counts = record_counts(view, "policy")[PARTITION]
+    assert (counts.accepted, counts.duplicate, counts.delivered) == (6, 1, 7)
+    again.source.close()

@@ -1,0 +1,141 @@
+"""Tables: every table of a state database, copied row by row into another one, whichever server holds either."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ...streams.state.bulk import insert_rows
+from ...streams.state.transaction import Transaction, is_shared
+
+PAGE = 5_000
+"""Rows that are held in memory at a time."""
+OWN = "migrations"
+"""Written by whoever opened the database, and the same in both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableShape:
+    """A table, as the database describes it."""
+
+    name: str
+    """Its name."""
+    columns: tuple[str, ...]
+    """All of its columns."""
+    key: tuple[str, ...]
+    """Columns of its primary key, by which it is read page by page."""
+
+
+def shapes(view: Transaction) -> list[TableShape]:
+    """Return every table of rlwd's but the one of migrations, by name."""
+    rows = view.execute(_SERVER_COLUMNS if is_shared(view) else _SQLITE_COLUMNS).fetchall()
+    tables: dict[str, list[tuple[str, int]]] = {}
+    for table, column, position in rows:
+        tables.setdefault(table, []).append((column, position))
+    return [
+        TableShape(
+            name=table,
+            columns=tuple(column for column, _ in found),
+            key=tuple(column for column, place in sorted(found, key=lambda each: each[1]) if place),
+        )
+        for table, found in sorted(tables.items())
+        if table != OWN
+    ]
+
+
+def counted(view: Transaction) -> dict[str, int]:
+    """Return how many rows each table has."""
+    return {
+        shape.name: int(view.execute(f'SELECT COUNT(*) FROM "{shape.name}"').fetchone()[0])
+        for shape in shapes(view)
+    }
+
+
+def copy_tables(view: Transaction, tx: Transaction) -> dict[str, int]:
+    """Copy every row into the same tables of another database, which are empty; return rows by table.
+
+    Both were migrated by this rlwd. Raises ValueError where a table holds something, lacks a column,
+    or does not have afterwards what was read.
+    """
+    wanted = {shape.name: set(shape.columns) for shape in shapes(tx)}
+    found = shapes(view)
+    if {shape.name: set(shape.columns) for shape in found} != wanted:
+        raise ValueError("the two databases have not the same tables: run this rlwd on both first")
+    if full := sorted(name for name, rows in counted(tx).items() if rows):
+        raise ValueError(f"the database to copy into holds rows already: {', '.join(full)}")
+    if is_shared(tx):
+        # The copy is one transaction, and may take longer than a poll's.
+        tx.execute(
+            "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
+            " ('transaction_timeout', 'idle_in_transaction_session_timeout')"
+        )
+    copied = {}
+    for shape in found:
+        columns = ", ".join(f'"{name}"' for name in shape.columns)
+        head = f'INSERT INTO "{shape.name}" ({columns}) VALUES '
+        copied[shape.name] = 0
+        for rows in _pages(view, shape):
+            insert_rows(tx, head, rows)
+            copied[shape.name] += len(rows)
+    if (there := counted(tx)) != copied:
+        wrong = sorted(name for name in copied if there.get(name) != copied[name])
+        raise ValueError(f"not every row arrived: {', '.join(wrong)}")
+    _settle(tx)
+    return copied
+
+
+def _pages(view: Transaction, shape: TableShape) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a table's rows by its key, some thousand at a time."""
+    columns = ", ".join(f'"{name}"' for name in shape.columns)
+    key = ", ".join(f'"{name}"' for name in shape.key)
+    marks = ", ".join("?" * len(shape.key))
+    places = [shape.columns.index(name) for name in shape.key]
+    last: tuple[Any, ...] | None = None
+    while True:
+        after = "" if last is None else f" WHERE ({key}) > ({marks})"
+        rows = view.execute(
+            f'SELECT {columns} FROM "{shape.name}"{after} ORDER BY {key} LIMIT {PAGE}', last or ()
+        ).fetchall()
+        if rows:
+            yield rows
+        if len(rows) < PAGE:
+            return
+        last = tuple(rows[-1][place] for place in places)
+
+
+def _settle(tx: Transaction) -> None:
+    """Let a server go on counting where the copied rows end, and know all event keys by its index."""
+    if not is_shared(tx):
+        return
+    for table, column in tx.execute(_SERIALS).fetchall():
+        tx.execute(
+            f'SELECT setval(pg_get_serial_sequence(?, ?), (SELECT MAX("{column}") FROM "{table}"))',
+            (table, column),
+        )
+    # Only one that writes alone looks into the table of new keys (`streams/join/dedup.py`).
+    tx.execute(
+        "INSERT INTO event_keys (policy, digest) SELECT policy, digest FROM new_keys"
+        " ON CONFLICT DO NOTHING"
+    )
+    tx.execute("DELETE FROM new_keys")
+
+
+_SQLITE_COLUMNS = """
+SELECT m.name, c.name, c.pk FROM sqlite_master m, pragma_table_info(m.name) c
+WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY m.name, c.cid
+"""
+_SERVER_COLUMNS = """
+SELECT c.table_name, c.column_name, COALESCE(k.ordinal_position, 0)
+FROM information_schema.columns c
+JOIN information_schema.tables b ON b.table_schema = c.table_schema
+    AND b.table_name = c.table_name AND b.table_type = 'BASE TABLE'
+LEFT JOIN information_schema.table_constraints t ON t.table_schema = c.table_schema
+    AND t.table_name = c.table_name AND t.constraint_type = 'PRIMARY KEY'
+LEFT JOIN information_schema.key_column_usage k ON k.constraint_schema = t.constraint_schema
+    AND k.constraint_name = t.constraint_name AND k.table_name = t.table_name
+    AND k.column_name = c.column_name
+WHERE c.table_schema = current_schema() ORDER BY c.table_name, c.ordinal_position
+"""
+_SERIALS = """
+SELECT table_name, column_name FROM information_schema.columns
+WHERE table_schema = current_schema() AND column_default LIKE 'nextval%'
+"""
