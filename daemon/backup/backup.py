@@ -27,9 +27,9 @@ from .backup_manifest import (
     CONFIG,
     DATABASE,
     FLAGS,
+    FOLDERS,
     FORMAT,
     LEFT_OUT,
-    READERS,
     BackupManifest,
     digests,
     write_manifest,
@@ -56,7 +56,8 @@ def make_backup(config: Config, config_path: Path, folder: Path) -> BackupManife
         folder.chmod(0o700)
         try:
             return _made(config, config_path, folder)
-        except FileNotFoundError:
+        except (FileNotFoundError, shutil.Error):
+            # Of a folder that is copied the missing file comes as an Error.
             _empty(folder)
             if not left:
                 raise
@@ -159,8 +160,9 @@ def _copy_checkpoints(config: Config, view: Transaction, now: float, to: Path) -
 
 
 def _copy_files(config: Config, config_path: Path, folder: Path) -> None:
-    if (readers := config.state_path / "readers").is_dir():
-        shutil.copytree(readers, folder / READERS)
+    for name in FOLDERS:
+        if (kept := config.state_path / name).is_dir():
+            shutil.copytree(kept, folder / name)
     if config.flags_path.is_file():
         shutil.copy2(config.flags_path, folder / FLAGS)
     (folder / CONFIG).mkdir()

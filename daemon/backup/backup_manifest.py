@@ -6,11 +6,14 @@ from pathlib import Path
 import msgspec
 
 from ...learner.digests import file_digest
+from ...ops.benchmark.benchmark_file import FOLDER as BENCHMARKS
 from ...streams.state.durable import replace_file
 
 FORMAT = 1
 NAME, DIGEST = "backup.json", "backup.sha256"
-DATABASE, CHECKPOINTS, READERS = "database.db", "checkpoints", "readers"
+DATABASE, CHECKPOINTS = "database.db", "checkpoints"
+FOLDERS = ("readers", BENCHMARKS)
+"""Folders of the state that are taken as they are: what was learned to read, what candidates are asked."""
 CONFIG, FLAGS = "config", "flags.json"
 LEFT_OUT = (
     "secrets of the config: keep them where you keep secrets; without gateway.user_key nobody is"

@@ -15,7 +15,7 @@ from ..store import TABLES, opening, state_store
 from .backup_manifest import (
     CHECKPOINTS,
     DATABASE,
-    READERS,
+    FOLDERS,
     BackupManifest,
     read_backup,
 )
@@ -47,8 +47,9 @@ def restore(config: Config, folder: Path) -> BackupManifest:
     shutil.copyfile(folder / DATABASE, aside)
     aside.chmod(0o600)
     shutil.copytree(folder / CHECKPOINTS, state / "checkpoints")
-    if (folder / READERS).is_dir():
-        shutil.copytree(folder / READERS, state / "readers")
+    for name in FOLDERS:
+        if (folder / name).is_dir():
+            shutil.copytree(folder / name, state / name)
     for path in (state / "checkpoints").rglob("*"):
         fsync(path)
     with opening(aside):
@@ -94,7 +95,7 @@ def _put_database(config: Config, aside: Path) -> None:
 
 def _refuse_full(config: Config) -> None:
     state, place = config.state_path, config.state_database
-    there = [state / name for name in ("checkpoints", "readers", "batches")]
+    there = [state / name for name in ("checkpoints", "batches", *FOLDERS)]
     if isinstance(place, Path):
         there.append(place)
     for path in there:
@@ -125,7 +126,7 @@ def _put_away(config: Config) -> None:
         # The database came last, so all of it is there.
         (state / BEGUN).unlink()
         return
-    for name in ("checkpoints", "readers"):
+    for name in ("checkpoints", *FOLDERS):
         shutil.rmtree(state / name, ignore_errors=True)
     for path in state.glob(f"{BEGUN}.db*"):
         path.unlink()

@@ -48,7 +48,14 @@ FREE = {
     *("gateway.harness", "gateway.references", "mlflow.experiment", "stream.kafka.group_id"),
     *("stream.kafka.group_instance_id", "stream.kafka.security", "clients.NAME.tenant"),
     *("clients.NAME.tokens", "clients.NAME.allowed_origins", "gateway.allowed_origins"),
-    *("rollout.metric.name", "database", "satisfaction.key", "satisfaction.judge.token"),
+    *(
+        "benchmark.name",
+        "benchmark.segments",
+        "rollout.metric.name",
+        "database",
+        "satisfaction.key",
+        "satisfaction.judge.token",
+    ),
 }
 """Texts that are no place, or whose own record says what they may be."""
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from places_by_hand import new_schema
 
-from rlwd.daemon.backup.backup_manifest import read_backup
+from rlwd.daemon.backup.backup_manifest import FOLDERS, read_backup
 from rlwd.daemon.backup.tables import counted, shapes
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import existing_store
@@ -49,6 +49,9 @@ def rows_of(store: Store) -> dict[str, list[Any]]:
 def test_a_backup_comes_back_whole(tmp_path: Path, config: Config, run: Run) -> None:
     """Another folder with the same config and the backup has every row, the weights, and no holder."""
     live, backup = tmp_path / "live", tmp_path / "backup"
+    for name in FOLDERS:
+        (config.state_path / name).mkdir()
+        (config.state_path / name / "one.json").write_text(name)
     status, said = run(live, "backup", str(backup))
     assert (status, "not in it: secrets" in said, "not in it: the log" in said) == (0, True, True)
     modes = {path.stat().st_mode & 0o077 for path in (backup, *backup.rglob("*"))}
@@ -56,6 +59,7 @@ def test_a_backup_comes_back_whole(tmp_path: Path, config: Config, run: Run) -> 
     there = restored_to(tmp_path / "there", live / "rlwd.toml")
     status, said = run(there, "restore", str(backup))
     assert status == 0, said
+    assert [(there / "state" / name / "one.json").read_text() for name in FOLDERS] == list(FOLDERS)
     old, new = existing_store(config), existing_store(load_config(there / "rlwd.toml"))
     assert rows_of(new) == rows_of(old)
     with new.reading() as view, old.reading() as before:
