@@ -1,41 +1,120 @@
 """Demo command: `rlwd demo`; what it needs is imported only once it runs."""
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from typer import Option
 
-from ..worlds.habits import SCENARIOS
+from ..worlds.habits import CALM, SCENARIOS
+
+if TYPE_CHECKING:
+    from .scene import Scene
+
+
+class DemoModel(StrEnum):
+    """The policy that the demo's people meet."""
+
+    TINY = "tiny"
+    SMOLLM2 = "smollm2"
+
+
+class DemoTaste(StrEnum):
+    """What the people of an open model's demo want."""
+
+    NAMED = "named"
+    SHAPE = "shape"
+
+
+class DemoGuard(StrEnum):
+    """Whether a version that drifts is held."""
+
+    ON = "on"
+    OFF = "off"
+
+
+Model = Annotated[
+    DemoModel, Option(help="A tiny policy made on the spot, or an open model on vLLM.")
+]
+Tasting = Annotated[
+    DemoTaste,
+    Option(help="Of smollm2's people: that an answer names the change, or its shape alone."),
+]
+Guarding = Annotated[DemoGuard, Option(help="Of smollm2: hold what drifts, or only report it.")]
+Seconds = Annotated[float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")]
+AtOnce = Annotated[int | None, Option(help="People at work at a time [48; smollm2: 12].")]
+Rate = Annotated[
+    float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 6].")
+]
+PeopleNamed = Annotated[
+    str, Option(help=f"How the tiny policy's people answer: {', '.join(SCENARIOS)}.")
+]
+Promoted = Annotated[
+    int | None, Option(help="Go on until so many versions are promoted [4; smollm2: 3].")
+]
+
+
+def _scene(
+    seed: int, model: DemoModel, taste: DemoTaste, guard: DemoGuard, people: str, users: int
+) -> "Scene":
+    if model is DemoModel.TINY:
+        if (taste, guard) != (DemoTaste.NAMED, DemoGuard.ON):
+            raise typer.BadParameter("--taste and --guard are of --model smollm2")
+        from .scene import tiny_scene
+
+        return tiny_scene(seed, people=people, users=users)
+    if people != CALM:
+        raise typer.BadParameter("--people is of the tiny policy")
+    from .open_scene import open_scene
+
+    return open_scene(model.value, seed, taste=taste.value, guard=guard.value)
 
 
 def demo_command(
     seed: Annotated[int, Option(help="Makes the crowd reproducible.")] = 0,
     report: Annotated[Path | None, Option(help="Where to write the JSON report.")] = None,
     folder: Annotated[Path, Option(help="Where everything is kept.")] = Path("demo-state"),
-    seconds: Annotated[float, Option(help="Longest time for the crowd.")] = 210.0,
+    model: Annotated[
+        DemoModel, Option(help="A tiny policy made on the spot, or an open model on vLLM.")
+    ] = DemoModel.TINY,
+    taste: Annotated[
+        DemoTaste,
+        Option(help="Of smollm2's people: that the answer names the change, or its shape alone."),
+    ] = DemoTaste.NAMED,
+    guard: Annotated[
+        DemoGuard, Option(help="Of smollm2: hold what drifts, or only report it.")
+    ] = DemoGuard.ON,
+    seconds: Annotated[
+        float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")
+    ] = None,
     users: Annotated[int, Option(help="People in the crowd.")] = 4000,
-    at_once: Annotated[int, Option(help="People at work at a time.")] = 48,
-    rate: Annotated[float, Option(help="Requests a second, as two cores carry.")] = 16.0,
+    at_once: Annotated[
+        int | None, Option(help="People at work at a time [48; smollm2: 12].")
+    ] = None,
+    rate: Annotated[
+        float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 6].")
+    ] = None,
     kafka: Annotated[str, Option(help="Use this Kafka: HOST:PORT.")] = "",
-    vllm: Annotated[bool, Option(help="Serve with a real vLLM server.")] = False,
-    promoted: Annotated[int, Option(help="Go on until so many versions are promoted.")] = 4,
-    people: Annotated[str, Option(help=f"How they answer: {', '.join(SCENARIOS)}.")] = "calm",
+    vllm: Annotated[bool, Option(help="Serve with a real vLLM server; smollm2 always is.")] = False,
+    promoted: Annotated[
+        int | None, Option(help="Go on until so many versions are promoted [4; smollm2: 3].")
+    ] = None,
 ) -> None:
-    """Show the loop learning: a tiny policy, and a crowd with a preference that nobody told it."""
+    """Show the loop learning: a policy, and a crowd with a preference that nobody told it."""
     from .run import DemoOptions, run_demo
 
+    scene = _scene(seed, model, taste, guard, people, users)
     options = DemoOptions(
         seed=seed,
         report=report,
         folder=folder,
-        seconds=seconds,
+        seconds=scene.seconds if seconds is None else seconds,
         users=users,
-        at_once=at_once,
-        rate=rate,
+        at_once=scene.at_once if at_once is None else at_once,
+        rate=scene.rate if rate is None else rate,
         kafka=kafka,
-        vllm=vllm,
-        promoted=promoted,
-        people=people,
+        vllm=vllm or scene.vllm,
+        promoted=scene.promoted if promoted is None else promoted,
     )
-    raise typer.Exit(run_demo(options))
+    raise typer.Exit(run_demo(options, scene))

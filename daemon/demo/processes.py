@@ -5,7 +5,7 @@ import importlib.metadata
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -83,12 +83,16 @@ class DemoProcesses:
         mlflow: bool = True,
         pretraining_steps: int = PRETRAINING_STEPS,
         profile: Profile | None = None,
+        model: Path | None = None,
+        engine: Mapping[str, Any] | None = None,
     ) -> None:
-        """`profile` is the tiny policy's where it is None."""
+        """`profile` is the tiny policy's where it is None, `model` is where that one is put, and `engine`
+        holds vLLM's options."""
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
         self.with_mlflow, self.pretraining_steps = mlflow, pretraining_steps
         self.profile = profile or tiny_profile(seed)
-        self.model = self.folder / "policy"
+        self.model = model or self.folder / "policy"
+        self._engine_options = dict(engine or {})
         self.config = self.folder / "rlwd.toml"
         self.gateway_port, self.http_port = free_port(), free_port()
         self.gateway_url = f"http://{LOOPBACK}:{self.gateway_port}"
@@ -102,8 +106,10 @@ class DemoProcesses:
     @cached_property
     def engine(self) -> EmbeddedServer | VllmServer:
         """The engine; vLLM's options are read off the policy, which must be there by then."""
-        kind = VllmServer if self.vllm else EmbeddedServer
-        return kind(self.model, self.folder, port=self.engine_port)
+        if self.vllm:
+            options = {"port": self.engine_port, **self._engine_options}
+            return VllmServer(self.model, self.folder, **options)
+        return EmbeddedServer(self.model, self.folder, port=self.engine_port)
 
     def write_config(self) -> None:
         """Write the config that daemon and gateway read; on Kafka, make the topics it names."""

@@ -15,23 +15,16 @@ from rich.console import Console
 
 from ..config import load_config
 from ..store import state_store
-from ..worlds.habits import said_of, scenario
-from ..worlds.people import People
-from ..worlds.tastes import StylesTastes
 from .crowd import Crowd
 from .curve import draw_curve
+from .examined import Examined
 from .live_view import LiveView, Phase
 from .processes import DemoProcesses, mlflow_server_installed
 from .report import build_report, print_end
+from .scene import Scene
 
 SETTLE_SECONDS = 30.0
 """Longest wait, after the last visitor, until all that was said is in the ledger."""
-ENOUGH = 0.84
-"""The crowd goes home once its latest answers are accepted at this rate, and versions suffice."""
-CALM = "calm"
-"""People who all say at once what they think."""
-FEWEST_ANSWERS = 1500
-"""It stays for so many answers at least: the last tenth of fewer says little."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,17 +51,13 @@ class DemoOptions:
     """Whether a real vLLM server answers."""
     promoted: int
     """The crowd stays at least until so many versions are promoted."""
-    people: str = CALM
-    """A scenario by its name: how the crowd answers."""
 
 
-def run_demo(options: DemoOptions) -> int:
-    """Run the demo from an empty folder; return the exit status.
+def run_demo(options: DemoOptions, scene: Scene) -> int:
+    """Run a demo from an empty folder; return the exit status.
 
-    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent, and
-    ValueError where there are no such people.
+    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent.
     """
-    scenario(options.people)  # Raises ValueError where there is none of that name.
     for name in ("torch", "transformers", "peft", "safetensors"):
         if not installed(name):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
@@ -76,49 +65,56 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
     folder = _fresh(options.folder)
-    processes = DemoProcesses(
-        folder,
-        seed=options.seed,
-        kafka=options.kafka,
-        vllm=options.vllm,
-        mlflow=mlflow_server_installed(),
-    )
-    processes.write_config()
+    processes = _processes(folder, options, scene)
     if processes.with_mlflow:
         processes.mlflow.spawn()
     else:
         console.print(
             "no tracking server: nothing is mirrored (pip install 'rlwd[mlflow]')", markup=False
         )
-    if said := said_of(options.people):
-        console.print(f"{options.people}: {said}", markup=False)
+    if scene.said:
+        console.print(scene.said, markup=False)
     try:
         with LiveView(console, processes) as view:
-            _pretrain(processes, view)
+            if scene.model is None:
+                _pretrain(processes, view)
             view.enter(Phase.STARTING)
             with processes.running():
-                crowd = _crowd(processes.gateway_url, options)
+                crowd = Crowd(
+                    processes.gateway_url,
+                    scene.world,
+                    seed=options.seed,
+                    users=options.users,
+                    at_once=options.at_once,
+                    rate=options.rate,
+                )
+                examined = Examined(scene.exam, processes)
                 view.enter(Phase.SERVING)
-                asyncio.run(_serve(crowd, processes, view, options))
+                asyncio.run(_serve(crowd, processes, view, options, scene, examined))
                 view.enter(Phase.SETTLING)
                 _settle(processes, crowd)
             view.enter(Phase.DONE)
     finally:
         processes.mlflow.stop()
-    return _finish(console, processes, crowd, options, time.monotonic() - began)
+    return _finish(console, processes, crowd, options, scene, time.monotonic() - began)
 
 
-def _crowd(url: str, options: DemoOptions) -> Crowd:
-    """Return the people of the scenario, with delays that a live run can wait for."""
-    habits, taste = scenario(options.people).live(), StylesTastes(options.seed)
-    return Crowd(
-        url,
-        People(taste, habits, seed=options.seed, users=options.users),
+def _processes(folder: Path, options: DemoOptions, scene: Scene) -> DemoProcesses:
+    """Return the processes, not yet started, with all the files that they read."""
+    processes = DemoProcesses(
+        folder,
         seed=options.seed,
-        users=options.users,
-        at_once=options.at_once,
-        rate=options.rate,
+        kafka=options.kafka,
+        vllm=options.vllm,
+        mlflow=mlflow_server_installed(),
+        profile=scene.profile,
+        model=scene.model,
+        engine=scene.engine,
     )
+    processes.write_config()
+    for name, text in scene.files.items():
+        (folder / name).write_text(text)
+    return processes
 
 
 def installed(name: str) -> bool:
@@ -152,11 +148,17 @@ def _pretrain(processes: DemoProcesses, view: LiveView) -> None:
 
 
 async def _serve(
-    crowd: Crowd, processes: DemoProcesses, view: LiveView, options: DemoOptions
+    crowd: Crowd,
+    processes: DemoProcesses,
+    view: LiveView,
+    options: DemoOptions,
+    scene: Scene,
+    examined: Examined,
 ) -> None:
+    await examined.first()
     crowding = asyncio.create_task(crowd.run())
     deadline = time.monotonic() + options.seconds
-    fewest = FEWEST_ANSWERS + (scenario(options.people).changes_at or 0)
+    live: dict[str, Any] = {}
     while not crowding.done():
         await asyncio.sleep(0.5)
         live = await asyncio.to_thread(processes.live)
@@ -165,19 +167,21 @@ async def _serve(
             if not server.alive:
                 crowd.stopping.set()
                 raise RuntimeError(f"{server.name} died:\n{server.tail()}")
+        examined.little(live, len(crowd.tally.answers))
         promoted = sum(v["stage"] in ("promoted", "settled") for v in _versions(live))
-        enough = len(crowd.tally.answers) >= fewest
-        learned = enough and _pleased(crowd, options) >= ENOUGH
+        enough = len(crowd.tally.answers) >= scene.fewest_answers
+        learned = enough and _pleased(crowd, scene) >= scene.enough
         if (learned and promoted >= options.promoted) or time.monotonic() > deadline:
             crowd.stopping.set()
     await crowding
+    await examined.whole(live, len(crowd.tally.answers))
 
 
-def _pleased(crowd: Crowd, options: DemoOptions) -> float:
+def _pleased(crowd: Crowd, scene: Scene) -> float:
     """Return the share of the latest answers that were taken; by truth where not everybody says it."""
-    if options.people == CALM:
-        return crowd.tally.accept_rate(0.9, 1.0)
-    return crowd.tally.wanted_rate(0.9, 1.0)
+    if scene.by_truth:
+        return crowd.tally.wanted_rate(0.9, 1.0)
+    return crowd.tally.accept_rate(0.9, 1.0)
 
 
 def _versions(live: dict[str, Any]) -> list[dict[str, Any]]:
@@ -199,16 +203,22 @@ def _until(done: Callable[[], bool], seconds: float) -> None:
 
 
 def _finish(
-    console: Console, processes: DemoProcesses, crowd: Crowd, options: DemoOptions, wall: float
+    console: Console,
+    processes: DemoProcesses,
+    crowd: Crowd,
+    options: DemoOptions,
+    scene: Scene,
+    wall: float,
 ) -> int:
     config = load_config(processes.config)
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
-    report["people"] = options.people
     store.close()
     picture = processes.folder / "curve.png" if installed("matplotlib") else None
     if picture is not None:
-        draw_curve(crowd.tally.answers, picture, by_truth=options.people != CALM)
+        draw_curve(crowd.tally.answers, picture, by_truth=scene.by_truth)
+    if scene.exam is not None:
+        report["exam"] = scene.exam.finish(processes.folder, crowd.tally.answers, report)
     target = options.report or processes.folder / "report.json"
     target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     print_end(console, report, processes, picture=picture, target=target)

@@ -51,8 +51,10 @@ class Habits:
 TAIL = 1.36
 """Spread at which one of a hundred takes 24 times the median or longer: of an hour, a day."""
 
+CALM = "calm"
+"""People who all say at once what they think."""
 SCENARIOS: dict[str, Habits] = {
-    "calm": Habits(),
+    CALM: Habits(),
     "sparse": Habits(answers=0.1),
     "displeased": Habits(answers=0.1, displeased_times=2.0),
     "late": Habits(delay_median=HOUR, delay_spread=TAIL),

@@ -27,6 +27,11 @@ class ModelWords:
         given = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
         return tuple(given["input_ids"])
 
+    @property
+    def end(self) -> int:
+        """The token that ends an answer."""
+        return int(self._tokenizer.eos_token_id)
+
     def spelt(self, episode: SealedEpisode) -> SealedEpisode | None:
         """Return an episode of texts with the tokens that the model reads and writes them as.
 
@@ -35,7 +40,6 @@ class ModelWords:
         if not episode.messages:
             return episode
         told = [{"role": one.role, "content": one.text} for one in episode.messages]
-        end = (self._tokenizer.eos_token_id,)
         try:
             prompt = self._prompt(told)
         except TemplateError:
@@ -43,7 +47,7 @@ class ModelWords:
         return msgspec.structs.replace(
             episode,
             prompt_token_ids=prompt,
-            completion_token_ids=(*self.said(episode.text), *end),
+            completion_token_ids=(*self.said(episode.text), self.end),
         )
 
     def said_to_user(self, prompt: tuple[int, ...], block: str) -> tuple[int, ...] | None:

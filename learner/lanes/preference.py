@@ -79,7 +79,9 @@ def edited_pairs(
         if not one.in_lane(DPO) or made is None:
             continue
         ids = one.completion_token_ids
-        edit = (*ids[: made.first], *words.said(made.text), *ids[made.past :])
+        # Of an answer that was cut off nothing stands after its text: what a person made of it ends.
+        after = ids[made.past :] or (words.end,)
+        edit = (*ids[: made.first], *words.said(made.text), *after)
         if edit == ids or not edit:
             continue
         if len(one.prompt_token_ids) + len(edit) > longest:

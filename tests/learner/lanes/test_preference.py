@@ -111,6 +111,20 @@ def test_the_edit_is_spelt_in_place_of_the_answer(
     assert edited_pairs([one], words, longest=8) == ([], [one.generation_id])
 
 
+def test_an_edit_of_an_answer_that_was_cut_off_ends(
+    settings: LearnerSettings, make_episode: MakeEpisode
+) -> None:
+    """The answer ran into its limit, and what the person made of it is whole: its end is taught."""
+    words = ModelWords(Path(settings.model))
+    cut = make_episode(
+        completion_token_ids=words.spell("bad and bad"),
+        lane="dpo",
+        correction=Correction(text="good", first=0, past=11),
+    )
+    ((edit, _),) = edited_pairs([cut], words, longest=100).units
+    assert edit.completion_token_ids == (*words.spell("good"), END)
+
+
 def test_a_marker_that_a_person_wrote_is_text(
     settings: LearnerSettings, make_episode: MakeEpisode
 ) -> None:

@@ -1,0 +1,132 @@
+"""Small profile: settings for an open model of some hundred million parameters that is to learn on two cores.
+
+docs/small_models.md says what each was chosen by.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from .demo_profile import Profile
+
+Guard = Literal["on", "off"]
+
+RANK = 8
+ENGINE: dict[str, Any] = {
+    "dtype": "bfloat16",
+    "max_lora_rank": RANK,
+    "max_loras": 4,
+    "max_cpu_loras": 8,
+    "block_size": 16,
+}
+"""Options of the vLLM server."""
+
+LEARNER = """\
+[learner]        # a small open model on a CPU; docs/small_models.md has what was measured
+model = "{model}"
+device = "cpu"
+dtype = "bfloat16"      # four times as fast as float32 where the processor has avx512_bf16
+lora_rank = 8
+lora_alpha = 16.0
+learning_rate = 2e-3
+eps = 1e-5
+warmup_steps = 0
+passes = 2
+minibatch_episodes = 16   # a step costs nothing but its tokens
+trust_region = "decoupled"
+ratio_mask = 0.7
+negative_weight = 0.2
+kl_weight = 0.05
+max_policy_age = 8
+max_episode_tokens = 256
+estimator = "tracker"
+pack_tokens = 64        # an answer a row: attention costs the square of a row
+rows_per_forward = 16
+threads = 1
+nice = 0
+seed = {seed}
+
+[learner.lanes]
+kto = 0.0
+dpo = 1.0         # edits teach fastest where next to nothing is taken at first
+dpo_sft = 1.0
+
+[learner.replay]
+texts = "{replay}"
+share = 0.1
+weight = 0.5
+
+"""
+
+RELEASE = """\
+[privacy]
+own_words = true       # the team agrees that its edits are learned from
+
+[batch]
+episodes = 64
+at_most = 96
+held_out = 0.1
+max_lead = 3           # it goes on while a version is tried: the newest is tried next
+
+[gate]
+margin = 0.1
+weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
+probe_tolerance = 0.25  # both sides compute in bfloat16
+probe_rounds = 0        # at an answer a second 48 questions would take as long as a canary
+max_drift = {max_drift}
+
+[rollout]
+steps = [0.49]
+anchor_share = 0.02
+step_users = 0
+step_seconds = 0.0
+min_users = 60
+margin = 0.1
+planned_users = 100
+deadline_seconds = 120.0
+gate_seconds = 120.0
+bake_seconds = 10.0
+linger_seconds = 20.0
+
+[rollout.watch]
+on_alarm = "{on_alarm}"
+seconds = 10.0
+planned_users = 60
+
+[comparison]
+horizon_seconds = 1.0  # its people decide within half a second
+"""
+
+SPEC = """\
+# The team decides within half a second, so its horizons are short.
+name = "commits"
+
+[ready]
+default = 0
+
+[decision]
+default = 20
+
+[horizons]
+accepted = 20
+rejected = 20
+edited = 20
+undone = 20
+kept = 60
+
+[parts]
+accepted = 1.0
+edit_similarity = 0.5
+kept = 0.5
+"""
+
+
+def small_profile(model: Path, replay: str, seed: int, *, guard: Guard = "on") -> Profile:
+    """Return the profile; without guards drift is reported, and holds and refuses nothing."""
+    held = guard == "on"
+    return Profile(
+        learner=LEARNER.format(model=model, replay=replay, seed=seed),
+        release=RELEASE.format(
+            max_drift=2.0 if held else 0.0, on_alarm="hold" if held else "report"
+        ),
+        rewards=SPEC,
+    )
