@@ -98,7 +98,9 @@ class CommitExam:
             ],
         }
 
-    def _judged(self, kind: str, body: dict[str, Any], choice: dict[str, Any], about: Any) -> ExamAnswer:
+    def _judged(
+        self, kind: str, body: dict[str, Any], choice: dict[str, Any], about: Any
+    ) -> ExamAnswer:
         text = choice["message"].get("content") or ""
         reason = choice["finish_reason"] or ""
         if kind == "everyday":
