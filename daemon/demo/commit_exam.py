@@ -80,11 +80,11 @@ class CommitExam:
     def finish(
         self, folder: Path, answers: Sequence[CrowdAnswer], report: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """As `Exam.finish`: `answers.md`, `exam.json` and `proof.png`; shares before, after and between."""
+        """As `Exam.finish`: `answers.html`, `exam.json` and `proof.png`; shares before, after and between."""
         (folder / "exam.json").write_bytes(orjson.dumps(msgspec.to_builtins(self.sittings)))
         if not self.sittings:
             return {}
-        write_page(folder / "answers.md", self.sittings[0], self.sittings[-1])
+        write_page(folder / "answers.html", self.sittings[0], self.sittings[-1])
         if importlib.util.find_spec("matplotlib") is not None:
             draw_proof(folder / "proof.png", answers, self.sittings, report)
         kinds = (*SETS, "everyday")

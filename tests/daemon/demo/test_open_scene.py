@@ -68,12 +68,12 @@ def test_what_is_replayed_is_not_what_is_asked() -> None:
 
 
 def test_the_page_shows_the_same_questions_side_by_side(tmp_path: Path) -> None:
-    """Text of a model cannot break the table; what was right is marked, and shares stand above."""
-    asked = [ExamAnswer(kind="unseen", question="q|1", answer="a\nb", right=False)]
-    told = [ExamAnswer(kind="unseen", question="q|1", answer="good", right=True)]
+    """Text of a model cannot break the page; what was right is marked, and shares stand above."""
+    asked = [ExamAnswer(kind="unseen", question="q<1", answer="a\n<b>", right=False)]
+    told = [ExamAnswer(kind="unseen", question="q<1", answer="good", right=True)]
     before = Sitting(version="p@v0", at=0, asked=tuple(asked))
     after = Sitting(version="p@v9", at=100, asked=tuple(told))
-    write_page(tmp_path / "answers.md", before, after)
-    page = (tmp_path / "answers.md").read_text()
+    write_page(tmp_path / "answers.html", before, after)
+    page = (tmp_path / "answers.html").read_text()
     assert "0.00 → 1.00" in page
-    assert "| q&#124;1 | a ⏎ b | ✓ good |" in page
+    assert '<tr><td>q&lt;1</td><td>a\n&lt;b&gt;</td><td class="right">good</td></tr>' in page
