@@ -69,7 +69,7 @@ max_lead = 3           # it goes on while a version is tried: the newest is trie
 [gate]
 margin = 0.1
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
-probe_tolerance = 0.25  # both sides compute in bfloat16
+probe_tolerance = 0.6   # both sides compute in bfloat16: v0 itself was 0.3 off
 probe_rounds = 0        # at an answer a second 48 questions would take as long as a canary
 max_drift = {max_drift}
 
