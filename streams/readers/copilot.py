@@ -11,10 +11,11 @@ A decision belongs to the latest suggestion shown, even where the editor cut its
 (3 of 653 in the study's rows), and ends it: another decision after it has none Shown.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeGuard
 
 import msgspec
 
@@ -26,12 +27,18 @@ from ..traces.recorded import OnError, Recording, hashed, later, rows
 
 HORIZONS = (15, 30, 120, 300, 600)
 """Seconds after the acceptance at which the code in place was compared."""
+MEAN_LOGPROB = "mean_logprob"
+"""The product's own number of a suggestion: what the model that wrote it gave its tokens, on average."""
+
+Spell = Callable[[str, str], tuple[tuple[int, ...], tuple[int, ...]]]
+"""The tokens of what stood before the cursor and of the suggestion, for the model that is to learn."""
 
 
 class Measurements(msgspec.Struct, frozen=True):
     """What the assistant measured; the rest of it is of no use here."""
 
     numTokens: float | None = None
+    meanLogProb: float | None = None
 
 
 class TelemetryRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +48,7 @@ class TelemetryRow(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime
     state: Literal["Shown", "Replay", "Browsing", "Accepted", "Rejected"]
     suggestion: str = ""
+    prompt: str = ""
     edit_distance_after: (
         Annotated[list[float | None], msgspec.Meta(max_length=len(HORIZONS))] | None
     ) = None
@@ -49,23 +57,28 @@ class TelemetryRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_copilot(
-    path: Path, *, policy: str = "copilot", on_error: OnError | None = None
+    path: Path,
+    *,
+    policy: str = "copilot",
+    on_error: OnError | None = None,
+    spell: Spell | None = None,
 ) -> Iterator[Event]:
     """Yield the events of a telemetry file, in the order of receipt.
 
-    No token ids were recorded, so lanes that need them exclude these generations. Raises
-    MalformedRow, naming file and line, unless `on_error` takes it.
+    No token ids were recorded, and what stood before the cursor is no message of a chat: without
+    `spell` no lane learns from these generations (`excluded:no_tokens`). Raises MalformedRow, naming
+    file and line, unless `on_error` takes it.
     """
     recording = Recording(source="/replay/copilot")
     shown: dict[str, Generation] = {}
     for name, row in rows(path, TelemetryRow, on_error):
         received = recording.received(row.user, row.time)
         if row.state == "Shown":
-            shown[row.user] = _generation(name, row, policy)
+            shown[row.user] = _generation(name, row, policy, spell)
             recording.generation(shown[row.user], row.time, received)
         elif row.state in ("Accepted", "Rejected"):
             # Where none was shown, this names a generation that never comes.
-            about = shown.pop(row.user, None) or _generation(name, row, policy)
+            about = shown.pop(row.user, None) or _generation(name, row, policy, spell)
             signal = Accepted() if row.state == "Accepted" else Rejected()
             recording.feedback(name, signal, about, row.time, received)
             for horizon, fraction in kept(row):
@@ -95,15 +108,25 @@ def kept(row: TelemetryRow) -> list[tuple[int, float]]:
     ]
 
 
-def _generation(name: str, row: TelemetryRow, policy: str) -> Generation:
+def _generation(name: str, row: TelemetryRow, policy: str, spell: Spell | None) -> Generation:
     session = f"copilot-{row.user}"
-    tokens = row.measurements.numTokens if row.measurements else None
+    measured = row.measurements or Measurements()
+    believed = measured.meanLogProb
+    prompt, completion = (None, None) if spell is None else spell(row.prompt, row.suggestion)
     return Generation(
         generation_id=f"{session}.{name}",
         session_id=session,
         user_hash=hashed(row.user),
         segment=row.task or "default",
         policy=policy,
+        prompt_token_ids=prompt,
+        completion_token_ids=completion,
         text=row.suggestion,
-        usage=Usage(completion_tokens=int(tokens or 0)),
+        finish_reason="stop",
+        usage=Usage(completion_tokens=int(measured.numTokens or 0)),
+        numbers={MEAN_LOGPROB: believed} if _finite(believed) else {},
     )
+
+
+def _finite(value: float | None) -> TypeGuard[float]:
+    return value is not None and math.isfinite(value)

@@ -21,7 +21,7 @@ from .openai_ft import last_answer
 
 def read_kto(path: Path, *, on_error: OnError | None = None) -> Iterator[Event]:
     """Yield the events of a file of unpaired preferences; no tokens were recorded."""
-    reading = TraceReading(path, "kto", on_error)
+    reading = TraceReading(path, "kto", on_error, whole=True)
     for document in reading.documents():
         with reading.taking(document.number):
             row = document.value

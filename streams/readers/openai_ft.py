@@ -22,7 +22,7 @@ from .openai_chat import asked
 
 def read_openai_ft(path: Path, *, on_error: OnError | None = None) -> Iterator[Event]:
     """Yield the events of a fine-tuning file; no tokens were recorded."""
-    reading = TraceReading(path, "openai-ft", on_error)
+    reading = TraceReading(path, "openai-ft", on_error, whole=True)
     for document in reading.documents():
         with reading.taking(document.number):
             session = f"ft-{document.name}"

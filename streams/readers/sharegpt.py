@@ -23,7 +23,7 @@ from .openai_ft import last_answer
 
 def read_sharegpt(path: Path, *, on_error: OnError | None = None) -> Iterator[Event]:
     """Yield the events of a file of shared conversations; no tokens were recorded."""
-    reading = TraceReading(path, "sharegpt", on_error)
+    reading = TraceReading(path, "sharegpt", on_error, whole=True)
     for document in reading.documents():
         with reading.taking(document.number):
             _take(reading, document)

@@ -42,8 +42,12 @@ FINISHES = {
 class TraceReading:
     """One file that is being read."""
 
-    def __init__(self, path: Path, format: str, on_error: OnError | None) -> None:
+    def __init__(
+        self, path: Path, format: str, on_error: OnError | None, *, whole: bool = False
+    ) -> None:
+        """`whole`: a file of examples, whose answers were written to their end though no row says so."""
         self.path, self.format, self.on_error = path, format, on_error
+        self._unsaid = "stop" if whole else ""
         self.recording = Recording(source=f"/replay/{format}")
         self._received: dict[str, datetime] = {}
 
@@ -92,7 +96,7 @@ class TraceReading:
             input=spoken.input(),
             earlier_answers=spoken.answers,
             last_answer=spoken.last_digest,
-            finish_reason=ended(more.pop("finish", ""), said),
+            finish_reason=ended(more.pop("finish", ""), said) or self._unsaid,
             **more,
         )
         self.recording.generation(generation, at, at)

@@ -17,6 +17,7 @@ from whole_records import whole_record
 from rlwd.daemon.commands.replay import replay
 from rlwd.streams.events.event import FeedbackEvent, GenerationEvent
 from rlwd.streams.events.generation import Generation
+from rlwd.streams.join.fate import NO_TOKENS, Admitted, exclusion_from_training
 from rlwd.streams.readers.formats import BUILT_IN, MalformedRow, trace_format
 
 _SAYING = ("is_error", "parses", "fits", "value", "fraction", "user_named")
@@ -137,6 +138,19 @@ def test_a_list_and_lines_are_the_same(tmp_path: Path, format: str, file: str) -
         return [(v["type"], v["data"].get("text", "")) for v in map(json.loads, lines)]
 
     assert told(read(format, path)) == told(read(format, CASES / file))
+
+
+@pytest.mark.parametrize("format", ["kto", "openai-ft", "sharegpt"])
+def test_examples_are_whole_and_can_be_learned_from(format: str) -> None:
+    """No row says how an answer ended, and none was broken off: a first turn told as texts is taken."""
+    ours = Admitted(without_ratio=True, as_text=True)
+    found = [
+        exclusion_from_training(one.data, admitted=ours)
+        for one in trace_format(format)(CASES / FILES[format])
+        if isinstance(one, GenerationEvent)
+    ]
+    assert None in found
+    assert set(found) <= {None, NO_TOKENS}
 
 
 if __name__ == "__main__":
