@@ -28,8 +28,8 @@ from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import reward_spec
+from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.events.event import Event, FeedbackEvent, encode_event
-from rlwd.streams.join import episodes_table
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -159,7 +159,7 @@ def sealed(
             now=time.time(),
             lanes=rules,
         )
-        fates = episodes_table.count_fates(tx, POLICY)
+        fates = count_fates(tx, POLICY)
     store.close()
     if batch is None:
         raise ValueError(f"nothing here can be learned from: {json.dumps(fates)}")

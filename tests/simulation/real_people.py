@@ -145,7 +145,7 @@ def main() -> None:
     except (ModelNotHad, ValueError) as problem:
         sys.exit(f"real_people: {problem}")
     (given.out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(found)))
-    (given.out / "table.md").write_text(table(found) + "\n")
+    (given.out / "table.txt").write_text(table(found) + "\n")
     draw(found, given.out / "real_people.png")
     print(table(found))
     missing = sorted(set(range(FOLDS)) - set(found["folds"]))
