@@ -10,9 +10,6 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 
-from ..streams.log.log_file import LogDamaged
-from ..streams.state.file_lock import FileLocked
-from ..streams.state.lease import LeaseHeld
 from ..streams.state.sqlite_problem import is_busy
 
 ENDED = 1
@@ -41,6 +38,11 @@ _REMEDIES = {
 
 def status_of(problem: BaseException) -> int:
     """Return `FAULT`, or `LATER` where the same start may succeed by itself."""
+    # Imported here: `rlwd --help` needs none of them.
+    from ..streams.log.log_file import LogDamaged
+    from ..streams.state.file_lock import FileLocked
+    from ..streams.state.lease import LeaseHeld
+
     if isinstance(problem, LogDamaged):
         return FAULT
     if isinstance(problem, sqlite3.Error):

@@ -38,7 +38,7 @@ from .config_copy import without_secrets
 from .tables import copy_tables, counted
 
 TRIES = 3
-"""Times that a backup begins anew where retention deletes what it was about to copy."""
+"""Times that a backup is begun where retention deletes what it was about to copy."""
 NEWEST = 2
 """Newest checkpoints that are taken with their weights, named or not: the learner goes on from one."""
 
@@ -55,19 +55,23 @@ def make_backup(config: Config, config_path: Path, folder: Path) -> BackupManife
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
         try:
-            return _made(config, config_path, folder)
+            made, damaged = _made(config, config_path, folder)
+            # What retention was deleting at that moment looks damaged too.
+            if not damaged or not left:
+                return made
         except (FileNotFoundError, shutil.Error):
             # Of a folder that is copied the missing file comes as an Error.
-            _empty(folder)
             if not left:
+                _empty(folder)
                 raise
         except BaseException:
             _empty(folder)
             raise
+        _empty(folder)
     raise AssertionError("the last try returns or raises")
 
 
-def _made(config: Config, config_path: Path, folder: Path) -> BackupManifest:
+def _made(config: Config, config_path: Path, folder: Path) -> tuple[BackupManifest, list[str]]:
     made_at = time.time()
     _copy_database(config, folder / DATABASE)
     with closing(sqlite3.connect(folder / DATABASE, isolation_level=None)) as view:
@@ -92,7 +96,7 @@ def _made(config: Config, config_path: Path, folder: Path) -> BackupManifest:
         path.chmod(0o700 if path.is_dir() else 0o600)
         fsync(path)
     write_manifest(folder, manifest)
-    return manifest
+    return manifest, damaged
 
 
 def _copy_database(config: Config, to: Path) -> None:

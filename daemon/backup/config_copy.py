@@ -21,30 +21,29 @@ def without_secrets(path: Path) -> str:
     Raises ValueError where a secret is written so that it cannot be found again.
     """
     text = path.read_text(encoding="utf-8-sig")
-    for key, secret in _secrets(tomllib.loads(text)):
-        if secret not in text:
+    for key, spellings in _secrets(tomllib.loads(text)):
+        if not any(one in text for one, _ in spellings):
             raise ValueError(
                 f"{path}: {key} is written with escapes; put it into a file: file:PATH"
             )
-        text = text.replace(secret, MARK)
+        for one, instead in spellings:
+            text = text.replace(one, instead)
     return text
 
 
-def _secrets(written: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for key in sorted(HIDDEN):
-        yield from _literal(key, _at(written, key))
-    security = _at(written, KAFKA)
-    for key in KAFKA_SECRETS:
-        yield from _literal(f"{KAFKA}.{key}", security.get(key) if security else None)
+def _secrets(written: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Yield each key with the ways in which its secret may stand in the text, and what to put there."""
+    security = _at(written, KAFKA) or {}
+    given = {key: _at(written, key) for key in sorted(HIDDEN)}
+    given |= {f"{KAFKA}.{key}": security.get(key) for key in KAFKA_SECRETS}
+    for key, value in given.items():
+        if isinstance(value, str) and value and not value.startswith(("$", "file:")):
+            # With its quotes: a short one may stand inside other words.
+            quoted = (json.dumps(value, ensure_ascii=False), f"'{value}'")
+            yield key, [(one, json.dumps(MARK)) for one in quoted]
     database = written.get("database", "")
     if "://" in database and (password := urlsplit(database).password):
-        yield "database", password
-
-
-def _literal(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str) and value and not value.startswith(("$", "file:")):
-        written = json.dumps(value, ensure_ascii=False)[1:-1]
-        yield key, written
+        yield "database", [(f":{password}@", f":{MARK}@")]
 
 
 def _at(written: dict[str, Any], key: str) -> Any:

@@ -21,6 +21,7 @@ from .backup_manifest import (
 )
 from .tables import copy_tables, counted
 
+_THERE = "holds something already: a backup is restored into an empty state"
 BEGUN = "RESTORING"
 """Stands in the state folder from before the first file is put there until after the last."""
 
@@ -50,8 +51,9 @@ def restore(config: Config, folder: Path) -> BackupManifest:
     for name in FOLDERS:
         if (folder / name).is_dir():
             shutil.copytree(folder / name, state / name)
-    for path in (state / "checkpoints").rglob("*"):
-        fsync(path)
+    for name in ("checkpoints", *FOLDERS):
+        for path in (state / name).rglob("*"):
+            fsync(path)
     with opening(aside):
         store = open_store(aside, TABLES)
         with store.transaction() as tx:
@@ -94,39 +96,37 @@ def _put_database(config: Config, aside: Path) -> None:
 
 
 def _refuse_full(config: Config) -> None:
-    state, place = config.state_path, config.state_database
-    there = [state / name for name in ("checkpoints", "batches", *FOLDERS)]
-    if isinstance(place, Path):
-        there.append(place)
-    for path in there:
+    state = config.state_path
+    folders = [state / name for name in ("checkpoints", "batches", *FOLDERS)]
+    for path in folders:
         if path.exists() and (path.is_file() or any(path.iterdir())):
-            raise ValueError(
-                f"{path}: is there already: a backup is restored into an empty state. Move it away,"
-                " or name another state in the config"
-            )
-    for path in there:
+            raise ValueError(f"{path}: {_THERE}; move it away, or name another state in the config")
+    if held := _database_there(config):
+        raise ValueError(f"{held}: {_THERE}; name an empty one, or move it away")
+    for path in folders:
         if path.is_dir():
             path.rmdir()
-    if isinstance(place, str):
-        store = state_store(config)
-        with store.reading() as view:
-            full = sorted(name for name, rows in counted(view).items() if rows)
-        store.close()
-        if full:
-            raise ValueError(
-                f"{store.name}: holds a state already ({', '.join(full[:3])}): name an empty"
-                " database or schema"
-            )
+
+
+def _database_there(config: Config) -> str:
+    """Return the name of the database that the config names where it holds something; else nothing."""
+    place = config.state_database
+    if isinstance(place, Path):
+        return str(place) if place.exists() else ""
+    store = state_store(config)
+    with store.reading() as view:
+        held = any(counted(view).values())
+    store.close()
+    return store.name if held else ""
 
 
 def _put_away(config: Config) -> None:
     """Delete what a restore left that did not come to its end; the backup has it all."""
-    state, place = config.state_path, config.state_database
-    if isinstance(place, Path) and place.exists():
-        # The database came last, so all of it is there.
-        (state / BEGUN).unlink()
-        return
-    for name in ("checkpoints", *FOLDERS):
-        shutil.rmtree(state / name, ignore_errors=True)
+    state = config.state_path
+    # The database came last: with it all of it is there.
+    if not _database_there(config):
+        for name in ("checkpoints", *FOLDERS):
+            shutil.rmtree(state / name, ignore_errors=True)
     for path in state.glob(f"{BEGUN}.db*"):
         path.unlink()
+    (state / BEGUN).unlink()
