@@ -49,10 +49,13 @@ class Signal(NamedTuple):
 _ENGINE = (
     "Check the engine's `--logprobs-mode`, dtype and weights: promotion waits (`rollout.mismatch`)."
 )
+MISMATCH_TOKENS = 1000
+"""Tokens of the parent's own answers below which nothing is said of a mismatch (`rollout.mismatch.tokens`)."""
 SIGNALS = (
     Signal("mismatch, k3", "mismatch/k3", _ENGINE, high=0.01),
     Signal("mismatch, chi-squared", "mismatch/chi2", _ENGINE, high=1.0),
     Signal("mismatch, mean weight", "mismatch/mean_ratio", _ENGINE, 0.5, 2.0),
+    Signal("mismatch, share of tokens beyond", "mismatch/beyond", _ENGINE, high=0.02, ours=True),
     Signal(
         "staleness, k3",
         "staleness/k3",
@@ -159,10 +162,11 @@ def readings(metrics: Mapping[str, float]) -> list[SignalReading]:
         for name in sorted(metrics)
         if (found := ESTIMATOR.fullmatch(name))
     ]
+    few = metrics.get("mismatch/tokens", MISMATCH_TOKENS) < MISMATCH_TOKENS
     return [
-        SignalReading(one, metrics[one.metric], one.beyond(metrics[one.metric]))
+        SignalReading(one, value, one.beyond(value) and not (few and one.asks == _ENGINE))
         for one in known
-        if one.metric in metrics
+        if (value := metrics.get(one.metric)) is not None
     ]
 
 

@@ -23,7 +23,7 @@ from ..wire import event_source, joiner
 
 
 class LogAgain:
-    """Reads the topics, when first asked, in a consumer group of its own: no daemon loses a partition by it.
+    """Reads the topics in a consumer group of its own: no daemon loses a partition by it.
 
     Whoever was erased is erased here too before anything is handed out. The state is a temporary one, as
     large as what the log holds, and is deleted at the end.
@@ -49,10 +49,13 @@ class LogAgain:
             self._store.close()
         self._folder.cleanup()
 
+    def read(self) -> None:
+        """Read the topics to their end, unless that is done."""
+        self._store = self._store or self._read()
+
     def episodes(self, ids: Sequence[str]) -> Mapping[str, Episode]:
         """Return the episodes of these generations, those that the log still has the records of."""
-        if self._store is None:
-            self._store = self._read()
+        assert self._store is not None, "the log is read first"
         with self._store.reading() as view:
             return held_episodes(view, self.config.policy, ids)
 

@@ -107,6 +107,7 @@ class BatchSource:
                 return self._again(manifest, log=False)
             except NotHeld:
                 self.found_in = "sealed again from the log"
+                self.log.read()  # Before a view is opened, which a database keeps old rows for.
                 return self._again(manifest, log=True)
         except NotHeld as problem:
             with self.state() as view:

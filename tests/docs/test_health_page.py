@@ -23,3 +23,10 @@ def test_a_value_beyond_its_bar_is_told() -> None:
     assert {one.signal.metric for one in readings(told) if one.beyond} == set(told)
     assert [one.signal.name for one in readings({"reward/lane/kto": 0.5})] == ["reward, lane kto"]
     assert readings({}) == []
+
+
+def test_of_few_tokens_no_mismatch_is_told() -> None:
+    """The alarm says nothing below its least, and the page does not say that promotion waits."""
+    apart = {"mismatch/k3": 0.5, "mismatch/beyond": 0.5}
+    for tokens, beyond in ((999.0, False), (1000.0, True)):
+        assert {one.beyond for one in readings({**apart, "mismatch/tokens": tokens})} == {beyond}
