@@ -84,7 +84,9 @@ def run(
     from .config import load_config
 
     loaded = load_config(config).with_secrets("http", "engine")
-    log_to_stderr("ingest" if role is Role.INGEST else "daemon", loaded.log_level)
+    log_to_stderr(
+        "ingest" if role is Role.INGEST else "daemon", loaded.log_level, loaded.log_format
+    )
     from .wire import build_control, build_ingest
 
     ingest = role is Role.INGEST
@@ -111,7 +113,7 @@ def gateway(
     from .config import load_config
 
     loaded = load_config(config).with_secrets("gateway")
-    log_to_stderr("gateway", loaded.log_level)
+    log_to_stderr("gateway", loaded.log_level, loaded.log_format)
     from .gateway.app import run_gateway
     from .places import check_spool
     from .wire import event_sink
@@ -125,9 +127,6 @@ def gateway(
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def engine(context: typer.Context) -> None:
     """Run the embedded engine: --model FOLDER --port N [--host H] [--threads N]."""
-    from ..streams.logs import log_to_stderr
-
-    log_to_stderr("engine")
     from ..ops.embedded.main import main as serve
 
     serve(context.args)

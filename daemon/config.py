@@ -61,6 +61,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Time between two looks at a rollout."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Least level that is logged; the environment variable RLWD_LOG_LEVEL wins over it."""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """Shape of a line; auto is text on a terminal, else JSON; the variable RLWD_LOG_FORMAT wins over it."""
     stream: StreamSettings = StreamSettings()
     """Where events come from."""
     join: JoinSettings = JoinSettings()

@@ -1,8 +1,10 @@
 """Logs: one shape for every process, on standard error; JSON lines, or plain ones on a terminal.
 
-A line has `level`, `timestamp` (ISO 8601, UTC), `process` (daemon, ingest, gateway, learner, engine),
-`event`, and what the event adds; `exception` is a stack trace as text. Modules write with
-`structlog.get_logger()`; what libraries write with `logging` gets the same shape, from warnings on.
+A line has `time` (ISO 8601, UTC), `level`, `process` (daemon, ingest, gateway, learner, engine),
+`message`, and what the message adds: `generation` where it is about one answer, `request` where the
+caller gave its request an id; `exception` is a stack trace as text. Nothing that a person or a model
+wrote is in it (`exception_text`). Modules write with `structlog.get_logger()`; what libraries write with
+`logging` gets the same shape, from warnings on.
 """
 
 import logging
@@ -16,27 +18,33 @@ from typing import Any, TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from .exception_text import exception_trace
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
     "warning": logging.WARNING,
     "error": logging.ERROR,
 }
+FORMATS = ("auto", "json", "text")
+"""`auto` is text on a terminal and JSON anywhere else."""
 LINES: Counter[str] = Counter()
 """Lines that this process wrote, by level; a warning that a library wrote is one too."""
 LEVEL_VARIABLE = "RLWD_LOG_LEVEL"
 """Environment variable that names the level; it wins over the config file."""
+FORMAT_VARIABLE = "RLWD_LOG_FORMAT"
+"""Environment variable that names the format; it wins over the config file."""
 
 
-def log_to_stderr(process: str, level: str = "info", *, stream: TextIO | None = None) -> None:
+def log_to_stderr(
+    process: str, level: str = "info", form: str = "auto", *, stream: TextIO | None = None
+) -> None:
     """Write every log line of this process, its libraries' and its last error too.
 
-    Processes that it starts use the same level. Raises ValueError for a level that is none.
+    Processes that it starts use the same level and format. Raises ValueError for one that is none.
     """
-    level = os.environ.get(LEVEL_VARIABLE) or level
-    if level.lower() not in LEVELS:
-        raise ValueError(f"{LEVEL_VARIABLE}: {level!r} is none of {', '.join(LEVELS)}")
-    os.environ[LEVEL_VARIABLE] = level = level.lower()
+    level = _chosen(LEVEL_VARIABLE, level, tuple(LEVELS))
+    form = _chosen(FORMAT_VARIABLE, form, FORMATS)
     stream = sys.stderr if stream is None else stream
 
     def name_process(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
@@ -49,11 +57,11 @@ def log_to_stderr(process: str, level: str = "info", *, stream: TextIO | None = 
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         name_process,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
         structlog.processors.add_log_level,
         count,
     ]
-    renderer = _renderer(stream.isatty())
+    renderer = _renderer(stream.isatty() if form == "auto" else form == "text")
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -75,12 +83,31 @@ def log_to_stderr(process: str, level: str = "info", *, stream: TextIO | None = 
     threading.excepthook = _log_thread_error
 
 
-def _renderer(terminal: bool) -> list[Processor]:
-    if terminal:
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(exception_formatter=plain)]
-    # Not repr of the exception: its address says nothing.
-    return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+def _chosen(variable: str, configured: str, known: tuple[str, ...]) -> str:
+    """Return what the environment says, or else the configuration; processes started here inherit it."""
+    said = (os.environ.get(variable) or configured).lower()
+    if said not in known:
+        raise ValueError(f"{variable}: {said!r} is none of {', '.join(known)}")
+    os.environ[variable] = said
+    return said
+
+
+def _renderer(text: bool) -> list[Processor]:
+    if text:
+        return [_tell_exception, structlog.dev.ConsoleRenderer(timestamp_key="time")]
+    renamed = structlog.processors.EventRenamer("message")
+    return [_tell_exception, renamed, structlog.processors.JSONRenderer()]
+
+
+def _tell_exception(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:
+    """Put an exception's trace into the line as text, without what it quotes."""
+    told = line.pop("exc_info", None)
+    if told is True:
+        told = sys.exc_info()
+    error = told[1] if isinstance(told, tuple) else told
+    if isinstance(error, BaseException):
+        line["exception"] = exception_trace(error)
+    return line
 
 
 def _log_last_error(

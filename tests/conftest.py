@@ -17,7 +17,7 @@ from kafka_server import KafkaServer
 
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.vllm_server import VllmServer
-from rlwd.streams.logs import LEVEL_VARIABLE
+from rlwd.streams.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
 
 # No property depends on how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -32,7 +32,8 @@ def _logs_as_they_were() -> Iterator[None]:
     process would fail.
     """
     config, hooks = structlog.get_config(), (sys.excepthook, threading.excepthook)
-    level, told = logging.root.level, os.environ.get(LEVEL_VARIABLE)
+    level = logging.root.level
+    told = {name: os.environ.get(name) for name in (LEVEL_VARIABLE, FORMAT_VARIABLE)}
     yield
     if structlog.get_config()["logger_factory"] is config["logger_factory"]:
         return
@@ -43,9 +44,10 @@ def _logs_as_they_were() -> Iterator[None]:
         if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
             logging.root.removeHandler(handler)
     logging.root.setLevel(level)
-    os.environ.pop(LEVEL_VARIABLE, None)
-    if told is not None:
-        os.environ[LEVEL_VARIABLE] = told
+    for name, value in told.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
 
 
 def shared_data() -> Path | None:

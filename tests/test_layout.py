@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
+    ("streams/exception_text",),
     ("kernels", "streams/logs", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),

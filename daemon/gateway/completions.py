@@ -9,9 +9,11 @@ import aiohttp
 import orjson
 import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars
 
 from ...ops.flags.assignment import Assignment
 from ...ops.flags.evaluator import FlagsUnavailable
+from ...streams.exception_text import exception_said
 from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
 from ..capture.engine_json import read_engine_json, write_json
@@ -65,6 +67,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
         started=started,
         through=through,
     )
+    bind_contextvars(generation=record.generation_id)
     try:
         return await _serve(record, request)
     finally:
@@ -163,13 +166,13 @@ async def _serve(record: GenerationRecord, request: web.Request) -> web.StreamRe
         else:
             answer = await _whole(record, response)
     except EngineAway as problem:
-        log.warning("engine_away", generation=record.generation_id, problem=str(problem))
+        log.warning("engine_away", problem=str(problem))
         answer = _failed(record, "error", 503, problem.public, "service_unavailable")
         answer.headers["Retry-After"] = "1"
     except TimeoutError:
         answer = _failed(record, "timeout", 504, "the engine took too long", "timeout")
     except (aiohttp.ClientError, ValueError) as problem:
-        log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem))
+        log.warning("engine_broke_off", problem=exception_said(problem))
         answer = _failed(record, "error", 502, "the engine broke off", "bad_gateway")
     except asyncio.CancelledError:
         # The client left before any byte went out; closing the response stops the engine.
@@ -192,10 +195,11 @@ async def _pass_error(record: GenerationRecord, response: aiohttp.ClientResponse
     """Pass on what the engine refused in its own words; of its own failures, that there was one."""
     raw, status = await response.read(), response.status
     if not 400 <= status < 500:
-        told = raw[:500].decode(errors="replace")
-        log.warning("engine_failed", generation=record.generation_id, status=status, told=told)
+        # Not what it said: an engine quotes the request that it failed on.
+        log.warning("engine_failed", status=status, bytes=len(raw))
         status = status if status >= 500 else 502
         return _failed(record, "error", status, "the engine failed", "engine_error")
+    log.info("engine_refused", status=status)
     record.end("refused", status)
     if raw.lstrip().startswith(b"{"):
         answer = web.Response(status=status, body=record.capture.hide(raw), content_type=JSON)

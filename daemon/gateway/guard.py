@@ -1,9 +1,11 @@
 """Guard: what every request passes: its page's origin, its token, its client's rate; then its answer."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 import structlog
 from aiohttp import web
+from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ..callers.directory import TooMany
 from ..doors.all_doors import DOORS, MESSAGES
@@ -17,6 +19,8 @@ from .context import CALLER, CONTEXT
 log = structlog.get_logger()
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
+"""What the log takes as a caller's id of a request; an address or a sentence is none."""
 _OPEN = frozenset(("/livez", "/readyz"))
 _OPERATORS = frozenset(("/metrics",))
 
@@ -25,6 +29,10 @@ _OPERATORS = frozenset(("/metrics",))
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Check who asks, give refusals OpenAI's shape, and count answers."""
     context = request.app[CONTEXT]
+    clear_contextvars()  # A connection's next request is another one's.
+    named = request.headers.get("X-Request-Id", "")
+    if _REQUEST_ID.fullmatch(named):
+        bind_contextvars(request=named)
     answer = _refuse(request)
     if answer is None:
         answer = await _answer(request, handler)

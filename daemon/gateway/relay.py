@@ -6,6 +6,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from ...streams.exception_text import exception_said
 from ..http.answers import error_body
 from .generation_record import GenerationRecord
 from .settings import LEEWAY_SECONDS
@@ -98,7 +99,8 @@ async def _broken(record: GenerationRecord, told: _Told, problem: Exception | No
     if record.told and record.told != "error":
         await told.write(DONE)
         return
-    log.warning("engine_broke_off", generation=record.generation_id, problem=str(problem or "end"))
+    said = "end" if problem is None else exception_said(problem)
+    log.warning("engine_broke_off", generation=record.generation_id, problem=said)
     late = isinstance(problem, TimeoutError)
     told_before, record.told = record.told, "timeout" if late else "error"
     if not told_before:

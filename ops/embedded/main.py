@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import structlog
 from aiohttp import web
 
+from ...streams.logs import log_to_stderr
 from .app import EngineApp
 from .decoder import Decoder
+
+log = structlog.get_logger()
 
 STOP_SECONDS = 5.0
 """How long answers under way may take to end after SIGTERM."""
@@ -56,7 +60,7 @@ async def serve(settings: EmbeddedSettings) -> None:
     )
     await runner.setup()
     await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
-    print(f"engine ready on http://{settings.host}:{settings.port}", flush=True)
+    log.info("engine_listens", url=f"http://{settings.host}:{settings.port}")
     ended: asyncio.Future[Any] = asyncio.wrap_future(decoder.ended)
     asked: asyncio.Future[Any] = asyncio.create_task(stop.wait())
     await asyncio.wait([ended, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -79,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (settings.model / "config.json").is_file():
         # Here, because the libraries below would take it for a name and ask a hub for it.
         parser.error(f"--model: {settings.model}: no folder of a Hugging Face model (config.json)")
+    log_to_stderr("engine")
     asyncio.run(serve(settings))
 
 

@@ -183,7 +183,9 @@ class Mirror:
                 pause = self.settings.flush_seconds
             except Exception as error:  # noqa: BLE001  top of the loop
                 pause = min(2 * pause, self.settings.retry_seconds)
-                log.warning("mlflow_unreachable", error=str(error)[:300], retry_seconds=pause)
+                from .mlflow_client import said_by
+
+                log.warning("mlflow_unreachable", error=said_by(error), retry_seconds=pause)
             if closing:
                 return
 
@@ -233,7 +235,7 @@ class Mirror:
 
     def _insist(self, registry: "ModelRegistry", operation: Callable[[], None]) -> None:
         """Run an operation; one that the server declines is run once more with nothing remembered."""
-        from .mlflow_client import MLFLOW_ERRORS, refused
+        from .mlflow_client import MLFLOW_ERRORS, refused, said_by
 
         try:
             operation()
@@ -247,4 +249,4 @@ class Mirror:
                 if not refused(again):
                     raise
                 self.refused += 1
-                log.warning("mlflow_refused", error=str(again)[:300])
+                log.warning("mlflow_refused", error=said_by(again))

@@ -16,6 +16,7 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException, RestException
 from requests.exceptions import RequestException
 
+from ...streams.exception_text import exception_said
 from .outbox import PARENT, AliasEntry, CandidateEntry, Entry, EvidenceEntry, OutcomeEntry
 
 METRICS_PER_CALL = 1000
@@ -48,6 +49,13 @@ def refused(error: Exception) -> bool:
         return missing or error.error_code in _FINAL
     status = getattr(getattr(error, "response", None), "status_code", 0)
     return status in (400, 404, 405, 409, 413, 422)
+
+
+def said_by(error: Exception) -> str:
+    """Return an error for the log: of what the server answered the code, for it quotes what it was sent."""
+    if isinstance(error, RestException):
+        return f"{type(error).__name__}: {error.error_code}"
+    return str(error) if isinstance(error, UnknownVersion) else exception_said(error)[:300]
 
 
 class ModelRegistry:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from numbers import Real
 
 from ...streams.events.episode import Episode
+from ...streams.exception_text import exception_said, may_quote
 from ...streams.extensions import Extension
 
 SLOW_SECONDS = 0.01
@@ -46,7 +47,8 @@ class InstalledValue:
             value = self.function(episode)
         # Code of another distribution runs here, and may raise anything.
         except Exception as problem:  # noqa: BLE001  above: the other parts go on
-            self._note(f"raised {problem!r}"[:300], episode)
+            told = exception_said(problem) if may_quote(problem) else repr(problem)
+            self._note(f"raised {told}"[:300], episode)
             return None
         finally:
             self._count(self.clock() - began)

@@ -19,6 +19,7 @@ KEYS = [
     "keep_checkpoints",
     "look_seconds",
     "log_level",
+    "log_format",
     "stream.kind",
     "stream.generations",
     "stream.feedback",

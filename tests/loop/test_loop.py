@@ -4,17 +4,26 @@ Real engine, gateway, daemon and learner processes on the embedded parts; MLflow
 away until all is over. One loop serves the whole file, as one deployment serves a day.
 """
 
+import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from dashboard import PAGE as DASHBOARD
+from dashboard import queries
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 from mlflow.entities import TraceInfo
+from planted_sentence import REQUEST, SENTENCE, WORDS, plant_everywhere
+from prometheus_server import PrometheusServer, prometheus_folder, prometheus_is_here, promtool
 
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.commands.status import print_status, state_view
@@ -30,6 +39,11 @@ from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.stages.record import Stage
+from rlwd.streams.log.embedded_log import EmbeddedSink
+
+ALERTS = Path(__file__).parents[2] / "ops" / "deploy" / "alerts.yaml"
+WATCHERS: dict[Path, PrometheusServer] = {}
+"""Who looks on, by the loop's folder."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -41,8 +55,81 @@ def loop(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
         loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away, probes=1)
-        with loop.settled_in():
+        with watched(loop), loop.settled_in():
             yield loop
+
+
+@contextmanager
+def watched(loop: LoopProcesses) -> Iterator[None]:
+    """Have a real Prometheus look on, where it can be had."""
+    if not prometheus_is_here():
+        yield
+        return
+    jobs = {"rlwd": [loop.http_port], "rlwd-gateway": [loop.gateway_port]}
+    WATCHERS[loop.folder] = watcher = PrometheusServer(loop.folder, jobs, ALERTS)
+    try:
+        watcher.start()
+        yield
+    finally:
+        watcher.stop()
+
+
+def test_every_panel_of_the_dashboard_shows_something(loop: LoopProcesses) -> None:
+    """No query is empty: each had a value while a real Prometheus scraped the loop as it ran."""
+    prometheus_folder()
+    watcher, now = WATCHERS[loop.folder], time.time()
+    asked = list(queries(json.loads(DASHBOARD.read_text())))
+    assert len(asked) > 40
+    began = now - 600.0
+
+    def empty() -> list[tuple[str, str]]:
+        # As Grafana fills it in, for a scrape each second.
+        return [
+            (title, expr)
+            for title, expr in asked
+            if not watcher.over(expr.replace("$__rate_interval", "4s"), began, time.time())
+        ]
+
+    loop.until(lambda: empty() == [], 20.0)
+    pages = [
+        httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+        for port in (loop.http_port, loop.gateway_port)
+    ]
+    for page in pages:
+        done = promtool("check", "metrics", stdin=page)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_no_log_has_what_people_wrote(loop: LoopProcesses) -> None:
+    """A sentence in requests, tools, edits, errors and damaged records is in no line of any process."""
+    before = loop.status()
+    told = plant_everywhere(f"http://{LOOPBACK}:{loop.gateway_port}")
+    with closing(EmbeddedSink(loop.config.log_path)) as sink:
+        for topic in (loop.config.stream.generations, loop.config.stream.feedback):
+            sink.send(topic, "s", f'{{"data": "{SENTENCE}'.encode())
+            sink.send(topic, "s", f'{{"type": "{SENTENCE}", "{SENTENCE}": 1}}'.encode())
+        sink.flush(10.0)
+    loop.until(lambda: dead_lettered(loop.status()) >= dead_lettered(before) + 4)
+    loop.settle(before["generations"] + told.answers)
+    assert {200, 202, 400} <= told.statuses, "it went in by every door"
+    lines = [
+        json.loads(line)
+        for path in loop.folder.rglob("*.log")
+        if path.name != "prometheus.log"
+        for line in path.read_text().splitlines()
+    ]
+    assert {"daemon", "gateway", "learner", "engine"} <= {line["process"] for line in lines}
+    for line in lines:
+        assert {"time", "level", "process", "message"} <= line.keys()
+        assert not WORDS & set(re.findall(r"\w+", json.dumps(line))), line["message"]
+    warned = [line for line in lines if line.get("request") == REQUEST]
+    assert warned, "a line about a request has its id"
+    assert all(line["generation"] for line in warned)
+
+
+def dead_lettered(status: dict[str, Any]) -> int:
+    """Return how many records were refused."""
+    return sum(one["dead_lettered"] for one in status["records"].values())
 
 
 def test_a_promoted_version_was_asked_what_shows_exploits(loop: LoopProcesses) -> None:

@@ -46,7 +46,7 @@ def lines_of(*arguments: str, **environment: str) -> list[dict[str, Any]]:
 def test_every_line_has_the_same_shape() -> None:
     """Ours, a library's, a dying thread's and the last error are JSON with level, time and process."""
     lines = lines_of()
-    assert [(line["level"], line["event"]) for line in lines] == [
+    assert [(line["level"], line["message"]) for line in lines] == [
         ("info", "started"),
         ("error", "ours"),
         ("error", "theirs"),
@@ -55,14 +55,14 @@ def test_every_line_has_the_same_shape() -> None:
         ("critical", "process_ends"),
     ]
     assert {line["process"] for line in lines} == {"gateway"}
-    assert all(line["timestamp"].endswith("Z") for line in lines)
+    assert all(line["time"].endswith("Z") for line in lines)
     assert lines[0]["port"] == 8080
     assert lines[2]["logger"] == "aiohttp.server"
 
 
 def test_a_stack_trace_is_text() -> None:
     """Whoever writes it, an exception is its trace and never an object's address."""
-    lines = {line["event"]: line for line in lines_of()}
+    lines = {line["message"]: line for line in lines_of()}
     for event in ("ours", "theirs"):
         assert lines[event]["exception"].startswith("Traceback (most recent call last):")
         assert lines[event]["exception"].endswith("ZeroDivisionError: division by zero")
@@ -71,9 +71,65 @@ def test_a_stack_trace_is_text() -> None:
     assert not any("0x" in json.dumps(line) for line in lines.values())
 
 
+def test_an_exception_that_quotes_is_told_without_its_words() -> None:
+    """A missing key, a value that cannot be read and what it was made of: type and place, no words."""
+    code = """
+import msgspec, structlog
+from rlwd.streams.logs import log_to_stderr
+log_to_stderr("gateway")
+log = structlog.get_logger()
+for ask in (
+    lambda: {}["planted sentence"],
+    lambda: int("planted sentence"),
+    lambda: msgspec.json.decode(b'"planted sentence"', type=int),
+    lambda: open("/not/there"),
+):
+    try:
+        try:
+            ask()
+        except Exception as cause:
+            raise RuntimeError("ours") from cause
+    except RuntimeError:
+        log.exception("failed")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    told = [json.loads(line)["exception"] for line in done.stderr.splitlines()]
+    assert "planted" not in "".join(told).replace('{}["planted sentence"]', "").replace(
+        'int("planted sentence")', ""
+    ).replace("b'\"planted sentence\"'", "")
+    kinds = ("KeyError (its", "ValueError (its", "ValidationError (its", "No such file")
+    for trace, kind in zip(told, kinds, strict=True):
+        assert kind in trace
+        assert trace.endswith("RuntimeError: ours")
+
+
+def test_the_format_is_given_and_the_environment_wins() -> None:
+    """`text` reads as words where nobody is at a terminal, RLWD_LOG_FORMAT=json is JSON all the same."""
+
+    def said(form: str, **environment: str) -> str:
+        code = (
+            "import structlog; from rlwd.streams.logs import log_to_stderr;"
+            f" log_to_stderr('engine', 'info', {form!r}); structlog.get_logger().info('x', n=1)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            env={**os.environ, **environment},
+            check=False,
+        )
+        return done.stderr
+
+    assert said("auto").startswith("{")
+    assert not said("text").startswith("{")
+    assert "n" in said("text")
+    assert said("text", RLWD_LOG_FORMAT="json").startswith("{")
+    assert "'xml' is none of auto, json, text" in said("auto", RLWD_LOG_FORMAT="xml")
+
+
 def test_the_level_is_given_and_the_environment_wins() -> None:
     """`debug` shows more and `error` less; RLWD_LOG_LEVEL wins over what the config says."""
-    assert lines_of("debug")[0]["event"] == "seldom"
+    assert lines_of("debug")[0]["message"] == "seldom"
     assert {line["level"] for line in lines_of("error")} == {"error", "critical"}
     quiet = lines_of("debug", RLWD_LOG_LEVEL="ERROR")
     assert {line["level"] for line in quiet} == {"error", "critical"}
