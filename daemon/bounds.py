@@ -19,7 +19,12 @@ PATHS = {
     "gateway.flags",
     "gateway.spool",
 }
-OPTIONAL_URLS = {"gateway.flags_url", "mlflow.tracking_uri", "satisfaction.judge.url"}
+OPTIONAL_URLS = {
+    "gateway.flags_url",
+    "mlflow.tracking_uri",
+    "satisfaction.judge.url",
+    "telemetry.otlp_endpoint",
+}
 URLS = {"engine.urls", "gateway.engines", *OPTIONAL_URLS}
 TOPICS = {
     "stream.generations",

@@ -116,12 +116,14 @@ def gateway(
     log_to_stderr("gateway", loaded.log_level, loaded.log_format)
     from .gateway.app import run_gateway
     from .places import check_spool
+    from .telemetry.tracing import open_tracing
     from .wire import event_sink
 
     settings = loaded.gateway if port is None else loaded.gateway_on(port)
     with starting():
         check_spool(Path(settings.spool))
-        run_gateway(settings, lambda: event_sink(loaded))
+        tracing = open_tracing(loaded.telemetry, "gateway", loaded.policy)
+    run_gateway(settings, lambda: event_sink(loaded), tracing)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -36,6 +36,7 @@ from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .sections import EngineSettings, HttpSettings, StreamSettings
+from .telemetry.telemetry_settings import TelemetrySettings
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -95,6 +96,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """`[clients.NAME]`: who may call the gateway, each with a token of its own (`rlwd client`)."""
     mlflow: MirrorSettings = MirrorSettings()
     """Where to mirror what happens."""
+    telemetry: TelemetrySettings = TelemetrySettings()
+    """Traces for OpenTelemetry."""
     http: HttpSettings = HttpSettings()
     """The daemon's own pages."""
 

@@ -27,6 +27,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "stream.kafka.max_record_bytes": (1024, 2 * GIB - 1),
     "stream.kafka.max_queued_bytes": (1024, 64 * GIB),
     "stream.kafka.connect_seconds": (0.1, 3600.0),
+    "telemetry.share": SHARE,
+    "telemetry.queue": (1, 1_000_000),
     "join.feedback_per_kind": (1, 10_000),
     **dict.fromkeys(("comparison.horizon_seconds", "comparison.request_seconds"), (0.0, YEAR)),
     "comparison.undecided": SHARE,

@@ -46,6 +46,7 @@ from .places import check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
 from .store import opening, state_store
+from .telemetry.tracing import Tracing, open_tracing
 from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_release
 
@@ -130,12 +131,13 @@ def build_control(config: Config) -> ControlLoop:
     ingest = _ingest(config, store)
     mirror = Mirror(config.mlflow, config.policy, config.state_path, store, config.privacy)
     release = build_release(config, store, checkpoints, mirror)
-    training = _training(config, store, checkpoints, held.epoch, release)
+    tracing = open_tracing(config.telemetry, "daemon", config.policy)
+    training = _training(config, store, checkpoints, held.epoch, release, tracing)
     waits = {"learner": "starting", "engine": "not asked yet"}
     flag_page = build_flag_page(config, store)
     pages = build_pages(config, store, waits, flags=flag_page)
     return ControlLoop(
-        _consumer(config, store, ingest),
+        _consumer(config, store, ingest, tracing),
         pages,
         Timers(),
         lease=held,
@@ -183,7 +185,12 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
     )
     store = state_store(config)
     return IngestLoop(
-        _consumer(config, store, _ingest(config, store)),
+        _consumer(
+            config,
+            store,
+            _ingest(config, store),
+            open_tracing(config.telemetry, "ingest", config.policy),
+        ),
         build_pages(config, store, {"log": "not polled yet"}, port=port),
         Timers(INGEST_PERIODS),
         stop_seconds=config.stop_seconds,
@@ -191,13 +198,14 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
     )
 
 
-def _consumer(config: Config, store: Store, ingest: Ingest) -> Consumer:
+def _consumer(config: Config, store: Store, ingest: Ingest, tracing: Tracing) -> Consumer:
     return Consumer(
         policy=config.policy,
         store=store,
         ingest=ingest,
         poll_seconds=config.stream.poll_seconds,
         poll_records=config.stream.poll_records,
+        tracing=tracing,
     )
 
 
@@ -206,7 +214,12 @@ def _ingest(config: Config, store: Store) -> Ingest:
 
 
 def _training(
-    config: Config, store: Store, checkpoints: Path, epoch: int, release: Release
+    config: Config,
+    store: Store,
+    checkpoints: Path,
+    epoch: int,
+    release: Release,
+    tracing: Tracing,
 ) -> Training:
     settings = LearnerProcessSettings(
         learner=config.learner,
@@ -230,6 +243,7 @@ def _training(
         credit=token_credits(config, tokens),
         spec_version=reward_spec(config.reward_spec).version,
         lanes=lane_rules(config, tokens),
+        sealed=tracing.sealed,
     )
 
 

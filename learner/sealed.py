@@ -90,6 +90,9 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     """Of what is held out as preference evidence alone: which of the batch's users it answered, from 1.
     Left out elsewhere, likewise."""
 
+    traceparent: str = ""
+    """The answer's trace context, where it is traced; left out elsewhere, likewise."""
+
     def in_lane(self, name: str) -> bool:
         """Return whether a lane learns from it."""
         return self.lane == name or name in self.lane.split("+")

@@ -2,12 +2,15 @@
 
 import abc
 import time
-from collections.abc import Callable, KeysView
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, KeysView
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
 
+from ...streams.events.event import GenerationEvent
+from ...streams.events.generation import Generation
+from ...streams.join.arrival import Arrival
 from ...streams.join.ingest import Ingest
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -15,6 +18,7 @@ from ..status.answer_metrics import lag_values
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
 from ..status.tallies import Counting, Tallies
+from ..telemetry.tracing import Tracing
 from .lifecycle import Deadline, Lifecycle, notify
 from .timers import Intent, Timers
 
@@ -38,6 +42,8 @@ class Consumer:
     """Longest wait for records in one turn."""
     poll_records: int
     """Most records in one turn."""
+    tracing: Tracing = field(default_factory=Tracing)
+    """Makes spans of what is traced."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,7 @@ class DaemonLoop(abc.ABC):
         self.policy, self.store, self.ingest = consumer.policy, consumer.store, consumer.ingest
         self.poll_seconds, self.poll_records = consumer.poll_seconds, consumer.poll_records
         self.server, self.vitals, self.metrics = pages.server, pages.server.vitals, pages.metrics
+        self.tracing = consumer.tracing
         self.timers, self.clock, self.stop_seconds = timers, clock, stop_seconds
         self.lifecycle, self.counting = Lifecycle(), Counting(self.policy)
         self.away: str | None = None
@@ -107,7 +114,8 @@ class DaemonLoop(abc.ABC):
 
     def _turn(self, now: float) -> None:
         self.prepare(now)
-        self.ingest.step(now, self.poll_seconds, self.poll_records)
+        taken = self.ingest.step(now, self.poll_seconds, self.poll_records)
+        self.tracing.joined(_generations(taken.arrived.values()), time.time())
         began = time.perf_counter()
         self.work(now)
         asked = self.timers.drain()
@@ -131,6 +139,7 @@ class DaemonLoop(abc.ABC):
         self.timers.stop()
         ended = self.stop_work(deadline)
         self.ingest.source.close()
+        self.tracing.close(min(2.0, deadline.left))
         self.server.stop()
         self.store.close()
         log.info(f"{self.role}_stopped", delivered=self.ingest.delivered, **ended)
@@ -152,7 +161,12 @@ class DaemonLoop(abc.ABC):
         """Show what the tables say, and return it."""
         seen = self.counting.tallies(view, now)
         self.metrics.show(seen.shown(), lag_values(self.ingest.source.progress()))
-        self.metrics.show({"rlwd_feedback_total": dict(self.ingest.told)})
+        self.metrics.show(
+            {
+                "rlwd_feedback_total": dict(self.ingest.told),
+                "rlwd_spans_total": self.tracing.counts(),
+            }
+        )
         return seen
 
     @abc.abstractmethod
@@ -207,3 +221,9 @@ class DaemonLoop(abc.ABC):
             self._named = set(self.vitals.problems)
             log.info(f"{self.role}_health", problems=dict(self.vitals.problems))
         notify("WATCHDOG=1")
+
+
+def _generations(arrived: Iterable[Arrival]) -> Iterator[tuple[Generation, float]]:
+    for one in arrived:
+        if isinstance(one.event, GenerationEvent):
+            yield one.event.data, one.received

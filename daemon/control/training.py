@@ -34,6 +34,7 @@ from ...learner.process.protocol import (
     Skip,
 )
 from ...learner.process.supervisor import LearnerSupervisor
+from ...learner.sealed import SealedBatch
 from ...ops.drift.drift_budget import day_drift
 from ...ops.rollout import candidates_table
 from ...ops.rollout.snapshot import LearnerStanding
@@ -73,12 +74,13 @@ class Training:
         credit: Credit = whole_answer,
         spec_version: str | None = None,
         lanes: LaneRules = RATIO_ONLY,
+        sealed: Callable[[SealedBatch, float], None] = lambda batch, now: None,
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
         self.trust = trust
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
-        self.spec_version, self.lanes = spec_version, lanes
+        self.spec_version, self.lanes, self.sealed = spec_version, lanes, sealed
         self.lineage = Lineage(())
         self._read = -1
         self._prune_due = False
@@ -213,7 +215,7 @@ class Training:
         return self.spec_version is None or attribution_stands(tx, self.policy, self.spec_version)
 
     def _seal(self, tx: Transaction, head: int, now: float) -> None:
-        seal(
+        batch = seal(
             tx,
             self.policy,
             self.settings,
@@ -226,6 +228,8 @@ class Training:
             trust=self.trust,
             lanes=self.lanes,
         )
+        if batch is not None:
+            self.sealed(batch, now)
 
     def _give(self, batch_id: int, content: bytes, deaths: int) -> Command:
         """Write the batch's file and return the command that names it."""

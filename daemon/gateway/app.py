@@ -20,6 +20,7 @@ from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import ConnectionLimits, LimitedRunner, not_listening
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
+from ..telemetry.tracing import Tracing
 from . import pages
 from .completions import CHAT, PLAIN, generate
 from .context import CONTEXT, GatewayContext
@@ -37,6 +38,8 @@ __all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
 log = structlog.get_logger()
 
 STOP_SECONDS = 10.0
+TRACES_SECONDS = 2.0
+"""Longest wait at the end for a collector of traces."""
 
 
 def build_app(
@@ -45,6 +48,7 @@ def build_app(
     *,
     clock: Callable[[], float] = time.time,
     limits: ConnectionLimits | None = None,
+    tracing: Tracing | None = None,
 ) -> web.Application:
     """Return the gateway as an aiohttp application.
 
@@ -58,7 +62,9 @@ def build_app(
     app = web.Application(middlewares=[guard], client_max_size=settings.max_body_bytes)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
-        context = app[CONTEXT] = _open_context(settings, sink_factory, clock, limits)
+        context = app[CONTEXT] = _open_context(
+            settings, sink_factory, clock, limits or _limits(settings), tracing or Tracing()
+        )
         mirror = app[MIRROR] = ShadowMirror(context)
         context.forwarder.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
@@ -71,6 +77,7 @@ def build_app(
         left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
         if left:
             log.warning("records_stay_spooled", records=left, folder=settings.spool)
+        await asyncio.to_thread(context.tracing.close, TRACES_SECONDS)
         context.spool.close()
         context.flags.close()
 
@@ -95,7 +102,8 @@ def _open_context(
     settings: GatewaySettings,
     sink_factory: Callable[[], EventSink],
     clock: Callable[[], float],
-    limits: ConnectionLimits | None,
+    limits: ConnectionLimits,
+    tracing: Tracing,
 ) -> GatewayContext:
     """Open spool, flags, engines and counters."""
     spool = Spool(Path(settings.spool), settings.spool_max_bytes)
@@ -116,13 +124,14 @@ def _open_context(
             settings.empty_engine_seconds,
         ),
         clients=ClientDirectory(settings.token, settings.clients, settings.allowed_origins),
-        limits=limits or _limits(settings),
+        limits=limits,
+        tracing=tracing,
         metrics=GatewayMetrics(),
         # Without a key, on loopback, what this process signed holds for its life.
         keep_key=settings.id_key or secrets.token_bytes(32),
         clock=clock,
     )
-    context.metrics.watch(context.flags, context.spool, context.forwarder, context.limits)
+    context.metrics.watch(context.flags, context.spool, context.forwarder, context.limits, tracing)
     return context
 
 
@@ -136,11 +145,12 @@ async def serve_gateway(
     sink_factory: Callable[[], EventSink],
     *,
     clock: Callable[[], float] = time.time,
+    tracing: Tracing | None = None,
 ) -> AsyncIterator[str]:
     """Serve until the block ends; give its base URL. Requests in flight get a while to end."""
     limits = _limits(settings)
     runner = LimitedRunner(
-        build_app(settings, sink_factory, clock=clock, limits=limits),
+        build_app(settings, sink_factory, clock=clock, limits=limits, tracing=tracing),
         limits,
         idle_seconds=settings.idle_seconds,
         handler_cancellation=True,
@@ -160,14 +170,18 @@ async def serve_gateway(
         await runner.cleanup()
 
 
-def run_gateway(settings: GatewaySettings, sink_factory: Callable[[], EventSink]) -> None:
+def run_gateway(
+    settings: GatewaySettings,
+    sink_factory: Callable[[], EventSink],
+    tracing: Tracing | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log."""
 
     async def until_told() -> None:
         told = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, told.set)
-        async with serve_gateway(settings, sink_factory) as url:
+        async with serve_gateway(settings, sink_factory, tracing=tracing) as url:
             log.info("gateway_listens", url=url)
             await told.wait()
 

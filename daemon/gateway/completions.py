@@ -56,13 +56,15 @@ async def generate(request: web.Request) -> web.StreamResponse:
         context.metrics.left_out.labels(name).inc()
     key = context.settings.id_key
     kept = _keep(context, request, identity, assignment, received)
+    name = new_generation_id(identity.session, received, identity.tenant, key)
     record = GenerationRecord(
         context=context,
         identity=identity,
         engine_request=engine_request,
         assignment=kept.assignment,
         on_version_since=kept.since,
-        generation_id=new_generation_id(identity.session, received, identity.tenant, key),
+        generation_id=name,
+        span=context.tracing.answer(request.headers.get("traceparent", ""), name, received),
         received=received,
         started=started,
         through=through,

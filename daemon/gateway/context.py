@@ -15,6 +15,7 @@ from ..engines.engine_pool import EnginePool
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Kind, Spool
+from ..telemetry.tracing import Tracing
 from .metrics import GatewayMetrics
 from .settings import GatewaySettings
 
@@ -39,6 +40,8 @@ class GatewayContext:
     """How many may call at once."""
     metrics: GatewayMetrics
     """Counters for Prometheus."""
+    tracing: Tracing
+    """Makes spans of what is traced."""
     keep_key: bytes
     """Signs what a client returns to keep its version."""
     seen_texts: TextMemory = field(default_factory=TextMemory)

@@ -20,6 +20,7 @@ from ..doors.door import AskedThrough
 from ..doors.reply import Reply
 from ..engines.engine_pool import EngineResponse
 from ..spool.spool import Kind
+from ..telemetry.tracing import UNTRACED, AnswerSpan
 from .context import GatewayContext, at
 from .kept_version import VERSION, version_header
 
@@ -54,6 +55,8 @@ class GenerationRecord:
     """Epoch seconds of the session's first turn on the version that it is assigned."""
     through: AskedThrough | None = None
     """The door that it was asked through, where that is not the engine's own."""
+    span: AnswerSpan = UNTRACED
+    """Where it is traced, the trace's part here."""
     answer: EngineResponse | None = None
     """The engine's response, once there is one."""
     told: str = ""
@@ -131,7 +134,9 @@ class GenerationRecord:
             "tool_call_count": len(self.capture.calls),
             "latency_seconds": seconds,
         }
-        self.write(Kind.GENERATION, self._redacted(self.generation(**ended)))
+        ended_as = self.generation(**ended)
+        self.span.end(ended_as, seconds)
+        self.write(Kind.GENERATION, self._redacted(ended_as))
 
     def _redacted(self, generation: Generation) -> Generation:
         """Return what may be written of a generation: before the spool, so before any disk."""
@@ -193,6 +198,7 @@ class GenerationRecord:
         fallback = answer is not None and answer.fallback
         return Generation(
             generation_id=self.generation_id,
+            traceparent=self.span.traceparent,
             session_id=self.identity.session,
             session_found=self.identity.session_found,
             parent_id=self.identity.parent,

@@ -11,7 +11,8 @@ from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 from ..status.host_metrics import show_host
-from ..status.series import Series, SeriesTable, Shown
+from ..status.series import Labelled, Series, SeriesTable, Shown
+from ..telemetry.tracing import Tracing
 
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -56,6 +57,11 @@ WATCHED = (
         "Connections that were closed, because their request did not come in time.",
     ),
     Series("rlwd_gateway_log_away", "1 while the log does not take records."),
+    Series(
+        "rlwd_gateway_spans_total",
+        "OpenTelemetry spans of this gateway, by whether a collector took them (docs/telemetry.md).",
+        ("outcome",),
+    ),
 )
 """What the gateway shows of what others count."""
 
@@ -128,12 +134,18 @@ class GatewayMetrics:
         return Counter(f"rlwd_gateway_{name}", said, labels, registry=self.registry)
 
     def watch(
-        self, flags: FlagEvaluator, spool: Spool, forwarder: Forwarder, limits: ConnectionLimits
+        self,
+        flags: FlagEvaluator,
+        spool: Spool,
+        forwarder: Forwarder,
+        limits: ConnectionLimits,
+        tracing: Tracing,
     ) -> None:
         """Show what others count, and the disk that the spool is on."""
 
         def read() -> Shown:
-            values = {
+            values: dict[str, float | Labelled] = {
+                "spans_total": tracing.counts(),
                 "flag_generation": -1 if flags.state is None else flags.state.generation,
                 "flag_bad_reads_total": flags.bad_reads,
                 "flag_problem": int(bool(flags.problem)),

@@ -21,6 +21,11 @@ LOOP = (
         "When the loop last turned: one that hangs falls behind.",
     ),
     Series(
+        "rlwd_spans_total",
+        "OpenTelemetry spans of this process, by whether a collector took them (docs/telemetry.md).",
+        ("outcome",),
+    ),
+    Series(
         "rlwd_problem",
         "1 for what is not as it should be, 0 for the other things that could be (docs/runbook.md).",
         ("name",),

@@ -189,6 +189,7 @@ def sealed_episode(
     assert spelt or fate.tells_all(generation), "ready without tokens"
     return SealedEpisode(
         generation_id=episode.id,
+        traceparent=generation.traceparent,
         segment=generation.segment,
         harness=generation.harness,
         version=counted.version,

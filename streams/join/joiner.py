@@ -42,6 +42,8 @@ class Ingested:
     """Records by what became of them."""
     generations: int = 0
     """New generations."""
+    arrived: Mapping[str, Arrival] = field(default_factory=dict)
+    """These, by id."""
     told: Counter[tuple[str, str]] = field(default_factory=Counter)
     """New feedback, by the variant that answered and the kind of signal."""
     late: int = 0
@@ -120,6 +122,7 @@ class Joiner:
         return Ingested(
             counts=self._advance(tx, polled, taken.refused_before),
             generations=len(taken.generations),
+            arrived=taken.generations,
             told=taken.told(),
             late=late,
         )

@@ -22,6 +22,7 @@ from dashboard import queries
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 from mlflow.entities import TraceInfo
+from otlp_collector import OtlpCollector, collecting
 from planted_sentence import REQUEST, SENTENCE, WORDS, plant_everywhere
 from prometheus_server import PrometheusServer, prometheus_folder, prometheus_is_here, promtool
 
@@ -32,6 +33,7 @@ from rlwd.daemon.doctor.doctor import examine
 from rlwd.daemon.status.snapshot import describe
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
@@ -42,8 +44,12 @@ from rlwd.ops.stages.record import Stage
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
 ALERTS = Path(__file__).parents[2] / "ops" / "deploy" / "alerts.yaml"
+COLLECTORS: dict[Path, OtlpCollector] = {}
+"""Who collects traces, by the loop's folder."""
 WATCHERS: dict[Path, PrometheusServer] = {}
 """Who looks on, by the loop's folder."""
+
+ORDER_OF_SPANS = ("chat", "join", "batch")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -54,9 +60,18 @@ def loop(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("loop")
     with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
-        loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away, probes=1)
-        with watched(loop), loop.settled_in():
-            yield loop
+        with collecting() as collector:
+            loop = LoopProcesses(
+                folder,
+                styled_policy,
+                engine=engine,
+                mlflow=away,
+                probes=1,
+                traces=collector.url,
+            )
+            COLLECTORS[folder] = collector
+            with watched(loop), loop.settled_in():
+                yield loop
 
 
 @contextmanager
@@ -100,6 +115,34 @@ def test_every_panel_of_the_dashboard_shows_something(loop: LoopProcesses) -> No
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_an_answer_is_traced_from_gateway_through_join_to_batch(loop: LoopProcesses) -> None:
+    """One trace for each, by the generation's id, in two processes, without a word of anybody."""
+    collector = COLLECTORS[loop.folder]
+    [(batch, content)] = loop.ask(
+        "SELECT batch_id, content FROM batches WHERE content != x'' ORDER BY batch_id LIMIT 1"
+    )
+    sealed = msgspec.json.decode(content, type=SealedBatch)
+    asked = [*sealed.episodes, *sealed.held_out]
+    loop.until(lambda: all(len(collector.of(one.generation_id)) == 3 for one in asked))
+    for one in asked:
+        chat, join, taken = sorted(
+            collector.of(one.generation_id), key=lambda span: ORDER_OF_SPANS.index(span.name)
+        )
+        assert (chat.service, join.service, taken.service) == (
+            "rlwd-gateway",
+            "rlwd-daemon",
+            "rlwd-daemon",
+        )
+        assert {chat.trace, join.trace, taken.trace} == {one.traceparent.split("-")[1]}
+        assert join.parent == taken.parent == chat.span
+        assert chat.attributes["gen_ai.response.model"] == one.version
+        assert taken.attributes["rlwd.batch_id"] == batch
+        assert taken.attributes["rlwd.reward"] == one.reward
+    texts = {text for (text,) in loop.ask("SELECT user_hash FROM episodes") if text}
+    told = b"".join(collector.bodies)
+    assert not [text for text in texts if text.encode() in told]
+
+
 def test_no_log_has_what_people_wrote(loop: LoopProcesses) -> None:
     """A sentence in requests, tools, edits, errors and damaged records is in no line of any process."""
     before = loop.status()
@@ -123,6 +166,7 @@ def test_no_log_has_what_people_wrote(loop: LoopProcesses) -> None:
         assert {"time", "level", "process", "message"} <= line.keys()
         assert not WORDS & set(re.findall(r"\w+", json.dumps(line))), line["message"]
     warned = [line for line in lines if line.get("request") == REQUEST]
+    assert SENTENCE.encode() not in b"".join(COLLECTORS[loop.folder].bodies)
     assert warned, "a line about a request has its id"
     assert all(line["generation"] for line in warned)
 

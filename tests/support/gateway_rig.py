@@ -15,6 +15,7 @@ from fake_engine import CHAT, PLAIN, FakeEngine, version
 from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
+from rlwd.daemon.telemetry.tracing import Tracing
 from rlwd.ops.flags.assignment import Shares, holdout_salt
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
@@ -128,10 +129,11 @@ class GatewayRig:
         sink: Callable[[], EventSink] | None = None,
         life: ExitStack | None = None,
         clock: Callable[[], float] = time.time,
+        tracing: Tracing | None = None,
         **changes: Any,
     ) -> httpx.Client:
         settings = msgspec.structs.replace(self.settings, **changes)
-        serving = serve_gateway(settings, sink or self.sink, clock=clock)
+        serving = serve_gateway(settings, sink or self.sink, clock=clock, tracing=tracing)
         url = self.loop.run(serving.__aenter__())
         ending = self.stack if life is None else life
         ending.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))
