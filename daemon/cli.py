@@ -116,7 +116,7 @@ def gateway(
     log_to_stderr("gateway", loaded.log_level, loaded.log_format)
     from .gateway.app import run_gateway
     from .places import check_spool
-    from .telemetry.tracing import open_tracing
+    from .telemetry.open_tracing import open_tracing
     from .wire import event_sink
 
     settings = loaded.gateway if port is None else loaded.gateway_on(port)

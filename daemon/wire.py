@@ -46,7 +46,8 @@ from .places import check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
 from .store import opening, state_store
-from .telemetry.tracing import Tracing, open_tracing
+from .telemetry.open_tracing import open_tracing
+from .telemetry.tracing import Tracing
 from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_release
 

@@ -83,6 +83,11 @@ def build_app(
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.append(tell_origin)
+    _add_routes(app)
+    return app
+
+
+def _add_routes(app: web.Application) -> None:
     for path in (CHAT, PLAIN, *DOORS):
         app.router.add_post(path, generate)
     app.router.add_routes([web.post(path, pages.count_tokens) for path in COUNTS])
@@ -95,7 +100,6 @@ def build_app(
     app.router.add_get("/readyz", pages.readyz)
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_get("/openapi.json", pages.openapi)
-    return app
 
 
 def _open_context(

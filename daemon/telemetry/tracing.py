@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from ...streams.events.generation import Generation
-from .telemetry_settings import TelemetrySettings
 
 if TYPE_CHECKING:
     # Of no use to a gateway.
@@ -61,22 +60,6 @@ class Tracing:
 
     def close(self, seconds: float) -> None:
         """Send what waits, for so long at most."""
-
-
-def open_tracing(settings: TelemetrySettings, process: str, policy: str) -> Tracing:
-    """Return what makes the spans of a process.
-
-    Raises ValueError where a collector is named and the SDK is not installed.
-    """
-    if not settings.otlp_endpoint:
-        return Tracing()
-    try:
-        from .sdk_tracing import SdkTracing
-    except ModuleNotFoundError as missing:
-        raise ValueError(
-            f"telemetry.otlp_endpoint: {missing.name} is not installed: pip install 'rlwd[otel]'"
-        ) from None
-    return SdkTracing(settings, process, policy)
 
 
 def held_out(batch: "SealedBatch") -> Iterable[tuple["SealedEpisode", bool]]:

@@ -55,6 +55,8 @@ class Misbehaviour:
     """Bytes that make each chunk huge."""
     status: int = 200
     """Answer with this status instead."""
+    words: str = ""
+    """What such an answer says."""
     retry_after: str = ""
     """Header of such an answer."""
     raw_body: bytes | None = None
@@ -165,7 +167,7 @@ class FakeEngine:
         return web.json_response({"count": len(tokens), "max_model_len": 9, "tokens": tokens})
 
     def refuse(self, body: dict[str, Any]) -> web.Response:
-        message = f"{body['model']} failed at {self.url} in /srv/models"
+        message = self.wrong.words or f"{body['model']} failed at {self.url} in /srv/models"
         status = self.statuses.get(body["model"], self.wrong.status)
         error = {"message": message, "type": "X", "code": status}
         headers = {"Retry-After": self.wrong.retry_after} if self.wrong.retry_after else None

@@ -8,7 +8,7 @@ SENTENCE = "quixotic herons whisper under zinnias"
 WORDS = {"quixotic", "herons", "zinnias"}
 """No log has any of these by chance."""
 REQUEST = "req-4711"
-"""The id that the product gave a request which the engine refuses."""
+"""The id that the product gave a request."""
 SAID: list[dict[str, Any]] = [{"role": "user", "content": SENTENCE}]
 TOOL = {
     "type": "function",

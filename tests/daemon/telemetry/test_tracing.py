@@ -10,9 +10,10 @@ from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
 from otlp_collector import OtlpCollector, collecting
 from waiting import until
 
+from rlwd.daemon.telemetry.open_tracing import open_tracing
 from rlwd.daemon.telemetry.sdk_tracing import SdkTracing
 from rlwd.daemon.telemetry.telemetry_settings import TelemetrySettings
-from rlwd.daemon.telemetry.tracing import Tracing, open_tracing
+from rlwd.daemon.telemetry.tracing import Tracing
 
 SAID = "where is the quixotic parcel"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
