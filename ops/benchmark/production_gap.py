@@ -44,7 +44,7 @@ class GapWatch:
 
     def due(self, now: float) -> bool:
         """Return whether it is time for a look."""
-        return now - self._looked_at >= self.settings.seconds
+        return now - self._looked_at >= self.settings.seconds and self.replays.exists()
 
     def look(self, sides: Sequence[Side], now: float) -> list[DriftAlarm]:
         """Compare what each side's version did in production with its replay; return the new alarms."""

@@ -18,7 +18,7 @@ import pytest
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.http_engine import HttpEngine
-from rlwd.ops.engine.port import prove
+from rlwd.ops.engine.port import Draw, prove
 from rlwd.ops.servers.process import free_port
 from tests.ops.conftest import PROBE, Truth
 
@@ -155,6 +155,24 @@ def test_a_probe_is_answered_by_the_version_that_is_asked(
     assert answers[0].calls == ()
     with pytest.raises(ValueError, match="answered nothing: 404"):
         engine.chat("policy@nobody", "reply: invoice", max_tokens=6, seed=7)
+
+
+def test_a_replay_goes_on_from_tokens(engine: HttpEngine, first: Candidate) -> None:
+    """As the same prompt was gone on from in a chat, by the same draw; what runs and waits is told."""
+    body = {"messages": MESSAGES, "max_tokens": 6, "seed": 7, "temperature": 0.7}
+    chat = ask(
+        engine, "/v1/chat/completions", model=first.version, return_token_ids=True, **body
+    ).json()
+    draw = Draw(max_tokens=6, temperature=0.7, seed=7)
+    answer = engine.complete(first.version, chat["prompt_token_ids"], draw)
+    assert answer.text == chat["choices"][0]["message"]["content"]
+    assert answer.tokens == chat["usage"]["completion_tokens"]
+    assert answer.finish_reason == chat["choices"][0]["finish_reason"]
+    load = engine.busy()
+    assert load is not None
+    assert load.room(beside=0, ours=0)
+    with pytest.raises(ValueError, match="answered nothing: 404"):
+        engine.complete("policy@nobody", PROBE, draw)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
