@@ -8,13 +8,14 @@ from ...rewards.behaviours.behaviour import BEHAVIOURS, measure
 from ...rewards.spec.reward import taken_off, weighted_mean
 from ...rewards.spec.shared_parts import asked_costs, asked_parts
 from ...rewards.spec.spec import Spec
+from ...streams.derived.written_calls import written_calls
 from ...streams.events.episode import Episode
 from ...streams.events.generation import Generation
+from ...streams.events.tool_use import ToolCall
 from ...streams.events.usage import Usage
 from ..engine.port import EngineAnswer
 from ..gate.paired import BARS, OFF_TOPIC
 from .benchmark_file import BenchmarkRequest
-from .written_calls import written_calls
 
 
 class ReplayedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -68,8 +69,24 @@ def replayed(
 
 
 def record_of(request: BenchmarkRequest, answer: EngineAnswer, seconds: float) -> Generation:
-    """Return an answer as the record that behaviours and costs read."""
-    text, calls = written_calls(answer.text, [one.name for one in request.tools])
+    """Return an answer as the record that behaviours and costs read.
+
+    Calls are read in its text, as no server did; one that cannot be read stays there, and is counted as
+    such a one of production is. What a tool's schema takes is not known: a call fits nothing where no
+    tool of its name was offered, or where its arguments are no object.
+    """
+    text, written = written_calls(answer.text) if request.tools else (answer.text, [])
+    offered = {one.name for one in request.tools}
+    calls = tuple(
+        ToolCall(
+            id=f"call-{place}",
+            name=one.name[:512],
+            arguments=one.arguments,
+            parses=True,
+            fits=None if one.name in offered and one.arguments.startswith("{") else False,
+        )
+        for place, one in enumerate(written, 1)
+    )
     return Generation(
         generation_id=request.generation_id,
         session_id="benchmark",

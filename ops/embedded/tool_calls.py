@@ -3,16 +3,12 @@
 An answer of which one call cannot be read stays text whole, as there: what wrote it is not hidden.
 """
 
-import json
-import re
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from ...streams.derived.written_calls import written_calls
 from .openai_api import RequestRefused
-
-BEGIN = "<tool_call>"
-_CALL = re.compile(rf"{BEGIN}(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
 
 def offered_tools(body: Mapping[str, Any], template: Any) -> list[Any]:
@@ -47,25 +43,11 @@ def message_of(text: str) -> dict[str, Any]:
     >>> message_of('Hm.<tool_call>{"name": "f", "arguments": }</tool_call>')
     {'content': 'Hm.<tool_call>{"name": "f", "arguments": }</tool_call>'}
     """
-    calls = _calls(text)
-    if not calls:
+    said, written = written_calls(text)
+    if not written:
         return {"content": text}
-    return {"content": text[: text.find(BEGIN)] or None, "tool_calls": calls}
-
-
-def _calls(text: str) -> Sequence[dict[str, Any]]:
-    """Return the calls; none where there is none, or where one cannot be read."""
-    found = []
-    for written in _CALL.findall(text):
-        try:
-            call = json.loads(written)
-            function = {
-                "name": call["name"],
-                "arguments": json.dumps(call["arguments"], ensure_ascii=False),
-            }
-        except (ValueError, KeyError, TypeError, RecursionError):
-            return []
-        if not isinstance(function["name"], str):
-            return []
-        found.append({"id": f"call-{uuid.uuid4().hex}", "type": "function", "function": function})
-    return found
+    calls = [
+        {"id": f"call-{uuid.uuid4().hex}", "type": "function", "function": one._asdict()}
+        for one in written
+    ]
+    return {"content": said or None, "tool_calls": calls}

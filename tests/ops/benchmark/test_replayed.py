@@ -53,15 +53,15 @@ def answer(
         ('<tool_call>{"name": "erase", "arguments": {}}</tool_call>', 1.0),
         ('<tool_call>{"name": "read", "arguments": "a"}</tool_call>', 1.0),
         (
-            f'{SOUND}<tool_call>{{"name": "write", "arguments": {{</tool_call>',
-            0.5,
+            f'{SOUND}\n<tool_call>{{"name": "write", "arguments": {{</tool_call>',
+            1.0,
         ),
         ("I cannot read it.", None),
     ],
-    ids=["sound", "cut", "not offered", "no object", "one of two", "none"],
+    ids=["sound", "cut", "not offered", "no object", "one of two, so that none is read", "none"],
 )
 def test_calls_are_read_in_the_text(text: str, invalid: float | None) -> None:
-    """A call that is no JSON, or of a tool that was not offered, is invalid; and costs what the spec says."""
+    """A call that cannot be read, or of a tool that was not offered, is invalid, and costs what the spec says."""
     found = answer(text)
     assert found.behaviours.get("invalid_calls") == invalid
     assert found.worth == (None if invalid is None else -0.5 * invalid)
