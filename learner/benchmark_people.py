@@ -24,6 +24,15 @@ def put_people(
     )
 
 
+def has_people(view: Transaction, policy: str, benchmark: str, number: int) -> bool:
+    """Return whether anybody is kept out of training for a version."""
+    row = view.execute(
+        "SELECT COUNT(*) FROM benchmark_people WHERE policy = ? AND benchmark = ? AND number = ?",
+        (policy, benchmark, number),
+    ).fetchone()
+    return bool(row[0])
+
+
 def forget_people(tx: Transaction, policy: str, benchmark: str, number: int) -> None:
     """Let the people of a version go, that is no more."""
     tx.execute(

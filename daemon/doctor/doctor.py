@@ -6,6 +6,7 @@ from pathlib import Path
 from ..config import load_config
 from ..exit_status import REPORTED, told
 from ..status.shown_text import shown
+from .doctor_benchmark import check_benchmark
 from .doctor_engine import check_engine
 from .doctor_finding import Finding, Grade, fail, ok
 from .doctor_flags import check_flags_url
@@ -50,6 +51,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
         ("readers", check_readers(config)),
         ("log", check_log(config)),
         *((f"engine {url}", check_engine(url, config)) for url in config.engine.urls),
+        ("benchmark", check_benchmark(config)),
         ("flags", check_flags_url(config)),
         ("services", check_services(config)),
     ]

@@ -12,7 +12,7 @@ from ...rewards.spec.spec import Spec
 from ..engine.port import Engine
 from ..statistics.gate import GateSettings
 from ..statistics.verdict import Verdict, VerdictKind
-from .benchmark_file import BenchmarkName, newest, read_benchmark
+from .benchmark_file import BenchmarkName, DamagedBenchmark, newest, read_benchmark
 from .compared import judge_replay
 from .replay import SEEDS_EACH, Replay
 from .replay_folder import VersionReplay, read_replay, write_replay
@@ -146,5 +146,8 @@ def due(folder: Path, name: str, refresh_days: float, now: float, policy: str) -
     found = newest(folder, name)
     if found is None:
         return "there is none"
-    days = (now - read_benchmark(folder, found, policy).manifest.built_at) / 86400.0
+    try:
+        days = (now - read_benchmark(folder, found, policy).manifest.built_at) / 86400.0
+    except DamagedBenchmark as problem:
+        return str(problem)
     return f"{found.version} is {days:.1f} days old" if days >= refresh_days else ""

@@ -1,12 +1,13 @@
 """Keeping: what erasure and retention take out of benchmarks."""
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from ...learner.benchmark_people import forget_people, put_people
+from ...learner.benchmark_people import forget_people, has_people, put_people
 from ...streams.state.bulk import by_ids
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -16,6 +17,7 @@ from .benchmark_file import (
     DamagedBenchmark,
     benchmark_names,
     newest,
+    path_of,
     read_benchmark,
     remove_benchmark,
     write_benchmark,
@@ -24,13 +26,17 @@ from .build import retire
 
 log = structlog.get_logger()
 
+BUILD_SECONDS = 600.0
+"""A build takes less between its file and its people."""
+
 
 def keep_benchmarks(store: Store, policy: str, folder: Path, now: float) -> list[str]:
     """Take out of every benchmark what the state holds no more; return the versions that were written.
 
     A request stays for as long as its record: one of an erased person, or that retention forgot, is in no
     benchmark. The version without it is a new one, and the old file is written over. One that is over its
-    time, or has no request left, goes as a whole; so does a damaged one, of which nobody can tell.
+    time, or has no request left, goes as a whole; so does a damaged one, of which nobody can tell, one that
+    a newer one took the place of, and one whose people a crash left out of the tables.
     """
     made = []
     for name in benchmark_names(folder):
@@ -42,13 +48,24 @@ def keep_benchmarks(store: Store, policy: str, folder: Path, now: float) -> list
             continue
         except ValueError:
             continue  # Of another policy.
-        if held.manifest.expires_at <= now:
+        if name != newest(folder, name.name) or _is_orphan(store, policy, folder, name):
+            retire(store, policy, folder, name)
+        elif held.manifest.expires_at <= now:
             log.warning("benchmark_expired", benchmark=name.version)
             retire(store, policy, folder, name)
         elif (after := _without(store, policy, folder, held)) is not None:
             remove_benchmark(folder, name)
             made += [after.version] if after else []
     return made
+
+
+def _is_orphan(store: Store, policy: str, folder: Path, name: BenchmarkName) -> bool:
+    """Return whether a build ended between its file and its people: nobody is kept out of training."""
+    with store.reading() as view:
+        if has_people(view, policy, name.name, name.number):
+            return False
+    # Where it is a moment old the build may be under way.
+    return time.time() - path_of(folder, name).stat().st_mtime > BUILD_SECONDS
 
 
 def _without(

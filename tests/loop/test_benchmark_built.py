@@ -6,6 +6,7 @@ import pytest
 from benchmark_shop import BenchmarkShop, question
 from rollout_rig import RolloutRig
 
+from rlwd.daemon.doctor.doctor_benchmark import check_benchmark
 from rlwd.ops.benchmark.benchmark_file import benchmark_names, path_of, read_benchmark
 from rlwd.ops.stages.settings import RolloutSettings
 
@@ -102,6 +103,13 @@ def test_a_new_version_shares_little_with_the_one_before(
     (old,) = benchmark_names(folder)
     before = {one.generation_id for one in read_benchmark(folder, old, "policy").requests}
     assert shop.run("build", "--if-due")["stderr"] == "shop is not due\n"
+    path = path_of(folder, old)
+    content = path.read_bytes()
+    path.write_bytes(content[:-1])
+    found = [one.seen for one in check_benchmark(shop.config)]
+    assert [f"{path}: is damaged" in one for one in found] == [True]
+    path.write_bytes(content)
+    assert [one.seen for one in check_benchmark(shop.config)] == ["is there"]
     second = shop.run("build")
     (new,) = benchmark_names(folder)
     assert (new.number, second["shared"]["number"]) == (2, 1)
