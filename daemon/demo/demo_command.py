@@ -45,7 +45,7 @@ Guarding = Annotated[DemoGuard, Option(help="Of smollm2: hold what drifts, or on
 Seconds = Annotated[float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")]
 AtOnce = Annotated[int | None, Option(help="People at work at a time [48; smollm2: 12].")]
 Rate = Annotated[
-    float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 6].")
+    float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 2.5].")
 ]
 PeopleNamed = Annotated[
     str, Option(help=f"How the tiny policy's people answer: {', '.join(SCENARIOS)}.")

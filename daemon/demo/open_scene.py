@@ -32,10 +32,10 @@ def commit_scene(model: Path, seed: int, *, taste: Taste, guard: Guard, **change
         "model": model,
         "engine": ENGINE,
         "enough": 0.88,
-        "fewest_answers": 1200,
+        "fewest_answers": 1500,
         "seconds": 2000.0,
         "at_once": 12,
-        "rate": 6.0,
+        "rate": 2.5,
         "promoted": 3,
     } | changes
     return Scene(

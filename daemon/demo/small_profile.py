@@ -35,7 +35,7 @@ minibatch_episodes = 16   # a step costs nothing but its tokens
 trust_region = "decoupled"
 ratio_mask = 0.7
 negative_weight = 0.2
-kl_weight = 0.05
+kl_weight = 0.1
 max_policy_age = 8
 max_episode_tokens = 256
 estimator = "tracker"
@@ -63,7 +63,7 @@ own_words = true       # the team agrees that its edits are learned from
 
 [batch]
 episodes = 64
-at_most = 96
+at_most = 64
 held_out = 0.1
 max_lead = 3           # it goes on while a version is tried: the newest is tried next
 
@@ -82,7 +82,7 @@ step_seconds = 0.0
 min_users = 60
 margin = 0.1
 planned_users = 100
-deadline_seconds = 120.0
+deadline_seconds = 75.0
 gate_seconds = 120.0
 bake_seconds = 10.0
 linger_seconds = 20.0
