@@ -35,7 +35,7 @@ minibatch_episodes = 16   # a step costs nothing but its tokens
 trust_region = "decoupled"
 ratio_mask = 0.7
 negative_weight = 0.2
-kl_weight = 0.1
+kl_weight = 0.05
 max_policy_age = 8
 max_episode_tokens = 256
 estimator = "tracker"
@@ -70,7 +70,7 @@ max_lead = 3           # it goes on while a version is tried: the newest is trie
 [gate]
 margin = 0.1
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
-probe_tolerance = 0.6   # both sides compute in bfloat16: v0 itself was 0.3 off
+probe_tolerance = 2.0   # both sides compute in bfloat16: honest versions were 0.3 to 0.7 off at their worst token
 probe_rounds = 0        # at an answer a second 48 questions would take as long as a canary
 max_drift = {max_drift}
 
@@ -126,7 +126,7 @@ def small_profile(model: Path, replay: str, seed: int, *, guard: Guard = "on") -
     return Profile(
         learner=LEARNER.format(model=model, replay=replay, seed=seed),
         release=RELEASE.format(
-            max_drift=2.0 if held else 0.0, on_alarm="hold" if held else "report"
+            max_drift=3.0 if held else 0.0, on_alarm="hold" if held else "report"
         ),
         rewards=SPEC,
     )
