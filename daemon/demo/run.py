@@ -217,6 +217,7 @@ def _finish(
     picture = processes.folder / "curve.png" if installed("matplotlib") else None
     if picture is not None:
         draw_curve(crowd.tally.answers, picture, by_truth=scene.by_truth)
+    report["people"] = scene.people
     if scene.exam is not None:
         report["exam"] = scene.exam.finish(processes.folder, crowd.tally.answers, report)
     target = options.report or processes.folder / "report.json"

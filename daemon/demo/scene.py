@@ -40,6 +40,8 @@ class Scene:
     """What its daemon is set to."""
     fewest_answers: int
     """They stay for so many answers at least: the last tenth of fewer says little."""
+    people: str = CALM
+    """The scenario by which they answer, as the report names it."""
     by_truth: bool = False
     """Whether the curve is of what was wanted, for not all of them say what they think."""
     said: str = ""
@@ -81,6 +83,7 @@ def tiny_scene(seed: int, *, people: str = CALM, users: int = 4000) -> Scene:
         world=People(StylesTastes(seed), habits.live(), seed=seed, users=users),
         profile=tiny_profile(seed),
         fewest_answers=FEWEST_ANSWERS + (habits.changes_at or 0),
+        people=people,
         by_truth=people != CALM,
         said=f"{people}: {said}" if said else "",
     )
