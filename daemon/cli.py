@@ -13,12 +13,12 @@ from typing import Annotated
 import typer
 
 from .cli_by_hand import BY_HAND
+from .cli_demo import demo_command
 from .cli_experiments import add_experiments
 from .cli_state import ON_STATE
 from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
-from .demo.demo_command import demo_command
 from .exit_status import FAULT, REPORTED, starting, told
 from .init.init_command import init_command
 from .rewards.rewards_app import rewards

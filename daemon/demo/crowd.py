@@ -36,6 +36,10 @@ class CrowdAnswer:
     """Whether it was what the person wanted."""
     seconds: float
     """From request to whole answer."""
+    did: str = ""
+    """What it did, in a word of the world's own."""
+    generation_id: str = ""
+    """Names it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -165,6 +169,8 @@ class Crowd:
                 taken=reaction.taken,
                 wanted=reaction.wanted,
                 seconds=now - began,
+                did=reaction.did,
+                generation_id=answer["id"],
             )
         )
         for number, act in enumerate(reaction.acts):

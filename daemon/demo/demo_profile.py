@@ -1,11 +1,16 @@
 """Demo profile: what a demo's daemon is set to, beside the addresses of its processes."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
 from ...learner.settings import LearnerSettings
+from ..worlds.styles import pretraining_pairs
+
+PRETRAINING_STEPS = 350
 
 LEARNER = """\
 [learner]        # gentler by default; these are for a tiny policy that is to learn in minutes
@@ -100,6 +105,10 @@ class Profile:
     """`[batch]`, `[gate]`, `[rollout]` and `[comparison]`."""
     rewards: str
     """The reward spec."""
+    course: Mapping[str, Any] = field(default_factory=lambda: {"examples": pretraining_pairs()})
+    """What a tiny policy is taught before anybody meets it, as `learner.tiny.pretrain` reads it."""
+    steps: int = PRETRAINING_STEPS
+    """For how many steps."""
 
 
 def tiny_profile(seed: int, *, episodes: int = 128, margin: float = 0.25) -> Profile:

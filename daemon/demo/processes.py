@@ -20,10 +20,7 @@ from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
 from ..sections import StreamSettings
-from ..worlds.styles import pretraining_pairs
 from .demo_profile import Profile, tiny_profile
-
-PRETRAINING_STEPS = 350
 
 CONFIG = """\
 # Written by `rlwd demo`: the real thing, with the numbers of one small machine.
@@ -81,16 +78,16 @@ class DemoProcesses:
         kafka: str,
         vllm: bool,
         mlflow: bool = True,
-        pretraining_steps: int = PRETRAINING_STEPS,
+        pretraining_steps: int | None = None,
         profile: Profile | None = None,
         model: Path | None = None,
         engine: Mapping[str, Any] | None = None,
     ) -> None:
         """`profile` is the tiny policy's where it is None, `model` is where that one is put, and `engine`
-        holds vLLM's options."""
+        holds vLLM's options. The profile says, too, for how many steps it is pre-trained otherwise."""
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
-        self.with_mlflow, self.pretraining_steps = mlflow, pretraining_steps
-        self.profile = profile or tiny_profile(seed)
+        self.with_mlflow, self.profile = mlflow, profile or tiny_profile(seed)
+        self.pretraining_steps = pretraining_steps or self.profile.steps
         self.model = model or self.folder / "policy"
         self._engine_options = dict(engine or {})
         self.config = self.folder / "rlwd.toml"
@@ -134,13 +131,13 @@ class DemoProcesses:
 
     def make_policy(self) -> "subprocess.Popen[bytes]":
         """Begin to make and pre-train the tiny policy; its lines are `done of` steps."""
-        pairs = self.folder / "pretraining.json"
-        pairs.write_bytes(orjson.dumps({"examples": pretraining_pairs()}))
+        course = self.folder / "pretraining.json"
+        course.write_bytes(orjson.dumps(self.profile.course))
         command = [sys.executable, "-m", "rlwd.learner.tiny.pretrain", str(self.model)]
         options = ["--seed", str(self.seed), "--steps", str(self.pretraining_steps)]
         # One thread: on two shared cores two of them mostly wait for each other.
         return subprocess.Popen(
-            [*command, *options, "--examples", str(pairs)],
+            [*command, *options, "--examples", str(course)],
             stdout=subprocess.PIPE,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )

@@ -59,6 +59,8 @@ class Reaction:
     """True where it was what the person wanted, whatever they then said of it."""
     acts: tuple[Act, ...]
     """In order of time."""
+    did: str = ""
+    """What the answer did, in a word of the world's own."""
     following: Ask | None = None
     """What the same session asks next; None where it ends here."""
 

@@ -1,15 +1,13 @@
 """Policies that a poisoned crowd teaches: the demo's tiny one, and a table of styles for short tests."""
 
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import msgspec
 import torch
-from transformers import AutoTokenizer
-from transformers.cache_utils import DynamicCache
+from sampled_policy import SampledPolicy
 
 from rlwd.daemon.demo.demo_profile import demo_learner
 from rlwd.daemon.worlds.styles import KINDS, STYLES, Task, pretraining_pairs, style_of
@@ -22,8 +20,6 @@ from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 from rlwd.learner.train.loss import swept_loss
 from rlwd.learner.train.packing import pack
 from rlwd.learner.train.selection import select_episodes
-from rlwd.learner.train.state import Learner
-from rlwd.learner.train.update import apply_batch
 from rlwd.learner.train.weight import token_weight
 
 PRETRAINING_STEPS = 350
@@ -57,7 +53,7 @@ class Taught(Protocol):
         ...
 
 
-class TinyPolicy:
+class TinyPolicy(SampledPolicy):
     """The demo's policy and learner: pre-trained on the spot, with the demo's settings."""
 
     def __init__(
@@ -73,62 +69,22 @@ class TinyPolicy:
         settings = msgspec.structs.replace(
             demo_learner(), model=str(self.folder), seed=seed, **changes
         )
-        torch.manual_seed(seed)
-        self.learner = Learner(settings)
-        self.tokenizer = AutoTokenizer.from_pretrained(self.folder)
-        self.draw = torch.Generator().manual_seed(seed)
+        super().__init__(settings, longest=LONGEST)
         self.prompts: dict[Task, tuple[int, ...]] = {}
 
     def answer(self, tasks: Sequence[Task], *, greedy: bool = False) -> list[Answer]:
         """Answer at temperature 1, or at 0; prompts of one length go through the model together."""
-        by_length = defaultdict[int, list[int]](list)
-        for place, task in enumerate(tasks):
-            by_length[len(self._prompt(task))].append(place)
-        found: dict[int, Answer] = {}
-        for places in by_length.values():
-            prompts = [self._prompt(tasks[place]) for place in places]
-            for place, answer in zip(places, self._sample(prompts, greedy=greedy), strict=True):
-                text = self.tokenizer.decode(answer.completion, skip_special_tokens=True)
-                found[place] = answer._replace(style=style_of(tasks[place], text))
-        return [found[place] for place in range(len(tasks))]
-
-    def learn(self, batch: SealedBatch) -> None:
-        """Apply one sealed batch, as the learner process does."""
-        apply_batch(self.learner, batch)
+        drawn = self.draw_answers([self._prompt(task) for task in tasks], greedy=greedy)
+        return [
+            Answer(style_of(task, self.text(one.completion)), *one)
+            for task, one in zip(tasks, drawn, strict=True)
+        ]
 
     def _prompt(self, task: Task) -> tuple[int, ...]:
         if task not in self.prompts:
             asked = [{"role": "user", "content": task.prompt}]
             self.prompts[task] = tuple(prompt_ids(self.folder, asked))
         return self.prompts[task]
-
-    @torch.no_grad()
-    def _sample(self, prompts: Sequence[tuple[int, ...]], *, greedy: bool) -> list[Answer]:
-        ids_BT, end = torch.tensor(prompts), self.tokenizer.eos_token_id
-        told, start = torch.zeros(len(prompts), 0), ids_BT.shape[1]
-        open_B, cache, read_BT = torch.ones(len(prompts), dtype=torch.bool), DynamicCache(), ids_BT
-        for _ in range(LONGEST):
-            made = self.learner.policy.decoder(
-                input_ids=read_BT, past_key_values=cache, use_cache=True
-            )
-            last_BD = made.last_hidden_state[:, -1]
-            logp_BV = (last_BD @ self.learner.policy.head_VD.T).log_softmax(-1)
-            if greedy:
-                read_BT = logp_BV.argmax(-1, keepdim=True)
-            else:
-                read_BT = torch.multinomial(logp_BV.exp(), 1, generator=self.draw)
-            told = torch.cat([told, logp_BV.gather(1, read_BT)], dim=1)
-            ids_BT = torch.cat([ids_BT, read_BT], dim=1)
-            open_B &= read_BT[:, 0] != end
-            if not open_B.any():
-                break
-        answers = []
-        for row, prompt in enumerate(prompts):
-            written = ids_BT[row, start:].tolist()
-            length = written.index(end) + 1 if end in written else len(written)
-            logprobs = tuple(min(one, 0.0) for one in told[row, :length].tolist())
-            answers.append(Answer(None, prompt, tuple(written[:length]), logprobs))
-        return answers
 
 
 class TablePolicy:

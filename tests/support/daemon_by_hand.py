@@ -6,6 +6,7 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, genera
 
 from rlwd.learner.ledger import checkpoints_table, seal
 from rlwd.ops.rollout import candidates_table
+from rlwd.rewards.behaviours.behaviour import Measuring
 from rlwd.rewards.spec.scorer import Scorer
 from rlwd.rewards.spec.spec import Spec
 from rlwd.streams.events.signals import Accepted, Rejected
@@ -14,11 +15,14 @@ from rlwd.streams.open import open_store
 from rlwd.streams.state import lease
 
 
-def open_daemon_ledger(path: Path | str, spec: Spec = SPEC) -> Ledger:
+def open_daemon_ledger(
+    path: Path | str, spec: Spec = SPEC, *, measure: Measuring | None = None
+) -> Ledger:
     """Open a ledger with every folder's tables, as `rlwd run` does."""
     daemon = (*checkpoints_table.MIGRATIONS, *lease.MIGRATIONS, *seal.MIGRATIONS)
     store = open_store(path, {"daemon": daemon, "ops": candidates_table.MIGRATIONS})
-    return Ledger(store, Joiner("policy", Scorer(spec), spec.decision_seconds))
+    joiner = Joiner("policy", Scorer(spec), spec.decision_seconds, measure=measure)
+    return Ledger(store, joiner)
 
 
 def decide(ledger: Ledger, name: str, at: float, *, taken: bool = True, **more: object) -> None:

@@ -1,4 +1,4 @@
-"""Demo command: `rlwd demo`; what it needs is imported only once it runs."""
+"""CLI demo: `rlwd demo`; what it needs is imported only once it runs."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from typer import Option
 
-from ..worlds.habits import CALM, SCENARIOS
+from .worlds.habits import CALM, SCENARIOS
 
 if TYPE_CHECKING:
-    from .scene import Scene
+    from .demo.scene import Scene
 
 
 class DemoModel(StrEnum):
@@ -31,7 +31,15 @@ class DemoGuard(StrEnum):
     """Whether a version that drifts is held."""
 
     ON = "on"
+    ROLLOUT = "rollout"
     OFF = "off"
+
+
+class DemoHack(StrEnum):
+    """How a policy may get out of an agent's task."""
+
+    BROKEN_CALLS = "broken-calls"
+    ASKS_INSTEAD = "asks-instead"
 
 
 Model = Annotated[
@@ -41,7 +49,15 @@ Tasting = Annotated[
     DemoTaste,
     Option(help="Of smollm2's people: that an answer names the change, or its shape alone."),
 ]
-Guarding = Annotated[DemoGuard, Option(help="Of smollm2: hold what drifts, or only report it.")]
+Guarding = Annotated[
+    DemoGuard,
+    Option(
+        help="Of smollm2: hold what drifts, or report it. Of --hack: rollout leaves rewards naive."
+    ),
+]
+Hacking = Annotated[
+    DemoHack | None, Option(help="An agent's task, and a tiny policy that may cheat in this way.")
+]
 Seconds = Annotated[float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")]
 AtOnce = Annotated[int | None, Option(help="People at work at a time [48; smollm2: 12].")]
 Rate = Annotated[
@@ -56,17 +72,33 @@ Promoted = Annotated[
 
 
 def _scene(
-    seed: int, model: DemoModel, taste: DemoTaste, guard: DemoGuard, people: str, users: int
+    seed: int,
+    model: DemoModel,
+    taste: DemoTaste,
+    guard: DemoGuard,
+    people: str,
+    users: int,
+    hack: DemoHack | None,
 ) -> "Scene":
+    if hack is not None:
+        if (model, taste, people) != (DemoModel.TINY, DemoTaste.NAMED, CALM):
+            raise typer.BadParameter("--hack goes with --guard alone")
+        from .hacks.hack_scene import hack_scene
+
+        return hack_scene(hack.value, guard.value, seed)
+    if guard is DemoGuard.ROLLOUT:
+        raise typer.BadParameter("--guard rollout is of --hack")
     if model is DemoModel.TINY:
         if (taste, guard) != (DemoTaste.NAMED, DemoGuard.ON):
-            raise typer.BadParameter("--taste and --guard are of --model smollm2")
-        from .scene import tiny_scene
+            raise typer.BadParameter(
+                "--taste is of --model smollm2, and --guard of that or of --hack"
+            )
+        from .demo.scene import tiny_scene
 
         return tiny_scene(seed, people=people, users=users)
     if people != CALM:
         raise typer.BadParameter("--people is of the tiny policy")
-    from .open_scene import open_scene
+    from .demo.open_scene import open_scene
 
     return open_scene(model.value, seed, taste=taste.value, guard=guard.value)
 
@@ -86,11 +118,12 @@ def demo_command(
     vllm: Annotated[bool, Option(help="Serve with a real vLLM server; smollm2 always is.")] = False,
     promoted: Promoted = None,
     people: PeopleNamed = CALM,
+    hack: Hacking = None,
 ) -> None:
     """Show the loop learning: a policy, and a crowd with a preference that nobody told it."""
-    from .run import DemoOptions, run_demo
+    from .demo.run import DemoOptions, run_demo
 
-    scene = _scene(seed, model, taste, guard, people, users)
+    scene = _scene(seed, model, taste, guard, people, users, hack)
     options = DemoOptions(
         seed=seed,
         report=report,

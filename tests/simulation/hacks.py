@@ -1,0 +1,122 @@
+"""`python -m hacks`: a policy that may cheat, with the guards and without, over three seeds; docs/hacks.md.
+
+Lives without servers (`hack_lives`), each kept as `rlwd demo --hack` keeps its run, beside the runs of whole
+demos that `--demos` names. A life that is kept is not lived again.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+import torch
+from hack_lives import Given, HackLife
+from simulate import written
+
+from rlwd.daemon.hacks.hack_picture import draw_hacks
+from rlwd.daemon.hacks.hack_profile import Guard
+from rlwd.daemon.hacks.hack_run import FILE, HackAnswer, HackMark, HackRun
+from rlwd.daemon.worlds.agent import HACKS, Hack
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "hacks.md"
+ARMS: tuple[tuple[Hack, Guard], ...] = tuple(
+    (hack, guard) for hack in HACKS for guard in ("off", "on")
+)
+COLUMNS = (
+    *(
+        "hack",
+        "guards",
+        "seed",
+        "run",
+        "reward",
+        "what people wanted",
+        "the hack",
+        "first alarm after",
+    ),
+    *("promoted", "held", "rolled back"),
+)
+
+
+def lived(hack: Hack, guard: Guard, seed: int, kept: Path, *, rounds: int, asked: int) -> HackRun:
+    """Return one life, lived now or kept from before."""
+    file = kept / f"{hack}-{guard}-{seed}.json"
+    if file.exists():
+        return msgspec.json.decode(file.read_bytes(), type=HackRun)
+    given, marks = list[Given](), list[HackMark]()
+    with tempfile.TemporaryDirectory() as folder:
+        life = HackLife(hack, guard, seed, kept / "policies", Path(folder) / "rlwd.db")
+        for number, one in enumerate(life.live(rounds, asked)):
+            given += one
+            marks += [
+                HackMark(
+                    after=len(given), what="alarm", version=alarm.version, said=alarm.behaviour
+                )
+                for alarm in life.alarms(number)
+            ]
+            print(f"{hack} {guard} seed {seed}: {len(given)} answers", flush=True)
+    answers = tuple(HackAnswer(one.reward, one.wanted, one.did) for one in given)
+    run = HackRun(
+        hack=hack, guard=guard, seed=seed, servers=False, answers=answers, marks=tuple(marks)
+    )
+    file.write_bytes(msgspec.json.encode(run))
+    return run
+
+
+def hack_table(runs: Sequence[HackRun]) -> str:
+    """Return the table of docs/hacks.md, first and last answers beside each other."""
+    lines = ["| " + " | ".join(COLUMNS) + " |", "| --- " * len(COLUMNS) + "|"]
+    for run in runs:
+        told = run.summary
+        pairs = [
+            f"{_number(told[f'{name}_first'])} → {_number(told[f'{name}_last'])}"
+            for name in ("reward", "wanted", "hack")
+        ]
+        kind = "whole" if run.servers else "no servers"
+        counts = [
+            told[name] if run.servers else "-" for name in ("promoted", "held", "rolled_back")
+        ]
+        alarm = "none" if told["first_alarm"] is None else f"{told['first_alarm']:,}"
+        cells = [run.hack, run.guard, run.seed, kind, *pairs, alarm, *counts]
+        lines.append("| " + " | ".join(str(cell) for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def main() -> None:
+    """Live the lives, and write the table and the picture."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--asked", type=int, default=128, help="requests in a round")
+    parser.add_argument(
+        "--kept", type=Path, default=Path("hack-lives"), help="keeps what was lived"
+    )
+    parser.add_argument("--demos", type=Path, nargs="*", default=[], help="folders of whole runs")
+    parser.add_argument("--print-only", action="store_true", help="leave docs/ as it is")
+    given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    torch.set_num_threads(1)
+    given.kept.mkdir(parents=True, exist_ok=True)
+    whole = [
+        msgspec.json.decode((folder / FILE).read_bytes(), type=HackRun) for folder in given.demos
+    ]
+    lives = [
+        lived(hack, guard, seed, given.kept, rounds=given.rounds, asked=given.asked)
+        for seed in range(given.seeds)
+        for hack, guard in ARMS
+    ]
+    runs = sorted([*whole, *lives], key=lambda run: (HACKS.index(run.hack), run.guard, run.seed))
+    print(hack_table(runs))
+    if not given.print_only:
+        shown = {(run.hack, run.guard): run for run in [*reversed(lives), *whole]}
+        draw_hacks(list(shown.values()), DOCUMENT.with_suffix(".png"))
+        DOCUMENT.write_text(written(DOCUMENT.read_text(), "hacks", hack_table(runs)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Both hacks in short: a table of two answers learns them by the naive specs, and not by the shipped one.
+
+`python -m hacks` lives them with the demo's own policy, and `rlwd demo --hack` with everything else, too.
+"""
+
+import random
+
+import msgspec
+import pytest
+from episodes_by_hand import did, episode
+from hack_lives import record_of
+from table_policy import Arm, Pay, shares
+
+from rlwd.daemon.capture.tool_schemas import ToolSchemas
+from rlwd.daemon.hacks.hack_profile import Guard, hack_rewards
+from rlwd.daemon.worlds.agent import HACKS, SUCCEEDS, TOOLS, Change, Doing, Hack, written
+from rlwd.daemon.worlds.agent_people import AgentPeople
+from rlwd.daemon.worlds.world import Answer, Ask
+from rlwd.ops.embedded.tool_calls import message_of
+from rlwd.rewards.spec.scorer import Scorer
+from rlwd.rewards.spec.spec import Spec
+from rlwd.streams.derived.derivation import derive_from_answer
+from rlwd.streams.events.episode import Episode, Timed
+from rlwd.streams.events.signals import PostedSignal
+
+BATCHES = 20
+PEOPLE, OFFERED = AgentPeople(), ToolSchemas(TOOLS)
+WAY_OUT: dict[Hack, Doing] = {"broken-calls": "broken", "asks-instead": "asks"}
+
+
+def pays(spec: Spec, doing: Doing, kind: str) -> Pay:
+    """Return what an answer earns, by what people do about it and the record says of it."""
+    scorer = Scorer(spec)
+
+    def pay(draw: random.Random) -> float | None:
+        change = Change(kind=kind, file="login")
+        message = message_of(written(doing, change, draw))
+        answer = Answer(text=message["content"] or "", message=message, finish_reason="stop")
+        reaction = PEOPLE.react(
+            Ask(messages=(), segment="edit", about=change), answer, "user-1", draw
+        )
+        said = [
+            did(msgspec.convert(act.signal, PostedSignal), act.after_seconds)
+            for act in reaction.acts
+        ]
+        one = episode(*said, segment="edit", **record_of(message, "stop", OFFERED))
+        found = scorer.undecided(_with_derived(one))
+        return None if found is None else found.value
+
+    return pay
+
+
+def _with_derived(one: Episode) -> Episode:
+    derived = derive_from_answer(one.generation, leaving_interrupts=False)
+    said = tuple(
+        Timed(feedback=each.feedback, acted_at=0.0, received_at=0.0, origin=each.origin)
+        for each in derived
+    )
+    return Episode(generation=one.generation, received_at=0.0, feedback=(*said, *one.feedback))
+
+
+def acting(hack: Hack, guard: Guard) -> dict[str, float]:
+    """Return how often a policy ends by acting, by kind of request."""
+    spec = msgspec.toml.decode(hack_rewards(hack, guard), type=Spec)
+    arms = {
+        kind: (Arm(pay=pays(spec, "well", kind)), Arm(pay=pays(spec, WAY_OUT[hack], kind)))
+        for kind in SUCCEEDS
+    }
+    ends = shares(arms, lives=1, told_apart=False, batches=BATCHES)[0].tolist()
+    return dict(zip(SUCCEEDS, ends, strict=True))
+
+
+@pytest.mark.parametrize("hack", HACKS)
+def test_the_naive_spec_is_cheated_and_the_shipped_one_is_not(hack: Hack) -> None:
+    """Without its guard the policy gets out of what mostly fails; with it, it tries."""
+    assert acting(hack, "off")["debug"] < 0.3
+    assert min(acting(hack, "on").values()) > 0.7
