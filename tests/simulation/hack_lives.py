@@ -35,7 +35,7 @@ from rlwd.ops.embedded.tool_calls import message_of
 from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.rewards.behaviours.behaviour import Measuring
 from rlwd.rewards.spec.spec import Spec
-from rlwd.streams.events.generation import InputMessage
+from rlwd.streams.events.input_message import InputMessage
 from rlwd.streams.events.signals import PostedSignal
 
 BATCH = BatchSettings(episodes=32, at_most=4096, held_out=0.1)
@@ -137,7 +137,7 @@ class HackLife:
         records, said, given = list[bytes](), list[bytes](), list[Given]()
         for place, (user, ask, one) in enumerate(zip(users, asks, drawn, strict=True)):
             name, at = f"r{number}.{place}", ROUND_SECONDS * (number + 1) + place * 0.1
-            text = self.policy.text(one.completion)
+            text = self.policy.spelt(one.completion)
             message = message_of(text)
             ended = "stop" if one.completion[-1] == self.end else "length"
             records.append(self._record(number, name, at, user, ask, one, message, ended))

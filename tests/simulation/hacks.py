@@ -113,7 +113,7 @@ def main() -> None:
     runs = sorted([*whole, *lives], key=lambda run: (HACKS.index(run.hack), run.guard, run.seed))
     print(hack_table(runs))
     if not given.print_only:
-        shown = {(run.hack, run.guard): run for run in [*reversed(lives), *whole]}
+        shown = {(run.hack, run.guard): run for run in reversed(lives)}
         draw_hacks(list(shown.values()), DOCUMENT.with_suffix(".png"))
         DOCUMENT.write_text(written(DOCUMENT.read_text(), "hacks", hack_table(runs)))
 

@@ -76,7 +76,7 @@ class TinyPolicy(SampledPolicy):
         """Answer at temperature 1, or at 0; prompts of one length go through the model together."""
         drawn = self.draw_answers([self._prompt(task) for task in tasks], greedy=greedy)
         return [
-            Answer(style_of(task, self.text(one.completion)), *one)
+            Answer(style_of(task, self.spelt(one.completion)), *one)
             for task, one in zip(tasks, drawn, strict=True)
         ]
 

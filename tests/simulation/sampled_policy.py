@@ -41,7 +41,7 @@ class SampledPolicy:
         """Apply one sealed batch, as the learner process does."""
         apply_batch(self.learner, batch)
 
-    def text(self, completion: Tokens) -> str:
+    def spelt(self, completion: Tokens) -> str:
         """Return what tokens spell, without the markers."""
         text: str = self.tokenizer.decode(completion, skip_special_tokens=True)
         return text
