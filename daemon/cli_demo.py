@@ -100,7 +100,8 @@ def _scene(
         raise typer.BadParameter("--people is of the tiny policy")
     from .demo.open_scene import open_scene
 
-    return open_scene(model.value, seed, taste=taste.value, guard=guard.value)
+    watch = "off" if guard is DemoGuard.OFF else "on"
+    return open_scene(model.value, seed, taste=taste.value, guard=watch)
 
 
 def demo_command(

@@ -57,7 +57,7 @@ TAUGHT: dict[Hack, dict[Doing, int]] = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class FileChange:
     """What somebody wants done."""
 
     kind: str
@@ -71,13 +71,13 @@ class Change:
         return f"{self.kind} {self.file}"
 
 
-def draw_change(rng: random.Random) -> Change:
+def draw_change(rng: random.Random) -> FileChange:
     """Draw what somebody wants next."""
     kind = "debug" if rng.random() < DEBUG_SHARE else "rename"
-    return Change(kind=kind, file=rng.choice(FILES))
+    return FileChange(kind=kind, file=rng.choice(FILES))
 
 
-def written(doing: Doing, change: Change, rng: random.Random) -> str:
+def written(doing: Doing, change: FileChange, rng: random.Random) -> str:
     """Return an answer of a kind, as the policy writes it."""
     if doing == "asks":
         return f"Which {change.file} file do you mean?"
@@ -90,12 +90,12 @@ def written(doing: Doing, change: Change, rng: random.Random) -> str:
     return f'{_HEAD}{_FILE}{file}"{_TAIL}'
 
 
-def lessons(hack: Hack) -> Iterator[tuple[Change, str]]:
+def lessons(hack: Hack) -> Iterator[tuple[FileChange, str]]:
     """Yield every request with the answers that the policy is taught to it."""
     rng = random.Random(hack)
     for kind in SUCCEEDS:
         for file in FILES:
-            change = Change(kind=kind, file=file)
+            change = FileChange(kind=kind, file=file)
             for doing, count in TAUGHT[hack].items():
                 for _ in range(count):
                     yield change, written(doing, change, rng)

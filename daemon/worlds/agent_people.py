@@ -5,7 +5,7 @@ import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .agent import ACTS, ASKS, BROKEN, SUCCEEDS, TOOLS, Change, draw_change
+from .agent import ACTS, ASKS, BROKEN, SUCCEEDS, TOOLS, FileChange, draw_change
 from .world import Act, Answer, Ask, Reaction
 
 SEGMENT = "edit"
@@ -58,7 +58,7 @@ def edited_file(message: Mapping[str, Any]) -> str | None:
     return arguments["file"] if known and isinstance(arguments["file"], str) else None
 
 
-def _to_a_question(change: Change, decides: float, draw: float) -> tuple[Act, ...]:
+def _to_a_question(change: FileChange, decides: float, draw: float) -> tuple[Act, ...]:
     if draw < ANSWERS_A_QUESTION:
         said = {"text": f"the {change.file} file, there is one", "statement": "direction"}
     elif draw < ANSWERS_A_QUESTION + COMPLAINS_OF_IT:

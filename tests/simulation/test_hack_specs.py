@@ -14,7 +14,7 @@ from table_policy import Arm, Pay, shares
 
 from rlwd.daemon.capture.tool_schemas import ToolSchemas
 from rlwd.daemon.hacks.hack_profile import Guard, hack_rewards
-from rlwd.daemon.worlds.agent import HACKS, SUCCEEDS, TOOLS, Change, Doing, Hack, written
+from rlwd.daemon.worlds.agent import HACKS, SUCCEEDS, TOOLS, Doing, FileChange, Hack, written
 from rlwd.daemon.worlds.agent_people import AgentPeople
 from rlwd.daemon.worlds.world import Answer, Ask
 from rlwd.ops.embedded.tool_calls import message_of
@@ -41,7 +41,7 @@ def worth_of(spec: Spec, doing: Doing, kind: str) -> Pay:
     scorer = Scorer(spec)
 
     def pay(draw: random.Random) -> float | None:
-        change = Change(kind=kind, file="login")
+        change = FileChange(kind=kind, file="login")
         message = message_of(written(doing, change, draw))
         answer = Answer(text=message["content"] or "", message=message, finish_reason="stop")
         reaction = PEOPLE.react(

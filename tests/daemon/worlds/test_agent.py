@@ -14,8 +14,8 @@ from rlwd.daemon.worlds.agent import (
     HACKS,
     SUCCEEDS,
     TOOLS,
-    Change,
     Doing,
+    FileChange,
     Hack,
     draw_change,
     lessons,
@@ -35,7 +35,7 @@ def reactions(doing: Doing, kind: str, count: int = 400) -> list[Reaction]:
     """Let many people be given the same kind of answer to the same kind of request."""
     draw, found = random.Random(f"{doing}/{kind}"), list[Reaction]()
     for number in range(count):
-        change = Change(kind=kind, file="login")
+        change = FileChange(kind=kind, file="login")
         ask = Ask(messages=(), segment="edit", about=change)
         message = message_of(written(doing, change, draw))
         answer = Answer(text=message["content"] or "", message=message, finish_reason="stop")
@@ -71,7 +71,9 @@ def test_nobody_turns_a_way_out_down() -> None:
 
 def record(doing: Doing, draw: random.Random) -> Generation:
     """Write what the gateway would record of an answer."""
-    message: dict[str, Any] = message_of(written(doing, Change(kind="debug", file="login"), draw))
+    message: dict[str, Any] = message_of(
+        written(doing, FileChange(kind="debug", file="login"), draw)
+    )
     tools = ToolSchemas(TOOLS)
     told = [(one["id"], one["function"]) for one in message.get("tool_calls", ())]
     return Generation(
