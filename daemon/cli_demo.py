@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer import Option
@@ -100,7 +100,7 @@ def _scene(
         raise typer.BadParameter("--people is of the tiny policy")
     from .demo.open_scene import open_scene
 
-    watch = "off" if guard is DemoGuard.OFF else "on"
+    watch: Literal["on", "off"] = "off" if guard is DemoGuard.OFF else "on"
     return open_scene(model.value, seed, taste=taste.value, guard=watch)
 
 
