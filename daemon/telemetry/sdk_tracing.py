@@ -10,7 +10,15 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, format_span_id, format_trace_id
+from opentelemetry.trace import (
+    Span,
+    SpanKind,
+    Status,
+    StatusCode,
+    format_span_id,
+    format_trace_id,
+    get_current_span,
+)
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from ...streams.events.generation import Generation
@@ -138,9 +146,12 @@ class SdkTracing(Tracing):
         ended: float,
         attributes: Mapping[str, str | int | float | bool],
     ) -> None:
+        parent = _parent(traceparent)
+        if not get_current_span(parent).get_span_context().is_valid:
+            return  # A product that writes the topics itself may say anything there.
         span = self._tracer.start_span(
             name,
-            context=_parent(traceparent),
+            context=parent,
             kind=SpanKind.CONSUMER,
             attributes=attributes,
             start_time=_nanoseconds(min(began, ended)),

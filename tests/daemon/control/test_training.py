@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
-from daemon_by_hand import fill, open_daemon_ledger
+from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from manifests_by_hand import manifest, rolled_back
+from otlp_collector import collecting
 from tiny_learner import TINY
 
 from rlwd.daemon.control import training as training_file
 from rlwd.daemon.control.training import Training
+from rlwd.daemon.telemetry.open_tracing import open_tracing
+from rlwd.daemon.telemetry.telemetry_settings import TelemetrySettings
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import candidate_of
 from rlwd.learner.drift_settings import DriftSettings
@@ -278,3 +281,22 @@ def test_the_manifest_counts_and_not_the_message(desk: Desk) -> None:
     assert desk.ledger.fates() == {"trained": 4}
     assert desk.registered == [0, 1]
     assert desk.ask("SELECT state FROM batches") == ("applied",)
+
+
+def test_a_traced_answer_is_traced_into_its_batch(desk: Desk) -> None:
+    """Its trace goes with its record: sealing it is a span of that trace; of the others there is none."""
+    trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    fill(desk.ledger, 2)
+    decide(desk.ledger, "s.traced", 1010.0, traceparent=f"00-{trace}-{span}-01")
+    decide(desk.ledger, "s.damaged", 1011.0, traceparent="of another kind")
+    with collecting() as collector:
+        settings = TelemetrySettings(otlp_endpoint=collector.url)
+        tracing = open_tracing(settings, "daemon", "policy")
+        desk.training.sealed = tracing.sealed
+        assert [type(one) for one in desk.step(Asking(sequence=0))] == [Apply]
+        tracing.close(10.0)
+        (told,) = collector.spans
+    assert (told.name, told.trace, told.parent) == ("batch", trace, span)
+    assert told.attributes["rlwd.generation_id"] == "s.traced"
+    assert told.attributes["rlwd.batch_id"] == 1
+    assert told.attributes["rlwd.held_out"] is False

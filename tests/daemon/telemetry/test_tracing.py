@@ -1,19 +1,31 @@
 """Traces: an answer's begins in the gateway, goes with its record, and costs nobody an answer."""
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
 import pytest
+from daemon_by_hand import open_daemon_ledger
 from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
 from otlp_collector import OtlpCollector, collecting
+from prometheus_client import generate_latest
 from waiting import until
 
+from rlwd.daemon.control.ingest_loop import INGEST_PERIODS, IngestLoop
+from rlwd.daemon.control.loop import Consumer, StatusPages
+from rlwd.daemon.control.timers import Intent, Timers
+from rlwd.daemon.gateway.settings import GatewaySettings
+from rlwd.daemon.status.metrics import Metrics
+from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.daemon.telemetry.open_tracing import open_tracing
 from rlwd.daemon.telemetry.sdk_tracing import SdkTracing
 from rlwd.daemon.telemetry.telemetry_settings import TelemetrySettings
 from rlwd.daemon.telemetry.tracing import Tracing
+from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.streams.join.ingest import Ingest
+from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
 
 SAID = "where is the quixotic parcel"
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -74,6 +86,51 @@ def test_an_answer_is_a_span_and_its_record_carries_it(
     for text in (event.text, SAID, event.user_hash):
         assert text
         assert text.encode() not in raw
+
+
+def test_taking_it_in_is_a_span_of_the_same_trace(
+    gateway: GatewayRig, collector: OtlpCollector, tmp_path: Path
+) -> None:
+    """The daemon that reads the log goes on in the answer's trace: from its receipt to its being known."""
+    log = tmp_path / "log.db"
+    name = ask(gateway.open(lambda: EmbeddedSink(log), tracing=traced(collector)))
+    ledger = open_daemon_ledger(tmp_path / "rlwd.db")
+    topics = (GatewaySettings().generations_topic, GatewaySettings().feedback_topic)
+    ingest = Ingest(ledger.store, ledger.joiner, lambda resume: EmbeddedSource(log, topics, resume))
+    metrics = Metrics()
+    settings = TelemetrySettings(otlp_endpoint=collector.url)
+    daemon = IngestLoop(
+        Consumer(
+            policy="policy",
+            store=ledger.store,
+            ingest=ingest,
+            poll_seconds=0.05,
+            poll_records=100,
+            tracing=open_tracing(settings, "ingest", "policy"),
+        ),
+        StatusPages(
+            server=StatusServer(Vitals(), metrics.registry, dict, host=LOOPBACK, port=free_port()),
+            metrics=metrics,
+        ),
+        Timers(INGEST_PERIODS),
+        stop_seconds=10.0,
+        clock=time.time,
+    )
+
+    def both() -> bool:
+        daemon.tick(time.time())
+        return len(collector.of(name)) == 2
+
+    until(both)
+    chat, join = sorted(collector.of(name), key=lambda span: span.name)
+    assert (chat.name, join.name, join.service) == ("chat", "join", "rlwd-ingest")
+    assert (join.trace, join.parent) == (chat.trace, chat.span)
+    assert join.seconds >= 0.0
+    daemon.timers.ask(Intent.MEASURE)
+    daemon.tick(time.time())
+    assert b'rlwd_spans_total{outcome="sent"} 1.0' in generate_latest(metrics.registry)
+    daemon.tracing.close(5.0)
+    ingest.source.close()
 
 
 def test_the_callers_trace_goes_on(gateway: GatewayRig, collector: OtlpCollector) -> None:
