@@ -50,6 +50,8 @@ class Case:
     """What was set; the model's folder, where the policy has one, spells edits."""
     learner: Mapping[str, Any] = field(default_factory=dict)
     """Changes of `[learner]`."""
+    pins_after: int | None = None
+    """So many answers to people after their taste changed v0 is pinned, and what is served learned anew."""
     words: bool = False
     """Whether it needs a policy that has words."""
 
@@ -57,6 +59,14 @@ class Case:
     def name(self) -> str:
         """Scenario and setting."""
         return f"{self.scenario}, {self.setting}"
+
+
+def _batches(episodes: int) -> Terms:
+    return Terms(batch=msgspec.structs.replace(Terms().batch, episodes=episodes))
+
+
+def _silence(value: float) -> Terms:
+    return Terms(spec=msgspec.structs.replace(DEFAULT, undecided={"default": value}))
 
 
 def _believed(veracity: float) -> Terms:
@@ -79,12 +89,12 @@ CASES = (
         learner={"lanes": msgspec.structs.replace(OFF, kto=1.0)},
         words=True,
     ),
+    Case(scenario="sparse", setting="batches of 32", terms=lambda _: _batches(32)),
+    Case(scenario="sparse", setting="silence is worth 0.6", terms=lambda _: _silence(0.6)),
     Case(
         scenario="displeased",
         setting="silence is worth 0.6",
-        terms=lambda _: Terms(
-            spec=msgspec.structs.replace(DEFAULT, undecided={"default": 0.6}),
-        ),
+        terms=lambda _: _silence(0.6),
     ),
     Case(scenario="random", setting="veracity 0.95", terms=lambda _: _believed(0.95)),
     Case(scenario="attack", setting="no guards", terms=lambda _: Terms(trust=None)),
@@ -95,6 +105,7 @@ CASES = (
         learner={"lanes": msgspec.structs.replace(OFF, dpo=0.5)},
         words=True,
     ),
+    Case(scenario="drift", setting="v0 pinned 300 answers after", pins_after=300),
     Case(scenario="drift", setting="kl_weight 0.2", learner={"kl_weight": 0.2}),
     Case(scenario="drift", setting="negative_weight 1", learner={"negative_weight": 1.0}),
     Case(

@@ -112,6 +112,13 @@ class PeopleLife:
         if sum(one.outcome == "waiting" for one in self.made) < self.terms.batch.max_lead:
             self._learn()
 
+    def pin(self, version: int) -> None:
+        """Make a former version the champion, as `rlwd pin` does; the learner goes on from it."""
+        for made in self.made:
+            made.outcome = "superseded" if made.outcome == "waiting" else made.outcome
+        self.canary, self.champion, self.head = None, version, version
+        self.policy.restore(self.made[version].learner)
+
     def peoples(self) -> list[Given]:
         """Return what people were given, without the attackers."""
         return [one for one in self.given if not hostile(one.user)]

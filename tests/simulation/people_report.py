@@ -17,7 +17,7 @@ from people_cases import CASES, Case
 from people_life import PeopleLife
 from people_picture import draw_people
 from people_tables import answers_table, waste_table
-from people_told import Told, over, told
+from people_told import Told, changed_at, over, told
 from simulate import written
 
 from rlwd.daemon.worlds.habits import SCENARIOS
@@ -40,7 +40,7 @@ def most_answers(case: Case) -> int:
     return int(LONGEST / math.pow(habits.answers, 0.75))
 
 
-def live(case: Case, policy: str, seed: int, base: Path, most: int | None = None) -> Told:
+def live(case: Case, policy: str, seed: int, base: Path) -> Told:
     """Live one life and say what came of it."""
     model: Path | None = None
     learned: Living
@@ -53,11 +53,20 @@ def live(case: Case, policy: str, seed: int, base: Path, most: int | None = None
     people = People(StylesTastes(seed), habits, seed=seed, users=terms.users)
     with tempfile.TemporaryDirectory() as folder:
         life = PeopleLife(learned, people, terms, Path(folder), seed)
-        while not over(life, most or most_answers(case), AFTER):
+        pinned = case.pins_after is None
+        while not over(life, most_answers(case), AFTER):
             life.turn()
+            if not pinned and _time_to_pin(case, life):
+                life.pin(0)
+                pinned = True
         found = told(life)
         life.ledger.store.close()
     return found
+
+
+def _time_to_pin(case: Case, life: PeopleLife) -> bool:
+    change = changed_at(life)
+    return change is not None and len(life.peoples()) >= change + (case.pins_after or 0)
 
 
 def main() -> None:
