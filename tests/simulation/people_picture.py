@@ -17,8 +17,9 @@ COLUMNS = 5
 
 def draw_people(lives: Mapping[tuple[str, int], Told], seeds: Sequence[int], path: Path) -> None:
     """Write the picture: what was wanted of the last 200 answers, one line a seed and setting."""
-    names = list(dict.fromkeys(case.scenario for case in CASES))
-    rows = -(-len(names) // COLUMNS)
+    known = {name for name, _ in lives}
+    names = list(dict.fromkeys(case.scenario for case in CASES if case.name in known))
+    rows = max(1, -(-len(names) // COLUMNS))
     figure: Any
     figure, axes = pyplot.subplots(
         rows, COLUMNS, figsize=(2.6 * COLUMNS, 2.3 * rows), layout="constrained", sharey=True
@@ -35,7 +36,7 @@ def draw_people(lives: Mapping[tuple[str, int], Told], seeds: Sequence[int], pat
         axis.set_title(name, fontsize=9)
         axis.set_ylim(0.0, 1.0)
         axis.tick_params(labelsize=7)
-        if axis.lines[1:]:
+        if len(cases) > 1:
             axis.legend(fontsize=6, loc="upper left", frameon=False)
     figure.supxlabel("answers to people", fontsize=8)
     figure.supylabel(f"what was wanted, of the last {WINDOW}", fontsize=8)

@@ -95,8 +95,8 @@ def main() -> None:
                 found[case.name, seed] = msgspec.json.decode(file.read_bytes(), type=Told)
                 one = found[case.name, seed]
                 print(case.name, seed, one.until, one.again, f"{one.final:.3f}", flush=True)
-    if not given.print_only:
-        draw_people(found, given.seeds, DOCUMENT.with_name(f"people-{given.policy}.png"))
+    if not given.print_only and given.policy == "tiny":
+        draw_people(found, given.seeds, DOCUMENT.with_suffix(".png"))
     for name, table in (
         (f"{given.policy} answers", answers_table(found, given.seeds)),
         (f"{given.policy} waste", waste_table(found, given.seeds)),
