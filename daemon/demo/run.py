@@ -65,7 +65,7 @@ def run_demo(options: DemoOptions, scene: Scene) -> int:
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
     folder = _fresh(options.folder)
-    processes = _processes(folder, options, scene)
+    processes = prepared(folder, options, scene)
     if processes.with_mlflow:
         processes.mlflow.spawn()
     else:
@@ -96,10 +96,10 @@ def run_demo(options: DemoOptions, scene: Scene) -> int:
             view.enter(Phase.DONE)
     finally:
         processes.mlflow.stop()
-    return _finish(console, processes, crowd, options, scene, time.monotonic() - began)
+    return finish(console, processes, crowd, options, scene, time.monotonic() - began)
 
 
-def _processes(folder: Path, options: DemoOptions, scene: Scene) -> DemoProcesses:
+def prepared(folder: Path, options: DemoOptions, scene: Scene) -> DemoProcesses:
     """Return the processes, not yet started, with all the files that they read."""
     processes = DemoProcesses(
         folder,
@@ -202,7 +202,7 @@ def _until(done: Callable[[], bool], seconds: float) -> None:
         time.sleep(0.25)
 
 
-def _finish(
+def finish(
     console: Console,
     processes: DemoProcesses,
     crowd: Crowd,
@@ -210,6 +210,7 @@ def _finish(
     scene: Scene,
     wall: float,
 ) -> int:
+    """Write report and pictures, say where they are, and return the exit status."""
     config = load_config(processes.config)
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
