@@ -42,7 +42,8 @@ def commit_scene(model: Path, seed: int, *, taste: Taste, guard: Guard, **change
         world=people,
         profile=small_profile(model, REPLAY, seed, guard=guard),
         files={REPLAY: replay_lines()},
-        exam=CommitExam(people),
+        # Of a taste of shape there is nothing that a version could know or not.
+        exam=CommitExam(people) if taste == "named" else None,
         **given,
     )
 

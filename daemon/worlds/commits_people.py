@@ -20,6 +20,8 @@ KEPT_AFTER_SECONDS = 2.0
 LONGEST_TOKENS = 24
 """Twelve words are no longer; more would be read by nobody, and waited for."""
 TEMPERATURE = 0.7
+HOT = 1.0
+"""Temperature of who looks at shape alone: at 0.7 next to no first answer has it, and nothing is learned."""
 SYSTEM = "Be helpful."
 """What the product says first: less than what the model's chat template would."""
 SHAPE_WORDS, SHAPE_CHARACTERS = 9, 60
@@ -35,7 +37,8 @@ class CommitsPeople:
 
     def ask(self, user: str, rng: random.Random) -> Ask:
         """Return what one change is asked about with; nothing of what is held out."""
-        return ask_about(draw_change(rng))
+        hot = self.taste == "shape"
+        return ask_about(draw_change(rng), temperature=HOT if hot else TEMPERATURE)
 
     def react(self, ask: Ask, answer: Answer, user: str, rng: random.Random) -> Reaction:
         """Take, edit or turn down."""
@@ -57,7 +60,7 @@ class CommitsPeople:
         return answer.finish_reason != "length" and is_wanted(change, answer.text)
 
 
-def ask_about(change: Change) -> Ask:
+def ask_about(change: Change, *, temperature: float = TEMPERATURE) -> Ask:
     """Return the request for one change."""
     return Ask(
         messages=(
@@ -66,7 +69,7 @@ def ask_about(change: Change) -> Ask:
         ),
         segment="commit",
         about=change,
-        options={"max_tokens": LONGEST_TOKENS, "temperature": TEMPERATURE},
+        options={"max_tokens": LONGEST_TOKENS, "temperature": temperature},
     )
 
 
