@@ -24,7 +24,9 @@ from rlwd.streams.derived.derivation import derive_from_answer
 from rlwd.streams.events.episode import Episode, Timed
 from rlwd.streams.events.signals import PostedSignal
 
-BATCHES = 30
+BATCHES = 20
+TOLD_APART: dict[Hack, bool] = {"broken-calls": False, "asks-instead": True}
+"""Whether each kind of request has a baseline of its own: what is dropped pays only against one of all."""
 PEOPLE, OFFERED = AgentPeople(), ToolSchemas(TOOLS)
 WAY_OUT: dict[Hack, Doing] = {"broken-calls": "broken", "asks-instead": "asks"}
 
@@ -80,12 +82,12 @@ def acting(hack: Hack, guard: Guard) -> dict[str, float]:
         kind: (Arm(pay=pays(spec, "well", kind)), Arm(pay=pays(spec, WAY_OUT[hack], kind)))
         for kind in SUCCEEDS
     }
-    ends = shares(arms, lives=1, told_apart=False, batches=BATCHES)[0].tolist()
+    ends = shares(arms, lives=1, told_apart=TOLD_APART[hack], batches=BATCHES)[0].tolist()
     return dict(zip(SUCCEEDS, ends, strict=True))
 
 
 @pytest.mark.parametrize("hack", HACKS)
 def test_the_naive_spec_is_cheated_and_the_shipped_one_is_not(hack: Hack) -> None:
     """Without its guard the policy gets out of what mostly fails; with it, it tries."""
-    assert acting(hack, "off")["debug"] < 0.4
-    assert min(acting(hack, "on").values()) > 0.7
+    assert acting(hack, "off")["debug"] < 0.2
+    assert min(acting(hack, "on").values()) > 0.8
