@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from transformers.utils.logging import disable_progress_bar
 
 from .adapter_bank import AdapterBank
 from .kv_batch import Batch, Row
@@ -105,6 +106,7 @@ def _load_model(folder: Path, device: torch.device) -> Any:
 
     Raises ValueError where its layers keep something other than keys and values.
     """
+    disable_progress_bar()  # Its bar on standard error is no line of the log.
     config = AutoConfig.from_pretrained(folder)
     kinds = set(getattr(config, "layer_types", None) or ())
     if kinds - KNOWN_LAYERS:

@@ -4,17 +4,27 @@ Real engine, gateway, daemon and learner processes on the embedded parts; MLflow
 away until all is over. One loop serves the whole file, as one deployment serves a day.
 """
 
+import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx
 import msgspec
 import pytest
+from dashboard import PAGE as DASHBOARD
+from dashboard import queries
 from loop_processes import LoopProcesses
 from mlflow import MlflowClient
 from mlflow.entities import TraceInfo
+from otlp_collector import OtlpCollector, collecting
+from planted_sentence import REQUEST, SENTENCE, WORDS, plant_everywhere
+from prometheus_server import PrometheusServer, prometheus_folder, prometheus_is_here, promtool
 
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.commands.status import print_status, state_view
@@ -23,6 +33,7 @@ from rlwd.daemon.doctor.doctor import examine
 from rlwd.daemon.status.snapshot import describe
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
+from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
@@ -30,6 +41,15 @@ from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.stages.record import Stage
+from rlwd.streams.log.embedded_log import EmbeddedSink
+
+ALERTS = Path(__file__).parents[2] / "ops" / "deploy" / "alerts.yaml"
+COLLECTORS: dict[Path, OtlpCollector] = {}
+"""Who collects traces, by the loop's folder."""
+WATCHERS: dict[Path, PrometheusServer] = {}
+"""Who looks on, by the loop's folder."""
+
+ORDER_OF_SPANS = ("chat", "join", "batch")
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,9 +60,120 @@ def loop(styled_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     folder = tmp_path_factory.mktemp("loop")
     with EmbeddedServer(styled_policy, folder) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
-        loop = LoopProcesses(folder, styled_policy, engine=engine, mlflow=away, probes=1)
-        with loop.settled_in():
-            yield loop
+        with collecting() as collector:
+            loop = LoopProcesses(
+                folder,
+                styled_policy,
+                engine=engine,
+                mlflow=away,
+                probes=1,
+                traces=collector.url,
+            )
+            COLLECTORS[folder] = collector
+            with watched(loop), loop.settled_in():
+                yield loop
+
+
+@contextmanager
+def watched(loop: LoopProcesses) -> Iterator[None]:
+    """Have a real Prometheus look on, where it can be had."""
+    if not prometheus_is_here():
+        yield
+        return
+    jobs = {"rlwd": [loop.http_port], "rlwd-gateway": [loop.gateway_port]}
+    WATCHERS[loop.folder] = watcher = PrometheusServer(loop.folder, jobs, ALERTS)
+    try:
+        watcher.start()
+        yield
+    finally:
+        watcher.stop()
+
+
+def test_every_panel_of_the_dashboard_shows_something(loop: LoopProcesses) -> None:
+    """No query is empty: each had a value while a real Prometheus scraped the loop as it ran."""
+    prometheus_folder()
+    watcher, now = WATCHERS[loop.folder], time.time()
+    asked = list(queries(json.loads(DASHBOARD.read_text())))
+    assert len(asked) > 40
+    began = now - 600.0
+
+    def empty() -> list[tuple[str, str]]:
+        # As Grafana fills it in, for a scrape each second.
+        return [
+            (title, expr)
+            for title, expr in asked
+            if not watcher.over(expr.replace("$__rate_interval", "4s"), began, time.time())
+        ]
+
+    loop.until(lambda: empty() == [], 20.0)
+    pages = [
+        httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+        for port in (loop.http_port, loop.gateway_port)
+    ]
+    for page in pages:
+        done = promtool("check", "metrics", stdin=page)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_answer_is_traced_from_gateway_through_join_to_batch(loop: LoopProcesses) -> None:
+    """One trace for each, by the generation's id, in two processes, without a word of anybody."""
+    collector = COLLECTORS[loop.folder]
+    [(batch, content)] = loop.ask(
+        "SELECT batch_id, content FROM batches WHERE content != x'' ORDER BY batch_id LIMIT 1"
+    )
+    sealed = msgspec.json.decode(content, type=SealedBatch)
+    asked = [*sealed.episodes, *sealed.held_out]
+    loop.until(lambda: all(len(collector.of(one.generation_id)) == 3 for one in asked))
+    for one in asked:
+        chat, join, taken = sorted(
+            collector.of(one.generation_id), key=lambda span: ORDER_OF_SPANS.index(span.name)
+        )
+        assert (chat.service, join.service, taken.service) == (
+            "rlwd-gateway",
+            "rlwd-daemon",
+            "rlwd-daemon",
+        )
+        assert {chat.trace, join.trace, taken.trace} == {one.traceparent.split("-")[1]}
+        assert join.parent == taken.parent == chat.span
+        assert chat.attributes["gen_ai.response.model"] == one.version
+        assert taken.attributes["rlwd.batch_id"] == batch
+        assert taken.attributes["rlwd.reward"] == one.reward
+    texts = {text for (text,) in loop.ask("SELECT user_hash FROM episodes") if text}
+    told = b"".join(collector.bodies)
+    assert not [text for text in texts if text.encode() in told]
+
+
+def test_no_log_has_what_people_wrote(loop: LoopProcesses) -> None:
+    """A sentence in requests, tools, edits, errors and damaged records is in no line of any process."""
+    before = loop.status()
+    told = plant_everywhere(f"http://{LOOPBACK}:{loop.gateway_port}")
+    with closing(EmbeddedSink(loop.config.log_path)) as sink:
+        for topic in (loop.config.stream.generations, loop.config.stream.feedback):
+            sink.send(topic, "s", f'{{"data": "{SENTENCE}'.encode())
+            sink.send(topic, "s", f'{{"type": "{SENTENCE}", "{SENTENCE}": 1}}'.encode())
+        sink.flush(10.0)
+    loop.until(lambda: dead_lettered(loop.status()) >= dead_lettered(before) + 4)
+    loop.settle(before["generations"] + told.answers)
+    assert {200, 202, 400} <= told.statuses, "it went in by every door"
+    lines = [
+        json.loads(line)
+        for path in loop.folder.rglob("*.log")
+        if path.name != "prometheus.log"
+        for line in path.read_text().splitlines()
+    ]
+    assert {"daemon", "gateway", "learner", "engine"} <= {line["process"] for line in lines}
+    for line in lines:
+        assert {"time", "level", "process", "message"} <= line.keys()
+        assert not WORDS & set(re.findall(r"\w+", json.dumps(line))), line["message"]
+    warned = [line for line in lines if line.get("request") == REQUEST]
+    assert SENTENCE.encode() not in b"".join(COLLECTORS[loop.folder].bodies)
+    assert warned, "a line about a request has its id"
+    assert all(line["generation"] for line in warned)
+
+
+def dead_lettered(status: dict[str, Any]) -> int:
+    """Return how many records were refused."""
+    return sum(one["dead_lettered"] for one in status["records"].values())
 
 
 def test_a_promoted_version_was_asked_what_shows_exploits(loop: LoopProcesses) -> None:

@@ -102,6 +102,9 @@ engines = ["{engine}"]
 tracking_uri = "{mlflow}"
 trace_share = 0.1
 
+[telemetry]
+otlp_endpoint = "{traces}"
+
 [privacy]
 purposes = ["count", "train", "share"]
 
@@ -135,6 +138,7 @@ class LoopProcesses:
         kafka: str = "",
         database: str = "",
         probes: int = 0,
+        traces: str = "",
     ) -> None:
         self.folder, self.engine = folder, engine
         self.gateway_port, self.http_port = free_port(), free_port()
@@ -152,6 +156,7 @@ class LoopProcesses:
                 http=self.http_port,
                 mlflow=mlflow,
                 probes=probes,
+                traces=traces,
             )
         )
         self.config: Config = load_config(self.path)
