@@ -56,18 +56,18 @@ def copy_tables(view: Transaction, tx: Transaction) -> dict[str, int]:
     Both were migrated by this rlwd. Raises ValueError where a table holds something, lacks a column,
     or does not have afterwards what was read.
     """
-    wanted = {shape.name: set(shape.columns) for shape in shapes(tx)}
-    found = shapes(view)
-    if {shape.name: set(shape.columns) for shape in found} != wanted:
-        raise ValueError("the two databases have not the same tables: run this rlwd on both first")
-    if full := sorted(name for name, rows in counted(tx).items() if rows):
-        raise ValueError(f"the database to copy into holds rows already: {', '.join(full)}")
     if is_shared(tx):
         # The copy is one transaction, and may take longer than a poll's.
         tx.execute(
             "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
             " ('transaction_timeout', 'idle_in_transaction_session_timeout')"
         )
+    wanted = {shape.name: set(shape.columns) for shape in shapes(tx)}
+    found = shapes(view)
+    if {shape.name: set(shape.columns) for shape in found} != wanted:
+        raise ValueError("the two databases have not the same tables: run this rlwd on both first")
+    if full := sorted(name for name, rows in counted(tx).items() if rows):
+        raise ValueError(f"the database to copy into holds rows already: {', '.join(full)}")
     copied = {}
     for shape in found:
         columns = ", ".join(f'"{name}"' for name in shape.columns)
@@ -123,17 +123,15 @@ _SQLITE_COLUMNS = """
 SELECT m.name, c.name, c.pk FROM sqlite_master m, pragma_table_info(m.name) c
 WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite!_%' ESCAPE '!' ORDER BY m.name, c.cid
 """
+# By the catalogue: information_schema works out the keys of every schema of the server for it.
 _SERVER_COLUMNS = """
-SELECT c.table_name, c.column_name, COALESCE(k.ordinal_position, 0)
-FROM information_schema.columns c
-JOIN information_schema.tables b ON b.table_schema = c.table_schema
-    AND b.table_name = c.table_name AND b.table_type = 'BASE TABLE'
-LEFT JOIN information_schema.table_constraints t ON t.table_schema = c.table_schema
-    AND t.table_name = c.table_name AND t.constraint_type = 'PRIMARY KEY'
-LEFT JOIN information_schema.key_column_usage k ON k.constraint_schema = t.constraint_schema
-    AND k.constraint_name = t.constraint_name AND k.table_name = t.table_name
-    AND k.column_name = c.column_name
-WHERE c.table_schema = current_schema() ORDER BY c.table_name, c.ordinal_position
+SELECT c.relname, a.attname, COALESCE(k.place, 0)
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = current_schema()
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
+LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) ON k.number = a.attnum
+WHERE c.relkind = 'r' ORDER BY c.relname, a.attnum
 """
 _SERIALS = """
 SELECT table_name, column_name FROM information_schema.columns
