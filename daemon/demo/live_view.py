@@ -24,7 +24,7 @@ WIDTH = 64
 class Phase(StrEnum):
     """What the demo is doing."""
 
-    PRETRAINING = "pre-training a tiny policy on five answer styles, all alike"
+    PRETRAINING = "pre-training a tiny policy, which answers in every way alike"
     STARTING = "starting engine, daemon and gateway"
     SERVING = "people are using it"
     SETTLING = "the last feedback is being joined"
