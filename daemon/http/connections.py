@@ -12,6 +12,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 log = structlog.get_logger()
 
 MOST_HEADER_BYTES = 65_536
+TURNS_TO_CONNECT = 4
+"""Turns of the event loop after which what was accepted has been connected, and what was closed is."""
 
 
 class QuietLogger:
@@ -125,6 +127,13 @@ class LimitedRunner(web.AppRunner):
             **more,
         )
         self.limits = limits
+
+    async def cleanup(self) -> None:
+        """Stop; a client whose connection was still being made is closed, and not left to nobody."""
+        self.limits.most = 0
+        await super().cleanup()
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
 
     @property
     def server(self) -> Any:

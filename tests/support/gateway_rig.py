@@ -81,9 +81,21 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
     def close(self) -> None:
+        self.run(self._end_what_is_left())
         self.loop.call_soon_threadsafe(self.loop.stop)
         self.thread.join()
         self.loop.close()
+
+    async def _end_what_is_left(self) -> None:
+        """A client may have connected while its server closed; nobody else would close that."""
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0)
+        for transport in list(getattr(self.loop, "_transports", {}).values()):
+            transport.abort()
+        await asyncio.sleep(0)
 
 
 class GatewayRig:

@@ -1,14 +1,13 @@
 """OFREP: the real openfeature-provider-ofrep client gets from the gateway what the gateway serves."""
 
-import asyncio
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from gateway_rig import LoopThread
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 from openfeature.exception import (
@@ -65,14 +64,9 @@ def url(tmp_path: Path, flags: Path) -> Iterator[str]:
     settings = GatewaySettings(
         port=0, flags=str(flags), spool=str(tmp_path / "spool"), user_key="key", token="secret"
     )
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    serving = serve_gateway(settings, no_log)
-    yield asyncio.run_coroutine_threadsafe(serving.__aenter__(), loop).result(20)
-    asyncio.run_coroutine_threadsafe(serving.__aexit__(None, None, None), loop).result(20)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    loop, serving = LoopThread(), serve_gateway(settings, no_log)
+    yield loop.run(serving.__aenter__())
+    loop.run(serving.__aexit__(None, None, None))
     loop.close()
 
 

@@ -1,8 +1,6 @@
 """Gateway on real engines: what the event says is what the model, by transformers, says of itself."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +10,7 @@ import httpx
 import pytest
 from adapter_by_hand import write_adapter
 from door_talks import anthropic_client, openai_client
+from gateway_rig import LoopThread
 from ledger_by_hand import generation, open_ledger
 from real_clients import CLIENTS, RealClient
 from talks_by_hand import held, links
@@ -146,16 +145,11 @@ def serving(
 def client(serving: Serving) -> Iterator[httpx.Client]:
     """A client of a gateway whose users are half candidate, half control."""
     serving.set_flags(serving.versions[0], candidate_share=5000)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    gateway = serve_gateway(serving.settings, serving.sink)
-    url = asyncio.run_coroutine_threadsafe(gateway.__aenter__(), loop).result(20)
+    loop, gateway = LoopThread(), serve_gateway(serving.settings, serving.sink)
+    url = loop.run(gateway.__aenter__())
     with httpx.Client(base_url=url, timeout=60) as client:
         yield client
-    asyncio.run_coroutine_threadsafe(gateway.__aexit__(None, None, None), loop).result(20)
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    loop.run(gateway.__aexit__(None, None, None))
     loop.close()
 
 

@@ -1,5 +1,6 @@
 """The daemon's pages, over real HTTP."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -8,9 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp import web
 from waiting import until
 
 from rlwd.daemon.http.access import Access
+from rlwd.daemon.http.connections import ConnectionLimits, LimitedRunner
 from rlwd.daemon.status.answer_metrics import intake_values
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import MOST_CONNECTIONS, STUCK_SECONDS, StatusServer, Vitals
@@ -220,3 +223,21 @@ def answers_alive(client: httpx.Client) -> bool:
         return client.get("/livez").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def test_a_client_that_comes_while_the_server_ends_is_closed() -> None:
+    """A connection that was accepted before the end and is made after it is left to nobody else."""
+
+    async def served() -> bytes:
+        runner = LimitedRunner(web.Application(), ConnectionLimits(8, 30.0), idle_seconds=30.0)
+        await runner.setup()
+        loop, connection = asyncio.get_running_loop(), runner.server
+        await runner.cleanup()
+        ours, theirs = socket.socketpair()
+        with theirs:
+            await loop.connect_accepted_socket(connection, ours)
+            await asyncio.sleep(0)
+            theirs.settimeout(5.0)
+            return theirs.recv(1)
+
+    assert asyncio.run(served()) == b""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import gguf
 import msgspec
@@ -143,9 +144,11 @@ def test_another_wheel_than_the_pinned_one_is_refused(
 
 
 def test_an_index_that_is_away_is_named_with_the_way_round_it(
-    offered: OpenModel, tmp_path: Path
+    offered: OpenModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message has the package and where the wheel may be put by hand; nothing is left behind."""
+    # Setuptools warns whoever asks for pip by importlib once something else has loaded distutils.
+    monkeypatch.setitem(sys.modules, "distutils", ModuleType("distutils"))
     cache = tmp_path / "cache"
     with pytest.raises(ModelNotHad, match=rf"rlwd-no-such-model==1 .* {cache / offered.wheel}"):
         open_model("small", cache)
