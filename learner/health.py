@@ -110,6 +110,13 @@ SIGNALS = (
         high=0.05,
     ),
     Signal(
+        "pull of the base",
+        "kl/pull",
+        "The base pulls as hard as the rewards (`kl_weight` times the KL, over the advantages' spread), and undoes what was learned: lower `learner.kl_weight`.",
+        high=0.25,
+        ours=True,
+    ),
+    Signal(
         "drift on the probe set, nats a token",
         "drift/kl",
         "How far it is from v0 on texts that stay the same (docs/staying.md).",

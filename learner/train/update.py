@@ -180,6 +180,8 @@ def _applied(
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
     metrics["drift"] = record_drift(learner, measured, [old.logp[i] for i in some], new.logp)
     metrics |= batch_metrics(batch, chosen, ratio, given.baselines) | lane_rewards(metrics, ratio)
+    if anchored and (spread := metrics.get("advantage/spread")):
+        metrics["kl/pull"] = learner.settings.kl_weight * metrics["kl/anchor"] / spread
     apart = learner.follow(weights)
     if learner.average is not None:
         metrics["average/apart"] = apart

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from rlwd.learner.candidate import HeldOut
+from rlwd.learner.health import readings
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.sealed import PassedOver, SealedBatch
 from rlwd.learner.settings import LearnerSettings
@@ -291,4 +292,19 @@ def test_without_an_anchor(settings: LearnerSettings, make_batch: MakeBatch) -> 
     metrics = apply_batch(Learner(free), make_batch()).metrics
     assert metrics["kl/anchor"] == metrics["before/kl/anchor"] == 0.0
     assert metrics["after/kl/anchor"] > 0.0
+    assert "kl/pull" not in metrics
     assert apply_batch(Learner(settings), make_batch()).metrics["after/kl/anchor"] > 0.0
+
+
+def test_how_hard_the_base_pulls_is_told_beside_the_rewards(
+    settings: LearnerSettings, make_batch: MakeBatch
+) -> None:
+    """A policy that left its base is pulled by the weight of the KL, and the page says when that is too much."""
+    pulls = []
+    for kl_weight in (0.05, 50.0):
+        learner = Learner(msgspec.structs.replace(settings, kl_weight=kl_weight))
+        metrics = apply_batch(learner, make_batch()).metrics
+        told = {one.signal.metric: one for one in readings(metrics)}["kl/pull"]
+        pulls.append(told.beyond)
+        assert told.value == kl_weight * metrics["kl/anchor"] / metrics["advantage/spread"]
+    assert pulls == [False, True]
