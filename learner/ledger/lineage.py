@@ -51,12 +51,17 @@ class Lineage:
         return found
 
     def age(self, version: str, head: int) -> int | None:
-        """Return how many updates lie between what served and the head; None where unknown."""
+        """Return how many updates lie between what served and the head; None where unknown.
+
+        A version of another life of the policy (before a restore, say) may have a number of this one's,
+        and has another digest.
+        """
         try:
             served = sequence_of(version)
         except ValueError:
             return None
-        if served not in self.by_sequence:
+        known = self.by_sequence.get(served)
+        if known is None or known.version != version:
             return None
         ahead = self.updates(head)
         for steps_back, ancestor in enumerate(self.updates(served)):

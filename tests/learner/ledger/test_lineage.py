@@ -49,9 +49,18 @@ def test_a_skip_after_a_rollback_still_leads_to_where_it_went(returned: Lineage)
     assert line.age(version_of(2), head=6) == 3
 
 
-@pytest.mark.parametrize("version", ["", "policy@v000009-00000000", "gpt-4", "policy@vx-0"])
+@pytest.mark.parametrize(
+    "version",
+    [
+        "",
+        "policy@v000009-00000000",
+        "gpt-4",
+        "policy@vx-0",
+        f"{version_of(1).partition('-')[0]}-beef1234",
+    ],
+)
 def test_what_is_not_ours_has_no_age(returned: Lineage, version: str) -> None:
-    """A version without a checkpoint, or with no such name, is of unknown age."""
+    """A version without a checkpoint, with no such name, or of another life is of unknown age."""
     assert returned.age(version, head=4) is None
 
 
