@@ -81,12 +81,13 @@ def prompt_ids(
     tools: Sequence[Mapping[str, Any]] = (),
 ) -> list[int]:
     """Return the tokens that an engine serving `folder` reads for a chat, answer still to come."""
-    return _prompt_ids(AutoTokenizer.from_pretrained(folder), messages, tools)
+    return chat_ids(AutoTokenizer.from_pretrained(folder), messages, tools)
 
 
-def _prompt_ids(
+def chat_ids(
     tokenizer: Any, messages: Sequence[Mapping[str, Any]], tools: Sequence[Mapping[str, Any]] = ()
 ) -> list[int]:
+    """Return the same by the tokenizer itself."""
     text = tokenizer.apply_chat_template(
         list(messages), tools=list(tools) or None, add_generation_prompt=True, tokenize=False
     )
@@ -166,7 +167,7 @@ def _pretrain(
 
 def _encode(tokenizer: Any, lesson: Lesson) -> _Encoded:
     """Tokens of one example, and for each position the token to predict or IGNORED."""
-    before = _prompt_ids(tokenizer, lesson.messages, lesson.tools)
+    before = chat_ids(tokenizer, lesson.messages, lesson.tools)
     after = [
         *tokenizer(lesson.answer, add_special_tokens=False)["input_ids"],
         tokenizer.eos_token_id,

@@ -5,14 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
+from answer_gradients import norm_squared
 from estimator_world import NAMES, Name
 from poison_policies import TinyPolicy
 
 from rlwd.daemon.worlds.styles import draw_task, hidden_preference
 from rlwd.daemon.worlds.styles_people import TAKES_RIGHT
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
-from rlwd.learner.train.packing import pack
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.update import apply_batch
@@ -76,7 +75,7 @@ def gradient_variance(
     log-probability in the adapter: the second moment of the gradient's estimate, over the first `most`."""
     states_ND = score(learner, episodes, anchor=True).states_ND
     expected = learner.estimators.baselines(episodes, states_ND)
-    norms = [_norm_squared(learner, episode) for episode in episodes[:most]]
+    norms = [norm_squared(learner, episode) for episode in episodes[:most]]
     plain = sum(e.reward**2 * n for e, n in zip(episodes, norms, strict=False))
     return {
         name: sum(
@@ -87,14 +86,3 @@ def gradient_variance(
         for name in NAMES
         if plain
     }
-
-
-def _norm_squared(learner: Learner, episode: SealedEpisode) -> float:
-    learner.optimizer.zero_grad()
-    alone = pack([episode], tokens=8, device=torch.device("cpu"))
-    learner.head(alone).logp.sum().backward()  # type: ignore[no-untyped-call]
-    return sum(
-        float(p.grad.square().sum())
-        for p in learner.policy.trainable().values()
-        if p.grad is not None
-    )

@@ -30,10 +30,12 @@ class DrawnAnswer(NamedTuple):
 class SampledPolicy:
     """A policy of the folder that the settings name."""
 
-    def __init__(self, settings: LearnerSettings, *, longest: int) -> None:
-        """`longest` is how many tokens an answer has at most."""
+    def __init__(
+        self, settings: LearnerSettings, *, longest: int, temperature: float = 1.0
+    ) -> None:
+        """`longest` is how many tokens an answer has at most; `temperature` is of its draws."""
         torch.manual_seed(settings.seed)
-        self.learner, self.longest = Learner(settings), longest
+        self.learner, self.longest, self.temperature = Learner(settings), longest, temperature
         self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
         self.draw = torch.Generator().manual_seed(settings.seed)
 
@@ -47,7 +49,7 @@ class SampledPolicy:
         return text
 
     def draw_answers(self, prompts: Sequence[Tokens], *, greedy: bool = False) -> list[DrawnAnswer]:
-        """Answer at temperature 1, or at 0; prompts of one length go through the model together."""
+        """Answer at the temperature, or at 0; prompts of one length go through the model together."""
         by_length = defaultdict[int, list[int]](list)
         for place, prompt in enumerate(prompts):
             by_length[len(prompt)].append(place)
@@ -66,8 +68,9 @@ class SampledPolicy:
             made = self.learner.policy.decoder(
                 input_ids=read_BT, past_key_values=cache, use_cache=True
             )
-            last_BD = made.last_hidden_state[:, -1]
-            logp_BV = (last_BD @ self.learner.policy.head_VD.T).log_softmax(-1)
+            head_VD = self.learner.policy.head_VD
+            last_BD = made.last_hidden_state[:, -1].to(head_VD.dtype)
+            logp_BV = (last_BD @ head_VD.T / self.temperature).log_softmax(-1)
             if greedy:
                 read_BT = logp_BV.argmax(-1, keepdim=True)
             else:
