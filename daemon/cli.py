@@ -91,7 +91,11 @@ def run(
 
     ingest = role is Role.INGEST
     with starting():
-        loop = build_ingest(loaded, member=member, port=port) if ingest else build_control(loaded)
+        loop = (
+            build_ingest(loaded, member=member, port=port)
+            if ingest
+            else build_control(loaded, config)
+        )
     with starting(lambda: loop.turned):
         loop.run()
 

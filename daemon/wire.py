@@ -35,6 +35,7 @@ from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .anchored import satisfaction_with_secrets
 from .config import Config
+from .control.benchmark_refresh import BenchmarkRefresh
 from .control.control_loop import ControlLoop, Outlets
 from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
@@ -115,8 +116,8 @@ def _measured(config: Config) -> Iterator[str]:
         yield from (name for name in (asked.value, asked.over) if name in BEHAVIOURS)
 
 
-def build_control(config: Config) -> ControlLoop:
-    """Build the control loop.
+def build_control(config: Config, path: Path | None = None) -> ControlLoop:
+    """Build the control loop; `path` is the config's file, for the commands that it runs.
 
     Raises LeaseHeld where another one is in charge, OSError where a folder cannot be written to.
     """
@@ -155,6 +156,7 @@ def build_control(config: Config) -> ControlLoop:
             dead_letter_topic=config.stream.dead_letters,
             mirror=mirror,
             benchmarks=config.state_path / FOLDER,
+            refresh=BenchmarkRefresh(path if config.benchmark.draws else None),
         ),
         retention_days=config.retention_days,
         stop_seconds=config.stop_seconds,

@@ -30,6 +30,7 @@ from ..status.answer_metrics import session_values
 from ..status.reading_metrics import reading_values
 from ..status.release_metrics import release_values, working_values
 from ..status.tallies import Tallies
+from .benchmark_refresh import BenchmarkRefresh
 from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
@@ -53,6 +54,8 @@ class Outlets:
     """Carries to MLflow what happened."""
     benchmarks: Path
     """Folder of the benchmarks, which retention reaches too."""
+    refresh: BenchmarkRefresh
+    """Draws them anew."""
 
 
 class ControlLoop(DaemonLoop):
@@ -146,6 +149,8 @@ class ControlLoop(DaemonLoop):
                 keep_benchmarks(self.store, self.policy, self.outlets.benchmarks, now)
             case Intent.RECONCILE_ENGINE:
                 self.release.reconcile(now)
+            case Intent.REFRESH:
+                self.outlets.refresh.look()
             case Intent.HOLDOUT:
                 self.holdout.look(now)
             case Intent.TOOLS:
@@ -225,6 +230,7 @@ class ControlLoop(DaemonLoop):
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
         """Stop the learner, flush, and give the lease back."""
         self.reading.stop()
+        self.outlets.refresh.stop()
         in_order = self.training.child.stop(deadline.left / 2)
         self.outlets.dead_letters.close()
         # Half of what is left: a server that is away must not cost the rest its time.

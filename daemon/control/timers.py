@@ -28,6 +28,8 @@ class Intent(StrEnum):
     """Settle what readers did, and let them look again."""
     RETRAIN = "retrain"
     """Train the reader of people's messages, where it is time."""
+    REFRESH = "refresh"
+    """Draw the gate's benchmark anew, where it is due."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -42,6 +44,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.TOOLS: 10.0,
     Intent.READ: 1.0,
     Intent.RETRAIN: 60.0,
+    Intent.REFRESH: 3600.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

@@ -51,6 +51,9 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     refresh_days: float = 7.0
     """After so many days it is due to be drawn anew. Nothing is drawn that retention would forget
     sooner, so keep it well below `retention_days`."""
+    refreshed: bool = True
+    """The daemon looks each hour whether it is due, or not there yet, and draws it; false leaves that to
+    `rlwd benchmark build --if-due`."""
     prompt_tokens: int = 8192
     """Longest conversation that is drawn, in tokens."""
     answer_tokens: int = 1024
@@ -88,6 +91,11 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     def __hash__(self) -> int:
         # Settings are hashed as a whole, and a table of bounds is none that can be.
         return hash((self.name, self.size, self.alpha, tuple(sorted(self.bounds.items()))))
+
+    @property
+    def draws(self) -> bool:
+        """Whether the daemon draws it by itself."""
+        return bool(self.name) and self.refreshed
 
     @property
     def bounded(self) -> dict[str, float]:

@@ -180,6 +180,7 @@ KEYS = [
     "benchmark.overlap",
     "benchmark.shared",
     "benchmark.refresh_days",
+    "benchmark.refreshed",
     "benchmark.prompt_tokens",
     "benchmark.answer_tokens",
     "benchmark.at_once",

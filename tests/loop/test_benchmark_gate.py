@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rollout_rig import RolloutRig
 from waiting import until
 
 from rlwd.daemon.commands.erase import run_erase
+from rlwd.daemon.control.timers import Intent
 from rlwd.ops.benchmark.benchmark_file import benchmark_names, path_of, read_benchmark
 from rlwd.ops.benchmark.keeping import keep_benchmarks
 from rlwd.ops.stages.record import Stage
@@ -19,16 +21,25 @@ from rlwd.ops.stages.settings import RolloutSettings
 SETTINGS = RolloutSettings(
     steps=(0.5,), anchor_share=0.0, step_seconds=0.0, gate_seconds=3600.0, bake_seconds=0.0
 )
+ROLLOUT = """
+[rollout]
+steps = [0.5]
+anchor_share = 0.0
+step_seconds = 0.0
+gate_seconds = 3600.0
+bake_seconds = 0.0
+"""
+"""As `SETTINGS`, for a daemon."""
 PEOPLE, SIZE = 20, 16
 
 
 @pytest.fixture
-def shop(rig: RolloutRig, tmp_path: Path) -> BenchmarkShop:
+def shop(rig: RolloutRig, tmp_path: Path, stack: ExitStack) -> BenchmarkShop:
     """A shop whose people asked for files, of which a benchmark was built by the command."""
-    shop = BenchmarkShop(rig, tmp_path, size=SIZE, share=0.8)
+    shop = BenchmarkShop(rig, tmp_path, size=SIZE, share=0.8, rollout=ROLLOUT)
     shop.crowd(range(PEOPLE), files=True)
     shop.run("build")
-    shop.gate()
+    shop.govern(stack)
     return shop
 
 
@@ -143,3 +154,20 @@ def test_what_retention_forgets_is_in_no_benchmark(shop: BenchmarkShop, tmp_path
     assert benchmark_names(folder) == []
     with shop.rig.store.reading() as view:
         assert view.execute("SELECT COUNT(*) FROM benchmark_people").fetchone()[0] == 0
+
+
+def test_the_daemon_draws_a_new_version_once_it_is_due(shop: BenchmarkShop, tmp_path: Path) -> None:
+    """It does so by its own command, once an hour; the one before goes, and what is not due stays."""
+    control, folder = shop.control, tmp_path / "benchmarks"
+    assert control is not None
+    (old,) = benchmark_names(folder)
+    control.do(Intent.REFRESH, time.time())
+    refresh = control.outlets.refresh
+    until(lambda: not refresh.running, 120.0)
+    assert benchmark_names(folder) == [old]
+    path_of(folder, old).unlink()
+    control.do(Intent.REFRESH, time.time())
+    until(lambda: not refresh.running, 120.0)
+    (new,) = benchmark_names(folder)
+    assert len(read_benchmark(folder, new, "policy").requests) == SIZE
+    assert "answers as the champion" in shop.judged(1)

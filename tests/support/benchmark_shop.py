@@ -6,10 +6,11 @@ where a test does not say otherwise.
 
 import random
 from collections.abc import Callable
-from functools import partial
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import httpx
 import orjson
 from rollout_rig import RolloutRig
 from typer.testing import CliRunner
@@ -17,27 +18,39 @@ from waiting import until
 
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import Config, load_config
-from rlwd.daemon.wire_release import benchmark_place
+from rlwd.daemon.control.control_loop import ControlLoop
+from rlwd.daemon.control.lifecycle import Deadline
+from rlwd.daemon.wire import build_control
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
-from rlwd.ops.benchmark.benchmark_suite import BenchmarkSuite
-from rlwd.ops.gate.gate_run import GateRun
-from rlwd.ops.statistics.gate import GateSettings
+from rlwd.ops.servers.process import LOOPBACK, free_port
 
 Behaves = Callable[[dict[str, Any]], tuple[str, str | None]]
 CONFIG = """\
 state = "."
+look_seconds = 0.1
+stop_seconds = 5.0
+[stream]
+poll_seconds = 0.01
 [learner]
 model = "base"
+[engine]
+urls = ["{engine}"]
+[gate]
+probe_rounds = 0
+[comparison]
+horizon_seconds = 0.1
 [gateway]
 user_key = "key"
+[http]
+port = {port}
+{rollout}
 [benchmark]
 name = "shop"
 size = {size}
 least = {least}
 people_share = {share}
-{more}
 """
 WORDS = [
     "parcel",
@@ -99,10 +112,21 @@ class BenchmarkShop:
         size: int = 30,
         least: int = 10,
         share: float = 0.5,
-        more: str = "",
+        rollout: str = "",
     ) -> None:
+        """`rollout` are sections of the config, `[rollout]` and below."""
         self.rig, self.path = rig, folder / "rlwd.toml"
-        self.path.write_text(CONFIG.format(size=size, least=least, share=share, more=more))
+        self.path.write_text(
+            CONFIG.format(
+                engine=rig.engine.url,
+                port=free_port(),
+                rollout=rollout,
+                size=size,
+                least=least,
+                share=share,
+            )
+        )
+        self.control: ControlLoop | None = None
         rig.engine.spells = True
         for one in rig.versions:
             rig.engine.behaves[one.version] = helpful
@@ -164,13 +188,23 @@ class BenchmarkShop:
             ).fetchone()
         return str(row[0])
 
-    def gate(self) -> None:
-        """Have the release judge by the benchmark, as the daemon builds it."""
-        self.rig.release.gate = GateRun(
-            self.rig.release.fleet,
-            GateSettings(probe_rounds=0),
-            benchmark=partial(BenchmarkSuite, benchmark_place(self.config)),
-        )
+    def govern(self, stack: ExitStack) -> ControlLoop:
+        """Let a daemon take over from the rig, all of it as `rlwd run` builds it, but for the learner.
+
+        Versions are written by hand: what a learner would make of these answers is not what is asked.
+        """
+        control = build_control(self.config, self.path)
+        control.training.step = lambda now, standing: []  # type: ignore[method-assign]
+        control.server.start()
+        stack.callback(lambda: control.shutdown(Deadline.after(5.0)))
+        self.control = self.rig.daemon = control
+        return control
+
+    def problems(self) -> dict[str, str]:
+        """Return what /readyz says is not as it should be."""
+        url = f"http://{LOOPBACK}:{self.config.http.port}/readyz"
+        found: dict[str, str] = httpx.get(url, trust_env=False).json()["problems"]
+        return found
 
     def judged(self, number: int, done: Callable[[], bool] | None = None) -> str:
         """Offer a version; return the gate's reasons once it has said something."""

@@ -19,6 +19,7 @@ from ledger_by_hand import SPEC
 from releases_by_hand import at_once, register, version
 from waiting import until
 
+from rlwd.daemon.control.loop import DaemonLoop
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.learner.candidate import Candidate
 from rlwd.learner.ledger import checkpoints_table, seal
@@ -233,6 +234,8 @@ class RolloutRig:
         self.engine = self.engines[0]
         self.asked = 0
         """Requests so far, for a test to count."""
+        self.daemon: DaemonLoop | None = None
+        """What has taken over from here."""
         for engine in self.engines:
             loop.run(engine.start())
             stack.callback(self._end, loop, engine)
@@ -312,7 +315,10 @@ class RolloutRig:
         assert answer.status_code == 202, answer.text
 
     def turn(self) -> None:
-        """Take in what there is, and let the release take one step."""
+        """Take in what there is, and let the release take one step; or a daemon do both."""
+        if self.daemon is not None:
+            self.daemon.tick(self.daemon.clock())
+            return
         self.ingest.step(time.time(), 0.0, 1000)
         self.release.step(time.time())
 
