@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 
 from ...streams.events.episode import Episode
+from ...streams.events.generation import Generation
 from ...streams.events.signals import FollowedUp
 from ..behaviours.asks import asks
 from ..parts.accepted import accepted
@@ -48,4 +49,9 @@ def is_unanswered(episode: Episode) -> bool:
 
     An agent's is one that was offered tools: it could have acted.
     """
-    return bool(episode.generation.tools) and asking(episode) == 1.0
+    return could_act(episode.generation) and asking(episode) == 1.0
+
+
+def could_act(generation: Generation) -> bool:
+    """Return whether an answer was offered tools."""
+    return bool(generation.tools)

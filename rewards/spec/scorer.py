@@ -7,6 +7,8 @@ from ...streams.events.generation import Generation
 from ...streams.events.scored import Scored
 from ...streams.events.signals import FollowedUp, Judged, Outcome, Signal, kind_of
 from ...streams.events.usage import Amounts
+from ..behaviours.asks import asks
+from ..costs.asking import could_act
 from ..costs.effort import amounts
 from .attribution_rules import rules_by_kind, spread_rules
 from .installed_value import problem_of
@@ -94,9 +96,17 @@ class Scorer:
         return share_of(parts, episode, self.spec.within_horizons(episode))
 
     def values_undecided(self, segment: str) -> bool:
-        """Return whether a segment's answers may have a value that nobody decided on."""
-        known = (self.spec.undecided_value(segment, asked=asked) for asked in (False, True))
-        return any(one is not None for one in known) or self.spec.silence(segment) is not None
+        """Return whether any of a segment's answers may have a value that nobody decided on."""
+        spec = self.spec
+        return spec.undecided_value(segment) is not None or spec.silence(segment) is not None
+
+    def values_unanswered(self, segment: str) -> bool:
+        """Return whether one may that was offered tools, and only asks."""
+        return self.spec.undecided_value(segment, asked=True) is not None
+
+    def only_asks(self, generation: Generation) -> bool:
+        """Return whether an answer is such a question, whether or not anybody answered it."""
+        return could_act(generation) and bool(asks(generation))
 
     def _scored(self, episode: Episode, reward: Reward) -> Scored:
         return Scored(

@@ -56,7 +56,15 @@ class Score(Protocol):
         ...
 
     def values_undecided(self, segment: str) -> bool:
-        """Return whether answers of a segment that nobody decided on have a value."""
+        """Return whether any answer of a segment that nobody decided on may have a value."""
+        ...
+
+    def values_unanswered(self, segment: str) -> bool:
+        """Return whether one may that was offered tools, and only asks."""
+        ...
+
+    def only_asks(self, generation: Generation) -> bool:
+        """Return whether an answer is such a question."""
         ...
 
     def decides(self, signal: Signal) -> bool:

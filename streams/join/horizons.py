@@ -6,6 +6,7 @@ from ..answers import traced
 from ..attribution import chain_table
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
+from ..sessions.contents import load_offered
 from ..state.transaction import Transaction, row_lock
 from . import dead_letters, episodes_table, fate, offsets
 from .dead_letters import bury_on_chain
@@ -36,12 +37,18 @@ def close_horizons(
         f" AND stage IN ({_WAITING}) AND due < ? ORDER BY due LIMIT ?" + row_lock(tx, skip=True),
         (policy, mark, CLOSE_AT_ONCE),
     ).fetchall()
-    by_stage, silent = defaultdict[str, list[str]](list), list[str]()
+    by_stage = defaultdict[str, list[str]](list)
+    silent, asking = list[str](), list[str]()
     for generation_id, stage, segment in rows:
         by_stage[stage].append(generation_id)
         if stage == EpisodeStage.OPEN and scoring.score.values_undecided(segment):
             silent.append(generation_id)
+        elif stage == EpisodeStage.OPEN and scoring.score.values_unanswered(segment):
+            asking.append(generation_id)
     orphans = by_stage[EpisodeStage.ORPHAN]
+    # Of all others nothing is read: most of what ends undecided is no question of an agent.
+    offered = load_offered(tx, policy, asking)
+    silent += [name for name, one in offered.items() if scoring.score.only_asks(one)]
     valued = episodes_table.load_episodes(tx, policy, silent)
     told = {episode.id for episode in valued} - scoring.write(tx, valued, now, read_past=mark)
     censored = [name for name in by_stage[EpisodeStage.OPEN] if name not in told]

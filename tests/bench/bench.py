@@ -11,6 +11,7 @@ from pathlib import Path
 
 import orjson
 from bench_behaviours import bench_behaviours
+from bench_close import bench_close
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
@@ -27,7 +28,17 @@ from bench_table import (
 )
 from rich.console import Console
 
-PARTS = ("ingest", "session", "redaction", "behaviours", "rewards", "gateway", "swap", "loop")
+PARTS = (
+    "ingest",
+    "close",
+    "session",
+    "redaction",
+    "behaviours",
+    "rewards",
+    "gateway",
+    "swap",
+    "loop",
+)
 WIDTH = 170
 
 
@@ -52,6 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ),
             say=console.log,
         )
+    if "close" in parts:
+        lines += bench_close(rounds=given.rounds, say=console.log)
     if "session" in parts:
         lines += bench_sessions(rounds=given.rounds, say=console.log)
     if "behaviours" in parts:

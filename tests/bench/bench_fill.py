@@ -5,7 +5,7 @@ from pathlib import Path
 
 from bench_records import BEGAN, generation_event
 
-from rlwd.streams.events.event import encode_event
+from rlwd.streams.events.event import GenerationEvent, encode_event
 from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.ports import Partition, Record
 from rlwd.streams.open import open_store
@@ -35,8 +35,17 @@ SELECT 'policy', digest FROM (SELECT randomblob(16) AS digest FROM numbers) ORDE
 """A digest is as good as random, so a random one lies where a real one would."""
 
 
-def filled_store(path: Path, count: int, joiner: Callable[[], Joiner]) -> Path:
-    """Make a state database in which so many generations are open; return its path."""
+def filled_store(
+    path: Path,
+    count: int,
+    joiner: Callable[[], Joiner],
+    *,
+    event: Callable[[int, str], GenerationEvent] = generation_event,
+) -> Path:
+    """Make a state database in which so many generations are open; return its path.
+
+    `event` makes the one that all others are like, but for their ids.
+    """
     store = open_store(path)
     if count >= SLIM_FROM:
         for start in range(0, count, SLIM_AT_ONCE):
@@ -49,15 +58,17 @@ def filled_store(path: Path, count: int, joiner: Callable[[], Joiner]) -> Path:
         by_joiner = joiner()
         for start in range(0, count, AT_ONCE):
             with store.transaction() as tx:
-                _take_some(tx, by_joiner, start, min(start + AT_ONCE, count))
+                _take_some(tx, by_joiner, start, min(start + AT_ONCE, count), event(start, PREFIX))
             by_joiner.committed()
     store.close()
     return path
 
 
-def _take_some(tx: Transaction, joiner: Joiner, start: int, end: int) -> None:
+def _take_some(
+    tx: Transaction, joiner: Joiner, start: int, end: int, first: GenerationEvent
+) -> None:
     """Take in generations that differ in their ids alone, as the daemon would."""
-    partition, first = Partition(topic=PREFIX, index=0), generation_event(start, PREFIX)
+    partition = Partition(topic=PREFIX, index=0)
     written, session = encode_event(first), first.data.session_id.encode()
     name = first.data.generation_id.encode()
     joiner.ingest(

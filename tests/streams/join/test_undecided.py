@@ -128,3 +128,13 @@ def test_what_has_no_value_ends_where_silence_has_one(tmp_path: Path) -> None:
     assert ledger.close(read_past=101.0) == 1
     assert ledger.ask(ROW, "shown") == (None, "closed", "censored:no_decision", 0)
     assert ledger.close(read_past=102.0) == 0
+
+
+def test_of_what_was_offered_no_tools_nothing_else_is_read(tmp_path: Path) -> None:
+    """Most of what nobody decides on is no agent's question: it ends without its record being decoded."""
+    ledger = open_ledger(tmp_path / "rlwd.db", load_spec(DEFAULT_SPEC))
+    ledger.take(generation("chat", 0.0, text="Which of the two?"))
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE contents SET payload = ?", (b'{"data": {"text": "no record"}}',))
+    ledger.close(read_past=3601.0)
+    assert ledger.ask(ROW, "chat") == (None, "closed", "censored:no_decision", 0)
