@@ -77,7 +77,7 @@ def asks(generation: Generation) -> bool | None:
     if not view.holds:
         return None
     if generation.tool_calls:
-        return any(_TOOLS.search(call.name) for call in generation.tool_calls)
+        return any(asks_person(call.name) for call in generation.tool_calls)
     text = generation.text
     if not (view.ends_with("question", LOOKED_AT) or view.ends_with("request", LOOKED_AT)):
         return False
@@ -96,6 +96,11 @@ def asks(generation: Generation) -> bool | None:
     if _answers_itself(said, places):
         return False
     return not _WANTS_QUESTIONS.search(asked(generation, 4000))
+
+
+def asks_person(tool: str) -> bool:
+    """Return whether a tool of this name asks the person."""
+    return _TOOLS.search(tool) is not None
 
 
 def _is_question(sentence: str) -> bool:

@@ -7,7 +7,7 @@ from ...streams.events.generation import Generation
 from ...streams.events.scored import Scored
 from ...streams.events.signals import FollowedUp, Judged, Outcome, Signal, kind_of
 from ...streams.events.usage import Amounts
-from ..behaviours.asks import asks
+from ..behaviours.asks import asks, asks_person
 from ..costs.asking import could_act
 from ..costs.effort import amounts
 from .attribution_rules import rules_by_kind, spread_rules
@@ -103,6 +103,10 @@ class Scorer:
     def values_unanswered(self, segment: str) -> bool:
         """Return whether one may that was offered tools, and only asks."""
         return self.spec.undecided_value(segment, asked=True) is not None
+
+    def asks_person(self, tool: str) -> bool:
+        """Return whether a call of a tool of this name asks the person."""
+        return asks_person(tool)
 
     def only_asks(self, generation: Generation) -> bool:
         """Return whether an answer is such a question, whether or not anybody answered it."""

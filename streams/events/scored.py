@@ -63,6 +63,10 @@ class Score(Protocol):
         """Return whether one may that was offered tools, and only asks."""
         ...
 
+    def asks_person(self, tool: str) -> bool:
+        """Return whether a call of a tool of this name asks the person."""
+        ...
+
     def only_asks(self, generation: Generation) -> bool:
         """Return whether an answer is such a question."""
         ...

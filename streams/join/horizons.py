@@ -6,7 +6,7 @@ from ..answers import traced
 from ..attribution import chain_table
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
-from ..sessions.contents import load_offered
+from ..sessions.offered import load_offered
 from ..state.transaction import Transaction, row_lock
 from . import dead_letters, episodes_table, fate, offsets
 from .dead_letters import bury_on_chain
@@ -47,7 +47,7 @@ def close_horizons(
             asking.append(generation_id)
     orphans = by_stage[EpisodeStage.ORPHAN]
     # Of all others nothing is read: most of what ends undecided is no question of an agent.
-    offered = load_offered(tx, policy, asking)
+    offered = load_offered(tx, policy, asking, scoring.score.asks_person)
     silent += [name for name, one in offered.items() if scoring.score.only_asks(one)]
     valued = episodes_table.load_episodes(tx, policy, silent)
     told = {episode.id for episode in valued} - scoring.write(tx, valued, now, read_past=mark)

@@ -11,7 +11,6 @@ from typing import NamedTuple
 import msgspec
 
 from ..events.event import GenerationEvent
-from ..events.generation import Generation
 from ..state.bulk import by_ids, insert_rows
 from ..state.transaction import Transaction
 from .prompts import KeptTokens, whole_prompt
@@ -91,18 +90,7 @@ class _OfSpeaker(msgspec.Struct):
     data: _Text
 
 
-class _Tools(msgspec.Struct):
-    tools: tuple[msgspec.Raw, ...] = ()
-
-
-class _OfOffer(msgspec.Struct):
-    """Of a record, what its answer could call."""
-
-    data: _Tools
-
-
 _BASE = msgspec.json.Decoder(_OfBase)
-_OFFER = msgspec.json.Decoder(_OfOffer)
 _TEXT = msgspec.json.Decoder(_OfSpeaker)
 
 
@@ -188,10 +176,11 @@ def _load_bases(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, K
 
 def load_texts(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, str]:
     """Return what these generations said, of those whose content is held."""
-    return {name: _TEXT.decode(payload).data.text for name, payload in _payloads(tx, policy, ids)}
+    return {name: _TEXT.decode(payload).data.text for name, payload in payloads(tx, policy, ids)}
 
 
-def _payloads(tx: Transaction, policy: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+def payloads(tx: Transaction, policy: str, ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the records of these generations as they are kept, of those whose content is held."""
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
             "SELECT e.generation_id, c.payload FROM episodes e JOIN contents c ON c.id = e.content"
@@ -199,18 +188,6 @@ def _payloads(tx: Transaction, policy: str, ids: Sequence[str]) -> Iterator[tupl
             (policy, *chunk),
         )
         yield from rows.fetchall()
-
-
-def load_offered(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Generation]:
-    """Return those of these generations that were offered tools, of those whose content is held.
-
-    Their prompts are as they are kept, without what their bases have: for who asks nothing of them.
-    """
-    found = dict[str, Generation]()
-    for name, payload in _payloads(tx, policy, ids):
-        if _OFFER.decode(payload).data.tools:
-            found[name] = _EVENT.decode(payload).data
-    return found
 
 
 def followers(tx: Transaction, policy: str, ids: Sequence[str]) -> list[str]:

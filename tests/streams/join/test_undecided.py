@@ -3,13 +3,14 @@
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 from ledger_by_hand import FEEDBACK, Ledger, feedback, generation, open_ledger
 
 from rlwd.rewards.spec.spec import DEFAULT_SPEC, Spec, load_spec
 from rlwd.streams.answers.answer_rows import LATEST
 from rlwd.streams.events.signals import Accepted, Copied, FollowedUp, Rejected
-from rlwd.streams.events.tool_use import OfferedTool
+from rlwd.streams.events.tool_use import OfferedTool, ToolCall
 
 ROW = "SELECT reward, stage, fate, undecided FROM episodes WHERE generation_id = ?"
 SILENCE = Spec(
@@ -106,6 +107,8 @@ def test_a_question_that_nobody_answered_is_never_dropped(tmp_path: Path) -> Non
         generation("answered", 0.0, tools=offered, **asks),
         generation("chat", 0.0, **asks),
         generation("act", 0.0, tools=offered),
+        generation("by a tool", 0.0, tools=offered, tool_calls=(_call("ask_user"), _call("edit"))),
+        generation("edit", 0.0, tools=offered, tool_calls=(_call("edit"),), **asks),
     )
     ledger.take(
         feedback("f1", "answered", FollowedUp(text="the first", statement="direction"), 9.0),
@@ -114,10 +117,10 @@ def test_a_question_that_nobody_answered_is_never_dropped(tmp_path: Path) -> Non
     )
     ledger.close(read_past=3601.0)
     dropped = (None, "closed", "censored:no_decision", 0)
-    assert [ledger.ask(ROW, name) for name in ("left", "complained of")] == [
+    assert [ledger.ask(ROW, name) for name in ("left", "complained of", "by a tool")] == [
         (0.0, "ready", "waiting", 1)
-    ] * 2
-    assert [ledger.ask(ROW, name) for name in ("answered", "chat", "act")] == [dropped] * 3
+    ] * 3
+    assert [ledger.ask(ROW, name) for name in ("answered", "chat", "act", "edit")] == [dropped] * 4
 
 
 def test_what_has_no_value_ends_where_silence_has_one(tmp_path: Path) -> None:
@@ -130,11 +133,25 @@ def test_what_has_no_value_ends_where_silence_has_one(tmp_path: Path) -> None:
     assert ledger.close(read_past=102.0) == 0
 
 
-def test_of_what_was_offered_no_tools_nothing_else_is_read(tmp_path: Path) -> None:
-    """Most of what nobody decides on is no agent's question: it ends without its record being decoded."""
+@pytest.mark.parametrize(
+    "said",
+    [b'{"data": {}}', b'{"data": {"tools": [{}], "tool_calls": [{"name": "edit"}]}}'],
+    ids=["a chat", "an agent that acts"],
+)
+def test_of_what_is_no_agents_question_nothing_else_is_read(tmp_path: Path, said: bytes) -> None:
+    """Most of what nobody decides on is none: it ends without its record being decoded."""
     ledger = open_ledger(tmp_path / "rlwd.db", load_spec(DEFAULT_SPEC))
-    ledger.take(generation("chat", 0.0, text="Which of the two?"))
+    ledger.take(generation("g", 0.0, text="Which of the two?"))
     with ledger.store.transaction() as tx:
-        tx.execute("UPDATE contents SET payload = ?", (b'{"data": {"text": "no record"}}',))
+        tx.execute("UPDATE contents SET payload = ?", (said,))
     ledger.close(read_past=3601.0)
-    assert ledger.ask(ROW, "chat") == (None, "closed", "censored:no_decision", 0)
+    assert ledger.ask(ROW, "g") == (None, "closed", "censored:no_decision", 0)
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE contents SET payload = ?", (b'{"data": {"tools": [{}]}}',))
+        tx.execute("UPDATE episodes SET stage = 'open', fate = 'waiting'")
+    with pytest.raises(msgspec.ValidationError, match="missing required field"):
+        ledger.close(read_past=3601.0)
+
+
+def _call(name: str) -> ToolCall:
+    return ToolCall(id="c", name=name, arguments="{}", parses=True, fits=True)
