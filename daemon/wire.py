@@ -134,7 +134,6 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
     mirror = Mirror(config.mlflow, config.policy, config.state_path, store, config.privacy)
     release = build_release(config, store, checkpoints, mirror)
     tracing = open_tracing(config.telemetry, "daemon", config.policy)
-    training = _training(config, store, checkpoints, held.epoch, release, tracing)
     waits = {"learner": "starting", "engine": "not asked yet"}
     flag_page = build_flag_page(config, store)
     pages = build_pages(config, store, waits, flags=flag_page)
@@ -143,7 +142,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
         pages,
         Timers(),
         lease=held,
-        training=training,
+        training=_training(config, store, checkpoints, held.epoch, release, tracing),
         rescore=Rescore(store, ingest.joiner.scoring),
         release=release,
         reading=build_reading(config, store, event_sink(config), clock),

@@ -168,7 +168,7 @@ def test_the_page_of_proof_has_every_part() -> None:
 
 def test_seeds_stand_beside_one_another() -> None:
     """A run without an exam, or that never got there, leaves its cells empty or says so."""
-    one = {
+    one: dict[str, Any] = {
         "accept_rate": {"first_tenth": 0.05, "last_tenth": 0.89},
         "answers_until_four_fifths": None,
         "event_to_served_s": {"p50": None, "p95": None, "parts": {}},
