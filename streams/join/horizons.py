@@ -1,9 +1,11 @@
 """Horizons: what waited is given up, or made ready, once the log was read past its time."""
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from ..answers import traced
 from ..attribution import chain_table
+from ..events.scored import Score
 from ..events.stage import EpisodeStage
 from ..log.ports import Partition
 from ..sessions.offered import load_offered
@@ -38,17 +40,11 @@ def close_horizons(
         (policy, mark, CLOSE_AT_ONCE),
     ).fetchall()
     by_stage = defaultdict[str, list[str]](list)
-    silent, asking = list[str](), list[str]()
-    for generation_id, stage, segment in rows:
+    for generation_id, stage, _ in rows:
         by_stage[stage].append(generation_id)
-        if stage == EpisodeStage.OPEN and scoring.score.values_undecided(segment):
-            silent.append(generation_id)
-        elif stage == EpisodeStage.OPEN and scoring.score.values_unanswered(segment):
-            asking.append(generation_id)
     orphans = by_stage[EpisodeStage.ORPHAN]
-    # Of all others nothing is read: most of what ends undecided is no question of an agent.
-    offered = load_offered(tx, policy, asking, scoring.score.asks_person)
-    silent += [name for name, one in offered.items() if scoring.score.only_asks(one)]
+    opened = [(name, segment) for name, stage, segment in rows if stage == EpisodeStage.OPEN]
+    silent = _of_value(tx, policy, scoring.score, opened)
     valued = episodes_table.load_episodes(tx, policy, silent)
     told = {episode.id for episode in valued} - scoring.write(tx, valued, now, read_past=mark)
     censored = [name for name in by_stage[EpisodeStage.OPEN] if name not in told]
@@ -71,3 +67,20 @@ def close_horizons(
     for partition in sorted(refused):
         offsets.count_dead_lettered(tx, policy, partition, refused[partition])
     return len(rows) + len(late)
+
+
+def _of_value(
+    tx: Transaction, policy: str, score: Score, opened: Sequence[tuple[str, str]]
+) -> list[str]:
+    """Return which of these undecided answers may have a value, each with its segment.
+
+    Of all others nothing is read: most of what ends undecided is no question of an agent.
+    """
+    silent, asking = list[str](), list[str]()
+    for name, segment in opened:
+        if score.values_undecided(segment):
+            silent.append(name)
+        elif score.values_unanswered(segment):
+            asking.append(name)
+    offered = load_offered(tx, policy, asking, score.asks_person)
+    return silent + [name for name, one in offered.items() if score.only_asks(one)]
