@@ -51,6 +51,7 @@ MIGRATIONS = (
     spreading.SPREAD + ";" + rescorings_table.ATTRIBUTED,
     episodes_table.LANES,
     offsets.REWOUND,
+    episodes_table.ENDED_INDEX,
 )
 """The tables of the join, by number; a later version only adds to the end."""
 

@@ -106,6 +106,8 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
         "rlwd/rewards/spec/default.toml",
         "rlwd/daemon/site/base.html",
         "rlwd/daemon/site/experiments.html",
+        "rlwd/daemon/views/fates.txt",
+        "rlwd/daemon/views/runbook.txt",
         "rlwd/ops/deploy/rlwd.toml",
         "rlwd/ops/deploy/rlwd.service",
         "rlwd/ops/deploy/install.sh",

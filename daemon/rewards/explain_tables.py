@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.text import Text
 
+from ..explain.reward_sum import length_of, reward_sum
 from ..status.shown_text import shown
 from .reward_tables import add_row, number, plain_table
 
@@ -24,7 +25,7 @@ def explain_tables(story: Mapping[str, Any]) -> Iterator[Any]:
     yield from _signals(story)
     yield from _parts(story)
     yield from _costs(story)
-    yield Text("\n" + _sum(story))
+    yield Text("\n" + reward_sum(story))
     yield from _stored(story["stored"])
 
 
@@ -43,8 +44,8 @@ def _signals(story: Mapping[str, Any]) -> Iterator[Any]:
             table,
             " ".join(filter(None, (one["kind"], said, _whose(one["attributed"])))),
             _counts(one),
-            _duration(one["after_seconds"]),
-            _duration(one["horizon_seconds"]),
+            length_of(one["after_seconds"]),
+            length_of(one["horizon_seconds"]),
         )
     yield table
 
@@ -124,21 +125,6 @@ def _name(one: Mapping[str, Any]) -> str:
     return str(told)
 
 
-def _sum(story: Mapping[str, Any]) -> str:
-    if story["reward"] is None:
-        left = story["decision_seconds"] - story["read_seconds"]
-        if left > 0:
-            return (
-                f"no reward: nothing decisive came yet; its decision is over in {_duration(left)}"
-            )
-        return "no reward: nothing decisive came, and the spec has no value for that here"
-    valued = story["undecided"] is not None
-    base = f"undecided {story['undecided']:.3f}" if valued else f"mean {story['mean']:.3f}"
-    low, high = story["range"]
-    mapped = "" if (low, high) == (0.0, 1.0) else f", on [{low:g}, {high:g}]"
-    return f"{base} - costs {story['taken_off']:.3f} = {story['raw']:.3f}{mapped}: reward {story['reward']:.3f}"
-
-
 def _stored(stored: Mapping[str, Any]) -> Iterator[Any]:
     if stored["reward"] is None:
         yield Text("stored: no reward")
@@ -148,10 +134,3 @@ def _stored(stored: Mapping[str, Any]) -> Iterator[Any]:
         yield Text(
             f"in comparisons: {number(stored['in_comparisons'])} by {stored['in_comparisons_by']}"
         )
-
-
-def _duration(seconds: float) -> str:
-    for unit, size in (("d", 86400.0), ("h", 3600.0), ("min", 60.0)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

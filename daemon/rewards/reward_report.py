@@ -13,7 +13,7 @@ from ...rewards.spec.spec import Spec
 from ...streams.answers.answer_rows import LATEST
 from ...streams.events.signals import kind_of
 from ...streams.state.transaction import Transaction
-from .held_answers import HeldAnswer
+from ..explain.held_answer import HeldAnswer
 
 HALF = 0.5
 """From here on a part speaks for the answer, below it against it."""

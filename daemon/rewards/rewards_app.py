@@ -74,7 +74,7 @@ def explain_command(
     """Print how an answer's reward comes about: which signals count, every part and cost, the sum."""
     from ...rewards.spec.spec import reward_spec
     from ..config import load_config
-    from .explain_reward import explain_reward
+    from ..explain.explain_reward import explain_reward
     from .explain_tables import explain_tables
     from .held_answers import readable
 

@@ -18,7 +18,7 @@ from ...rewards.spec.spec import Spec
 from ...rewards.trust.prompts import Cluster
 from ...rewards.trust.settings import TrustSettings
 from ...streams.join.ingest import without_collector
-from .held_answers import HeldAnswer
+from ..explain.held_answer import HeldAnswer
 from .learner_view import LearnerView, Seen, learner_change
 from .rank_agreement import SAME, Floats, kendall, mean_of, sign_of, spearman
 

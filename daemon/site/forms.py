@@ -10,7 +10,7 @@ from ..by_hand.decisions import decide, take_back
 from ..by_hand.flag_wait import FLAG_SECONDS, wait_for_gateways
 from ..config import Config
 from ..http.access import COOKIE, SESSION_SECONDS, Access, is_asked_here, is_own_page, tidy_name
-from .pages import Site
+from .frame import Site
 
 ACTIONS = ("promote", "reject", "pause", "resume", "rollback")
 MOST_FORM_BYTES = 20_000

@@ -13,7 +13,8 @@ from ..status.metrics import Metrics
 from ..status.server import StatusServer, Vitals
 from ..status.snapshot import read_status
 from .forms import Forms
-from .pages import Site
+from .frame import Site
+from .pages import Pages
 
 
 def build_flag_page(config: Config, store: Store) -> FlagPage:
@@ -46,7 +47,7 @@ def build_pages(
     def status() -> dict[str, Any]:
         return read_status(store, config.policy, config.flags_path)
 
-    site = Site(config, store, vitals, access, status)
+    site = Site(config, store, vitals, access)
     server = StatusServer(
         vitals,
         metrics.registry,
@@ -55,6 +56,6 @@ def build_pages(
         port=http.port if port is None else port,
         access=access,
         flags=flags,
-        pages=[*site.routes(), *Forms(config, store, access, site).routes()],
+        pages=[*Pages(site, status).routes(), *Forms(config, store, access, site).routes()],
     )
     return StatusPages(server=server, metrics=metrics)

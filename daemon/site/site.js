@@ -21,7 +21,9 @@
   setInterval(async () => {
     if (busy()) return;
     try {
-      const answer = await fetch(location.pathname, { headers: { Accept: "text/html" }, redirect: "error" });
+      const asked = new URL(location.href);
+      asked.searchParams.delete("note");  // What was done is said once.
+      const answer = await fetch(asked, { headers: { Accept: "text/html" }, redirect: "error" });
       if (!answer.ok || busy()) return;
       const page = new DOMParser().parseFromString(await answer.text(), "text/html");
       const fresh = page.getElementById("content");

@@ -23,11 +23,7 @@ def openapi_document() -> dict[str, Any]:
         },
         "security": [{}, {"bearer": []}, {"basic": []}, {"session": []}],
         "paths": {
-            "/": _page("The overview, for people; the markup of pages is private.", "text/html"),
-            "/rollouts": _page("Every rollout.", "text/html"),
-            "/rollouts/{version}": _readout(),
-            "/readings": _page("What was read in people's next messages.", "text/html"),
-            "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
+            **_pages(),
             "/login": {
                 "get": {"summary": "Asks for the token.", "responses": {"200": _html("The form.")}},
                 **_form("Begins a session.", ("name", "token", "next"), _html("A wrong token.")),
@@ -54,18 +50,54 @@ def openapi_document() -> dict[str, Any]:
     }
 
 
+def _pages() -> dict[str, Any]:
+    """Return the pages for people."""
+    return {
+        "/": _page("The overview, for people; the markup of pages is private.", "text/html"),
+        "/rollouts": _page("Every rollout.", "text/html"),
+        "/rollouts/{version}": _named("All that is known of one rollout.", "version"),
+        "/problems": _page("What is wrong, since when, and the runbook.", "text/html"),
+        "/learner": _page("What the learner's updates measured.", "text/html"),
+        "/ledger": _asked("Where every generation and record ended.", ("before",)),
+        "/batches/{batch}": _asked("One sealed batch and its answers.", ("after",), "batch"),
+        "/answers": _asked(
+            "Answers by what became of them.",
+            (
+                *("fate", "stage", "batch", "experiment", "variant", "segment", "day"),
+                *("version", "signal", "after"),
+            ),
+        ),
+        "/answers/{answer}": _named("One answer's story, without texts.", "answer"),
+        "/signals": _page("What answers are worth, and what was said of them.", "text/html"),
+        "/readings": _page("What was read in people's next messages.", "text/html"),
+        "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
+    }
+
+
 def _page(said: str, kind: str) -> dict[str, Any]:
     schema = {"type": "object"} if kind == "application/json" else {"type": "string"}
     good = {"description": said, "content": {kind: {"schema": schema}}}
     return {"get": {"summary": said, "responses": {"200": good, "401": _json("No valid token.")}}}
 
 
-def _readout() -> dict[str, Any]:
-    page = _page("All that is known of one rollout.", "text/html")
-    version = {"name": "version", "in": "path", "required": True, "schema": {"type": "string"}}
-    page["get"]["parameters"] = [version]
-    page["get"]["responses"]["404"] = _html("No such version.")
+def _named(said: str, name: str) -> dict[str, Any]:
+    page = _page(said, "text/html")
+    page["get"]["parameters"] = [_parameter(name, "path")]
+    page["get"]["responses"]["404"] = _html("There is none of this name.")
     return page
+
+
+def _asked(said: str, names: tuple[str, ...], name: str = "") -> dict[str, Any]:
+    page = _named(said, name) if name else _page(said, "text/html")
+    page["get"].setdefault("parameters", [])
+    page["get"]["parameters"] += [_parameter(one, "query") for one in names]
+    page["get"]["responses"]["400"] = _html("Asked for with a value that says nothing.")
+    return page
+
+
+def _parameter(name: str, where: str) -> dict[str, Any]:
+    known = {"name": name, "in": where, "schema": {"type": "string"}}
+    return {**known, "required": True} if where == "path" else known
 
 
 def _form(

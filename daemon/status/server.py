@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
@@ -22,10 +23,25 @@ PUBLIC = ("/livez", "/readyz", "/login", "/site.css", "/site.js", "/site.svg")
 """For everybody; what keeps the daemon from being ready is told to those who may know."""
 MACHINES = ("/metrics", "/statusz", FLAGS)
 """What a page of the web must not read under a name that its owner's DNS points here."""
+PAST_PROBLEMS = 50
+"""Problems that are over and still told of."""
 MOST_CONNECTIONS = 256
 """Probes, scrapers and people together; one more is closed at once."""
 HEADER_SECONDS, IDLE_SECONDS = 15.0, 75.0
 """Longest for a first request to come, and between two."""
+
+
+class PastProblem(NamedTuple):
+    """A problem that is over."""
+
+    name: str
+    """As status named it."""
+    said: str
+    """What it said last."""
+    began: float
+    """When it was first seen, epoch seconds."""
+    ended: float
+    """When it was seen to be over."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -38,13 +54,24 @@ class Vitals:
     """What keeps the daemon from being ready, by dependency."""
     live: dict[str, Any] = field(default_factory=dict)
     """Facts of the moment that are in no table: the learner's state, the rollout's stage."""
+    started: float = field(default_factory=time.time)
+    """When this process began, epoch seconds."""
+    since: dict[str, float] = field(default_factory=dict)
+    """Since when each problem is there, as far as this process saw it begin; epoch seconds."""
+    over: deque[PastProblem] = field(default_factory=lambda: deque(maxlen=PAST_PROBLEMS))
+    """The last problems that are over, oldest first."""
 
     def report(self, dependency: str, problem: str | None) -> None:
         """Say whether a dependency works."""
         if problem is None:
-            self.problems.pop(dependency, None)
-        else:
-            self.problems[dependency] = problem
+            said = self.problems.pop(dependency, None)
+            if said is not None:
+                began = self.since.pop(dependency, self.started)
+                self.over.append(PastProblem(dependency, said, began, time.time()))
+            return
+        if dependency not in self.problems:
+            self.since[dependency] = time.time()
+        self.problems[dependency] = problem
 
 
 class StatusServer:
@@ -126,7 +153,7 @@ class StatusServer:
             return await self.flags.answer(request)
         if request.path not in PUBLIC and not self._knows(request):
             if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-                raise web.HTTPSeeOther(f"/login?next={quote(request.path)}")
+                raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs)}")
             answer = _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)
             # A client that is no browser may ask for a user and a password: any user, and the token.
             answer.headers["WWW-Authenticate"] = 'Basic realm="rlwd", charset="UTF-8"'

@@ -123,22 +123,31 @@ def batch_weights(view: Transaction, policy: str, newest: int) -> list[dict[str,
     by_batch = defaultdict[int, list[tuple[float, dict[str, float]]]](list)
     for batch_id, weight, factors in rows:
         by_batch[batch_id].append((weight, msgspec.json.decode(factors)))
-    found = []
-    for batch_id, episodes in sorted(by_batch.items(), reverse=True):
-        weights = [weight for weight, _ in episodes]
-        squares = sum(weight * weight for weight in weights)
-        found.append(
-            {
-                "batch": batch_id,
-                "episodes": len(weights),
-                "weight": sum(weights),
-                "effective": sum(weights) ** 2 / squares if squares else 0.0,
-                "weighed_down": dict(
-                    sorted(Counter(n for _, f in episodes for n, by in f.items() if by < 1).items())
-                ),
-            }
-        )
-    return found
+    return [_summed(batch_id, of) for batch_id, of in sorted(by_batch.items(), reverse=True)]
+
+
+def weights_of(view: Transaction, policy: str, batch_id: int) -> dict[str, Any]:
+    """Return the same of one batch, read by its own answers."""
+    rows = view.execute(
+        "SELECT w.weight, w.factors FROM episodes e JOIN weighed w ON w.policy = e.policy"
+        " AND w.generation_id = e.generation_id WHERE e.policy = ? AND e.batch_id = ?",
+        (policy, batch_id),
+    ).fetchall()
+    return _summed(batch_id, [(weight, msgspec.json.decode(factors)) for weight, factors in rows])
+
+
+def _summed(batch_id: int, episodes: Sequence[tuple[float, dict[str, float]]]) -> dict[str, Any]:
+    weights = [weight for weight, _ in episodes]
+    squares = sum(weight * weight for weight in weights)
+    return {
+        "batch": batch_id,
+        "episodes": len(weights),
+        "weight": sum(weights),
+        "effective": sum(weights) ** 2 / squares if squares else 0.0,
+        "weighed_down": dict(
+            sorted(Counter(n for _, f in episodes for n, by in f.items() if by < 1).items())
+        ),
+    }
 
 
 def _count(tx: Transaction, policy: str, found: Sequence[Weighed]) -> None:

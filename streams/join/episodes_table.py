@@ -69,6 +69,11 @@ ALTER TABLE episodes ADD COLUMN lane TEXT
 """
 """The lanes that a sealed answer is in, joined by +; NULL where it was never sealed, or by 0.1.0."""
 
+ENDED = "stage = 'closed' AND fate <> 'trained'"
+"""What is known not to be learned from, as its index says it: a query must say the same words to use it."""
+ENDED_INDEX = f"CREATE INDEX episodes_ended ON episodes (policy, fate, received) WHERE {ENDED}"
+"""Examples of each rule are found without reading all answers; what is learned from costs nothing."""
+
 _ATTRIBUTION = msgspec.json.Decoder(Attribution)
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),

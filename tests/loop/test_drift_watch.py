@@ -14,8 +14,8 @@ from rich.console import Console
 from rollout_rig import RolloutRig
 
 from rlwd.daemon.experiments.report_drift import drift_tables, read_drift_report
-from rlwd.daemon.site.drift import read_drift
 from rlwd.daemon.status.snapshot import describe_drift
+from rlwd.daemon.views.drift import read_drift
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.drift.drift_look import DriftLook
@@ -163,7 +163,7 @@ def test_the_report_shows_answers_whose_text_is_held(watched: RolloutRig) -> Non
     assert texts.pop(gone) is None
     assert set(texts.values()) <= set(ASKING)
     assert len(texts) == 9
-    assert any("asks" in one for one in page["alarms"])
+    assert any("asks" in one["says"] for one in page["alarms"])
     assert [one["version"] for one in page["looks"]] == [alarm.version]
     assert "asks" in {one["behaviour"] for one in status["alarms"]}
     # What a model was talked into saying moves no operator's cursor.

@@ -15,9 +15,9 @@ from rollout_rig import TOPICS, RolloutRig
 from said_by_hand import said
 from scripted_judge import ScriptedJudge
 
-from rlwd.daemon.commands.explain import explain
-from rlwd.daemon.site.readings import read_readings
+from rlwd.daemon.explain.explain import explain
 from rlwd.daemon.status.snapshot import describe
+from rlwd.daemon.views.readings import read_readings
 from rlwd.ops.reading.reader_folder import ReaderState, load_state
 from rlwd.ops.reading.settings import JudgeSettings, SatisfactionSettings
 from rlwd.ops.reading.settle import settle_readings

@@ -11,7 +11,7 @@ from gateway_rig import CHAT, GatewayRig, LoopThread
 from lone_daemon import Workshop
 
 from rlwd.daemon.audit.audit import Audit, audit
-from rlwd.daemon.commands.explain import explain
+from rlwd.daemon.explain.explain import explain
 from rlwd.daemon.store import existing_store
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.spelt_tokens import load_spelt_tokens

@@ -53,7 +53,7 @@ def test_from_requests_to_the_pages(rig: RolloutRig, config: Config, tmp_path: P
     with served(tmp_path, rig.store) as pages:
         text = pages.text("/tools")
     assert "15 of 60 calls of search failed as unknown (25.0%, the bar is 2.0%)" in text
-    assert f"rlwd explain {fired.evidence[0]}" in text
+    assert f'href="/answers/{fired.evidence[0]}"' in text
     assert "unknown 15" in text
 
 

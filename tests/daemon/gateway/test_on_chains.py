@@ -10,7 +10,7 @@ from daemon_by_hand import open_daemon_ledger
 from gateway_rig import CHAT, GatewayRig
 from ledger_by_hand import FEEDBACK, GENERATIONS, Ledger
 
-from rlwd.daemon.commands.explain import explain
+from rlwd.daemon.explain.explain import explain
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 from lone_daemon import LoneDaemon
-from pages_by_hand import served
-from playwright.sync_api import Browser
+from pages_by_hand import ServedPages, served
+from playwright.sync_api import Browser, Page
 from real_browser import DESKTOP, PHONE, axe_finds, chromium, window
 from rollouts_by_hand import told_story
+from told_ledger import told_ledger
 from waiting import until
 
 from rlwd.daemon.config import load_config
@@ -83,10 +84,79 @@ def paths(deployment: Deployment) -> list[str]:
     return [
         "/",
         "/rollouts",
+        "/problems",
+        "/learner",
+        "/ledger",
+        "/answers",
+        "/signals",
         "/tools",
         "/readings",
         *(f"/rollouts/{name}" for name in deployment.versions),
     ]
+
+
+@pytest.fixture(scope="module")
+def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedPages, list[str]]]:
+    """Pages of a state in which everything has happened once, and of its batch and answers."""
+    told = told_ledger(tmp_path_factory.mktemp("told"))
+    with served(tmp_path_factory.mktemp("config"), told.ledger.store) as pages:
+        pages.vitals.report("learner", "it cannot start: no such model")
+        pages.vitals.report("log", "away")
+        pages.vitals.report("log", None)
+        answers = [f"/answers/{name}" for name in (told.edited, told.trained[0], told.greedy[0])]
+        yield pages, ["/problems", "/learner", "/ledger", "/signals", "/batches/1", *answers]
+    told.ledger.store.close()
+
+
+def fits(page: Page, path: str) -> None:
+    """A page is no wider than its window, and neither is a table than its frame."""
+    wide, seen = page.evaluate(
+        "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
+    )
+    assert wide <= seen, f"{path}: {wide} of {seen} pixels"
+    for table in page.query_selector_all(".frame"):
+        assert table.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), path
+
+
+@pytest.mark.parametrize(("width", "dark"), [(DESKTOP, False), (PHONE, True)])
+def test_pages_below_fit_and_axe_finds_nothing(
+    browser: Browser, below: tuple[ServedPages, list[str]], width: int, dark: bool
+) -> None:
+    """Problems, courses, a batch and answers' stories: whole, within the window, and accessible."""
+    pages, paths = below
+    with window(browser, pages.url, width=width, dark=dark) as (page, said):
+        for path in (*paths, "/answers?stage=none"):
+            answer = page.goto(path)
+            assert answer is not None
+            assert answer.status == (400 if "none" in path else 200)
+            fits(page, path)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            assert axe_finds(page) == [], path
+            fits(page, path)
+    assert [one for one in said if "status of 400" not in one] == []
+
+
+def test_from_a_fate_to_an_answers_story_by_the_keyboard(
+    browser: Browser, below: tuple[ServedPages, list[str]]
+) -> None:
+    """The first stop leads past the links on top; what has the focus is seen to have it."""
+    with window(browser, below[0].url, width=PHONE) as (page, said):
+        page.goto("/ledger")
+        page.keyboard.press("Tab")
+        skip = page.get_by_role("link", name="To the content")
+        assert skip.evaluate("one => one === document.activeElement")
+        assert skip.evaluate("one => one.getBoundingClientRect().left >= 0")
+        page.get_by_role("link", name="excluded: greedy").focus()
+        outline = "getComputedStyle(document.activeElement).outlineStyle"
+        assert page.evaluate(outline) == "solid"
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="Answers, excluded: greedy").wait_for()
+        page.get_by_role("link", name="s2.g000").focus()
+        page.keyboard.press("Enter")
+        page.get_by_role("heading", name="s2.g000").wait_for()
+        assert page.title() == "s2.g000 · rlwd"
+        assert page.get_by_role("heading", name="What it is worth").is_visible()
+    assert said == []
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -100,12 +170,7 @@ def test_every_page_loads_whole_and_fits(
             answer = page.goto(path)
             assert answer is not None
             assert answer.status == 200
-            wide, seen = page.evaluate(
-                "[document.documentElement.scrollWidth, document.documentElement.clientWidth]"
-            )
-            assert wide <= seen, f"{path}: {wide} of {seen} pixels"
-            for table in page.query_selector_all(".frame"):
-                assert table.evaluate("one => one.scrollWidth <= one.clientWidth + 1"), path
+            fits(page, path)
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (ground == "rgb(17, 21, 27)") is dark
     assert said == []
@@ -164,7 +229,7 @@ def test_a_page_is_kept_up_to_date_while_nobody_works_on_it(
 
 
 def test_forms_act_as_the_commands_do(browser: Browser, deployment: Deployment) -> None:
-    """Pause, resume and reject, filled in by hand: tables and flag file follow, and the page says so."""
+    """Pause, resume, reject and roll back, filled in by hand: tables and flag file follow, and the page says so."""
     newest = deployment.versions[-1]
     with window(browser, deployment.url, width=PHONE) as (page, said):
         page.goto(f"/rollouts/{newest}")
@@ -195,6 +260,16 @@ def test_forms_act_as_the_commands_do(browser: Browser, deployment: Deployment) 
         assert flags is not None
         assert flags.candidate is None
         until(lambda: newest in str(deployment.daemon.ask("statusz")), 30.0)
+        page.goto(f"/rollouts/{deployment.versions[0]}")
+        page.locator("summary", has_text="Roll back").click()
+        form = page.locator("details[open] form")
+        form.get_by_label("Who").fill("ann@desk")
+        form.get_by_label("Why").fill("complaints")
+        form.get_by_role("button").click()
+        page.get_by_text("ann@desk: complaints").wait_for()
+        flags = read_flags(deployment.config.flags_path)
+        assert flags is not None
+        assert flags.champion.version not in deployment.versions, "v0 serves again"
     assert said == []
 
 

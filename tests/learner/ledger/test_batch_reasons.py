@@ -11,7 +11,7 @@ from laned_ledger import ledger_with, sealed
 from ledger_by_hand import Ledger
 
 from rlwd.daemon.audit.audit import audit
-from rlwd.daemon.commands.explain import explain
+from rlwd.daemon.explain.explain import explain
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.drift_settings import DriftSettings
 from rlwd.learner.lane_settings import LaneSettings

@@ -9,7 +9,7 @@ from daemon_by_hand import decide, fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 
 from rlwd.daemon.audit.audit import audit
-from rlwd.daemon.commands.explain import explain
+from rlwd.daemon.explain.explain import explain
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import pending_batch, write_batch

@@ -11,7 +11,7 @@ from daemon_by_hand import FEEDBACK, decide, open_daemon_ledger
 from ledger_by_hand import SPEC, Ledger, feedback, generation
 from places_by_hand import new_schema
 
-from rlwd.daemon.commands.explain import explain
+from rlwd.daemon.explain.explain import explain
 from rlwd.daemon.status.snapshot import describe
 from rlwd.daemon.status.tallies import Counting
 from rlwd.learner.ledger.batch_settings import BatchSettings

@@ -8,7 +8,7 @@ from ...ops.looks.looks_table import last_looks
 from ...ops.rollout import rollouts_table
 from ...ops.stages.record import Rollout
 from ...streams.state.transaction import Transaction
-from .words import between, percent, stage_words, tone
+from ..charts.words import between, percent, stage_words, tone
 
 
 def read_list(view: Transaction, policy: str, *, limit: int, steps: int) -> list[dict[str, Any]]:

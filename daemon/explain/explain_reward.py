@@ -13,7 +13,7 @@ from ...streams.events.episode import Episode, Timed
 from ...streams.events.signals import kind_of
 from ...streams.join import offsets
 from ...streams.state.transaction import Transaction
-from .held_answers import HeldAnswer, load_held
+from .held_answer import HeldAnswer, load_held
 
 TOLD = frozenset(("name", "tool", "error_class", "rubric", "statement", "direction"))
 """Texts of a signal that say which it is, and hold nothing that a person wrote."""

@@ -39,7 +39,7 @@ def read_tools(view: Transaction, policy: str) -> dict[str, Any]:
                 "name": tool,
                 **_row(total[tool]),
                 "versions": [
-                    {"name": version or "not said", **_row(ended)}
+                    {"version": version, "name": version or "not said", **_row(ended)}
                     for version, ended in sorted(by_tool[tool].items(), reverse=True)
                 ],
             }

@@ -65,13 +65,13 @@ def effect_chart(
             x = across.at(at - began)
             parts.append(f'<line class="moved" x1="{x}" x2="{x}" y1="{TOP}" y2="{BOTTOM}"/>')
     parts.append(_band(known, across, up, began))
-    parts.append(_flat("zero", up.at(0.0)))
+    parts.append(flat("zero", up.at(0.0)))
     if margin:
         y = up.at(margin)
-        parts.append(_flat("margin", y))
+        parts.append(flat("margin", y))
         beyond = y + (13 if margin < 0 else -5)
         parts.append(f'<text class="mark" x="{LEFT + 4}" y="{beyond}">margin</text>')
-    parts.append(_path("effect", [(across.at(p.at - began), up.at(p.change or 0)) for p in known]))
+    parts.append(path("effect", [(across.at(p.at - began), up.at(p.change or 0)) for p in known]))
     last = known[-1]
     x, y = across.at(last.at - began), up.at(last.change or 0)
     parts.append(f'<circle class="last" cx="{x}" cy="{y}" r="3.5"/>')
@@ -79,7 +79,7 @@ def effect_chart(
         f"{len(known)} looks over {duration(points[-1].at - began)}. At the last one candidate minus"
         f" control is {percent(last.change)}, between {percent(last.low)} and {percent(last.high)}."
     )
-    return _svg(name, title, told, parts)
+    return svg(name, title, told, parts)
 
 
 def line_chart(name: str, title: str, lines: Sequence[ChartLine]) -> Markup:
@@ -95,11 +95,11 @@ def line_chart(name: str, title: str, lines: Sequence[ChartLine]) -> Markup:
     for place, line in enumerate(shown):
         spots = [(across.at(at - began), up.at(value)) for at, value in line.points]
         if len(spots) > 1:
-            parts.append(_path(f"line c{place % COLOURS}", spots))
+            parts.append(path(f"line c{place % COLOURS}", spots))
         x, y = spots[-1]
         parts.append(f'<circle class="dot c{place % COLOURS}" cx="{x}" cy="{y}" r="3.5"/>')
     told = "; ".join(f"{line.name}: last {number(line.points[-1][1])}" for line in shown)
-    return _svg(name, title, f"Over {duration(ended - began)}. {told}.", parts)
+    return svg(name, title, f"Over {duration(ended - began)}. {told}.", parts)
 
 
 def reliability_chart(name: str, title: str, points: Sequence[tuple[float, float, int]]) -> Markup:
@@ -111,7 +111,7 @@ def reliability_chart(name: str, title: str, points: Sequence[tuple[float, float
     up = Scale(low=0.0, high=1.0, start=BOTTOM, end=TOP)
     parts = []
     for value in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(_flat("grid", up.at(value)))
+        parts.append(flat("grid", up.at(value)))
         parts.append(
             f'<text class="tick end" x="{LEFT - 6}" y="{up.at(value) + 4}">{value:g}</text>'
         )
@@ -119,13 +119,13 @@ def reliability_chart(name: str, title: str, points: Sequence[tuple[float, float
         parts.append(
             f'<text class="{kind}" x="{across.at(value)}" y="{BOTTOM + 18}">{value:g}</text>'
         )
-    parts.append(_path("zero", [(across.at(0.0), up.at(0.0)), (across.at(1.0), up.at(1.0))]))
+    parts.append(path("zero", [(across.at(0.0), up.at(0.0)), (across.at(1.0), up.at(1.0))]))
     spots = [(across.at(said), up.at(was)) for said, was, _ in points]
     if len(spots) > 1:
-        parts.append(_path("line c0", spots))
+        parts.append(path("line c0", spots))
     parts += [f'<circle class="dot c0" cx="{x}" cy="{y}" r="3.5"/>' for x, y in spots]
     told = "; ".join(f"said {said:.2f}, was {was:.2f}, of {count}" for said, was, count in points)
-    return _svg(name, title, told or "Nothing was held out.", parts)
+    return svg(name, title, told or "Nothing was held out.", parts)
 
 
 def share_bar(name: str, title: str, shares: Sequence[tuple[str, float, str]]) -> Markup:
@@ -163,7 +163,7 @@ def _grid(up: Scale, ticks: Sequence[tuple[float, str]], across: Scale) -> str:
     parts = []
     for value, words in ticks:
         y = up.at(value)
-        parts.append(_flat("grid", y))
+        parts.append(flat("grid", y))
         parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{y + 4}">{escape(words)}</text>')
     for seconds, words in time_ticks(across.high, 4):
         x = across.at(seconds)
@@ -173,7 +173,8 @@ def _grid(up: Scale, ticks: Sequence[tuple[float, str]], across: Scale) -> str:
     return "".join(parts)
 
 
-def _flat(kind: str, y: float) -> str:
+def flat(kind: str, y: float) -> str:
+    """Return a line across the chart."""
     return f'<line class="{kind}" x1="{LEFT}" x2="{RIGHT}" y1="{y}" y2="{y}"/>'
 
 
@@ -184,11 +185,13 @@ def _band(points: Sequence[EffectPoint], across: Scale, up: Scale, began: float)
     return f'<polygon class="band" points="{corners}"/>'
 
 
-def _path(kind: str, spots: Sequence[tuple[float, float]]) -> str:
+def path(kind: str, spots: Sequence[tuple[float, float]]) -> str:
+    """Return a line through places of the chart."""
     return f'<polyline class="{kind}" points="{" ".join(f"{x},{y}" for x, y in spots)}"/>'
 
 
-def _svg(name: str, title: str, told: str, parts: Sequence[str]) -> Markup:
+def svg(name: str, title: str, told: str, parts: Sequence[str]) -> Markup:
+    """Return a chart of these parts, with its title and description."""
     return Markup(
         '<svg class="chart" viewBox="0 0 400 220" role="img" aria-labelledby="{n}-t {n}-d">'
         '<title id="{n}-t">{t}</title><desc id="{n}-d">{d}</desc>{b}</svg>'

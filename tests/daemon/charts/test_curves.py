@@ -8,7 +8,7 @@ from daemon_by_hand import fill, open_daemon_ledger
 from ledger_by_hand import Ledger
 from places_by_hand import new_schema
 
-from rlwd.daemon.site.curves import read_curves
+from rlwd.daemon.charts.curves import read_curves
 from rlwd.ops.looks.looks_table import last_looks
 
 

@@ -56,6 +56,26 @@ def tone(stage: str) -> str:
     return STAGES.get(stage, ("", "busy"))[1]
 
 
+def fate_words(name: str) -> str:
+    """Return a fate in words.
+
+    >>> fate_words("excluded:too_old")
+    'excluded: too old'
+    """
+    return name.replace(":", ": ").replace("_", " ")
+
+
+def ago(at: float | None, now: float) -> str:
+    """Return how long ago a time was.
+
+    >>> ago(100.0, 220.0), ago(None, 0.0), ago(130.0, 100.0)
+    ('2 min ago', '-', 'in 30 s')
+    """
+    if at is None:
+        return NOT_KNOWN
+    return f"{duration(now - at)} ago" if at <= now else f"in {duration(at - now)}"
+
+
 def metric_words(name: str) -> str:
     """Return a metric's name in words.
 
@@ -172,5 +192,7 @@ FILTERS: Mapping[str, Any] = {
     "metric_words": metric_words,
     "stage_words": stage_words,
     "tone": tone,
+    "fate_words": fate_words,
+    "ago": ago,
 }
 """What templates know beside jinja's own."""

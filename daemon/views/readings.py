@@ -11,8 +11,8 @@ from ...ops.reading.settings import SatisfactionSettings
 from ...rewards.satisfaction.agreement import Agreement
 from ...streams.readings.reading_tallies import describe_readings
 from ...streams.state.transaction import Transaction
+from ..charts.chart import reliability_chart
 from ..status.reading_status import CLASSES
-from .chart import reliability_chart
 
 REFUSED = {
     "too_late": "could not be read in time",

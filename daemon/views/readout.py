@@ -13,9 +13,10 @@ from ...ops.looks.power import power_left
 from ...ops.rollout import candidates_table, champions_table, rollouts_table
 from ...ops.stages.record import Rollout, Stage
 from ...streams.state.transaction import Transaction
-from .chart import EffectPoint, effect_chart
+from ..charts.chart import EffectPoint, effect_chart
+from ..charts.words import OUTCOMES, between, duration, metric_words, percent, stage_words, tone
+from .batch import batch_of
 from .trials import evidence
-from .words import OUTCOMES, between, duration, metric_words, percent, stage_words, tone
 
 TABLE_ROWS = 24
 """Looks in the table behind a chart, evenly over its time."""
@@ -32,9 +33,11 @@ def read_readout(
     parts = find_parts(view, policy, version)
     last = seen[-1] if seen else None
     champion = champions_table.find_champion(view, policy)
-    health = readings(candidates_table.find(view, policy, version).metrics)
+    candidate = candidates_table.find(view, policy, version)
+    health = readings(candidate.metrics)
     return {
         "rollout": rollout,
+        "batch": batch_of(view, policy, candidate.sequence),
         # v0 never had a rollout, so it has no page to lead to.
         "control_had_one": rollouts_table.find(view, policy, rollout.control) is not None,
         "stage": stage_words(str(rollout.stage), rollout.step, steps),

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .chart import share_bar
+from ..charts.chart import share_bar
+from ..charts.words import fate_words
 
 FATES = ("trained", "waiting", "censored", "excluded", "dead_lettered")
 """Kinds of fates in the order of the bar; each is a class of the style sheet."""
@@ -18,11 +19,7 @@ def overview(
     status: Mapping[str, Any], live: Mapping[str, Any], problems: Mapping[str, str]
 ) -> dict[str, Any]:
     """Return what the page says of the tables and of the moment."""
-    total = max(status["generations"], 1)
-    fates = [
-        {"name": _fate(name), "kind": _kind(name), "count": count, "share": count / total}
-        for name, count in sorted(status["fates"].items(), key=_rank)
-    ]
+    fates = fates_of(status["fates"], status["generations"])
     return {
         "tables": status,
         "live": live,
@@ -41,8 +38,18 @@ def overview(
     }
 
 
-def _fate(name: str) -> str:
-    return name.replace(":", ": ").replace("_", " ")
+def fates_of(fates: Mapping[str, int], known: int) -> list[dict[str, Any]]:
+    """Return fates in the order of the bar, each with its share of the generations known."""
+    return [
+        {
+            "fate": name,
+            "name": fate_words(name),
+            "kind": _kind(name),
+            "count": count,
+            "share": count / max(known, 1),
+        }
+        for name, count in sorted(fates.items(), key=_rank)
+    ]
 
 
 def _kind(name: str) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from ...ops.drift import alarms_table
 from ...ops.drift.drift_look import BehaviourLook
 from ...streams.state.transaction import Transaction
-from .words import between, metric_words
+from ..charts.words import between, metric_words
 
 VERSIONS, ALARMS = 3, 8
 """Most versions, and alarms, on the overview; `rlwd report` prints all."""
@@ -14,7 +14,10 @@ VERSIONS, ALARMS = 3, 8
 def read_drift(view: Transaction, policy: str) -> dict[str, Any]:
     """Return the last looks as rows, and the alarms as sentences."""
     return {
-        "alarms": [one.sentence for one in alarms_table.alarms(view, policy)[:ALARMS]],
+        "alarms": [
+            {"says": one.sentence, "evidence": one.evidence}
+            for one in alarms_table.alarms(view, policy)[:ALARMS]
+        ],
         "looks": [
             {
                 "version": look.version,

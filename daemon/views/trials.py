@@ -8,7 +8,7 @@ from ...ops.rollout.holdout_table import ALL_TIME, HoldoutLook
 from ...ops.stages.experiment import Experiment
 from ...ops.stages.record import Rollout
 from ...streams.state.transaction import Transaction
-from .words import NOT_KNOWN, between, metric_words, number, percent
+from ..charts.words import NOT_KNOWN, between, metric_words, number, percent
 
 SAID = {
     "PASS": "Nothing speaks against it.",
@@ -74,6 +74,7 @@ def read_experiments(view: Transaction, policy: str) -> list[dict[str, Any]]:
 
 def _experiment(one: Experiment) -> dict[str, Any]:
     return {
+        "salt": one.salt,
         "title": one.title[0].upper() + one.title[1:],
         "says": one.sentence,
         "verdict": one.verdict,
