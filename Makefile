@@ -48,7 +48,7 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 	$(CHECKOUT) -m fuzz $(ARGS)
 
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
-	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py $(ARGS)
+	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py tests/ops/test_systemd.py $(ARGS)
 
 simulate: install  ## a thousand rollouts of every simulated world, a poisoned crowd, the estimators, and the tables of docs/statistics.md, trust.md and estimators.md
 	$(CHECKOUT) -m simulate $(ARGS)

@@ -6,6 +6,7 @@ never import torch.
 
 import os
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -127,7 +128,9 @@ def gateway(
     with starting():
         check_spool(Path(settings.spool))
         tracing = open_tracing(loaded.telemetry, "gateway", loaded.policy)
-    run_gateway(settings, lambda: event_sink(loaded), tracing)
+    listening = threading.Event()
+    with starting(listening.is_set):
+        run_gateway(settings, lambda: event_sink(loaded), tracing, listening.set)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -42,12 +42,14 @@ def status_of(problem: BaseException) -> int:
     from ..streams.log.log_file import LogDamaged
     from ..streams.state.file_lock import FileLocked
     from ..streams.state.lease import LeaseHeld
+    from .spool.folder import SpoolBusy
 
     if isinstance(problem, LogDamaged):
         return FAULT
     if isinstance(problem, sqlite3.Error):
         return LATER if is_busy(problem) else FAULT
-    passing = isinstance(problem, ConnectionError | TimeoutError | LeaseHeld | FileLocked)
+    held = LeaseHeld | FileLocked | SpoolBusy
+    passing = isinstance(problem, ConnectionError | TimeoutError | held)
     return LATER if passing else FAULT
 
 

@@ -63,7 +63,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("ops/rollout",),
     ("ops/experiments", "ops/holdout", "ops/looks"),
     ("ops/tracking",),
-    ("daemon/charts", "daemon/explain", "daemon/http"),
+    ("daemon/charts", "daemon/explain", "daemon/http", "daemon/supervisor"),
     ("daemon/callers", "daemon/capture", "daemon/engines", "daemon/spool"),
     ("daemon/status", "daemon/telemetry"),
     ("daemon/audit", "daemon/doors"),

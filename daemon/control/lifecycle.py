@@ -1,20 +1,12 @@
-"""Lifecycle: signals, and the truth told to the supervisor (systemd's notify protocol)."""
+"""Lifecycle: the signals that end a process in order, and the clocks it goes by."""
 
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
-
-import structlog
-
-log = structlog.get_logger()
-
-_unreachable: set[str] = set()
-"""Sockets of supervisors that a warning was logged of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,29 +70,3 @@ class Lifecycle:
         if self.stopping:
             os._exit(128 + number)
         self.stopping, self.by_signal = True, number
-
-
-def notify(state: str) -> bool:
-    """Send one line to systemd, such as READY=1; False where no supervisor listens.
-
-    A supervisor that cannot be reached is a warning, once: what is told to it is no reason to end.
-    Source: sd_notify(3); a leading @ in NOTIFY_SOCKET is an abstract name.
-    """
-    address = os.environ.get("NOTIFY_SOCKET", "")
-    if not address:
-        return False
-    if address.startswith("@"):
-        address = "\0" + address[1:]
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
-            # Its queue may be full: the loop does not wait for it.
-            channel.setblocking(False)
-            channel.connect(address)
-            channel.sendall(state.encode())
-    except OSError as problem:
-        if address not in _unreachable:
-            log.warning("supervisor_unreachable", socket=address, problem=str(problem))
-        _unreachable.add(address)
-        return False
-    _unreachable.discard(address)
-    return True

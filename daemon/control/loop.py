@@ -18,8 +18,9 @@ from ..status.answer_metrics import lag_values
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
 from ..status.tallies import Counting, Tallies
+from ..supervisor.notify import notify
 from ..telemetry.tracing import Tracing
-from .lifecycle import Deadline, Lifecycle, notify
+from .lifecycle import Deadline, Lifecycle
 from .timers import Intent, Timers
 
 log = structlog.get_logger()

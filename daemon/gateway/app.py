@@ -20,6 +20,8 @@ from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import ConnectionLimits, LimitedRunner, not_listening
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
+from ..supervisor.kept_sockets import BACKLOG, listening_sockets
+from ..supervisor.notify import notify
 from ..telemetry.tracing import Tracing
 from . import pages
 from .completions import CHAT, PLAIN, generate
@@ -162,9 +164,9 @@ async def serve_gateway(
     )
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
         try:
-            await site.start()
+            for one in listening_sockets(settings.host, settings.port):
+                await web.SockSite(runner, one, backlog=BACKLOG).start()
         except OSError as problem:
             raise not_listening("gateway.port", settings.host, settings.port, problem) from problem
         port = runner.addresses[0][1]
@@ -178,8 +180,13 @@ def run_gateway(
     settings: GatewaySettings,
     sink_factory: Callable[[], EventSink],
     tracing: Tracing | None = None,
+    listens: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log."""
+    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log.
+
+    `listens` is called once it takes requests. Under systemd the next gateway of the unit takes the
+    requests that come meanwhile.
+    """
 
     async def until_told() -> None:
         told = asyncio.Event()
@@ -187,6 +194,9 @@ def run_gateway(
             asyncio.get_running_loop().add_signal_handler(number, told.set)
         async with serve_gateway(settings, sink_factory, tracing=tracing) as url:
             log.info("gateway_listens", url=url)
+            listens()
+            notify("READY=1")
             await told.wait()
+            notify("STOPPING=1")
 
     asyncio.run(until_told())

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Boots a Debian with systemd as process 1, rlwd installed as README says; run it in namespaces of
+# Boots a Debian with systemd as process 1, rlwd installed as docs/install.md says; run it in namespaces of
 # its own (process ids, mounts, IPC, host name, network, cgroups): nothing of it is left afterwards.
 #
 #     systemd_boot.sh DEBIAN FOLDER WHEEL DEPLOY PACKAGES MODEL
@@ -20,7 +20,7 @@ mount --bind -o ro "$packages" "$root/packages"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 
-# As README says, but for the packages, which come by path instead of from an index.
+# As docs/install.md says, but for the packages, which come by path instead of from an index.
 chroot "$root" python3 -m venv /opt/rlwd
 for site in "$root"/opt/rlwd/lib/python3*/site-packages; do echo /packages > "$site/packages.pth"; done
 chroot "$root" env PIP_OPTIONS="--no-deps --no-index --quiet" \
@@ -28,13 +28,19 @@ chroot "$root" env PIP_OPTIONS="--no-deps --no-index --quiet" \
 mkdir -p "$root/var/lib/rlwd/models"
 cp -r "$model" "$root/var/lib/rlwd/models/base"
 chroot "$root" chown -R rlwd: /var/lib/rlwd/models
-install -d -m 700 "$root/etc/rlwd/secrets" "$root/etc/systemd/system/rlwd.service.d"
+# The daemon's secret is a credential, the gateway's a variable.
+umask 077
 echo hunter2 > "$root/etc/rlwd/secrets/http-token"
-chmod 600 "$root/etc/rlwd/secrets/http-token"
+echo GATEWAY_TOKEN=hunter3 > "$root/etc/rlwd/secrets/gateway.env"
+umask 022
+for unit in rlwd.service rlwd-gateway@.service; do mkdir "$root/etc/systemd/system/$unit.d"; done
 printf '[Service]\nLoadCredential=http-token:/etc/rlwd/secrets/http-token\n' \
     > "$root/etc/systemd/system/rlwd.service.d/secrets.conf"
-# shellcheck disable=SC2016  # systemd's variable, and not ours
-printf 'token = "file:$CREDENTIALS_DIRECTORY/http-token"\n' >> "$root/etc/rlwd/rlwd.toml"
+printf '[Service]\nEnvironmentFile=/etc/rlwd/secrets/gateway.env\n' \
+    > "$root/etc/systemd/system/rlwd-gateway@.service.d/secrets.conf"
+# shellcheck disable=SC2016  # systemd's variables, and not ours
+sed -i -e 's|^\[http\]$|&\ntoken = "file:$CREDENTIALS_DIRECTORY/http-token"|' \
+    -e 's|^\[gateway\]$|&\ntoken = "$GATEWAY_TOKEN"|' "$root/etc/rlwd/rlwd.toml"
 cat > "$root/etc/systemd/system/engine.service" << 'ENGINE'
 [Service]
 User=rlwd

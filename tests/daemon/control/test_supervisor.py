@@ -9,7 +9,7 @@ import pytest
 from lone_daemon import LoneDaemon, Workshop
 from waiting import until
 
-from rlwd.daemon.control.lifecycle import notify
+from rlwd.daemon.supervisor.notify import notify
 
 
 class Supervisor:

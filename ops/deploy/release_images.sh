@@ -1,0 +1,50 @@
+#!/bin/sh
+# Builds and pushes both images on a base that is named by its digest, and pins every image that
+# compose.yaml names. Run it in the root of a checkout; podman (or docker) and skopeo are needed.
+#
+#     sh ops/deploy/release_images.sh REGISTRY TAG
+#
+# BASE is the base image, BUILDER the builder, BUILD_OPTIONS, PUSH_OPTIONS and INSPECT_OPTIONS go to the
+# builder's `build` and `push` and to skopeo's `inspect`. OTHERS=no pins ours alone. Writes
+# ops/deploy/compose/.env, which compose reads, and prints how the kustomization is told.
+set -eu
+registry=${1:?the registry, as registry.example.com/team} tag=${2:?the tag}
+builder=${BUILDER:-podman}
+base=${BASE:-docker.io/library/python:3.11-slim-bookworm}
+compose=ops/deploy/compose
+# Health checks are Docker's format, and not OCI's.
+export BUILDAH_FORMAT=docker
+
+digest() {
+    # shellcheck disable=SC2086  # several options
+    skopeo inspect ${INSPECT_OPTIONS:-} --format '{{.Digest}}' "docker://$1"
+}
+
+pinned="${base%@*}@$(digest "$base")"
+echo "base: $pinned"
+pins="" edits=""
+for image in gateway learner; do
+    name="$registry/rlwd-$image"
+    # shellcheck disable=SC2086
+    "$builder" build ${BUILD_OPTIONS:-} --file ops/deploy/Containerfile --target "$image" \
+        --build-arg "BASE=$pinned" --tag "$name:$tag" .
+    # shellcheck disable=SC2086
+    "$builder" push ${PUSH_OPTIONS:-} "$name:$tag"
+    found=$(digest "$name:$tag")
+    variable="RLWD_$(echo "$image" | tr '[:lower:]' '[:upper:]')_IMAGE"
+    pins="$pins$variable=$name:$tag@$found
+"
+    edits="$edits rlwd-$image=$name@$found"
+done
+
+if test "${OTHERS:-yes}" = yes; then
+    others=$(grep -o '[A-Z_]*_IMAGE:-[^}]*' "$compose/compose.yaml" | grep -v '^RLWD_' | sort -u)
+    for other in $others; do
+        image=${other#*:-}
+        pins="$pins${other%%:-*}=$image@$(digest "$image")
+"
+    done
+fi
+printf '%s' "$pins" > "$compose/.env"
+echo "$compose/.env:" && cat "$compose/.env"
+echo "(cd ops/deploy/kubernetes && kustomize edit set image$edits)"

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Takes away what install.sh brought: units, command, /opt/rlwd. Run it as root.
+#
+#     sh ops/deploy/uninstall.sh [--purge]
+#
+# Config, secrets, state and the user stay, so that install.sh finds them again; --purge takes those
+# away too, and with them all that was learned.
+set -eu
+test "$(id -u)" = 0 || { echo "uninstall.sh: run it as root" >&2; exit 1; }
+case ${1:-} in
+    "" | --purge) ;;
+    *) echo "uninstall.sh: $1 is not --purge" >&2; exit 1 ;;
+esac
+
+units=/usr/local/lib/systemd/system
+if test -d /run/systemd/system; then systemctl stop 'rlwd-gateway@*.service' rlwd.service; fi
+rm -f /etc/systemd/system/*.wants/rlwd.service /etc/systemd/system/*.wants/rlwd-gateway@*.service
+rm -f "$units/rlwd.service" "$units/rlwd-gateway@.service"
+rm -f /usr/local/bin/rlwd /usr/local/lib/sysusers.d/rlwd.conf
+rm -rf /opt/rlwd /var/cache/rlwd
+if test -d /run/systemd/system; then systemctl daemon-reload; fi
+
+if test "${1:-}" = --purge; then
+    rm -rf /etc/rlwd /var/lib/rlwd /etc/systemd/system/rlwd.service.d /etc/systemd/system/rlwd-gateway@*.service.d
+    if getent passwd rlwd > /dev/null; then userdel rlwd; fi
+    echo "rlwd is gone, with its config and its state."
+else
+    echo "rlwd is gone. /etc/rlwd, /var/lib/rlwd and the user rlwd stay: --purge takes them away."
+fi

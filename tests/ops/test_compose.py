@@ -1,0 +1,167 @@
+"""What compose.yaml starts: that it is a compose file, and that rlwd has all that it names."""
+
+import importlib.resources
+import json
+import re
+import stat
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from deployed import DEPLOY, documents, flags, load_with, parses, probed, secrets_named
+from prometheus_server import promtool
+
+from rlwd.daemon.config import Config
+
+COMPOSE = DEPLOY / "compose"
+FILE: dict[str, Any] = documents(COMPOSE / "compose.yaml")[0]
+SERVICES: dict[str, dict[str, Any]] = FILE["services"]
+CONFIG = (COMPOSE / "rlwd.toml").read_text()
+OURS = {"gateway": ("gateway",), "daemon": ("http", "engine")}
+
+
+def given_to(service: str) -> dict[str, str]:
+    names = SERVICES[service].get("secrets", [])
+    return {f"/run/secrets/{name}": "postgresql://x/" + "y" * 32 for name in names}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return load_with(CONFIG, {}, tmp_path)
+
+
+def test_it_is_a_compose_file() -> None:
+    """It follows the schema of the Compose specification."""
+    package = importlib.resources.files("check_jsonschema")
+    schema = package / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.validate(FILE, json.loads(schema.read_text()))
+
+
+def test_every_service_is_watched_and_waits_for_what_it_needs() -> None:
+    """Each that stays has a health check; what is waited for exists and can come true."""
+    for name, service in SERVICES.items():
+        assert ("healthcheck" in service) == (service["restart"] != "no"), name
+        for other, how in service.get("depends_on", {}).items():
+            ends = SERVICES[other]["restart"] == "no"
+            assert ends == (how["condition"] == "service_completed_successfully"), (name, other)
+    asked = {"kafka", "postgres", "mlflow", "vllm", "prometheus", "grafana", "gateway", "daemon"}
+    assert asked <= SERVICES.keys()
+
+
+def test_every_image_is_a_variable_with_a_tag() -> None:
+    """So a release pins it by digest; no default floats but our own, which are built first."""
+    for name, service in SERVICES.items():
+        found = re.fullmatch(r"\$\{[A-Z_]+_IMAGE:-([^}]+):([\w.]+)\}", service["image"])
+        assert found, name
+        assert (found[2] == "latest") == (name in OURS), name
+
+
+def test_what_a_service_mounts_is_there() -> None:
+    """Each file exists, each secret and each volume is declared, and each port is of this machine alone."""
+    for name, service in SERVICES.items():
+        assert set(service.get("secrets", [])) <= FILE["secrets"].keys(), name
+        for volume in service.get("volumes", []):
+            source = str(volume).partition(":")[0]
+            if source.startswith("."):
+                assert (COMPOSE / source).is_file(), volume
+            elif not source.startswith("${"):
+                assert source in FILE["volumes"], volume
+        assert all(str(port).startswith("127.0.0.1:") for port in service.get("ports", [])), name
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_each_process_of_ours_has_its_secrets_and_no_other(service: str, tmp_path: Path) -> None:
+    """Its sections of the config load with what it is given; the other's secrets are not there."""
+    given = given_to(service)
+    loaded = load_with(CONFIG, given, tmp_path).with_secrets(*OURS[service])
+    needed = {name for name in secrets_named(CONFIG) if (tmp_path / Path(name).name).exists()}
+    assert needed == given.keys(), "a secret that no key names"
+    if service == "daemon":
+        assert str(loaded.state_database).startswith("postgresql://")
+        return
+    with pytest.raises(ValueError, match=r"http\.token"):
+        loaded.with_secrets("http")
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_each_process_of_ours_is_started_and_asked_as_it_can_be(
+    service: str, config: Config
+) -> None:
+    """Its arguments are rlwd's, its check and its ports are the config's, and its root is read-only."""
+    one = SERVICES[service]
+    parses(one["command"])
+    port = config.gateway.port if service == "gateway" else config.http.port
+    assert probed(one["healthcheck"]["test"][-1]) == (port, "/livez")
+    assert one["ports"] == [f"127.0.0.1:{port}:{port}"]
+    assert (one["read_only"], one["cap_drop"], one["user"]) == (True, ["ALL"], "10001:10001")
+    assert int(one["stop_grace_period"].removesuffix("s")) > config.stop_seconds
+    scraped = (COMPOSE / "prometheus.yaml").read_text()
+    assert f'"{service}:{port}"' in scraped
+
+
+def test_the_others_are_where_the_config_looks_for_them(config: Config) -> None:
+    """Broker, engine and MLflow by their names and ports; the topics that are made are those that are read."""
+    kafka = SERVICES["kafka"]["environment"]
+    assert kafka["KAFKA_ADVERTISED_LISTENERS"] == (
+        f"PLAINTEXT://{config.stream.kafka.bootstrap_servers[0]}"
+    )
+    vllm = flags(SERVICES["vllm"]["command"])
+    assert list(config.engine.urls) == [f"http://vllm:{vllm['port']}"]
+    assert list(config.gateway.engines) == list(config.engine.urls)
+    mlflow = flags(SERVICES["mlflow"]["command"])
+    assert config.mlflow.tracking_uri == f"http://mlflow:{mlflow['port']}"
+    assert f"mlflow:{mlflow['port']}" in mlflow["allowed-hosts"].split(",")
+    made = SERVICES["topics"]["command"][0]
+    for topic in (config.stream.generations, config.stream.feedback, config.stream.dead_letters):
+        assert f" {topic}" in made
+
+
+def test_vllm_serves_what_the_learner_makes(config: Config) -> None:
+    """Adapters of the learner's rank, read where the daemon wrote them; the same base model."""
+    one = SERVICES["vllm"]
+    assert int(flags(one["command"])["max-lora-rank"]) >= config.learner.lora_rank
+    assert one["command"][0] == config.learner.model
+    assert f"state:{config.state}:ro" in one["volumes"]
+    models = [v for v in one["volumes"] if v.endswith(f":{config.learner.model}:ro")]
+    assert models == [v for v in SERVICES["daemon"]["volumes"] if v.endswith(f"{models[0][-17:]}")]
+
+
+def test_prometheus_and_grafana_find_their_files() -> None:
+    """Rules and dashboard are mounted where their configuration looks for them."""
+    (rules,) = documents(COMPOSE / "prometheus.yaml")[0]["rule_files"]
+    assert f"../alerts.yaml:{rules}:ro" in SERVICES["prometheus"]["volumes"]
+    (provider,) = documents(COMPOSE / "grafana_dashboards.yaml")[0]["providers"]
+    folder = provider["options"]["path"]
+    assert f"../dashboard.json:{folder}/rlwd.json:ro" in SERVICES["grafana"]["volumes"]
+    (source,) = documents(COMPOSE / "grafana_datasources.yaml")[0]["datasources"]
+    assert (source["url"], source["isDefault"]) == ("http://prometheus:9090", True)
+
+
+def test_secrets_are_made_once(tmp_path: Path) -> None:
+    """In a folder that is its owner's alone; a second run changes none."""
+    script = tmp_path / "secrets.sh"
+    script.write_text((COMPOSE / "secrets.sh").read_text())
+    subprocess.run(["sh", str(script)], check=True)
+    made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    assert made.keys() == FILE["secrets"].keys()
+    assert len(made["user_key"]) == 64
+    assert (
+        made["database_url"] == f"postgresql://rlwd:{made['postgres_password']}@postgres:5432/rlwd"
+    )
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    subprocess.run(["sh", str(script)], check=True)
+    assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
+
+
+def test_prometheus_takes_its_configuration(tmp_path: Path) -> None:
+    """promtool finds nothing wrong with it, where its files are where the container has them."""
+    text = (COMPOSE / "prometheus.yaml").read_text()
+    for path in ("/run/secrets/http_token", "/run/secrets/gateway_token"):
+        (tmp_path / Path(path).name).write_text("x")
+        text = text.replace(path, str(tmp_path / Path(path).name))
+    text = text.replace("/etc/prometheus/alerts.yaml", str(DEPLOY / "alerts.yaml"))
+    (tmp_path / "prometheus.yaml").write_text(text)
+    done = promtool("check", "config", str(tmp_path / "prometheus.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr

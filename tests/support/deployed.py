@@ -1,0 +1,55 @@
+"""Deployed: the files of `ops/deploy`, read as what runs them reads them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import typer
+import yaml
+
+from rlwd.daemon.cli import app
+from rlwd.daemon.config import Config, load_config
+
+DEPLOY = Path(__file__).parents[2] / "ops" / "deploy"
+SECRETS_LINE = re.compile(r'"file:(/run/secrets/\S+)"')
+PROBED = re.compile(r"http://127\.0\.0\.1:(\d+)(/\w+)'")
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    """Return every document of a YAML file."""
+    return [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
+
+
+def secrets_named(config: str) -> set[str]:
+    """Return the files that a config takes secrets from."""
+    return set(SECRETS_LINE.findall(config))
+
+
+def load_with(config: str, given: dict[str, str], folder: Path) -> Config:
+    """Load a config where these secrets, text by path, are given and no others."""
+    for path, text in given.items():
+        (folder / Path(path).name).write_text(text)
+    file = folder / "rlwd.toml"
+    file.write_text(SECRETS_LINE.sub(lambda it: f'"file:{folder / Path(it[1]).name}"', config))
+    return load_config(file)
+
+
+def parses(arguments: list[str]) -> None:
+    """Raise where these are no arguments of `rlwd`; nothing is run."""
+    command = typer.main.get_command(app)
+    with command.make_context("rlwd", arguments[:1], resilient_parsing=True):
+        found = command.get_command(None, arguments[0])  # type: ignore[attr-defined]
+    assert found is not None, arguments
+    found.make_context(arguments[0], arguments[1:])
+
+
+def probed(text: str) -> tuple[int, str]:
+    """Return port and path that a health check in Python asks for."""
+    (found,) = PROBED.findall(text)
+    return int(found[0]), found[1]
+
+
+def flags(arguments: list[str]) -> dict[str, str]:
+    """Return the options of a command line, `--name=value`, by name."""
+    pairs = (one.removeprefix("--").partition("=") for one in arguments if one.startswith("--"))
+    return {name: value for name, _, value in pairs}
