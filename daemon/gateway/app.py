@@ -173,6 +173,7 @@ async def serve_gateway(
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         yield f"http://{host}:{port}"
     finally:
+        await runner.stop_listening()
         await runner.cleanup()
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,8 @@ log = structlog.get_logger()
 MOST_HEADER_BYTES = 65_536
 TURNS_TO_CONNECT = 4
 """Turns of the event loop after which what was accepted has been connected, and what was closed is."""
+FIRST_REQUEST_SECONDS = 1.0
+"""Longest wait, at the end, for the request of a client that has just connected."""
 
 
 class QuietLogger:
@@ -54,6 +57,7 @@ class LimitedConnection(asyncio.Protocol):
         self.limits.connected += 1
         self._counted, self._transport = True, transport
         loop = asyncio.get_running_loop()
+        self.limits.unasked += 1
         self._timer = loop.call_later(self.limits.header_seconds, self._too_slow)
         self.inner.connection_made(transport)
 
@@ -62,13 +66,19 @@ class LimitedConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _asked(self) -> None:
+        """End the wait for the first request."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._begun = None, b""
+            self.limits.unasked -= 1
+
     def data_received(self, data: bytes) -> None:
         """Pass bytes on; the timer ends with the first request's headers."""
         if self._timer is not None:
             self._begun = (self._begun + data)[-MOST_HEADER_BYTES:]
             if b"\r\n\r\n" in self._begun or b"\n\n" in self._begun:
-                self._timer.cancel()
-                self._timer, self._begun = None, b""
+                self._asked()
         if self._counted:
             self.inner.data_received(data)
 
@@ -78,8 +88,7 @@ class LimitedConnection(asyncio.Protocol):
 
     def connection_lost(self, problem: Exception | None) -> None:
         """Count it off."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._asked()
         if self._counted:
             self._counted = False
             self.limits.connected -= 1
@@ -101,6 +110,8 @@ class ConnectionLimits:
         self.most, self.header_seconds = most, header_seconds
         self.connected = 0
         """Connections now."""
+        self.unasked = 0
+        """Of these, those whose first request has not come yet."""
         self.refused = 0
         """Connections closed because there were too many."""
         self.too_slow = 0
@@ -127,6 +138,19 @@ class LimitedRunner(web.AppRunner):
             **more,
         )
         self.limits = limits
+
+    async def stop_listening(self) -> None:
+        """Take no more connections, and give who has just connected a moment to ask.
+
+        `cleanup` would close them unanswered, though the next process would have had them.
+        """
+        for site in self.sites:
+            await site.stop()
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)
+        end = time.monotonic() + FIRST_REQUEST_SECONDS
+        while self.limits.unasked and time.monotonic() < end:
+            await asyncio.sleep(0.01)
 
     async def cleanup(self) -> None:
         """Stop; a client whose connection was still being made is closed, and not left to nobody."""

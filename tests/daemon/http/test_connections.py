@@ -1,0 +1,72 @@
+"""Connections at the end of a server: who has just connected may still ask."""
+
+import asyncio
+import socket
+
+import pytest
+from aiohttp import web
+
+from rlwd.daemon.http import connections
+from rlwd.daemon.http.connections import ConnectionLimits, LimitedRunner
+
+LOOPBACK = "127.0.0.1"
+
+
+async def answered_late(limits: ConnectionLimits) -> tuple[bytes, bool]:
+    """Connect, have the server stop, and ask only then; return the answer, and whether it still listens."""
+
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text="here")
+
+    app = web.Application()
+    app.router.add_get("/", page)
+    runner = LimitedRunner(app, limits, idle_seconds=30.0)
+    await runner.setup()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    port = runner.addresses[0][1]
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    while limits.unasked < 1:
+        await asyncio.sleep(0.01)
+    stopping = asyncio.create_task(runner.stop_listening())
+    await asyncio.sleep(0.05)
+    with socket.socket() as one:
+        listens = one.connect_ex((LOOPBACK, port)) == 0
+    writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    await stopping
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    await runner.cleanup()
+    return answer, listens
+
+
+def test_who_has_just_connected_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client whose request comes after the server stopped listening is answered all the same."""
+    monkeypatch.setattr(connections, "FIRST_REQUEST_SECONDS", 60.0)
+    limits = ConnectionLimits(8, 120.0)
+    answer, listens = asyncio.run(answered_late(limits))
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert answer.endswith(b"here")
+    assert not listens
+    assert (limits.unasked, limits.connected) == (0, 0)
+
+
+def test_who_never_asks_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection without a request is closed once its moment is over."""
+    monkeypatch.setattr(connections, "FIRST_REQUEST_SECONDS", 0.1)
+
+    async def closed() -> bytes:
+        runner = LimitedRunner(web.Application(), ConnectionLimits(8, 120.0), idle_seconds=30.0)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        while runner.limits.unasked < 1:
+            await asyncio.sleep(0.01)
+        await runner.stop_listening()
+        await runner.cleanup()
+        told = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return told
+
+    assert asyncio.run(closed()) == b""
