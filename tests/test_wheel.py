@@ -111,6 +111,8 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
         "rlwd/ops/deploy/rlwd.toml",
         "rlwd/ops/deploy/rlwd.service",
         "rlwd/ops/deploy/install.sh",
+        "rlwd/ops/deploy/compose/compose.yaml",
+        "rlwd/ops/deploy/kubernetes/kustomization.yaml",
         "rlwd/ops/deploy/rlwd-gateway@.service",
         "rlwd/ops/deploy/rlwd.sysusers",
         "rlwd/streams/schemas/generation.v1.json",

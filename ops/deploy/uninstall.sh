@@ -21,8 +21,10 @@ rm -rf /opt/rlwd /var/cache/rlwd
 if test -d /run/systemd/system; then systemctl daemon-reload; fi
 
 if test "${1:-}" = --purge; then
-    rm -rf /etc/rlwd /var/lib/rlwd /etc/systemd/system/rlwd.service.d /etc/systemd/system/rlwd-gateway@*.service.d
+    # First of all: it fails while a process of the user's runs, such as vLLM, and nothing is lost yet.
     if getent passwd rlwd > /dev/null; then userdel rlwd; fi
+    rm -rf /etc/rlwd /var/lib/rlwd \
+        /etc/systemd/system/rlwd.service.d /etc/systemd/system/rlwd-gateway@*.service.d
     echo "rlwd is gone, with its config and its state."
 else
     echo "rlwd is gone. /etc/rlwd, /var/lib/rlwd and the user rlwd stay: --purge takes them away."

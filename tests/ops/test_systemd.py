@@ -7,6 +7,7 @@ so it runs where RLWD_SYSTEMD=1 asks for it (`make systemd`). The tests go on fr
 import json
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from systemd_machine import SystemdMachine
@@ -42,11 +43,11 @@ print(json.dumps(seen))
 
 @pytest.fixture(scope="module")
 def machine(
-    tmp_path_factory: pytest.TempPathFactory, tiny_policy: "object"
+    tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path
 ) -> Iterator[SystemdMachine]:
     """A machine on which rlwd was installed, and that started its units at boot."""
     folder = tmp_path_factory.mktemp("machine")
-    made = SystemdMachine(folder, build_wheel(folder), tiny_policy)  # type: ignore[arg-type]
+    made = SystemdMachine(folder, build_wheel(folder), tiny_policy)
     yield made
     made.close()
 
@@ -105,7 +106,7 @@ def test_what_is_killed_comes_back(machine: SystemdMachine) -> None:
     before, known = {unit: machine.show(unit, "MainPID") for unit in UNITS}, generations(machine)
     for unit in UNITS:
         machine.run("systemctl", "kill", "--kill-whom=main", "-s", "KILL", unit)
-        until(lambda one=unit: machine.show(one, "NRestarts") == "1", 60.0, pause=0.5)
+        machine.wait_shown(unit, "NRestarts", "1")
     machine.wait_active(*UNITS)
     assert all(machine.show(unit, "MainPID") not in ("0", before[unit]) for unit in UNITS)
     ready(machine)
@@ -119,7 +120,7 @@ def test_what_is_wrong_is_not_tried_again(machine: SystemdMachine) -> None:
     machine.shell("sed -i '1i polcy = \"x\"' /etc/rlwd/rlwd.toml")
     machine.run("systemctl", "start", "--no-block", *UNITS)
     for unit in UNITS:
-        until(lambda one=unit: machine.active(one) == "failed", 120.0, pause=0.5)
+        machine.wait_shown(unit, "ActiveState", "failed")
         assert machine.show(unit, "ExecMainStatus") == str(FAULT)
         assert machine.show(unit, "NRestarts") == "0"
     assert "polcy" in machine.journal()
@@ -175,6 +176,13 @@ def test_uninstalling_keeps_the_state(machine: SystemdMachine) -> None:
     machine.run("systemctl", "start", *UNITS)
     machine.wait_active(*UNITS)
     until(lambda: generations(machine) > 0, 60.0, pause=0.5)
+    used, state = (
+        machine.shell("sh /src/deploy/uninstall.sh --purge"),
+        machine.shell("ls /var/lib/rlwd"),
+    )
+    assert "currently used by process" in used, "the engine runs as that user"
+    assert "rlwd.db" in state
+    machine.run("systemctl", "stop", "engine")
     assert "with its config and its state" in machine.shell("sh /src/deploy/uninstall.sh --purge")
     left = "ls -d /etc/rlwd /var/lib/rlwd /opt/rlwd 2>/dev/null; getent passwd rlwd"
     assert machine.shell(left) == ""

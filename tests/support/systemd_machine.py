@@ -98,12 +98,14 @@ class SystemdMachine:
         """A property of a unit."""
         return self.run("systemctl", "show", unit, "-p", key, "--value").strip()
 
+    def wait_shown(self, unit: str, key: str, value: str) -> None:
+        """Wait until a property of a unit is this."""
+        until(lambda: self.show(unit, key) == value, 300.0, pause=0.5, told=self.journal)
+
     def wait_active(self, *units: str) -> None:
         """Wait until units are active."""
         for unit in units:
-            until(
-                lambda one=unit: self.active(one) == "active", 300.0, pause=0.5, told=self.journal
-            )
+            self.wait_shown(unit, "ActiveState", "active")
 
     def ask(self, url: str, token: str = "", body: str = "") -> Any:
         """Return a page's JSON, or None while nobody answers; errors count as answers."""
