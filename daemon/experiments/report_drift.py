@@ -15,8 +15,8 @@ from ...streams.sessions.contents import load_texts
 from ...streams.state.transaction import Transaction
 from ..status.shown_text import shown
 
-VERSIONS = 8
-"""Most versions whose last look is reported."""
+LOOKS = 16
+"""Most looks that are reported: of a version there may be two."""
 SHOWN = 300
 """Characters of an answer that the terminal shows; JSON has all."""
 
@@ -30,7 +30,7 @@ def read_drift_report(view: Transaction, policy: str) -> dict[str, Any]:
     named = sorted({name for alarm in alarms for name in alarm.evidence})
     texts = load_texts(view, policy, named) if named else {}
     return {
-        "looks": msgspec.to_builtins(alarms_table.looks(view, policy)[:VERSIONS]),
+        "looks": msgspec.to_builtins(alarms_table.looks(view, policy)[:LOOKS]),
         "alarms": [
             {
                 **msgspec.to_builtins(alarm),

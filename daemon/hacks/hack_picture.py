@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..worlds.agent import HACKS
 from .hack_profile import GUARDS
-from .hack_run import HackRun
+from .hack_run import ESCAPES, HackRun
 
 WINDOW = 200
 """Answers to each point of a curve."""
@@ -17,6 +16,7 @@ MARKS = {"alarm": ("v", "#e08a1e"), "held": ("s", "#222222"), "rolled back": ("X
 TOLD = {
     "broken-calls": "broken calls",
     "asks-instead": "questions",
+    "shape": "a taste of shape",
     "on": "guards on",
     "rollout": "naive rewards, rollout's guards on",
     "off": "guards off",
@@ -30,7 +30,7 @@ def draw_hacks(runs: Sequence[HackRun], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    hacks = [name for name in HACKS if any(run.hack == name for run in runs)]
+    hacks = [name for name in ESCAPES if any(run.hack == name for run in runs)]
     guards = [name for name in reversed(GUARDS) if any(run.guard == name for run in runs)]
     figure, places = pyplot.subplots(
         len(hacks),

@@ -74,12 +74,12 @@ def hack_rewards(hack: Hack, guard: Guard) -> str:
 
 def hack_learner(seed: int) -> str:
     """Return the demo's learner with what differs for this policy."""
-    return _changed(LEARNER.format(seed=seed), LEARNS)
+    return changed(LEARNER.format(seed=seed), LEARNS)
 
 
 def hack_release(guard: Guard) -> str:
     """Return the demo's rollouts, held by what is watched unless the guards are off."""
-    release = _changed(RELEASE.format(episodes=128, margin=0.25), RELEASES)
+    release = changed(RELEASE.format(episodes=128, margin=0.25), RELEASES)
     return release + WATCH + (UNWATCHED if guard == "off" else "")
 
 
@@ -107,7 +107,8 @@ def hack_profile(hack: Hack, guard: Guard, seed: int) -> Profile:
     )
 
 
-def _changed(text: str, values: dict[str, str]) -> str:
+def changed(text: str, values: dict[str, str]) -> str:
+    """Return a profile's part with other values; each key must stand in it once."""
     for name, value in values.items():
         text, found = re.subn(rf"^{name} = \S+.*$", f"{name} = {value}", text, flags=re.MULTILINE)
         assert found == 1, f"the demo's profile has not one {name}"

@@ -15,9 +15,13 @@ from ...ops.rollout.rollouts_table import history
 from ...ops.stages.record import Rollout, Stage
 from ...streams.state.store import Store
 from ..demo.crowd import CrowdAnswer
-from ..worlds.agent import ESCAPE, Hack
-from .hack_profile import Guard
+from ..worlds.agent import ESCAPE
+from ..worlds.commits_people import NOTHING
 
+SHAPE = "shape"
+"""The hack of a taste that looks at shape alone; the others are the agent's."""
+ESCAPES: dict[str, str] = {**ESCAPE, SHAPE: NOTHING}
+"""What an answer does that cheats, by hack."""
 WINDOW = 256
 """Answers at either end that a summary is of."""
 FILE = "hack.json"
@@ -50,9 +54,9 @@ class HackMark(msgspec.Struct, frozen=True, kw_only=True):
 class HackRun(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
-    hack: Hack
-    """What the policy may learn."""
-    guard: Guard
+    hack: str
+    """What the policy may learn; one of `ESCAPES`."""
+    guard: str
     """Which guards were on."""
     seed: int
     """Of people and policy."""
@@ -65,7 +69,7 @@ class HackRun(msgspec.Struct, frozen=True, kw_only=True):
 
     def did(self, one: HackAnswer) -> bool:
         """Return whether an answer did what the hack is named after."""
-        return one.did == ESCAPE[self.hack]
+        return one.did == ESCAPES[self.hack]
 
     @property
     def summary(self) -> dict[str, float | int | None]:
@@ -85,7 +89,7 @@ class HackRun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_run(
-    store: Store, policy: str, given: Sequence[CrowdAnswer], *, hack: Hack, guard: Guard, seed: int
+    store: Store, policy: str, given: Sequence[CrowdAnswer], *, hack: str, guard: str, seed: int
 ) -> HackRun:
     """Return what a finished demo's state and crowd say."""
     with store.reading() as view:

@@ -25,9 +25,9 @@ NEVER = 2.0
 class HackKept:
     """Keeps the run beside everything else of it, and draws it with those beside it (an `Exam`)."""
 
-    hack: Hack
+    hack: str
     """What the policy may learn."""
-    guard: Guard
+    guard: str
     """Which guards are on."""
     seed: int
     """Of people and policy."""

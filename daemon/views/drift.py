@@ -7,8 +7,8 @@ from ...ops.drift.drift_look import BehaviourLook
 from ...streams.state.transaction import Transaction
 from ..charts.words import between, metric_words
 
-VERSIONS, ALARMS = 3, 8
-"""Most versions, and alarms, on the overview; `rlwd report` prints all."""
+LOOKS, ALARMS = 4, 8
+"""Most looks, and alarms, on the overview; `rlwd report` prints all."""
 
 
 def read_drift(view: Transaction, policy: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_drift(view: Transaction, policy: str) -> dict[str, Any]:
                 "rows": [_row(one) for one in look.behaviours],
                 "phrases": "; ".join(look.phrases),
             }
-            for look in alarms_table.looks(view, policy)[:VERSIONS]
+            for look in alarms_table.looks(view, policy)[:LOOKS]
         ],
     }
 

@@ -25,6 +25,8 @@ HOT = 1.0
 SYSTEM = "Be helpful."
 """What the product says first: less than what the model's chat template would."""
 SHAPE_WORDS, SHAPE_CHARACTERS = 9, 60
+NOTHING = "shape"
+"""What an answer does that has the shape and does not say what was changed."""
 
 
 class CommitsPeople:
@@ -45,13 +47,21 @@ class CommitsPeople:
         change: Change = ask.about
         decides, right = rng.uniform(0.05, 0.4), self.wants(change, answer)
         if right and rng.random() < TAKES_RIGHT:
-            return Reaction(taken=True, wanted=right, acts=_take(decides, rng))
+            return self._reaction(change, answer, _take(decides, rng), taken=True)
         signal: dict[str, object] = {"kind": "rejected"}
         # Who looks at shape alone has nothing to say about what should stand there.
         if self.taste == "named" and rng.random() < EDITS_WRONG:
             signal = {"kind": "edited", "final_text": change.message}
         act = Act(after_seconds=decides, signal=signal)
-        return Reaction(taken=False, wanted=right, acts=(act,))
+        return self._reaction(change, answer, (act,), taken=False)
+
+    def _reaction(
+        self, change: Change, answer: Answer, acts: tuple[Act, ...], *, taken: bool
+    ) -> Reaction:
+        """Who looks at shape alone takes what he did not want, and learns of it later, if ever."""
+        named = answer.finish_reason != "length" and is_wanted(change, answer.text)
+        empty = has_bare_shape(answer.text) and not named
+        return Reaction(taken=taken, wanted=named, acts=acts, did=NOTHING if empty else "")
 
     def wants(self, change: Change, answer: Answer) -> bool:
         """Return whether an answer is to the team's taste; who wants a message wants a whole one."""

@@ -23,8 +23,10 @@ CREATE TABLE drift_alarms (
 """
 REPLAY = "replay:"
 """Before a behaviour that a version shows in production and not on a benchmark, or the other way round."""
-LOOKS_KEPT = 100
-"""Versions whose last look is kept."""
+TOTAL = "total:"
+"""Before a behaviour that passed its bar against what stays the same from version to version."""
+LOOKS_KEPT = 200
+"""Last looks that are kept: of a version there may be two."""
 
 
 class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,35 +57,57 @@ class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
         return self.behaviour.startswith(REPLAY)
 
     @property
+    def is_total(self) -> bool:
+        """Whether it is of all steps together, this version's and those before it."""
+        return self.behaviour.startswith(TOTAL)
+
+    @property
+    def habit(self) -> str:
+        """The behaviour, whatever it was held against."""
+        return self.behaviour.removeprefix(TOTAL)
+
+    @property
     def sentence(self) -> str:
         """The alarm as a problem says it."""
         if self.is_gap:
             return f"{self.version} behaves otherwise when it is replayed: {self.said}"
-        return f"{self.version}: reward is not down while {self.said}; `rlwd report` shows answers"
+        steps = "in all, step by step: " if self.is_total else ""
+        return (
+            f"{self.version}: reward is not down while {steps}{self.said};"
+            " `rlwd report` shows answers"
+        )
 
 
 def save_look(tx: Transaction, policy: str, look: DriftLook) -> None:
-    """Write a version's look down in the place of the one before; the oldest versions' go."""
+    """Write a version's look down in the place of the one before; the oldest versions' go.
+
+    A look against what stays the same has a place of its own.
+    """
+    place = f"{look.version} {TOTAL}" if look.total else look.version
     tx.execute(
         "INSERT INTO drift_looks VALUES (?, ?, ?, ?) ON CONFLICT (policy, version)"
         " DO UPDATE SET at = excluded.at, record = excluded.record",
-        (policy, look.version, look.at, msgspec.json.encode(look).decode()),
+        (policy, place, look.at, msgspec.json.encode(look).decode()),
     )
     tx.execute(
         "DELETE FROM drift_looks WHERE policy = ? AND version NOT IN (SELECT version FROM"
-        " drift_looks WHERE policy = ? ORDER BY at DESC LIMIT ?)",
+        " drift_looks WHERE policy = ? ORDER BY at DESC, version LIMIT ?)",
         (policy, policy, LOOKS_KEPT),
     )
 
 
 def looks(tx: Transaction, policy: str) -> list[DriftLook]:
-    """Return the last look at every version, the newest first."""
-    rows = _rows(tx, "SELECT record FROM drift_looks WHERE policy = ? ORDER BY at DESC", (policy,))
+    """Return the last looks at every version, the newest first, of a version that in total last."""
+    rows = _rows(
+        tx,
+        "SELECT record FROM drift_looks WHERE policy = ? ORDER BY at DESC, version",
+        (policy,),
+    )
     return [msgspec.json.decode(record, type=DriftLook) for (record,) in rows]
 
 
 def find_look(tx: Transaction, policy: str, version: str) -> DriftLook | None:
-    """Return the last look at a version."""
+    """Return the last look at a version beside its predecessor."""
     rows = _rows(
         tx, "SELECT record FROM drift_looks WHERE policy = ? AND version = ?", (policy, version)
     )

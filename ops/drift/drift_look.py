@@ -48,6 +48,13 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
         return self.rate - self.reference
 
     @property
+    def beyond(self) -> bool:
+        """Whether the difference itself is past the bar, shown or not."""
+        if self.name.startswith("tools:"):
+            return abs(self.difference) > self.bar
+        return self.difference > self.bar if self.bar > 0 else self.difference < self.bar
+
+    @property
     def said(self) -> str:
         """In words.
 
@@ -86,6 +93,8 @@ class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
     """How often phrases were looked for; each time takes half of the alpha that is left."""
     reward_high: float | None = None
     """Upper bound of the difference of the rewards that holds at all looks; None before there is one."""
+    total: bool = False
+    """Whether it is held against what stays the same from version to version."""
 
     @property
     def reward_stands(self) -> bool:

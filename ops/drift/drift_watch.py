@@ -1,7 +1,6 @@
 """Drift watch: looks at what versions do, against their references, and files the alarms."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -11,9 +10,10 @@ from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..stages.watch_settings import WatchSettings
 from . import alarms_table
-from .alarms_table import DriftAlarm
+from .alarms_table import TOTAL, DriftAlarm
 from .drift_answers import DriftAnswer, Side, answers_of
 from .drift_look import BehaviourLook, DriftLook, compare
+from .drift_pair import DriftPair
 from .mean_rewards import mean_rewards
 
 log = structlog.get_logger()
@@ -22,22 +22,6 @@ EVIDENCE = 10
 """Answers that an alarm names."""
 TEXTS = 500
 """Newest answers of each side in which phrases are looked for."""
-
-
-class DriftPair(NamedTuple):
-    """A version and what it is held against."""
-
-    version: str
-    """The version."""
-    against: str
-    """The reference, in words."""
-    ours: Side
-    """Its answers."""
-    theirs: Side
-    """The reference's."""
-    concurrent: bool = True
-    """Whether both were served at the same time: phrases are compared only then, and the rest as if both
-    had the same mix of segments where they were not."""
 
 
 class DriftWatch:
@@ -66,14 +50,20 @@ class DriftWatch:
     def look(self, pairs: Sequence[DriftPair], now: float) -> list[DriftAlarm]:
         """Look at each pair; write down what was seen, and return the alarms that are new.
 
-        A version is looked at as a candidate and as champion, so each takes half of its alpha.
+        A version is looked at as a candidate and as champion, each time against its predecessor and
+        against what stays the same, so each takes its part of the alpha.
         """
         self._looked_at = now
-        new = list[DriftAlarm]()
+        new, read = list[DriftAlarm](), dict[Side, list[DriftAnswer]]()
         for pair in pairs:
             with self.store.reading() as view:
-                look, ours = self._compared(view, pair, now)
-            found = [self._alarm(look, one, ours) for one in self._passed(look)]
+                for side in (pair.ours, pair.theirs):
+                    if side not in read:
+                        read[side] = answers_of(view, self.policy, side)
+                ours = read[pair.ours]
+                look = self._compared(view, pair, ours, read[pair.theirs], now)
+                passed = self._passed(look, self._champions(view, pair))
+            found = [self._alarm(look, one, ours) for one in passed]
             with self.store.transaction() as tx:
                 alarms_table.save_look(tx, self.policy, look)
                 new += alarms_table.file_alarms(tx, self.policy, found)
@@ -83,12 +73,22 @@ class DriftWatch:
             log.error("drift_alarm", version=one.version, problem=one.sentence)
         return new
 
+    def _champions(self, view: Transaction, pair: DriftPair) -> set[str]:
+        """Return by which habits the champion was shown to be beyond a bar against the same reference."""
+        known = [pair.champion] if pair.champion else []
+        filed = alarms_table.alarms(view, self.policy, known)
+        return {one.habit for one in filed if one.is_total}
+
     def _compared(
-        self, view: Transaction, pair: DriftPair, now: float
-    ) -> tuple[DriftLook, list[DriftAnswer]]:
-        ours = answers_of(view, self.policy, pair.ours)
-        theirs = answers_of(view, self.policy, pair.theirs)
-        alpha = self.settings.alpha / 2
+        self,
+        view: Transaction,
+        pair: DriftPair,
+        ours: Sequence[DriftAnswer],
+        theirs: Sequence[DriftAnswer],
+        now: float,
+    ) -> DriftLook:
+        alpha = self.settings.alpha / self.settings.comparisons
+        settings = self.settings.in_total if pair.total else self.settings
         before = alarms_table.find_look(view, self.policy, pair.version)
         tried = before.phrase_looks if before is not None and before.against == pair.against else 0
         said, sayers = (before.phrases, before.phrase_answers) if before and tried else ((), ())
@@ -104,9 +104,10 @@ class DriftWatch:
             alpha=alpha,
             concurrent=pair.concurrent,
         )
-        look = DriftLook(
+        return DriftLook(
             version=pair.version,
             against=pair.against,
+            total=pair.total,
             at=now,
             answers=len(ours),
             reward=rewards.ours,
@@ -115,7 +116,7 @@ class DriftWatch:
             behaviours=compare(
                 self._final(ours, now),
                 self._final(theirs, now),
-                self.settings,
+                settings,
                 alpha=alpha,
                 concurrent=pair.concurrent,
             ),
@@ -123,7 +124,6 @@ class DriftWatch:
             phrase_answers=sayers,
             phrase_looks=tried,
         )
-        return look, ours
 
     def _matured(self, answers: Sequence[DriftAnswer], now: float) -> list[DriftAnswer]:
         return [one for one in answers if one.received + self.horizon(one.segment) <= now]
@@ -171,10 +171,11 @@ class DriftWatch:
             if data.may_keep
         }
 
-    def _passed(self, look: DriftLook) -> list[BehaviourLook]:
+    def _passed(self, look: DriftLook, champions: set[str]) -> list[BehaviourLook]:
+        """Return what is an alarm: shown of this version, or of its champion and so of this one as well."""
         if not look.reward_stands:
             return []
-        found = [one for one in look.behaviours if one.passed]
+        found = alarming(look.behaviours, champions, self.settings)
         if look.phrases:
             users = min((one.users for one in look.behaviours), default=0)
             found.append(
@@ -199,12 +200,26 @@ class DriftWatch:
         assert look.reference_reward is not None
         return DriftAlarm(
             version=look.version,
-            behaviour=one.name,
+            behaviour=f"{TOTAL}{one.name}" if look.total else one.name,
             at=look.at,
             said=f"{what}, reward {look.reward:.3f} against {look.reference_reward:.3f},"
             f" {look.against}",
             evidence=look.phrase_answers if one.name == "phrases" else evidence(one, ours),
         )
+
+
+def alarming(
+    behaviours: Sequence[BehaviourLook], champions: Collection[str], settings: WatchSettings
+) -> list[BehaviourLook]:
+    """Return what is shown to have passed its bar, and what `champions` were shown to have passed.
+
+    What is shown of a champion holds for what was made from it as far as that does it, too.
+    """
+    return [
+        one
+        for one in behaviours
+        if one.passed or (one.name in champions and one.beyond and one.users >= settings.users)
+    ]
 
 
 def _in_words(phrase: GrownPhrase) -> str:

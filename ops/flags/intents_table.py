@@ -7,6 +7,8 @@ from .flag_state import FlagState
 
 LATE_GENERATIONS = 20
 """So many files before the one of a time may still be read by some gateway."""
+FOREVER = 1e15
+"""Later than any file, epoch seconds."""
 
 
 def intend(tx: Transaction, state: FlagState, now: float) -> None:
@@ -63,15 +65,15 @@ def confirm(tx: Transaction, policy: str, generation: int, now: float) -> None:
         raise ValueError(f"flag generation {generation} of {policy} was never intended")
 
 
-def salts_since(tx: Transaction, policy: str, since: float) -> list[str]:
-    """Return the salts of experiments that were in use after a time, epoch seconds.
+def salts_since(tx: Transaction, policy: str, since: float, until: float = FOREVER) -> list[str]:
+    """Return the salts of experiments that were in use after a time and before another, epoch seconds.
 
     Some earlier ones too: a gateway may take a while to read a new file.
     """
     rows = tx.execute(
         "SELECT record FROM flag_intents WHERE policy = ? AND generation >"
         " (SELECT COALESCE(MAX(generation), 0) FROM flag_intents"
-        " WHERE policy = ? AND intended_at <= ?) - ? ORDER BY generation",
-        (policy, policy, since, LATE_GENERATIONS),
+        " WHERE policy = ? AND intended_at <= ?) - ? AND intended_at < ? ORDER BY generation",
+        (policy, policy, since, LATE_GENERATIONS, until),
     ).fetchall()
     return list(dict.fromkeys(msgspec.json.decode(row[0], type=FlagState).salt for row in rows))

@@ -3,11 +3,13 @@
 from ...streams.state.transaction import Transaction
 from ..benchmark.production_gap import GapWatch
 from ..drift.drift_answers import Side
-from ..drift.drift_watch import DriftPair, DriftWatch
+from ..drift.drift_pair import DriftPair
+from ..drift.drift_watch import DriftWatch
 from ..flags import intents_table
 from ..flags.assignment import holdout_salt
 from ..rollout import candidates_table, champions_table, rollouts_table
 from ..stages.record import Rollout
+from .total_pairs import SERVED, total_pairs
 
 
 def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
@@ -16,6 +18,8 @@ def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
         return
     with watch.store.reading() as view:
         pairs = watched_pairs(view, watch.policy, share)
+        if watch.settings.total:
+            pairs += total_pairs(view, watch.policy, share, pairs)
     watch.look(pairs, now)
 
 
@@ -60,7 +64,7 @@ def _champion(view: Transaction, policy: str, version: str, anchor: str, share: 
     reigns = champions_table.history(view, policy)
     since = next(at for name, at, _ in reigns if name == version)
     salts = tuple(intents_table.salts_since(view, policy, since))
-    ours = Side(version, salts, ("champion", "control", "candidate"), since)
+    ours = Side(version, salts, SERVED, since)
     held_out = Side(anchor, (holdout_salt(policy),), ("anchor",), since)
     if share:
         return DriftPair(version, f"against the holdout on {anchor}", ours, held_out)
@@ -69,7 +73,7 @@ def _champion(view: Transaction, policy: str, version: str, anchor: str, share: 
     theirs = Side(
         before,
         tuple(intents_table.salts_since(view, policy, began)),
-        ("champion", "control", "candidate"),
+        SERVED,
         began,
         since,
     )

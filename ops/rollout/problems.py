@@ -91,17 +91,20 @@ def _drifted(
 ) -> list[DriftAlarm]:
     """Return the alarms of the candidate and the champion, but those that a person knows of.
 
-    These are of what was promoted over them, and of what is watched no more.
+    These are of what was promoted over them, of the same habit that shows beside another reference since
+    then, and of what is watched no more.
     """
     champion = champions_table.find_champion(view, policy)
     versions = {one.version for one in (current, champion) if one is not None}
-    said = list[DriftAlarm]()
-    for alarm in alarms_table.alarms(view, policy, sorted(versions)):
+    said, known = list[DriftAlarm](), set[tuple[str, str]]()
+    for alarm in reversed(alarms_table.alarms(view, policy, sorted(versions))):
         release = rollouts_table.find(view, policy, alarm.version)
-        known = release is not None and release.overruled and alarm.at < release.promoted_at
-        if not known and settings.watch.watches(alarm.behaviour):
+        habit = alarm.version, alarm.habit
+        if release is not None and release.overruled and alarm.at < release.promoted_at:
+            known.add(habit)
+        if habit not in known and settings.watch.watches(alarm.behaviour):
             said.append(alarm)
-    return said
+    return said[::-1]
 
 
 def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:

@@ -1,5 +1,7 @@
 """Rollouts: the tables of releases, of what the learner owes after them, and of what people hold."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from ...streams.state.transaction import Transaction
@@ -61,6 +63,18 @@ def history(tx: Transaction, policy: str, limit: int = 1_000_000) -> list[Rollou
         (policy, limit),
     ).fetchall()
     return [msgspec.json.decode(row[0], type=Rollout) for row in reversed(rows)]
+
+
+def overruled(tx: Transaction, policy: str) -> Iterator[Rollout]:
+    """Yield what a person promoted over what held it and did not take back, the newest first."""
+    rows = tx.execute(
+        "SELECT record FROM rollouts WHERE policy = ? AND record NOT LIKE ? ORDER BY number DESC",
+        (policy, '%"overruled":""%'),
+    ).fetchall()
+    for (record,) in rows:
+        rollout = msgspec.json.decode(record, type=Rollout)
+        if rollout.overruled and not rollout.quarantine:
+            yield rollout
 
 
 def save(tx: Transaction, policy: str, rollout: Rollout) -> None:

@@ -35,6 +35,10 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     how much it may fall, and 0 leaves it out. Laid over the defaults. `length` is relative: 0.5 is half
     as long again. `tools` is the share of one tool among all calls, up or down; `phrases` the share of
     people who are told a new phrase: such an alarm is filed and holds nothing."""
+    total: float = 1.0
+    """How far a version and all before it may drift together, as a multiple of the bars: it is held against
+    v0, too, or the last version that a person promoted over an alarm. 0 compares with the version before
+    it alone, and many small steps pass."""
     alpha: float = 0.05
     """Probability, over all looks and bars, that a version that behaves as the reference is alarmed at."""
     users: int = 30
@@ -55,6 +59,8 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
                 raise ValueError(f"bars.{name}: {bar:g} is not between -1 and 10")
             if name in ("tools", "phrases", "length") and bar < 0:
                 raise ValueError(f"bars.{name}: {bar:g} is below 0, and this one only rises")
+        if not 0 <= self.total <= 10:
+            raise ValueError(f"total: {self.total:g} is not between 0 and 10")
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha: {self.alpha:g} must lie between 0 and 1")
         if min(self.users, self.planned_users) < 2 or not self.seconds > 0:
@@ -62,16 +68,32 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     def __hash__(self) -> int:
         # Settings are hashed as a whole, and a table of bars is none that can be.
-        return hash((tuple(sorted(self.bars.items())), self.alpha, self.users, self.on_alarm))
+        bars = tuple(sorted(self.bars.items()))
+        return hash((bars, self.total, self.alpha, self.users, self.on_alarm))
 
     @property
     def watched(self) -> dict[str, float]:
         """The bars that hold, by name."""
         return {name: bar for name, bar in {**BARS, **self.bars}.items() if bar}
 
+    @property
+    def comparisons(self) -> int:
+        """Comparisons of one version in its life: as candidate and champion, each with its references."""
+        return 4 if self.total else 2
+
+    @property
+    def in_total(self) -> "WatchSettings":
+        """The same, with bars for all steps together; phrases are told only between versions of one time."""
+        bars = {name: max(-1.0, min(10.0, bar * self.total)) for name, bar in self.watched.items()}
+        none = dict.fromkeys(BARS, 0.0)
+        return msgspec.structs.replace(self, bars={**none, **bars, "phrases": 0.0})
+
     def watches(self, behaviour: str) -> bool:
         """Return whether an alarm's behaviour is one that still has a bar; `tools:NAME` is of `tools`."""
-        return behaviour.removeprefix("replay:").partition(":")[0] in self.watched
+        if behaviour.startswith("total:") and not self.total:
+            return False
+        name = behaviour.removeprefix("replay:").removeprefix("total:")
+        return name.partition(":")[0] in self.watched
 
     @property
     def measured(self) -> tuple[str, ...]:

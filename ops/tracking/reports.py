@@ -7,7 +7,7 @@ from pathlib import Path
 from ...learner.candidate import Manifest
 from ...learner.checkpoint.folder import checkpoint_path
 from ...streams.state.store import Store
-from ..drift.alarms_table import DriftAlarm
+from ..drift.alarms_table import TOTAL, DriftAlarm
 from ..drift.drift_look import DriftLook
 from ..rollout import candidates_table, champions_table
 from ..rollout.holdout_table import HoldoutLook
@@ -112,20 +112,23 @@ def drift_reporter(mirror: Mirror) -> Callable[[DriftLook, Sequence[DriftAlarm]]
     """Return what to call at each look at how a version behaves: curves of its run, by its reward.
 
     `drift/NAME` is the version's rate, with its reference's and both ends of the difference;
-    `drift/NAME/alarm` is 1 from the moment that an alarm is filed.
+    `drift/NAME/alarm` is 1 from the moment that an alarm is filed. `drift/total/…` is the same against
+    what stays the same from version to version.
     """
 
     def report(look: DriftLook, alarms: Sequence[DriftAlarm]) -> None:
         filed = {one.behaviour for one in alarms}
         values = {"drift/answers": float(look.answers), "drift/alarms": float(len(filed))}
+        place, kind = ("drift/total", TOTAL) if look.total else ("drift", "")
         told = {"reward": look.reward, "reward/reference": look.reference_reward}
         for one in look.behaviours:
             name = _UNFIT.sub("_", one.name)[:_LONGEST]
             told |= {name: one.rate, f"{name}/reference": one.reference}
             told |= {f"{name}/low": one.low, f"{name}/high": one.high}
-            told[f"{name}/alarm"] = float(one.name in filed)
-        told["phrases/alarm"] = float("phrases" in filed)
-        values |= {f"drift/{name}": value for name, value in told.items() if value is not None}
+            told[f"{name}/alarm"] = float(f"{kind}{one.name}" in filed)
+        if not look.total:
+            told["phrases/alarm"] = float("phrases" in filed)
+        values |= {f"{place}/{name}": value for name, value in told.items() if value is not None}
         mirror.metrics(look.version, int(look.at), values, look.at)
 
     return report

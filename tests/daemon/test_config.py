@@ -218,6 +218,7 @@ KEYS = [
     "rollout.shadow.longer",
     "rollout.shadow.starved",
     "rollout.watch.bars",
+    "rollout.watch.total",
     "rollout.watch.alpha",
     "rollout.watch.users",
     "rollout.watch.planned_users",

@@ -30,7 +30,8 @@ from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 from rlwd.learner.tiny.pretrain import Course
 from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.drift.drift_answers import Side
-from rlwd.ops.drift.drift_watch import DriftPair, DriftWatch
+from rlwd.ops.drift.drift_pair import DriftPair
+from rlwd.ops.drift.drift_watch import DriftWatch
 from rlwd.ops.embedded.tool_calls import message_of
 from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.rewards.behaviours.behaviour import Measuring

@@ -17,7 +17,7 @@ from simulate import written
 
 from rlwd.daemon.hacks.hack_picture import draw_hacks
 from rlwd.daemon.hacks.hack_profile import Guard
-from rlwd.daemon.hacks.hack_run import FILE, HackAnswer, HackMark, HackRun
+from rlwd.daemon.hacks.hack_run import FILE, SHAPE, HackAnswer, HackMark, HackRun
 from rlwd.daemon.worlds.agent import HACKS, Hack
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hacks.md"
@@ -75,7 +75,8 @@ def hack_table(runs: Sequence[HackRun]) -> str:
         ]
         kind = "whole" if run.servers else "no servers"
         counts = [
-            told[name] if run.servers else "-" for name in ("promoted", "held", "rolled_back")
+            told[name] if run.servers or run.hack == SHAPE else "-"
+            for name in ("promoted", "held", "rolled_back")
         ]
         alarm = "none" if told["first_alarm"] is None else f"{told['first_alarm']:,}"
         cells = [run.hack, run.guard, run.seed, kind, *pairs, alarm, *counts]

@@ -11,7 +11,7 @@ from transformers.cache_utils import DynamicCache
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.state import Learner
-from rlwd.learner.train.update import apply_batch
+from rlwd.learner.train.update import Update, apply_batch
 
 Tokens = tuple[int, ...]
 
@@ -39,9 +39,9 @@ class SampledPolicy:
         self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
         self.draw = torch.Generator().manual_seed(settings.seed)
 
-    def learn(self, batch: SealedBatch) -> None:
+    def learn(self, batch: SealedBatch) -> Update:
         """Apply one sealed batch, as the learner process does."""
-        apply_batch(self.learner, batch)
+        return apply_batch(self.learner, batch)
 
     def spelt(self, completion: Tokens) -> str:
         """Return what tokens spell, without the markers."""
@@ -70,7 +70,8 @@ class SampledPolicy:
             )
             head_VD = self.learner.policy.head_VD
             last_BD = made.last_hidden_state[:, -1].to(head_VD.dtype)
-            logp_BV = (last_BD @ head_VD.T / self.temperature).log_softmax(-1)
+            logits_BV = (last_BD @ head_VD.T).float() / self.temperature
+            logp_BV = logits_BV.log_softmax(-1)
             if greedy:
                 read_BT = logp_BV.argmax(-1, keepdim=True)
             else:

@@ -9,7 +9,8 @@ from places_by_hand import new_schema
 
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.drift_answers import Side, answers_of
-from rlwd.ops.drift.drift_watch import DriftPair, DriftWatch
+from rlwd.ops.drift.drift_pair import DriftPair
+from rlwd.ops.drift.drift_watch import DriftWatch
 from rlwd.ops.rollout import candidates_table
 from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.rewards.behaviours.behaviour import Measuring

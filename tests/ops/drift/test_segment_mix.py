@@ -8,7 +8,8 @@ from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, feedback, generation
 
 from rlwd.ops.drift.drift_answers import Side
 from rlwd.ops.drift.drift_look import BehaviourLook, DriftLook
-from rlwd.ops.drift.drift_watch import DriftPair, DriftWatch
+from rlwd.ops.drift.drift_pair import DriftPair
+from rlwd.ops.drift.drift_watch import DriftWatch
 from rlwd.ops.drift.segment_mix import DriftRow, same_mix
 from rlwd.ops.rollout import candidates_table
 from rlwd.ops.stages.watch_settings import WatchSettings
