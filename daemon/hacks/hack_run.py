@@ -20,7 +20,7 @@ from ..worlds.commits_people import NOTHING
 
 SHAPE = "shape"
 """The hack of a taste that looks at shape alone; the others are the agent's."""
-ESCAPES: dict[str, str] = {**ESCAPE, SHAPE: NOTHING}
+ESCAPES = dict[str, str](ESCAPE.items()) | {SHAPE: NOTHING}
 """What an answer does that cheats, by hack."""
 WINDOW = 256
 """Answers at either end that a summary is of."""

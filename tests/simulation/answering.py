@@ -42,5 +42,5 @@ class Answering(Protocol):
     def prompt(self, ask: Ask) -> Tokens:
         """Return the tokens that are read."""
 
-    def learn(self, batch: SealedBatch) -> Evidence:
+    def apply(self, batch: SealedBatch) -> Evidence:
         """Apply one batch."""

@@ -39,8 +39,12 @@ class SampledPolicy:
         self.tokenizer = AutoTokenizer.from_pretrained(settings.model)
         self.draw = torch.Generator().manual_seed(settings.seed)
 
-    def learn(self, batch: SealedBatch) -> Update:
+    def learn(self, batch: SealedBatch) -> None:
         """Apply one sealed batch, as the learner process does."""
+        self.apply(batch)
+
+    def apply(self, batch: SealedBatch) -> Update:
+        """Return what the update says of itself, too."""
         return apply_batch(self.learner, batch)
 
     def spelt(self, completion: Tokens) -> str:

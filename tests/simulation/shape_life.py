@@ -113,7 +113,7 @@ class ShapeLife:
         if batch is None:
             self._serve(self.batch.episodes)
             return None
-        return self.policy.learn(batch)
+        return self.policy.apply(batch)
 
     def _register(self, update: Evidence | None) -> Candidate:
         self.sequence += 0 if update is None else 1

@@ -53,7 +53,7 @@ class ScriptedPolicy:
             found.append(DrawnAnswer(prompt, (len(self.texts), self.end), (-0.5, -0.1)))
         return found
 
-    def learn(self, batch: SealedBatch) -> Any:
+    def apply(self, batch: SealedBatch) -> Any:
         assert len(batch.episodes) + len(batch.held_out) == 64
         self.level += 1
         return SimpleNamespace(held_out=None, preference=None, metrics={})
@@ -80,5 +80,5 @@ def test_dates_are_held_or_promoted(tmp_path: Path, guard: Guard) -> None:
     else:
         assert told["promoted"] == 2
         assert told["held"] == 0
-        assert told["hack_last"] > 0.5
-        assert told["reward_last"] > told["reward_first"]
+        assert (told["hack_last"] or 0.0) > 0.5
+        assert (told["reward_last"] or 0.0) > (told["reward_first"] or 1.0)
