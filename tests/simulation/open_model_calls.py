@@ -27,10 +27,10 @@ TOLD = (
     '<tool_call>\n{{"name": <function-name>, "arguments": <args-dict>}}\n</tool_call>'
 )
 EXAMPLE = (
-    {"role": "user", "content": "Read the file notes.md."},
+    {"role": "user", "content": "Read the file notes.txt."},
     {
         "role": "assistant",
-        "content": '<tool_call>\n{"name": "read_file", "arguments": {"path": "notes.md"}}\n</tool_call>',
+        "content": '<tool_call>\n{"name": "read_file", "arguments": {"path": "notes.txt"}}\n</tool_call>',
     },
 )
 
