@@ -81,6 +81,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.average": (0.0, 0.9999),
     "learner.mismatch_difference": (1e-6, 20.0),
     "learner.probe_tokens": (2, 100_000),
+    "learner.processes": (1, 64),
     "learner.threads": (0, 4096),
     "learner.nice": (0, 19),
     "learner.seed": (0, 2**63 - 1),

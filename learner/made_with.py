@@ -24,12 +24,12 @@ class MadeWith(msgspec.Struct, frozen=True, kw_only=True):
     software: dict[str, str]
     """Library to version."""
     machine: dict[str, str]
-    """`device`, `processor`, `instructions` and `threads` that it was computed on and by."""
+    """`device`, `processor`, `instructions`, `threads` and `processes` that it was computed on and by."""
     files: dict[str, str]
     """Setting, or file of the base model, to the SHA-256 of what was read there."""
 
     @classmethod
-    def measured(cls, settings: LearnerSettings, device: str) -> "MadeWith":
+    def measured(cls, settings: LearnerSettings, device: str, *, processes: int = 1) -> "MadeWith":
         """Return what this process learns with; `device` is torch's name of it."""
         import torch  # Whoever reads manifests does without.
 
@@ -42,6 +42,8 @@ class MadeWith(msgspec.Struct, frozen=True, kw_only=True):
                 "processor": platform.machine(),
                 "instructions": torch.backends.cpu.get_cpu_capability(),
                 "threads": str(torch.get_num_threads()),
+                # Left out where it is one, as in what was written before there could be more.
+                **({"processes": str(processes)} if processes > 1 else {}),
             },
             files=files_read(settings),
         )
@@ -108,7 +110,7 @@ def _changing_bits(settings: dict[str, Any], prefix: str = "learner") -> dict[st
 
 PLACES = (
     *("learner.model", "learner.drift.probes", "learner.replay.texts"),
-    *("learner.nice", "learner.threads", "learner.device"),
+    *("learner.nice", "learner.threads", "learner.device", "learner.processes"),
 )
 
 

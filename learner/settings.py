@@ -115,8 +115,12 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     `mismatch/beyond` (docs/health.md)."""
     probe_tokens: Annotated[int, msgspec.Meta(ge=2)] = 32
     """Length of the probe that a server must answer."""
+    processes: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    """Processes that make each update together on this machine (docs/scale.md): one to a GPU, or on a CPU
+    one to its threads. They divide the weights and each batch's answers."""
     threads: Annotated[int, msgspec.Meta(ge=0)] = 0
-    """CPU threads; 0 leaves torch's own choice."""
+    """CPU threads of a process; 0 leaves torch's own choice, and of several gives each its share of the
+    cores."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
     """Added to the process's niceness, so that serving on the same cores comes first."""
     seed: int = 0

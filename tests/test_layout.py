@@ -41,7 +41,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "learner/spelt_tokens",
     ),
     ("learner/settings",),
-    ("learner/made_with", "learner/sealed"),
+    ("learner/made_with", "learner/ranks", "learner/sealed"),
     ("learner/candidate", "learner/chains"),
     (
         "learner/benchmark_people",

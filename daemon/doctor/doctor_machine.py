@@ -9,6 +9,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
+from ...learner.ranks.other_ranks import cores
 from ...ops.flags.flag_file import read_flags
 from ...rewards.spec.spec import reward_spec
 from ..config import Config
@@ -18,6 +19,8 @@ from .doctor_finding import Finding, fail, ok, warn
 FREE_BYTES = 1 << 30
 """Below this SQLite and checkpoints soon find no room."""
 GPU_DEVICE = Path("/dev/nvidiactl")
+GPU_NAMES = "nvidia[0-9]*"
+"""What each GPU's device is called, in the same folder."""
 
 
 def check_installed() -> Iterator[Finding]:
@@ -72,6 +75,7 @@ def _problem(wanted: Requirement) -> str | None:
 def check_machine(config: Config) -> Iterator[Finding]:
     """Look at what the config names on this machine."""
     yield _gpu(config)
+    yield from _processes(config)
     yield from _state(config)
     yield _flags(config)
     yield _spec(config)
@@ -85,6 +89,21 @@ def _gpu(config: Config) -> Finding:
         )
     learner = "cuda" if found and wanted != "cpu" else "cpu"
     return ok("gpu", f"{'found' if found else 'none'}; the learner uses {learner}")
+
+
+def _processes(config: Config) -> Iterator[Finding]:
+    count = config.learner.processes
+    if count == 1:
+        return
+    gpus = len(list(GPU_DEVICE.parent.glob(GPU_NAMES))) if config.learner.device != "cpu" else 0
+    if gpus and count > gpus:
+        seen = f"learner.processes is {count}, and GPUs here are {gpus}"
+        yield fail("processes", seen, "the learner does not start so: one process to a GPU at most")
+    elif not gpus and count > cores():
+        seen = f"learner.processes is {count}, and cores here are {cores()}"
+        yield warn("processes", seen, "they wait for one another: no more than cores")
+    else:
+        yield ok("processes", f"each update is made by {count}")
 
 
 def _state(config: Config) -> Iterator[Finding]:

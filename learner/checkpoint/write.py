@@ -10,16 +10,19 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from ...streams.state.durable import fsync
 from ..candidate import HeldOut, Manifest, Preference, Probe, version_name
 from ..digests import adapter_digest, file_digest
 from ..estimators.side_by_side import Estimators
 from ..estimators.tracker import Tracker
+from ..ranks.shards import whole
 from ..sealed import SealedBatch, batch_hash
 from ..settings import LearnerSettings
 from ..train.state import Learner
@@ -89,13 +92,17 @@ class Checkpoints:
         if sequence is None:
             numbers = sequences(self.folder)
             sequence = numbers[-1] + 1 if numbers else 0
+        state = _state_of(learner)
+        if not learner.ranks.writes:
+            return msgspec.json.decode(learner.ranks.told(b""), type=Manifest)
         aside = self.folder / f".new-{sequence:06d}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        _save_tensors(learner, aside)
+        for name, tensors in state.files.items():
+            save_file(tensors, aside / name)
+        (aside / ESTIMATORS[0]).write_bytes(state.estimators)
         adapter = aside / "adapter"
-        with learner.offered():
-            learner.policy.save_adapter(adapter)
+        learner.policy.save_adapter(adapter, state.adapter)
         digest = adapter_digest(adapter)
         version = origin.version or version_name(self.policy, sequence, digest)
         adapter.rename(aside / version)
@@ -104,6 +111,7 @@ class Checkpoints:
         (aside / "manifest.json").write_bytes(raw)
         (aside / "manifest.sha256").write_text(hashlib.sha256(raw).hexdigest() + "\n")
         self._publish(aside, checkpoint_path(self.folder, sequence))
+        learner.ranks.told(raw)
         return manifest
 
     def load(self, learner: Learner, manifest: Manifest) -> None:
@@ -197,16 +205,27 @@ class Checkpoints:
         fsync(self.folder)
 
 
-def _save_tensors(learner: Learner, folder: Path) -> None:
-    moments = {name: tensor.contiguous() for name, tensor in sorted(learner.moments().items())}
-    save_file(moments, folder / "optimizer.safetensors")
-    save_file({"cpu": torch.get_rng_state()}, folder / "rng.safetensors")
+class _State(NamedTuple):
+    """What is written of a learner, put together from all ranks."""
+
+    files: dict[str, dict[str, Tensor]]
+    estimators: bytes
+    adapter: dict[str, Tensor]
+
+
+def _state_of(learner: Learner) -> _State:
+    """Collect it; every rank takes part, in the same order."""
+    moments = {
+        name: whole(tensor).contiguous() for name, tensor in sorted(learner.moments().items())
+    }
+    files = {"optimizer.safetensors": moments, "rng.safetensors": {"cpu": torch.get_rng_state()}}
     if learner.average is not None:
         weights = learner.policy.trainable()
-        save_file({name: p.detach().contiguous() for name, p in weights.items()}, folder / TRAINED)
-    told, tensors = learner.estimators.state()
-    (folder / ESTIMATORS[0]).write_bytes(told)
-    save_file(tensors, folder / ESTIMATORS[1])
+        files[TRAINED] = {name: whole(p.detach()).contiguous() for name, p in weights.items()}
+    told, files[ESTIMATORS[1]] = learner.estimators.state()
+    with learner.offered():
+        adapter = learner.policy.adapter()
+    return _State(files, told, adapter)
 
 
 def _load_trained(learner: Learner, path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..chains import chains, dealt
 from ..sealed import SealedEpisode
-from ..train.packing import Pack, pack
+from ..train.packing import Pack, Share, pack
 from ..train.state import Learner
 from ..train.steps import BatchGivenUp
 
@@ -60,8 +60,8 @@ class DealtPart:
         )
         """Units that continue one another are dealt to the same step."""
         self.sums: dict[str, float] = defaultdict(float)
-        self.passed = self.shared = 0
-        """Tokens of a pass that went through the model, and that chains saved of them."""
+        self.laid: dict[str, float] = defaultdict(float)
+        """Tokens of a pass that went through the model (`forward`), and that chains saved of them (`shared`)."""
 
     @property
     def taught(self) -> Sequence[SealedEpisode]:
@@ -77,21 +77,28 @@ class DealtPart:
         """Deal the units anew."""
         self._draw.shuffle(self._order)
         self.sums.clear()
-        self.passed = self.shared = 0
+        self.laid.clear()
 
     def backward(self, step: int, of: int) -> None:
         """Add the gradients of the units dealt to a step."""
         ours = self._dealt(step, of)
         episodes = [one for index in ours for one in self._units[index]]
         size = len(self._units[0])
-        for units, packed in self._packs(len(ours), episodes, size):
-            places = [ours[unit] * size + at for unit in units for at in range(size)]
-            self.passed += packed.forward_tokens
-            self.shared += packed.shared_tokens
-            loss = self.loss(places, packed) * (self.pull * of)
-            if not torch.isfinite(loss):
+        ranks = self.learner.ranks
+        self.sums, self.laid = ranks.begun(self.sums), ranks.begun(self.laid)
+        for share in self._packs(len(ours), episodes, size):
+            places = [ours[unit] * size + at for unit in share.indices for at in range(size)]
+            self.laid["forward"] += share.packed.forward_tokens * share.counts
+            self.laid["shared"] += share.packed.shared_tokens * share.counts
+            before = dict(self.sums)
+            loss = self.loss(places, share.packed) * (self.pull * of)
+            if not share.counts:
+                kept = {name: before.get(name, 0.0) for name in self.sums}
+                self.sums = defaultdict(float, kept)
+            if not ranks.all(bool(torch.isfinite(loss))):
                 raise BatchGivenUp(f"the loss of the lane {self.name} is not finite")
-            loss.backward()  # type: ignore[no-untyped-call]
+            (loss * share.counts).backward()  # type: ignore[no-untyped-call]
+        self.sums, self.laid = ranks.summed(self.sums), ranks.summed(self.laid)
 
     def _dealt(self, step: int, of: int) -> list[int]:
         """Return the units of a step: every so many-eth, or with chains as the ratio lane's are dealt."""
@@ -109,30 +116,29 @@ class DealtPart:
         return {
             f"lane/{self.name}/units": float(self.units),
             f"lane/{self.name}/tokens": float(self.tokens),
-            f"lane/{self.name}/forward": float(self.passed),
-            f"lane/{self.name}/shared": float(self.shared),
+            f"lane/{self.name}/forward": self.laid["forward"],
+            f"lane/{self.name}/shared": self.laid["shared"],
             f"lane/{self.name}/reward": math.fsum(one.reward for one in self.taught) / self.units,
             **{f"lane/{self.name}/{key}": v / self.units for key, v in sorted(self.sums.items())},
         }
 
-    def _packs(
-        self, dealt: int, episodes: Sequence[SealedEpisode], size: int
-    ) -> list[tuple[list[int], Pack]]:
-        """Return packs of whole units that fit one forward pass."""
+    def _packs(self, dealt: int, episodes: Sequence[SealedEpisode], size: int) -> list[Share]:
+        """Return this rank's packs of whole units that fit one forward pass."""
         if size == 1:
             return self.learner.packs(episodes)
         settings, policy = self.learner.settings, self.learner.policy
-        room, left, groups = settings.pack_tokens * settings.rows_per_forward, 0, list[list[int]]()
+        most, ranks = settings.pack_tokens * settings.rows_per_forward, self.learner.ranks
+        each = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
+        room, left, groups = ranks.room(sum(each), most), 0, list[list[int]]()
         for unit in range(dealt):
-            ours = episodes[unit * size : (unit + 1) * size]
-            length = sum(len(e.prompt_token_ids) + len(e.completion_token_ids) for e in ours)
+            length = sum(each[unit * size : (unit + 1) * size])
             if length > left:
                 groups.append([])
                 left = room
             groups[-1].append(unit)
             left -= length
         return [
-            (
+            Share(
                 group,
                 pack(
                     [e for unit in group for e in episodes[unit * size : (unit + 1) * size]],
@@ -140,8 +146,9 @@ class DealtPart:
                     device=policy.device,
                     together=policy.packs,
                 ),
+                float(counts),
             )
-            for group in groups
+            for group, counts in ranks.dealt(groups)
         ]
 
 

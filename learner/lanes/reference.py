@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ...kernels.dispatch import logp_head
 from ..sealed import SealedEpisode
+from ..train.packing import completion_lengths
 from ..train.state import Learner
 
 
@@ -31,16 +32,21 @@ class ReferenceScores:
 @torch.no_grad()
 def score_reference(learner: Learner, episodes: Sequence[SealedEpisode]) -> ReferenceScores:
     """Score episodes under the anchor, and say how far the policy is from it."""
-    logp, states, own = ([torch.empty(0)] * len(episodes) for _ in range(3))
-    apart = [0.0] * len(episodes)
-    for indices, packed in learner.packs(episodes):
+    logp, states, own, apart = ([torch.empty(0)] * len(episodes) for _ in range(4))
+    for share in learner.packs(episodes):
+        indices, packed, _ = share
         with learner.policy.as_anchor():
             anchor_MD = learner.hidden(packed)
         head = (learner.policy.head_VD, packed.targets_M, packed.temperature_M)
         logp_M = logp_head(anchor_MD, None, *head).logp
         now = learner.head(packed, anchor_MD=anchor_MD)
         for place, index in enumerate(indices):
-            ours_M = packed.segments_M == place
-            logp[index], states[index] = logp_M[ours_M], anchor_MD[ours_M]
-            own[index], apart[index] = now.logp[ours_M], float(now.kl[ours_M].sum())
-    return ReferenceScores(logp=logp, states=states, kl=apart, policy=own)
+            logp[index], states[index] = share.of(logp_M, place), share.of(anchor_MD, place)
+            own[index], apart[index] = share.of(now.logp, place), share.of(now.kl, place)
+    ranks, lengths = learner.ranks, completion_lengths(episodes)
+    return ReferenceScores(
+        logp=ranks.spread(logp, lengths),
+        states=ranks.spread(states, lengths),
+        kl=[float(kl.sum()) for kl in ranks.spread(apart, lengths)],
+        policy=ranks.spread(own, lengths),
+    )

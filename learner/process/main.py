@@ -5,7 +5,9 @@
 FILE is a `LearnerProcessSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to
 stderr. It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable
 or another learner holds the folder, 3 where the daemon's pipe closed, 4 where a daemon with a later
-lease owns the folder, 1 on anything unforeseen, with the traceback in the log.
+lease owns the folder, 1 on anything unforeseen, with the traceback in the log. With `learner.processes`
+this is rank 0: it starts the others by the same command, hands the daemon's lines on to them, and ends
+when one of them does.
 """
 
 import argparse
@@ -15,8 +17,10 @@ import queue
 import signal
 import sys
 import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import msgspec
 import structlog
@@ -24,12 +28,26 @@ import structlog
 from ...streams.logs import log_to_stderr
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
+from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
 from .protocol import Asking, Command, Ended, LearnerReady, Report, decode_command, encode_line
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
+LAST_WORDS_SECONDS = 1.0
+"""Longest wait for who knows the reason of an end to tell it: a collective that broke off does not."""
 
 log = structlog.get_logger()
+
+
+class Arguments(NamedTuple):
+    """The command line."""
+
+    settings: Path
+    """File of `LearnerProcessSettings`."""
+    rank: int
+    """0 for the one that the daemon starts."""
+    port: int
+    """Where rank 0 waits for the others."""
 
 
 class FolderLocked(RuntimeError):
@@ -49,13 +67,19 @@ def lock_folder(folder: Path) -> BinaryIO:
         raise FolderLocked(f"{folder}: held by the learner with process id {holder}") from None
 
 
-def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
+def watch(
+    source: BinaryIO,
+    commands: "queue.SimpleQueue[Command]",
+    relay: Callable[[bytes], None] = lambda _: None,
+) -> None:
     """Thread. Consumes lines of the pipe, produces commands; waits for the daemon, and when the
     pipe closes ends the process at once, in mid-step too: its daemon is gone.
     """
     for line in source:
         try:
-            commands.put(decode_command(line))
+            command = decode_command(line)
+            relay(line)
+            commands.put(command)
         except ValueError as problem:  # msgspec's, or of bytes that are no text
             log.error("not_a_command", line=repr(line[:200]), problem=str(problem))
             os._exit(UNUSABLE)
@@ -63,51 +87,83 @@ def watch(source: BinaryIO, commands: "queue.SimpleQueue[Command]") -> None:
 
 
 def serve(
-    settings: LearnerProcessSettings, commands: "queue.SimpleQueue[Command]", out: BinaryIO
+    settings: LearnerProcessSettings,
+    commands: "queue.SimpleQueue[Command]",
+    out: BinaryIO,
+    given: Arguments,
+    others: OtherRanks,
 ) -> None:
     """Restore, say ready, then ask and obey for ever."""
     # Late, since importing torch takes seconds in which the pipe may already close.
+    from ..ranks.join import join_ranks
     from .worker import Worker
 
     def tell(report: Report) -> None:
         out.write(encode_line(report))
         out.flush()
 
-    worker = Worker(settings)
+    listening = others.listening and others.listening.detach()
+    ranks = join_ranks(settings.learner, given.rank, given.port or others.port, listening)
+    worker = Worker(settings, ranks)
     tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))
     while True:
         tell(Asking(sequence=worker.head.sequence))
         tell(worker.run(commands.get(), tell))
 
 
-def _say_why(out: BinaryIO, problem: Exception) -> None:
+def _say_why(out: BinaryIO, problem: Exception | str) -> None:
     # Where the daemon has gone nobody is left to tell.
     with contextlib.suppress(BrokenPipeError):
         out.write(encode_line(Ended(reason=str(problem))))
         out.flush()
 
 
-def main() -> int:
-    """Run the child; returns its exit code."""
+def _arguments() -> Arguments:
     parser = argparse.ArgumentParser(
         prog="rlwd.learner.process.main", description="The learner's process"
     )
     parser.add_argument(
         "--settings", type=Path, required=True, help="LearnerProcessSettings as JSON"
     )
-    log_to_stderr("learner")
+    parser.add_argument("--rank", type=int, default=0, help="of a process that rank 0 starts")
+    parser.add_argument("--port", type=int, default=0, help="where rank 0 waits for it")
+    given = parser.parse_args()
+    return Arguments(given.settings, given.rank, given.port)
+
+
+def _start_others(given: Arguments, settings: LearnerProcessSettings, out: BinaryIO) -> OtherRanks:
+    """Start what this process is rank 0 of; the end of one of them is the end of this one."""
+    count = 0 if given.rank else settings.learner.processes - 1
+    main_module = [sys.executable, "-m", "rlwd.learner.process.main"]
+    others = OtherRanks([*main_module, "--settings", str(given.settings)], count)
+
+    def ended(rank: int, status: int) -> None:
+        if status == UNUSABLE:
+            # What it cannot use this process cannot either, and says so to the daemon.
+            time.sleep(LAST_WORDS_SECONDS)
+        log.error("rank_ended", rank=rank, status=status)
+        _say_why(out, f"its process of rank {rank} ended with status {status}")
+        os._exit(UNUSABLE if status == UNUSABLE else 1)
+
+    others.watch(ended)
+    return others
+
+
+def main() -> int:
+    """Run the child; returns its exit code."""
+    given = _arguments()
+    log_to_stderr(f"learner, rank {given.rank}" if given.rank else "learner")
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C goes to the daemon, which ends us in order
-    # Whatever a library prints must not reach the pipe.
-    out = os.fdopen(os.dup(1), "wb")
+    # Whatever a library prints must not reach the pipe; only rank 0 has somebody to tell.
+    out = os.fdopen(os.open(os.devnull, os.O_WRONLY) if given.rank else os.dup(1), "wb")
     os.dup2(2, 1)
-    path: Path = parser.parse_args().settings
     try:
-        settings = msgspec.json.decode(path.read_bytes(), type=LearnerProcessSettings)
-        held = lock_folder(Path(settings.folder))
+        settings = msgspec.json.decode(given.settings.read_bytes(), type=LearnerProcessSettings)
+        held = None if given.rank else lock_folder(Path(settings.folder))
     except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
-        log.error("settings_unusable", path=str(path), problem=str(problem))
+        log.error("settings_unusable", path=str(given.settings), problem=str(problem))
         _say_why(out, problem)
         return UNUSABLE
     if (epoch := read_epoch(Path(settings.folder))) > settings.lease_epoch:
@@ -116,15 +172,29 @@ def main() -> int:
             problem=f"EPOCH is {epoch}, this learner's lease {settings.lease_epoch}",
         )
         return OUTDATED
+    if threads := threads_of_each(settings.learner):
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    others = _start_others(given, settings, out)
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    threading.Thread(target=watch, args=(sys.stdin.buffer, commands), daemon=True).start()
+    pipe = (sys.stdin.buffer, commands, others.relay)
+    threading.Thread(target=watch, args=pipe, daemon=True).start()
     os.nice(settings.learner.nice)
-    if settings.learner.threads:
-        os.environ["OMP_NUM_THREADS"] = str(settings.learner.threads)
+    return _served(settings, commands, out, given, others, held)
+
+
+def _served(
+    settings: LearnerProcessSettings,
+    commands: "queue.SimpleQueue[Command]",
+    out: BinaryIO,
+    given: Arguments,
+    others: OtherRanks,
+    held: BinaryIO | None,
+) -> int:
+    """Serve until it cannot go on; returns the exit code."""
     from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
 
     try:
-        serve(settings, commands, out)
+        serve(settings, commands, out, given, others)
     except StaleEpoch as problem:
         log.error("later_lease_rules", problem=str(problem))
         return OUTDATED
@@ -132,8 +202,13 @@ def main() -> int:
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)
         return UNUSABLE
+    except RuntimeError:
+        if settings.learner.processes > 1:
+            time.sleep(LAST_WORDS_SECONDS)
+        raise
     finally:
-        held.close()
+        if held:
+            held.close()
     return 0
 
 

@@ -17,6 +17,8 @@ from ..checkpoint.folder import (
 )
 from ..checkpoint.write import Checkpoints, Origin
 from ..ledger.lineage import Lineage
+from ..ranks.group import ALONE, Ranks
+from ..ranks.other_ranks import threads_of_each
 from ..sealed import SealedBatch
 from ..settings import LearnerProcessSettings
 from ..staying.learning import Learning
@@ -38,16 +40,21 @@ log = structlog.get_logger()
 
 
 class Worker:
-    """One learner at the head of its lineage; the caller holds the folder's lock."""
+    """One learner at the head of its lineage; the caller holds the folder's lock.
 
-    def __init__(self, settings: LearnerProcessSettings) -> None:
-        if settings.learner.threads:
-            torch.set_num_threads(settings.learner.threads)
+    With several ranks each has one and carries out the same commands; rank 0's alone writes. A rank reads
+    the folder before the pass or the gathering of weights that the next checkpoint waits for, so that
+    all read the same.
+    """
+
+    def __init__(self, settings: LearnerProcessSettings, ranks: Ranks = ALONE) -> None:
+        if threads := threads_of_each(settings.learner):
+            torch.set_num_threads(threads)
         self.settings, self.folder = settings, Path(settings.folder)
         self.checkpoints = Checkpoints(
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
-        self.learning = Learning(settings.learner)
+        self.learning = Learning(settings.learner, ranks)
         self.learner = self.learning.learner
         self.head: Manifest = self._start()
 
@@ -59,9 +66,17 @@ class Worker:
         Raises ValueError where a file or a checkpoint that the command names is not there, and
         StaleEpoch where a daemon with a later lease owns the folder.
         """
-        if problem := problem_of(self.folder, self.head):
+        ranks = self.learner.ranks
+        if ranks.writes and (problem := problem_of(self.folder, self.head)):
             # What is learned from must be what a restart finds, by then with today's quarantine.
             raise ValueError(f"the newest checkpoint is damaged: {problem}")
+        done = self._carried_out(command, progress)
+        ranks.all(True)  # The daemon may take away what all have read, and not before.
+        return done
+
+    def _carried_out(
+        self, command: Command, progress: Callable[[StepsDone], None]
+    ) -> Checkpointed | BatchFailed | Pruned:
         match command:
             case Apply(path=path):
                 return self.apply(Path(path), progress)
@@ -135,13 +150,14 @@ class Worker:
         """Keep only the manifests of these checkpoints; raises ValueError for the newest."""
         if self.head.sequence in sequences:
             raise ValueError(f"checkpoint {self.head.sequence} is the newest, and is not pruned")
-        gone = self.checkpoints.prune(sequences)
+        gone = self.checkpoints.prune(sequences) if self.learner.ranks.writes else []
         log.info("checkpoints_pruned", sequences=gone)
         return Pruned(sequences=tuple(gone))
 
     def _start(self) -> Manifest:
         """Restore the newest valid checkpoint, or make the first one."""
-        self.checkpoints.sweep()
+        if self.learner.ranks.writes:
+            self.checkpoints.sweep()
         newest = newest_valid(self.folder)
         if newest is None and sequences(self.folder):
             raise ValueError(f"{self.folder}: it holds checkpoints, but every one is damaged")
@@ -232,5 +248,6 @@ class Worker:
 
     def _write(self, origin: Origin) -> Manifest:
         self.head = self.checkpoints.write(self.learner, origin, now=time.time())
-        log.info("checkpoint_durable", sequence=self.head.sequence, version=self.head.version)
+        if self.learner.ranks.writes:
+            log.info("checkpoint_durable", sequence=self.head.sequence, version=self.head.version)
         return self.head

@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from ..lanes.reference import score_reference
+from ..ranks.shards import number
 from ..train.state import Learner
 from .sequences import read_sequences, spelt
 
@@ -55,6 +56,6 @@ class DriftProbe:
 
 def update_norm(before: dict[str, Tensor], after: dict[str, Tensor]) -> float:
     """Return the L2 length of a change of the adapter over the adapter's own length before it."""
-    moved = math.fsum(float((after[n].detach() - t).square().sum()) for n, t in before.items())
-    length = math.fsum(float(tensor.square().sum()) for tensor in before.values())
+    moved = math.fsum(number((after[n].detach() - t).square().sum()) for n, t in before.items())
+    length = math.fsum(number(tensor.square().sum()) for tensor in before.values())
     return math.sqrt(moved / length)

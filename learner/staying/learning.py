@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from ..lanes.lane_parts import lane_parts
+from ..ranks.group import ALONE, Ranks
 from ..sealed import SealedBatch
 from ..settings import LearnerSettings
 from ..train.state import Learner
@@ -15,8 +16,8 @@ from .within_budget import apply_within_budget
 class Learning:
     """Learner, drift probe and replayed texts of one process."""
 
-    def __init__(self, settings: LearnerSettings) -> None:
-        self.learner = Learner(settings)
+    def __init__(self, settings: LearnerSettings, ranks: Ranks = ALONE) -> None:
+        self.learner = Learner(settings, ranks)
         self.probe = DriftProbe(self.learner)
         self.replayed = replayed_texts(self.learner)
 

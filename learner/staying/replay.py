@@ -46,15 +46,18 @@ class ReplayPart:
         """Add the gradients of the next texts, until they have a step's share of tokens."""
         dealt = self._next(self._tokens / of)
         count = sum(len(one.completion_token_ids) for one in dealt)
-        for _, packed in self.learner.packs(dealt):
+        ranks = self.learner.ranks
+        kl = ranks.begun({"kl": self._kl})
+        for _, packed, counts in self.learner.packs(dealt):
             with self.learner.policy.as_anchor():
                 anchor_MD = self.learner.hidden(packed)
             kl_M = self.learner.head(packed, anchor_MD=anchor_MD).kl
             loss = self.learner.settings.replay.weight * kl_M.sum() / count
-            if not torch.isfinite(loss):
+            if not ranks.all(bool(torch.isfinite(loss))):
                 raise BatchGivenUp("the loss of the replay is not finite")
-            loss.backward()  # type: ignore[no-untyped-call]
-            self._kl += float(kl_M.detach().sum())
+            (loss * counts).backward()  # type: ignore[no-untyped-call]
+            kl["kl"] += float(kl_M.detach().sum()) * counts
+        self._kl = ranks.summed(kl)["kl"]
         self._seen += count
 
     def metrics(self) -> dict[str, float]:

@@ -8,6 +8,7 @@ Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import torch
@@ -47,6 +48,27 @@ class Pack:
     """Tokens of the sequences, without what fills the rows."""
     shared_tokens: int = 0
     """Tokens that the episodes one by one would have beside these."""
+
+
+class Share(NamedTuple):
+    """A pack that this rank puts through the model."""
+
+    indices: list[int]
+    """Of its episodes among those that were packed; of units where they were."""
+    packed: Pack
+    """They."""
+    counts: float = 1.0
+    """0 where another rank's is gone through once more, for company: it adds nothing anywhere."""
+
+    def of(self, values_M: Tensor, place: int) -> Tensor:
+        """Return an episode's part of what was found of the pack's tokens; of no company's anything."""
+        ours: Tensor = values_M[self.packed.segments_M == place] if self.counts else values_M[:0]
+        return ours
+
+
+def completion_lengths(episodes: Sequence[SealedEpisode]) -> list[int]:
+    """Return how many tokens each episode's answer has."""
+    return [len(one.completion_token_ids) for one in episodes]
 
 
 def read_batch(path: Path) -> SealedBatch:

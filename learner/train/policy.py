@@ -8,7 +8,7 @@ Legend: B rows, T packed tokens, M completion tokens, D hidden width, V vocabula
 import contextlib
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..digests import ADAPTER_FILES
+from ..ranks.shards import part_of, whole
 from ..settings import LearnerSettings
 from .adapter_targets import AdapterTargets
 
@@ -85,14 +86,22 @@ class Policy:
         with torch.no_grad(), self.model.disable_adapter():
             yield
 
-    def save_adapter(self, folder: Path) -> None:
-        """Write the adapter as PEFT and vLLM read it; equal weights give equal bytes."""
+    def adapter(self) -> dict[str, Tensor]:
+        """Return a copy of the adapter's weights as PEFT names them, put together from all ranks."""
+        state = get_peft_model_state_dict(self.model)
+        return {
+            name: whole(state[name].detach()).cpu().contiguous().clone() for name in sorted(state)
+        }
+
+    def save_adapter(self, folder: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
+        """Write the adapter as PEFT and vLLM read it; equal weights give equal bytes.
+
+        `tensors` are those of `adapter`, for who has them already.
+        """
         folder.mkdir(parents=True)
         config, weights = (folder / name for name in ADAPTER_FILES)
         config.write_text(json.dumps(self._adapter_config(), indent=2, sort_keys=True) + "\n")
-        state = get_peft_model_state_dict(self.model)
-        tensors = {name: state[name].detach().cpu().contiguous() for name in sorted(state)}
-        save_file(tensors, weights, metadata={"format": "pt"})
+        save_file(dict(tensors or self.adapter()), weights, metadata={"format": "pt"})
         weights.chmod(0o644)  # the engine may run as another user
 
     def load_adapter(self, folder: Path) -> None:
@@ -107,7 +116,8 @@ class Policy:
         for name, tensor in tensors.items():
             if tensor.shape != ours[name].shape:
                 raise ValueError(f"{path}: {name} is {tuple(tensor.shape)}")
-        set_peft_model_state_dict(self.model, tensors)
+        whole_adapter = {name: part_of(tensor, ours[name]) for name, tensor in tensors.items()}
+        set_peft_model_state_dict(self.model, whole_adapter)
 
     def _adapter_config(self) -> dict[str, Any]:
         # Only what a reader needs, and nothing of this machine: the digest covers these bytes.

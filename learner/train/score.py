@@ -13,7 +13,7 @@ from torch import Tensor
 from ...kernels.dispatch import log_ratios
 from ..sealed import SealedEpisode
 from .loss import means, ratio_sums
-from .packing import pooled_prompts
+from .packing import completion_lengths, pooled_prompts
 from .state import Learner
 
 
@@ -48,16 +48,22 @@ def score(
     if anchor and not anchors:
         kept_anchor, states_ND = anchor_states(learner, episodes)
     totals: dict[str, float] = defaultdict(float)
-    for indices, packed in learner.packs(episodes):
+    for share in learner.packs(episodes):
+        indices, packed, counts = share
         anchor_MD = torch.cat([kept_anchor[index] for index in indices]) if anchor else None
         with torch.no_grad():
             head = learner.head(packed, anchor_MD=anchor_MD)
         log_ratio_M = log_ratios(head.logp, packed.behaviour_M)
         for name, value in ratio_sums(head, log_ratio_M).items():
-            totals[name] += value
+            totals[name] += value * counts
         for place, index in enumerate(indices):
-            logp[index] = head.logp[packed.segments_M == place]
-    return Scores(logp=logp, anchor=kept_anchor, metrics=means(totals), states_ND=states_ND)
+            logp[index] = share.of(head.logp, place)
+    return Scores(
+        logp=learner.ranks.spread(logp, completion_lengths(episodes)),
+        anchor=kept_anchor,
+        metrics=means(learner.ranks.summed(totals)),
+        states_ND=states_ND,
+    )
 
 
 def anchor_states(
@@ -68,14 +74,19 @@ def anchor_states(
     With `prompts_alone` none is kept of the episodes.
     """
     found = [torch.empty(0)] * (0 if prompts_alone else len(episodes))
-    pooled = dict[int, Tensor]()
-    for indices, packed in learner.packs(episodes):
+    pooled = [torch.empty(0)] * len(episodes)
+    for share in learner.packs(episodes):
+        indices, packed, counts = share
         with learner.policy.as_anchor():
             states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
-        pooled |= zip(indices, pooled_prompts(states_BTD, packed), strict=True)
+        for index, state_1D in zip(
+            indices, pooled_prompts(states_BTD, packed).split(1), strict=True
+        ):
+            pooled[index] = state_1D if counts else state_1D[:0]
         anchor_MD = states_BTD[packed.rows_M, packed.columns_M]
         for place, index in enumerate(indices if found else ()):
-            found[index] = anchor_MD[packed.segments_M == place]
+            found[index] = share.of(anchor_MD, place)
     if not pooled:
         return found, None
-    return found, torch.stack([pooled[index] for index in range(len(pooled))]).cpu()
+    states_ND = torch.cat(learner.ranks.spread(pooled, [1] * len(pooled))).cpu()
+    return learner.ranks.spread(found, completion_lengths(episodes)), states_ND

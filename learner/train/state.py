@@ -14,10 +14,12 @@ from ..candidate import Probe
 from ..chains import chains
 from ..estimators.side_by_side import Estimators
 from ..made_with import MadeWith
+from ..ranks.group import ALONE, Ranks
+from ..ranks.shards import number, part_of, shard_decoder
 from ..sealed import SealedEpisode, as_scored
 from ..settings import LearnerSettings
 from .load import load_policy
-from .packing import Pack, pack
+from .packing import Pack, Share, pack
 from .policy import Policy
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
@@ -40,10 +42,13 @@ class LearnerSnapshot:
 class Learner:
     """Policy, optimizer and tracked baselines, which change together or not at all."""
 
-    def __init__(self, settings: LearnerSettings) -> None:
-        self.settings = settings
+    def __init__(self, settings: LearnerSettings, ranks: Ranks = ALONE) -> None:
+        self.settings, self.ranks = settings, ranks
         self.policy: Policy = load_policy(settings)
-        self.made_with = MadeWith.measured(settings, self.policy.device.type)
+        device = self.policy.device.type
+        if ranks.size > 1:
+            shard_decoder(self.policy.causal, self.policy.decoder, ranks, device)
+        self.made_with = MadeWith.measured(settings, device, processes=ranks.size)
         """What its updates' bits depend on, as it stood when this process began."""
         self.average: dict[str, Tensor] | None = None
         """Moving average of the weights, by parameter, where that is what is offered."""
@@ -71,8 +76,8 @@ class Learner:
         states_BTD = self.policy.hidden(packed.ids_BT, packed.positions_BT)
         return states_BTD[packed.rows_M, packed.columns_M]
 
-    def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
-        """Split episodes into packs that fit one forward pass, with the indices in each.
+    def packs(self, episodes: Sequence[SealedEpisode]) -> list[Share]:
+        """Split episodes into packs that fit one forward pass; returns this rank's.
 
         What continues one another is one sequence, and stays together. One longer than a row is a pack
         of its own: beside it every row would be as long. Where the model does not pack, a row is a
@@ -82,14 +87,15 @@ class Learner:
         joined = chains(episodes)
         last = [episodes[chain[-1]] for chain in joined]
         lengths = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in last]
-        room = settings.pack_tokens * settings.rows_per_forward
+        most = settings.pack_tokens * settings.rows_per_forward
+        room = self.ranks.room(sum(lengths), most)
         if self.policy.packs:
             places = _groups(lengths, row=settings.pack_tokens, room=room)
         else:
             places = _groups_of_rows(lengths, room=room)
         groups = [[index for place in group for index in joined[place]] for group in places]
         return [
-            (
+            Share(
                 group,
                 pack(
                     [episodes[i] for i in group],
@@ -97,8 +103,9 @@ class Learner:
                     device=device,
                     together=self.policy.packs,
                 ),
+                float(counts),
             )
-            for group in groups
+            for group, counts in self.ranks.dealt(groups)
         ]
 
     def probe(self) -> Probe:
@@ -132,7 +139,8 @@ class Learner:
             if f"{name}/step" in moments:
                 state[parameter] = {key: moments[f"{name}/{key}"].clone() for key in MOMENTS}
                 for key in MOMENTS[:2]:
-                    state[parameter][key] = state[parameter][key].to(parameter.device)
+                    part = part_of(state[parameter][key], parameter)
+                    state[parameter][key] = part.to(parameter.device)
 
     def follow(self, before: Mapping[str, Tensor]) -> float:
         """Move the average to the weights, one version on; it begins at those `before`.
@@ -149,9 +157,9 @@ class Learner:
             name: torch.lerp(weight.detach(), was[name], decay) for name, weight in weights.items()
         }
         apart = sum(
-            float((w.detach() - self.average[n]).square().sum()) for n, w in weights.items()
+            number((w.detach() - self.average[n]).square().sum()) for n, w in weights.items()
         )
-        return math.sqrt(apart / sum(float(w.detach().square().sum()) for w in weights.values()))
+        return math.sqrt(apart / sum(number(w.detach().square().sum()) for w in weights.values()))
 
     @contextlib.contextmanager
     def offered(self) -> Iterator[None]:
@@ -176,7 +184,7 @@ class Learner:
         """Copy weights, by parameter, into the adapter."""
         with torch.no_grad():
             for name, parameter in self.policy.trainable().items():
-                parameter.copy_(weights[name])
+                parameter.copy_(part_of(weights[name], parameter))
 
     def snapshot(self) -> LearnerSnapshot:
         """Copy all that an update changes."""

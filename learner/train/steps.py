@@ -3,7 +3,6 @@
 Legend: M completion tokens of a pack, D hidden width.
 """
 
-import math
 import random
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -12,14 +11,15 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..chains import chains, dealt
+from ..chains import chains
+from ..ranks.shards import number
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .loss import effective_share, first_pulls, means, pull_sums, swept_loss
-from .packing import Pack
+from .packing import Pack, completion_lengths
 from .score import Scores
 from .state import Learner
-from .weight import token_weight, worth
+from .weight import minibatches, token_weight
 
 PASSED = ("tokens/forward", "tokens/shared")
 """Tokens that went through the model in the ratio lane's steps, and those that chains saved of them."""
@@ -136,26 +136,6 @@ def only_step(
     return dealt[0] if len(dealt) == 1 else None
 
 
-def minibatches(
-    units: Sequence[Sequence[int]], weights: Sequence[float], size: int
-) -> list[list[int]]:
-    """Return the episodes of a pass's steps, cut so that each step has about the same weight.
-
-    There are as many as the batch is `worth` in episodes of equal weight, by `size`: who sends many
-    answers that count for little buys no steps by them. (384 answers of weight 0.04 beside 256 of 1
-    made 10 steps of 4: the more of them, the farther the same evidence moved the policy.)
-    Four of weight 1 at size 3 are two and two; with two more of weight 0.01 they are the same.
-    `units` are single episodes and chains; a chain goes into one step, as `dealt` has it, since only
-    within a step does what it shares pass the model once.
-    """
-    if not units:
-        return []
-    # A hair less, so that rounding opens no step of its own.
-    share = math.fsum(weights) / max(1, math.ceil(worth(weights) / size - 1e-9))
-    found = dealt(units, weights, share=share)
-    return [found[place] for place in sorted(found)]
-
-
 def _told(
     totals: dict[str, float],
     parts: Sequence[LanePart],
@@ -210,8 +190,8 @@ def add_gradients(
         old.logp.extend([torch.empty(0)] * len(episodes))
     totals: dict[str, float] = defaultdict(float)
     normaliser = usual * sum(len(episodes[i].completion_token_ids) for i in chosen)
-    for indices, packed in learner.packs([episodes[i] for i in chosen]):
-        ours = [chosen[i] for i in indices]
+    for share in learner.packs([episodes[i] for i in chosen]):
+        packed, ours = share.packed, [chosen[i] for i in share.indices]
         anchor_MD = torch.cat([old.anchor[i] for i in ours]) if old.anchor else None
         loss = swept_loss(
             learner.hidden(packed),
@@ -224,24 +204,25 @@ def add_gradients(
             normaliser=normaliser,
             settings=learner.settings,
         )
-        if not torch.isfinite(loss.total):
+        if not learner.ranks.all(bool(torch.isfinite(loss.total))):
             raise BatchGivenUp("the loss is not finite")
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        if not scored:
-            for place, index in enumerate(ours):
-                old.logp[index] = loss.logp_M[packed.segments_M == place]
+        (loss.total * share.counts).backward()  # type: ignore[no-untyped-call]
+        for place, index in enumerate(() if scored else ours):
+            old.logp[index] = share.of(loss.logp_M, place)
         for name, value in loss.sums.items():
-            totals[name] += value
+            totals[name] += value * share.counts
         for name, count in zip(PASSED, (packed.forward_tokens, packed.shared_tokens), strict=True):
-            totals[name] += count
-    return totals
+            totals[name] += count * share.counts
+    if not scored:
+        old.logp[:] = learner.ranks.spread(old.logp, completion_lengths(episodes))
+    return learner.ranks.summed(totals)
 
 
 def step(learner: Learner) -> float:
     """Make one optimizer step on the gradients added; returns their norm before the clip."""
     settings = learner.settings
     parameters = list(learner.policy.trainable().values())
-    norm = float(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
+    norm = number(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
     if not norm < float("inf"):
         raise BatchGivenUp("the gradient is not finite")
     for group in learner.optimizer.param_groups:

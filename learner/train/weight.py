@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 
+from ..chains import dealt
 from ..sealed import SealedEpisode
 
 
@@ -23,6 +24,26 @@ def worth(weights: Sequence[float]) -> float:
     """
     total = math.fsum(weights)
     return total * total / math.fsum(weight * weight for weight in weights)
+
+
+def minibatches(
+    units: Sequence[Sequence[int]], weights: Sequence[float], size: int
+) -> list[list[int]]:
+    """Return the episodes of a pass's steps, cut so that each step has about the same weight.
+
+    There are as many as the batch is `worth` in episodes of equal weight, by `size`: who sends many
+    answers that count for little buys no steps by them. (384 answers of weight 0.04 beside 256 of 1
+    made 10 steps of 4: the more of them, the farther the same evidence moved the policy.)
+    Four of weight 1 at size 3 are two and two; with two more of weight 0.01 they are the same.
+    `units` are single episodes and chains; a chain goes into one step, as `dealt` has it, since only
+    within a step does what it shares pass the model once.
+    """
+    if not units:
+        return []
+    # A hair less, so that rounding opens no step of its own.
+    share = math.fsum(weights) / max(1, math.ceil(worth(weights) / size - 1e-9))
+    found = dealt(units, weights, share=share)
+    return [found[place] for place in sorted(found)]
 
 
 def weight_metrics(episodes: Sequence[SealedEpisode]) -> dict[str, float]:

@@ -20,7 +20,7 @@ from bench_batch import CPU_MODEL, GPU_MODEL, make_batch, make_model
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train import packing, state
-from rlwd.learner.train.packing import Pack
+from rlwd.learner.train.packing import Share
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.steps import PASSED, add_gradients
@@ -31,7 +31,7 @@ TURNS, ASKED, ANSWERED = 20, 24, 16
 class OneByOne(Learner):
     """Packs rows as full as `Learner` does, and finds that nothing continues anything."""
 
-    def packs(self, episodes: Sequence[SealedEpisode]) -> list[tuple[list[int], Pack]]:
+    def packs(self, episodes: Sequence[SealedEpisode]) -> list[Share]:
         """As `Learner.packs`."""
         with patch.object(packing, "chains", alone), patch.object(state, "chains", alone):
             return super().packs(episodes)

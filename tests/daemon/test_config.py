@@ -133,6 +133,7 @@ KEYS = [
     "learner.average",
     "learner.mismatch_difference",
     "learner.probe_tokens",
+    "learner.processes",
     "learner.threads",
     "learner.nice",
     "learner.seed",

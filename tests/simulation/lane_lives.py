@@ -21,6 +21,7 @@ from rlwd.learner.lanes.hindsight import HindsightPart
 from rlwd.learner.lanes.imitation import ImitationPart
 from rlwd.learner.lanes.kto import KtoPart, kto_episodes
 from rlwd.learner.lanes.preference import PreferencePart
+from rlwd.learner.ranks.group import ALONE
 from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.state import Learner
@@ -91,7 +92,7 @@ class TableLearner(Learner):
     def __init__(self, settings: LearnerSettings) -> None:
         self.settings, self.model = settings, TableModel()
         self.policy = cast("Any", self.model)
-        self.average, self.estimators = None, Estimators.new(settings)
+        self.average, self.estimators, self.ranks = None, Estimators.new(settings), ALONE
         self.optimizer = torch.optim.AdamW(
             [self.model.table], lr=settings.learning_rate, eps=settings.eps, weight_decay=0.0
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from daemon_by_hand import open_daemon_ledger
 
+from rlwd.daemon.doctor import doctor_machine
 from rlwd.daemon.doctor.doctor import examine
 from rlwd.ops.servers.process import LOOPBACK, free_port
 
@@ -213,3 +214,30 @@ def test_a_gateway_needs_nothing_of_the_learner(
     monkeypatch.setattr(importlib.metadata, "requires", lambda name: wanted)
     _, lines = lines_of(folder, capsys)
     assert about("learner", lines) == [says]
+
+
+def test_more_processes_than_there_is_room_for(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """`learner.processes` beyond the cores is slow, and said; beyond the GPUs it cannot start."""
+    config = folder / "rlwd.toml"
+    written = config.read_text()
+    for asked, line in (
+        ('device = "cpu"\nprocesses = 64', "warn  processes: learner.processes is 64, and cores"),
+        ("processes = 3", "FAIL  processes: learner.processes is 3, and GPUs here are 2 -> "),
+        ("processes = 2", "ok    processes: each update is made by 2"),
+    ):
+        devices = tmp_path / "dev"
+        devices.mkdir(exist_ok=True)
+        for name in ("nvidiactl", "nvidia0", "nvidia1"):
+            (devices / name).touch()
+        monkeypatch.setattr(doctor_machine, "GPU_DEVICE", devices / "nvidiactl")
+        monkeypatch.setattr(doctor_machine, "cores", lambda: 2)
+        config.write_text(written.replace("[learner]", f"[learner]\n{asked}"))
+        (found,) = about("processes", lines_of(folder, capsys)[1])
+        assert found.startswith(line), found
+    config.write_text(written)
+    assert about("processes", lines_of(folder, capsys)[1]) == []

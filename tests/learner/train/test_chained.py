@@ -16,7 +16,7 @@ from tiny_learner import TINY
 from rlwd.learner.lanes.kto import KtoPart
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.train.packing import pack
+from rlwd.learner.train.packing import Share, pack
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.steps import add_gradients
@@ -32,7 +32,9 @@ class OneByOne(Learner):
     def packs(self, episodes: Any) -> Any:
         """As `Learner.packs`, and nothing is shared."""
         size, device = self.settings.pack_tokens, self.policy.device
-        return [([i], pack([one], tokens=size, device=device)) for i, one in enumerate(episodes)]
+        return [
+            Share([i], pack([one], tokens=size, device=device)) for i, one in enumerate(episodes)
+        ]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlwd.learner.train.steps import minibatches
+from rlwd.learner.train.weight import minibatches
 
 
 def test_equal_weights_make_equal_steps() -> None:

@@ -71,8 +71,8 @@ def test_a_long_episode_widens_no_other_row(
     long = {"completion_token_ids": (7,) * 90, "logprobs": (-5.0,) * 90}
     learner = Learner(given)
     packs = learner.packs(make_batch(episodes=14, **long).episodes)
-    shapes = [tuple(packed.ids_BT.shape) for _, packed in packs]
-    assert next(indices for indices, _ in packs) == [0]
+    shapes = [tuple(packed.ids_BT.shape) for _, packed, _ in packs]
+    assert next(one.indices for one in packs) == [0]
     assert shapes[0][0] == 1
     assert all(columns <= 40 for _, columns in shapes[1:])
-    assert sorted(index for indices, _ in packs for index in indices) == list(range(14))
+    assert sorted(index for one in packs for index in one.indices) == list(range(14))

@@ -1,0 +1,178 @@
+"""Group: several ranks make the step that one process makes, and take up one another's checkpoints."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import torch
+from rank_runs import RankRun, made_by_ranks
+from safetensors.torch import load_file
+from torch import Tensor
+
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.checkpoint.folder import checkpoint_path, read_manifests
+from rlwd.learner.lane_settings import LaneSettings
+from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.process.protocol import Apply, Command, Prune, RollBackTo, Skip
+from rlwd.learner.ranks.group import ALONE, Ranks
+from rlwd.learner.replay_settings import ReplaySettings
+from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
+from rlwd.learner.settings import LearnerProcessSettings
+from rlwd.learner.tiny.model import prompt_ids
+
+MakeEpisode = Callable[..., SealedEpisode]
+MakeBatch = Callable[..., SealedBatch]
+SIZES = (1, 2, 3)
+CLOSE = 1e-5
+PLACE = "rng.safetensors"
+"""What a checkpoint has of its process, and not of its batches."""
+
+
+class Shop:
+    """Batches with every lane in them, and checkpoint folders in which ranks worked on these."""
+
+    def __init__(self, folder: Path, settings: LearnerProcessSettings) -> None:
+        self.folder, self.settings = folder, settings
+        self.runs = list[RankRun]()
+
+    def will(self, size: int, name: str, *commands: Command) -> Path:
+        """Plan a run of so many ranks in a folder of that name, which is returned."""
+        learner = msgspec.structs.replace(self.settings.learner, processes=size)
+        folder = self.folder / name
+        settings = msgspec.structs.replace(self.settings, learner=learner, folder=str(folder))
+        self.runs.append(RankRun(settings=settings, commands=commands))
+        return folder
+
+    def make(self) -> None:
+        """Make the planned runs."""
+        made_by_ranks(self.runs, self.folder)
+        self.runs.clear()
+
+
+@pytest.fixture
+def shop(child_settings: LearnerProcessSettings, tmp_path: Path) -> Shop:
+    """All that adds to a step: each lane, replay, the anchor's KL, an average, prompts' states."""
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text('{"text": "one two"}\n{"text": "three"}\n')
+    learner = msgspec.structs.replace(
+        child_settings.learner,
+        lanes=LaneSettings(kto=1.0, dpo=0.5, sft=0.5, hindsight=0.5),
+        replay=ReplaySettings(texts=str(texts), share=0.5),
+        estimator="contextual",
+        trust_region="decoupled",
+        average=0.5,
+        pack_tokens=64,
+        rows_per_forward=1,
+    )
+    return Shop(tmp_path, msgspec.structs.replace(child_settings, learner=learner))
+
+
+def lane_episodes(make_episode: MakeEpisode, model: Path, number: int) -> list[SealedEpisode]:
+    """Three greedy answers for each lane beside the ratio lane."""
+    said, asked = ModelWords(model).spell("it is bad"), [{"role": "user", "content": "mail"}]
+    lanes: dict[str, dict[str, object]] = {
+        "kto": {},
+        "sft": {},
+        "dpo": {"correction": Correction(text="it is good!", first=0, past=len(said))},
+        "hindsight": {
+            "follow_up": "Say dear.",
+            "prompt_token_ids": tuple(prompt_ids(model, asked)),
+        },
+    }
+    return [
+        make_episode(
+            generation_id=f"{lane}{number}.{index}",
+            lane=lane,
+            reward=float(index % 2),
+            weight=1.0 + index,
+            completion_token_ids=(*said, 256) if lane == "dpo" else (*said[index:], 256),
+            logprobs=(),
+            temperature=0.0,
+            **more,
+        )
+        for lane, more in lanes.items()
+        for index in range(3)
+    ]
+
+
+def tensors(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
+    """Return all of a checkpoint: weights as trained, their average, moments, estimators."""
+    found, root = dict[str, Tensor](), checkpoint_path(folder, manifest.sequence)
+    for name in manifest.files:
+        if name.endswith(".safetensors") and name != PLACE:
+            kind = name.removeprefix(f"{manifest.version}/")
+            found |= {f"{kind}/{key}": value for key, value in load_file(root / name).items()}
+    return found
+
+
+def assert_same_step(ours: Path, alone: Path, sequence: int) -> None:
+    """Hold what a checkpoint adds to the first one against what one process made it of."""
+    start, one = (read_manifests(alone)[place] for place in (0, sequence))
+    many = read_manifests(ours)[sequence]
+    found, wanted, before = tensors(ours, many), tensors(alone, one), tensors(alone, start)
+    assert found.keys() == wanted.keys()
+    for name, tensor in wanted.items():
+        moved = (tensor - before[name] if name in before else tensor).double().norm()
+        assert (found[name] - tensor).double().norm() <= CLOSE * moved, name
+    assert many.metrics == pytest.approx(one.metrics, rel=1e-3, abs=1e-4)
+    assert many.probe.logprobs == pytest.approx(one.probe.logprobs, abs=CLOSE)
+    assert (many.left_out, many.applied) == (one.left_out, one.applied)
+
+
+def test_the_same_step_and_the_same_checkpoint(
+    shop: Shop, make_batch: MakeBatch, make_episode: MakeEpisode, sealed: Callable[..., Path]
+) -> None:
+    """2 and 3 ranks make one process's steps to 1e-5, and go on from one another's state to the bit."""
+    batches = list[Command]()
+    for number in (1, 2):
+        batch = make_batch(number, parent=number - 1, episodes=14)
+        beside = lane_episodes(make_episode, Path(shop.settings.learner.model), number)
+        whole = msgspec.structs.replace(batch, episodes=(*batch.episodes, *beside))
+        batches.append(Apply(path=str(sealed(whole))))
+    folders = [shop.will(size, f"of{size}", *batches) for size in SIZES]
+    shop.make()
+    for folder in folders[1:]:
+        for sequence in (1, 2):
+            assert_same_step(folder, folders[0], sequence)
+    told = read_manifests(folders[2])[1]
+    assert told.metrics["steps"] > 2
+    assert {name.split("/")[1] for name in told.metrics if name.startswith("lane/")} == {
+        *("dpo", "hindsight", "kto", "sft")
+    }
+    assert told.made_with is not None
+    assert told.made_with.machine["processes"] == "3"
+
+    moved = shop.folder / "moved"
+    shutil.copytree(folders[1], moved)
+    for size in (3, 1, 2):
+        shop.will(size, "moved", RollBackTo(to_sequence=2), Skip(path=batches[0].path, reason="x"))
+    shop.will(3, "moved", Prune(sequences=(0,)))
+    shop.make()
+    made = read_manifests(moved)
+    # Going back stands on the average, without it; from then on nothing changes, whoever has it.
+    kept = [{k: v for k, v in one.files.items() if k != PLACE} for one in made[3:]]
+    assert len(kept) == 3
+    assert kept == [kept[0]] * 3
+    assert not (checkpoint_path(moved, 0) / "optimizer.safetensors").exists()
+
+
+def test_packs_are_dealt_evenly() -> None:
+    """Every rank makes as many passes; who has no pack left keeps company with the first, for nothing."""
+    groups = [[0], [1, 2], [3]]
+    dealt = [Ranks(rank=rank, size=2).dealt(groups) for rank in range(2)]
+    assert dealt == [[([0], True), ([3], True)], [([1, 2], True), ([0], False)]]
+    assert Ranks(rank=1, size=2).dealt([]) == []
+    assert ALONE.dealt(groups) == [(group, True) for group in groups]
+    assert Ranks(size=2).room(5000, 2000) == 1250
+    assert ALONE.room(5000, 2000) == 2000
+
+
+def test_one_process_adds_nothing() -> None:
+    """Alone it hands back what it was given, bit for bit, and needs no group."""
+    found = [torch.tensor([0.1, -0.0])]
+    assert ALONE.spread(found, [2]) is found
+    assert ALONE.summed({"a": 0.1}) == {"a": 0.1}
+    assert ALONE.all(True) is True
+    assert ALONE.told(b"x") == b"x"

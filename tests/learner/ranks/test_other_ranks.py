@@ -1,0 +1,77 @@
+"""Other ranks: what rank 0 says reaches them, and nobody's end goes unnoticed."""
+
+import queue
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from rlwd.learner.ranks import other_ranks
+from rlwd.learner.ranks.join import join_ranks
+from rlwd.learner.ranks.other_ranks import OtherRanks, threads_of_each
+from rlwd.learner.settings import LearnerSettings
+
+ECHO = """
+import sys
+from pathlib import Path
+folder, _, rank, _, port = sys.argv[1:]
+for line in sys.stdin:
+    (Path(folder) / f"heard{rank}").write_text(f"{line.strip()} at {port}")
+(Path(folder) / f"ended{rank}").touch()
+"""
+
+
+def wait_for(path: Path) -> str:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and (path.stat().st_size or path.name.startswith("ended"))):
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+    return path.read_text()
+
+
+def test_lines_reach_all_and_an_end_is_told(tmp_path: Path) -> None:
+    """Each is told its rank and where rank 0 waits; killed, it is named; its closed pipe ends another."""
+    others = OtherRanks([sys.executable, "-c", ECHO, str(tmp_path)], 2)
+    ended: queue.SimpleQueue[tuple[int, int]] = queue.SimpleQueue()
+    others.watch(lambda rank, status: ended.put((rank, status)))
+    others.relay(b"learn\n")
+    for rank in (1, 2):
+        assert wait_for(tmp_path / f"heard{rank}") == f"learn at {others.port}"
+    others.processes[0].kill()
+    assert ended.get(timeout=60) == (1, -9)
+    others.relay(b"go on\n")
+    pipe = others.processes[1].stdin
+    assert pipe is not None
+    pipe.close()
+    wait_for(tmp_path / "ended2")
+    assert ended.get(timeout=60) == (2, 0)
+    assert others.listening is not None
+    others.listening.close()
+    first = others.processes[0].stdin
+    assert first is not None
+    first.close()
+
+
+def test_a_learner_of_one_process_starts_none() -> None:
+    """It listens nowhere either."""
+    alone = OtherRanks(["/no/such/program"], 0)
+    alone.relay(b"learn\n")
+    assert (alone.processes, alone.port, alone.listening) == ([], 0, None)
+
+
+def test_threads_are_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Left to itself each of several takes its share of the cores, and one process what torch takes."""
+    monkeypatch.setattr(other_ranks, "cores", lambda: 8)
+    for processes, threads, each in ((1, 0, 0), (3, 0, 2), (16, 0, 1), (3, 5, 5)):
+        settings = LearnerSettings(processes=processes, threads=threads)
+        assert threads_of_each(settings) == each
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the setting's name, before anybody waits for anybody."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    settings = msgspec.structs.replace(LearnerSettings(), device="cuda", processes=2)
+    with pytest.raises(ValueError, match=r"learner\.processes: 2, and this machine has 1 GPUs"):
+        join_ranks(settings, 0, 0)

@@ -1,0 +1,82 @@
+"""Rank runs: commands carried out by several ranks, each a process that is forked once all is imported.
+
+    python -m rank_runs FILE
+
+FILE is a list of `RankRun` as JSON; they are made one after another. As the learner's own processes the
+ranks meet at a port and each has a worker; what forks them has the imports, which take longer than the work.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from rlwd.learner.process.protocol import Command
+from rlwd.learner.settings import LearnerProcessSettings
+
+
+class RankRun(msgspec.Struct, frozen=True, kw_only=True):
+    """A learner's start and what it is told, `settings.learner.processes` ranks of it."""
+
+    settings: LearnerProcessSettings
+    """As the daemon writes them."""
+    commands: tuple[Command, ...]
+    """In this order."""
+
+
+def made_by_ranks(runs: Sequence[RankRun], folder: Path) -> None:
+    """Make the runs; an AssertionError with all that was logged where a rank failed."""
+    file = folder / "runs.json"
+    file.write_bytes(msgspec.json.encode(runs))
+    done = subprocess.run(
+        [sys.executable, "-m", "rank_runs", str(file)],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def _make(run: RankRun) -> int:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    port = listening.getsockname()[1]
+    pids = []
+    for rank in range(run.settings.learner.processes):
+        if pid := os.fork():
+            pids.append(pid)
+            continue
+        try:
+            _work(run, rank, port, listening)
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    listening.close()
+    return max(os.waitpid(pid, 0)[1] for pid in pids)
+
+
+def _work(run: RankRun, rank: int, port: int, listening: socket.socket) -> None:
+    from rlwd.learner.process.worker import Worker
+    from rlwd.learner.ranks.join import join_ranks
+
+    ranks = join_ranks(run.settings.learner, rank, port, None if rank else listening.detach())
+    worker = Worker(run.settings, ranks)
+    for command in run.commands:
+        worker.run(command, lambda _: None)
+
+
+if __name__ == "__main__":
+    import rlwd.learner.process.worker
+    import rlwd.learner.ranks.join  # noqa: F401
+
+    for each in msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=list[RankRun]):
+        if status := _make(each):
+            raise SystemExit(f"a rank ended with status {status}")
