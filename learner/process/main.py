@@ -102,7 +102,7 @@ def serve(
         out.write(encode_line(report))
         out.flush()
 
-    listening = others.listening and others.listening.detach()
+    listening = others.listening.detach() if others.listening else None
     ranks = join_ranks(settings.learner, given.rank, given.port or others.port, listening)
     worker = Worker(settings, ranks)
     tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))

@@ -82,7 +82,7 @@ class Ranks:
         # Of packs that others went through there are only placeholders.
         like = max(found, key=lambda each: (each.dim(), each.device.type != "cpu"))
         whole = like.new_zeros((sum(lengths), *like.shape[1:]))
-        parts = list(whole.split(list(lengths)))
+        parts = list(torch.split(whole, list(lengths)))
         for part, each in zip(parts, found, strict=True):
             if len(each):
                 part.copy_(each)

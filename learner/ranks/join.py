@@ -37,7 +37,7 @@ def join_ranks(
     # What they tell one another is for nobody else on the network.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", LOOPBACK_INTERFACE)
     os.environ.setdefault("NCCL_SOCKET_IFNAME", LOOPBACK_INTERFACE)
-    store = distributed.TCPStore(
+    store = distributed.TCPStore(  # type: ignore[attr-defined]
         HOST, port, size, is_master=rank == 0, master_listen_fd=listening, wait_for_workers=False
     )
     distributed.init_process_group(

@@ -79,10 +79,8 @@ def anchor_states(
         indices, packed, counts = share
         with learner.policy.as_anchor():
             states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
-        for index, state_1D in zip(
-            indices, pooled_prompts(states_BTD, packed).split(1), strict=True
-        ):
-            pooled[index] = state_1D if counts else state_1D[:0]
+        for index, state_D in zip(indices, pooled_prompts(states_BTD, packed), strict=True):
+            pooled[index] = state_D[None] if counts else state_D[None][:0]
         anchor_MD = states_BTD[packed.rows_M, packed.columns_M]
         for place, index in enumerate(indices if found else ()):
             found[index] = share.of(anchor_MD, place)

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def shop(tiny_policy: Path, tmp_path: Path) -> Iterator[Workshop]:
-    made = Workshop(tmp_path, tiny_policy, passes=25, poll_seconds=0.05, learner="processes = 2")
+    made = Workshop(tmp_path, tiny_policy, passes=15, poll_seconds=0.05, learner="processes = 2")
     yield made
     made.close()
 
