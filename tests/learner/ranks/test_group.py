@@ -135,7 +135,7 @@ def test_the_same_step_and_the_same_checkpoint(
     shop: Shop, make_batch: MakeBatch, make_episode: MakeEpisode, sealed: Callable[..., Path]
 ) -> None:
     """2 and 3 ranks make one process's steps to 1e-5, and go on from one another's state to the bit."""
-    batches = list[Command]()
+    batches = list[Apply]()
     for number in (1, 2):
         batch = make_batch(number, parent=number - 1, episodes=14)
         beside = lane_episodes(make_episode, Path(shop.settings.learner.model), number)
