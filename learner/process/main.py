@@ -35,6 +35,8 @@ from .protocol import Asking, Command, Ended, LearnerReady, Report, decode_comma
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 LAST_WORDS_SECONDS = 1.0
 """Longest wait for who knows the reason of an end to tell it: a collective that broke off does not."""
+SAME_REASON_SECONDS = 60.0
+"""Longest wait for rank 0 to find what another rank found at its start."""
 
 log = structlog.get_logger()
 
@@ -140,7 +142,7 @@ def _start_others(given: Arguments, settings: LearnerProcessSettings, out: Binar
     def ended(rank: int, status: int) -> None:
         if status == UNUSABLE:
             # What it cannot use this process cannot either, and says so to the daemon.
-            time.sleep(LAST_WORDS_SECONDS)
+            time.sleep(SAME_REASON_SECONDS)
         log.error("rank_ended", rank=rank, status=status)
         _say_why(out, f"its process of rank {rank} ended with status {status}")
         os._exit(UNUSABLE if status == UNUSABLE else 1)
