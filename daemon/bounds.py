@@ -38,6 +38,8 @@ HOSTS = {"http.host", "gateway.host"}
 SERVERS = {"stream.kafka.bootstrap_servers"}
 OTHERS = {"http.user_header", "http.proxies"}
 REQUIRED = {"state", "gateway.flags", "gateway.spool"}
+MOST_PATH, MOST_PART, MOST_URL = 4095, 255, 2000
+"""Bytes of a path and of each name in it, as Linux takes them; characters of a URL."""
 
 
 def check_values(written: Mapping[str, Any]) -> None:
@@ -91,11 +93,18 @@ def _check_path(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} holds a control character, which no path may")
     if not value and path in REQUIRED:
         raise ValueError(f"{path}: is empty")
+    parts = [len(part.encode()) for part in value.split("/")]
+    if len(value.encode()) > MOST_PATH or max(parts) > MOST_PART:
+        raise ValueError(
+            f"{path}: is too long: {MOST_PATH} bytes at most, {MOST_PART} in each name of it"
+        )
 
 
 def _check_url(path: str, value: str) -> None:
     if not value and path in OPTIONAL_URLS:
         return
+    if len(value) > MOST_URL:
+        raise ValueError(f"{path}: is too long: {MOST_URL} characters at most")
     try:
         url = urlsplit(value)
         port = url.port

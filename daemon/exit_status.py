@@ -42,9 +42,10 @@ def status_of(problem: BaseException) -> int:
     from ..streams.log.log_file import LogDamaged
     from ..streams.state.file_lock import FileLocked
     from ..streams.state.lease import LeaseHeld
+    from ..streams.state.refused import Refused
     from .spool.folder import SpoolBusy
 
-    if isinstance(problem, LogDamaged):
+    if isinstance(problem, LogDamaged | Refused):
         return FAULT
     if isinstance(problem, sqlite3.Error):
         return LATER if is_busy(problem) else FAULT
@@ -54,8 +55,15 @@ def status_of(problem: BaseException) -> int:
 
 
 def told(problem: BaseException) -> str:
-    """Return one line that names the thing, and what to do about it where that is known."""
+    """Return one line that names the thing, and what to do about it where that is known.
+
+    Below the line of a server that we started stand the last ones that it wrote.
+    """
+    from ..ops.servers.process import ServerDied
+
     text = str(problem)
+    if isinstance(problem, ServerDied):
+        return text
     if isinstance(problem, OSError) and problem.strerror:
         named = f"{problem.filename}: " if problem.filename is not None else ""
         remedy = _REMEDIES.get(problem.errno or 0)

@@ -5,6 +5,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from ..learner.checkpoint.folder import sequences
+from ..streams.state.store import Store
 from .config import Config
 
 PROBE_BYTES = 1 << 16
@@ -17,6 +19,25 @@ def check_control_places(config: Config) -> None:
     check_place("gateway.flags", config.flags_path.parent)
     if config.data_path is not None:
         check_place("stream.data_folder", config.data_path)
+
+
+def check_checkpoints(config: Config, store: Store) -> None:
+    """Raise ValueError where the database knows checkpoints and their folder has none of them.
+
+    The learner would begin anew under numbers that are given to versions already.
+    """
+    folder = config.state_path / "checkpoints"
+    if sequences(folder):
+        return
+    with store.reading() as view:
+        (known,) = view.execute(
+            "SELECT COUNT(*) FROM checkpoints WHERE policy = ?", (config.policy,)
+        ).fetchone()
+    if known:
+        raise ValueError(
+            f"{folder}: holds no checkpoint, and {store.name} knows {known}: restore both from one"
+            " backup, or move the database away to begin anew"
+        )
 
 
 def check_spool(spool: Path) -> None:

@@ -43,7 +43,7 @@ from .control.lifecycle import SteadyClock
 from .control.loop import Consumer
 from .control.timers import Timers
 from .control.training import Training
-from .places import check_control_places
+from .places import check_checkpoints, check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
 from .store import opening, state_store
@@ -126,6 +126,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
     config.rollout.check_horizon(decision("default") if fixed is None else fixed)
     check_control_places(config)
     opened, clock = state_store(config), SteadyClock()
+    check_checkpoints(config, opened)
     held = take_lease(opened, config.policy, clock())
     store = LeasedStore(opened, held)
     checkpoints = config.state_path / "checkpoints"

@@ -166,7 +166,7 @@ class DemoProcesses:
     def _rlwd(self, command: str, ready: str) -> Server:
         return Server(
             [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.config)],
-            name=command,
+            name=f"`rlwd {command}`",
             log=self.folder / f"{command}.log",
             healthy=answers(ready),
             environment={"OMP_NUM_THREADS": "1"},

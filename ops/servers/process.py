@@ -34,7 +34,7 @@ def answers(url: str) -> Callable[[], bool]:
 
 
 class ServerDied(RuntimeError):
-    """A server ended, or never became healthy; the message ends with its last lines."""
+    """A server ended, or never became healthy: a line that says so, then its last ones."""
 
 
 class Server:
@@ -82,12 +82,14 @@ class Server:
         while not self.healthy():
             if self.process.poll() is not None:
                 raise ServerDied(
-                    f"{self.name} ended with {self.process.returncode}:\n{self.tail()}"
+                    f"{self.name} ended with {self.process.returncode}; the last lines of"
+                    f" {self.log}:\n{self.tail()}"
                 )
             if time.monotonic() > deadline:
                 self.stop()
                 raise ServerDied(
-                    f"{self.name} was not healthy in {self.start_seconds:.0f} s:\n{self.tail()}"
+                    f"{self.name} was not healthy in {self.start_seconds:.0f} s; the last lines of"
+                    f" {self.log}:\n{self.tail()}"
                 )
             time.sleep(0.1)
 

@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 
 from ..secret_values import read_secret
+from ..state.refused import Refused
+from .kafka_refusal import Security, refusal
 from .kafka_security import check_security, tls_context
+
+_UNPROVEN = (
+    "stream.kafka.security.ssl_cafile has to hold what signed the broker's certificate, and"
+    " bootstrap_servers a name that is in it"
+)
 
 
 class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -53,8 +60,9 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Arguments that consumer, producer and admin client share.
 
         Raises ValueError where a secret is not there, ConnectionError where no broker takes a
-        connection, or none proves itself by its certificate. (Asked first because a client that
-        fails to start leaves its thread, and one that is refused a handshake its sockets.)
+        connection, Refused where none proves itself by its certificate, or none lets us in. (Asked
+        first because a client that fails to start leaves its thread, and one that is refused a
+        handshake its sockets.)
         """
         security = {
             key: read_secret(f"stream.kafka.security.{key}", value)
@@ -62,17 +70,25 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             else value
             for key, value in self.security.items()
         }
-        refusals: list[str] = []
+        refused, refusals = list[str](), list[str]()
         context = tls_context(security)
         for server in self.bootstrap_servers:
             try:
-                _reach(server, context)
+                _reach(server, context, security)
                 break
+            except Refused as problem:
+                refused.append(str(problem))
+            except ssl.SSLCertVerificationError as problem:
+                refused.append(
+                    f"kafka at {server}: {problem.reason}: {problem.verify_message}: {_UNPROVEN}"
+                )
             except ssl.SSLError as problem:
                 refusals.append(f"kafka at {server}: {problem.reason or problem}")
             except OSError:
                 continue
         else:
+            if refused:
+                raise Refused("; ".join(refused))
             nothing = f"kafka: nothing answers at {', '.join(self.bootstrap_servers)}"
             raise ConnectionError("; ".join(refusals) or nothing)
         return {
@@ -83,9 +99,17 @@ class KafkaSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         }
 
 
-def _reach(server: str, context: ssl.SSLContext | None) -> None:
-    """Connect once, as the client will; raises OSError, and SSLError where the handshake fails."""
+def _reach(server: str, context: ssl.SSLContext | None, security: Security) -> None:
+    """Connect and log in once, as the client will.
+
+    Raises OSError, SSLError where the handshake fails, Refused where the broker lets us not in.
+    """
     host, _, port = server.rpartition(":")
     with socket.create_connection((host.strip("[]"), int(port)), 3.0) as plain:
-        if context is not None:
-            context.wrap_socket(plain, server_hostname=host.strip("[]")).close()
+        if context is None:
+            said = refusal(plain, security) if security else None
+        else:
+            with context.wrap_socket(plain, server_hostname=host.strip("[]")) as connected:
+                said = refusal(connected, security)
+    if said is not None:
+        raise Refused(f"kafka at {server}: {said}")

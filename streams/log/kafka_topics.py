@@ -60,13 +60,13 @@ def connecting(settings: KafkaSettings) -> Iterator[None]:
 
     What the broker does not allow this user becomes ValueError.
     """
+    where = f"kafka at {', '.join(settings.bootstrap_servers)}"
     try:
         yield
     except DENIED as problem:
-        raise ValueError(
-            f"kafka at {', '.join(settings.bootstrap_servers)}: {denied(problem)}"
-        ) from problem
+        raise ValueError(f"{where}: {denied(problem)}") from problem
     except (failures.RetriableError, failures.SaslAuthenticationFailedError) as problem:
+        spoken = settings.security.get("security_protocol", "PLAINTEXT")
         raise ConnectionError(
-            f"kafka at {', '.join(settings.bootstrap_servers)}: {problem or type(problem).__name__}"
+            f"{where}: {problem or type(problem).__name__}; does that listener speak {spoken}?"
         ) from problem

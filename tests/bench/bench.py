@@ -87,8 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.json:
         document = {"machine": where, "lines": [line.document() for line in lines]}
         given.json.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2))
-    if given.readme:
-        put_between_markers(given.readme, markdown_table(lines, where))
+    if given.page:
+        put_between_markers(given.page, markdown_table(lines, where))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m bench", description="Measure rlwd side by side."
     )
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
-    parser.add_argument("--readme", type=Path, help="write the table between its bench markers")
+    parser.add_argument("--page", type=Path, help="write the table between its bench markers")
     parser.add_argument("--json", type=Path, help="write all numbers here")
     parser.add_argument("--rounds", type=int, default=5, help="rounds, taken in turns")
     parser.add_argument("--records", type=int, default=30_000, help="records to ingest")

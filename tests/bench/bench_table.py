@@ -1,4 +1,4 @@
-"""Bench table: what was measured side by side, as numbers, on the terminal and in the README."""
+"""Bench table: what was measured side by side, as numbers, on the terminal and in docs/bench.md."""
 
 import os
 import platform
@@ -101,23 +101,23 @@ def terminal_table(lines: Sequence[Line], where: str) -> Table:
 
 
 def markdown_table(lines: Sequence[Line], where: str) -> str:
-    """Return the table for the README, with a line that says where it was measured."""
+    """Return the table for docs/bench.md, with a line that says where it was measured."""
     rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     return f"{body}\n\nMeasured on {where}. The two sides of a row took turns in one run; medians over the rounds.\n"
 
 
-def put_between_markers(readme: Path, table: str) -> None:
-    """Replace what stands between the README's bench markers.
+def put_between_markers(page: Path, table: str) -> None:
+    """Replace what stands between a page's bench markers.
 
     Raises ValueError, and writes nothing, where there is not one pair of them.
     """
-    text = readme.read_text()
+    text = page.read_text()
     before, begun, rest = text.partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended or BEGIN in rest or END in after:
-        raise ValueError(f"{readme}: needs one {BEGIN} and after it one {END}")
-    readme.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+        raise ValueError(f"{page}: needs one {BEGIN} and after it one {END}")
+    page.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
 
 
 def _number(value: float) -> str:

@@ -1,6 +1,6 @@
 """The bench's table: ratios of what was measured, and where they are written. No test asserts a time.
 
-Semantics locked here: what `make bench` writes into the README follows from its numbers alone.
+Semantics locked here: what `make bench` writes into docs/bench.md follows from its numbers alone.
 """
 
 import json
@@ -96,11 +96,11 @@ def test_the_terminal_shows_every_line() -> None:
 
 def test_the_table_goes_between_the_markers_and_nowhere_else(tmp_path: Path) -> None:
     """Writing it again replaces it; what stands around it stays."""
-    readme = tmp_path / "README.md"
-    readme.write_text(f"# rlwd\n\n{BEGIN}\nold\n{END}\n\nmore\n")
+    page = tmp_path / "bench.md"
+    page.write_text(f"# rlwd\n\n{BEGIN}\nold\n{END}\n\nmore\n")
     for _ in range(2):
-        put_between_markers(readme, markdown_table([ratio()], "2 cores"))
-    text = readme.read_text()
+        put_between_markers(page, markdown_table([ratio()], "2 cores"))
+    text = page.read_text()
     assert text.startswith(f"# rlwd\n\n{BEGIN}\n| part | what |")
     assert text.endswith(f"{END}\n\nmore\n")
     assert text.count("| ingest | all of it | 50 records/s | polling | 100 | 0.5 |") == 1
@@ -108,24 +108,24 @@ def test_the_table_goes_between_the_markers_and_nowhere_else(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{END}" * 2])
-def test_a_readme_without_one_pair_of_markers_is_left_alone(text: str, tmp_path: Path) -> None:
+def test_a_page_without_one_pair_of_markers_is_left_alone(text: str, tmp_path: Path) -> None:
     """A table is never written over text that nobody marked for it."""
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
+    page = tmp_path / "bench.md"
+    page.write_text(text)
     with pytest.raises(ValueError, match="bench"):
-        put_between_markers(readme, "table")
-    assert readme.read_text() == text
+        put_between_markers(page, "table")
+    assert page.read_text() == text
 
 
 def test_a_demos_report_becomes_the_loops_lines(tmp_path: Path) -> None:
     """`--demo-report` needs no servers; a part without words of ours keeps its own name."""
-    report, out, readme = tmp_path / "report.json", tmp_path / "out.json", tmp_path / "README.md"
+    report, out, page = tmp_path / "report.json", tmp_path / "out.json", tmp_path / "bench.md"
     report.write_text(json.dumps(REPORT))
-    readme.write_text(f"{BEGIN}\n{END}\n")
+    page.write_text(f"{BEGIN}\n{END}\n")
     main(
         [
             *("--only", "loop", "--demo-report", str(report)),
-            *("--json", str(out), "--readme", str(readme)),
+            *("--json", str(out), "--page", str(page)),
         ]
     )
     lines = {line["what"]: line for line in json.loads(out.read_text())["lines"]}
@@ -133,7 +133,7 @@ def test_a_demos_report_becomes_the_loops_lines(tmp_path: Path) -> None:
     assert lines["event to served weights: p50"]["met"] is True
     assert lines["new_part"]["ours"] == [1.0]
     assert {line["against"] for line in lines.values()} == {"an earlier run of the demo"}
-    assert "| 8.25 s |" in readme.read_text()
+    assert "| 8.25 s |" in page.read_text()
 
 
 def test_a_demo_that_served_nothing_new_is_no_measurement() -> None:

@@ -2,6 +2,7 @@
 
 import math
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -13,7 +14,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rlwd.daemon.anchored import SECRETS
-from rlwd.daemon.bounds import HOSTS, NAMES, OTHERS, PATHS, SERVERS, TOPICS, URLS
+from rlwd.daemon.bounds import (
+    HOSTS,
+    MOST_PART,
+    MOST_PATH,
+    MOST_URL,
+    NAMES,
+    OTHERS,
+    PATHS,
+    REQUIRED,
+    SERVERS,
+    TOPICS,
+    URLS,
+    check_values,
+)
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.init.setting_notes import COPIES, named_sections
 from rlwd.daemon.number_bounds import NUMBERS
@@ -147,7 +161,10 @@ def test_no_number_does_anything_else(tmp_path: Path, path: str, value: float) -
         "127.0.0.1:8000",
         "http://",
         "http://:8000",
+        "http://127.0.0.1:0",
+        "http://127.0.0.1:65536",
         "http://127.0.0.1:99999",
+        f"http://127.0.0.1:8000/{'x' * 2000}",
         "http://127.0.0.1:port",
         "http://user:secret@127.0.0.1:8000",
         "http://127.0.0.1:8000/?key=1",
@@ -192,11 +209,28 @@ def test_what_is_no_server_is_refused(tmp_path: Path, path: str, value: str) -> 
     refused(tmp_path, path, f'"{value}"')
 
 
+@pytest.mark.parametrize("path", sorted(URLS))
+def test_a_url_at_either_end_of_its_range_is_taken(tmp_path: Path, path: str) -> None:
+    """The least and the largest port, and as long as a URL may be: what is refused lies beyond."""
+    longest = f"http://h/{'x' * (MOST_URL - len('http://h/'))}"
+    for value in ("http://h:1", "https://h:65535", longest):
+        # Not loaded whole: some ask for a key beside it.
+        check_values(tomllib.loads(write(tmp_path, path, f'"{value}"').read_text()))
+
+
 @pytest.mark.parametrize("path", sorted(PATHS))
 def test_what_is_no_path_is_refused(tmp_path: Path, path: str) -> None:
-    """No path holds a NUL or a line's end."""
+    """No path holds a NUL or a line's end, or is longer than a file system takes."""
     refused(tmp_path, path, r'"a\u0000b"')
     refused(tmp_path, path, r'"a\nb"')
+    refused(tmp_path, path, f'"{"x" * (MOST_PART + 1)}"')
+    refused(tmp_path, path, f'"{"x/" * (MOST_PATH // 2 + 1)}"')
+
+
+@pytest.mark.parametrize("path", sorted({*REQUIRED, "learner.model"}))
+def test_a_path_that_has_to_be_is_not_empty(tmp_path: Path, path: str) -> None:
+    """What everything is kept in, and what is learned on, has a place."""
+    refused(tmp_path, path, '""')
 
 
 def test_what_contradicts_each_other_is_refused(tmp_path: Path) -> None:

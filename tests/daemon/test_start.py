@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -16,7 +17,7 @@ from rlwd.daemon.cli import main
 from rlwd.daemon.config import load_config
 from rlwd.daemon.exit_status import starting, told
 from rlwd.daemon.store import state_store
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, Server, free_port
 
 UNITS = Path(__file__).parents[2] / "ops" / "deploy"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount, or be another user")
@@ -157,6 +158,20 @@ def test_a_damaged_part_of_the_state_is_named(
     assert (status, says in said) == (2, True), said
 
 
+def test_a_database_without_its_checkpoints_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody begins anew under numbers that versions have already."""
+    with sqlite3.connect(folder / "state" / "rlwd.db") as view:
+        view.execute(
+            "INSERT INTO checkpoints VALUES ('policy', 0, NULL, 'policy@v000000-0', NULL, 0, 0)"
+        )
+    view.close()
+    status, said = start(folder, capsys, monkeypatch, "run")
+    wanted = f"rlwd: {folder / 'state' / 'checkpoints'}: holds no checkpoint, and "
+    assert (status, said.startswith(wanted), "restore both" in said) == (2, True, True), said
+
+
 @pytest.mark.parametrize(("command", "key"), [("run", "http.port"), ("gateway", "gateway.port")])
 def test_a_port_that_is_taken_is_named(
     folder: Path,
@@ -217,6 +232,35 @@ def test_what_is_away_or_held_may_be_tried_again(
     config(folder, "")
     status, said = start(folder, capsys, monkeypatch, "run")
     assert (status, f"controlled by process {os.getpid()}" in said) == (75, True), said
+
+
+def test_a_server_that_lets_us_not_in_is_named(
+    folder: Path,
+    postgres_url: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A database's server that is there and refuses what the URL says is not away: 2, and the key."""
+    there = urlsplit(postgres_url)
+    for wrong in (there._replace(path="/gone"), there._replace(netloc="nobody:@")):
+        config(folder, f'database = "{urlunsplit(wrong)}"')
+        status, said = start(folder, capsys, monkeypatch, "run")
+        assert (status, said.startswith("rlwd: database: postgresql ")) == (2, True), said
+        assert "does not exist" in said
+
+
+def test_a_server_of_ours_that_fails_is_told_in_lines(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first says which it was and where its log is; those below are its last ones, as it wrote them."""
+    log = tmp_path / "the.log"
+    script = "echo 'first:  one'; echo second; exit 3"
+    server = Server(["sh", "-c", script], name="rlwd run", log=log, healthy=bool)
+    with pytest.raises(SystemExit), starting():
+        server.start()
+    said = capsys.readouterr().err.splitlines()
+    wanted = f"rlwd: rlwd run ended with 3; the last lines of {log}:"
+    assert said == [wanted, "first:  one", "second"]
 
 
 @needs_root

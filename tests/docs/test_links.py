@@ -17,6 +17,7 @@ PAGES = sorted(
 _LINK = re.compile(r"\]\(([^)\s]+)\)")
 _PLACEHOLDER = re.compile(r"(?:^|/)[A-Z]+(?:/|$)")
 _PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./-]*)`")
+_MAKE = re.compile(r"(?:`|^)(?:[A-Z_]+=\S+ )*make ([a-z][a-z-]*)", re.MULTILINE)
 
 
 def anchors(page: str) -> set[str]:
@@ -56,3 +57,10 @@ def test_a_broken_link_is_found() -> None:
     """Planted: a page, an anchor and a path that are not there; and ones that are."""
     planted = "[a](nowhere.md) [b](README.md#nothing) `ops/nothing.py` [c](README.md) `ops/`"
     assert broken(ROOT / "X.md", planted) == ["nowhere.md", "README.md#nothing", "ops/nothing.py"]
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_a_page_says_to_make_can_be_made(path: Path) -> None:
+    """Every `make NAME` on a page is a target of the Makefile."""
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(_MAKE.findall(path.read_text())) - targets == set()

@@ -8,9 +8,12 @@ from rlwd.ops.servers.process import LOOPBACK, free_port
 USER, PASSWORD = "rlwd", "a secret of the tests"
 
 _LISTENERS = """\
-listeners={plain},TLS://{host}:{tls_port},SASL://{host}:{sasl_port}
-advertised.listeners={advertised},TLS://{host}:{tls_port},SASL://{host}:{sasl_port}
-listener.security.protocol.map={protocols},TLS:SSL,SASL:SASL_SSL
+listeners={plain},TLS://{host}:{tls_port},SASL://{host}:{sasl_port},BOTH://{host}:{both_port}
+advertised.listeners={advertised},TLS://{host}:{tls_port},SASL://{host}:{sasl_port},BOTH://{host}:{both_port}
+listener.security.protocol.map={protocols},TLS:SSL,SASL:SASL_SSL,BOTH:SSL
+listener.name.both.ssl.client.auth=required
+listener.name.both.ssl.truststore.type=PEM
+listener.name.both.ssl.truststore.location={certificate}
 ssl.keystore.type=PEM
 ssl.keystore.location={keystore}
 listener.name.sasl.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512
@@ -25,16 +28,17 @@ allow.everyone.if.no.acl.found=true
 
 
 class KafkaSecurity:
-    """Made for one broker; `certificate` is what its clients trust.
+    """Made for one broker; `certificate` is what its clients trust, `keystore` a client's own, too.
 
     Who comes over TLS alone may do everything, and the user of SASL what no rule forbids.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.tls_port, self.sasl_port = free_port(), free_port()
+        self.tls_port, self.sasl_port, self.both_port = free_port(), free_port(), free_port()
+        self.both = f"{LOOPBACK}:{self.both_port}"
         self.tls, self.sasl = f"{LOOPBACK}:{self.tls_port}", f"{LOOPBACK}:{self.sasl_port}"
-        self.certificate = folder / "certificate.pem"
+        self.certificate, self.keystore = folder / "certificate.pem", folder / "keystore.pem"
 
     @property
     def format_arguments(self) -> list[str]:
@@ -51,15 +55,17 @@ class KafkaSecurity:
             protocols=lines.pop("listener.security.protocol.map"),
             tls_port=self.tls_port,
             sasl_port=self.sasl_port,
-            keystore=self._keystore(),
+            both_port=self.both_port,
+            keystore=self._made_keystore(),
+            certificate=self.certificate,
             user=USER,
             password=PASSWORD,
         )
         return "\n".join(f"{key}={value}" for key, value in lines.items()) + "\n" + added
 
-    def _keystore(self) -> Path:
+    def _made_keystore(self) -> Path:
         """Make a key and a certificate for this host's loopback; return the file of both."""
-        key, both = self.folder / "key.pem", self.folder / "keystore.pem"
+        key, both = self.folder / "key.pem", self.keystore
         command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
         command += ["-subj", "/CN=rlwd tests", "-addext", f"subjectAltName=IP:{LOOPBACK}"]
         command += ["-keyout", str(key), "-out", str(self.certificate)]
