@@ -29,7 +29,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .migration import migrate
 from .postgres_vacuum import vacuum
-from .refused import Refused
+from .refused import telling_refusals
 from .transaction import Rows, Transaction
 
 _TYPES = {
@@ -45,12 +45,6 @@ _PASSING = (
     psycopg.errors.IdleInTransactionSessionTimeout,
     psycopg.errors.TransactionTimeout,
 )
-_REFUSING = re.compile(
-    r"authentication failed|no password supplied|no pg_hba\.conf entry|certificate verify failed"
-    r"|root certificate|(role|database) .* does not exist|is not permitted to log in|server does not support SSL"
-)
-"""What a server says where it lets us not in. libpq 15 hands out no code for it, only the words: those of
-a server that speaks another language than English read as if it were away."""
 _HAS_TRANSACTION_TIMEOUT = 170_000
 _MIGRATING = 0x726C7764
 """Key of the advisory lock that a migration holds: `rlwd`."""
@@ -208,13 +202,8 @@ class _Number(Loader):
 def connect(url: str) -> psycopg.Connection[Any]:
     """Connect; raises ConnectionError, naming the server and not the password, Refused where it is wrong."""
     name = name_of(url)
-    with _connecting(name):
-        try:
-            connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
-        except psycopg.OperationalError as problem:
-            if _REFUSING.search(said := str(problem).strip()):
-                raise Refused(f"database: {name}: {said}: correct it, or the server") from problem
-            raise
+    with _connecting(name), telling_refusals(name, psycopg.OperationalError):
+        connection = psycopg.connect(url, autocommit=True, connect_timeout=10)
     connection.adapters.register_loader("numeric", _Number)
     return connection
 
