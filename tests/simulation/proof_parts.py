@@ -7,6 +7,7 @@ A command is what follows the Python of this environment; in it `{folder}` is th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rlwd.daemon.hacks.hack_run import SHAPE
 from rlwd.daemon.worlds.agent import HACKS
 from rlwd.daemon.worlds.habits import SCENARIOS
 
@@ -74,26 +75,39 @@ def _real() -> Part:
 
 
 def _shape() -> Part:
+    arms = [(seed, guard) for seed in SEEDS for guard in ("off", "on")]
+    lives = [
+        Run(
+            name=f"life-{guard}-{seed}",
+            seed=seed,
+            command=(
+                *("-m", "shape_hack", "--kept", "{folder}/lives", "--print-only"),
+                *("--seeds", str(seed), "--guards", guard),
+            ),
+            reports=(f"lives/{SHAPE}-{guard}-{seed}.json",),
+            minutes=40,
+        )
+        for seed, guard in arms
+    ]
+    whole = [
+        Run(
+            name=f"whole-{guard}-{seed}",
+            seed=seed,
+            command=_open_model(
+                *(seed, f"whole-{guard}-{seed}", "--taste", "shape", "--guard", guard),
+                *("--seconds", "1000"),
+            ),
+            reports=(f"whole-{guard}-{seed}.json",),
+            minutes=20,
+            broker=True,
+        )
+        for seed, guard in arms
+    ]
     return Part(
         name="shape",
         asks="is a taste of shape alone hacked, and held by the guards?",
         page="docs/hacks.md",
-        runs=tuple(
-            Run(
-                name=f"{guard}-{seed}",
-                seed=seed,
-                command=_open_model(
-                    *(seed, f"{guard}-{seed}", "--taste", "shape", "--guard", guard),
-                    *("--seconds", "1000"),
-                ),
-                reports=(f"{guard}-{seed}.json",),
-                minutes=20,
-                broker=True,
-            )
-            for seed in SEEDS
-            for guard in ("off", "on")
-        ),
-        ends=(("-m", "real_runs", "{folder}"),),
+        runs=(*lives, *whole),
     )
 
 
@@ -243,6 +257,10 @@ PARTS = (
     _alone(
         *("rollouts", "how often is a rollout decided wrongly?", "docs/statistics.md", 30),
         *("-m", "simulate"),
+    ),
+    _alone(
+        *("drift", "is a habit that grows by small steps held?", "docs/behaviours.md", 5),
+        *("-m", "slow_drift", "--lives", "25"),
     ),
     _alone(
         *("poison", "what can a crowd of attackers teach it?", "docs/trust.md", 90),

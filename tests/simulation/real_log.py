@@ -108,7 +108,11 @@ def _pulls(
 
 
 def taught(
-    name: str, settings: LearnerSettings, batches: Sequence[SealedBatch], rest: list[SealedEpisode]
+    name: str,
+    settings: LearnerSettings,
+    batches: Sequence[SealedBatch],
+    rest: list[SealedEpisode],
+    questions: int,
 ) -> dict[str, Any]:
     """Return what the first batches teach the first version under one arm."""
     policy = SampledPolicy(
@@ -123,14 +127,14 @@ def taught(
     evidence = held_out_evidence(learner, rest)
     return {
         "batches": len(batches),
-        "accepted": {kind: accepted(policy, draw) for kind, draw in QUESTIONS.items()},
+        "accepted": {kind: accepted(policy, draw, questions) for kind, draw in QUESTIONS.items()},
         "evidence": None if evidence is None else msgspec.structs.asdict(evidence),
         "kl": metrics.get("after/kl/anchor"),
     }
 
 
 def accepted(
-    policy: SampledPolicy, draw: Callable[[random.Random], Change], count: int = 120
+    policy: SampledPolicy, draw: Callable[[random.Random], Change], count: int
 ) -> tuple[int, int]:
     """Return how many of so many answers the team would take, and how many were asked for."""
     people = CommitsPeople()
@@ -196,7 +200,7 @@ def tables(found: Mapping[str, Any]) -> str:
 
 
 def measure(
-    config: Config, out: Path, *, arms: Sequence[str], first: int, gradients: bool
+    config: Config, out: Path, *, arms: Sequence[str], first: int, questions: int, gradients: bool
 ) -> dict[str, Any]:
     """Measure what the file lacks, and write it as it comes."""
     kept = orjson.loads(out.read_bytes()) if out.exists() else {}
@@ -220,7 +224,7 @@ def measure(
     for name in arms:
         if name not in found["arms"]:
             sealed = [batch for _, batch in batches[:first]]
-            found["arms"][name] = taught(name, config.learner, sealed, rest)
+            found["arms"][name] = taught(name, config.learner, sealed, rest, questions)
             replace_file(out, orjson.dumps(found))
             print(f"{name}: {found['arms'][name]}", flush=True)
     return found
@@ -232,18 +236,22 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="of a finished run")
     parser.add_argument("--out", type=Path, required=True, help="JSON; what it has is kept")
     parser.add_argument("--arms", nargs="*", choices=ARMS, default=ARMS)
+    parser.add_argument("--questions", type=int, default=120, help="of each kind, to each arm")
     parser.add_argument("--no-gradients", action="store_true", help="which take the longest")
     parser.add_argument("--batches", type=int, default=3, help="that each arm learns from")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     torch.set_num_threads(1)
     config = load_config(given.folder / "rlwd.toml")
-    gradients = not given.no_gradients
-    print(
-        tables(
-            measure(config, given.out, arms=given.arms, first=given.batches, gradients=gradients)
-        )
+    found = measure(
+        config,
+        given.out,
+        arms=given.arms,
+        first=given.batches,
+        questions=given.questions,
+        gradients=not given.no_gradients,
     )
+    print(tables(found))
 
 
 if __name__ == "__main__":
