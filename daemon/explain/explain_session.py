@@ -53,7 +53,9 @@ def _told(turn: Turn) -> dict[str, Any]:
 def _subagents(view: Transaction, policy: str, generation_id: str) -> list[dict[str, Any]]:
     rows = view.execute(
         "SELECT generation_id, session_id FROM episodes"
-        " WHERE policy = ? AND parent_id = ? AND link = ? ORDER BY received, generation_id",
+        # As the index of what was started says it: without these words all rows would be read.
+        " WHERE policy = ? AND parent_id = ? AND link IN ('subagent', 'summary') AND link = ?"
+        " ORDER BY received, generation_id",
         (policy, generation_id, SUBAGENT),
     ).fetchall()
     return [{"generation_id": name, "session": session} for name, session in rows]

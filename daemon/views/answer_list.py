@@ -41,8 +41,8 @@ class ListedAnswer(NamedTuple):
     """What the flag returned."""
     segment: str
     """Kind of work."""
-    stage: str
-    """How far it has come."""
+    stage: str | None
+    """How far it has come; None where its row is gone."""
     fate: str
     """How it ended."""
     reward: float | None
@@ -54,7 +54,7 @@ class ListedAnswer(NamedTuple):
 class Way(NamedTuple):
     """How a list is read: by which index, in which order."""
 
-    tables: str
+    table: str
     """Where the rows are."""
     where: str
     """Which, beside the policy, with its placeholders."""
@@ -80,15 +80,23 @@ class Way(NamedTuple):
             values = (number, after.name)[: len(keys)]
         behind = f" AND ({', '.join(keys)}) {sign} ({', '.join('?' * len(keys))})" if after else ""
         order = ", ".join(f"{key} {way}" for key in keys)
+        found = f"FROM {self.table} WHERE {self.where}{behind} ORDER BY {order} LIMIT {limit}"
+        if self.number == CONTENT:
+            # So many first, and then their rows: a database that joins first reads all of both.
+            found = (
+                f"FROM (SELECT c.id, c.generation_id {found}) c LEFT JOIN episodes e"
+                " ON e.policy = ? AND e.generation_id = c.generation_id AND e.content = c.id"
+                f" ORDER BY {order}"
+            )
+            values = (*values, self.values[0])
         has = (
             "CASE WHEN EXISTS (SELECT 1 FROM feedback f WHERE f.policy = e.policy AND"
             " f.generation_id = e.generation_id AND f.kind = ? AND f.dead = 0) THEN 1 ELSE 0 END"
         )
         sql = (
-            f"SELECT {self.number}, e.generation_id, e.received, COALESCE(e.version, ''),"
-            f" COALESCE(e.variant, ''), COALESCE(e.segment, ''), e.stage, e.fate, {LATEST},"
-            f" {has if signal else 1} FROM {self.tables} WHERE {self.where}{behind}"
-            f" ORDER BY {order} LIMIT {limit}"
+            f"SELECT {self.number}, COALESCE(e.generation_id, ''), e.received,"
+            " COALESCE(e.version, ''), COALESCE(e.variant, ''), COALESCE(e.segment, ''), e.stage,"
+            f" e.fate, {LATEST}, {has if signal else 1} {found}"
         )
         asked = (signal,) if signal else ()
         return sql, (*asked, *self.values, *values)
@@ -108,22 +116,22 @@ def read_answers(
     limit = WINDOW if left else page + 1
     sql, values = way.sql(after, limit, left.get("signal", ""))
     rows = [ListedAnswer._make(row) for row in view.execute(sql, values).fetchall()]
-    shown, last = list[ListedAnswer](), None
-    for read, row in enumerate(rows):
+    shown, read = list[ListedAnswer](), 0
+    for row in rows:
         if len(shown) == page:
-            rows = rows[:read]
             break
-        last = row
+        read += 1
         if _is_asked(row, left):
             shown.append(row)
-    more = last is not None and (len(rows) == limit or len(shown) == page)
+    last = rows[read - 1] if read else None
+    more = read < len(rows) or len(rows) == limit
     next_place = ListPlace(last.number, last.id) if more and last is not None else None
     said = _signals(view, policy, [one.id for one in shown])
     return {
         "rows": [{**row._asdict(), "signals": ", ".join(said.get(row.id, ()))} for row in shown],
         "title": describe(asked),
         "order": way.said,
-        "read": len(rows),
+        "read": read,
         "until": None if last is None else last.received,
         "next": urlencode({**asked, "after": str(next_place)}) if next_place else "",
         "first": urlencode(asked) if after else "",
@@ -184,12 +192,8 @@ def way_of(policy: str, asked: Mapping[str, str]) -> tuple[Way, dict[str, str]]:
         where, staged = "e.policy = ? AND e.stage = ?", (policy, left.pop("stage"))
         due = ("e.due", "e.generation_id", False, "what is due first")
         return Way(table, where, staged, *due), left
-    held = (
-        "contents c JOIN episodes e ON e.policy = c.policy"
-        " AND e.generation_id = c.generation_id AND e.content = c.id"
-    )
     order = (CONTENT, "", True, "newest first, of those whose content is held")
-    return Way(held, "c.policy = ?", (policy,), *order), left
+    return Way("contents c", "c.policy = ?", (policy,), *order), left
 
 
 def _day(text: str) -> int:
@@ -207,7 +211,10 @@ def _is_asked(row: ListedAnswer, left: Mapping[str, str]) -> bool:
             return False
     told = {"fate": row.fate, "stage": row.stage, "variant": row.variant}
     told |= {"segment": row.segment, "version": row.version}
-    wanted = all(told[name] == value for name, value in left.items() if name in told)
+    # Of a content whose row names another one by now nothing is told.
+    wanted = row.stage is not None and all(
+        told[name] == value for name, value in left.items() if name in told
+    )
     return wanted and bool(row.signalled)
 
 

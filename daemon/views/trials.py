@@ -124,7 +124,7 @@ def measured(numbers: Mapping[str, float], kind: str = "") -> list[tuple[str, st
     """Return the numbers of a gate or a shadow by their words; all, or those of one kind.
 
     >>> measured({"shadow/pairs": 12.0, "gate/x": 1.0}, "shadow"), measured({"gate/recited/a": 0.5})
-    ([('Pairs', '12')], [('Recited: a', '0.5')])
+    ([('Pairs', '12')], [('Recited: a', '0.500')])
     """
     return [
         (

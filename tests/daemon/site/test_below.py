@@ -17,8 +17,11 @@ from told_ledger import EVIL, GREEDY, SECRET, ToldLedger, told_ledger
 from rlwd.daemon.explain.explain import explain
 from rlwd.daemon.http.query import ListPlace
 from rlwd.daemon.views import answer_list
+from rlwd.daemon.views.answer import read_answer
+from rlwd.daemon.views.batch import read_batch
+from rlwd.rewards.spec.spec import reward_spec
 from rlwd.streams.join.erasure import erase
-from rlwd.streams.state.transaction import Transaction
+from rlwd.streams.state.transaction import Rows, Transaction
 
 PLACES = ("/learner", "/ledger", "/signals", "/problems", "/answers", "/batches/1", "/batches/2")
 LINK = re.compile(r'href="(/(?:answers|batches|rollouts)[^"#]*)')
@@ -236,6 +239,7 @@ def _in_twos(view: Transaction, query: dict[str, str]) -> list[str]:
         ({"experiment": "x", "day": "2026-01-31", "variant": "candidate"}, "episodes_salt"),
         ({"stage": "ready"}, "episodes_due"),
         ({"batch": "1"}, "episodes_batch"),
+        ({"signal": "edited"}, "sqlite_autoindex_episodes_1 (policy=? AND generation_id=?)"),
     ],
 )
 def test_no_list_reads_the_whole_table(told: ToldLedger, asked: dict[str, str], index: str) -> None:
@@ -247,6 +251,33 @@ def test_no_list_reads_the_whole_table(told: ToldLedger, asked: dict[str, str], 
             plan = str(view.execute(f"EXPLAIN QUERY PLAN {sql}", values).fetchall())
         assert f"USING INDEX {index}" in plan or f"USING COVERING INDEX {index}" in plan, plan
         assert "SCAN e" not in plan
+
+
+class PlanReader:
+    """A view that notes how each statement is read."""
+
+    def __init__(self, view: Transaction) -> None:
+        self.view, self.plans = view, list[str]()
+
+    def execute(self, sql: str, parameters: Any = (), /) -> Rows:
+        """Note the plan, and run the statement."""
+        plan = self.view.execute(f"EXPLAIN QUERY PLAN {sql}", parameters).fetchall()
+        self.plans += [str(row[3]) for row in plan]
+        return self.view.execute(sql, parameters)
+
+    executemany = execute
+
+
+def test_a_story_and_a_batch_are_read_by_keys_alone(told: ToldLedger) -> None:
+    """Each statement names more than the policy, but for the few rows of the log's partitions."""
+    with told.ledger.store.reading() as view:
+        plans = PlanReader(view)
+        read_answer(plans, "policy", told.trained[0], reward_spec(""))
+        read_batch(plans, "policy", "1", {})
+    searches = [one for one in plans.plans if one.startswith(("SEARCH", "SCAN"))]
+    assert len(searches) > 10
+    whole = [one for one in searches if "?)" not in one or one.endswith("(policy=?)")]
+    assert {one.split()[1] for one in whole} == {"offsets"}, whole
 
 
 @pytest.mark.parametrize(
