@@ -50,6 +50,9 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py tests/ops/test_systemd.py $(ARGS)
 
+images: install-dev  ## build the gateway's image on a Debian of debootstrap's and start it; as root, with podman
+	RLWD_IMAGES=1 $(BIN)/python -m pytest tests/ops/test_images.py $(ARGS)
+
 simulate: install  ## a thousand rollouts of every simulated world, a poisoned crowd, the estimators, and the tables of docs/statistics.md, trust.md and estimators.md
 	$(CHECKOUT) -m simulate $(ARGS)
 	$(CHECKOUT) -m poison

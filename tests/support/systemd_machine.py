@@ -25,10 +25,10 @@ except urllib.error.HTTPError as e: print(e.read().decode())
 """
 
 
-def debian() -> Path:
+def debian(ask: str = "RLWD_SYSTEMD") -> Path:
     """Return the root that debootstrap made; skips the test where that, or namespaces, cannot be had."""
-    if os.environ.get("RLWD_SYSTEMD") != "1":
-        pytest.skip("takes minutes: RLWD_SYSTEMD=1 runs it")
+    if os.environ.get(ask) != "1":
+        pytest.skip(f"takes minutes: {ask}=1 runs it")
     for tool in ("debootstrap", "unshare", "nsenter"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not here")
