@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 import yaml
 
@@ -20,11 +21,6 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
 
 
-def secrets_named(config: str) -> set[str]:
-    """Return the files that a config takes secrets from."""
-    return set(SECRETS_LINE.findall(config))
-
-
 def load_with(config: str, given: dict[str, str], folder: Path) -> Config:
     """Load a config where these secrets, text by path, are given and no others."""
     for path, text in given.items():
@@ -32,6 +28,27 @@ def load_with(config: str, given: dict[str, str], folder: Path) -> Config:
     file = folder / "rlwd.toml"
     file.write_text(SECRETS_LINE.sub(lambda it: f'"file:{folder / Path(it[1]).name}"', config))
     return load_config(file)
+
+
+def read_secrets(process: str, config: Config) -> None:
+    """Read what a gateway, or a daemon, reads of a config's secrets when it starts."""
+    if process == "gateway":
+        config.with_secrets("gateway")
+    else:
+        config.with_secrets("http", "engine")
+        assert str(config.state_database).startswith("postgresql://")
+
+
+def needs_exactly(process: str, config: str, given: set[str], folder: Path) -> None:
+    """Assert that a process starts with the secrets at these paths, and without none of them."""
+    text = "postgresql://rlwd:" + "x" * 32
+    loaded = load_with(config, dict.fromkeys(given, text), folder)
+    read_secrets(process, loaded)
+    for path in given:
+        (folder / Path(path).name).unlink()
+        with pytest.raises(ValueError, match=Path(path).name):
+            read_secrets(process, loaded)
+        (folder / Path(path).name).write_text(text)
 
 
 def parses(arguments: list[str]) -> None:
