@@ -13,7 +13,8 @@ case ${1:-} in
 esac
 
 units=/usr/local/lib/systemd/system
-if test -d /run/systemd/system; then systemctl stop 'rlwd-gateway@*.service' rlwd.service; fi
+# Patterns, which may find nothing: it may have been run before.
+if test -d /run/systemd/system; then systemctl stop 'rlwd-gateway@*.service' 'rlwd.service*'; fi
 rm -f /etc/systemd/system/*.wants/rlwd.service /etc/systemd/system/*.wants/rlwd-gateway@*.service
 rm -f "$units/rlwd.service" "$units/rlwd-gateway@.service"
 rm -f /usr/local/bin/rlwd /usr/local/lib/sysusers.d/rlwd.conf
