@@ -1,6 +1,6 @@
 """Slow drift: lines of versions that each ask back a little more than the one before it.
 
-`python tests/simulation/slow_drift.py --lives 100` prints the table of docs/behaviours.md: how far such a
+`python -m slow_drift --lives 25` prints the table of docs/behaviours.md: how far such a
 line gets where versions are held against their controls alone, and where they are held against v0, too.
 """
 
