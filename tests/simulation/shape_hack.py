@@ -26,7 +26,7 @@ from rlwd.daemon.worlds.commits_people import LONGEST_TOKENS
 from rlwd.daemon.worlds.world import Ask
 from rlwd.learner.open_models.fetch import open_model
 from rlwd.learner.settings import LearnerSettings
-from rlwd.learner.tiny.model import prompt_ids
+from rlwd.learner.tiny.model import chat_ids
 from rlwd.learner.train.state import LearnerSnapshot
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "hacks.md"
@@ -41,7 +41,7 @@ class OpenPolicy(SampledPolicy):
         del document["replay"]
         settings = msgspec.convert({**document, "model": str(model)}, LearnerSettings)
         super().__init__(settings, longest=LONGEST_TOKENS)
-        self.model, self.end = model, int(self.tokenizer.eos_token_id)
+        self.end = int(self.tokenizer.eos_token_id)
         self.known = dict[str, Tokens]()
 
     def stand(self) -> LearnerSnapshot:
@@ -57,7 +57,7 @@ class OpenPolicy(SampledPolicy):
         """Return the tokens that an engine would read."""
         asked: str = ask.about.prompt
         if asked not in self.known:
-            self.known[asked] = tuple(prompt_ids(self.model, ask.messages))
+            self.known[asked] = tuple(chat_ids(self.tokenizer, ask.messages))
         return self.known[asked]
 
 
