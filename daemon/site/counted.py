@@ -18,9 +18,13 @@ class CountedOnce(Generic[T]):
     """One reading for all who ask; while one reads, the others wait for it."""
 
     def __init__(
-        self, read: Callable[[Transaction], T], clock: Callable[[], float] = time.perf_counter
+        self,
+        read: Callable[[Transaction], T],
+        spent: Callable[[], float],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.read, self.clock = read, clock
+        """`spent` is the clock of what reading costs: of this thread, or of a server that is waited for."""
+        self.read, self.spent, self.clock = read, spent, clock
         self._lock = threading.Lock()
         self._found: tuple[T, float] | None = None
         self._again = 0.0
@@ -28,9 +32,9 @@ class CountedOnce(Generic[T]):
     def ask(self, view: Transaction, now: float) -> tuple[T, float]:
         """Return what was read, and when, epoch seconds; `now` is this moment."""
         with self._lock:
-            began = self.clock()
-            if self._found is None or began >= self._again:
+            if self._found is None or self.clock() >= self._again:
+                began = self.spent()
                 self._found = self.read(view), now
-                took = self.clock() - began
+                took = self.spent() - began
                 self._again = self.clock() + (MOST_OFTEN * took if took > SOON else 0.0)
             return self._found

@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from ...ops.drift import alarms_table
+from ...ops.flags.flag_reach import read_reach
 from ...ops.rollout import champions_table, rollouts_table
 from ...ops.tool_errors import calls_table
 from ...rewards.spec.spec import reward_spec
@@ -14,6 +15,7 @@ from ...streams.state.transaction import Transaction
 from ..charts.chart import line_chart
 from ..charts.curves import Curves, read_curves
 from ..http.query import NotHere, known_name, known_values
+from ..status.snapshot import describe_reach
 from ..views.answer import read_answer
 from ..views.answer_list import read_answers
 from ..views.batch import read_batch, read_batches
@@ -43,14 +45,19 @@ class Pages:
     """The pages of one daemon, each read from one view of its tables."""
 
     def __init__(self, site: Site, status: Callable[[], dict[str, Any]]) -> None:
-        self.site, self.status = site, status
+        self.site = site
         config = site.config
         self.config, self.policy, self.vitals = config, config.policy, site.vitals
         self.steps = len(config.rollout.steps)
         self.spec = reward_spec(config.reward_spec)
         self._curves: tuple[float, Curves] | None = None
-        self._sums = CountedOnce(lambda view: read_sums(view, self.policy, config.spools))
-        self._signals_read = CountedOnce(lambda view: read_signals(view, self.policy, self.spec))
+        # A file is read by the thread that asks; a server's work is seen by how long it takes.
+        spent = time.perf_counter if isinstance(config.state_database, str) else time.thread_time
+        self._status = CountedOnce(lambda _: status(), spent)
+        self._sums = CountedOnce(lambda view: read_sums(view, self.policy, config.spools), spent)
+        self._signals_read = CountedOnce(
+            lambda view: read_signals(view, self.policy, self.spec), spent
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """Return the pages."""
@@ -78,8 +85,13 @@ class Pages:
         current = rollouts_table.current(view, policy)
         champion = champions_table.find_champion(view, policy)
         serves, curves = "" if champion is None else champion.version, self._curves[1]
+        counted, counted_at = self._status.ask(view, now)
+        # Which gateways act on the flags is asked while something is taken back: it is of now.
+        reach = describe_reach(read_reach(view, policy, self.config.flags_path, now), now)
+        stored = {**counted, "flags": reach}
         return {
-            **overview(self.status(), dict(self.vitals.live), dict(self.vitals.problems)),
+            **overview(stored, dict(self.vitals.live), dict(self.vitals.problems)),
+            "counted_at": counted_at,
             "rows": read_list(view, policy, limit=SHOWN, steps=self.steps),
             "under_way": None
             if current is None

@@ -17,7 +17,7 @@ def test_a_long_count_is_shown_for_a_while_and_a_short_one_is_made_anew(tmp_path
         counts[0] += 1
         return counts[0]
 
-    counted = CountedOnce(count, lambda: clock[0])
+    counted = CountedOnce(count, lambda: clock[0], lambda: clock[0])
     store = open_daemon_ledger(tmp_path / "rlwd.db").store
     with store.reading() as view:
         assert [counted.ask(view, at) for at in (10.0, 20.0)] == [(1, 10.0), (2, 20.0)]
