@@ -22,6 +22,10 @@ from .replay_folder import VersionReplay, read_replay
 
 log = structlog.get_logger()
 
+SEGMENT_PEOPLE = 5
+"""People on both sides with whom a segment is compared. Not `rollout.watch.users`: a benchmark of 100 people
+and eight segments has so many in none of them, and nothing would ever be compared."""
+
 
 class Gap(NamedTuple):
     """One behaviour of which more is done in one place than in the other."""
@@ -64,7 +68,7 @@ class GapWatch:
     def _alarms(
         self, view: Transaction, side: Side, replay: VersionReplay, now: float
     ) -> list[DriftAlarm]:
-        answers = [_as_long(one, replay.limit) for one in answers_of(view, self.policy, side)]
+        answers = [_as_cut(one, replay.limit) for one in answers_of(view, self.policy, side)]
         return [
             DriftAlarm(
                 version=side.version,
@@ -77,12 +81,12 @@ class GapWatch:
         ]
 
 
-def _as_long(answer: DriftAnswer, limit: int) -> DriftAnswer:
-    """Return an answer without its length where the replay's limit would have cut it, nor how it ends."""
+def _as_cut(answer: DriftAnswer, limit: int) -> DriftAnswer:
+    """Return an answer as the replay's limit cuts it: so long at most, and how it ends is not known."""
     if answer.tokens is None or answer.tokens < limit:
         return answer
     told = {name: one for name, one in answer.behaviours.items() if name != "breaks_off"}
-    return answer._replace(tokens=None, behaviours=told)
+    return answer._replace(tokens=limit, behaviours=told)
 
 
 def gaps(
@@ -90,15 +94,19 @@ def gaps(
 ) -> list[Gap]:
     """Return each behaviour that is shown to be further apart than its bar, in either direction.
 
-    The segments of both are weighed as if they had the same shares; one with too few people on one side
-    is left out. Each direction has half of the alpha, and each holds at all looks together.
+    The segments of both are weighed as if they had the same shares; one with fewer than `SEGMENT_PEOPLE`
+    on one side is left out. Each direction has half of the alpha, and each holds at all looks together.
     """
+    least = min(SEGMENT_PEOPLE, settings.users)
     found = dict[str, Gap]()
     for ours, theirs, where in (
         (production, replay, "in production than on the replay"),
         (replay, production, "on the replay than in production"),
     ):
-        for one in compare(ours, theirs, settings, alpha=settings.alpha / 2, concurrent=False):
+        looked = compare(
+            ours, theirs, settings, alpha=settings.alpha / 2, concurrent=False, least=least
+        )
+        for one in looked:
             if one.passed and one.name not in found:
                 more = "more" if one.difference > 0 else "less"
                 found[one.name] = Gap(one.name, f"{one.said}: {more} {where}", one)
@@ -107,7 +115,7 @@ def gaps(
 
 def as_answers(replay: VersionReplay) -> list[DriftAnswer]:
     """Return a replay's answers as the drift watch reads those of people."""
-    return [
+    answers = [
         DriftAnswer(
             generation_id=str(place),
             user=f"person {one.person}",
@@ -122,3 +130,4 @@ def as_answers(replay: VersionReplay) -> list[DriftAnswer]:
         )
         for place, one in enumerate(replay.answers)
     ]
+    return [_as_cut(one, replay.limit) for one in answers]

@@ -28,7 +28,7 @@ class ReplayedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     behaviours: dict[str, float]
     """What it does, number by name; what cannot be told is left out."""
     tokens: int | None = None
-    """Tokens written; None where our own limit cut it, or the engine did not say."""
+    """Tokens written, up to our own limit; None where the engine did not say."""
     seconds: float = 0.0
     """From the request to the whole answer."""
     worth: float | None = None
@@ -54,13 +54,13 @@ def replayed(
     found = measure(record, {*BEHAVIOURS} & {*measured, *BARS, "likeness"}) or {}
     cut = ours and answer.finish_reason == "length"
     if cut:
-        # The limit is the replay's: to be cut by it is no habit, and its length is not known.
+        # The limit is the replay's: to be cut by it is no habit. It is at least so long, and counts as that.
         found.pop("breaks_off", None)
     return ReplayedAnswer(
         person=request.person,
         segment=request.segment,
         behaviours=found,
-        tokens=None if cut else answer.tokens,
+        tokens=answer.tokens,
         seconds=seconds,
         worth=unattended_worth(spec, record),
         empty=not record.text.strip() and not record.tool_calls,

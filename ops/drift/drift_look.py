@@ -123,18 +123,21 @@ def compare(
     *,
     alpha: float,
     concurrent: bool = True,
+    least: int | None = None,
 ) -> tuple[BehaviourLook, ...]:
     """Return what is shown of each bar but the phrases'; nothing of what one side does not have.
 
     `alpha` is divided among the bars, the phrases' too, and of the tools among them (Bonferroni). Sides
-    that were not served at the same time are compared as if both had the same mix of segments.
+    that were not served at the same time are compared as if both had the same mix of segments, over those
+    of `least` users on both sides, `settings.users` where it is None.
     """
+    least = settings.users if least is None else least
     part = alpha / max(1, len(settings.watched))
     found = []
     for asked in _asked(ours, theirs, settings, part):
         sides = asked.ours, asked.theirs
         if not concurrent:
-            sides = same_mix(*sides, settings.users)
+            sides = same_mix(*sides, least)
         if asked.name == "length":
             sides = _relative(*sides)
         means = [ratio_mean(UserSums.of(one[:3] for one in rows)) for rows in sides]

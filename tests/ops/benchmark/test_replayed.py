@@ -69,9 +69,9 @@ def test_calls_are_read_in_the_text(text: str, invalid: float | None) -> None:
 
 
 def test_our_own_limit_is_no_habit() -> None:
-    """Cut by the replay's limit an answer has no length; cut by production's it broke off."""
+    """Cut by the replay's limit an answer is as long as that; cut by production's it broke off, too."""
     ours, theirs = (answer("and then", finish="length", ours=one) for one in (True, False))
-    assert (ours.tokens, "breaks_off" in ours.behaviours) == (None, False)
+    assert (ours.tokens, "breaks_off" in ours.behaviours) == (7, False)
     assert (theirs.tokens, theirs.behaviours["breaks_off"]) == (7, 1.0)
     assert answer("").empty
 
