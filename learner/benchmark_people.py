@@ -48,11 +48,28 @@ def forget_person(tx: Transaction, policy: str, user_hash: str) -> None:
     )
 
 
+def versions_with_people(view: Transaction, policy: str) -> set[tuple[str, int]]:
+    """Return the name and number of each version that people are kept out of training for."""
+    rows = view.execute(
+        "SELECT DISTINCT benchmark, number FROM benchmark_people WHERE policy = ?", (policy,)
+    ).fetchall()
+    return {(name, number) for name, number in rows}
+
+
 def close_theirs(tx: Transaction, policy: str) -> None:
-    """Give what was ready of these people its fate: it teaches nothing."""
+    """Give what was ready of these people its fate: it teaches nothing.
+
+    So does what others were answered in a session with them: its prompt, or what was written next, is theirs.
+    """
+    if not versions_with_people(tx, policy):
+        return
     rows = tx.execute(
-        f"SELECT generation_id FROM episodes WHERE policy = ? AND stage = '{EpisodeStage.READY}'"
-        " AND user_hash IN (SELECT user_hash FROM benchmark_people WHERE policy = ?)"
+        f"SELECT generation_id FROM episodes e WHERE policy = ? AND stage = '{EpisodeStage.READY}'"
+        " AND (user_hash IN (SELECT user_hash FROM benchmark_people WHERE policy = ?)"
+        " OR EXISTS (SELECT 1 FROM turns t JOIN episodes o ON o.policy = t.policy"
+        " AND o.generation_id = t.generation_id JOIN benchmark_people p ON p.policy = o.policy"
+        " AND p.user_hash = o.user_hash WHERE t.policy = e.policy"
+        " AND t.tenant = COALESCE(e.tenant, '') AND t.session_id = e.session_id))"
         " ORDER BY generation_id" + row_lock(tx),
         (policy, policy),
     ).fetchall()

@@ -12,6 +12,7 @@ from ...streams.events.generation import Generation
 from ...streams.events.signals import Accepted, Edited
 from ...streams.join.episodes_table import feedback_of
 from ...streams.redaction.privacy import PrivacySettings
+from ...streams.sessions.turns_table import SessionKey, load_turns
 from ...streams.state.bulk import by_ids
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction, row_lock
@@ -79,9 +80,9 @@ def build_benchmark(
     drawn = within(pool, (one for one in rows if one.generation_id in records), settings, before)
     with source.store.transaction() as tx:
         # What was sealed since is trained on now: no lock was held while all of it was read.
-        taken = _sealed(tx, source.policy, [one.generation_id for one in drawn])
-        drawn = [one for one in drawn if one.generation_id not in taken]
-        pool.refused["session_trained"] += len(taken)
+        count = len(drawn)
+        drawn = _untaught(tx, source.policy, drawn)
+        pool.refused["session_trained"] += count - len(drawn)
         if len(drawn) < settings.least:
             raise TooFew(_too_few(len(drawn), settings, pool))
         requests = _requests(tx, source, drawn, records)
@@ -135,16 +136,21 @@ def _before(source: BenchmarkSource, old: BenchmarkName | None) -> frozenset[str
     return frozenset(one.generation_id for one in held.requests)
 
 
-def _sealed(tx: Transaction, policy: str, ids: Sequence[str]) -> set[str]:
-    found = set[str]()
-    for marks, chunk in by_ids(sorted(ids)):
+def _untaught(tx: Transaction, policy: str, drawn: Sequence[PoolRow]) -> list[PoolRow]:
+    """Return those of whose sessions nothing was sealed meanwhile, and which are held; others wait for us."""
+    turns = load_turns(tx, policy, {SessionKey(*one.session) for one in drawn})
+    session_of = {name: tuple(key) for key, each in turns.items() for name in each}
+    session_of |= {one.generation_id: one.session for one in drawn}
+    taught, gone = set[tuple[str, str]](), set[str]()
+    for marks, chunk in by_ids(sorted(session_of)):
         rows = tx.execute(
-            f"SELECT generation_id, {LEARNED} OR content IS NULL FROM episodes WHERE policy = ?"
+            f"SELECT generation_id, {LEARNED}, content IS NULL FROM episodes WHERE policy = ?"
             f" AND generation_id IN ({marks}) ORDER BY generation_id" + row_lock(tx),
             (policy, *chunk),
         ).fetchall()
-        found |= {name for name, learned in rows if learned}
-    return found
+        taught |= {session_of[name] for name, learned, _ in rows if learned}
+        gone |= {name for name, _, forgotten in rows if forgotten}
+    return [one for one in drawn if one.session not in taught and one.generation_id not in gone]
 
 
 def _too_few(count: int, settings: BenchmarkSettings, pool: Pool) -> str:

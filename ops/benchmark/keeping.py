@@ -7,7 +7,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from ...learner.benchmark_people import forget_people, has_people, put_people
+from ...learner.benchmark_people import (
+    forget_people,
+    has_people,
+    put_people,
+    versions_with_people,
+)
 from ...streams.state.bulk import by_ids
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -36,9 +41,11 @@ def keep_benchmarks(store: Store, policy: str, folder: Path, now: float) -> list
     A request stays for as long as its record: one of an erased person, or that retention forgot, is in no
     benchmark. The version without it is a new one, and the old file is written over. One that is over its
     time, or has no request left, goes as a whole; so does a damaged one, of which nobody can tell, one that
-    a newer one took the place of, and one whose people a crash left out of the tables.
+    a newer one took the place of, and one whose people a crash left out of the tables. People of whom the
+    file is gone, since a crash came between the two, are learned of again.
     """
     made = []
+    _let_go(store, policy, folder)
     for name in benchmark_names(folder):
         try:
             held = read_benchmark(folder, name, policy)
@@ -57,6 +64,19 @@ def keep_benchmarks(store: Store, policy: str, folder: Path, now: float) -> list
             remove_benchmark(folder, name)
             made += [after.version] if after else []
     return made
+
+
+def _let_go(store: Store, policy: str, folder: Path) -> None:
+    """Let people go whose benchmark is no more. Where no folder is, another machine has it."""
+    if not folder.exists():
+        return
+    with store.transaction() as tx:
+        # Before the files are listed: a build writes its file first.
+        kept = versions_with_people(tx, policy)
+        there = {(one.name, one.number) for one in benchmark_names(folder)}
+        for name, number in sorted(kept - there):
+            log.warning("benchmark_people_let_go", benchmark=name, number=number)
+            forget_people(tx, policy, name, number)
 
 
 def _is_orphan(store: Store, policy: str, folder: Path, name: BenchmarkName) -> bool:

@@ -12,12 +12,14 @@ from daemon_by_hand import FEEDBACK, open_daemon_ledger
 from ledger_by_hand import Ledger, feedback, generation
 from places_by_hand import new_schema
 
+from rlwd.learner.benchmark_people import has_people
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
-from rlwd.ops.benchmark.benchmark_file import benchmark_names
+from rlwd.ops.benchmark import build
+from rlwd.ops.benchmark.benchmark_file import benchmark_names, remove_benchmark
 from rlwd.ops.benchmark.build import BenchmarkSource, build_benchmark
 from rlwd.ops.benchmark.keeping import keep_benchmarks
-from rlwd.ops.benchmark.pool import quotas
+from rlwd.ops.benchmark.pool import quotas, within
 from rlwd.ops.benchmark.settings import BenchmarkSettings
 from rlwd.streams.events.generation import Sampling
 from rlwd.streams.events.input_message import InputMessage
@@ -44,6 +46,7 @@ def give(ledger: Ledger, name: str, *, signal: Any = None, **more: Any) -> None:
     now = time.time()
     known: dict[str, Any] = {
         "session_id": name,
+        "session_found": "named",
         "user_hash": name,
         "prompt_token_ids": tuple(name.encode()),
         "input": (InputMessage(role="user", text=f"what is {name}"),),
@@ -143,6 +146,72 @@ def test_a_file_without_its_people_is_removed(ledger: Ledger, tmp_path: Path) ->
     os.utime(path, (1.0, 1.0))
     keep_benchmarks(ledger.store, "policy", tmp_path / "b", time.time())
     assert benchmark_names(tmp_path / "b") == []
+
+
+def test_people_without_their_file_are_learned_of_again(ledger: Ledger, tmp_path: Path) -> None:
+    """A crash between file and people when a version goes: nobody is kept out of training for good."""
+    for number in range(5):
+        give(ledger, f"plain{number}")
+    written, _ = build_benchmark(source(ledger, tmp_path / "b"), "shop", time.time())
+    keep_benchmarks(ledger.store, "policy", tmp_path / "b", time.time())
+    give(ledger, "out", user_hash="plain0")
+    remove_benchmark(tmp_path / "b", written)
+    keep_benchmarks(ledger.store, "policy", tmp_path / "elsewhere", time.time())
+    with ledger.store.reading() as view:
+        assert has_people(view, "policy", "shop", 1)
+    keep_benchmarks(ledger.store, "policy", tmp_path / "b", time.time())
+    assert len(learn(ledger, 6)) == 6
+
+
+def test_nothing_of_a_session_with_them_is_trained_on(ledger: Ledger, tmp_path: Path) -> None:
+    """Somebody joins the conversation later: the prompt begins with what the benchmark asks."""
+    for number in range(5):
+        give(ledger, f"plain{number}")
+    build_benchmark(source(ledger, tmp_path / "b"), "shop", time.time())
+    give(ledger, "joins", session_id="plain0")
+    give(ledger, "unnamed", session_id="plain1", user_named=False, user_hash="")
+    give(ledger, "other")
+    assert learn(ledger, 1) == {"other"}
+
+
+def test_what_came_before_the_time_counts_for_its_session(ledger: Ledger, tmp_path: Path) -> None:
+    """A long session: its first answer was trained on, or was somebody else's, before what is drawn from."""
+    for number in range(2):
+        give(ledger, f"old{number}")
+    assert len(learn(ledger, 2)) == 2
+    give(ledger, "hers", session_id="both")
+    with ledger.store.transaction() as tx:
+        tx.execute("UPDATE episodes SET received = received - 86400.0 * 29")
+    give(ledger, "on0", session_id="old0")
+    give(ledger, "his", session_id="both")
+    for number in range(5):
+        give(ledger, f"plain{number}")
+    _, built = build_benchmark(source(ledger, tmp_path / "b"), "shop", time.time())
+    assert {one.generation_id for one in built.requests} == {f"plain{n}" for n in range(5)}
+    assert built.manifest.refused["several_people"] == 1
+
+
+def test_what_was_sealed_while_all_was_read_is_not_drawn(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another answer of the session is sealed after the pool was read: the session is trained on now."""
+    for number in range(5):
+        give(ledger, f"plain{number}")
+    give(ledger, "second", session_id="plain0", user_hash="plain0")
+
+    def meanwhile(*given: Any) -> Any:
+        drawn = within(*given)
+        with ledger.store.transaction() as tx:
+            tx.execute(
+                "UPDATE episodes SET stage = 'sealed' WHERE generation_id IN ('second', 'plain0')"
+                " AND generation_id NOT IN (" + ", ".join("?" * len(drawn)) + ")",
+                [one.generation_id for one in drawn],
+            )
+        return drawn
+
+    monkeypatch.setattr(build, "within", meanwhile)
+    _, built = build_benchmark(source(ledger, tmp_path / "b"), "shop", time.time())
+    assert {one.generation_id for one in built.requests} == {f"plain{n}" for n in range(1, 5)}
 
 
 def test_small_segments_are_drawn_too() -> None:
