@@ -11,7 +11,7 @@ from ...ops.rollout.rollouts_table import history
 from ...ops.stages.record import Rollout, Stage
 from ...streams.answers.answer_tallies import count_fates
 from ...streams.state.store import Store
-from ..status.snapshot import event_to_served
+from ..status.served_times import event_to_served
 from .crowd import CrowdResults
 from .curve import WINDOW, answers_until
 from .processes import DemoProcesses
@@ -49,6 +49,9 @@ def build_report(
             "p50": served["p50"],
             "p95": served["p95"],
             "parts": served["parts"],
+            "count": served["count"],
+            "unmet": served["unmet"],
+            "p50_any": served["p50_any"],
         },
         "requests": {"sent": tally.sent, "failed": tally.failed},
         "feedback_failed": tally.feedback_failed,
@@ -91,7 +94,11 @@ def print_end(
     )
     p50 = report["event_to_served_s"]["p50"]
     if p50 is not None:
-        table.add_row("event to served", f"{p50:.1f} s (median)")
+        served = report["event_to_served_s"]
+        later = f"; {served['p50_any']:.1f} s with what a later version brought" * bool(
+            served["unmet"]
+        )
+        table.add_row("event to served", f"{p50:.1f} s (median){later}")
     fates = ", ".join(f"{fate} {count}" for fate, count in report["fates"].items())
     table.add_row("fates", fates)
     table.add_row("wall time", f"{report['wall_s']:.0f} s")

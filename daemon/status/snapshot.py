@@ -26,6 +26,7 @@ from ...streams.readings.reading_tallies import describe_readings
 from ...streams.readings.unknown_signals import unknown_signals
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
+from .served_times import event_to_served
 
 SAMPLING_RULES = (
     *("excluded:greedy", "excluded:cut_sampling"),
@@ -195,38 +196,3 @@ def _versions(view: Transaction, policy: str) -> list[dict[str, Any]]:
         }
         for rollout in rollouts_table.history(view, policy)
     ]
-
-
-def event_to_served(view: Transaction, policy: str) -> dict[str, Any]:
-    """Return quantiles of the time from feedback to the first answer it helped to make.
-
-    For each trained feedback, from its receipt to the first generation that its version served, on
-    whichever variant (CONTRACTS 11); `parts` are means of the four stretches on the way.
-    """
-    rows = view.execute(
-        "SELECT f.received, b.sealed_at, c.created_at, s.first FROM episodes e"
-        " JOIN feedback f ON f.policy = e.policy AND f.generation_id = e.generation_id"
-        " JOIN batches b ON b.policy = e.policy AND b.batch_id = e.batch_id"
-        " JOIN checkpoints c ON c.policy = e.policy AND c.version = e.trained_version"
-        "   AND c.batch_id = e.batch_id"
-        " JOIN (SELECT policy, version, MIN(received) AS first FROM episodes"
-        "   WHERE received IS NOT NULL AND fate <> 'excluded:shadow' GROUP BY policy, version) s"
-        "   ON s.policy = e.policy AND s.version = e.trained_version"
-        " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at"
-        " AND f.origin = ''",
-        (policy,),
-    ).fetchall()
-    if not rows:
-        return {"count": 0, "p50": None, "p95": None, "parts": {}}
-    totals = sorted(served - received for received, _, _, served in rows)
-    count = len(rows)
-    return {
-        "count": count,
-        "p50": totals[count // 2],
-        "p95": totals[min(int(0.95 * count), count - 1)],
-        "parts": {
-            "waiting_for_batch": sum(sealed - received for received, sealed, _, _ in rows) / count,
-            "learning": sum(made - sealed for _, sealed, made, _ in rows) / count,
-            "gate_and_first_answer": sum(served - made for _, _, made, served in rows) / count,
-        },
-    }
