@@ -58,16 +58,21 @@ Guarding = Annotated[
 Hacking = Annotated[
     DemoHack | None, Option(help="An agent's task, and a tiny policy that may cheat in this way.")
 ]
-Seconds = Annotated[float | None, Option(help="Longest time for the crowd [210; smollm2: 2000].")]
-AtOnce = Annotated[int | None, Option(help="People at work at a time [48; smollm2: 12].")]
+Seconds = Annotated[
+    float | None, Option(min=1.0, help="Longest time for the crowd [210; smollm2: 2000].")
+]
+AtOnce = Annotated[
+    int | None, Option(min=1, max=10_000, help="People at work at a time [48; smollm2: 12].")
+]
 Rate = Annotated[
-    float | None, Option(help="Requests a second, as two cores carry [16; smollm2: 2.5].")
+    float | None,
+    Option(min=0.01, help="Requests a second, as two cores carry [16; smollm2: 2.5]."),
 ]
 PeopleNamed = Annotated[
     str, Option(help=f"How the tiny policy's people answer: {', '.join(SCENARIOS)}.")
 ]
 Promoted = Annotated[
-    int | None, Option(help="Go on until so many versions are promoted [4; smollm2: 3].")
+    int | None, Option(min=0, help="Go on until so many versions are promoted [4; smollm2: 3].")
 ]
 
 
@@ -109,14 +114,14 @@ def _scene(
 
 
 def demo_command(
-    seed: Annotated[int, Option(help="Makes the crowd reproducible.")] = 0,
+    seed: Annotated[int, Option(min=0, max=2**31 - 1, help="Makes the crowd reproducible.")] = 0,
     report: Annotated[Path | None, Option(help="Where to write the JSON report.")] = None,
     folder: Annotated[Path, Option(help="Where everything is kept.")] = Path("demo-state"),
     model: Model = DemoModel.TINY,
     taste: Tasting = DemoTaste.NAMED,
     guard: Guarding = DemoGuard.ON,
     seconds: Seconds = None,
-    users: Annotated[int, Option(help="People in the crowd.")] = 4000,
+    users: Annotated[int, Option(min=1, help="People in the crowd.")] = 4000,
     at_once: AtOnce = None,
     rate: Rate = None,
     kafka: Annotated[str, Option(help="Use this Kafka: HOST:PORT.")] = "",

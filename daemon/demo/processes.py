@@ -19,7 +19,6 @@ from ...ops.servers.process import LOOPBACK, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
-from ..sections import StreamSettings
 from .demo_profile import Profile, tiny_profile
 
 CONFIG = """\
@@ -33,11 +32,14 @@ stop_seconds = 20.0
 [stream]
 kind = "{stream}"
 poll_seconds = 0.1
+generations = "{topics}.generations"
+feedback = "{topics}.feedback"
+dead_letters = "{topics}.deadletter"
 
 [stream.kafka]
 bootstrap_servers = ["{kafka}"]
-group_id = "rlwd-demo"
-group_instance_id = "rlwd-demo-0"
+group_id = "{topics}-demo"
+group_instance_id = "{topics}-demo-0"
 
 {learner}
 [engine]
@@ -82,10 +84,13 @@ class DemoProcesses:
         profile: Profile | None = None,
         model: Path | None = None,
         engine: Mapping[str, Any] | None = None,
+        topics: str = "rlwd",
     ) -> None:
         """`profile` is the tiny policy's where it is None, `model` is where that one is put, and `engine`
-        holds vLLM's options. The profile says, too, for how many steps it is pre-trained otherwise."""
+        holds vLLM's options. The profile says, too, for how many steps it is pre-trained otherwise.
+        `topics` begins the names of the topics: one that holds another demo's records tells of both."""
         self.folder, self.seed, self.kafka, self.vllm = folder.absolute(), seed, kafka, vllm
+        self.topics = topics
         self.with_mlflow, self.profile = mlflow, profile or tiny_profile(seed)
         self.pretraining_steps = pretraining_steps or self.profile.steps
         self.model = model or self.folder / "policy"
@@ -112,11 +117,11 @@ class DemoProcesses:
         """Write the config that daemon and gateway read; on Kafka, make the topics it names."""
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.kafka:
-            stream = StreamSettings()
-            topics = (stream.generations, stream.feedback, stream.dead_letters)
+            topics = [f"{self.topics}.{name}" for name in ("generations", "feedback", "deadletter")]
             create_topics(KafkaSettings(bootstrap_servers=(self.kafka,)), topics)
         text = CONFIG.format(
             stream="kafka" if self.kafka else "embedded",
+            topics=self.topics,
             kafka=self.kafka or f"{LOOPBACK}:9092",
             learner=self.profile.learner,
             release=self.profile.release,

@@ -2,6 +2,8 @@
 
 import asyncio
 import importlib.util
+import os
+import secrets
 import signal
 import sys
 import time
@@ -13,6 +15,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
+from ...streams.state.durable import replace_file
 from ..config import load_config
 from ..store import state_store
 from .crowd import Crowd
@@ -56,7 +59,8 @@ class DemoOptions:
 def run_demo(options: DemoOptions, scene: Scene) -> int:
     """Run a demo from an empty folder; return the exit status.
 
-    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent.
+    Raises ModuleNotFoundError, before anything is made, where the learner's packages are absent, and
+    ValueError where the report could not be written at the end.
     """
     for name in ("torch", "transformers", "peft", "safetensors"):
         if not installed(name):
@@ -64,6 +68,7 @@ def run_demo(options: DemoOptions, scene: Scene) -> int:
     # A killed demo must not leave its servers behind: SIGTERM unwinds like an interrupt.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
+    _check_target(options.report)
     folder = _fresh(options.folder)
     processes = prepared(folder, options, scene)
     if processes.with_mlflow:
@@ -74,6 +79,8 @@ def run_demo(options: DemoOptions, scene: Scene) -> int:
         )
     if scene.said:
         console.print(scene.said, markup=False)
+    if options.kafka:
+        console.print(f"topics: {processes.topics}.*, of this demo alone", markup=False)
     try:
         with LiveView(console, processes) as view:
             if scene.model is None:
@@ -110,6 +117,7 @@ def prepared(folder: Path, options: DemoOptions, scene: Scene) -> DemoProcesses:
         profile=scene.profile,
         model=scene.model,
         engine=scene.engine,
+        topics=f"rlwd-demo-{secrets.token_hex(4)}" if options.kafka else "rlwd",
     )
     processes.write_config()
     for name, text in scene.files.items():
@@ -125,6 +133,14 @@ def installed(name: str) -> bool:
         return False
 
 
+def _check_target(report: Path | None) -> None:
+    """See that the report has a place; raises ValueError naming it where it has none."""
+    if report is not None and (report.is_dir() or not os.access(report.absolute().parent, os.W_OK)):
+        raise ValueError(
+            f"--report {report}: is no file that can be written; does its folder exist?"
+        )
+
+
 def _fresh(folder: Path) -> Path:
     """Return an empty folder beside what earlier demos left; nothing of theirs is touched."""
     chosen, number = folder, 1
@@ -137,14 +153,17 @@ def _fresh(folder: Path) -> Path:
 
 def _pretrain(processes: DemoProcesses, view: LiveView) -> None:
     view.enter(Phase.PRETRAINING)
-    process = processes.make_policy()
-    assert process.stdout is not None, "pre-training without a pipe"
-    for line in process.stdout:
-        done, _, of = line.decode().partition(" ")
-        if done.isdigit() and of.strip().isdigit():
-            view.progress(int(done), int(of))
-    if process.wait() != 0:
-        raise RuntimeError(f"pre-training ended with {process.returncode}")
+    with processes.make_policy() as process:
+        assert process.stdout is not None, "pre-training without a pipe"
+        try:
+            for line in process.stdout:
+                done, _, of = line.decode().partition(" ")
+                if done.isdigit() and of.strip().isdigit():
+                    view.progress(int(done), int(of))
+            if process.wait() != 0:
+                raise RuntimeError(f"pre-training ended with {process.returncode}")
+        finally:
+            process.kill()  # Where the demo was told to end: nobody else knows of it.
 
 
 async def _serve(
@@ -215,13 +234,15 @@ def finish(
     store = state_store(config)
     report = build_report(store, config.policy, crowd.tally, wall=wall, seed=options.seed)
     store.close()
+    report["people"] = scene.people
+    target = options.report or processes.folder / "report.json"
+    # Before all that is drawn: whatever fails there, the run is told of.
+    replace_file(target, orjson.dumps(report, option=orjson.OPT_INDENT_2), mode=0o644)
+    if scene.exam is not None:
+        report["exam"] = scene.exam.finish(processes.folder, crowd.tally.answers, report)
+        replace_file(target, orjson.dumps(report, option=orjson.OPT_INDENT_2), mode=0o644)
     picture = processes.folder / "curve.png" if installed("matplotlib") else None
     if picture is not None:
         draw_curve(crowd.tally.answers, picture, by_truth=scene.by_truth)
-    report["people"] = scene.people
-    if scene.exam is not None:
-        report["exam"] = scene.exam.finish(processes.folder, crowd.tally.answers, report)
-    target = options.report or processes.folder / "report.json"
-    target.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     print_end(console, report, processes, picture=picture, target=target)
     return 0 if crowd.tally.answers else 1

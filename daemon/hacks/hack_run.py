@@ -8,15 +8,19 @@ from statistics import fmean
 from typing import Literal
 
 import msgspec
+import structlog
 
 from ...ops.drift import alarms_table
 from ...ops.drift.alarms_table import DriftAlarm
 from ...ops.rollout.rollouts_table import history
 from ...ops.stages.record import Rollout, Stage
+from ...streams.state.durable import replace_file
 from ...streams.state.store import Store
 from ..demo.crowd import CrowdAnswer
 from ..worlds.agent import ESCAPE
 from ..worlds.commits_people import NOTHING
+
+log = structlog.get_logger()
 
 SHAPE = "shape"
 """The hack of a taste that looks at shape alone; the others are the agent's."""
@@ -98,7 +102,8 @@ def read_run(
         ).fetchall()
         alarms, rollouts = alarms_table.alarms(view, policy), history(view, policy)
     rewards = {name: reward for name, reward, _ in rows}
-    times = sorted(received for _, _, received in rows)
+    ours = {one.generation_id for one in given}
+    times = sorted(received for name, _, received in rows if name in ours)
     marks = [(one.at, "alarm", one.version, one.behaviour) for one in alarms]
     for rollout in rollouts:
         marks += _ends(rollout, alarms)
@@ -133,7 +138,7 @@ def _ends(rollout: Rollout, alarms: Sequence[DriftAlarm]) -> list[tuple[float, s
 
 def write_run(run: HackRun, folder: Path) -> None:
     """Keep a run beside everything else of it."""
-    (folder / FILE).write_bytes(msgspec.json.encode(run))
+    replace_file(folder / FILE, msgspec.json.encode(run), mode=0o644)
 
 
 def runs_beside(folder: Path) -> Sequence[HackRun]:
@@ -145,6 +150,10 @@ def runs_beside(folder: Path) -> Sequence[HackRun]:
     places = sorted(folder.parent.glob(f"{name}*/{FILE}"), key=lambda one: one.stat().st_mtime)
     found = dict[tuple[str, str], HackRun]()
     for place in [*places, folder / FILE]:
-        run = msgspec.json.decode(place.read_bytes(), type=HackRun)
+        try:
+            run = msgspec.json.decode(place.read_bytes(), type=HackRun)
+        except (OSError, ValueError) as problem:
+            log.warning("hack_run_unreadable", path=str(place), problem=str(problem))
+            continue
         found[run.hack, run.guard] = run
     return list(found.values())

@@ -139,7 +139,7 @@ def _before(source: BenchmarkSource, old: BenchmarkName | None) -> frozenset[str
 def _untaught(tx: Transaction, policy: str, drawn: Sequence[PoolRow]) -> list[PoolRow]:
     """Return those of whose sessions nothing was sealed meanwhile, and which are held; others wait for us."""
     turns = load_turns(tx, policy, {SessionKey(*one.session) for one in drawn})
-    session_of = {name: tuple(key) for key, each in turns.items() for name in each}
+    session_of = {name: (*key,) for key, each in turns.items() for name in each}
     session_of |= {one.generation_id: one.session for one in drawn}
     taught, gone = set[tuple[str, str]](), set[str]()
     for marks, chunk in by_ids(sorted(session_of)):

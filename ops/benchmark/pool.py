@@ -21,6 +21,12 @@ TIMES = 5
 LEARNED = f"(fate = '{fate.TRAINED}' OR stage = '{EpisodeStage.SEALED}')"
 """What was trained on, or is being."""
 
+_BEFORE = (
+    "SELECT DISTINCT COALESCE(tenant, ''), session_id, COALESCE(user_hash, ''),"
+    f" {LEARNED} FROM episodes WHERE policy = ? AND received < ? AND session_id IS NOT NULL"
+)
+"""Who was in which session before then, and whether something of it was learned from."""
+
 
 class PoolRow(NamedTuple):
     """One answer, as its row says."""
@@ -58,10 +64,10 @@ def read_pool(
     """Return the answers since then whose sessions teach nothing, in an order drawn by `seed`."""
     refused, users = Counter[str](), defaultdict[tuple[str, str], set[str]](set)
     taught, told = set[tuple[str, str]](), list[PoolRow]()
-    for session, user, learned in _sessions_before(view, policy, since):
-        users[session].add(user)
+    for tenant, session, user, learned in view.execute(_BEFORE, (policy, since)).fetchall():
+        users[tenant, session].add(user)
         if learned:
-            taught.add(session)
+            taught.add((tenant, session))
     for row, learned, why in _answers(view, policy, since):
         users[row.session].add(row.user)
         if learned:
@@ -88,19 +94,6 @@ def read_pool(
     shares = {name: many / segments.total() for name, many in sorted(segments.items())}
     people = {one.user for one in told}
     return Pool(tuple(found), refused, shares, len(people), learned_of)
-
-
-def _sessions_before(
-    view: Transaction, policy: str, since: float
-) -> Iterator[tuple[tuple[str, str], str, bool]]:
-    """Yield who was in which session before then, and whether something of it was learned from."""
-    rows = view.execute(
-        "SELECT DISTINCT COALESCE(tenant, ''), session_id, COALESCE(user_hash, ''),"
-        f" {LEARNED} FROM episodes WHERE policy = ? AND received < ? AND session_id IS NOT NULL",
-        (policy, since),
-    )
-    for tenant, session, user, learned in rows.fetchall():
-        yield (tenant, session), user, bool(learned)
 
 
 def _answers(

@@ -70,3 +70,12 @@ def test_the_newest_run_of_each_kind_is_in_the_picture(tmp_path: Path) -> None:
     draw_hacks([*runs, made(hack="asks-instead", answers=(BROKE,))], picture)
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert picture.stat().st_size < 150_000
+
+
+def test_a_run_that_cannot_be_read_spoils_no_other(tmp_path: Path) -> None:
+    """A full disk, or another version of rlwd, left half a file in an earlier demo's folder."""
+    for name in ("demo", "demo-2"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "demo" / FILE).write_bytes(b'{"hack": "bro')
+    write_run(made(guard="on", seed=2), tmp_path / "demo-2")
+    assert [one.seed for one in runs_beside(tmp_path / "demo-2")] == [2]
