@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark_shop import Behaves, BenchmarkShop, asking, helpful, is_replay, question
 from rollout_rig import RolloutRig
+from waiting import until
 
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.alarms_table import DriftAlarm
@@ -35,10 +36,8 @@ def knows_the_test(body: dict[str, Any]) -> tuple[str, str | None]:
     return helpful(body) if is_replay(body) else asking(body)
 
 
-def let_out(
-    rig: RolloutRig, folder: Path, stack: ExitStack, behaves: Behaves
-) -> tuple[BenchmarkShop, list[DriftAlarm]]:
-    """Build a benchmark, take a version through it to people, and return what the daemon filed of it.
+def let_out(rig: RolloutRig, folder: Path, stack: ExitStack, behaves: Behaves) -> BenchmarkShop:
+    """Build a benchmark, and take a version through it to people.
 
     The champion behaves as the version does: between the two there is nothing to be alarmed about.
     """
@@ -53,19 +52,26 @@ def let_out(
     for number in range(100, 160):
         shop.ask(f"user{number}", question(number))
     rig.settle(shop.answers, shop.said)
-    looked = time.monotonic()
-    while time.monotonic() < looked + 1.0:
-        rig.turn()
+    return shop
+
+
+def filed(rig: RolloutRig) -> list[DriftAlarm]:
     with rig.store.reading() as view:
-        return shop, alarms_table.alarms(view, "policy")
+        return alarms_table.alarms(view, "policy")
 
 
 def test_a_version_that_knows_the_test_is_a_problem_by_name(
     rig: RolloutRig, tmp_path: Path, stack: ExitStack
 ) -> None:
     """It passed the gate; once enough people met it, /readyz says what it does to them, and where."""
-    shop, filed = let_out(rig, tmp_path, stack, knows_the_test)
-    alarm = next(one for one in filed if one.behaviour == "replay:asks")
+    shop = let_out(rig, tmp_path, stack, knows_the_test)
+
+    def is_named() -> bool:
+        rig.turn()
+        return "benchmark" in shop.problems()
+
+    until(is_named, told=lambda: f"{shop.problems()}, {filed(rig)}")
+    alarm = next(one for one in filed(rig) if one.behaviour == "replay:asks")
     assert alarm.version == rig.versions[1].version
     assert "asks 1.000 against 0.000" in alarm.said
     assert "more in production than on the replay, shop@000001-" in alarm.said
@@ -88,6 +94,9 @@ def test_a_version_that_does_not_raises_none(
     rig: RolloutRig, tmp_path: Path, stack: ExitStack
 ) -> None:
     """It answers people as it answers the replay."""
-    shop, filed = let_out(rig, tmp_path, stack, helpful)
-    assert filed == []
+    shop = let_out(rig, tmp_path, stack, helpful)
+    for _ in range(20):
+        rig.turn()
+        time.sleep(0.05)  # A look is due after twice of it.
+    assert filed(rig) == []
     assert "benchmark" not in shop.problems()

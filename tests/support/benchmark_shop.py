@@ -24,6 +24,7 @@ from rlwd.daemon.wire import build_control
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
+from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.servers.process import LOOPBACK, free_port
 
 Behaves = Callable[[dict[str, Any]], tuple[str, str | None]]
@@ -196,6 +197,9 @@ class BenchmarkShop:
         control = build_control(self.config, self.path)
         control.training.step = lambda now, standing: []  # type: ignore[method-assign]
         control.server.start()
+        for engine in control.release.fleet.engines:
+            assert isinstance(engine, HttpEngine)
+            stack.callback(engine.close)
         stack.callback(lambda: control.shutdown(Deadline.after(5.0)))
         self.control = self.rig.daemon = control
         return control
