@@ -93,9 +93,11 @@ def test_resources_find_one_another(config: Config) -> None:
 
 @pytest.mark.parametrize("name", PODS)
 def test_a_pod_may_do_little(name: str) -> None:
-    """It meets the restricted standard, writes to volumes alone, and has no token of the cluster's."""
+    """It meets the restricted standard, writes to volumes alone, and has no token and no variables of the
+    cluster's.
+    """
     spec = PODS[name]["spec"]
-    assert spec["automountServiceAccountToken"] is False
+    assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (False, False)
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["runAsUser"] == 10001
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
