@@ -25,6 +25,7 @@ from rlwd.learner.candidate import Candidate, Probe, version_name
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
+from rlwd.learner.train.steps import BatchGivenUp
 from rlwd.ops.drift.drift_watch import DriftWatch
 from rlwd.ops.engine.port import Proof
 from rlwd.ops.flags import intents_table
@@ -93,12 +94,12 @@ class ShapeLife:
         """Let so many versions be made and tried, one after the other; yield what became of each."""
         self._serve(self.batch.episodes)
         for _ in range(versions):
-            update = self._learned()
-            if update is not None:
-                yield self._try(self._register(update))
+            while (update := self._learned()) is None:
+                self._serve(self.batch.episodes)
+            yield self._try(self._register(update))
 
     def _learned(self) -> Evidence | None:
-        """Learn from what was decided; ask on where that is too little."""
+        """Learn from what was decided; nothing where that is too little, or all of it is worth the same."""
         with self.store.transaction() as tx:
             batch = seal(
                 tx,
@@ -111,9 +112,11 @@ class ShapeLife:
                 trust=Trust(),
             )
         if batch is None:
-            self._serve(self.batch.episodes)
             return None
-        return self.policy.apply(batch)
+        try:
+            return self.policy.apply(batch)
+        except BatchGivenUp:
+            return None
 
     def _register(self, update: Evidence | None) -> Candidate:
         self.sequence += 0 if update is None else 1

@@ -15,6 +15,7 @@ from rlwd.daemon.hacks.hack_run import SHAPE, HackRun, read_run
 from rlwd.daemon.hacks.shape_profile import shape_profile
 from rlwd.daemon.worlds.world import Ask
 from rlwd.learner.sealed import SealedBatch
+from rlwd.learner.train.steps import BatchGivenUp
 from rlwd.ops.stages.record import Stage
 
 DATES = (0.1, 0.8, 0.95)
@@ -26,7 +27,9 @@ class ScriptedPolicy:
 
     end = 0
 
-    def __init__(self) -> None:
+    def __init__(self, given_up: int = 0) -> None:
+        """So many batches teach it nothing."""
+        self.given_up = given_up
         self.level, self.texts, self.asked = 0, list[str](), list[Ask]()
         self.draw = random.Random(0)
 
@@ -55,13 +58,16 @@ class ScriptedPolicy:
 
     def apply(self, batch: SealedBatch) -> Any:
         assert len(batch.episodes) + len(batch.held_out) == 64
+        if self.given_up:
+            self.given_up -= 1
+            raise BatchGivenUp("all are worth the same")
         self.level += 1
         return SimpleNamespace(held_out=None, preference=None, metrics={})
 
 
 def lived(folder: Path, guard: Guard) -> HackRun:
     profile = shape_profile(folder / "model", "replay.jsonl", 0, guard=guard)
-    life = ShapeLife(ScriptedPolicy(), profile, folder, 0)
+    life = ShapeLife(ScriptedPolicy(given_up=1), profile, folder, 0)
     ends = [rollout.stage for rollout in life.live(2)]
     assert ends == [Stage.SUPERSEDED if guard == "on" else Stage.SETTLED] * 2
     run = read_run(life.store, "policy", life.given, hack=SHAPE, guard=guard, seed=0)
