@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..bounds import check_values
 from ..sections import StreamSettings
 from .config_file import config_text
 from .look_around import (
@@ -42,7 +43,8 @@ class Findings:
 
     def chosen(self, policy: str) -> dict[str, Any]:
         """Return what the config says other than by default."""
-        engines = self._taken("engine", self.engines)
+        others = self.others()
+        engines = [one for one in self._taken("engine", self.engines) if one not in others]
         chosen: dict[str, Any] = {
             "policy": policy,
             "state": "state",
@@ -61,13 +63,28 @@ class Findings:
             chosen["gateway.port"], chosen["http.port"] = self.ports
         return chosen
 
+    def others(self) -> list[str]:
+        """Return the engines at the usual places that serve another model than the first: not replicas.
+
+        Whose key is asked for is not known to be one. What was named by hand is what was meant.
+        """
+        roots = [one.root for one in self.engines if one.root]
+        # The engine of a model that is here comes before one whose model is not.
+        lead = self.model.address if self.model.address in roots else next(iter(roots), "")
+        found = [one.address for one in self.engines if one.root and one.root != lead]
+        return [] if "engine" in self.named else found
+
     def text(self, policy: str) -> str:
         """Return the config."""
         return config_text(self.chosen(policy))
 
     def lines(self) -> Iterator[str]:
         """Yield one line for each thing that was looked for."""
-        yield from _lines("engine", self.engines)
+        others = self.others()
+        yield from _lines("engine", [one for one in self.engines if one.address not in others])
+        for one in self.engines:
+            if one.address in others:
+                yield f"left out   engine: {one.address}, {one.says}: another model; --engine takes it"
         yield from _lines("kafka", self.kafka)
         yield from _lines("mlflow", (self.mlflow,))
         yield from _lines("model", (self.model,))
@@ -106,7 +123,17 @@ def look_around(
     kafka: Sequence[str] | None = None,
     mlflow: str = "",
 ) -> Findings:
-    """Ask at the places that were named, else at the usual ones; nothing is changed anywhere."""
+    """Ask at the places that were named, else at the usual ones; nothing is changed anywhere.
+
+    Raises ValueError where what was named is no address, before anybody is asked.
+    """
+    check_values(
+        {
+            "engine": {"urls": list(engines or ())},
+            "stream": {"kafka": {"bootstrap_servers": list(kafka or ())}},
+            "mlflow": {"tracking_uri": mlflow},
+        }
+    )
     found = tuple(look_for_engine(url) for url in engines or ENGINES)
     gateway = next(free_ports(GATEWAY_PORT))
     by_hand = {"engine": engines, "kafka": kafka, "mlflow": mlflow}

@@ -56,15 +56,21 @@ def _write(config: Path, text: str) -> None:
     """Write a file that is not there, and that loads; raises ValueError otherwise, and leaves none."""
     from ..config import load_config
 
+    try:
+        raw = text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("--model: its path is not UTF-8, which a config has to be") from None
     config.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with config.open("x", encoding="utf-8") as file:
-            file.write(text)
+        file = config.open("xb")
     except FileExistsError:
         raise ValueError(f"{config}: is there, and is not overwritten") from None
     try:
+        with file:
+            file.write(raw)
         load_config(config)
-    except ValueError:
+    except BaseException:
+        # Neither half a file nor one that does not load: the next try would not write over it.
         config.unlink()
         raise
 

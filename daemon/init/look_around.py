@@ -1,24 +1,23 @@
 """Look around: which of the things that a config names are here already, asked and not guessed."""
 
+import json
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import connecting
+from .asked import SECONDS, ask, one_line
 
 ENGINES = tuple(f"http://127.0.0.1:{port}" for port in (8000, 8001, 8002, 8003))
 KAFKA = ("127.0.0.1:9092",)
 MLFLOW = ("http://127.0.0.1:5000",)
 MODELS = ("models/base", "base", "model", "/var/lib/rlwd/models/base")
-SECONDS = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,20 +40,21 @@ class LookedFor:
 
 def look_for_engine(url: str) -> LookedFor:
     """Ask for an OpenAI-compatible engine's models."""
+    answer = ask(f"{url.rstrip('/')}/v1/models")
+    if isinstance(answer, str):
+        return LookedFor(address=url, there=False, says=answer)
+    if answer.status in (401, 403):
+        return LookedFor(address=url, there=True, says="asks for a key", asks_for_key=True)
     try:
-        answer = httpx.get(f"{url.rstrip('/')}/v1/models", timeout=SECONDS, trust_env=False)
-        if answer.status_code in (401, 403):
-            return LookedFor(address=url, there=True, says="asks for a key", asks_for_key=True)
-        bases = [one for one in answer.json()["data"] if not one.get("parent")]
+        bases = [one for one in json.loads(answer.body)["data"] if not one.get("parent")]
         names = tuple(str(one["id"]) for one in bases)
         root = str(bases[0].get("root") or names[0])
-    except httpx.HTTPError as problem:
-        return _silent(url, problem)
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return LookedFor(
             address=url, there=False, says="answers, and is no OpenAI-compatible engine"
         )
-    return LookedFor(address=url, there=True, says=f"serves {names[0]}", names=names, root=root)
+    says = f"serves {one_line(names[0])}"
+    return LookedFor(address=url, there=True, says=says, names=names, root=root)
 
 
 def look_for_kafka(server: str) -> LookedFor:
@@ -77,31 +77,42 @@ def look_for_kafka(server: str) -> LookedFor:
 
 def look_for_mlflow(url: str) -> LookedFor:
     """Ask a tracking server for its version."""
-    try:
-        answer = httpx.get(f"{url.rstrip('/')}/version", timeout=SECONDS, trust_env=False)
-    except httpx.HTTPError as problem:
-        return _silent(url, problem)
-    if answer.status_code in (401, 403):
+    answer = ask(f"{url.rstrip('/')}/version")
+    if isinstance(answer, str):
+        return LookedFor(address=url, there=False, says=answer)
+    if answer.status in (401, 403):
         return LookedFor(address=url, there=True, says="asks for a user", asks_for_key=True)
-    version = answer.text.strip()
-    if answer.status_code != 200 or not version[:1].isdigit() or len(version) > 40:
+    version = answer.body.decode(errors="replace").strip()
+    if answer.status != 200 or not version[:1].isdigit() or len(version) > 40:
         return LookedFor(address=url, there=False, says="answers, and is no MLflow server")
-    return LookedFor(address=url, there=True, says=f"version {version}")
+    return LookedFor(address=url, there=True, says=f"version {one_line(version)}")
 
 
-def look_for_model(folder: Path, given: Path | None, roots: Iterable[str]) -> LookedFor:
+def look_for_model(folder: Path, given: Path | None, roots: Sequence[str]) -> LookedFor:
     """Look for the base model: where it was given, where the engines have it, at the usual places."""
-    tried = [str(given)] if given is not None else [*_of_engines(roots), *MODELS]
+    of_engines = [] if given is not None else list(_of_engines(roots))
+    tried = [str(given)] if given is not None else [*of_engines, *MODELS]
+    says = "no folder with config.json and *.safetensors" if given is not None else ""
     for name in tried:
         path = folder / Path(name).expanduser()
-        if (path / "config.json").is_file() and any(path.glob("*.safetensors")):
-            return LookedFor(address=name, there=True)
-    says = "no folder with config.json and *.safetensors" if given is not None else ""
+        try:
+            # Not by is_file: it takes a folder that may not be looked into for one that is not there.
+            (path / "config.json").stat()
+            weighs = any(path.glob("*.safetensors"))
+        except PermissionError:
+            says = f"{one_line(name)} may not be looked into by this user"
+        except (OSError, ValueError):
+            continue  # There is none, or its name is none that a folder can have.
+        else:
+            if weighs:
+                other = bool(roots) and given is None and name not in of_engines
+                says = f"has to be what the engine serves, {one_line(roots[0])}" if other else ""
+                return LookedFor(address=name, there=True, says=says)
     return LookedFor(address=tried[0] if given is not None else MODELS[0], there=False, says=says)
 
 
 def free_ports(begin: int, taken: frozenset[int] = frozenset()) -> Iterator[int]:
-    """Yield ports of loopback that nobody listens on, from the usual one upwards."""
+    """Yield ports of loopback that nobody listens on, from the usual one upwards, and that at last."""
     for port in range(begin, begin + 100):
         if port in taken:
             continue
@@ -112,6 +123,8 @@ def free_ports(begin: int, taken: frozenset[int] = frozenset()) -> Iterator[int]
             except OSError:
                 continue
         yield port
+    # All of them are taken: whoever starts there is told so, with the key.
+    yield begin
 
 
 def _of_engines(roots: Iterable[str]) -> Iterator[str]:
@@ -122,11 +135,7 @@ def _of_engines(roots: Iterable[str]) -> Iterator[str]:
             yield root
             continue
         cached = Path(home).expanduser() / "hub" / f"models--{root.replace('/', '--')}"
-        main: Any = cached / "refs" / "main"
-        if main.is_file():
-            yield str(cached / "snapshots" / main.read_text().strip())
-
-
-def _silent(url: str, problem: httpx.HTTPError) -> LookedFor:
-    nothing = isinstance(problem, httpx.ConnectError)
-    return LookedFor(address=url, there=False, says="" if nothing else str(problem))
+        try:
+            yield str(cached / "snapshots" / (cached / "refs" / "main").read_text().strip())
+        except (OSError, ValueError):
+            continue  # It is not in the cache, or its name is none that a folder can have.

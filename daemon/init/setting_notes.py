@@ -78,14 +78,19 @@ def type_name(kind: Any) -> str:
 
 
 def toml_value(value: Any) -> str:
-    """Write a default as TOML has it."""
+    r"""Write a value as TOML has it.
+
+    >>> print(toml_value(["caf\u00e9 \U0001f600", "a\x7f\n", 0.5, True]))
+    ["café 😀", "a\u007f\n", 0.5, true]
+    """
     if isinstance(value, tuple | list):
         return "[" + ", ".join(toml_value(one) for one in value) + "]"
     if isinstance(value, dict) and not value:
         return "{}"
     if isinstance(value, float) and 1e15 > abs(value) >= 1e-4:
         return repr(value)
-    return json.dumps(value)
+    # In letters, not in JSON's pairs of surrogates, which TOML refuses.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> str:
