@@ -7,10 +7,15 @@ import typer
 
 from .cli_by_hand import TOML, ConfigFile
 
+MOST_OFFSET = 2**53
+"""Beyond what any partition reaches, and so far below the database's own limit that counts still add up."""
+
 
 def accept_gap(
     partition: Annotated[str, typer.Argument(help="topic/partition that stands still.")],
-    offset: Annotated[int, typer.Argument(help="Offset that the log still holds.")],
+    offset: Annotated[
+        int, typer.Argument(min=0, max=MOST_OFFSET, help="Offset that the log still holds.")
+    ],
     back: Annotated[
         bool, typer.Option("--back", help="It lies behind: the log lost its end, or was made anew.")
     ] = False,

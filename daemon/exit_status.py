@@ -6,6 +6,9 @@ right does not get better by trying.
 
 import contextlib
 import errno
+import os
+import re
+import shutil
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +37,8 @@ _REMEDIES = {
     errno.EADDRINUSE: "another process listens there: stop it, or choose another port",
     errno.EADDRNOTAVAIL: "this machine has no such address: correct the host",
 }
+_OF_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""Errors of a copy that are of the place that is copied to."""
 
 
 def status_of(problem: BaseException) -> int:
@@ -61,6 +66,8 @@ def told(problem: BaseException) -> str:
     """
     from ..ops.servers.process import ServerDied
 
+    if isinstance(problem, shutil.Error) and problem.args and isinstance(problem.args[0], list):
+        problem = _first_of(problem.args[0])
     text = str(problem)
     if isinstance(problem, ServerDied):
         return text
@@ -69,6 +76,16 @@ def told(problem: BaseException) -> str:
         remedy = _REMEDIES.get(problem.errno or 0)
         text = f"{named}{problem.strerror}" + (f": {remedy}" if remedy else "")
     return " ".join(text.split()) or type(problem).__name__
+
+
+def _first_of(problems: list[tuple[str, str, str]]) -> OSError:
+    """Return the first of many files that could not be copied, as the error that it was."""
+    source, target, why = problems[0]
+    number = re.search(r"\[Errno (\d+)\]", why)
+    if number is None:
+        return OSError(f"{source}: {why}")
+    code = int(number[1])
+    return OSError(code, os.strerror(code), target if code in _OF_TARGET else source)
 
 
 @contextlib.contextmanager

@@ -20,11 +20,22 @@ TABLES = {
 """Tables of the state database beside those of the join, by folder."""
 
 
+RESTORING = "RESTORING"
+"""Stands in the state folder while a restore is under way, and after one that was cut off."""
+
+
 def state_store(config: Config) -> Store:
     """Open the state database, making and migrating it where need be.
 
-    Raises ValueError where the file is damaged, or none of rlwd's.
+    Raises ValueError where the file is damaged, or none of rlwd's, or where a restore did not come to its
+    end: beside half of a state an empty one would begin anew.
     """
+    refuse_half(config.state_path)
+    return open_database(config)
+
+
+def open_database(config: Config) -> Store:
+    """Open the state database as `state_store` does, while a restore is under way."""
     with opening(config.state_database):
         return open_store(config.state_database, TABLES)
 
@@ -47,7 +58,18 @@ def opening(place: Path | str) -> Iterator[None]:
 
 def existing_store(config: Config) -> Store:
     """Open the state database of a daemon that has run; raises ValueError where none ever did."""
+    refuse_half(config.state_path)
     place = config.state_database
     if isinstance(place, Path) and not place.exists():
         raise ValueError(f"{place}: there is no state database; `rlwd run` makes it")
     return state_store(config)
+
+
+def refuse_half(state: Path) -> None:
+    """Raise ValueError, with the command to give, where a state folder holds half of a restore."""
+    mark = state / RESTORING
+    if mark.exists():
+        backup = mark.read_text(errors="replace").strip()
+        raise ValueError(
+            f"{mark}: a restore is under way, or was cut off: `rlwd restore {backup or 'FOLDER'}` again"
+        )

@@ -1,5 +1,7 @@
 """Backup: a copy of the durable state in one folder, consistent while the daemon runs."""
 
+import errno
+import os
 import shutil
 import sqlite3
 import time
@@ -19,6 +21,7 @@ from ...ops.rollout.desired_state import kept_checkpoints
 from ...streams.join.offsets import load_offsets
 from ...streams.open import open_store
 from ...streams.state.durable import fsync
+from ...streams.state.sqlite_problem import is_full
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from ..store import TABLES, existing_store, opening
@@ -51,6 +54,9 @@ def make_backup(config: Config, config_path: Path, folder: Path) -> BackupManife
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: is there already, and not empty: name a new folder")
+    for name in ("checkpoints", "batches", *FOLDERS):
+        if folder.resolve().is_relative_to((config.state_path / name).resolve()):
+            raise ValueError(f"{folder}: lies in a part of the state: name one outside of it")
     for left in reversed(range(TRIES)):
         folder.mkdir(parents=True, exist_ok=True)
         folder.chmod(0o700)
@@ -105,7 +111,7 @@ def _copy_database(config: Config, to: Path) -> None:
     if isinstance(place, str):
         source, target = existing_store(config), open_store(to, TABLES)
         try:
-            with source.reading() as view, target.transaction() as tx:
+            with opening(to), source.reading() as view, target.transaction() as tx:
                 copy_tables(view, tx)
         finally:
             source.close()
@@ -119,7 +125,13 @@ def _copy_database(config: Config, to: Path) -> None:
             closing(sqlite3.connect(address, uri=True)) as file,
             closing(sqlite3.connect(to)) as copy,
         ):
-            file.backup(copy)
+            try:
+                file.backup(copy)
+            except sqlite3.Error as problem:
+                # Nothing is written to the state: the backup's disk is the full one.
+                if is_full(problem):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(to)) from problem
+                raise
     # What is wrong with the copy is wrong with what it was copied from.
     blamed = to if isinstance(place, str) else place
     with opening(blamed), closing(sqlite3.connect(to, isolation_level=None)) as copy:

@@ -68,7 +68,7 @@ def digests(folder: Path) -> dict[str, str]:
 def read_backup(folder: Path) -> BackupManifest:
     """Return a backup's manifest, once every file of it was found to be whole.
 
-    Raises ValueError that names the first file which is missing, other than it was, or too many.
+    Raises ValueError that names the first file which is missing, other than it was, or not of the folder.
     """
     try:
         raw, wanted = (folder / NAME).read_bytes(), (folder / DIGEST).read_text().strip()
@@ -84,8 +84,12 @@ def read_backup(folder: Path) -> BackupManifest:
         raise ValueError(f"{folder / NAME}: {problem}") from None
     if manifest.format > FORMAT:
         raise ValueError(f"{folder}: was made by a newer rlwd (format {manifest.format})")
-    for name, digest in manifest.files.items():
+    whole = folder.resolve()
+    for name, digest in {DATABASE: "", **manifest.files}.items():
         path = folder / name
+        # What it names is restored: nothing outside of it, and nothing that a link leads to.
+        if path.resolve() != whole / name or not path.resolve().is_relative_to(whole):
+            raise ValueError(f"{path}: does not lie in the backup")
         if not path.is_file():
             raise ValueError(f"{path}: is missing; the backup is not whole")
         if file_digest(path) != digest:

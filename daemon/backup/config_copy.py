@@ -1,6 +1,7 @@
 """Config copy: a config's text without the secrets that stand in it."""
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +12,22 @@ from ..anchored import SECRETS
 
 HIDDEN = {*SECRETS, "satisfaction.key", "satisfaction.judge.token"}
 KAFKA = "stream.kafka.security"
+URL_SECRETS = ("password", "sslpassword", "oauth_client_secret")
 KAFKA_SECRETS = ("sasl_plain_password", "ssl_password")
 MARK = "left-out-of-the-backup"
+_NAMES = "|".join(sorted({*(key.rpartition(".")[2] for key in HIDDEN), *KAFKA_SECRETS}))
+_COMMENTED = re.compile(
+    rf"""(^[ \t]*\#.*?\b(?:{_NAMES})[ \t]*=[ \t]*)(?:"(?!["$]|file:)[^"\n]*"|'(?![$']|file:)[^'\n]*')""",
+    re.MULTILINE,
+)
+_IN_URL = re.compile(r"(^[ \t]*#.*?://[^:@/\s]*:)[^@/\s]+(?=@)", re.MULTILINE)
+_IN_QUERY = re.compile(rf"""([?&](?:{"|".join(URL_SECRETS)})=)[^&\s"']+""", re.IGNORECASE)
 
 
 def without_secrets(path: Path) -> str:
     """Return the file's text, each secret in it replaced by a mark; `$NAME` and `file:PATH` stay.
+
+    So is what stands after the name of such a key in a comment: keys that were, or may be again.
 
     Raises ValueError where a secret is written so that it cannot be found again.
     """
@@ -28,7 +39,8 @@ def without_secrets(path: Path) -> str:
             )
         for one, instead in spellings:
             text = text.replace(one, instead)
-    return text
+    text = _IN_URL.sub(rf"\1{MARK}", _COMMENTED.sub(rf'\1"{MARK}"', text))
+    return _IN_QUERY.sub(rf"\1{MARK}", text)
 
 
 def _secrets(written: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:
@@ -42,6 +54,7 @@ def _secrets(written: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str
             quoted = (json.dumps(value, ensure_ascii=False), f"'{value}'")
             yield key, [(one, json.dumps(MARK)) for one in quoted]
     database = written.get("database", "")
+    # What stands after the ? is found in every URL of the text.
     if "://" in database and (password := urlsplit(database).password):
         yield "database", [(f":{password}@", f":{MARK}@")]
 

@@ -1,5 +1,6 @@
 """Restore: puts a backup where a state was, whole or not at all."""
 
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,7 +12,7 @@ from ...streams.open import open_store
 from ...streams.state.durable import fsync
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..store import TABLES, opening, state_store
+from ..store import RESTORING, TABLES, open_database, opening
 from .backup_manifest import (
     CHECKPOINTS,
     DATABASE,
@@ -22,8 +23,6 @@ from .backup_manifest import (
 from .tables import copy_tables, counted
 
 _THERE = "holds something already: a backup is restored into an empty state"
-BEGUN = "RESTORING"
-"""Stands in the state folder from before the first file is put there until after the last."""
 
 
 def restore(config: Config, folder: Path) -> BackupManifest:
@@ -39,32 +38,55 @@ def restore(config: Config, folder: Path) -> BackupManifest:
         )
     state = config.state_path
     state.mkdir(parents=True, exist_ok=True)
-    if (state / BEGUN).exists():
+    if (state / RESTORING).exists():
         _put_away(config)
     _refuse_full(config)
-    (state / BEGUN).write_text(f"{folder.absolute()}\n")
+    (state / RESTORING).write_text(f"{folder.absolute()}\n")
     fsync(state)
-    aside = state / f"{BEGUN}.db"
+    aside = state / f"{RESTORING}.db"
     shutil.copyfile(folder / DATABASE, aside)
     aside.chmod(0o600)
-    shutil.copytree(folder / CHECKPOINTS, state / "checkpoints")
-    for name in FOLDERS:
-        if (folder / name).is_dir():
-            shutil.copytree(folder / name, state / name)
-    for name in ("checkpoints", *FOLDERS):
-        for path in (state / name).rglob("*"):
-            fsync(path)
+    try:
+        # Before all else: a newer rlwd's is refused, and nothing is there yet.
+        with opening(aside):
+            store = open_store(aside, TABLES)
+    except (ValueError, RuntimeError) as problem:
+        _put_away(config)
+        raise ValueError(str(problem).replace(str(aside), str(folder / DATABASE))) from problem
+    _put_files(folder, manifest, state)
     with opening(aside):
-        store = open_store(aside, TABLES)
         with store.transaction() as tx:
             _adapt(tx, config)
         store.close()
         with closing(sqlite3.connect(aside, isolation_level=None)) as copy:
             copy.execute("PRAGMA journal_mode=DELETE")
     _put_database(config, aside)
-    (state / BEGUN).unlink()
+    _give_to_owner(state)
+    (state / RESTORING).unlink()
     fsync(state)
     return manifest
+
+
+def _put_files(folder: Path, manifest: BackupManifest, state: Path) -> None:
+    """Copy what the manifest names; what else lies in the backup's folder stays there."""
+    tops = {CHECKPOINTS: state / "checkpoints", **{name: state / name for name in FOLDERS}}
+    for name in manifest.files:
+        top, _, below = name.partition("/")
+        if top in tops and below:
+            target = tops[top] / below
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(folder / name, target)
+    for place in tops.values():
+        for path in (place, *place.rglob("*")) if place.is_dir() else ():
+            fsync(path)
+
+
+def _give_to_owner(state: Path) -> None:
+    """Where root restores into the folder of another user, give that one what it is to write to."""
+    owner = state.stat()
+    if os.geteuid() == 0 and owner.st_uid != 0:
+        for path in (state, *state.rglob("*")):
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _adapt(tx: Transaction, config: Config) -> None:
@@ -85,7 +107,7 @@ def _put_database(config: Config, aside: Path) -> None:
         aside.replace(place)
         fsync(place.parent)
         return
-    source, target = open_store(aside, TABLES), state_store(config)
+    source, target = open_store(aside, TABLES), open_database(config)
     try:
         with source.reading() as view, target.transaction() as tx:
             copy_tables(view, tx)
@@ -113,7 +135,7 @@ def _database_there(config: Config) -> str:
     place = config.state_database
     if isinstance(place, Path):
         return str(place) if place.exists() else ""
-    store = state_store(config)
+    store = open_database(config)
     with store.reading() as view:
         held = any(counted(view).values())
     store.close()
@@ -127,6 +149,6 @@ def _put_away(config: Config) -> None:
     if not _database_there(config):
         for name in ("checkpoints", *FOLDERS):
             shutil.rmtree(state / name, ignore_errors=True)
-    for path in state.glob(f"{BEGUN}.db*"):
+    for path in state.glob(f"{RESTORING}.db*"):
         path.unlink()
-    (state / BEGUN).unlink()
+    (state / RESTORING).unlink()

@@ -5,11 +5,14 @@ from ...streams.log.ports import Partition
 from ..config import Config
 from ..store import existing_store
 
+MOST_DIGITS = 9
+"""A broker's partitions are numbered with 31 bits."""
+
 
 def run_accept_gap(config: Config, partition: str, offset: int, *, back: bool = False) -> None:
     """Give up the offsets that a log has lost; raises ValueError for what is no `topic/index`."""
     topic, _, index = partition.rpartition("/")
-    if not topic or not index.isdecimal():
+    if not topic or not index.isdecimal() or len(index) > MOST_DIGITS:
         raise ValueError(f"{partition}: name it topic/partition, such as rlwd.feedback/0")
     store = existing_store(config)
     with store.transaction() as tx:

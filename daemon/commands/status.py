@@ -27,6 +27,7 @@ from ..status.loop_rows import loop_rows
 from ..status.reading_status import describe_reader, describe_rescoring
 from ..status.shown_text import shown
 from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
+from ..store import refuse_half
 
 EXPERIMENTS_SHOWN = 5
 
@@ -141,6 +142,7 @@ def state_view(path: Path | str) -> Iterator[Transaction]:
             yield view
         return
     if not path.is_file():
+        refuse_half(path.parent)
         raise ValueError(f"{path}: there is no state database; `rlwd run` makes it")
     opened = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     try:

@@ -18,7 +18,7 @@ LINE = 120
 _NOBODY = "All connection attempts failed"
 
 
-class Asked(NamedTuple):
+class PageAnswer(NamedTuple):
     """What a server answered."""
 
     status: int
@@ -27,7 +27,7 @@ class Asked(NamedTuple):
     """Its beginning, where it is longer than `MOST_BYTES`."""
 
 
-def ask(url: str) -> Asked | str:
+def ask(url: str) -> PageAnswer | str:
     """Ask for a page; return why there is none, empty where nothing listens there.
 
     Whatever answers has `IN_ALL` seconds and `MOST_BYTES`: one that never ends holds up nobody.
@@ -43,7 +43,7 @@ def ask(url: str) -> Asked | str:
         return one_line(str(problem) or type(problem).__name__)
 
 
-async def _ask(url: str) -> Asked:
+async def _ask(url: str) -> PageAnswer:
     async with (
         asyncio.timeout(IN_ALL),
         httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client,
@@ -54,7 +54,7 @@ async def _ask(url: str) -> Asked:
             body += part
             if len(body) > MOST_BYTES:
                 break
-        return Asked(answer.status_code, bytes(body[:MOST_BYTES]))
+        return PageAnswer(answer.status_code, bytes(body[:MOST_BYTES]))
 
 
 def one_line(text: str) -> str:

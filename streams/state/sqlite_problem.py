@@ -30,6 +30,11 @@ def is_busy(problem: sqlite3.Error) -> bool:
     return _code(problem) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
+def is_full(problem: sqlite3.Error) -> bool:
+    """Whether the disk has no room for what was to be written."""
+    return _code(problem) == sqlite3.SQLITE_FULL
+
+
 def is_damaged(problem: sqlite3.Error) -> bool:
     """Whether what the file holds is no database that can be read."""
     return _code(problem) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -204,7 +204,7 @@ def test_a_model_of_any_name_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Letters beyond the first 65,536 are written so that TOML reads them."""
-    model = tmp_path / "𝐦odel 😀"
+    model = tmp_path / "model 😀"
     model.mkdir()
     (model / "config.json").write_text("{}")
     (model / "model.safetensors").write_text("")
@@ -222,4 +222,6 @@ def test_half_a_file_does_not_stay(
     file = tmp_path / "rlwd.toml"
     monkeypatch.setattr(findings, "ENGINES", (f"http://{LOOPBACK}:{free_port()}",))
     status, said = init(monkeypatch, capsys, "--config", str(file), "--model", "a\udcff")
-    assert (status, "--model: its path is not UTF-8" in said, file.exists()) == (2, True, False), said
+    assert (status, "--model: its path is not UTF-8" in said, file.exists()) == (2, True, False), (
+        said
+    )
