@@ -134,7 +134,9 @@ def sign_flips(differences: npt.NDArray[np.float64]) -> float:
     """Return the probability of so large a sum, or a larger, where each difference has either sign.
 
     All signs of up to `EXACT` differences that are not 0, else `DRAWS` of them, drawn with one seed; the
-    one that was seen counts among them, so that it is never below 1 / (`DRAWS` + 1).
+    one that was seen counts among them. What is rarer than a draw can show is bounded by
+    exp(-sum^2 / (2 sum of squares)) (Hoeffding, 1963, theorem 2): else an `alpha` that is small could never
+    be reached.
 
     >>> sign_flips(np.array([1.0, 1.0, 1.0, 0.0])), sign_flips(np.array([0.0]))
     (0.125, 1.0)
@@ -152,7 +154,9 @@ def sign_flips(differences: npt.NDArray[np.float64]) -> float:
     # one product and fast.
     turned = np.random.default_rng(0).integers(0, 2, (DRAWS, len(told)), dtype=np.int8)
     sums = told.sum() - 2 * (turned.astype(np.float32) @ told.astype(np.float32))
-    return float((1 + np.sum(sums >= seen)) / (1 + DRAWS))
+    drawn = float((1 + np.sum(sums >= seen)) / (1 + DRAWS))
+    bound = math.exp(-(max(0.0, seen) ** 2) / (2.0 * float((told**2).sum())))
+    return min(drawn, bound)
 
 
 def _as_large(count: int, more: int) -> float:

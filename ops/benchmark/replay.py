@@ -11,7 +11,7 @@ from ...rewards.spec.spec import Spec
 from ..engine.port import Draw, Engine
 from .benchmark_file import Benchmark, BenchmarkRequest
 from .compared import ReplayPair
-from .replayed import ReplayedAnswer, replayed
+from .replayed import ReplayedAnswer, never_came, replayed
 from .settings import BenchmarkSettings
 
 LOOK_SECONDS = 0.25
@@ -19,7 +19,8 @@ LOOK_SECONDS = 0.25
 SEEDS_EACH = 1_000_000
 """Seeds between those of one version and the next."""
 AWAY = 3
-"""Times that an engine fails at one request before that request counts as refused."""
+"""Times that an engine fails at one request before that request counts as refused. A candidate's answer that is
+not there in time so often, where the champion's is, counts as empty: left out, who never ends would pass."""
 
 
 class Replay:
@@ -37,6 +38,7 @@ class Replay:
         self.measured = tuple(measured)
         self._pairs = dict[int, ReplayPair | None]()
         self._failed = dict[int, int]()
+        self._late = dict[int, int]()
 
     @property
     def pairs(self) -> list[ReplayPair]:
@@ -62,20 +64,20 @@ class Replay:
             if not self._waited(engine, until):
                 return
             request = self.benchmark.requests[place]
-            try:
-                found = [
-                    self._answer(version, request, engine, seed + place)
-                    for version in (candidate, champion)
-                ]
-            except ValueError:
-                self._pairs[place] = None
-            except (ConnectionError, TimeoutError):
-                self._failed[place] = self._failed.get(place, 0) + 1
-                if self._failed[place] < AWAY or not engine.healthy():
-                    raise
-                self._pairs[place] = None
-            else:
-                self._pairs[place] = ReplayPair(bool(request.tools), *found)
+            found = list[ReplayedAnswer]()
+            for version in (candidate, champion):
+                try:
+                    found.append(self._answer(version, request, engine, seed + place))
+                except ValueError:
+                    break
+                except (ConnectionError, TimeoutError) as problem:
+                    if not self._given_up(place, problem, engine):
+                        raise
+                    if found or self._late.get(place, 0) < AWAY:
+                        break
+                    found.append(never_came(request, self.settings.request_seconds))
+            both = len(found) == 2
+            self._pairs[place] = ReplayPair(bool(request.tools), *found) if both else None
 
         with ThreadPoolExecutor(self.settings.at_once) as pool:
             jobs = [pool.submit(pair, place) for place in left]
@@ -87,6 +89,12 @@ class Replay:
                     job.cancel()
                 raise
         return len(self._pairs) == len(self.benchmark.requests)
+
+    def _given_up(self, place: int, problem: Exception, engine: Engine) -> bool:
+        """Count a failure at a request; return whether it was one too many of an engine that is well."""
+        self._failed[place] = self._failed.get(place, 0) + 1
+        self._late[place] = self._late.get(place, 0) + isinstance(problem, TimeoutError)
+        return self._failed[place] >= AWAY and engine.healthy()
 
     def _waited(self, engine: Engine, until: float) -> bool:
         """Wait until the engine has room; return whether it had before the time was over.

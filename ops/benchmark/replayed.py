@@ -34,7 +34,7 @@ class ReplayedAnswer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     worth: float | None = None
     """By the parts and costs of the reward spec that need nobody; None where it has none."""
     empty: bool = False
-    """Whether it says and calls nothing."""
+    """Whether it says and calls nothing, or never came."""
     taken: float | None = None
     """Log-probability a token of what the person took, under this version."""
 
@@ -65,6 +65,13 @@ def replayed(
         worth=unattended_worth(spec, record),
         empty=not record.text.strip() and not record.tool_calls,
         taken=taken,
+    )
+
+
+def never_came(request: BenchmarkRequest, seconds: float) -> ReplayedAnswer:
+    """Return an answer that was not there after so many seconds: it says nothing."""
+    return ReplayedAnswer(
+        person=request.person, segment=request.segment, behaviours={}, seconds=seconds, empty=True
     )
 
 

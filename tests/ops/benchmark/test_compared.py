@@ -50,6 +50,20 @@ def test_what_is_worse_in_everybodys_answers_is_refused(more: dict[str, float], 
     assert "too few to show a habit, for which 11 people are needed" in few.reason
 
 
+def test_a_small_alpha_is_reached_with_enough_people() -> None:
+    """What draws of signs cannot show is shown all the same: lengths differ from person to person."""
+    longer = [ReplayPair(False, answered(n, tokens=200 + n), answered(n)) for n in range(60)]
+    alike = [
+        ReplayPair(False, answered(n, tokens=100 + n * (1 if n % 2 else -1)), answered(n))
+        for n in range(60)
+    ]
+    for alpha in (1e-3, 1e-6, 1e-9):
+        found = judge_replay(longer, BOUNDS, alpha)
+        assert found.outcome is VerdictKind.FAIL, alpha
+        assert found.numbers["least_shown"] <= 60
+        assert judge_replay(alike, BOUNDS, alpha).outcome is VerdictKind.PASS
+
+
 def test_worse_by_less_than_the_bound_is_not_refused_however_sure_it_is() -> None:
     """Of a thousand people each is given an answer that is a fifth longer: the bound is one half."""
     found = excess("length", pairs(1000, tokens=120))
