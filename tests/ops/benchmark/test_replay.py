@@ -1,7 +1,7 @@
 """A replay on an engine that fails: who never answers in time is seen, and who is not to blame is left out."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -20,7 +20,7 @@ PEOPLE = 20
 class FailingEngine:
     """A fake engine that fails at some versions' answers, and is well otherwise."""
 
-    def __init__(self, fails: dict[str, Exception]) -> None:
+    def __init__(self, fails: Mapping[str, Exception]) -> None:
         self.fails = fails
 
     def complete(self, name: str, prompt: Sequence[int], draw: Draw) -> EngineAnswer:
@@ -38,7 +38,7 @@ class FailingEngine:
         return True
 
 
-def replayed_on(fails: dict[str, Exception]) -> Replay:
+def replayed_on(fails: Mapping[str, Exception]) -> Replay:
     """Replay until all is answered, as the gate does: it asks again after each failure."""
     manifest = msgspec.json.decode(
         b'{"name":"b","number":1,"policy":"policy","spec_version":"s","built_at":1,"since":1,"until":1,'
