@@ -113,7 +113,8 @@ def learn_fold(
     if isinstance(made, BatchFailed):
         raise ValueError(f"fold {fold}: the learner gave the batch up: {made.reason}")
     learned = time.monotonic() - learning
-    asked, _ = sealed(of_unseen, folder / "unseen", rules, 0)
+    # Who decided much is left out of no measurement: a batch's share of one person is for learning.
+    asked, _ = sealed(of_unseen, folder / "unseen", rules, 0, user_share=1.0)
     return FoldResult(
         fold=fold,
         held_out=tuple(sorted(held_out)),
@@ -129,9 +130,16 @@ def learn_fold(
 
 
 def sealed(
-    events: Iterable[Event], folder: Path, rules: LaneRules, parent: int
+    events: Iterable[Event],
+    folder: Path,
+    rules: LaneRules,
+    parent: int,
+    *,
+    user_share: float = BatchSettings().user_share,
 ) -> tuple[SealedBatch, dict[str, int]]:
     """Take events in as the daemon does, and seal all that some lane learns from; with the fates.
+
+    `user_share` is the batch's: what of one person is beyond it is in no batch.
 
     Raises ValueError where that is nothing.
     """
@@ -150,9 +158,10 @@ def sealed(
     )
     drain(ingest)
     ingest.source.close()
+    every = BatchSettings(episodes=1, at_most=100_000, held_out=0.0, user_share=user_share)
     with store.transaction() as tx:
         batch = seal.seal(
-            *(tx, POLICY, BatchSettings(episodes=1, at_most=100_000, held_out=0.0)),
+            *(tx, POLICY, every),
             parent_sequence=parent,
             max_policy_age=0,
             age=lambda version: None,
