@@ -84,10 +84,6 @@ def test_both_units_run_as_installed(machine: SystemdMachine) -> None:
     owner = machine.run("id", "-u", "rlwd").strip()
     assert set(modes.split("\n")) - {""} == {f"600 {owner}"}
     assert "hunter" not in machine.journal()
-    credential = "LoadCredential=http-token:/etc/rlwd/secrets/http-token"
-    by_hand = ("systemd-run", "--quiet", "--pipe", "--wait", "-p", "User=rlwd", "-p", credential)
-    told = machine.run(*by_hand, "rlwd", "doctor", *CONFIG)
-    assert "ok    config" in told, told
 
 
 def test_a_restart_of_a_gateway_refuses_nobody(machine: SystemdMachine) -> None:
