@@ -85,8 +85,9 @@ def _give_to_owner(state: Path) -> None:
     """Where root restores into the folder of another user, give that one what it is to write to."""
     owner = state.stat()
     if os.geteuid() == 0 and owner.st_uid != 0:
-        for path in (state, *state.rglob("*")):
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        for place in (state / name for name in ("checkpoints", *FOLDERS, "rlwd.db")):
+            for path in (place, *place.rglob("*")) if place.exists() else ():
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _adapt(tx: Transaction, config: Config) -> None:
