@@ -62,7 +62,7 @@ def test_a_version_whose_calls_are_broken_on_the_replay_is_refused(shop: Benchma
 
 def test_a_version_that_answers_as_the_champion_goes_on(shop: BenchmarkShop) -> None:
     """Both were asked each request once, and what is said of it says how strong that is."""
-    reason = shop.judged(1)
+    reason = shop.judged(1, lambda: shop.rig.rollout.stage is Stage.CANARY)
     assert shop.rig.rollout.stage is Stage.CANARY
     assert "answers as the champion on 16 requests of 16 people" in reason
     assert "what 11 people's answers alone do is shown" in reason
