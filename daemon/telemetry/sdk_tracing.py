@@ -173,7 +173,8 @@ def _parent(traceparent: str) -> Context:
 
 
 def _nanoseconds(seconds: float) -> int:
-    return int(seconds * 1e9)
+    # A record without a time of its own has one before 1970, which no message can hold.
+    return max(0, int(seconds * 1e9))
 
 
 def _installed_version() -> str:

@@ -11,6 +11,7 @@ from daemon_by_hand import open_daemon_ledger
 from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
 from otlp_collector import OtlpCollector, collecting
 from prometheus_client import generate_latest
+from sessions_by_hand import answered
 from waiting import until
 
 from rlwd.daemon.control.ingest_loop import INGEST_PERIODS, IngestLoop
@@ -188,3 +189,14 @@ def test_without_a_collector_nothing_is_traced(gateway: GatewayRig) -> None:
     (event,) = gateway.sink.generations(1)
     assert event.traceparent == ""
     assert type(open_tracing(TelemetrySettings(), "gateway", "policy")) is Tracing
+
+
+def test_a_time_before_1970_costs_no_other_span(collector: OtlpCollector) -> None:
+    """A record that carries no time is traced from 1970 on, and what goes with it is not dropped."""
+    tracing = traced(collector)
+    for received in (-0.001, time.time()):
+        said = answered("g1", 0.0, traceparent=f"00-{TRACE}-{SPAN}-01").data
+        tracing.joined([(said, received)], time.time())
+    until(lambda: sum(tracing.counts().values()) == 2)
+    assert tracing.counts() == {"sent": 2, "dropped": 0}
+    tracing.close(5.0)
