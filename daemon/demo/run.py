@@ -178,6 +178,7 @@ async def _serve(
     crowding = asyncio.create_task(crowd.run())
     deadline = time.monotonic() + options.seconds
     live: dict[str, Any] = {}
+    pleased_at: int | None = None
     while not crowding.done():
         await asyncio.sleep(0.5)
         live = await asyncio.to_thread(processes.live)
@@ -186,14 +187,24 @@ async def _serve(
             if not server.alive:
                 crowd.stopping.set()
                 raise RuntimeError(f"{server.name} died:\n{server.tail()}")
-        examined.little(live, len(crowd.tally.answers))
+        answers = len(crowd.tally.answers)
+        examined.little(live, answers)
         promoted = sum(v["stage"] in ("promoted", "settled") for v in _versions(live))
-        enough = len(crowd.tally.answers) >= scene.fewest_answers
-        learned = enough and _pleased(crowd, scene) >= scene.enough
-        if (learned and promoted >= options.promoted) or time.monotonic() > deadline:
+        learned = answers >= scene.fewest_answers and _pleased(crowd, scene) >= scene.enough
+        if pleased_at is None and learned and promoted >= options.promoted:
+            pleased_at = answers
+        if last_tenth_is_later(pleased_at, answers) or time.monotonic() > deadline:
             crowd.stopping.set()
     await crowding
     await examined.whole(live, len(crowd.tally.answers))
+
+
+def last_tenth_is_later(pleased_at: int | None, answers: int) -> bool:
+    """Return whether all of the last tenth of the answers came after people were pleased.
+
+    That tenth is reported. One that people had gone home for would have been chosen by its rate.
+    """
+    return pleased_at is not None and int(0.9 * answers) >= pleased_at
 
 
 def _pleased(crowd: Crowd, scene: Scene) -> float:

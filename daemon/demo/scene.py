@@ -53,8 +53,8 @@ class Scene:
     files: Mapping[str, str] = field(default_factory=dict)
     """Texts by name that the settings read, to be written into the demo's folder."""
     enough: float = 0.84
-    """Its people go home once the latest tenth of their answers is accepted at this rate, and versions
-    suffice."""
+    """Once the latest tenth of their answers is accepted at this rate, and versions suffice, its people
+    stay for as many answers again as the last tenth of all will be, and go home."""
     exam: Exam | None = None
     """What is asked beside them."""
     vllm: bool = False

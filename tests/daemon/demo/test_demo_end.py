@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo import processes, run
-from rlwd.daemon.demo.crowd import Crowd, CrowdAnswer
+from rlwd.daemon.demo.crowd import Crowd, CrowdAnswer, CrowdResults
 from rlwd.daemon.demo.open_scene import commit_scene
-from rlwd.daemon.demo.run import DemoOptions, finish, prepared
+from rlwd.daemon.demo.run import DemoOptions, finish, last_tenth_is_later, prepared
 from rlwd.daemon.demo.scene import Scene, tiny_scene
 from rlwd.daemon.store import state_store
 
@@ -41,18 +41,7 @@ def test_every_scene_ends_with_a_report_and_lines(tmp_path: Path, name: str) -> 
     servers = prepared(folder, options, scene)
     state_store(load_config(servers.config)).close()
     crowd = Crowd("http://127.0.0.1:1", scene.world, seed=1, users=10, at_once=1, rate=1.0)
-    crowd.tally.answers += [
-        CrowdAnswer(
-            at=float(place),
-            version="demo@v000000-0",
-            variant="champion",
-            segment="s",
-            taken=False,
-            wanted=False,
-            seconds=0.1,
-        )
-        for place in range(20)
-    ]
+    crowd.tally.answers += _answers(20, taken=False)
     console = Console(file=io.StringIO(), width=200)
     assert finish(console, servers, crowd, options, scene, 1.0) == 0
     report = orjson.loads((folder / "report.json").read_bytes())
@@ -169,3 +158,30 @@ def test_a_demo_that_is_ended_while_it_pretrains_leaves_no_process(
     with pytest.raises(SystemExit):
         run._pretrain(servers, Ended())  # type: ignore[arg-type]
     assert left.poll() is not None
+
+
+@pytest.mark.parametrize("pleased_at", [1, 20, 333, 1400])
+def test_the_reported_tenth_is_not_what_people_went_home_for(pleased_at: int) -> None:
+    """Whoever was pleased by luck and never again has a last tenth that says so."""
+    lucky, later = _answers(pleased_at, taken=True), _answers(pleased_at, taken=False)
+    answers = lucky + later
+    assert not any(last_tenth_is_later(None, count) for count in range(len(answers)))
+    count = next(n for n in range(len(answers) + 1) if last_tenth_is_later(pleased_at, n))
+    assert CrowdResults(answers=answers[: count - 1]).accept_rate(0.9, 1.0) > 0.0
+    assert CrowdResults(answers=answers[:count]).accept_rate(0.9, 1.0) == 0.0
+    assert count <= pleased_at / 0.9 + 2
+
+
+def _answers(count: int, *, taken: bool) -> list[CrowdAnswer]:
+    return [
+        CrowdAnswer(
+            at=float(place),
+            version="demo@v000000-0",
+            variant="champion",
+            segment="s",
+            taken=taken,
+            wanted=taken,
+            seconds=0.1,
+        )
+        for place in range(count)
+    ]
