@@ -127,6 +127,7 @@ def as_answers(replay: VersionReplay) -> list[DriftAnswer]:
             tokens=one.tokens,
             behaviours=one.behaviours,
             held=False,
+            empty=one.empty,
         )
         for place, one in enumerate(replay.answers)
     ]

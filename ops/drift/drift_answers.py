@@ -1,7 +1,7 @@
 """Drift answers: what one version answered, as its behaviours are compared."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -51,6 +51,8 @@ class DriftAnswer(NamedTuple):
     """What it does, number by name; empty where nobody could tell."""
     held: bool
     """Whether its content is held, so that it may be shown."""
+    empty: bool = False
+    """Whether it says nothing and calls nothing."""
 
 
 def answers_of(tx: Transaction, policy: str, side: Side) -> list[DriftAnswer]:
@@ -62,7 +64,7 @@ def answers_of(tx: Transaction, policy: str, side: Side) -> list[DriftAnswer]:
         " behaviours, CASE WHEN content IS NULL THEN 0 ELSE 1 END,"
         " CASE WHEN EXISTS (SELECT 1 FROM feedback f WHERE f.policy = episodes.policy"
         " AND f.generation_id = episodes.generation_id AND f.kind = 'edited' AND f.dead = 0)"
-        " THEN 1 ELSE 0 END FROM episodes WHERE policy = ? AND version = ?"
+        " THEN 1 ELSE 0 END, empty FROM episodes WHERE policy = ? AND version = ?"
         f" AND salt IN ({_marks(side.salts)}) AND variant IN ({_marks(side.variants)})"
         f" AND received >= ? AND received < ? AND {NAMED} AND failed = 0 AND moved = 0"
         " ORDER BY received LIMIT ?",
@@ -71,14 +73,16 @@ def answers_of(tx: Transaction, policy: str, side: Side) -> list[DriftAnswer]:
             *(side.since, side.until, MOST_ANSWERS),
         ),
     )
-    return [
-        DriftAnswer(
-            *(name, user, received, segment, reward),
-            *(kept_of(parts), bool(edited), tokens),
-            *(msgspec.json.decode(told) if told else {}, bool(held)),
-        )
-        for name, user, received, segment, reward, parts, tokens, told, held, edited in rows.fetchall()
-    ]
+    return [_answer(*row) for row in rows.fetchall()]
+
+
+def _answer(*row: Any) -> DriftAnswer:
+    name, user, received, segment, reward, parts, tokens, told, held, edited, empty = row
+    return DriftAnswer(
+        *(name, user, received, segment, reward),
+        *(kept_of(parts), bool(edited), tokens),
+        *(msgspec.json.decode(told) if told else {}, bool(held), bool(empty)),
+    )
 
 
 def _marks(values: Sequence[str]) -> str:

@@ -179,6 +179,8 @@ def _rows(answers: Sequence[DriftAnswer], name: str) -> list[DriftRow]:
             for one in answers
             if one.reward is not None
         ]
+    if name == "empty":
+        return [DriftRow(one.user, float(one.empty), 1.0, one.segment) for one in answers]
     # A count counts once: what is compared is the share of answers that do it.
     return [
         DriftRow(one.user, min(1.0, one.behaviours[name]), 1.0, one.segment)

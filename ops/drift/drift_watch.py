@@ -243,6 +243,7 @@ def evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, .
             **answer.behaviours,
             "keep_rate": answer.kept,
             "edit_rate": float(answer.edited),
+            "empty": float(answer.empty),
             "length": answer.tokens,
         }
         found = numbers.get(name)

@@ -15,6 +15,7 @@ BARS = {
     "repetition": 0.1,
     "breaks_off": 0.1,
     "digits": 0.05,
+    "empty": 0.05,
     "likeness": -0.15,
     "keep_rate": -0.1,
     "edit_rate": 0.15,
@@ -23,7 +24,7 @@ BARS = {
     "phrases": 0.3,
 }
 """Bars where the configuration names none, by behaviour: differences of rates against the reference."""
-OTHERS = ("keep_rate", "edit_rate", "length", "tools", "phrases")
+OTHERS = ("keep_rate", "edit_rate", "empty", "length", "tools", "phrases")
 """What is watched beside the behaviours."""
 
 

@@ -16,12 +16,13 @@ from rlwd.ops.rollout.problems import release_problems
 from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.watch_settings import BARS, WatchSettings
+from rlwd.ops.statistics.guardrail import GuardrailSettings
 
 WATCH = WatchSettings(
     users=20,
     planned_users=40,
     seconds=1e-6,
-    bars={**dict.fromkeys(BARS, 0.0), "asks": BARS["asks"]},
+    bars={**dict.fromkeys(BARS, 0.0), "asks": BARS["asks"], "empty": BARS["asks"]},
 )
 SETTINGS = RolloutSettings(
     steps=(0.35,),
@@ -32,6 +33,7 @@ SETTINGS = RolloutSettings(
     margin=0.3,
     bake_seconds=0.0,
     watch=WATCH,
+    guardrail=GuardrailSettings(max_empty_share=0.5),
 )
 HONEST, ASKS = "The last line is never written.", "Which file do you mean?"
 ASKED = (0, 2, 5, 5)
@@ -39,17 +41,18 @@ ASKED = (0, 2, 5, 5)
 USERS = 150
 
 
-@pytest.fixture(params=["no_holdout", "holdout"])
+@pytest.fixture(params=[("asks", 0.0), ("asks", 0.25), ("empty", 0.0)])
 def drifting(
     tmp_path: Path, loop: LoopThread, stack: ExitStack, request: pytest.FixtureRequest
 ) -> RolloutRig:
-    """A release whose versions drift slowly, with and without people who stay on v0."""
-    share = 0.25 if request.param == "holdout" else 0.0
+    """A release whose versions drift slowly to ask or to say nothing, with and without people who stay on v0."""
+    habit, share = request.param
     settings = msgspec.structs.replace(SETTINGS, anchor_share=share)
     rig = RolloutRig(tmp_path, loop, stack, settings)
     rig.versions.append(version(3, tmp_path))
-    for one, asks in zip(rig.versions, ASKED, strict=True):
-        rig.engine.says_of[one.version] = [HONEST] * (10 - asks) + [ASKS] * asks
+    does = ASKS if habit == "asks" else ""
+    for one, often in zip(rig.versions, ASKED, strict=True):
+        rig.engine.says_of[one.version] = [HONEST] * (10 - often) + [does] * often
     return rig
 
 
@@ -79,12 +82,15 @@ def alarms(rig: RolloutRig, number: int) -> list[DriftAlarm]:
         return alarms_table.alarms(view, "policy", [rig.versions[number].version])
 
 
-def test_small_steps_are_held_by_their_sum(drifting: RolloutRig) -> None:
+def test_small_steps_are_held_by_their_sum(
+    drifting: RolloutRig, request: pytest.FixtureRequest
+) -> None:
     """No version passes the bar beside its control; the second step does beside v0, and is held by name.
 
     Once a person promotes it over that it is meant: it is no problem, and the version after it, which
     asks as often, is held by nothing.
     """
+    habit, _ = request.node.callspec.params["drifting"]
     asked = live(drifting, 0)
     drifting.offer(1)
     asked = live(drifting, asked)
@@ -94,15 +100,13 @@ def test_small_steps_are_held_by_their_sum(drifting: RolloutRig) -> None:
     drifting.offer(2)
     asked = live(drifting, asked)
     told = {one.behaviour: one for one in alarms(drifting, 2)}
-    assert set(told) == {f"{TOTAL}asks"}
-    assert "policy@v000000" in told[f"{TOTAL}asks"].said
-    assert len(told[f"{TOTAL}asks"].evidence) == 10
+    assert set(told) == {f"{TOTAL}{habit}"}
+    assert "policy@v000000" in told[f"{TOTAL}{habit}"].said
+    assert len(told[f"{TOTAL}{habit}"].evidence) == 10
     drifting.turn()
-    assert "step by step: asks" in drifting.rollout.held
+    assert f"step by step: {habit}" in drifting.rollout.held
     with drifting.store.reading() as view:
-        assert (
-            "asks" in release_problems(view, "policy", drifting.controller.settings, 0.0)["drift"]
-        )
+        assert habit in release_problems(view, "policy", drifting.controller.settings, 0.0)["drift"]
 
     promote(drifting)
     asked = live(drifting, asked)
