@@ -167,26 +167,23 @@ def _asked(
 
 
 def _rows(answers: Sequence[DriftAnswer], name: str) -> list[DriftRow]:
-    if name == "keep_rate":
-        return [
-            DriftRow(one.user, one.kept, 1.0, one.segment)
-            for one in answers
-            if one.kept is not None
-        ]
-    if name == "edit_rate":
-        return [
-            DriftRow(one.user, float(one.edited), 1.0, one.segment)
-            for one in answers
-            if one.reward is not None
-        ]
-    if name == "empty":
-        return [DriftRow(one.user, float(one.empty), 1.0, one.segment) for one in answers]
-    # A count counts once: what is compared is the share of answers that do it.
     return [
-        DriftRow(one.user, min(1.0, one.behaviours[name]), 1.0, one.segment)
+        DriftRow(one.user, value, 1.0, one.segment)
         for one in answers
-        if name in one.behaviours
+        if (value := _value(one, name)) is not None
     ]
+
+
+def _value(answer: DriftAnswer, name: str) -> float | None:
+    if name == "keep_rate":
+        return answer.kept
+    if name == "edit_rate":
+        return None if answer.reward is None else float(answer.edited)
+    if name == "empty":
+        return float(answer.empty)
+    # A count counts once: what is compared is the share of answers that do it.
+    found = answer.behaviours.get(name)
+    return None if found is None else min(1.0, found)
 
 
 def _lengths(answers: Sequence[DriftAnswer]) -> list[DriftRow]:
