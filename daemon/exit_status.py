@@ -64,7 +64,7 @@ def told(problem: BaseException) -> str:
 
     Below the line of a server that we started stand the last ones that it wrote.
     """
-    from ..ops.servers.process import ServerDied
+    from ..ops.servers.server_died import ServerDied
 
     if isinstance(problem, shutil.Error) and problem.args and isinstance(problem.args[0], list):
         problem = _first_of(problem.args[0])

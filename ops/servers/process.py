@@ -11,6 +11,8 @@ from typing import Self
 
 import httpx
 
+from .server_died import ServerDied
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -31,10 +33,6 @@ def answers(url: str) -> Callable[[], bool]:
             return False
 
     return healthy
-
-
-class ServerDied(RuntimeError):
-    """A server ended, or never became healthy: a line that says so, then its last ones."""
 
 
 class Server:

@@ -1,6 +1,7 @@
 """The daemon's tables, filled through the real join."""
 
 from pathlib import Path
+from typing import Any
 
 from ledger_by_hand import FEEDBACK, GENERATIONS, SPEC, Ledger, feedback, generation
 
@@ -32,10 +33,12 @@ def decide(ledger: Ledger, name: str, at: float, *, taken: bool = True, **more: 
     ledger.take(feedback(f"{name}.f", name, signal, at + 0.5), partition=FEEDBACK)
 
 
-def fill(ledger: Ledger, count: int, *, prefix: str = "s.g", at: float = 1000.0) -> list[str]:
+def fill(
+    ledger: Ledger, count: int, *, prefix: str = "s.g", at: float = 1000.0, **more: Any
+) -> list[str]:
     """Make so many ready episodes, every other one accepted; return their ids."""
     names = [f"{prefix}{number:03d}" for number in range(count)]
-    ledger.take(*(generation(name, at + i) for i, name in enumerate(names)))
+    ledger.take(*(generation(name, at + i, **more) for i, name in enumerate(names)))
     ledger.take(
         *(
             feedback(f"{name}.f", name, Rejected() if i % 2 else Accepted(), at + i + 0.5)

@@ -414,15 +414,12 @@ def test_a_secret_comes_from_the_environment(
     monkeypatch.setitem(os.environ, "RLWD_TEST_SECRET", "hidden")
     settings = KafkaSettings(
         bootstrap_servers=(kafka_server.bootstrap,),
-        security={
-            "security_protocol": "SASL_PLAINTEXT",
-            "sasl_plain_password": "$RLWD_TEST_SECRET",
-        },
+        security={"security_protocol": "PLAINTEXT", "sasl_plain_password": "$RLWD_TEST_SECRET"},
     )
     arguments = settings.connection()
     assert (arguments["sasl_plain_password"], arguments["security_protocol"]) == (
         "hidden",
-        "SASL_PLAINTEXT",
+        "PLAINTEXT",
     )
 
 
