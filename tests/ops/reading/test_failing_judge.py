@@ -193,6 +193,11 @@ def test_another_rubric_is_another_reader(
     versions = {judge.begin(ABOUT, rubric).reader for rubric in ("", "Is it kind?", "Is it short?")}
     assert len(versions) == 3
     assert judge.version in versions
+    # A call that is cancelled while it connects leaves its socket to the garbage collector (anyio 4.16, and
+    # asyncio's own server), which warns in whatever test it runs.
+    found = list[AskedText]()
+    while len(found) < 3:
+        found += judge.done(None)
 
 
 def test_rests_grow_and_end_with_a_call_that_works() -> None:
