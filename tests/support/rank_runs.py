@@ -1,6 +1,6 @@
 """Rank runs: commands carried out by several ranks, each a process that is forked once all is imported.
 
-    python -m rank_runs FILE
+    python rank_runs.py FILE
 
 FILE is a list of `RankRun` as JSON; they are made one after another. As the learner's own processes the
 ranks meet at a port and each has a worker; what forks them has the imports, which take longer than the work.
@@ -34,7 +34,7 @@ def made_by_ranks(runs: Sequence[RankRun], folder: Path) -> None:
     file = folder / "runs.json"
     file.write_bytes(msgspec.json.encode(runs))
     done = subprocess.run(
-        [sys.executable, "-m", "rank_runs", str(file)],
+        [sys.executable, __file__, str(file)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

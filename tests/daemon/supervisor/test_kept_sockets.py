@@ -1,5 +1,6 @@
 """Kept sockets: a gateway is started again, and nobody is refused meanwhile."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -58,8 +59,8 @@ class FakeSystemd:
 
     def start(self, arguments: Sequence[str]) -> "subprocess.Popen[str]":
         """Start Python, and give it what is kept."""
-        # Above the places that they are to have.
-        given = [os.dup2(one, 200 + n) for n, (_, one) in enumerate(self.kept)]
+        # Above the places that they are to have, and where this process has nothing yet.
+        given = [fcntl.fcntl(one, fcntl.F_DUPFD, 20) for _, one in self.kept]
         process = subprocess.Popen(
             ["bash", "-c", PASS_ON, "bash", sys.executable, *arguments],
             cwd=self.folder,
