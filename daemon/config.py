@@ -83,7 +83,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gate: GateSettings = GateSettings()
     """What a candidate must show before it meets anybody."""
     benchmark: BenchmarkSettings = BenchmarkSettings()
-    """Requests of real sessions that a candidate answers beside the champion."""
+    """Requests of real sessions that a candidate answers beside the champion and v0."""
     rollout: RolloutSettings = RolloutSettings()
     """How a candidate meets people."""
     comparison: ComparisonSettings = ComparisonSettings()

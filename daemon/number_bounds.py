@@ -126,6 +126,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "benchmark.request_seconds": (0.1, 3600.0),
     "benchmark.least": (1, 100_000),
     "benchmark.alpha": (1e-9, 0.5),
+    "benchmark.total": (0, 10),
     "tool_errors.unknown_bar": (1e-6, 0.999),
     "tool_errors.least_calls": (1, 1_000_000_000),
     "tool_errors.window_seconds": (600.0, DAY),

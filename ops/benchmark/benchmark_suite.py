@@ -1,4 +1,4 @@
-"""Benchmark suite: refuses a candidate whose answers on a benchmark are worse than the champion's."""
+"""Benchmark suite: refuses a candidate whose answers on a benchmark are worse than the champion's, or v0's."""
 
 import time
 from collections.abc import Sequence
@@ -46,10 +46,13 @@ class BenchmarkPlace(NamedTuple):
 
 
 class BenchmarkSuite:
-    """The gate's suite for one candidate and the champion beside it. It keeps what was answered."""
+    """The gate's suite for one candidate, the champion and v0 beside it. It keeps what was answered."""
 
-    def __init__(self, place: BenchmarkPlace, champion: str) -> None:
+    def __init__(self, place: BenchmarkPlace, champion: str, anchor: str) -> None:
+        """`anchor` is v0, against which small losses of many versions add up."""
         self.place, self.champion = place, champion
+        asked = anchor != champion and bool(place.settings.in_total)
+        self.anchor = anchor if asked else ""
         self._replay: tuple[BenchmarkName, Replay] | None = None
         self._said: Verdict | None = None
 
@@ -91,8 +94,10 @@ class BenchmarkSuite:
             engine,
             seed=(candidate.sequence * SEEDS_EACH) % 2**31,
             seconds=AT_ONCE_SECONDS,
+            anchor=self.anchor,
         )
         numbers |= {"refused": float(replay.refused), "answered": float(len(replay.pairs))}
+        beside_v0 = sum(one.anchor is not None for one in replay.pairs)
         if not whole:
             said = (
                 f"{name.version}: {len(replay.pairs)} requests are answered, and the engine is busy"
@@ -104,7 +109,14 @@ class BenchmarkSuite:
                 f" least {settings.least}"
             )
             return Verdict(outcome=VerdictKind.NODATA, reasons=(said,), numbers=numbers)
-        verdict = judge_replay(replay.pairs, settings.bounded, settings.alpha)
+        if self.anchor and beside_v0 < settings.least:
+            said = (
+                f"{name.version}: v0 answered only {beside_v0} requests, of at least {settings.least}: small"
+                " losses would add up unseen (`benchmark.total = 0` does without it)"
+            )
+            return Verdict(outcome=VerdictKind.NODATA, reasons=(said,), numbers=numbers)
+        total = settings.in_total if self.anchor else None
+        verdict = judge_replay(replay.pairs, settings.bounded, settings.alpha, total)
         self._keep(candidate.version, name, replay)
         self._said = msgspec.structs.replace(
             verdict,
@@ -114,13 +126,16 @@ class BenchmarkSuite:
         return self._said
 
     def _keep(self, version: str, name: BenchmarkName, replay: Replay) -> None:
-        """Keep what both did, for the comparison with production; of the champion only the first."""
+        """Keep what each did, for the comparison with production; of champion and v0 only the first."""
         folder, pairs = self.place.replays, replay.pairs
         write_replay(folder, self._kept(version, name, [one.ours for one in pairs]))
-        before = read_replay(folder, self.champion)
-        if before is None or before.benchmark != name.version:
-            theirs = [one.theirs for one in pairs]
-            write_replay(folder, self._kept(self.champion, name, theirs))
+        others = {self.champion: [one.theirs for one in pairs]}
+        if self.anchor:
+            others[self.anchor] = [one.anchor for one in pairs if one.anchor is not None]
+        for other, answers in others.items():
+            before = read_replay(folder, other)
+            if before is None or before.benchmark != name.version:
+                write_replay(folder, self._kept(other, name, answers))
 
     def _kept(
         self, version: str, name: BenchmarkName, answers: Sequence[ReplayedAnswer]

@@ -1,4 +1,4 @@
-"""Compared: two versions' answers to the same requests, metric by metric.
+"""Compared: versions' answers to the same requests, metric by metric: the champion's beside it, and v0's.
 
 The unit is the person, by the mean of the differences of their requests. Where neither version is the
 better one each person's difference is as likely to have the other sign: so it is shown by how many of
@@ -8,7 +8,7 @@ exact with few people, too. Of habits it is the sign test.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +22,12 @@ EXACT = 14
 """People up to whom all signs are tried; of more a sample."""
 DRAWS = 10_000
 """Signs that are drawn."""
+IN_ALL = "in all, step by step"
+"""How a reason begins that names what a version and the champions before it add up to."""
 
 
 class ReplayPair(NamedTuple):
-    """The two answers to one request."""
+    """The answers to one request."""
 
     tools: bool
     """Whether tools were offered."""
@@ -33,6 +35,8 @@ class ReplayPair(NamedTuple):
     """The candidate's."""
     theirs: ReplayedAnswer
     """The champion's."""
+    anchor: ReplayedAnswer | None = None
+    """v0's; None where it was not asked, or the engine failed at it."""
 
 
 class Excess(NamedTuple):
@@ -50,32 +54,77 @@ class Excess(NamedTuple):
     """People of whom it can be told."""
 
 
-def judge_replay(pairs: Sequence[ReplayPair], bounds: Mapping[str, float], alpha: float) -> Verdict:
+class _Side(NamedTuple):
+    whose: str
+    prefix: str
+    bounds: Mapping[str, float]
+    pairs: Sequence[ReplayPair]
+
+
+def judge_replay(
+    pairs: Sequence[ReplayPair],
+    bounds: Mapping[str, float],
+    alpha: float,
+    total: Mapping[str, float] | None = None,
+) -> Verdict:
     """Return FAIL where a metric is shown to be worse and is so by more than its bound, PASS otherwise.
 
-    `alpha` is divided among the bounds. A version that answers as the champion is refused with that
-    probability at most; one that is worse by less than the bound is not, however sure that is.
+    `total` has the bounds against v0, where it answered: the versions of a line that each lose less than
+    `bounds` against the one before it lose much together. `alpha` is divided among both, and each part
+    among its bounds. A version that answers as they do is refused with that probability at most; one that
+    is worse by less than a bound is not, however sure that is.
     """
-    each, breaches = alpha / max(1, len(bounds)), list[str]()
-    found = {name: one for name in metrics() if (one := excess(name, pairs)) is not None}
-    numbers = {"pairs": float(len(pairs)), "people": float(len({p.ours.person for p in pairs}))}
-    for name, one in found.items():
-        numbers |= {name: one.ours, f"champion/{name}": one.theirs, f"chance/{name}": one.chance}
-        if name in bounds and one.chance <= each and one.harm > bounds[name]:
-            breaches.append(
-                f"{name} {one.ours:.3g}, the champion's {one.theirs:.3g} on the same requests"
-                f" (worse by {one.harm:.3g}, bound {bounds[name]:g}, {one.people} people,"
-                f" by chance {one.chance:.1g})"
-            )
+    sides = [_Side("the champion's", "champion", bounds, pairs)]
+    if total:
+        beside = [one._replace(theirs=one.anchor) for one in pairs if one.anchor is not None]
+        sides.append(_Side("v0's", "anchor", total, beside))
+    breaches, least = dict[str, str](), 0
+    numbers = {"pairs": float(len(pairs)), "people": float(_people(pairs))}
+    for side in sides:
+        each = alpha / len(sides) / max(1, len(side.bounds))
+        least = max(least, math.ceil(math.log2(1 / each)))
+        for name, said in _breaches(side, each, numbers):
+            # What is worse than the champion's at once is no sum of small steps.
+            breaches.setdefault(name, said)
     numbers |= _costs(pairs)
-    least = math.ceil(math.log2(1 / each))
     numbers["least_shown"] = float(least)
     outcome = VerdictKind.FAIL if breaches else VerdictKind.PASS
-    said = f"answers as the champion on {len(pairs)} requests of {numbers['people']:.0f} people"
+    return Verdict(
+        outcome=outcome,
+        reasons=tuple(breaches.values()) or (_passed(sides, least),),
+        numbers=numbers,
+    )
+
+
+def _breaches(side: _Side, each: float, numbers: dict[str, float]) -> Iterator[tuple[str, str]]:
+    """Yield the metrics that are worse than a side's by more than its bounds, and put down all numbers."""
+    in_all = side.prefix == "anchor"
+    chance = "anchor_chance" if in_all else "chance"
+    for name in metrics():
+        if (one := excess(name, side.pairs)) is None:
+            continue
+        told = {f"{side.prefix}/{name}": one.theirs, f"{chance}/{name}": one.chance}
+        numbers |= told if in_all else {name: one.ours, **told}
+        if name in side.bounds and one.chance <= each and one.harm > side.bounds[name]:
+            before = f"{IN_ALL}: " if in_all else ""
+            beside = numbers.get(f"champion/{name}") if in_all else None
+            between = "" if beside is None else f" and the champion's {beside:.3g}"
+            said = f"{before}{name} {one.ours:.3g}, {side.whose} {one.theirs:.3g}{between}"
+            said += f" on the same requests (worse by {one.harm:.3g}, bound {side.bounds[name]:g},"
+            yield name, f"{said} {one.people} people, by chance {one.chance:.1g})"
+
+
+def _passed(sides: Sequence[_Side], least: int) -> str:
+    pairs, people = len(sides[0].pairs), _people(sides[0].pairs)
+    both = "the champion and v0" if len(sides) > 1 else "the champion"
     strength = f"; what {least} people's answers alone do is shown"
-    if numbers["people"] < least:
+    if people < least:
         strength = f"; too few to show a habit, for which {least} people are needed"
-    return Verdict(outcome=outcome, reasons=tuple(breaches) or (said + strength,), numbers=numbers)
+    return f"answers as {both} on {pairs} requests of {people} people{strength}"
+
+
+def _people(pairs: Iterable[ReplayPair]) -> int:
+    return len({one.ours.person for one in pairs})
 
 
 def metrics() -> tuple[str, ...]:
@@ -167,7 +216,13 @@ def _as_large(count: int, more: int) -> float:
 def _costs(pairs: Sequence[ReplayPair]) -> dict[str, float]:
     """Return what the replay cost, and in which share of the people what they took became likelier."""
     found = dict[str, float]()
-    for side, answers in (("", [p.ours for p in pairs]), ("champion/", [p.theirs for p in pairs])):
+    for side, answers in (
+        ("", [one.ours for one in pairs]),
+        ("champion/", [one.theirs for one in pairs]),
+        ("anchor/", [one.anchor for one in pairs if one.anchor is not None]),
+    ):
+        if not answers:
+            continue
         found[f"{side}tokens"] = float(sum(one.tokens or 0 for one in answers))
         found[f"{side}answer_seconds"] = math.fsum(one.seconds for one in answers)
     of = defaultdict[int, list[float]](list)

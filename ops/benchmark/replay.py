@@ -1,4 +1,4 @@
-"""Replay: asks two versions the requests of a benchmark, pair by pair, where the engine has room.
+"""Replay: asks versions the requests of a benchmark, one request of all after another, where the engine has room.
 
 It goes on where it was left: what was answered is kept until the version is judged.
 """
@@ -24,7 +24,11 @@ not there in time so often, where the champion's is, counts as empty: left out, 
 
 
 class Replay:
-    """The answers of a candidate and the champion to one benchmark."""
+    """The answers of a candidate, the champion and v0 to one benchmark.
+
+    v0 is asked beside each candidate: what it once answered is of other requests once the benchmark is
+    drawn anew, and an unlucky draw of it would be held against every version.
+    """
 
     def __init__(
         self,
@@ -37,7 +41,7 @@ class Replay:
         self.benchmark, self.settings, self.spec = benchmark, settings, spec
         self.measured = tuple(measured)
         self._pairs = dict[int, ReplayPair | None]()
-        self._failed = dict[int, int]()
+        self._failed = dict[tuple[int, bool], int]()
         self._late = dict[int, int]()
 
     @property
@@ -51,33 +55,29 @@ class Replay:
         return sum(one is None for one in self._pairs.values())
 
     def ask(
-        self, candidate: str, champion: str, engine: Engine, *, seed: int, seconds: float
+        self,
+        candidate: str,
+        champion: str,
+        engine: Engine,
+        *,
+        seed: int,
+        seconds: float,
+        anchor: str = "",
     ) -> bool:
         """Ask what is not answered yet, for so many seconds; return whether all of it is now.
 
-        Raises ConnectionError or TimeoutError where the engine is away.
+        `anchor` is v0, which is asked where it is another one. Raises ConnectionError or TimeoutError where
+        the engine is away.
         """
         until = time.monotonic() + seconds
         left = [n for n in range(len(self.benchmark.requests)) if n not in self._pairs]
+        versions = (candidate, champion, *((anchor,) if anchor else ()))
 
         def pair(place: int) -> None:
-            if not self._waited(engine, until):
-                return
-            request = self.benchmark.requests[place]
-            found = list[ReplayedAnswer]()
-            for version in (candidate, champion):
-                try:
-                    found.append(self._answer(version, request, engine, seed + place))
-                except ValueError:
-                    break
-                except (ConnectionError, TimeoutError) as problem:
-                    if not self._given_up(place, problem, engine):
-                        raise
-                    if found or self._late.get(place, 0) < AWAY:
-                        break
-                    found.append(never_came(request, self.settings.request_seconds))
-            both = len(found) == 2
-            self._pairs[place] = ReplayPair(bool(request.tools), *found) if both else None
+            if self._waited(engine, until):
+                found = self._answers(place, versions, engine, seed + place)
+                tools = bool(self.benchmark.requests[place].tools)
+                self._pairs[place] = ReplayPair(tools, *found) if len(found) > 1 else None
 
         with ThreadPoolExecutor(self.settings.at_once) as pool:
             jobs = [pool.submit(pair, place) for place in left]
@@ -90,11 +90,33 @@ class Replay:
                 raise
         return len(self._pairs) == len(self.benchmark.requests)
 
-    def _given_up(self, place: int, problem: Exception, engine: Engine) -> bool:
-        """Count a failure at a request; return whether it was one too many of an engine that is well."""
-        self._failed[place] = self._failed.get(place, 0) + 1
-        self._late[place] = self._late.get(place, 0) + isinstance(problem, TimeoutError)
-        return self._failed[place] >= AWAY and engine.healthy()
+    def _answers(
+        self, place: int, versions: Sequence[str], engine: Engine, seed: int
+    ) -> list[ReplayedAnswer]:
+        """Return what each version answers to a request, up to the first at which the engine fails for good."""
+        request, found = self.benchmark.requests[place], list[ReplayedAnswer]()
+        for version in versions:
+            try:
+                found.append(self._answer(version, request, engine, seed))
+            except ValueError:
+                break
+            except (ConnectionError, TimeoutError) as problem:
+                if not self._given_up(place, len(found) > 1, problem, engine):
+                    raise
+                if found or self._late.get(place, 0) < AWAY:
+                    break
+                found.append(never_came(request, self.settings.request_seconds))
+        return found
+
+    def _given_up(self, place: int, anchors: bool, problem: Exception, engine: Engine) -> bool:
+        """Count a failure at a request; return whether it was one too many of an engine that is well.
+
+        `anchors` says whether v0 was asked: its failures are no part of the two others'.
+        """
+        count = self._failed[place, anchors] = self._failed.get((place, anchors), 0) + 1
+        if not anchors:
+            self._late[place] = self._late.get(place, 0) + isinstance(problem, TimeoutError)
+        return count >= AWAY and engine.healthy()
 
     def _waited(self, engine: Engine, until: float) -> bool:
         """Wait until the engine has room; return whether it had before the time was over.

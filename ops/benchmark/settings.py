@@ -30,7 +30,7 @@ NAMED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """`[benchmark]`: requests of real sessions, asked of every candidate and of the champion."""
+    """`[benchmark]`: requests of real sessions, asked of every candidate, of the champion and of v0."""
 
     name: str = ""
     """The benchmark that candidates are replayed on before anybody meets them (`rlwd benchmark build`);
@@ -68,19 +68,27 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     least: int = 20
     """Requests without which a benchmark is none."""
     alpha: float = 0.01
-    """Probability, over all bounds, that a version that answers as the champion is refused."""
+    """Probability, over all bounds, that a version that answers as the champion and v0 do is refused."""
     bounds: dict[str, float] = {}
     """By metric, by how much worse than the champion's its answers may be where that is shown; 0 leaves
     one out. Laid over the defaults. Shares of answers, `length` and `seconds` as a share of the
     champion's, `worth` in the spec's unit, `taken` in nats a token."""
+    total: float = 1.0
+    """How much worse than v0's a version's answers may be, as a multiple of the bounds, with all that the
+    versions before it lost: v0 is asked the same requests, too, half as many answers again. 0 asks
+    it nothing and compares with the champion alone, and many small losses pass."""
+    total_bounds: dict[str, float] = {}
+    """By metric, by how much worse than v0's they may be, in the place of its bound times `total`: for what
+    is meant to have changed since v0. 0 leaves one out."""
 
     def __post_init__(self) -> None:
-        for name, bound in self.bounds.items():
-            if name not in BOUNDS and name not in UNBOUND:
-                known = ", ".join((*BOUNDS, *UNBOUND))
-                raise ValueError(f"bounds.{name}: is no metric of a replay; there are {known}")
-            if not 0 <= bound <= 100:
-                raise ValueError(f"bounds.{name}: {bound:g} is not between 0 and 100")
+        for table, bounds in (("bounds", self.bounds), ("total_bounds", self.total_bounds)):
+            for name, bound in bounds.items():
+                if name not in BOUNDS and name not in UNBOUND:
+                    known = ", ".join((*BOUNDS, *UNBOUND))
+                    raise ValueError(f"{table}.{name}: is no metric of a replay; there are {known}")
+                if not 0 <= bound <= 100:
+                    raise ValueError(f"{table}.{name}: {bound:g} is not between 0 and 100")
         if self.least > self.size:
             raise ValueError(f"size: {self.size} is below least, {self.least}")
         if self.name and not NAMED.fullmatch(self.name):
@@ -90,7 +98,8 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     def __hash__(self) -> int:
         # Settings are hashed as a whole, and a table of bounds is none that can be.
-        return hash((self.name, self.size, self.alpha, tuple(sorted(self.bounds.items()))))
+        tables = (tuple(sorted(one.items())) for one in (self.bounds, self.total_bounds))
+        return hash((self.name, self.size, self.alpha, self.total, *tables))
 
     @property
     def draws(self) -> bool:
@@ -101,3 +110,11 @@ class BenchmarkSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
     def bounded(self) -> dict[str, float]:
         """The bounds that hold, by metric."""
         return {name: one for name, one in {**BOUNDS, **self.bounds}.items() if one}
+
+    @property
+    def in_total(self) -> dict[str, float]:
+        """The bounds against v0, by metric; none where it is not asked."""
+        if not self.total:
+            return {}
+        bounds = {name: one * self.total for name, one in self.bounded.items()}
+        return {name: one for name, one in {**bounds, **self.total_bounds}.items() if one}

@@ -33,18 +33,18 @@ class GateRun:
         planted: Sequence[Planted] = (),
         questions: Sequence[ProbeQuestion] = (),
         told: Callable[[str], Mapping[str, float]] = lambda version: {},
-        benchmark: Callable[[str], GateSuite] | None = None,
+        benchmark: Callable[[str, str], GateSuite] | None = None,
     ) -> None:
         """`told` gives the numbers of a version's own verdict: a candidate goes on from its champion.
 
-        `benchmark` makes the suite that replays a benchmark on a candidate and this champion.
+        `benchmark` makes the suite that replays a benchmark on a candidate, this champion and v0.
         """
         self.fleet, self.settings, self.planted = fleet, settings, planted
         self.questions = tuple(questions) if settings.probe_rounds else ()
         self.told = told
         self._probing: Probing | None = None
         self.benchmark = benchmark
-        self._replaying: tuple[tuple[str, str], GateSuite] | None = None
+        self._replaying: tuple[tuple[str, str, str], GateSuite] | None = None
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
 
     def verdict(
@@ -79,21 +79,21 @@ class GateRun:
     def _own(
         self, candidate: Candidate, loaded: Mapping[str, Candidate], champion: str
     ) -> dict[str, GateSuite]:
-        """Return the gate's own suites: planted strings, behaviour beside v0, a benchmark beside the champion."""
+        """Return the gate's own suites: planted strings, behaviour beside v0, a benchmark beside both."""
         own: dict[str, GateSuite] = {}
+        # v0 is always loaded: it is what the holdout has, and everybody's last fallback.
+        anchor = min(loaded.values(), key=lambda one: one.sequence).version
         if self.planted:
             own["recitation"] = Recitation(self.planted, champion)
         if self.questions:
-            # v0 is always loaded: it is what the holdout has, and everybody's last fallback.
-            anchor = min(loaded.values(), key=lambda one: one.sequence).version
             asked = (anchor, candidate.version)
             if self._probing is None or (self._probing.anchor, self._probing.version) != asked:
                 self._probing = Probing(self.questions, *asked, line_of(self.told(champion)))
             own["behaviour"] = self._probing
         if self.benchmark is not None and champion:
-            both = (candidate.version, champion)
-            if self._replaying is None or self._replaying[0] != both:
-                self._replaying = both, self.benchmark(champion)
+            beside = (candidate.version, champion, anchor)
+            if self._replaying is None or self._replaying[0] != beside:
+                self._replaying = beside, self.benchmark(champion, anchor)
             own["benchmark"] = self._replaying[1]
         return own
 

@@ -11,10 +11,12 @@ from ...learner.ledger.skipped import skipped
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import fate
 from ...streams.state.transaction import Transaction
+from ..benchmark.compared import IN_ALL
 from ..drift import alarms_table
 from ..drift.alarms_table import DriftAlarm
 from ..stages.record import Rollout, Stage
 from ..stages.settings import RolloutSettings
+from ..statistics.verdict import VerdictKind
 from ..tool_errors.calls_table import tool_problem
 from . import champions_table, holdout_table, rollouts_table
 from .unfit import mismatched
@@ -35,6 +37,8 @@ PROBLEMS = (
 VARIANTS = ("candidate", "control")
 TIMEOUTS_IN_A_ROW = 3
 """So many versions that ran out of time one after another are a problem and no chance."""
+NEWEST_JUDGED = 20
+"""Versions among which the last is looked for that the gate passed or refused."""
 OLD_ANSWERS = 50
 """So many answers that were too old to learn from, since the last batch, are a stall."""
 NEWEST_BATCHES = 5
@@ -51,7 +55,8 @@ def release_problems(
     """Return the problems by what they keep from going on: `rollout`, `learning`.
 
     `mismatch` says that learner and engine disagree about the same weights, `drift` names the behaviours of what serves that passed their bars while the reward was not shown to be down.
-    `benchmark` names those that a version shows in production and not on a replay, or the other way round.
+    `benchmark` names those that a version shows in production and not on a replay, or the other way round,
+    and what the last version was refused for on the replay that it and the champions before it add up to.
     `late` says that many answers were given up before people decided on them.
     `skipped` says that the learner was given batches and made no version of them.
     `holdout` is the alarm that the champion is worse than v0, `tools` that tools fail more than they
@@ -79,6 +84,8 @@ def release_problems(
     for name, is_gap in (("drift", False), ("benchmark", True)):
         if said := "; ".join(one.sentence for one in drifted if one.is_gap is is_gap):
             found[name] = said
+    if refused := _refused_in_all(view, policy):
+        found["benchmark"] = "; ".join(filter(None, (found.get("benchmark"), refused)))
     if apart := mismatched(view, policy, settings.mismatch):
         found["mismatch"] = apart[1]
     if idle := skipped(view, policy):
@@ -105,6 +112,23 @@ def _drifted(
         if habit not in known and settings.watch.watches(alarm.behaviour):
             said.append(alarm)
     return said[::-1]
+
+
+def _refused_in_all(view: Transaction, policy: str) -> str:
+    """Return what the last version that the gate judged was refused for beside v0 and not beside the champion.
+
+    The champion has most of it, so that the next ones will be refused likewise; another champion has not.
+    """
+    champion = champions_table.find_champion(view, policy)
+    undecided = (VerdictKind.WAIT, VerdictKind.NODATA)
+    for rollout in reversed(rollouts_table.history(view, policy, limit=NEWEST_JUDGED)):
+        if rollout.gate is None or rollout.gate.outcome in undecided:
+            continue
+        said = "; ".join(one for one in rollout.gate.reasons if IN_ALL in one)
+        if champion is None or rollout.control != champion.version or not said:
+            return ""
+        return f"{rollout.version} was refused and the next will be: {said}"
+    return ""
 
 
 def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:

@@ -190,6 +190,8 @@ KEYS = [
     "benchmark.least",
     "benchmark.alpha",
     "benchmark.bounds",
+    "benchmark.total",
+    "benchmark.total_bounds",
     "rollout.steps",
     "rollout.anchor_share",
     "rollout.step_users",

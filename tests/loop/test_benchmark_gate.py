@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchmark_shop import BenchmarkShop, broken, helpful, question
+from benchmark_shop import Behaves, BenchmarkShop, asking, broken, helpful, question
 from rollout_rig import RolloutRig
 from waiting import until
 
@@ -69,6 +69,55 @@ def test_a_version_that_answers_as_the_champion_goes_on(shop: BenchmarkShop) -> 
     shown = shop.run("show", "shop")["replays"]
     assert set(shown) == {one.version for one in shop.rig.versions[:2]}
     assert shown[shop.rig.versions[1].version]["invalid_calls"] == 0.0
+
+
+def asking_at(texts: set[str]) -> Behaves:
+    """Ask back at these requests, and answer all others."""
+    return lambda body: (asking if body["messages"][-1]["content"] in texts else helpful)(body)
+
+
+def turn_until(shop: BenchmarkShop, done: Callable[[], bool]) -> None:
+    """Let the daemon take turns until something is so."""
+
+    def is_done() -> bool:
+        shop.rig.turn()
+        return done()
+
+    until(is_done, told=lambda: f"{shop.rig.rollout.stage}, {shop.problems()}")
+
+
+def test_small_steps_are_refused_by_their_sum(shop: BenchmarkShop, tmp_path: Path) -> None:
+    """The second step is no worse beside the champion than the first was, and is beside v0.
+
+    /readyz says by how much until the champion is taken back, for the next version is refused likewise.
+    """
+    rig, folder = shop.rig, tmp_path / "benchmarks"
+    (name,) = benchmark_names(folder)
+    asked = [one.input[-1].text for one in read_benchmark(folder, name, "policy").requests]
+    for number, many in ((1, 6), (2, 12)):
+        rig.engine.behaves[rig.versions[number].version] = asking_at(set(asked[:many]))
+    shop.judged(1, lambda: rig.rollout.stage is Stage.CANARY)
+    assert "benchmark" not in shop.problems()
+    with rig.store.transaction() as tx:
+        rig.controller.promote(tx, "by hand", time.time())
+    turn_until(shop, lambda: rig.rollout.stage is Stage.SETTLED)
+
+    reason = shop.judged(2)
+    said = "in all, step by step: asks 0.75, v0's 0 and the champion's 0.375 on the same requests"
+    assert said in reason
+    assert rig.rollout.stage is Stage.QUARANTINED
+    assert rig.rollout.gate is not None
+    numbers = rig.rollout.gate.numbers
+    assert numbers["suite/benchmark/anchor/asks"] == 0.0
+    assert numbers["suite/benchmark/chance/asks"] > 0.01
+    assert rig.versions[0].version in shop.run("show", "shop")["replays"]
+    turn_until(shop, lambda: "benchmark" in shop.problems())
+    assert said in shop.problems()["benchmark"]
+    assert rig.versions[2].version in shop.problems()["benchmark"]
+
+    with rig.store.transaction() as tx:
+        rig.controller.rollback(tx, "it asks", time.time())
+    turn_until(shop, lambda: "benchmark" not in shop.problems())
 
 
 def test_it_waits_while_people_are_served(shop: BenchmarkShop) -> None:

@@ -229,6 +229,19 @@ def _estimators() -> Part:
     )
 
 
+def _benchmark() -> Part:
+    """Return both tables of versions on a benchmark: one by itself, and lines of them."""
+    return Part(
+        name="benchmark",
+        asks="how bad must a version be to be refused, and a line of them?",
+        page="docs/benchmark.md",
+        runs=(
+            Run(name="benchmark", seed=0, command=("-m", "replay_world"), minutes=3),
+            Run(name="lines", seed=0, command=("-m", "replay_lines"), minutes=5),
+        ),
+    )
+
+
 def _alone(name: str, asks: str, page: str, minutes: float, *command: str) -> Part:
     """Return a part that is one command, all its seeds in it."""
     only = Run(name=name, seed=0, command=command, minutes=minutes)
@@ -250,10 +263,7 @@ PARTS = (
         *("forgetting", "does replay keep what nobody asks for?", "docs/staying.md", 25),
         *("-m", "bench_forgetting", "--folder", "{folder}/base"),
     ),
-    _alone(
-        *("benchmark", "how bad must a version be to be refused?", "docs/benchmark.md", 3),
-        *("-m", "replay_world"),
-    ),
+    _benchmark(),
     _alone(
         *("rollouts", "how often is a rollout decided wrongly?", "docs/statistics.md", 30),
         *("-m", "simulate"),

@@ -90,6 +90,50 @@ def test_an_unbounded_metric_refuses_nobody() -> None:
     assert (verdict.numbers["asks"], verdict.numbers["champion/asks"]) == (1.0, 0.0)
 
 
+def line(people: int, ours: float, theirs: float, first: float) -> list[ReplayPair]:
+    """Return the answers of a line: so many of the people are asked by candidate, champion and v0."""
+    return [
+        ReplayPair(False, *(answered(n, asks=float(n < many)) for many in (ours, theirs, first)))
+        for n in range(people)
+    ]
+
+
+def test_what_a_line_adds_up_to_is_refused_beside_v0() -> None:
+    """Twelve people more than v0 asks, six more than the champion: neither step is shown by itself."""
+    settings = BenchmarkSettings()
+    steps = line(40, 12, 6, 0)
+    assert judge_replay(steps, settings.bounded, settings.alpha).outcome is VerdictKind.PASS
+    verdict = judge_replay(steps, settings.bounded, settings.alpha, settings.in_total)
+    assert verdict.outcome is VerdictKind.FAIL
+    said = "in all, step by step: asks 0.3, v0's 0 and the champion's 0.15 on the same requests"
+    assert verdict.reason.startswith(said)
+    assert verdict.numbers["anchor/asks"] == 0.0
+    assert verdict.numbers["least_shown"] == 12
+
+
+def test_one_large_step_is_no_sum_of_small_ones() -> None:
+    """It is refused beside the champion, and what v0 does is among the numbers."""
+    settings = BenchmarkSettings()
+    verdict = judge_replay(line(40, 20, 0, 0), settings.bounded, settings.alpha, settings.in_total)
+    assert verdict.outcome is VerdictKind.FAIL
+    assert verdict.reason.startswith("asks 0.5, the champion's 0 on the same requests (")
+    assert verdict.numbers["anchor_chance/asks"] < 1e-4
+
+
+def test_what_is_meant_to_have_changed_since_v0_has_a_bound_of_its_own() -> None:
+    """The others are the bounds times `total`; 0 leaves one out, or all of them."""
+    settings = BenchmarkSettings(total=2.0, total_bounds={"asks": 0.5, "length": 0.0})
+    assert "length" not in settings.in_total
+    assert settings.in_total["asks"] == 0.5
+    assert settings.in_total["worth"] == pytest.approx(2 * BOUNDS["worth"])
+    assert BenchmarkSettings(total=0.0, total_bounds={"asks": 0.5}).in_total == {}
+    said = judge_replay(line(40, 12, 6, 0), settings.bounded, settings.alpha, settings.in_total)
+    assert said.outcome is VerdictKind.PASS
+    assert "answers as the champion and v0 on 40 requests of 40 people" in said.reason
+    with pytest.raises(ValueError, match=r"total_bounds\.asking: is no metric of a replay"):
+        BenchmarkSettings(total_bounds={"asking": 0.5})
+
+
 def test_what_one_of_them_cannot_be_told_of_is_left_out() -> None:
     """An answer that the replay's own limit cut has no length."""
     assert excess("length", pairs(20, tokens=None)) is None
