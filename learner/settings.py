@@ -26,7 +26,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the base model; the adapter and its moments are float32 always."""
+    """Of the base model; the adapter and its moments are float32 always. bfloat16 is for GPUs, and for cores with
+    instructions for it: others emulate it, at an eighth of the speed of float32 or less."""
     lora_rank: Count = 32
     """Rank of the adapter on every linear layer."""
     lora_alpha: Positive = 32.0

@@ -11,7 +11,7 @@ from ..worlds.commits_people import SYSTEM, CommitsPeople, Taste
 from ..worlds.everyday import REPLAYED, as_chat
 from .commit_exam import CommitExam
 from .scene import Scene
-from .small_profile import ENGINE, Guard, small_profile
+from .small_profile import Guard, small_engine, small_profile
 
 REPLAY = "replay.jsonl"
 
@@ -30,7 +30,7 @@ def commit_scene(model: Path, seed: int, *, taste: Taste, guard: Guard, **change
     given: Mapping[str, Any] = {
         "vllm": True,
         "model": model,
-        "engine": ENGINE,
+        "engine": small_engine(),
         "enough": 0.88,
         "fewest_answers": 1500,
         "seconds": 2000.0,

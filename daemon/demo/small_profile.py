@@ -6,34 +6,19 @@ docs/small_models.md says what each was chosen by.
 from pathlib import Path
 from typing import Any, Literal
 
+from ...ops.servers.processor import fast_dtype
 from .demo_profile import Profile
 
 Guard = Literal["on", "off"]
-Dtype = Literal["float32", "bfloat16"]
-
-NATIVE_BFLOAT16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-"""How Linux names the instructions of a processor that multiplies bfloat16: x86 has the first two, ARM
-the last. Without them bfloat16 is emulated, and slower than float32: by eight times on AVX2 (measured)."""
-
-
-def native_dtype(processor: Path = Path("/proc/cpuinfo")) -> Dtype:
-    """Return what the processor multiplies fastest; float32 where nothing tells what it is."""
-    try:
-        told = processor.read_text().split()
-    except OSError:
-        return "float32"
-    return "bfloat16" if NATIVE_BFLOAT16.intersection(told) else "float32"
-
 
 RANK = 8
 ENGINE: dict[str, Any] = {
-    "dtype": native_dtype(),
     "max_lora_rank": RANK,
     "max_loras": 4,
     "max_cpu_loras": 8,
     "one_core": True,
 }
-"""Options of the vLLM server."""
+"""Options of the vLLM server, beside the precision."""
 
 LEARNER = """\
 [learner]        # a small open model on a CPU; docs/small_models.md has what was measured
@@ -85,7 +70,7 @@ max_lead = 3           # it goes on while a version is tried: the newest is trie
 [gate]
 margin = 0.1
 weak_first_step = 1.0   # a batch is small, and its few held-out episodes always weak
-probe_tolerance = 2.0   # for bfloat16 on both sides: honest versions were 0.3 to 0.7 off at their worst token
+probe_tolerance = 2.0   # both sides compute in bfloat16: honest versions were 0.3 to 0.7 off at their worst token
 probe_rounds = 0        # at an answer a second 48 questions would take as long as a canary
 max_drift = {max_drift}
 
@@ -135,11 +120,16 @@ kept = 0.5
 """
 
 
+def small_engine() -> dict[str, Any]:
+    """Return the options of its vLLM server, which holds the model in the learner's precision."""
+    return {"dtype": fast_dtype(), **ENGINE}
+
+
 def small_profile(model: Path, replay: str, seed: int, *, guard: Guard = "on") -> Profile:
     """Return the profile; without guards drift is reported, and holds and refuses nothing."""
     held = guard == "on"
     return Profile(
-        learner=LEARNER.format(model=model, replay=replay, seed=seed, dtype=ENGINE["dtype"]),
+        learner=LEARNER.format(model=model, replay=replay, seed=seed, dtype=fast_dtype()),
         release=RELEASE.format(
             max_drift=5.0 if held else 0.0, on_alarm="hold" if held else "report"
         ),

@@ -11,6 +11,7 @@ from packaging.requirements import Requirement
 
 from ...learner.ranks.other_ranks import cores
 from ...ops.flags.flag_file import read_flags
+from ...ops.servers.processor import has_bfloat16
 from ...rewards.spec.spec import reward_spec
 from ..config import Config
 from ..status.spec_doubts import spec_doubts
@@ -75,6 +76,7 @@ def _problem(wanted: Requirement) -> str | None:
 def check_machine(config: Config) -> Iterator[Finding]:
     """Look at what the config names on this machine."""
     yield _gpu(config)
+    yield from _precision(config)
     yield from _processes(config)
     yield from _state(config)
     yield _flags(config)
@@ -89,6 +91,13 @@ def _gpu(config: Config) -> Finding:
         )
     learner = "cuda" if found and wanted != "cpu" else "cpu"
     return ok("gpu", f"{'found' if found else 'none'}; the learner uses {learner}")
+
+
+def _precision(config: Config) -> Iterator[Finding]:
+    on_cpu = config.learner.device == "cpu" or not GPU_DEVICE.exists()
+    if config.learner.dtype == "bfloat16" and on_cpu and not has_bfloat16():
+        seen = "learner.dtype is bfloat16, and these cores have no instructions for it"
+        yield warn("precision", seen, "float32 is eight times as fast on them, and more")
 
 
 def _processes(config: Config) -> Iterator[Finding]:

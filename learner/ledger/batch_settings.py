@@ -9,7 +9,7 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     episodes: int = 256
     """Fewest ready episodes that a batch is sealed of."""
     at_most: int = 1024
-    """Most; the freshest come first."""
+    """Most; answers of the newest version come first, and of these the ones decided last."""
     held_out: float = 0.1
     """Share kept from training as evidence for the gate: of answers with usable ratios, and of the users of
     all others (from 8 / share users on)."""

@@ -1,4 +1,4 @@
-"""Ready: the episodes that may be sealed, as their rows say, freshest first."""
+"""Ready: the episodes that may be sealed, as their rows say: of the newest version, and decided last."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -36,23 +36,29 @@ class ReadyEpisode:
 
 
 def ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[ReadyRow]:
-    """Return what may be sealed, in the order in which it was received; by one spec alone."""
+    """Return what may be sealed, by one spec alone; what was decided last comes first.
+
+    The order is that of decisions, not of answers: where more comes than the learner takes, what it takes is
+    soon served, and people who decide late are in it as often as those who decide at once.
+    """
     rows = tx.execute(
         "SELECT generation_id, version, reward, revision,"
-        " CASE WHEN user_named = 1 THEN user_hash END, segment, received, spec_version FROM episodes"
+        " CASE WHEN user_named = 1 THEN user_hash END, segment, received, spec_version, scored_at"
+        " FROM episodes"
         f" WHERE policy = ? AND stage = '{EpisodeStage.READY}' ORDER BY generation_id"
         + row_lock(tx),
         (policy,),
     ).fetchall()
     ready = sorted(rows, key=lambda row: (row[6], row[0]))
     spec = spec_version or (ready[0][7] if ready else None)
-    return [row[:6] for row in ready if row[7] == spec]
+    decided = sorted(ready, key=lambda row: row[8] or 0.0, reverse=True)
+    return [row[:6] for row in decided if row[7] == spec]
 
 
 def by_age(
     rows: Sequence[ReadyRow], age: Age, max_policy_age: int, oldest: int = -1
 ) -> tuple[list[ReadyEpisode], list[Decided]]:
-    """Return the episodes within the bound, freshest first, and the others.
+    """Return the episodes within the bound, those of the newest version first, and the others.
 
     `oldest` is the bound of the lanes beside the ratio lane, -1 where none is on. They take answers
     that no version of this policy gave, too, after all others.

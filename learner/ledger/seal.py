@@ -52,7 +52,7 @@ def seal(
     trust: Trust | None = None,
     lanes: LaneRules = RATIO_ONLY,
 ) -> SealedBatch | None:
-    """Seal a batch of the freshest ready episodes; None where there are too few.
+    """Seal a batch of the ready episodes that come first (`ready.py`); None where there are too few.
 
     Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait to be
     scored again. Those beyond one user's share are excluded by name once there is a batch without them, those

@@ -11,8 +11,9 @@ from rlwd.daemon.demo.answers_page import write_page
 from rlwd.daemon.demo.open_scene import commit_scene, replay_lines
 from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.demo.sitting import ExamAnswer, Sitting
-from rlwd.daemon.demo.small_profile import ENGINE, Guard, native_dtype
+from rlwd.daemon.demo.small_profile import RANK, Guard, small_engine
 from rlwd.daemon.worlds.everyday import ASKED, REPLAYED
+from rlwd.ops.servers.processor import fast_dtype
 from rlwd.ops.servers.vllm_server import VllmServer
 
 
@@ -37,8 +38,8 @@ def test_the_settings_for_small_models_are_a_config(tmp_path: Path, guard: Guard
     assert config.learner.model == str(model)
     assert config.learner.seed == 3
     assert Path(config.learner.replay.texts) == tmp_path / "demo" / "replay.jsonl"
-    assert config.learner.lora_rank == ENGINE["max_lora_rank"]
-    assert config.learner.dtype == ENGINE["dtype"]
+    assert config.learner.lora_rank == RANK == scene.engine["max_lora_rank"]
+    assert config.learner.dtype == scene.engine["dtype"] == fast_dtype()
     assert config.rollout.margin < 0.3
     held = guard == "on"
     assert config.rollout.watch.on_alarm == ("hold" if held else "report")
@@ -48,28 +49,9 @@ def test_the_settings_for_small_models_are_a_config(tmp_path: Path, guard: Guard
 def test_the_server_is_told_what_the_settings_say(tmp_path: Path) -> None:
     """Rank and dtype decide what an adapter costs on a CPU; they reach vLLM's command line."""
     (tmp_path / "config.json").write_text('{"max_position_embeddings": 512}')
-    command = [str(part) for part in VllmServer(tmp_path, tmp_path, **ENGINE).command]
-    for name, value in (("--max-lora-rank", "8"), ("--dtype", native_dtype())):
+    command = [str(part) for part in VllmServer(tmp_path, tmp_path, **small_engine()).command]
+    for name, value in (("--max-lora-rank", "8"), ("--dtype", fast_dtype())):
         assert command[command.index(name) + 1] == value
-
-
-@pytest.mark.parametrize(
-    ("told", "dtype"),
-    [
-        ("flags\t\t: fpu sse2 avx512f avx512_bf16 avx512vl\n", "bfloat16"),
-        ("Features\t: fp asimd bf16 i8mm\n", "bfloat16"),
-        ("flags\t\t: fpu sse2 avx2 avx512f\n", "float32"),
-        ("flags\t\t: fpu sse2 avx avx2\n", "float32"),
-        (None, "float32"),
-    ],
-)
-def test_bfloat16_is_for_a_processor_that_has_it(
-    tmp_path: Path, told: str | None, dtype: str
-) -> None:
-    """Elsewhere it is emulated, and the demo's learner would be eight times as slow as in float32."""
-    if told is not None:
-        (tmp_path / "cpuinfo").write_text(told)
-    assert native_dtype(tmp_path / "cpuinfo") == dtype
 
 
 def test_taste_and_guard_are_the_open_models(tmp_path: Path) -> None:

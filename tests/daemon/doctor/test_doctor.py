@@ -241,3 +241,19 @@ def test_more_processes_than_there_is_room_for(
         assert found.startswith(line), found
     config.write_text(written)
     assert about("processes", lines_of(folder, capsys)[1]) == []
+
+
+@pytest.mark.parametrize(("has", "lines"), [(True, 0), (False, 1)])
+def test_a_precision_that_these_cores_emulate(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    has: bool,
+    lines: int,
+) -> None:
+    """`learner.dtype` bfloat16 on a CPU without instructions for it learns for hours, and is said before."""
+    config = folder / "rlwd.toml"
+    asked = '[learner]\ndevice = "cpu"\ndtype = "bfloat16"'
+    config.write_text(config.read_text().replace("[learner]", asked))
+    monkeypatch.setattr(doctor_machine, "has_bfloat16", lambda: has)
+    assert len(about("precision", lines_of(folder, capsys)[1])) == lines

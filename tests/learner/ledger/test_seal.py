@@ -65,18 +65,23 @@ def test_only_ready_episodes_are_sealed(ledger: Ledger) -> None:
     assert seal_now(ledger) is None
 
 
-def test_the_freshest_come_first(ledger: Ledger) -> None:
-    """By policy age, then in the order they were received; no more than the most."""
-    for name, number in (("a", 7), ("b", 9), ("c", 8), ("d", 9), ("e", 7)):
-        decide(ledger, name, 1000.0 + ord(name), version=version_of(number))
-    batch = sealed_now(ledger, BatchSettings(episodes=4, at_most=4, held_out=0.0), age=by_number)
+def test_the_newest_version_comes_first_and_then_what_was_decided_last(ledger: Ledger) -> None:
+    """Whoever asked long ago and decided just now comes before who asked later; no more than the most."""
+    versions = {"a": 7, "b": 9, "c": 8, "d": 9, "e": 7, "f": 9}
+    for place, (name, number) in enumerate(versions.items()):
+        ledger.take(generation(name, 1000.0 + place, version=version_of(number)))
+    for place, name in enumerate("fadbce"):
+        said = feedback(f"{name}.f", name, Accepted(), 1010.0 + place)
+        ledger.take(said, partition=FEEDBACK, now=1010.0 + place)
+    batch = sealed_now(ledger, BatchSettings(episodes=5, at_most=5, held_out=0.0), age=by_number)
     assert [(one.generation_id, one.age) for one in batch.episodes] == [
         ("b", 0),
         ("d", 0),
+        ("f", 0),
         ("c", 1),
-        ("a", 2),
+        ("e", 2),
     ]
-    assert ledger.ask("SELECT stage FROM episodes WHERE generation_id = 'e'") == ("ready",)
+    assert ledger.ask("SELECT stage FROM episodes WHERE generation_id = 'a'") == ("ready",)
 
 
 def test_what_is_too_old_is_excluded_by_name(ledger: Ledger) -> None:
