@@ -14,7 +14,7 @@ def has_bfloat16(told_by: Path = CPU_INFO) -> bool:
     """Return whether the cores have instructions for products in bfloat16.
 
     Those without emulate them, at an eighth or less of their speed in float32: 8.5 or, by the layout of the
-    second matrix, 1.2 GFLOP/s against 69 (one core of an AMD EPYC with AVX2 alone, a product of 512 × 576 × 1536
+    second matrix, 1.2 GFLOP/s against 69 (one core of an AMD EPYC with AVX2 alone, a product of 512 by 576 by 1536
     in torch 2.13, 2026-11-26). Not known, and so not, where the kernel tells no flags.
     """
     try:
