@@ -82,7 +82,7 @@ step_seconds = 0.0
 min_users = 60
 margin = 0.1
 planned_users = 100
-deadline_seconds = 75.0
+deadline_seconds = {deadline}   # until a version has its users: at 2.5 answers a second, or in float32 at 0.8
 gate_seconds = 120.0
 bake_seconds = 10.0
 linger_seconds = 20.0
@@ -120,6 +120,10 @@ kept = 0.5
 """
 
 
+DEADLINES = {"bfloat16": 75.0, "float32": 240.0}
+"""Seconds: without instructions for bfloat16 a third as many answers come."""
+
+
 def small_engine() -> dict[str, Any]:
     """Return the options of its vLLM server, which holds the model in the learner's precision."""
     return {"dtype": fast_dtype(), **ENGINE}
@@ -131,7 +135,9 @@ def small_profile(model: Path, replay: str, seed: int, *, guard: Guard = "on") -
     return Profile(
         learner=LEARNER.format(model=model, replay=replay, seed=seed, dtype=fast_dtype()),
         release=RELEASE.format(
-            max_drift=5.0 if held else 0.0, on_alarm="hold" if held else "report"
+            max_drift=5.0 if held else 0.0,
+            on_alarm="hold" if held else "report",
+            deadline=DEADLINES[fast_dtype()],
         ),
         rewards=SPEC,
     )
