@@ -78,7 +78,8 @@ def _listed(each: list[Any], path: str) -> Iterator[tuple[str, Any]]:
 
 def _key(path: str) -> str:
     """Return the key as the lists here name it, without numbers and names of one's own."""
-    return re.sub(r"^clients\..+\.", "clients.NAME.", re.sub(r"\[\d+\]", "", path))
+    plain = re.sub(r"\[\d+\]", "", path)
+    return re.sub(r"^(clients|profile\.segments)\..+\.", r"\1.NAME.", plain)
 
 
 def _check_number(key: str, path: str, value: float) -> None:

@@ -22,6 +22,7 @@ from .commands.keep import keep_command
 from .commands.plan import plan_command
 from .exit_status import FAULT, REPORTED, starting, told
 from .init.init_command import init_command
+from .profile.profile_command import profile_command
 from .rewards.rewards_app import rewards
 
 app = typer.Typer(
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("init")(init_command)
 app.command("plan")(plan_command)
+app.command("profile")(profile_command)
 app.command("client")(client_command)
 app.command("demo")(demo_command)
 app.command("keep")(keep_command)

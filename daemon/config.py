@@ -16,6 +16,7 @@ from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
+from ..ops.workload.settings import ProfileSettings
 from ..rewards.spec.shipped_specs import spec_path
 from ..rewards.trust.settings import TrustSettings
 from ..streams.join.fate import JoinSettings
@@ -90,6 +91,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Which answers of candidate and control are compared."""
     tool_errors: ToolErrorSettings = ToolErrorSettings()
     """When failures of a tool are an anomaly."""
+    profile: ProfileSettings = ProfileSettings()
+    """What answers are worth and what learning costs."""
     gateway: GatewaySettings = GatewaySettings()
     """The gateway, where it is ours."""
     clients: dict[str, ClientSettings] = {}

@@ -3,6 +3,7 @@
 import math
 
 from ..ops.reading.settings import SATISFACTION_BOUNDS
+from ..ops.workload.settings import PROFILE_BOUNDS
 
 DAY = 86400.0
 YEAR = 366 * DAY
@@ -200,5 +201,6 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "mlflow.waiting_traces": (1, 100_000_000),
     "http.port": PORT,
     **{f"satisfaction.{key}": value for key, value in SATISFACTION_BOUNDS.items()},
+    **{f"profile.{key}": value for key, value in PROFILE_BOUNDS.items()},
 }
 """Least and most; both are allowed. NAME is a name of one's own, and a list's number is left out."""

@@ -69,6 +69,7 @@ FREE = {
         "database",
         "satisfaction.key",
         "satisfaction.judge.token",
+        "profile.currency",
     ),
 }
 """Texts that are no place, or whose own record says what they may be."""

@@ -30,6 +30,27 @@ class Finished(NamedTuple):
     """What it complained of."""
 
 
+def rlwd_in(folder: Path, *arguments: str) -> Finished:
+    """Run `rlwd` in a folder, in a terminal 80 columns wide, in this process."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    umask, there = os.umask(0o077), Path.cwd()
+    os.chdir(folder)
+    try:
+        with (
+            patch.object(sys, "argv", ["rlwd", *arguments]),
+            patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}),
+            redirect_stdout(out),
+            redirect_stderr(err),
+        ):
+            main()
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        os.chdir(there)
+        os.umask(umask)
+    return Finished(code, out.getvalue(), err.getvalue())
+
+
 @dataclass
 class RewardShop:
     """One config file with the state beside it."""
@@ -39,24 +60,8 @@ class RewardShop:
     now: float
 
     def rewards(self, *arguments: str) -> Finished:
-        """Run `rlwd rewards` in the folder, in a terminal 80 columns wide, in this process."""
-        out, err, code = io.StringIO(), io.StringIO(), 0
-        umask, there = os.umask(0o077), Path.cwd()
-        os.chdir(self.folder)
-        try:
-            with (
-                patch.object(sys, "argv", ["rlwd", "rewards", *arguments]),
-                patch.dict(os.environ, {"COLUMNS": "80", "NO_COLOR": "1"}),
-                redirect_stdout(out),
-                redirect_stderr(err),
-            ):
-                main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-        finally:
-            os.chdir(there)
-            os.umask(umask)
-        return Finished(code, out.getvalue(), err.getvalue())
+        """Run `rlwd rewards` in the folder."""
+        return rlwd_in(self.folder, "rewards", *arguments)
 
     def spec(self, name: str, text: str) -> str:
         """Write a spec; return its path."""

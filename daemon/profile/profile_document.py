@@ -1,0 +1,99 @@
+"""Profile document: every segment's figures, what they argue for, and all of them together, as JSON has it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from ...ops.workload.pace import PaceSettings
+from ...ops.workload.profiled import Terms, figures_of, segment_document
+from ...ops.workload.tally import SegmentTally
+from ...ops.workload.verification import AlikeFacts
+from ...rewards.spec.spec import Spec
+from ...streams.answers.observed import EarlierCount
+from ..config import Config
+from .alike_requests import alike_requests
+from .read_week import read_week
+
+ALL = "all"
+"""Name of all segments together; where one is named so, it stands among the segments."""
+
+
+def profile_document(
+    place: Path | str, policy: str, since: float, until: float, terms: Terms
+) -> dict[str, Any]:
+    """Return the profile of the answers of a time; `place` is a state database, which is only read.
+
+    Raises ValueError where there is none, or it holds no answer of that time.
+    """
+    week = read_week(place, policy, since, until, terms.spec)
+    settings = terms.settings
+    worths = {name: settings.worth_of(name) for name in week.segments}
+    alike = {name: alike_requests(place, one) for name, one in week.segments.items()}
+    segments = {
+        name: segment_document(
+            figures_of(
+                name, one, week.seen, terms, alike[name], worths[name], _of(week.before, name)
+            )
+        )
+        for name, one in week.segments.items()
+        if one.answers
+    }
+    worth = _worth_of_all(week.segments, worths)
+    # People of several segments are counted in each: how many more there are in all is not known.
+    together = figures_of("", week.whole, week.seen, terms, AlikeFacts(), worth, None)
+    return {
+        "policy": policy,
+        "spec": terms.spec.version,
+        "begin": _time(week.seen.begin),
+        "end": _time(week.seen.end),
+        "days": week.seen.days,
+        "answers": week.whole.answers,
+        "currency": settings.currency,
+        "recorded": settings.recorded,
+        "lift": settings.lift,
+        "segments": segments,
+        ALL: segment_document(together) if week.whole.answers else None,
+    }
+
+
+def terms_of(config: Config, spec: Spec, lift: float | None) -> Terms:
+    """Return what a profile depends on beside the answers; `lift` goes before the config's."""
+    settings = config.profile
+    if lift is not None:
+        settings = msgspec.structs.replace(settings, lift=lift)
+    return Terms(
+        spec=spec,
+        settings=settings,
+        pace=PaceSettings(
+            episodes=config.batch.episodes,
+            at_most=config.batch.at_most,
+            rollout=config.rollout,
+            lift=settings.lift,
+            patience_days=settings.patience_days,
+        ),
+        passes=config.learner.passes,
+        kept=config.keep_checkpoints,
+        horizon_seconds=config.comparison.horizon_seconds,
+    )
+
+
+def _worth_of_all(
+    tallies: Mapping[str, SegmentTally], worths: Mapping[str, float | None]
+) -> float | None:
+    """Return the mean worth of a taken answer; None where that of any taken one is not known."""
+    taken = {name: one.taken for name, one in tallies.items() if one.taken}
+    known = [(worths[name], count) for name, count in taken.items()]
+    if not known or any(worth is None for worth, _ in known):
+        return None
+    return sum((worth or 0.0) * count for worth, count in known) / sum(taken.values())
+
+
+def _time(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+
+
+def _of(before: Mapping[str, EarlierCount] | None, segment: str) -> EarlierCount | None:
+    return None if before is None else before.get(segment, EarlierCount())
