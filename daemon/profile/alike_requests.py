@@ -41,13 +41,13 @@ class _Record(msgspec.Struct, gc=False):
 _RECORD = msgspec.json.Decoder(_Record)
 
 
-def alike_requests(place: Path | str, tally: SegmentTally) -> AlikeFacts:
-    """Return what people decided on alike requests, of the newest decided answers of a segment.
+def alike_requests(place: Path | str, tally: SegmentTally, most: int) -> AlikeFacts:
+    """Return what people decided on alike requests, of the newest `most` decided answers of a segment.
 
     Requests are alike by their tokens (rewards/trust/prompts.py), or by their words where nobody
     captured tokens. Each person has one vote in a cluster, the last.
     """
-    decided = sorted(tally.newest, reverse=True)
+    decided = sorted(tally.newest, reverse=True)[:most]
     asked = _requests(place, [one.content for one in decided])
     known = [(one, asked[one.content]) for one in decided if asked.get(one.content)]
     clusters = defaultdict[tuple[int, ...], dict[str, bool]](dict)

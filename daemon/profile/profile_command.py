@@ -91,7 +91,7 @@ def _document(
         replayed = replay(file, format, Path(scratch), spec=asked)
         if count := replayed["unreadable"]:
             typer.echo(f"warning: {count} rows could not be read", err=True)
-        return profile_document(Path(scratch) / "rlwd.db", POLICY, begin, end, terms)
+        return profile_document(Path(scratch) / "rlwd.db", POLICY, begin, end, terms, str(file))
 
 
 def _config(file: Path | None, path: Path | None) -> "Config":

@@ -20,18 +20,23 @@ from .read_week import read_week
 ALL = "all"
 """Name of all segments together; where one is named so, it stands among the segments."""
 
+LOOKED_AT = 20_000
+"""Requests of all segments that are compared: their records are read one by one."""
+
 
 def profile_document(
-    place: Path | str, policy: str, since: float, until: float, terms: Terms
+    place: Path | str, policy: str, since: float, until: float, terms: Terms, told: str = ""
 ) -> dict[str, Any]:
     """Return the profile of the answers of a time; `place` is a state database, which is only read.
 
-    Raises ValueError where there is none, or it holds no answer of that time.
+    Raises ValueError where there is none, or it holds no answer of that time; `told` is what it is called
+    there, its own name where empty.
     """
-    week = read_week(place, policy, since, until, terms.spec)
+    week = read_week(place, policy, since, until, terms.spec, told)
     settings = terms.settings
     worths = {name: settings.worth_of(name) for name in week.segments}
-    alike = {name: alike_requests(place, one) for name, one in week.segments.items()}
+    most = max(LOOKED_AT // len(week.segments), 500)
+    alike = {name: alike_requests(place, one, most) for name, one in week.segments.items()}
     segments = {
         name: segment_document(
             figures_of(

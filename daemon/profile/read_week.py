@@ -39,16 +39,19 @@ class Week:
     """By segment, of a time as long before; None where that was not seen whole."""
 
 
-def read_week(place: Path | str, policy: str, since: float, until: float, spec: Spec) -> Week:
+def read_week(
+    place: Path | str, policy: str, since: float, until: float, spec: Spec, told: str = ""
+) -> Week:
     """Tally the answers received from `since` on and before `until`, epoch seconds.
 
-    The time ends where the log was read to, or a recording ends, where that is before `until`. Raises ValueError where there
-    is no state database, an older rlwd left it, or it holds no answer of that time.
+    The time ends where the log was read to, or a recording ends, where that is before `until`. Raises
+    ValueError where there is no state database, an older rlwd left it, or it holds no answer of that
+    time; `told` is what it is called there, its own name where empty.
     """
     opened, decides = partial(readable, place), DecisiveNames(spec.decisive)
     with opened() as view:
         seen = _seen(view, policy, since, until)
-    nothing = ValueError(f"{state_name(place)}: holds no answer of the time asked for")
+    nothing = ValueError(f"{told or state_name(place)}: holds no answer of the time asked for")
     if seen is None:
         raise nothing
     tallies = defaultdict[str, SegmentTally](SegmentTally)

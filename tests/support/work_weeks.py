@@ -18,6 +18,7 @@ from rlwd.streams.events.signals import (
     Edited,
     Escalated,
     Kept,
+    Measured,
     Outcome,
     Rated,
     Rejected,
@@ -207,6 +208,28 @@ def _lawyer(draw: Random, name: str, session: str, at: float) -> Iterator[bytes]
         stands = good if draw.random() < 0.85 else not good
         review = Outcome(name="partner_review", value=float(stands))
         yield said(f"{name}.p", name, session, review, at + DAY)
+
+
+def saving_weeks(before: int = 40, now: int = 60) -> Iterator[bytes]:
+    """Yield two weeks of titles: each taken, undone where its number ends in 9, and two minutes saved by each.
+
+    A third of them a harness asked for on its own.
+    """
+    for week, count in ((-1, before), (0, now)):
+        for number in range(count):
+            name = f"t{week}.{number}"
+            at = BEGIN + (week * 7 + number * 7 / count) * DAY
+            asked = {"segment": "title", "usage": Usage(prompt_tokens=200, completion_tokens=10)}
+            yield answer(name, name, f"writer{number % 10}", at, **asked)
+            yield said(f"{name}.d", name, name, Accepted(), at + 30)
+            yield said(
+                f"{name}.m", name, name, Measured(name="seconds_saved", value=120.0), at + 60
+            )
+            if number % 10 == 9:
+                yield said(f"{name}.u", name, name, Undone(), at + 90)
+            if number % 2 == 0:
+                side = {**asked, "side_request": "check"}
+                yield answer(f"{name}.side", name, f"writer{number % 10}", at + 1, **side)
 
 
 def write_week(path: Path, records: Iterator[bytes]) -> Path:

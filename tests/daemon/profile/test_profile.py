@@ -11,6 +11,7 @@ import pytest
 import work_weeks as weeks
 from reward_shop import Finished, open_reward_shop, rlwd_in
 
+from rlwd.streams.events.signals import Accepted
 from rlwd.streams.open import open_store
 
 WEEK = ("--since", weeks.SINCE, "--until", weeks.UNTIL)
@@ -143,6 +144,34 @@ def test_a_number_of_ones_own_gives_the_value(week_folders: Mapping[str, Path]) 
     assert (value["of_answer"], value["by"]) == (7.0, "setting")
 
 
+def test_what_it_counts_is_what_was_recorded(tmp_path: Path) -> None:
+    """Sixty answers after forty, each taken after 30 s and worth two minutes; a tenth undone, all of it told."""
+    weeks.write_week(tmp_path / "weeks.jsonl", weeks.saving_weeks())
+    (tmp_path / "own.toml").write_text(weeks.config_text({"profile.person_hour": 60.0}))
+    told = profiled(tmp_path, "weeks.jsonl", "--since", weeks.SINCE, "-c", "own.toml")
+    one = told["segments"]["title"]
+    volume, value, checked = one["volume"], one["value"], one["verification"]
+    assert (told["answers"], volume["answers"], volume["side_requests"]) == (60, 60, 30)
+    # The recording ends with the last answer, and the time before is as long: without its first one.
+    assert (volume["growth_answers"], volume["growth_users"]) == (60 / 39 - 1, 0.0)
+    assert volume["users"] == 10
+    assert (value["of_answer"], value["by"]) == (2.0, "seconds_saved")
+    assert (value["taken"], value["taken_share"]) == (54, 0.9)
+    assert value["numbers"] == {"seconds_saved": 120.0}
+    assert (value["tokens_answer"], value["tokens_read"]) == (10.0, 200.0)
+    assert value["person_seconds"] == 30.0
+    assert (checked["decided"], checked["delay_median"]) == (1.0, 30.0)
+    assert checked["deciding"] == {"accepted": 1.0}
+    assert (checked["taken_back"], checked["noise"], checked["noise_by"]) == (
+        0.1,
+        0.1,
+        "taken back",
+    )
+    assert one["horizon"]["turns"] == 1.0
+    assert one["pace"]["fill_days"] == pytest.approx(256 / (60 / told["days"]))
+    assert one["cost"]["value_week"] == pytest.approx(54 * 2.0 / told["days"] * 7)
+
+
 def test_nobodys_words_are_in_it(week_folders: Mapping[str, Path]) -> None:
     """Neither texts nor names of people, sessions or answers are printed, in either form."""
     for kind, words in (
@@ -236,6 +265,17 @@ def test_bad_input_is_named_by_its_path(
     assert done.returncode == 2, done.stdout
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_recording_without_answers_is_named(tmp_path: Path) -> None:
+    """Feedback alone: the file is told, and not the place that it was taken into."""
+    said = weeks.said("f", "g", "s", Accepted(), weeks.BEGIN)
+    weeks.write_week(tmp_path / "acts.jsonl", iter([said]))
+    done = rlwd_in(tmp_path, "profile", "acts.jsonl")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "rlwd: acts.jsonl: holds no answer of the time asked for\n",
+    )
 
 
 def test_no_state_is_named(tmp_path: Path) -> None:
