@@ -39,7 +39,7 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     week: float | None
     """All of it, a week."""
     break_even_lift: float | None
-    """Relative lift at which a week's value pays for a week's cost; None where the value is not known."""
+    """Relative lift at which a week's value pays for a week's cost; None where the value is not known, or 0."""
     pays: bool | None
     """Whether the hoped-for lift is above that; None where it is not known."""
     net_week: float | None
@@ -85,8 +85,13 @@ def cost_of(
     version = None if hours is None else hours * settings.train_gpu_hour
     training = None if version is None or days is None else version * 7 / days
     week = None if training is None else training + serving + storage + engineers
-    known = week is not None and bool(work.value_week)
-    even = (week or 0.0) / (work.value_week or 1.0) if known else None
+    worth = work.value_week
+    even = week / worth if week is not None and worth else None
+    pays = net = None
+    if week is not None and worth is not None:
+        # Where nobody takes an answer, no relative lift brings anything.
+        pays = even is not None and even <= settings.lift
+        net = worth * settings.lift - week
     return CostFacts(
         version_days=days,
         waits_for=waits_for,
@@ -100,8 +105,8 @@ def cost_of(
         week_engineers=engineers,
         week=week,
         break_even_lift=even,
-        pays=None if even is None else even <= settings.lift,
-        net_week=(work.value_week or 0.0) * settings.lift - (week or 0.0) if known else None,
+        pays=pays,
+        net_week=net,
     )
 
 

@@ -195,9 +195,14 @@ def _cost(of: Figures, method: str, name: str, cost: CostFacts) -> Reason:
     }
     if cost.week is None:
         said, level = "no version comes about in time", "no version"
-    elif cost.break_even_lift is None:
+    elif cost.pays is None:
         said = f"{money(cost.week, of)} a week; whether it pays is unknown"
         level = "unknown"
+    elif cost.break_even_lift is None:
+        said = (
+            f"{money(cost.week, of)} a week, and no answer is taken that a lift could make more of"
+        )
+        level, argues = "does not pay", ("harness",)
     else:
         said = (
             f"{money(cost.week, of)} a week, which a lift of {cost.break_even_lift:.2%} pays for;"

@@ -96,6 +96,9 @@ def test_what_is_not_counted_costs_nothing_it_claims() -> None:
     lora = cost_of("lora", work, pace(), ProfileSettings(), **terms)
     assert lora.week is not None
     assert (lora.break_even_lift, lora.pays, lora.net_week) == (None, None, None)
+    nothing = Workload(tokens_decided=0.0, tokens_week=0.0, value_week=0.0)
+    lora = cost_of("lora", nothing, pace(), ProfileSettings(), **terms)
+    assert (lora.break_even_lift, lora.pays, lora.net_week) == (None, False, -(lora.week or 0))
 
 
 def test_noise_is_by_the_best_that_is_known() -> None:
