@@ -85,13 +85,7 @@ def cost_of(
     version = None if hours is None else hours * settings.train_gpu_hour
     training = None if version is None or days is None else version * 7 / days
     week = None if training is None else training + serving + storage + engineers
-    worth = work.value_week
-    even = week / worth if week is not None and worth else None
-    pays = net = None
-    if week is not None and worth is not None:
-        # Where nobody takes an answer, no relative lift brings anything.
-        pays = even is not None and even <= settings.lift
-        net = worth * settings.lift - week
+    even, pays, net = _returns(week, work.value_week, settings.lift)
     return CostFacts(
         version_days=days,
         waits_for=waits_for,
@@ -108,6 +102,17 @@ def cost_of(
         pays=pays,
         net_week=net,
     )
+
+
+def _returns(
+    week: float | None, worth: float | None, lift: float
+) -> tuple[float | None, bool | None, float | None]:
+    """Return break-even lift, whether the lift pays, and what it leaves a week; None for what is unknown."""
+    if week is None or worth is None:
+        return None, None, None
+    # Where nobody takes an answer, no relative lift brings anything.
+    even = week / worth if worth else None
+    return even, even is not None and even <= lift, worth * lift - week
 
 
 def _period(

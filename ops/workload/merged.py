@@ -33,9 +33,12 @@ def with_started(tally: SegmentTally, started: Sequence[tuple[str, str, str]]) -
 
 
 def all_together(tallies: Iterable[SegmentTally]) -> SegmentTally:
-    """Return the tally of all segments; that of each stays as it is."""
+    """Return the tally of all segments; that of each stays as it is, and a single one is it."""
+    given = list(tallies)
+    if len(given) == 1:
+        return given[0]
     whole = SegmentTally()
-    for one in tallies:
+    for one in given:
         for name in _SUMS:
             setattr(whole, name, getattr(whole, name) + getattr(one, name))
         for name in _COUNTS:

@@ -1,10 +1,9 @@
 """People and sessions: what each of them had in the time seen."""
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class PersonTally:
+class PersonTally(msgspec.Struct, gc=False):
     """What one person did, by the days of the time seen."""
 
     days: int = 0
@@ -19,8 +18,7 @@ class PersonTally:
     """Sum of the squares."""
 
 
-@dataclass(slots=True)
-class SessionTally:
+class SessionTally(msgspec.Struct, gc=False):
     """What one session had."""
 
     first: float

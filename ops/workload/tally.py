@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from ...streams.answers.observed import ObservedAnswer
 from ...streams.join.fate import MIRRORED, NO_CAPTURE, NO_CONSENT, SIDE_REQUEST
 from .people_and_sessions import PersonTally, SessionTally
@@ -36,7 +38,7 @@ class SeenTime(NamedTuple):
         return (self.end - self.begin) / DAY
 
 
-class DecidedRequest(NamedTuple):
+class DecidedRequest(msgspec.Struct, frozen=True, order=True, gc=False):
     """A decided answer whose request may be like another one's."""
 
     received: float
@@ -152,7 +154,8 @@ class SegmentTally:
         session.answers += 1
         session.calls += answer.tool_calls or 0
         session.switches += answer.link in ("subagent", "summary")
-        session.switches += sum("changed_subject" in one.act.found for one in answer.acts)
+        for one in answer.acts:
+            session.switches += "changed_subject" in one.act.found
         tokens = (answer.prompt_tokens or 0) + (answer.tokens or 0)
         session.longest = max(session.longest, tokens)
         if answer.link in ("", "subagent", "summary"):
@@ -166,8 +169,8 @@ class SegmentTally:
         if "edited" in kinds and left is not None:
             self.edits += 1
             self.left += left
-        kept = [one.act for one in answer.acts if one.act.kind == "kept"]
-        if kept:
+        if "kept" in kinds:
+            kept = [one.act for one in answer.acts if one.act.kind == "kept"]
             self.keeps += 1
             self.kept += max(kept, key=lambda one: one.horizon_seconds or 0.0).fraction or 0.0
         person = (one for one in answer.acts if one.person and one.act.kind not in _NOT_THEIRS)
@@ -194,7 +197,8 @@ class SegmentTally:
         self.delays.append(delay)
         self.hasty += delay < (answer.tokens or 0) / READ_SECOND and first.kind != "tool_result"
         self._later(first, pointing)
-        if answer.user and answer.content is not None:
+        old = len(self.newest) == ALIKE_AT_MOST and answer.received < self.newest[0].received
+        if answer.user and answer.content is not None and not old:
             one = DecidedRequest(
                 answer.received, answer.generation_id, answer.content, answer.user, first.taken
             )

@@ -1,7 +1,6 @@
 """Verdicts: which way each act about an answer points, and which of them are decisions."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 import msgspec
 
@@ -22,7 +21,7 @@ WATCHED = frozenset(("asked", "measured", "followed_up", "unknown_signal"))
 _PARTS = msgspec.json.Decoder(dict[str, tuple[float | None, float]])
 
 
-class PointingAct(NamedTuple):
+class PointingAct(msgspec.Struct, frozen=True, gc=False):
     """An act that points one way."""
 
     kind: str

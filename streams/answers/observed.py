@@ -45,7 +45,7 @@ class _Said(msgspec.Struct, gc=False):
     actor: str = "person"
 
 
-class ObservedAct(NamedTuple):
+class ObservedAct(msgspec.Struct, frozen=True, gc=False):
     """One thing that was done about an answer."""
 
     act: ObservedSignal
@@ -58,7 +58,7 @@ class ObservedAct(NamedTuple):
     """Whether it is counted with this answer: what was said of a whole chain is with the last of it alone."""
 
 
-class ObservedAnswer(NamedTuple):
+class ObservedAnswer(msgspec.Struct, frozen=True, gc=False):
     """One answer that somebody was given."""
 
     generation_id: str
@@ -145,8 +145,10 @@ def _observed(
         ),
         key=lambda one: one.acted,
     )
-    return ObservedAnswer._make(
-        (name, received, tenant, session, segment, user, bool(side), *rest, tuple(acts), numbers)
+    # Without a part in garbage collection, as all that is kept by the hundred thousand here.
+    new: Callable[..., ObservedAnswer] = ObservedAnswer
+    return new(
+        *(name, received, tenant, session, segment, user, bool(side)), *rest, tuple(acts), numbers
     )
 
 
