@@ -9,13 +9,13 @@ import msgspec
 
 from ...ops.workload.pace import PaceSettings
 from ...ops.workload.profiled import Terms, figures_of, segment_document
-from ...ops.workload.tally import SegmentTally
-from ...ops.workload.verification import AlikeFacts
+from ...ops.workload.reasons import Figures
+from ...ops.workload.verification import AlikeFacts, together
 from ...rewards.spec.spec import Spec
 from ...streams.answers.observed import EarlierCount
 from ..config import Config
 from .alike_requests import alike_requests
-from .read_week import read_week
+from .read_week import Week, read_week
 
 ALL = "all"
 """Name of all segments together; where one is named so, it stands among the segments."""
@@ -34,21 +34,22 @@ def profile_document(
     """
     week = read_week(place, policy, since, until, terms.spec, told)
     settings = terms.settings
-    worths = {name: settings.worth_of(name) for name in week.segments}
     most = max(LOOKED_AT // len(week.segments), 500)
     alike = {name: alike_requests(place, one, most) for name, one in week.segments.items()}
-    segments = {
-        name: segment_document(
-            figures_of(
-                name, one, week.seen, terms, alike[name], worths[name], _of(week.before, name)
-            )
+    figures = {
+        name: figures_of(
+            name,
+            one,
+            week.seen,
+            terms,
+            alike[name],
+            settings.worth_of(name),
+            _of(week.before, name),
         )
         for name, one in week.segments.items()
         if one.answers
     }
-    worth = _worth_of_all(week.segments, worths)
-    # People of several segments are counted in each: how many more there are in all is not known.
-    together = figures_of("", week.whole, week.seen, terms, AlikeFacts(), worth, None)
+    whole = _whole(week, terms, together(alike.values()), _worth_of(figures))
     return {
         "policy": policy,
         "spec": terms.spec.version,
@@ -59,9 +60,20 @@ def profile_document(
         "currency": settings.currency,
         "recorded": settings.recorded,
         "lift": settings.lift,
-        "segments": segments,
-        ALL: segment_document(together) if week.whole.answers else None,
+        "segments": {name: segment_document(one) for name, one in figures.items()},
+        ALL: segment_document(whole) if week.whole.answers else None,
     }
+
+
+def _whole(week: Week, terms: Terms, alike: AlikeFacts, worth: float | None) -> Figures:
+    """Return the figures of all segments together, whose worth is that of the segments or not known."""
+    settings = msgspec.structs.replace(terms.settings, person_hour=None)
+    own = msgspec.structs.replace(terms, settings=settings)
+    # People of several segments are counted in each: how many more there are in all is not known.
+    found = figures_of("", week.whole, week.seen, own, alike, worth, None)
+    if worth is None:
+        return found
+    return found._replace(value=msgspec.structs.replace(found.value, by="segments"))
 
 
 def terms_of(config: Config, spec: Spec, lift: float | None) -> Terms:
@@ -85,15 +97,12 @@ def terms_of(config: Config, spec: Spec, lift: float | None) -> Terms:
     )
 
 
-def _worth_of_all(
-    tallies: Mapping[str, SegmentTally], worths: Mapping[str, float | None]
-) -> float | None:
+def _worth_of(figures: Mapping[str, Figures]) -> float | None:
     """Return the mean worth of a taken answer; None where that of any taken one is not known."""
-    taken = {name: one.taken for name, one in tallies.items() if one.taken}
-    known = [(worths[name], count) for name, count in taken.items()]
+    known = [(one.value.of_answer, one.value.taken) for one in figures.values() if one.value.taken]
     if not known or any(worth is None for worth, _ in known):
         return None
-    return sum((worth or 0.0) * count for worth, count in known) / sum(taken.values())
+    return sum((worth or 0.0) * count for worth, count in known) / sum(count for _, count in known)
 
 
 def _time(at: float) -> str:

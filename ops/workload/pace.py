@@ -58,6 +58,8 @@ class PaceFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Smallest lift that 4 of 5 rollouts show within `patience_days`, relative."""
     floor_days: float
     """Days that a version takes whatever comes in: gate and least times of the steps."""
+    deadline_days: float
+    """Days after which a rollout ends without a decision, by `rollout.deadline_seconds`."""
     why: str
     """Why no rollout could be planned; empty where one was."""
 
@@ -95,6 +97,7 @@ def pace_of(
         harm_days=None,
         smallest_lift=None,
         floor_days=floor,
+        deadline_days=rollout.deadline_seconds / DAY,
         why=why,
     )
     if found is None:

@@ -238,6 +238,9 @@ def notes_of(of: Figures) -> Iterator[str]:
     """Yield what else one should know before acting on the figures."""
     if of.settings.recorded < 1.0:
         yield f"{of.settings.recorded:.3%} of the users are recorded; counts are scaled to all"
+    wait, end = of.pace.promote_days, of.pace.deadline_days
+    if wait is not None and wait > end:
+        yield f"rollout.deadline_seconds ends a rollout after {days(end)}: too soon for {days(wait)}"
     for fate, count in of.volume.kept_out.items():
         if count >= KEPT_OUT * of.volume.answers:
             out = count / of.volume.answers

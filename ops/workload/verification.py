@@ -1,6 +1,6 @@
 """Verification: which signals decide, how many answers, how fast, and how far they are to be believed."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -38,6 +38,19 @@ class AlikeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Share of the pairs that decided alike; None of none."""
     beyond_chance: float | None = None
     """Cohen's kappa: 0 is what chance gives, 1 is always alike; None of none, or where all decide alike."""
+
+
+def together(found: Iterable[AlikeFacts]) -> AlikeFacts:
+    """Return what several segments say, each by its pairs."""
+    facts = [one for one in found if one.pairs]
+    pairs = sum(one.pairs for one in facts)
+    known = [(one.beyond_chance, one.pairs) for one in facts if one.beyond_chance is not None]
+    return AlikeFacts(
+        looked_at=sum(one.looked_at for one in facts),
+        pairs=pairs,
+        agree=share(sum((one.agree or 0.0) * one.pairs for one in facts), pairs),
+        beyond_chance=share(sum(k * n for k, n in known), sum(n for _, n in known)),
+    )
 
 
 class VerificationFacts(msgspec.Struct, frozen=True, kw_only=True):

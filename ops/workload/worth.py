@@ -12,7 +12,7 @@ SECONDS_SAVED = "seconds_saved"
 """The number of a product's own that says how much time of a person an answer saved."""
 MEASURED_AT_LEAST = 30
 """Answers with that number from which on their mean counts."""
-By = Literal["setting", "seconds_saved", "unknown"]
+By = Literal["setting", "seconds_saved", "segments", "unknown"]
 
 
 class ValueFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,7 +25,7 @@ class ValueFacts(msgspec.Struct, frozen=True, kw_only=True):
     of_answer: float | None
     """Worth of an answer that somebody took; None where nothing says so."""
     by: By
-    """By what that is known."""
+    """By what that is known; of all segments together it is the mean of theirs."""
     of_session: float | None
     """Worth of a session: of the answers taken in it."""
     tokens_answer: float | None

@@ -80,6 +80,9 @@ def test_costs_and_values_add_up(week_folders: Mapping[str, Path], method: str) 
     assert one["break_even_lift"] == pytest.approx(one["week"] / cost["value_week"])
     assert one["net_week"] == pytest.approx(cost["lift_week"] - one["week"])
     assert (told["lift"], cost["lift"]) == (0.01, 0.01)
+    # A version takes a day and more, and a rollout ends after six hours unless it is told otherwise.
+    notes = told["segments"]["chat"]["advice"]["notes"]
+    assert any("rollout.deadline_seconds ends a rollout after 6.0 h" in note for note in notes)
     # Each conversation is settled once, whatever its answers; 5 in 10,000 users are recorded.
     settled = told["segments"]["chat"]["value"]["taken"]
     assert cost["value_week"] == pytest.approx(settled * 4.0 / told["days"] * 7 / 0.0005)
@@ -170,6 +173,26 @@ def test_what_it_counts_is_what_was_recorded(tmp_path: Path) -> None:
     assert one["horizon"]["turns"] == 1.0
     assert one["pace"]["fill_days"] == pytest.approx(256 / (60 / told["days"]))
     assert one["cost"]["value_week"] == pytest.approx(54 * 2.0 / told["days"] * 7)
+
+
+def test_all_segments_together_are_the_sum_of_them(tmp_path: Path) -> None:
+    """Two kinds of work in one recording: counts add up, and the worth is the mean of theirs, or unknown."""
+    records = [*weeks.saving_weeks(before=0), *weeks.legal_week(sessions=40)]
+    weeks.write_week(tmp_path / "both.jsonl", iter(records))
+    (tmp_path / "spec.toml").write_text(weeks.LEGAL_SPEC)
+    text = weeks.config_text({"profile.person_hour": 60.0}, "spec.toml")
+    (tmp_path / "poor.toml").write_text(text)
+    (tmp_path / "rich.toml").write_text(f"{text}[profile.segments.draft]\nvalue = 100.0\n")
+    rich = profiled(tmp_path, "both.jsonl", "-c", "rich.toml")
+    title, draft, both = *(rich["segments"][name] for name in ("title", "draft")), rich["all"]
+    assert both["volume"]["answers"] == 60 + 240
+    assert both["horizon"]["sessions"] == 60 + 40
+    worth = sum(one["cost"]["value_week"] for one in (title, draft))
+    assert both["cost"]["value_week"] == pytest.approx(worth)
+    assert (draft["value"]["by"], both["value"]["by"]) == ("setting", "segments")
+    poor = profiled(tmp_path, "both.jsonl", "-c", "poor.toml")
+    assert poor["segments"]["title"]["value"]["by"] == "seconds_saved"
+    assert (poor["all"]["value"]["of_answer"], poor["all"]["value"]["by"]) == (None, "unknown")
 
 
 def test_nobodys_words_are_in_it(week_folders: Mapping[str, Path]) -> None:

@@ -48,6 +48,7 @@ def pace(**more: Any) -> PaceFacts:
         "harm_days": 1.0,
         "smallest_lift": 0.01,
         "floor_days": 0.05,
+        "deadline_days": 0.25,
         "why": "",
     }
     return PaceFacts(**{**known, **more})
