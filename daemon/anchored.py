@@ -10,6 +10,7 @@ import msgspec
 from ..learner.settings import LearnerSettings
 from ..ops.reading.settings import LEAST_KEY, SatisfactionSettings
 from ..ops.statistics.answers import ComparisonSettings
+from ..ops.triage.settings import TriageSettings
 from ..streams.log.kafka_security import FILES
 from ..streams.secret_values import FILE, anchored, read_secret
 from .gateway.settings import GatewaySettings
@@ -28,6 +29,8 @@ SECRETS = (
     "gateway.user_key",
     "gateway.flags_token",
     "gateway.flags_key",
+    "triage.webhook",
+    "triage.token",
 )
 """Keys whose value may name where the secret is; `database` and `stream.kafka.security` too."""
 
@@ -71,6 +74,12 @@ def satisfaction_with_secrets(given: SatisfactionSettings) -> SatisfactionSettin
     if key and len(key) < LEAST_KEY:
         raise ValueError(f"satisfaction.key: is shorter than {LEAST_KEY} characters")
     return msgspec.structs.replace(given, key=key, judge=judge)
+
+
+def anchored_triage(given: TriageSettings, folder: Path) -> TriageSettings:
+    """Return triage's settings, its log files and secrets absolute."""
+    logs = tuple(str(folder / one) for one in given.logs)
+    return msgspec.structs.replace(given, logs=logs, **anchored_secrets(given, "triage", folder))
 
 
 def anchored_stream(stream: StreamSettings, folder: Path) -> StreamSettings:

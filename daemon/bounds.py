@@ -16,6 +16,7 @@ PATHS = {
     "learner.model",
     "learner.drift.probes",
     "learner.replay.texts",
+    "triage.logs",
     "gateway.flags",
     "gateway.spool",
 }

@@ -86,7 +86,8 @@ def run(
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    loaded = load_config(config).with_secrets("http", "engine")
+    own = () if role is Role.INGEST else ("triage",)
+    loaded = load_config(config).with_secrets("http", "engine", *own)
     log_to_stderr(
         "ingest" if role is Role.INGEST else "daemon", loaded.log_level, loaded.log_format
     )

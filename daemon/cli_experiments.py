@@ -1,5 +1,6 @@
 """Command line, experiments: what was learned in all, and what is tried on people besides versions."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,35 @@ def report(config: ConfigFile = TOML, as_json: AsJson = False) -> None:
     from .experiments.report import print_report
 
     print_report(load_config(config), as_json=as_json)
+
+
+def triage(
+    since: Annotated[
+        str, typer.Option(help="First day (UTC), as 2026-11-16; seven days where none is given.")
+    ] = "",
+    until: Annotated[
+        str, typer.Option(help="First day that is not looked at any more; up to now otherwise.")
+    ] = "",
+    as_json: AsJson = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Write Markdown and JSON into this folder.")
+    ] = None,
+    if_due: Annotated[
+        bool,
+        typer.Option(
+            "--if-due", help="As the daemon: file weeks that are over, and post what waits."
+        ),
+    ] = False,
+    config: ConfigFile = TOML,
+) -> None:
+    """Group the problems of logs, tools and behaviour: what is new, what spikes, which version explains it."""
+    from .config import load_config
+    from .triage.triage_command import run_due, run_triage
+
+    loaded = load_config(config)
+    if if_due:
+        raise typer.Exit(run_due(loaded))
+    raise typer.Exit(run_triage(loaded, since=since, until=until, as_json=as_json, folder=folder))
 
 
 @rollout.command("aa")
@@ -109,6 +139,7 @@ def experiment_stop(name: Name, reason: Reason, by: By = "", config: ConfigFile 
 def add_experiments(app: typer.Typer) -> None:
     """Add these commands to the others."""
     app.command()(report)
+    app.command()(triage)
     app.add_typer(rollout, name="rollout")
     app.add_typer(benchmark, name="benchmark")
     app.add_typer(experiment, name="experiment")

@@ -17,6 +17,7 @@ from ..ops.statistics.gate import GateSettings
 from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
 from ..ops.workload.settings import ProfileSettings
+from ..ops.triage.settings import TriageSettings
 from ..rewards.spec.shipped_specs import spec_path
 from ..rewards.trust.settings import TrustSettings
 from ..streams.join.fate import JoinSettings
@@ -29,6 +30,7 @@ from .anchored import (
     anchored_satisfaction,
     anchored_secrets,
     anchored_stream,
+    anchored_triage,
     secrets_of,
     with_longest,
 )
@@ -93,6 +95,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """When failures of a tool are an anomaly."""
     profile: ProfileSettings = ProfileSettings()
     """What answers are worth and what learning costs."""
+    triage: TriageSettings = TriageSettings()
+    """Problems of a week, grouped and told."""
     gateway: GatewaySettings = GatewaySettings()
     """The gateway, where it is ours."""
     clients: dict[str, ClientSettings] = {}
@@ -143,16 +147,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Not done at load: each process reads its own, and may not reach those of the others.
         Raises ValueError with the key whose secret is not there.
         """
-        read = {
-            section: msgspec.structs.replace(
-                getattr(self, section),
-                **{
-                    key: read_secret(f"{section}.{key}", getattr(getattr(self, section), key))
-                    for key in secrets_of(section)
-                },
-            )
-            for section in sections
-        }
+        read = {section: _with_secrets(getattr(self, section), section) for section in sections}
         return msgspec.structs.replace(self, **read)
 
     @property
@@ -185,6 +180,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Every gateway's spool here: the config's, and those of gateways on ports of their own."""
         spool = Path(self.gateway.spool)
         return [spool, *sorted(spool.parent.glob(f"{spool.name}-[0-9]*"))]
+
+
+def _with_secrets(given: msgspec.Struct, section: str) -> msgspec.Struct:
+    found = {
+        key: read_secret(f"{section}.{key}", getattr(given, key)) for key in secrets_of(section)
+    }
+    try:
+        return msgspec.structs.replace(given, **found)
+    except ValueError as problem:
+        # What it stands for is no such thing, though what names it is.
+        said = str(problem)
+        named = said if said.startswith(f"{section}.") else f"{section}.{said}"
+        raise ValueError(named) from None
 
 
 def load_config(path: Path) -> Config:
@@ -233,6 +241,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         gate=msgspec.structs.replace(config.gate, **named),
         satisfaction=anchored_satisfaction(config.satisfaction, folder),
         learner=anchored_learner(config.learner, folder),
+        triage=anchored_triage(config.triage, folder),
         gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),
         comparison=with_longest(config.comparison, config.gateway),
     )

@@ -16,7 +16,6 @@ from ..learner.ledger.weighed import Trust
 from ..learner.process.supervisor import LearnerSupervisor
 from ..learner.settings import LearnerProcessSettings
 from ..learner.spelt_tokens import SpeltTokens, load_spelt_tokens
-from ..ops.benchmark.benchmark_file import FOLDER
 from ..ops.rollout.release import Release
 from ..ops.tool_errors.watch import ToolWatch
 from ..ops.tracking.mirror import Mirror
@@ -35,8 +34,7 @@ from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .anchored import satisfaction_with_secrets
 from .config import Config
-from .control.benchmark_refresh import BenchmarkRefresh
-from .control.control_loop import ControlLoop, Outlets
+from .control.control_loop import ControlLoop
 from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
 from .control.lifecycle import SteadyClock
@@ -50,7 +48,7 @@ from .store import opening, state_store
 from .telemetry.open_tracing import open_tracing
 from .telemetry.tracing import Tracing
 from .wire_reading import build_reading
-from .wire_release import build_conductor, build_holdout, build_release
+from .wire_release import build_conductor, build_holdout, build_outlets, build_release
 
 log = structlog.get_logger()
 
@@ -151,13 +149,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
         holdout=build_holdout(config, store, mirror),
         tools=ToolWatch(store, config.policy, config.tool_errors),
         conductor=build_conductor(config, store, mirror),
-        outlets=Outlets(
-            dead_letters=event_sink(config),
-            dead_letter_topic=config.stream.dead_letters,
-            mirror=mirror,
-            benchmarks=config.state_path / FOLDER,
-            refresh=BenchmarkRefresh(path if config.benchmark.draws else None),
-        ),
+        outlets=build_outlets(config, path, store, mirror, event_sink(config)),
         retention_days=config.retention_days,
         stop_seconds=config.stop_seconds,
         clock=clock,

@@ -38,8 +38,12 @@ from ..ops.tracking.reports import (
     rollout_reporter,
 )
 from ..rewards.spec.spec import reward_spec
+from ..streams.log.ports import EventSink
 from ..streams.state.store import Store
 from .config import Config
+from .control.control_loop import Outlets
+from .control.own_command import OwnCommand
+from .control.triage_timer import TriageTimer
 
 
 def engines(config: Config) -> list[Engine]:
@@ -181,3 +185,24 @@ def _planted(config: Config) -> tuple[Planted, ...]:
     if not gate.planted:
         return ()
     return load_planted(Path(gate.planted), most_alternatives(gate.max_exposure))
+
+
+def build_outlets(
+    config: Config, path: Path | None, store: Store, mirror: Mirror, dead_letters: EventSink
+) -> Outlets:
+    """Build what the control loop writes to; `path` is the config's file, for commands of their own."""
+    draw = ("benchmark", "build", "--if-due")
+    group = OwnCommand(path, "triage", "--if-due", done="triaged", failed="triage_failed")
+    return Outlets(
+        dead_letters=dead_letters,
+        dead_letter_topic=config.stream.dead_letters,
+        mirror=mirror,
+        benchmarks=config.state_path / FOLDER,
+        refresh=OwnCommand(
+            path if config.benchmark.draws else None,
+            *draw,
+            done="benchmark_drawn",
+            failed="benchmark_not_drawn",
+        ),
+        triage=TriageTimer(store, config.policy, config.triage, group),
+    )

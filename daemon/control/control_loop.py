@@ -30,12 +30,13 @@ from ..status.answer_metrics import session_values
 from ..status.reading_metrics import reading_values
 from ..status.release_metrics import release_values, working_values
 from ..status.tallies import Tallies
-from .benchmark_refresh import BenchmarkRefresh
 from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
+from .own_command import OwnCommand
 from .timers import Intent, Timers
 from .training import Training
+from .triage_timer import TriageTimer
 
 log = structlog.get_logger()
 
@@ -54,8 +55,10 @@ class Outlets:
     """Carries to MLflow what happened."""
     benchmarks: Path
     """Folder of the benchmarks, which retention reaches too."""
-    refresh: BenchmarkRefresh
+    refresh: OwnCommand
     """Draws them anew."""
+    triage: TriageTimer
+    """Groups the problems of a week."""
 
 
 class ControlLoop(DaemonLoop):
@@ -151,6 +154,8 @@ class ControlLoop(DaemonLoop):
                 self.release.reconcile(now)
             case Intent.REFRESH:
                 self.outlets.refresh.look()
+            case Intent.TRIAGE:
+                self.outlets.triage.look(now)
             case Intent.HOLDOUT:
                 self.holdout.look(now)
             case Intent.TOOLS:
@@ -217,6 +222,7 @@ class ControlLoop(DaemonLoop):
             **{name: self.release.problems.get(name) for name in PROBLEMS},
             "gateways": self.gateways.problem(),
             "reader": self.reading.problem,
+            "triage": self.outlets.triage.problem,
             "drift_budget": self.training.held or None,
             "learner": self._learner_problem(),
         }
@@ -231,6 +237,7 @@ class ControlLoop(DaemonLoop):
         """Stop the learner, flush, and give the lease back."""
         self.reading.stop()
         self.outlets.refresh.stop()
+        self.outlets.triage.stop()
         in_order = self.training.child.stop(deadline.left / 2)
         self.outlets.dead_letters.close()
         # Half of what is left: a server that is away must not cost the rest its time.

@@ -30,6 +30,8 @@ class Intent(StrEnum):
     """Train the reader of people's messages, where it is time."""
     REFRESH = "refresh"
     """Draw the gate's benchmark anew, where it is due."""
+    TRIAGE = "triage"
+    """Group the problems of a week, where one is over."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -45,6 +47,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.READ: 1.0,
     Intent.RETRAIN: 60.0,
     Intent.REFRESH: 3600.0,
+    Intent.TRIAGE: 10.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

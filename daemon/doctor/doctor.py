@@ -40,7 +40,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
         return
     yield ok("config", str(config_path.absolute()))
     try:
-        config = config.with_secrets("engine")
+        config = config.with_secrets("engine", "triage")
     except ValueError as problem:
         remedy = "run doctor as the daemon's user and with its environment, or put the secret there"
         yield fail("secrets", str(problem), remedy)

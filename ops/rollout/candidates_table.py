@@ -15,6 +15,7 @@ from ...streams.state.transaction import Transaction
 from ..drift import alarms_table
 from ..flags.gateways_table import GATEWAYS
 from ..tool_errors.calls_table import TOOL_CALLS
+from ..triage.triage_tables import TRIAGE
 from . import experiments_table, holdout_table
 
 MIGRATIONS: tuple[str, ...] = (
@@ -77,10 +78,7 @@ MIGRATIONS: tuple[str, ...] = (
     "ALTER TABLE reigns RENAME TO champions",
     """
     CREATE TABLE holds (
-        policy TEXT NOT NULL,
-        record TEXT NOT NULL,
-        PRIMARY KEY (policy)
-    )
+        policy TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (policy))
     """,
     """
     CREATE TABLE rollout_looks (
@@ -102,6 +100,7 @@ MIGRATIONS: tuple[str, ...] = (
     experiments_table.EXPERIMENTS,
     TOOL_CALLS,
     alarms_table.DRIFT,
+    TRIAGE,
 )
 
 WAITING = ""

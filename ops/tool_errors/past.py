@@ -4,8 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from ..rates.spike import Baseline, baseline_of
 from .calls_table import CallCount
-from .spike import Baseline, baseline_of
 
 Ended = Counter[str]
 """Calls by how they ended."""

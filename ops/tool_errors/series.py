@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from ..rates.spike import binomial_tail, spike_tail
 from .blame import UNKNOWN, WATCHED
 from .calls_table import CallCount, ToolAnomaly
 from .past import Ended, ToolPast
 from .settings import ToolErrorSettings
-from .spike import binomial_tail, spike_tail
 
 DAY = 86_400.0
 LEAST_RATIO = 2.0

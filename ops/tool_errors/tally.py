@@ -1,7 +1,7 @@
 """Tally: what came back from tools, counted once from the feedback that the join has taken in."""
 
 from collections import Counter
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -10,6 +10,7 @@ from ...streams.events.event import Feedback
 from ...streams.events.limits import NAME_BYTES
 from ...streams.events.signals import ToolResult
 from ...streams.join.episodes_table import feedback_of
+from ...streams.join.retention import KIND_BYTES
 from ...streams.state.bulk import by_ids
 from ...streams.state.transaction import Transaction
 from .blame import WORKED
@@ -40,23 +41,39 @@ def next_window(tx: Transaction, policy: str, after: float, until: float) -> flo
     return until if row is None else float(row[0])
 
 
-def count_results(tx: Transaction, policy: str, after: float, until: float) -> list[CallCount]:
-    """Return how the calls ended whose results were taken in meanwhile, by when they were received.
+class EndedCall(NamedTuple):
+    """One call of a tool, as it ended."""
+
+    generation_id: str
+    """The answer that made it."""
+    version: str
+    """Version that gave that; empty where the product did not say."""
+    began: int
+    """Start of the bucket in which its result was received, epoch seconds."""
+    tool: str
+    """Name of the tool."""
+    error_class: str
+    """As in the signal; empty where it worked."""
+
+
+def ended_calls(tx: Transaction, policy: str, after: float, until: float) -> list[EndedCall]:
+    """Return the calls whose results were taken in meanwhile, by the ids of their answers.
 
     What was received later than it was taken in counts as received then: its writer's clock is ahead.
     Posted results win over derived ones, as in the rewards. What the content of an answer would
-    add, that a posted success names a call which did not parse, is left out: content may be gone.
+    add, that a posted success names a call which did not parse, is left out: content may be gone. So are
+    results that retention has emptied.
     """
     rows = tx.execute(
         f"SELECT generation_id, feedback_id, {_TAKEN} FROM feedback"
         f" WHERE policy = ? AND kind = 'tool_result' AND {_TAKEN} > ? AND {_TAKEN} <= ? AND dead = 0"
-        " ORDER BY generation_id",
-        (policy, after, until),
+        " AND LENGTH(payload) > ? ORDER BY generation_id",
+        (policy, after, until, KIND_BYTES),
     ).fetchall()
     taken = {tuple(names): float(at) for *names, at in rows}
     ids = list(dict.fromkeys(name for name, *_ in rows))
     versions = _versions(tx, policy, ids)
-    found: Counter[tuple[int, str, str, str]] = Counter()
+    found = list[EndedCall]()
     for name, timed in feedback_of(tx, policy, ids).items():
         if name not in versions:
             continue
@@ -66,7 +83,16 @@ def count_results(tx: Transaction, policy: str, after: float, until: float) -> l
             if isinstance(said.signal, ToolResult) and at is not None:
                 began = int(min(one.received_at, at) // BUCKET) * BUCKET
                 ended = said.signal.error_class or WORKED
-                found[began, _held(said.signal.tool), versions[name], ended] += 1
+                found.append(EndedCall(name, versions[name], began, _held(said.signal.tool), ended))
+    return found
+
+
+def count_results(tx: Transaction, policy: str, after: float, until: float) -> list[CallCount]:
+    """Return how the calls ended whose results were taken in meanwhile, by when they were received."""
+    found = Counter(
+        (one.began, one.tool, one.version, one.error_class)
+        for one in ended_calls(tx, policy, after, until)
+    )
     return [CallCount(*key, calls) for key, calls in found.items()]
 
 

@@ -66,7 +66,7 @@ def grown_phrases(
         rate, anchor_rate = told / people, before / others
         if rate < times * anchor_rate:
             continue
-        p_value = min(1.0, _fisher(told, people, before, others) * len(tried))
+        p_value = min(1.0, fisher_tail(told, people, before, others) * len(tried))
         if p_value <= alpha:
             found.append(GrownPhrase(" ".join(phrase), rate, anchor_rate, p_value))
     found.sort(key=lambda one: (one.p_value, -len(one.phrase), one.phrase))
@@ -98,7 +98,7 @@ def _phrases(words: list[str]) -> Iterable[tuple[str, ...]]:
         yield from zip(*(words[at:] for at in range(size)), strict=False)
 
 
-def _fisher(told: int, people: int, before: int, others: int) -> float:
+def fisher_tail(told: int, people: int, before: int, others: int) -> float:
     """Return the one-sided p-value of Fisher's exact test (hypergeometric upper tail)."""
     both, everybody = told + before, people + others
     whole = _log_choose(everybody, both)

@@ -58,6 +58,7 @@ NUMERIC = sorted(path for path, kind in FIELDS.items() if plain(kind) in (int, f
 FREE = {
     *("privacy.exempt", "privacy.tenants.NAME.exempt", "satisfaction.judge.model"),
     *("satisfaction.judge.tenants", "satisfaction.rubrics", "gate.suites", "gateway.model"),
+    "triage.labels",
     *("gateway.base_digest", "gateway.tokenizer_digest", "gateway.logprobs_mode"),
     *("gateway.harness", "gateway.references", "mlflow.experiment", "stream.kafka.group_id"),
     *("stream.kafka.group_instance_id", "stream.kafka.security", "clients.NAME.tenant"),

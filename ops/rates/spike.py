@@ -27,16 +27,16 @@ class Baseline(NamedTuple):
         return (self.errors + 0.5) / (self.calls + 1.0)
 
 
-def baseline_of(windows: Sequence[tuple[int, int]]) -> Baseline:
+def baseline_of(windows: Sequence[tuple[int, int]], least_windows: int = 8) -> Baseline:
     """Return the baseline of windows of (calls, errors).
 
     The spread is the moment estimate of a beta-binomial's intraclass correlation (Kleinman, JASA 68,
-    1973, equation 2.3 with weights by calls), from eight windows on.
+    1973, equation 2.3 with weights by calls), from `least_windows` windows on.
     """
     counted = [(calls, errors) for calls, errors in windows if calls]
     calls, errors = sum(n for n, _ in counted), sum(k for _, k in counted)
     rate, spread = errors / max(calls, 1), LEAST_SPREAD
-    if len(counted) >= 8 and 0.0 < rate < 1.0:
+    if len(counted) >= least_windows and 0.0 < rate < 1.0:
         squares = sum(n * (k / n - rate) ** 2 for n, k in counted)
         expected = rate * (1 - rate) * (len(counted) - 1)
         room = calls - sum(n * n for n, _ in counted) / calls - (len(counted) - 1)

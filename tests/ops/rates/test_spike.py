@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from rlwd.ops.tool_errors.spike import (
+from rlwd.ops.rates.spike import (
     LEAST_SPREAD,
     Baseline,
     baseline_of,

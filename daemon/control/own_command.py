@@ -1,6 +1,6 @@
-"""BenchmarkRefresh: draws the gate's benchmark anew once it is due, by its own command in a process of its own.
+"""OwnCommand: runs one of our commands in a process of its own, which a loop that takes in events has no time for.
 
-Drawing reads all that was trained on, which a loop that takes in events has no time for.
+So the gate's benchmark is drawn anew, and the problems of a week are grouped: both read all that was answered.
 """
 
 import subprocess
@@ -14,16 +14,20 @@ import structlog
 log = structlog.get_logger()
 
 NICE = "import os; os.nice(10); from rlwd.daemon.cli import main; main()"
-"""What its process runs: drawing has no haste."""
+"""What its process runs: it has no haste."""
 STOP_SECONDS = 5.0
 
 
-class BenchmarkRefresh:
-    """Starts `rlwd benchmark build --if-due` when it is asked to, one at a time."""
+class OwnCommand:
+    """Starts a command when it is asked to, one at a time."""
 
-    def __init__(self, config: Path | None) -> None:
-        """`config` is the file that the command reads; None draws nothing."""
-        self.config = config
+    def __init__(self, config: Path | None, *command: str, done: str, failed: str) -> None:
+        """`config` is the file that the command reads; None runs nothing.
+
+        `done` and `failed` are the messages of the log that say how it ended. A command that says of
+        itself that it is not due is not told.
+        """
+        self.config, self.command, self.done, self.failed = config, command, done, failed
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
 
@@ -32,9 +36,8 @@ class BenchmarkRefresh:
         if self.running or self.config is None:
             return
         self._said = tempfile.TemporaryFile()  # noqa: SIM115  read once the process has ended
-        command = ["benchmark", "build", "--if-due", "--config", str(self.config)]
         self._process = subprocess.Popen(
-            [sys.executable, "-c", NICE, *command],
+            [sys.executable, "-c", NICE, *self.command, "--config", str(self.config)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._said,
@@ -53,15 +56,15 @@ class BenchmarkRefresh:
         said.close()
         self._process, self._said = None, None
         told = " ".join(" ".join(lines).split())[-1000:]
-        # Of a benchmark that is not due there is nothing to say each hour.
+        # Of what is not due there is nothing to say each hour.
         if status:
-            log.warning("benchmark_not_drawn", status=status, problem=told)
+            log.warning(self.failed, status=status, problem=told)
         elif "is not due" not in told:
-            log.info("benchmark_drawn", why=told)
+            log.info(self.done, why=told)
         return False
 
     def stop(self) -> None:
-        """End what goes on; nothing is half drawn by that."""
+        """End what goes on; nothing is half done by that."""
         if self._process is None or self._said is None:
             return
         self._process.terminate()

@@ -1,0 +1,117 @@
+"""Triage command: `rlwd triage`, the problems of a week as a report; and what the daemon's timer runs."""
+
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from ...ops.problem_groups.days import WEEK, SeenDays, day_named, day_of, named_day
+from ...ops.problem_groups.problem_group import DAY
+from ...ops.rollout import rollouts_table
+from ...ops.rollout.problems import release_problems
+from ...ops.triage import triage_tables
+from ...ops.triage.report_page import headline, report_page
+from ...ops.triage.triage_job import Surroundings, TriageJob, due_week, is_taken_in
+from ...ops.triage.triage_report import TriageReport
+from ...ops.triage.webhook import Webhook
+from ...streams.state.store import Store
+from ..config import Config
+from ..store import existing_store
+from .report_files import write_report
+
+ROLLOUTS = 200
+"""Newest candidates whose control is known."""
+
+
+def run_triage(
+    config: Config, *, since: str, until: str, as_json: bool, folder: Path | None
+) -> int:
+    """Print or write the report of some days; nothing is filed and nothing posted. Returns 0.
+
+    Raises ValueError where the days are none, or there is no state database.
+    """
+    days = asked_days(since, until, time.time(), config.triage.baseline_days)
+    store = existing_store(config)
+    try:
+        job = TriageJob(store, config.policy, config.triage)
+        report, _ = job.report(days, _surroundings(store, config, days, time.time()))
+    finally:
+        store.close()
+    if folder is not None:
+        for path in write_report(folder, report):
+            print(path)
+    elif as_json:
+        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+    else:
+        print(report_page(report), end="")
+    return 0
+
+
+def run_due(config: Config, *, now: float | None = None) -> int:
+    """File each week that is over and was not looked at, and post what waits; as the timer does.
+
+    Returns 0 where all of it went well, 1 where an issue could not be told.
+    """
+    clock = time.time() if now is None else now
+    config = config.with_secrets("triage")
+    store, said = existing_store(config), list[str]()
+    try:
+        if config.triage.every == "week":
+            said += _file_weeks(store, config, clock)
+        told, problem = 0, ""
+        if config.triage.webhook:
+            told, problem = Webhook(store, config.policy, config.triage).deliver()
+    finally:
+        store.close()
+    said += [f"{told} issues told"] * bool(told) + [problem] * bool(problem)
+    print("; ".join(said) or "triage is not due", file=sys.stderr)
+    return int(bool(problem))
+
+
+def asked_days(since: str, until: str, now: float, before_days: int) -> SeenDays:
+    """Return the days that were asked for: the last seven, today among them, where none were.
+
+    Raises ValueError where they are none.
+    """
+    end = day_named(until) if until else day_of(now) + 1
+    begin = day_named(since) if since else end - WEEK
+    if not 0 < end - begin <= 366:
+        raise ValueError(f"{named_day(begin)} up to {named_day(end)}: from 1 to 366 days")
+    return SeenDays(since=begin, until=end, before_days=before_days)
+
+
+def _file_weeks(store: Store, config: Config, now: float) -> list[str]:
+    job, said = TriageJob(store, config.policy, config.triage), list[str]()
+    while True:
+        with store.reading() as view:
+            last = triage_tables.last_until(view, config.policy)
+            days = due_week(last, now, config.triage.baseline_days)
+            taken = days is not None and is_taken_in(view, config.policy, days, now)
+        if days is None:
+            return said
+        if not taken:
+            return [*said, f"what came up to {named_day(days.until)} is not taken in yet"]
+        report, counted = job.report(days, _surroundings(store, config, days, now))
+        # Written first: who dies here writes the same file again.
+        write_report(config.state_path / "triage", report, keep=True)
+        opened = job.file(days, report, counted, now)
+        if opened is not None:
+            said.append(_said(report, opened))
+
+
+def _said(report: TriageReport, opened: int) -> str:
+    return f"week of {report.since}: {headline(report)}; {opened} issues opened"
+
+
+def _surroundings(store: Store, config: Config, days: SeenDays, now: float) -> Surroundings:
+    """Return what candidates are compared with, and what status names, where the days end about now."""
+    end, problems = float(days.until * DAY), dict[str, str]()
+    with store.reading() as view:
+        controls = {
+            one.version: one.control
+            for one in rollouts_table.history(view, config.policy, limit=ROLLOUTS)
+        }
+        if end >= now - DAY:
+            problems = release_problems(view, config.policy, config.rollout, min(end, now))
+    return Surroundings(controls=controls, problems=problems)
