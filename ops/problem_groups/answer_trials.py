@@ -12,7 +12,7 @@ from ...streams.join.fate import MIRRORED, SIDE_REQUEST
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from .answered import ANSWERS, PERSON
-from .problem_group import DAY, Counted, ProblemGroup, told_name
+from .problem_group import DAY, CountedProblems, ProblemGroup, told_name
 
 HABITS = {
     "asks": 1.0,
@@ -76,7 +76,7 @@ class TriedAnswer(NamedTuple):
 class AnswerTrials:
     """Counts answers into what was counted so far."""
 
-    def __init__(self, counted: Counted, since_day: int) -> None:
+    def __init__(self, counted: CountedProblems, since_day: int) -> None:
         """Evidence, and numbers by version, are of days from `since_day` on."""
         self.counted, self.since_day = counted, since_day
         self.numbers: dict[str, Counter[str]] = {}

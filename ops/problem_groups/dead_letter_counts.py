@@ -6,7 +6,7 @@ from collections import defaultdict
 from ...streams.state.store import Store
 from .fingerprint import normal
 from .log_files import SLOT, SLOTS_A_DAY
-from .problem_group import DAY, Counted, ProblemGroup
+from .problem_group import DAY, CountedProblems, ProblemGroup
 
 UNIT = "ten minutes of the log"
 _CODE = re.compile(r"(unknown_generation|unknown_session|unknown_reference): ")
@@ -14,7 +14,7 @@ _CODE = re.compile(r"(unknown_generation|unknown_session|unknown_reference): ")
 
 
 def read_dead_letters(
-    store: Store, policy: str, first_day: int, until_day: int, counted: Counted
+    store: Store, policy: str, first_day: int, until_day: int, counted: CountedProblems
 ) -> None:
     """Count the records that were refused on these days, once in each ten minutes."""
     slots, refused = defaultdict[tuple[str, int], set[int]](set), 0

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..rates.rises import LEAST_WINDOWS, discoveries, gone_tail, rise_tail
 from .days import SeenDays, named_day
 from .judged_group import JudgedGroup, State, VersionRate, WeekCount
-from .problem_group import EVIDENCE, Counted, ProblemGroup
+from .problem_group import EVIDENCE, CountedProblems, ProblemGroup
 from .version_tests import VersionTest, version_tests
 
 
@@ -23,7 +23,7 @@ class KnownGroup(NamedTuple):
 class _Totals:
     """What was counted, added up in the ways in which groups ask for it."""
 
-    def __init__(self, counted: Counted, days: SeenDays) -> None:
+    def __init__(self, counted: CountedProblems, days: SeenDays) -> None:
         self.trials = defaultdict[str, Counter[int]](Counter)
         self.by_version = defaultdict[str, Counter[str]](Counter)
         for (unit, version, day), count in counted.trials.items():
@@ -59,7 +59,7 @@ class _Weighed(NamedTuple):
 
 
 def judge_groups(
-    counted: Counted,
+    counted: CountedProblems,
     days: SeenDays,
     known: Mapping[str, KnownGroup],
     controls: Mapping[str, str],
@@ -111,7 +111,7 @@ def _state(one: _Weighed, *, spikes: bool, gone: bool, known: bool) -> State:
 
 def _weigh(
     group: ProblemGroup,
-    counted: Counted,
+    counted: CountedProblems,
     totals: _Totals,
     days: SeenDays,
     known: Mapping[str, KnownGroup],
@@ -132,7 +132,7 @@ def _weigh(
 
 
 def _judged(
-    counted: Counted,
+    counted: CountedProblems,
     totals: _Totals,
     days: SeenDays,
     one: _Weighed,

@@ -15,7 +15,7 @@ import msgspec
 from ...streams.state.store import Store
 from .answered import ANSWERS, answered
 from .fingerprint import LONGEST, normal
-from .problem_group import DAY, Counted, ProblemGroup, told_name
+from .problem_group import DAY, CountedProblems, ProblemGroup, told_name
 
 LEVELS = frozenset(("warning", "error", "critical"))
 SAYS = ("problem", "reason", "why", "error")
@@ -48,7 +48,7 @@ class LogProblem(NamedTuple):
 class LogFiles:
     """Counts the problems that lines tell into what was counted so far."""
 
-    def __init__(self, counted: Counted, since_day: int) -> None:
+    def __init__(self, counted: CountedProblems, since_day: int) -> None:
         """Evidence is of days from `since_day` on."""
         self.counted, self.since_day = counted, since_day
         self._slots = defaultdict[tuple[str, str, int], set[int]](set)

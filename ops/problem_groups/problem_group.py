@@ -72,7 +72,7 @@ class PeopleSeen:
 
 
 @dataclass(slots=True)
-class Counted:
+class CountedProblems:
     """What the sources say of some days."""
 
     people: PeopleSeen

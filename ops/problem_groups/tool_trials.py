@@ -9,7 +9,7 @@ from ..tool_errors.blame import WORKED
 from ..tool_errors.calls_table import CallCount
 from ..tool_errors.tally import EndedCall, ended_calls, next_window
 from .answered import answered
-from .problem_group import DAY, Counted, ProblemGroup, told_name
+from .problem_group import DAY, CountedProblems, ProblemGroup, told_name
 
 MOST_TOOLS = 200
 """Tools that are told apart, by their calls: a model that makes up names has a new one for every call."""
@@ -19,7 +19,7 @@ OTHERS = "(others)"
 class ToolTrials:
     """Counts calls of tools into what was counted so far."""
 
-    def __init__(self, counted: Counted, since_day: int) -> None:
+    def __init__(self, counted: CountedProblems, since_day: int) -> None:
         """Evidence is of days from `since_day` on."""
         self.counted, self.since_day = counted, since_day
         self._tools = dict[str, str]()

@@ -10,7 +10,7 @@ from ..problem_groups.days import WEEK, SeenDays, last_monday, named_day
 from ..problem_groups.dead_letter_counts import read_dead_letters
 from ..problem_groups.judge_groups import judge_groups
 from ..problem_groups.log_files import LogFiles
-from ..problem_groups.problem_group import DAY, Counted, PeopleSeen
+from ..problem_groups.problem_group import DAY, CountedProblems, PeopleSeen
 from ..problem_groups.tool_trials import ToolTrials
 from ..tool_errors import calls_table
 from . import triage_tables
@@ -71,7 +71,7 @@ class TriageJob:
         """`settings` have absolute paths."""
         self.store, self.policy, self.settings = store, policy, settings
 
-    def report(self, days: SeenDays, around: Surroundings) -> tuple[TriageReport, Counted]:
+    def report(self, days: SeenDays, around: Surroundings) -> tuple[TriageReport, CountedProblems]:
         """Return what these days were like, and what was counted; nothing is written."""
         with self.store.reading() as view:
             known = triage_tables.remembered(view, self.policy)
@@ -101,7 +101,7 @@ class TriageJob:
             ), counted
 
     def file(
-        self, days: SeenDays, report: TriageReport, counted: Counted, now: float
+        self, days: SeenDays, report: TriageReport, counted: CountedProblems, now: float
     ) -> int | None:
         """Write down that these days were looked at, and open issues; return how many.
 
@@ -122,9 +122,9 @@ class TriageJob:
             )
             return len(bodies)
 
-    def _count(self, days: SeenDays) -> tuple[Counted, AnswerTrials]:
+    def _count(self, days: SeenDays) -> tuple[CountedProblems, AnswerTrials]:
         first, until = days.before.start, days.until
-        counted = Counted(people=PeopleSeen(max(first, days.since - PEOPLE_DAYS)))
+        counted = CountedProblems(people=PeopleSeen(max(first, days.since - PEOPLE_DAYS)))
         answers = AnswerTrials(counted, days.since)
         answers.read(self.store, self.policy, first, until)
         ToolTrials(counted, days.since).read(self.store, self.policy, first, until)

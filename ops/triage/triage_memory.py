@@ -6,7 +6,7 @@ from ..problem_groups.days import SeenDays, day_named
 from ..problem_groups.fingerprint import normal
 from ..problem_groups.judge_groups import KnownGroup
 from ..problem_groups.judged_group import JudgedGroup
-from ..problem_groups.problem_group import Counted, ProblemGroup, Source
+from ..problem_groups.problem_group import CountedProblems, ProblemGroup, Source
 from .triage_report import TriageReport
 from .triage_tables import Counts, RememberedGroup
 
@@ -16,7 +16,7 @@ STANDING: Source = "standing"
 
 
 def add_saved(
-    counted: Counted,
+    counted: CountedProblems,
     saved: tuple[Counts, Counts],
     known: Mapping[str, RememberedGroup],
     days: SeenDays,
@@ -39,7 +39,7 @@ def add_saved(
 
 
 def add_standing(
-    counted: Counted,
+    counted: CountedProblems,
     problems: Mapping[str, str],
     known: Mapping[str, RememberedGroup],
     days: SeenDays,
@@ -63,7 +63,7 @@ def as_known(known: Mapping[str, RememberedGroup]) -> dict[str, KnownGroup]:
     }
 
 
-def to_save(counted: Counted, days: SeenDays) -> tuple[Counts, Counts]:
+def to_save(counted: CountedProblems, days: SeenDays) -> tuple[Counts, Counts]:
     """Return the counts that a later week may ask for when their source has forgotten them."""
     groups = {name for name, one in counted.groups.items() if one.source in SAVED}
     units = _saved_units(counted)
@@ -101,7 +101,7 @@ def _group(was: RememberedGroup) -> ProblemGroup:
     return ProblemGroup(source=source, name=was.name, unit=was.unit, people=was.people)
 
 
-def _saved_units(counted: Counted) -> set[str]:
+def _saved_units(counted: CountedProblems) -> set[str]:
     """Return the units of which a saved source counts, those without any hit too."""
     prefixes = ("ten minutes", "calls of ")
     return {unit for unit, _, _ in counted.trials if unit.startswith(prefixes)}

@@ -21,7 +21,7 @@ FIRST_WAIT = 1.0
 """Seconds before the first try after one that failed; each wait is twice the one before."""
 
 
-class Posted(NamedTuple):
+class PostedIssue(NamedTuple):
     """How one post ended."""
 
     problem: str
@@ -69,7 +69,7 @@ class Webhook:
                 break
         return told, problem
 
-    def _tell(self, issue: WaitingIssue) -> Posted:
+    def _tell(self, issue: WaitingIssue) -> PostedIssue:
         wait = FIRST_WAIT
         for tried in range(self.settings.retries + 1):
             posted = asyncio.run(self._post(issue))
@@ -83,7 +83,7 @@ class Webhook:
             wait *= 2
         return posted
 
-    async def _post(self, issue: WaitingIssue) -> Posted:
+    async def _post(self, issue: WaitingIssue) -> PostedIssue:
         token = self.settings.token
         headers = {
             "Content-Type": "application/json",
@@ -103,13 +103,15 @@ class Webhook:
             ):
                 status = response.status_code
         except TimeoutError:
-            return Posted(f"the webhook did not answer in {seconds:g} s", True)
+            return PostedIssue(f"the webhook did not answer in {seconds:g} s", True)
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
             # Its words may name the address, which may be a secret.
-            return Posted(f"the webhook cannot be reached ({type(problem).__name__})", True)
+            return PostedIssue(f"the webhook cannot be reached ({type(problem).__name__})", True)
         if 200 <= status < 300:
-            return Posted("", False)
+            return PostedIssue("", False)
         if 300 <= status < 400:
-            return Posted(f"the webhook redirects (status {status}), which is not followed", False)
+            return PostedIssue(
+                f"the webhook redirects (status {status}), which is not followed", False
+            )
         passing = status >= 500 or status in PASSING
-        return Posted(f"the webhook refuses it with status {status}", passing)
+        return PostedIssue(f"the webhook refuses it with status {status}", passing)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlwd.ops.problem_groups.log_files import LogFiles, problem_of
-from rlwd.ops.problem_groups.problem_group import Counted, PeopleSeen
+from rlwd.ops.problem_groups.problem_group import CountedProblems, PeopleSeen
 from rlwd.streams.exception_text import exception_trace
 
 
@@ -16,8 +16,8 @@ def line(day: int, second: int = 0, **more: Any) -> str:
     return json.dumps({**known, "time": at, **more})
 
 
-def counted_of(patterns: list[str], days: int = 10) -> Counted:
-    counted = Counted(people=PeopleSeen(0))
+def counted_of(patterns: list[str], days: int = 10) -> CountedProblems:
+    counted = CountedProblems(people=PeopleSeen(0))
     LogFiles(counted, 0).read(patterns, 0, days)
     return counted
 
