@@ -16,8 +16,8 @@ from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
 from ..ops.tool_errors.settings import ToolErrorSettings
 from ..ops.tracking.mirror_settings import MirrorSettings
-from ..ops.workload.settings import ProfileSettings
 from ..ops.triage.settings import TriageSettings
+from ..ops.workload.settings import ProfileSettings
 from ..rewards.spec.shipped_specs import spec_path
 from ..rewards.trust.settings import TrustSettings
 from ..streams.join.fate import JoinSettings

@@ -44,7 +44,7 @@ def test_a_line_is_told_without_what_differs() -> None:
         int("my private words")
     except ValueError as error:
         trace = exception_trace(error)
-    told = {
+    told: dict[str, Any] = {
         "exception": trace,
         "problem": "req-77ab of 'my private words' at /srv/x/y.db took 3.5 s",
     }

@@ -39,7 +39,7 @@ class Posting:
 
     def __init__(self, store: Store, url: str) -> None:
         self.now, self.slept = 10.0, list[float]()
-        settings = TriageSettings(webhook=url, retries=2, timeout_seconds=2.0)
+        settings = TriageSettings(webhook=url, retries=2, timeout_seconds=60.0)
         self.webhook = Webhook(
             store, "p", settings, clock=lambda: self.now, sleep=self.slept.append
         )
