@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 NOT_KNOWN = "-"
 STAGES: dict[str, tuple[str, str]] = {
@@ -182,6 +183,15 @@ def short_version(version: str) -> str:
     return version.rpartition("@")[2]
 
 
+def segment(name: str) -> str:
+    """Return a name as one segment of a path, whatever is in it: a product chooses its ids.
+
+    >>> segment("s1/g1?"), segment("../login")
+    ('s1%2Fg1%3F', '..%2Flogin')
+    """
+    return quote(name, safe="@:")
+
+
 FILTERS: Mapping[str, Any] = {
     "percent": percent,
     "number": number,
@@ -194,5 +204,6 @@ FILTERS: Mapping[str, Any] = {
     "tone": tone,
     "fate_words": fate_words,
     "ago": ago,
+    "segment": segment,
 }
 """What templates know beside jinja's own."""

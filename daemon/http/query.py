@@ -4,8 +4,10 @@ import math
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-LONGEST = 400
-"""Letters of one value at most; no id, version or kind is longer."""
+LONGEST = 600
+"""Bytes of one value at most: a name of `NAME_BYTES`, and beside it where a list goes on."""
+MOST_NUMBER = 2.0**53
+"""What a list is ordered by is a time or a row's number: beyond this no database has one."""
 
 
 class AskedWrongly(ValueError):
@@ -40,16 +42,21 @@ def known_values(query: Mapping[str, str], names: Collection[str]) -> dict[str, 
             raise AskedWrongly(
                 f"{name[:40]}: no list is asked for by that; known: {', '.join(names)}"
             )
-        if len(value) > LONGEST or not value.isprintable():
-            raise AskedWrongly(f"{name}: too long, or not printable")
+        if not _may_be_known(value):
+            raise AskedWrongly(f"{name}: too long, or holds a NUL character")
     return {name: value for name, value in query.items() if value}
 
 
 def known_name(text: str) -> str:
     """Return a name that may be known; raises NotHere for what no answer or version is called."""
-    if len(text) > LONGEST or not text.isprintable():
+    if not _may_be_known(text):
         raise NotHere(f"{text[:40]!r}: nothing is called so.")
     return text
+
+
+def _may_be_known(text: str) -> bool:
+    """Return whether a database may hold it: products choose ids, and may put any letter into one."""
+    return "\0" not in text and len(text.encode("utf-8", "replace")) <= LONGEST
 
 
 def whole_number(name: str, text: str) -> int:
@@ -76,6 +83,6 @@ def place_of(text: str) -> ListPlace | None:
         at = float(number)
     except ValueError:
         at = math.nan
-    if not tilde or not math.isfinite(at):
+    if not tilde or not abs(at) <= MOST_NUMBER:
         raise AskedWrongly(f"after: {text[:40]!r} is not where a list goes on")
     return ListPlace(at, name)

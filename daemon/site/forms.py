@@ -1,7 +1,7 @@
 """Forms: logging in and out, and what people decide of versions; each does what its command does."""
 
 import asyncio
-from urllib.parse import quote
+from urllib.parse import parse_qsl, quote
 
 from aiohttp import web
 
@@ -13,6 +13,7 @@ from ..http.access import COOKIE, SESSION_SECONDS, Access, is_asked_here, is_own
 from .frame import Site
 
 ACTIONS = ("promote", "reject", "pause", "resume", "rollback")
+FORM = "application/x-www-form-urlencoded"
 MOST_FORM_BYTES = 20_000
 REASON_LETTERS = 2000
 LOG_IN = "/login"
@@ -122,11 +123,19 @@ def own_path(path: str) -> str:
 
 
 async def _read(request: web.Request) -> dict[str, str]:
-    """Return a form's fields; empty for one that is too long."""
-    if (request.content_length or 0) > MOST_FORM_BYTES:
+    """Return a form's fields, as our own pages send them; empty for one that is too long or damaged.
+
+    Whoever reaches the port may send anything: what is no form of ours is no error of ours.
+    """
+    if request.content_type != FORM or (request.content_length or 0) > MOST_FORM_BYTES:
         return {}
-    form = await request.post()
-    return {name: value for name, value in form.items() if isinstance(value, str)}
+    try:
+        body = await request.read()
+    except web.RequestPayloadError:
+        return {}
+    if len(body) > MOST_FORM_BYTES:
+        return {}
+    return dict(parse_qsl(body.decode("utf-8", "replace"), keep_blank_values=True))
 
 
 def _is_secure(request: web.Request) -> bool:

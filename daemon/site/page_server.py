@@ -48,6 +48,7 @@ def build_pages(
         return read_status(store, config.policy, config.flags_path)
 
     site = Site(config, store, vitals, access)
+    pages = Pages(site, status)
     server = StatusServer(
         vitals,
         metrics.registry,
@@ -56,6 +57,6 @@ def build_pages(
         port=http.port if port is None else port,
         access=access,
         flags=flags,
-        pages=[*Pages(site, status).routes(), *Forms(config, store, access, site).routes()],
+        pages=[*pages.routes(), *Forms(config, store, access, site).routes(), pages.elsewhere()],
     )
     return StatusPages(server=server, metrics=metrics)

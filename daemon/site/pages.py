@@ -11,15 +11,18 @@ from ...ops.flags.flag_reach import read_reach
 from ...ops.rollout import champions_table, rollouts_table
 from ...ops.tool_errors import calls_table
 from ...rewards.spec.spec import reward_spec
+from ...streams.log.ports import Partition
 from ...streams.state.transaction import Transaction
 from ..charts.chart import line_chart
-from ..charts.curves import Curves, read_curves
-from ..http.query import NotHere, known_name, known_values
+from ..charts.curves import read_curves
+from ..http.query import NotHere, known_name, known_values, whole_number
+from ..lists.answer_list import read_answers
+from ..lists.refused import read_letter, read_partition
 from ..status.snapshot import describe_reach
 from ..views.answer import read_answer
-from ..views.answer_list import read_answers
 from ..views.batch import read_batch, read_batches
 from ..views.drift import read_drift
+from ..views.gateways import read_gateway, read_silent
 from ..views.health import read_health
 from ..views.ledger import read_ledger, read_sums
 from ..views.overview import overview
@@ -35,8 +38,6 @@ from .frame import Site
 
 SHOWN, LISTED = 8, 500
 """Rollouts on the overview, and in the list."""
-CURVES_SECONDS = 30.0
-"""How long curves are shown before they are read anew."""
 EVIDENCE = 10
 """Answers that show a problem, at most."""
 
@@ -50,10 +51,10 @@ class Pages:
         self.config, self.policy, self.vitals = config, config.policy, site.vitals
         self.steps = len(config.rollout.steps)
         self.spec = reward_spec(config.reward_spec)
-        self._curves: tuple[float, Curves] | None = None
         # A file is read by the thread that asks; a server's work is seen by how long it takes.
         spent = time.perf_counter if isinstance(config.state_database, str) else time.thread_time
         self._status = CountedOnce(lambda _: status(), spent)
+        self._curves = CountedOnce(lambda view: read_curves(view, self.policy), spent)
         self._sums = CountedOnce(lambda view: read_sums(view, self.policy, config.spools), spent)
         self._signals_read = CountedOnce(
             lambda view: read_signals(view, self.policy, self.spec), spent
@@ -70,7 +71,10 @@ class Pages:
             web.get("/ledger", shows("ledger.html", "/ledger", self._ledger)),
             web.get("/batches/{batch}", shows("batch.html", "/ledger", self._batch)),
             web.get("/answers", shows("answers.html", "/ledger", self._answers)),
-            web.get("/answers/{answer:.+}", shows("answer.html", "/ledger", self._answer)),
+            web.get("/answers/{answer:(?s:.+)}", shows("answer.html", "/ledger", self._answer)),
+            web.get("/records/{topic}/{index}", shows("records.html", "/ledger", self._records)),
+            web.get("/records/{topic}/{index}/{at}", shows("letter.html", "/ledger", self._letter)),
+            web.get("/gateways/{gateway:(?s:.+)}", shows("gateway.html", "/", self._gateway)),
             web.get("/signals", shows("signals.html", "/signals", self._signals)),
             web.get("/readings", shows("readings.html", "/readings", self._readings)),
             web.get("/tools", shows("tools.html", "/tools", self._tools)),
@@ -78,14 +82,20 @@ class Pages:
             *self.site.files(),
         ]
 
+    def elsewhere(self) -> web.RouteDef:
+        """Return the route of what is no page, which is asked last: it says so within the site."""
+        return web.get("/{path:(?s:.*)}", self.site.tells("error.html", "", self._nowhere))
+
+    def _nowhere(self, request: web.Request) -> Mapping[str, Any]:
+        raise NotHere(f"{request.path[:80]}: there is no such page.")
+
     def _overview(self, view: Transaction, _: web.Request) -> dict[str, Any]:
         policy, now = self.policy, time.time()
-        if self._curves is None or now - self._curves[0] > CURVES_SECONDS:
-            self._curves = now, read_curves(view, policy)
         current = rollouts_table.current(view, policy)
         champion = champions_table.find_champion(view, policy)
-        serves, curves = "" if champion is None else champion.version, self._curves[1]
+        serves = "" if champion is None else champion.version
         counted, counted_at = self._status.ask(view, now)
+        curves, drawn_at = self._curves.ask(view, now)
         # Which gateways act on the flags is asked while something is taken back: it is of now.
         reach = describe_reach(read_reach(view, policy, self.config.flags_path, now), now)
         stored = {**counted, "flags": reach}
@@ -102,7 +112,9 @@ class Pages:
             "holdout": read_holdout(view, policy, self.config.rollout.anchor_share),
             "experiments": read_experiments(view, policy),
             "drift": read_drift(view, policy),
+            "silent": read_silent(view, policy, self.config.flags_path, now),
             "curves": curves,
+            "drawn_at": drawn_at,
             "reward_chart": line_chart("reward", "Reward by version over time", curves.reward),
             "accept_chart": line_chart(
                 "accepted", "Accept rate by version over time", curves.accepted
@@ -145,6 +157,19 @@ class Pages:
         name = known_name(request.match_info["answer"])
         return read_answer(view, self.policy, name, self.spec)
 
+    def _records(self, view: Transaction, request: web.Request) -> dict[str, Any]:
+        return read_partition(view, self.policy, _partition(request), request.query)
+
+    def _letter(self, view: Transaction, request: web.Request) -> dict[str, Any]:
+        offset = whole_number("offset", request.match_info["at"])
+        found = read_letter(view, self.policy, _partition(request), offset)
+        stream = self.config.stream
+        return {**found, "dead_letters": stream.dead_letters, "kafka": stream.kind == "kafka"}
+
+    def _gateway(self, view: Transaction, request: web.Request) -> dict[str, Any]:
+        name = known_name(request.match_info["gateway"])
+        return read_gateway(view, self.policy, self.config.flags_path, name, time.time())
+
     def _signals(self, view: Transaction, _: web.Request) -> dict[str, Any]:
         found, counted_at = self._signals_read.ask(view, time.time())
         return {**found, "counted_at": counted_at, "live": dict(self.vitals.live)}
@@ -172,3 +197,9 @@ class Pages:
             "tools": [name for one in spikes for name in one.evidence][:EVIDENCE],
             "drift": [name for one in alarms for name in one.evidence][:EVIDENCE],
         }
+
+
+def _partition(request: web.Request) -> Partition:
+    """Return the partition that a page is of; raises NotHere and AskedWrongly."""
+    index = whole_number("partition", request.match_info["index"])
+    return Partition(topic=known_name(request.match_info["topic"]), index=index)

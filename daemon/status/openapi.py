@@ -64,10 +64,20 @@ def _pages() -> dict[str, Any]:
             "Answers by what became of them.",
             (
                 *("fate", "stage", "batch", "experiment", "variant", "segment", "day"),
-                *("version", "signal", "after"),
+                *("version", "signal", "tool", "part", "after"),
             ),
         ),
         "/answers/{answer}": _named("One answer's story, without texts.", "answer"),
+        "/records/{topic}/{index}": _asked(
+            "How far a partition is read, and which of its records were refused.",
+            ("before", "reason"),
+            "topic",
+            "index",
+        ),
+        "/records/{topic}/{index}/{at}": _named(
+            "Why one record was refused.", "topic", "index", "at"
+        ),
+        "/gateways/{gateway}": _named("Which flags a gateway acts on, since when.", "gateway"),
         "/signals": _page("What answers are worth, and what was said of them.", "text/html"),
         "/readings": _page("What was read in people's next messages.", "text/html"),
         "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
@@ -80,15 +90,15 @@ def _page(said: str, kind: str) -> dict[str, Any]:
     return {"get": {"summary": said, "responses": {"200": good, "401": _json("No valid token.")}}}
 
 
-def _named(said: str, name: str) -> dict[str, Any]:
+def _named(said: str, *names: str) -> dict[str, Any]:
     page = _page(said, "text/html")
-    page["get"]["parameters"] = [_parameter(name, "path")]
+    page["get"]["parameters"] = [_parameter(name, "path") for name in names]
     page["get"]["responses"]["404"] = _html("There is none of this name.")
     return page
 
 
-def _asked(said: str, names: tuple[str, ...], name: str = "") -> dict[str, Any]:
-    page = _named(said, name) if name else _page(said, "text/html")
+def _asked(said: str, names: tuple[str, ...], *path: str) -> dict[str, Any]:
+    page = _named(said, *path) if path else _page(said, "text/html")
     page["get"].setdefault("parameters", [])
     page["get"]["parameters"] += [_parameter(one, "query") for one in names]
     page["get"]["responses"]["400"] = _html("Asked for with a value that says nothing.")

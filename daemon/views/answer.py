@@ -12,6 +12,7 @@ from ..explain.explain import answer_story
 from ..explain.explain_reward import TOLD, explain_reward
 from ..explain.reward_sum import reward_sum
 from ..http.query import NotHere
+from ..lists.answer_list import KINDS
 
 NEIGHBOURS = 50
 """Turns of its session that are shown at most, on either side; the command prints all."""
@@ -75,7 +76,8 @@ def _signal(one: Mapping[str, Any], worth: Mapping[str, Any] | None) -> dict[str
     counted = next((each for each in known if each["feedback_id"] == one["feedback_id"]), None)
     return {
         **one,
-        "kind": told.get("kind") or told.get("type") or "",
+        "kind": (kind := told.get("kind") or told.get("type") or ""),
+        "known": kind in KINDS,
         "said": "; ".join(without_texts(told)),
         "counts": _counts(one, counted),
         "after": None if counted is None else duration(counted["after_seconds"]),

@@ -9,7 +9,7 @@ from ...ops.rollout import rollouts_table
 from ...streams.state.transaction import Transaction
 from ..charts.words import fate_words
 from ..http.query import NotHere, whole_number
-from .answer_list import read_answers
+from ..lists.answer_list import read_answers
 
 BATCHES = 20
 """Batches of a page of the list."""

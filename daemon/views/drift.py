@@ -21,7 +21,7 @@ def read_drift(view: Transaction, policy: str) -> dict[str, Any]:
         "looks": [
             {
                 "version": look.version,
-                "against": look.against,
+                "against": f"{look.against}, all steps together" if look.total else look.against,
                 "answers": f"{look.answers:,}",
                 "rows": [_row(one) for one in look.behaviours],
                 "phrases": "; ".join(look.phrases),

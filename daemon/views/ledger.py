@@ -11,15 +11,13 @@ from ...streams.join.offsets import record_counts
 from ...streams.state.transaction import Transaction
 from ..audit.generations import GenerationRow, generation_rows
 from ..charts.words import fate_words
+from ..lists.refused import read_letters
 from ..spool.lost import read_lost
 from .overview import fates_of
 from .runbook import fate_entries
 
 DAYS = 60
 """Rows by day and variant that are shown, the newest; all that do not close are."""
-LETTERS = 200
-"""Dead letters that are looked at, newest first, in each partition."""
-SHOWN_LETTERS = 20
 STAGES = {
     EpisodeStage.ORPHAN: "only feedback came",
     EpisodeStage.OPEN: "nothing decisive came yet",
@@ -66,8 +64,7 @@ def read_ledger(view: Transaction, policy: str, sums: Sums) -> dict[str, Any]:
             (stage.value, sums.stages.get(stage.value, 0), said) for stage, said in STAGES.items()
         ],
         "records": [
-            (f"{partition.topic}/{partition.index}", counts)
-            for partition, counts in record_counts(view, policy).items()
+            (partition, counts) for partition, counts in record_counts(view, policy).items()
         ],
         **read_letters(view, policy),
     }
@@ -89,40 +86,3 @@ def _day(row: GenerationRow) -> dict[str, Any]:
         "fates": ", ".join(f"{fate_words(name)} {count:,}" for name, count in most),
         "closes": row.closes,
     }
-
-
-def read_letters(view: Transaction, policy: str) -> dict[str, Any]:
-    """Return refused records by reason: the newest of each partition, without what they held."""
-    found = list[tuple[float, str, str]]()
-    for partition in record_counts(view, policy):
-        rows = view.execute(
-            'SELECT at, reason, "offset" FROM dead_letters WHERE policy = ? AND topic = ?'
-            ' AND partition = ? ORDER BY "offset" DESC LIMIT ?',
-            (policy, partition.topic, partition.index, LETTERS),
-        ).fetchall()
-        place = f"{partition.topic}/{partition.index}"
-        found += [(at, reason, f"{place}/{offset}") for at, reason, offset in rows]
-    found.sort(reverse=True)
-    return {
-        "letters": [
-            {"at": at, "reason": reason[:300], "record": record, "answer": _named(reason)}
-            for at, reason, record in found[:SHOWN_LETTERS]
-        ],
-        "letters_seen": len(found),
-        "reasons": Counter(_kind(reason) for _, reason, _ in found).most_common(),
-    }
-
-
-def _kind(reason: str) -> str:
-    """Return what a refusal is, without whom it is about.
-
-    >>> _kind("unknown_generation: s1.g1 never came"), _kind("$.data.text: expected a string")
-    ('unknown_generation', '$.data.text')
-    """
-    return reason.partition(":")[0][:80]
-
-
-def _named(reason: str) -> str:
-    """Return the answer that feedback was about which never came; empty for other refusals."""
-    kind, _, rest = reason.partition(": ")
-    return rest.partition(" ")[0] if kind == "unknown_generation" else ""

@@ -42,9 +42,11 @@ def read_problems(vitals: Vitals, seen: Mapping[str, Sequence[str]]) -> dict[str
                 "page": PAGES.get(name),
                 "answers": seen.get(name, ()),
             }
-            for name, says in vitals.problems.items()
+            # Copied whole: the loop goes on in a thread of its own.
+            for name, says in dict(vitals.problems).items()
         ],
-        "over": list(reversed(vitals.over)),
+        "over": list(vitals.over)[::-1],
+        "anchors": {name: one.anchor for one in runbook() for name in one.problems},
         "started": vitals.started,
         "turned": max(0.0, time.monotonic() - vitals.ticked_at),
         "sections": _sections(),

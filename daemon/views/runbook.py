@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 _HEADING = re.compile(r"^(#{2,3}) (.+)$", re.MULTILINE)
 _PROBLEM = re.compile(r"Problem `(\w+)`")
 _STEP = re.compile(r"^- \*\*(Cause|Check|Cure)\*\*: (.+)$", re.MULTILINE)
-_INLINE = re.compile(r"`([^`]+)`|\[([^\]]+)\]\(([^)]+)\)")
+_INLINE = re.compile(r"`([^`]+)`|\[([^\]]+)\]\(([^)]+)\)|\*([^*`\s][^*`]*)\*")
 
 
 class RunbookEntry(NamedTuple):
@@ -90,13 +90,17 @@ def marked(text: str) -> Markup:
 
     >>> marked("see `a<b` and [this](#rlwdthat), [fates](fates.md)")
     Markup('see <code>a&lt;b</code> and <a href="#rlwdthat">this</a>, fates (docs/fates.md)')
+    >>> marked("*All*: 2 * 3 * `4 * 5`")
+    Markup('<em>All</em>: 2 * 3 * <code>4 * 5</code>')
     """
     parts, end = list[Markup](), 0
     for found in _INLINE.finditer(text):
         parts.append(escape(text[end : found.start()]))
-        code, words, target = found.groups()
+        code, words, target, stressed = found.groups()
         if code:
             parts.append(Markup("<code>{}</code>").format(code))
+        elif stressed:
+            parts.append(Markup("<em>{}</em>").format(stressed))
         elif target.startswith(("#rlwd", "#problem")):
             parts.append(Markup('<a href="{}">{}</a>').format(target, words))
         else:

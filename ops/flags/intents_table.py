@@ -41,6 +41,15 @@ def confirmed(tx: Transaction, policy: str) -> FlagState | None:
     return None if row is None else msgspec.json.decode(row[0], type=FlagState)
 
 
+def of_generation(tx: Transaction, policy: str, generation: int) -> tuple[FlagState, float] | None:
+    """Return what a generation of the flags says, and when it was decided; None for one not known."""
+    row = tx.execute(
+        "SELECT record, intended_at FROM flag_intents WHERE policy = ? AND generation = ?",
+        (policy, generation),
+    ).fetchone()
+    return None if row is None else (msgspec.json.decode(row[0], type=FlagState), row[1])
+
+
 def newest_times(tx: Transaction, policy: str) -> tuple[int, float | None] | None:
     """Return the last intent's generation, and when the file was confirmed to say it."""
     row = tx.execute(

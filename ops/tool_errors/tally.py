@@ -1,6 +1,7 @@
 """Tally: what came back from tools, counted once from the feedback that the join has taken in."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -132,6 +133,25 @@ def failed_answers(
         if len(found) >= most or len(rows) < ROWS_AT_ONCE:
             break
     return tuple(found)[:most]
+
+
+def answers_that_called(view: Transaction, policy: str, tool: str, ids: Sequence[str]) -> set[str]:
+    """Return those of these answers on which something came back from a tool of this name."""
+    decode, found = msgspec.json.Decoder(Feedback).decode, set[str]()
+    for marks, chunk in by_ids(list(ids)):
+        rows = view.execute(
+            "SELECT generation_id, payload FROM feedback WHERE policy = ?"
+            f" AND generation_id IN ({marks}) AND kind = 'tool_result' AND dead = 0"
+            # Of shorter ones the kind alone is left: what was said is forgotten.
+            " AND LENGTH(payload) > ?",
+            (policy, *chunk, KIND_BYTES),
+        )
+        for name, payload in rows.fetchall():
+            signal = decode(payload).signal
+            assert isinstance(signal, ToolResult)
+            if _held(signal.tool) == tool:
+                found.add(name)
+    return found
 
 
 def _held(tool: str) -> str:
