@@ -5,7 +5,6 @@ never import torch.
 """
 
 import os
-import sys
 import threading
 from enum import StrEnum
 from pathlib import Path
@@ -20,7 +19,7 @@ from .cli_state import ON_STATE
 from .commands.client import client_command
 from .commands.keep import keep_command
 from .commands.plan import plan_command
-from .exit_status import FAULT, REPORTED, starting, told
+from .exit_status import FAULT, REPORTED, say_last, starting, told
 from .init.init_command import init_command
 from .profile.profile_command import profile_command
 from .rewards.rewards_app import rewards
@@ -239,8 +238,8 @@ def main() -> None:
         extra = EXTRAS.get(missing.name or "")
         if extra is None:
             raise
-        print(f"rlwd: {missing}: pip install 'rlwd[{extra}]'", file=sys.stderr)
+        say_last(f"{missing}: pip install 'rlwd[{extra}]'")
         raise SystemExit(2) from missing
     except REPORTED as problem:
-        print(f"rlwd: {told(problem)}", file=sys.stderr)
+        say_last(told(problem))
         raise SystemExit(FAULT) from problem

@@ -88,6 +88,14 @@ def _first_of(problems: list[tuple[str, str, str]]) -> OSError:
     return OSError(code, os.strerror(code), target if code in _OF_TARGET else source)
 
 
+def say_last(line: str) -> None:
+    """Write why a process ends; in the journal it stands among the errors."""
+    # Imported here: `rlwd --help` needs no logs.
+    from ..streams.logs import journal_mark
+
+    print(f"{journal_mark('error')}rlwd: {line}", file=sys.stderr)
+
+
 @contextlib.contextmanager
 def starting(began: Callable[[], bool] = lambda: False) -> Iterator[None]:
     """End the process of a unit as its supervisor is to take it: `FAULT`, `LATER` or `ENDED`.
@@ -102,5 +110,5 @@ def starting(began: Callable[[], bool] = lambda: False) -> Iterator[None]:
             status = ENDED
         elif status == LATER:
             line += "; start or free what is named, or correct the config: it may be tried as it is"
-        print(f"rlwd: {line}", file=sys.stderr)
+        say_last(line)
         raise SystemExit(status) from problem

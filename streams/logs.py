@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -30,10 +31,15 @@ FORMATS = ("auto", "json", "text")
 """`auto` is text on a terminal and JSON anywhere else."""
 LINES: Counter[str] = Counter()
 """Lines that this process wrote, by level; a warning that a library wrote is one too."""
+PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+"""Levels as syslog numbers them, and so `journalctl -p`."""
 LEVEL_VARIABLE = "RLWD_LOG_LEVEL"
 """Environment variable that names the level; it wins over the config file."""
 FORMAT_VARIABLE = "RLWD_LOG_FORMAT"
 """Environment variable that names the format; it wins over the config file."""
+
+
+_RENAMED = structlog.processors.EventRenamer("message")
 
 
 def log_to_stderr(
@@ -61,7 +67,8 @@ def log_to_stderr(
         structlog.processors.add_log_level,
         count,
     ]
-    renderer = _renderer(stream.isatty() if form == "auto" else form == "text")
+    marks = {one: journal_mark(one, stream) for one in PRIORITIES}
+    renderer = _renderer(stream.isatty() if form == "auto" else form == "text", marks)
     structlog.configure(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
@@ -83,6 +90,20 @@ def log_to_stderr(
     threading.excepthook = _log_thread_error
 
 
+def journal_mark(level: str, stream: TextIO | None = None) -> str:
+    """Return what goes before a line of this level where a stream leads into systemd's journal; else nothing.
+
+    The journal takes it off, and files the line by it (sd-daemon(3)); without one every line is `info`,
+    and whoever asks for errors sees none.
+    """
+    try:
+        at = os.fstat((sys.stderr if stream is None else stream).fileno())
+    except (OSError, ValueError):
+        return ""
+    leads = os.environ.get("JOURNAL_STREAM") == f"{at.st_dev}:{at.st_ino}"
+    return f"<{PRIORITIES[level]}>" if leads else ""
+
+
 def _chosen(variable: str, configured: str, known: tuple[str, ...]) -> str:
     """Return what the environment says, or else the configuration; processes started here inherit it."""
     said = (os.environ.get(variable) or configured).lower()
@@ -92,11 +113,19 @@ def _chosen(variable: str, configured: str, known: tuple[str, ...]) -> str:
     return said
 
 
-def _renderer(text: bool) -> list[Processor]:
+def _renderer(text: bool, marks: Mapping[str, str]) -> list[Processor]:
+    """Return what makes a line of what is logged; `marks` go before it, by level."""
+    said: Callable[..., Any]
     if text:
-        return [_tell_exception, structlog.dev.ConsoleRenderer(timestamp_key="time")]
-    renamed = structlog.processors.EventRenamer("message")
-    return [_tell_exception, renamed, structlog.processors.JSONRenderer()]
+        said, renamed = structlog.dev.ConsoleRenderer(timestamp_key="time"), []
+    else:
+        said, renamed = structlog.processors.JSONRenderer(), [_RENAMED]
+
+    def marked(logger: WrappedLogger, method: str, line: EventDict) -> str:
+        mark = marks[line["level"]]
+        return mark + str(said(logger, method, line))
+
+    return [_tell_exception, *renamed, marked]
 
 
 def _tell_exception(_logger: WrappedLogger, _method: str, line: EventDict) -> EventDict:

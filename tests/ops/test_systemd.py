@@ -124,6 +124,10 @@ def test_what_is_wrong_is_not_tried_again(machine: SystemdMachine) -> None:
         assert machine.show(unit, "ExecMainStatus") == str(FAULT)
         assert machine.show(unit, "NRestarts") == "0"
     assert "polcy" in machine.journal()
+    for unit in UNITS:
+        said = machine.run("journalctl", "--no-pager", "-o", "cat", "-u", unit, "-p", "err")
+        assert "rlwd: " in said, "the runbook's first command shows why"
+        assert "polcy" in said
     assert machine.ask(f"{GATEWAY}/livez") is None
     machine.shell("sed -i 1d /etc/rlwd/rlwd.toml")
 

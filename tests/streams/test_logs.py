@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +178,36 @@ def test_lines_are_counted_by_level() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "{'info': 1, 'error': 3, 'warning': 1}"
+
+
+def journalled(*command: str) -> list[str]:
+    """Return what a process writes whose standard error is what systemd says that its journal reads."""
+    reads, writes = os.pipe()
+    at = os.fstat(writes)
+    environment = {**os.environ, "JOURNAL_STREAM": f"{at.st_dev}:{at.st_ino}"}
+    with subprocess.Popen([sys.executable, *command], stderr=writes, env=environment):
+        os.close(writes)
+        with os.fdopen(reads) as told:
+            return told.read().splitlines()
+
+
+def test_the_journal_is_told_how_bad_a_line_is() -> None:
+    """`journalctl -p err` finds errors, and `-p warning` warnings too, of ours, of libraries and the last."""
+    lines = journalled("-c", WRITES)
+    marks = [line[:3] for line in lines]
+    assert marks == ["<6>", "<3>", "<3>", "<4>", "<3>", "<2>"]
+    assert [json.loads(line[3:])["level"] for line in lines[2:5]] == ["error", "warning", "error"]
+    assert all(line["message"] for line in lines_of(JOURNAL_STREAM="1:1")), "that leads elsewhere"
+
+
+def test_the_line_that_ends_a_unit_is_an_error_in_the_journal(tmp_path: Path) -> None:
+    """The first command of the runbook finds why a daemon or a gateway does not start."""
+    (tmp_path / "rlwd.toml").write_text("polcy = 'x'")
+    for command in ("run", "gateway"):
+        config = ("--config", str(tmp_path / "rlwd.toml"))
+        (line,) = journalled("-m", "rlwd.daemon", command, *config)
+        assert line.startswith("<3>rlwd: ")
+        assert "polcy" in line
 
 
 @pytest.mark.parametrize("role", ["daemon", "ingest", "gateway", "learner", "engine"])
