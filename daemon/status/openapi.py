@@ -74,8 +74,8 @@ def _pages() -> dict[str, Any]:
             "topic",
             "index",
         ),
-        "/records/{topic}/{index}/{at}": _named(
-            "Why one record was refused.", "topic", "index", "at"
+        "/records/{topic}/{index}/{at}": _asked(
+            "Why one record was refused.", (), "topic", "index", "at"
         ),
         "/gateways/{gateway}": _named("Which flags a gateway acts on, since when.", "gateway"),
         "/signals": _page("What answers are worth, and what was said of them.", "text/html"),
