@@ -53,7 +53,6 @@ def volume_of(
     days = max(seen.days, 1.0)
     masks = [person.days for person in tally.people.values()]
     per_day = 1 / days / recorded
-    weeks = max(days / 7, 1.0)
     return VolumeFacts(
         answers=tally.answers,
         answers_day=tally.answers * per_day,
@@ -62,7 +61,7 @@ def volume_of(
         sessions_week=len(tally.sessions) * per_day * 7,
         users=len(masks),
         users_day=sum(mask.bit_count() for mask in masks) * per_day,
-        users_week=_a_week(masks, int(weeks)) / recorded,
+        users_week=_a_week(masks, days) / recorded,
         tokens_week=tally.written * per_day * 7,
         growth_answers=None if before is None else growth(before.answers, tally.answers),
         growth_users=None if before is None else growth(before.users, len(masks)),
@@ -72,9 +71,10 @@ def volume_of(
     )
 
 
-def _a_week(masks: list[int], weeks: int) -> float:
-    """Return how many people come in a week, on average over the whole weeks seen."""
-    week = (1 << 7) - 1
-    if weeks <= 1:
+def _a_week(masks: list[int], days: float) -> float:
+    """Return how many people come in a week, on average over the whole weeks seen; of less, all."""
+    weeks = int(days / 7)
+    if days <= 7:
         return float(len(masks))
+    week = (1 << 7) - 1
     return sum(bool(mask >> 7 * one & week) for mask in masks for one in range(weeks)) / weeks

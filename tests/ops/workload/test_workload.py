@@ -20,8 +20,9 @@ from rlwd.ops.workload.settings import ProfileSettings
 from rlwd.ops.workload.tally import SeenTime, SegmentTally
 from rlwd.ops.workload.verdicts import DecisiveNames, verdicts
 from rlwd.ops.workload.verification import AlikeFacts, verification_facts
+from rlwd.ops.workload.volume import volume_of
 from rlwd.rewards.spec.verification import TrustProfile
-from rlwd.streams.answers.observed import ObservedAct, ObservedAnswer, ObservedSignal
+from rlwd.streams.answers.observed import EarlierCount, ObservedAct, ObservedAnswer, ObservedSignal
 
 WEEK = SeenTime(0.0, 7 * 86400.0)
 NOBODY = AlikeFacts()
@@ -116,6 +117,19 @@ def test_noise_is_by_the_best_that_is_known() -> None:
     tally.later = Counter({("accepted", "kept", True): 30, ("accepted", "kept", False): 10})
     told = verification_facts(tally, trust, NOBODY)
     assert (told.noise, told.noise_by) == (0.25, "later words")
+
+
+def test_people_are_counted_by_days_and_by_weeks() -> None:
+    """Of ten days the first week counts, of three weeks each; a recorded tenth stands for ten times as many."""
+    tally = SegmentTally(answers=30)
+    for name, days in (("a", (0, 1)), ("b", (8,)), ("c", (2, 16))):
+        tally.people[name].days = sum(1 << day for day in days)
+    told = volume_of(tally, SeenTime(0.0, 10 * 86400.0), 0.1, None)
+    assert (told.users, told.users_week) == (3, 20.0)
+    assert told.users_day == pytest.approx(5 / 10 * 10)
+    told = volume_of(tally, SeenTime(0.0, 21 * 86400.0), 1.0, EarlierCount(20, 3))
+    assert told.users_week == pytest.approx((2 + 1 + 1) / 3)
+    assert (told.growth_answers, told.growth_users) == (0.5, 0.0)
 
 
 def test_an_act_points_as_its_kind_and_number_say() -> None:
