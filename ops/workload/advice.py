@@ -15,6 +15,8 @@ Reward = Literal["single", "composite", "none"]
 
 
 LORA, FULL = "cost of LoRA", "cost of full weights"
+BEGIN_SMALL = ("adapters were found to do as well: begin with LoRA, until it stops getting better",)
+"""Schulman et al., 2025 (docs/profile.md)."""
 
 
 class Advice(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +52,7 @@ def advise(figures: Figures) -> Advice:
         reward=_reward(figures.levels),
         reasons=tuple(reasons_of(figures)),
         unknown=tuple(unknowns_of(figures)),
-        notes=tuple(notes_of(figures)),
+        notes=(*(BEGIN_SMALL if choice == "full" else ()), *notes_of(figures)),
     )
 
 

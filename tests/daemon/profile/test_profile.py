@@ -46,6 +46,7 @@ def test_the_archetypes_come_out_as_they_are_known(
     assert tuple(one["levels"].values()) == levels
     advice = one["advice"]
     assert (advice["choice"], advice["enough_known"], advice["reward"]) == (choice, True, reward)
+    assert any("begin with LoRA" in note for note in advice["notes"]) == (choice == "full")
     about = {reason["about"] for reason in advice["reasons"]}
     assert set(advice["decided_by"]) <= about
     assert all(reason["say"] and reason["figures"] for reason in advice["reasons"])
