@@ -47,14 +47,16 @@ def anchored_secrets(given: msgspec.Struct, section: str, folder: Path) -> dict[
 
 
 def anchored_learner(given: LearnerSettings, folder: Path) -> LearnerSettings:
-    """Return the learner's settings, the model and the files of texts absolute."""
+    """Return the learner's settings, the model, the files of texts and that of the service's key absolute."""
     drift, replay = given.drift, given.replay
     if drift.probes:
         drift = msgspec.structs.replace(drift, probes=str(folder / drift.probes))
     if replay.texts:
         replay = msgspec.structs.replace(replay, texts=str(folder / replay.texts))
     model = str(folder / given.model)
-    return msgspec.structs.replace(given, model=model, drift=drift, replay=replay)
+    key = anchored(given.service.key, folder)
+    service = msgspec.structs.replace(given.service, key=key)
+    return msgspec.structs.replace(given, model=model, drift=drift, replay=replay, service=service)
 
 
 def anchored_satisfaction(given: SatisfactionSettings, folder: Path) -> SatisfactionSettings:

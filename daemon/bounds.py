@@ -22,6 +22,7 @@ PATHS = {
 }
 OPTIONAL_URLS = {
     "gateway.flags_url",
+    "learner.service.url",
     "mlflow.tracking_uri",
     "satisfaction.judge.url",
     "telemetry.otlp_endpoint",

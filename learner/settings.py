@@ -7,12 +7,23 @@ import msgspec
 from .drift_settings import DriftSettings
 from .lane_settings import LaneSettings
 from .replay_settings import ReplaySettings
+from .service_settings import ServiceSettings
 from .trust_region import Name, TrustRegion, trust_region
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
+
+
+NOT_AT_A_SERVICE: dict[str, dict[str, float | str]] = {
+    "": {"kl_weight": 0.0, "average": 0.0, "processes": 1},
+    "lanes": {"lanes.kto": 0.0, "lanes.dpo": 0.0, "lanes.sft": 0.0, "lanes.hindsight": 0.0},
+    "drift": {"drift.version_kl": 0.0, "drift.version_norm": 0.0, "drift.day_kl": 0.0},
+    "replay": {"replay.texts": ""},
+}
+"""By section, what has to be so behind a training service: the rest needs the whole vocabulary, the
+weights, hidden states, or a lane that only our own learner has."""
 
 
 class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -132,11 +143,33 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """`[learner.drift]`: how far a version, and a day's versions, may move."""
     replay: ReplaySettings = ReplaySettings()
     """`[learner.replay]`: texts on which the policy is held to the base model."""
+    service: ServiceSettings = ServiceSettings()
+    """`[learner.service]`: a training service in place of our own learner."""
 
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:
             raise ValueError(f"learner.rho_min: {self.rho_min} is above rho_max {self.rho_max}")
         _ = self.region  # says where a number fits no preset
+        if self.service.url:
+            self._fits_a_service()
+
+    def _fits_a_service(self) -> None:
+        """Raise ValueError with every key that asks for what a training service does not offer."""
+        if not self.service.model:
+            raise ValueError("learner.service.model: names no base model of the service")
+        told = [
+            f"{key} = {of!r}"
+            for section, keys in NOT_AT_A_SERVICE.items()
+            for key, of in keys.items()
+            if getattr(getattr(self, section) if section else self, key.rpartition(".")[2]) != of
+        ]
+        if self.estimator == "contextual":
+            told.append('estimator = "tracker"')
+        if told:
+            raise ValueError(
+                "learner.service.url: a training service says log-probabilities of given tokens, and takes "
+                f"weights for them; it needs, in [learner], {', '.join(told)} (docs/learner_service.md)"
+            )
 
     @property
     def region(self) -> TrustRegion:

@@ -229,6 +229,8 @@ class ControlLoop(DaemonLoop):
 
     def _learner_problem(self) -> str | None:
         child = self.training.child
+        if child.waiting:
+            return child.waiting
         if self.training.head is not None and child.refusal is None:
             return None
         return child.trouble or "starting"

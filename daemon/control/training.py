@@ -134,6 +134,9 @@ class Training:
             case protocol.StepsDone(done=done, of=of):
                 self.state = f"step {done} of {of}"
                 return
+            case protocol.Waiting(reason=reason):
+                self.state = reason or "learning"
+                return
             case LearnerReady(version=version):
                 log.info("learner_ready", version=version)
             case BatchFailed(batch_id=batch_id, reason=reason, fault=fault):

@@ -20,18 +20,17 @@ from torch import Tensor
 from ...streams.state.durable import fsync
 from ..candidate import HeldOut, Manifest, Preference, Probe, version_name
 from ..digests import adapter_digest, file_digest
-from ..estimators.side_by_side import Estimators
-from ..estimators.tracker import Tracker
 from ..ranks.shards import whole
 from ..sealed import SealedBatch, batch_hash
-from ..settings import LearnerSettings
+from ..train.policy import Policy
 from ..train.state import Learner
+from .elsewhere import AT_SERVICE, LearnerElsewhere
 from .epoch import epoch_lock, read_epoch
+from .estimator_files import ESTIMATORS, read_estimators
 from .folder import checkpoint_path, sequences, state_of
 
 TRAINED = "trained.safetensors"
 """The weights that are trained, where what is offered is their average."""
-ESTIMATORS = ("estimators.json", "estimators.safetensors")
 
 
 class StaleEpoch(RuntimeError):
@@ -82,7 +81,12 @@ class Checkpoints:
             shutil.rmtree(path)
 
     def write(
-        self, learner: Learner, origin: Origin, *, now: float, sequence: int | None = None
+        self,
+        learner: Learner | LearnerElsewhere,
+        origin: Origin,
+        *,
+        now: float,
+        sequence: int | None = None,
     ) -> Manifest:
         """Make the learner's state durable as the next checkpoint and return its manifest.
 
@@ -92,17 +96,13 @@ class Checkpoints:
         if sequence is None:
             numbers = sequences(self.folder)
             sequence = numbers[-1] + 1 if numbers else 0
-        state = _state_of(learner)
+        state = learner if isinstance(learner, LearnerElsewhere) else _state_of(learner)
         if not learner.ranks.writes:
             return msgspec.json.decode(learner.ranks.told(b""), type=Manifest)
         aside = self.folder / f".new-{sequence:06d}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        for name, tensors in state.files.items():
-            save_file(tensors, aside / name)
-        (aside / ESTIMATORS[0]).write_bytes(state.estimators)
-        adapter = aside / "adapter"
-        learner.policy.save_adapter(adapter, state.adapter)
+        adapter = state.write(aside)
         digest = adapter_digest(adapter)
         version = origin.version or version_name(self.policy, sequence, digest)
         adapter.rename(aside / version)
@@ -114,21 +114,29 @@ class Checkpoints:
         learner.ranks.told(raw)
         return manifest
 
-    def load(self, learner: Learner, manifest: Manifest) -> None:
+    def load(self, learner: Learner | LearnerElsewhere, manifest: Manifest) -> None:
         """Put the learner into the state of a checkpoint.
 
-        Raises ValueError where it was made for another base model or another adapter shape.
+        Raises ValueError where it was made for another base model or another adapter shape, or its
+        weights lie at a training service that this learner does not ask, or the other way round.
         """
-        path = checkpoint_path(self.folder, manifest.sequence)
-        if manifest.base_digest != learner.policy.base_digest:
+        path, ours = checkpoint_path(self.folder, manifest.sequence), _based_on(learner)
+        if manifest.base_digest != ours.base_digest:
             raise ValueError(
                 f"{path}: made for the base model {manifest.base_digest[:12]} {manifest.base}, "
-                f"and learner.model is {learner.policy.base_digest[:12]} {learner.policy.base}"
+                f"and learner.model is {ours.base_digest[:12]} {ours.base}"
+            )
+        if isinstance(learner, LearnerElsewhere):
+            learner.read(path, manifest)
+            return
+        if (path / AT_SERVICE).exists():
+            raise ValueError(
+                f"{path}: made at a training service, and learner.service.url names none"
             )
         learner.policy.load_adapter(path / manifest.version)
         _load_trained(learner, path / TRAINED)
         learner.load_moments(load_file(path / "optimizer.safetensors"))
-        learner.estimators = _load_estimators(path, learner.settings)
+        learner.estimators = read_estimators(path, learner.settings)
         torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
 
     def prune(self, sequences: Collection[int]) -> list[int]:
@@ -151,7 +159,7 @@ class Checkpoints:
 
     def _manifest(
         self,
-        learner: Learner,
+        learner: Learner | LearnerElsewhere,
         origin: Origin,
         aside: Path,
         sequence: int,
@@ -179,8 +187,8 @@ class Checkpoints:
             left_out=dict(origin.left_out),
             offsets=batch.offsets if batch else {},
             lease_epoch=self.lease_epoch,
-            base_digest=learner.policy.base_digest,
-            base=learner.policy.base,
+            base_digest=_based_on(learner).base_digest,
+            base=_based_on(learner).base,
             probe=origin.probe,
             held_out=origin.held_out,
             preference=origin.preference,
@@ -208,9 +216,23 @@ class Checkpoints:
 class _State(NamedTuple):
     """What is written of a learner, put together from all ranks."""
 
+    policy: Policy
     files: dict[str, dict[str, Tensor]]
     estimators: bytes
     adapter: dict[str, Tensor]
+
+    def write(self, aside: Path) -> Path:
+        """Write it into a checkpoint's folder; return the folder there of its adapter."""
+        for name, tensors in self.files.items():
+            save_file(tensors, aside / name)
+        (aside / ESTIMATORS[0]).write_bytes(self.estimators)
+        self.policy.save_adapter(aside / "adapter", self.adapter)
+        return aside / "adapter"
+
+
+def _based_on(learner: Learner | LearnerElsewhere) -> Policy | LearnerElsewhere:
+    """Return what says which base model it is."""
+    return learner if isinstance(learner, LearnerElsewhere) else learner.policy
 
 
 def _state_of(learner: Learner) -> _State:
@@ -225,7 +247,7 @@ def _state_of(learner: Learner) -> _State:
     told, files[ESTIMATORS[1]] = learner.estimators.state()
     with learner.offered():
         adapter = learner.policy.adapter()
-    return _State(files, told, adapter)
+    return _State(learner.policy, files, told, adapter)
 
 
 def _load_trained(learner: Learner, path: Path) -> None:
@@ -235,12 +257,3 @@ def _load_trained(learner: Learner, path: Path) -> None:
         weights = learner.policy.trainable()
         learner.average = {name: p.detach().clone() for name, p in weights.items()}
         learner.take_weights(load_file(path))
-
-
-def _load_estimators(folder: Path, settings: LearnerSettings) -> Estimators:
-    """Read the estimators; a checkpoint of before there were several has the tracker alone."""
-    alone = folder / "tracker.json"
-    if alone.exists():
-        return Estimators.new(settings, Tracker.from_json(alone.read_bytes(), settings))
-    told, tensors = (folder / name for name in ESTIMATORS)
-    return Estimators.from_state(told.read_bytes(), load_file(tensors), settings)

@@ -30,7 +30,16 @@ from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
-from .protocol import Asking, Command, Ended, LearnerReady, Report, decode_command, encode_line
+from .protocol import (
+    Asking,
+    Command,
+    Ended,
+    LearnerReady,
+    Report,
+    Waiting,
+    decode_command,
+    encode_line,
+)
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 LAST_WORDS_SECONDS = 1.0
@@ -106,7 +115,7 @@ def serve(
 
     listening = others.listening.detach() if others.listening else None
     ranks = join_ranks(settings.learner, given.rank, given.port or others.port, listening)
-    worker = Worker(settings, ranks)
+    worker = Worker(settings, ranks, lambda reason: tell(Waiting(reason=reason)))
     tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))
     while True:
         tell(Asking(sequence=worker.head.sequence))

@@ -67,6 +67,13 @@ class StepsDone(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_f
     """Optimizer steps in all."""
 
 
+class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting", tag_field="kind"):
+    """Child to daemon: it cannot go on until somebody else can; nothing is lost meanwhile."""
+
+    reason: str
+    """What it waits for, for people; empty once it does not any more."""
+
+
 class Checkpointed(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint", tag_field="kind"):
     """Child to daemon: this checkpoint is durable (or was already, where the batch was applied)."""
 
@@ -103,7 +110,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="k
     """Why, for people: the setting, file or model at fault."""
 
 
-Report = LearnerReady | Asking | StepsDone | Checkpointed | BatchFailed | Pruned | Ended
+Report = LearnerReady | Asking | StepsDone | Waiting | Checkpointed | BatchFailed | Pruned | Ended
 
 _COMMANDS = msgspec.json.Decoder(Command)
 _REPORTS = msgspec.json.Decoder(Report)

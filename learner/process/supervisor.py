@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from ..settings import LearnerProcessSettings
-from .protocol import Command, Ended, LearnerReady, Report, decode_report, encode_line
+from .protocol import Command, Ended, LearnerReady, Report, Waiting, decode_report, encode_line
 
 log = structlog.get_logger()
 
@@ -42,6 +42,8 @@ class LearnerSupervisor:
         self._last_status = 0
         self.refusal: str | None = None
         """Why the last one could not start or go on, in its own words, until one is ready again."""
+        self.waiting = ""
+        """What it waits for, in its own words; empty where it waits for nobody."""
         self._reader: threading.Thread | None = None
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
 
@@ -82,7 +84,7 @@ class LearnerSupervisor:
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()
-        self.process = None
+        self.process, self.waiting = None, ""
         # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
         return True
@@ -163,6 +165,8 @@ class LearnerSupervisor:
                     report = decode_report(line)
                     if isinstance(report, Ended | LearnerReady):
                         self.refusal = report.reason if isinstance(report, Ended) else None
+                    if isinstance(report, Waiting):
+                        self.waiting = report.reason
                     reports.put(report)
                 except ValueError:  # msgspec's, or of bytes that are no text
                     log.warning("learner_said", line=line.decode(errors="replace").rstrip())

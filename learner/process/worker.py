@@ -12,18 +12,20 @@ from ..candidate import Manifest
 from ..checkpoint.folder import (
     newest_valid,
     problem_of,
-    read_manifests,
     sequences,
 )
 from ..checkpoint.write import Checkpoints, Origin
-from ..ledger.lineage import Lineage
 from ..ranks.group import ALONE, Ranks
 from ..ranks.other_ranks import threads_of_each
 from ..sealed import SealedBatch
+from ..service.service_learner import ServiceLearner
 from ..settings import LearnerProcessSettings
 from ..staying.learning import Learning
 from ..train.packing import read_batch
+from ..train.state import Learner
 from ..train.steps import BatchGivenUp
+from .known import known_answer
+from .learning_of import learning_of
 from .protocol import (
     Apply,
     BatchFailed,
@@ -47,16 +49,32 @@ class Worker:
     all read the same.
     """
 
-    def __init__(self, settings: LearnerProcessSettings, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self,
+        settings: LearnerProcessSettings,
+        ranks: Ranks = ALONE,
+        waiting: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`waiting` is told why a training service is waited for, and an empty text once it is not."""
         if threads := threads_of_each(settings.learner):
             torch.set_num_threads(threads)
         self.settings, self.folder = settings, Path(settings.folder)
         self.checkpoints = Checkpoints(
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
-        self.learning = Learning(settings.learner, ranks)
-        self.learner = self.learning.learner
+        self.learning = learning_of(settings, ranks, waiting)
         self.head: Manifest = self._start()
+
+    @property
+    def learner(self) -> Learner:
+        """Our own learner; where a training service has the weights there is none."""
+        assert isinstance(self.learning, Learning), "the weights are at a training service"
+        return self.learning.learner
+
+    @property
+    def taught(self) -> Learner | ServiceLearner:
+        """Who has the weights, for checkpoints."""
+        return self.learning if isinstance(self.learning, ServiceLearner) else self.learner
 
     def run(
         self, command: Command, progress: Callable[[StepsDone], None]
@@ -66,7 +84,7 @@ class Worker:
         Raises ValueError where a file or a checkpoint that the command names is not there, and
         StaleEpoch where a daemon with a later lease owns the folder.
         """
-        ranks = self.learner.ranks
+        ranks = self.taught.ranks
         if ranks.writes and (problem := problem_of(self.folder, self.head)):
             # What is learned from must be what a restart finds, by then with today's quarantine.
             raise ValueError(f"the newest checkpoint is damaged: {problem}")
@@ -92,7 +110,7 @@ class Worker:
     ) -> Checkpointed | BatchFailed:
         """Update with a sealed batch, unless the lineage knows it already."""
         batch = read_batch(path)
-        if known := self._known(batch.batch_id):
+        if known := known_answer(self.folder, self.head, batch.batch_id):
             return known
         self._check_fits(path, batch)
         started = time.monotonic()
@@ -127,7 +145,8 @@ class Worker:
         with contextlib.suppress(ValueError):
             batch = read_batch(path)
         batch_id = batch.batch_id if batch else int(path.stem)
-        return self._known(batch_id) or self._give_up(batch_id, batch, reason)
+        known = known_answer(self.folder, self.head, batch_id)
+        return known or self._give_up(batch_id, batch, reason)
 
     def roll_back(self, to_sequence: int) -> Checkpointed:
         """Take up an earlier checkpoint's state in a new checkpoint.
@@ -150,33 +169,34 @@ class Worker:
         """Keep only the manifests of these checkpoints; raises ValueError for the newest."""
         if self.head.sequence in sequences:
             raise ValueError(f"checkpoint {self.head.sequence} is the newest, and is not pruned")
-        gone = self.checkpoints.prune(sequences) if self.learner.ranks.writes else []
+        if isinstance(self.learning, ServiceLearner):
+            self.learning.forget(sequences)
+        gone = self.checkpoints.prune(sequences) if self.taught.ranks.writes else []
         log.info("checkpoints_pruned", sequences=gone)
         return Pruned(sequences=tuple(gone))
 
     def _start(self) -> Manifest:
         """Restore the newest valid checkpoint, or make the first one."""
-        if self.learner.ranks.writes:
+        if self.taught.ranks.writes:
             self.checkpoints.sweep()
         newest = newest_valid(self.folder)
         if newest is None and sequences(self.folder):
             raise ValueError(f"{self.folder}: it holds checkpoints, but every one is damaged")
         if newest is None:
-            torch.manual_seed(self.settings.learner.seed)
-            return self._write(Origin(probe=self.learner.probe(), metrics={}))
+            return self._write(Origin(probe=self.learning.first(), metrics={}))
         good = newest_valid(self.folder, self.settings.quarantined)
         if good is None:
             raise ValueError(f"{self.folder}: every chain holds a quarantined version")
         if good.sequence != newest.sequence:
             log.warning("checkpoint_quarantined", sequence=newest.sequence, back_to=good.sequence)
             return self._return_to(good, newest)
-        self.checkpoints.load(self.learner, newest)
+        self.checkpoints.load(self.taught, newest)
         return newest
 
     def _return_to(self, target: Manifest, head: Manifest) -> Manifest:
-        self.checkpoints.load(self.learner, target)
+        self.checkpoints.load(self.taught, target)
         # The average would lead back to where the rollback comes from.
-        self.learner.stand_on_offered()
+        self.taught.stand_on_offered()
         undone = {*head.applied} - {*target.applied}
         return self._write(
             Origin(
@@ -217,23 +237,6 @@ class Worker:
         )
         return BatchFailed(batch_id=batch_id, reason=reason, sequence=head.sequence, fault=fault)
 
-    def _known(self, batch_id: int) -> Checkpointed | BatchFailed | None:
-        """What to answer where the lineage decided on a batch already."""
-        made = self._made_by(batch_id) or self.head
-        if batch_id in self.head.applied:
-            return Checkpointed(sequence=made.sequence, version=made.version)
-        if batch_id in self.head.skipped:
-            return BatchFailed(batch_id=batch_id, reason="given up before", sequence=made.sequence)
-        if batch_id in self.head.reverted:
-            return BatchFailed(
-                batch_id=batch_id, reason="taken out by a rollback", sequence=self.head.sequence
-            )
-        return None
-
-    def _made_by(self, batch_id: int) -> Manifest | None:
-        chain = Lineage(read_manifests(self.folder)).chain(self.head.sequence)
-        return next((made for made in chain if made.batch_id == batch_id), None)
-
     def _check_fits(self, path: Path, batch: SealedBatch) -> None:
         if batch.policy != self.settings.policy:
             raise ValueError(f"{path}: $.policy is {batch.policy}, not {self.settings.policy}")
@@ -247,7 +250,7 @@ class Worker:
             )
 
     def _write(self, origin: Origin) -> Manifest:
-        self.head = self.checkpoints.write(self.learner, origin, now=time.time())
-        if self.learner.ranks.writes:
+        self.head = self.checkpoints.write(self.taught, origin, now=time.time())
+        if self.taught.ranks.writes:
             log.info("checkpoint_durable", sequence=self.head.sequence, version=self.head.version)
         return self.head

@@ -149,6 +149,10 @@ class Rebuilder:
         if made_with is None:
             return self.settings
         was, ours = made_with.read_settings(), self.settings
+        if was.service.url:
+            raise ValueError(
+                f"{wanted.version}: was made at a training service ({was.service.url}), not by these libraries"
+            )
         if made_with.machine.get("device", "").startswith("cpu") or not torch.cuda.is_available():
             was = msgspec.structs.replace(was, device="cpu")
         model = ours.model or was.model

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 
+import torch
+
+from ..candidate import Probe
 from ..lanes.lane_parts import lane_parts
 from ..ranks.group import ALONE, Ranks
 from ..sealed import SealedBatch
@@ -20,6 +23,11 @@ class Learning:
         self.learner = Learner(settings, ranks)
         self.probe = DriftProbe(self.learner)
         self.replayed = replayed_texts(self.learner)
+
+    def first(self) -> Probe:
+        """Return the probe of what a policy starts from."""
+        torch.manual_seed(self.learner.settings.seed)
+        return self.learner.probe()
 
     def apply(
         self, batch: SealedBatch, progress: Callable[[int, int], None] | None = None

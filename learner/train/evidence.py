@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ..candidate import HeldOut, Preference
 from ..concordance import JudgedAnswer, concordance
+from ..estimators.side_by_side import Estimators
 from ..health import LANE
 from ..sealed import RATIO, PassedOver, SealedBatch, SealedEpisode
 from .loss import LOG_RATIO_LIMIT
@@ -43,7 +44,7 @@ def measured_after(episodes: Sequence[SealedEpisode], draw: random.Random) -> li
 
 
 def record_drift(
-    learner: Learner,
+    estimators: Estimators,
     episodes: Sequence[SealedEpisode],
     old: Sequence[Tensor],
     new: Sequence[Tensor],
@@ -56,7 +57,7 @@ def record_drift(
     overall = float(torch.cat([part for parts in moved.values() for part in parts]).mean())
     if not overall < float("inf"):
         raise BatchGivenUp("the new weights' log-probabilities are not finite")
-    learner.estimators.moved(by_segment, overall)
+    estimators.moved(by_segment, overall)
     return overall
 
 

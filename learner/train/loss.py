@@ -10,8 +10,7 @@ policy against the anchor over the whole vocabulary. A step sums the losses of p
 Legend: M tokens, S episodes of the pack, D hidden width, V vocabulary.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -20,16 +19,13 @@ from ...kernels.dispatch import (
     LOG_RATIO_LIMIT,
     HeadOutputs,
     Packed,
-    PolicyGradient,
-    TokenObjective,
     log_ratios,
     logp_head,
     segment_losses,
     token_loss,
-    token_weights,
 )
+from ..pulls import answer_objective, cut, effective_share, first_pulls, objective, pull_sums
 from ..settings import LearnerSettings
-from ..trust_region import TrustRegion
 from .packing import Pack
 
 __all__ = [
@@ -39,6 +35,7 @@ __all__ = [
     "effective_share",
     "first_pulls",
     "means",
+    "objective",
     "pull_sums",
     "ratio_sums",
     "swept_loss",
@@ -80,7 +77,7 @@ def swept_loss(
     region, behaviour_M = settings.region, packed.behaviour_M
     pulled_M = advantages_M
     if region.proximal and proximal_M is not None:
-        pulled_M = advantages_M * _cut(log_ratios(proximal_M, behaviour_M).exp(), region)
+        pulled_M = advantages_M * cut(log_ratios(proximal_M, behaviour_M).exp(), region)
         behaviour_M = proximal_M
     inputs = (hidden_MD, anchor_MD, head_VD, packed.targets_M, packed.temperature_M)
     if region.by_answer:
@@ -103,25 +100,6 @@ def swept_loss(
     return Loss(total=total, sums=sums, logp_M=head.logp.detach())
 
 
-def objective(settings: LearnerSettings) -> TokenObjective:
-    """Return the constants of a token's pull as the kernels take them."""
-    region = settings.region
-    return TokenObjective(
-        ratio_cap=0.0 if region.proximal else region.ratio_cap,
-        mask_below=region.mask_below,
-        mask_above=region.mask_above,
-        band_low=region.band_low,
-        band_high=region.band_high,
-        probability_mask=region.probability_mask,
-        negative_weight=settings.negative_weight,
-        kl_weight=settings.kl_weight,
-    )
-
-
-def _cut(ratio_M: Tensor, region: TrustRegion) -> Tensor:
-    return ratio_M.clamp(max=region.ratio_cap) if region.ratio_cap else ratio_M
-
-
 def _by_answer(
     head: HeadOutputs,
     anchored: bool,
@@ -141,69 +119,10 @@ def _by_answer(
             advantages=advantages_M,
             kl=head.kl if anchored else None,
         ),
-        _answer_objective(settings, objective(settings)),
+        answer_objective(settings, objective(settings)),
     )
     losses_S = out.losses if weights_M is None else out.losses * weights_M[bounds[:-1]]
     return losses_S.sum(), head, -out.grad_M
-
-
-def _answer_objective(settings: LearnerSettings, token: TokenObjective) -> PolicyGradient:
-    region = settings.region
-    return PolicyGradient(
-        token=token,
-        filter=region.filter,
-        limit=region.limit,
-        negatives_only=region.negatives_only,
-        sequence_ratio=region.sequence_ratio,
-    )
-
-
-def first_pulls(
-    logp: Sequence[Tensor],
-    behaviour: Sequence[Tensor],
-    advantages: Sequence[Tensor],
-    settings: LearnerSettings,
-) -> Tensor:
-    """Return w [M] of a batch's tokens, one entry for each episode, before the first step."""
-    logp_M, behaviour_M, advantages_M = (torch.cat(list(e)) for e in (logp, behaviour, advantages))
-    region, token = settings.region, replace(objective(settings), kl_weight=0.0)
-    if region.by_answer:
-        ends = torch.tensor([len(each) for each in logp], device=logp_M.device).cumsum(0)
-        bounds = torch.nn.functional.pad(ends, (1, 0))
-        packed = Packed(logp=logp_M, bounds=bounds, behaviour=behaviour_M, advantages=advantages_M)
-        return -segment_losses(packed, _answer_objective(settings, token)).grad_M
-    if region.proximal:
-        cut_M = _cut(log_ratios(logp_M, behaviour_M).exp(), region)
-        advantages_M, behaviour_M = advantages_M * cut_M, logp_M
-    return token_weights(logp_M, behaviour_M, advantages_M, token)
-
-
-def pull_sums(
-    weight_M: Tensor, advantages_M: Tensor, settings: LearnerSettings
-) -> dict[str, float]:
-    """Sums over the tokens that pull (w is not 0): of these, and of what w has beside the advantage.
-
-    That is the importance ratio as the trust region uses it, cut where it cuts; neither the episode's
-    weight nor `negative_weight` is in it.
-    """
-    side_M = torch.where(advantages_M < 0, settings.negative_weight, 1.0)
-    pulling_M = weight_M != 0
-    ratio_M = (weight_M / (side_M * advantages_M))[pulling_M].abs()
-    return {
-        "pull/count": float(len(ratio_M)),
-        "pull/ratio": float(ratio_M.sum()),
-        "pull/squares": float(ratio_M.square().sum()),
-    }
-
-
-def effective_share(sums: Mapping[str, float]) -> float:
-    """Return (sum of ratios)^2 / (n sum of squares), Kish's effective sample size a token, in [0, 1].
-
-    Of `pull_sums`; 0 where no token pulls. Ratios 1, 1, 2 and a token that is masked: 16 / 18.
-    """
-    if not sums["pull/squares"]:
-        return 0.0
-    return sums["pull/ratio"] ** 2 / (sums["pull/count"] * sums["pull/squares"])
 
 
 def _sums(

@@ -11,6 +11,7 @@ from torch import Tensor
 from ...streams.join import fate
 from ..candidate import HeldOut, Preference, Probe
 from ..sealed import RATIO, SealedBatch, SealedEpisode
+from ..settings import LearnerSettings
 from .evidence import (
     batch_metrics,
     held_out_evidence,
@@ -130,20 +131,28 @@ def _worth_a_step(
     if share >= settings.ess_floor:
         return given
     taught = {one.generation_id for part in parts for one in part.taught}
+    if not taught:
+        raise worth_too_little(chosen, given, share, settings)
     names = [one.generation_id for one in given.episodes]
     chosen.left_out.update({name: fate.LOW_ESS for name in names if name not in taught})
-    if not taught:
-        # Nor is there a version that the others could be evidence for.
-        held_out = (one.generation_id for one in chosen.held_out)
-        chosen.left_out.update(dict.fromkeys(held_out, fate.LOW_ESS))
-        raise BatchGivenUp(
-            f"the ratios of {len(names)} episodes are worth {share:.3g} of their tokens: learner.ess_floor "
-            f"is {settings.ess_floor:g} ({fate.LOW_ESS}){_apart_from_engine(given.metrics)}"
-        )
     without = _without_ratio(learner, parts)
     # What says why the ratios are worth so little: the mismatch that is alarmed about, too.
     told = {n: v for n, v in given.metrics.items() if n.startswith(OF_RATIOS)}
     return replace(without, metrics=without.metrics | told)
+
+
+def worth_too_little(
+    chosen: Selection, given: Valued, share: float, settings: LearnerSettings
+) -> BatchGivenUp:
+    """Leave all of a batch out for its ratios, which nothing else learns from; return what to raise."""
+    names = [one.generation_id for one in given.episodes]
+    # Nor is there a version that those held out could be evidence for.
+    for name in (*names, *(one.generation_id for one in chosen.held_out)):
+        chosen.left_out[name] = fate.LOW_ESS
+    return BatchGivenUp(
+        f"the ratios of {len(names)} episodes are worth {share:.3g} of their tokens: learner.ess_floor "
+        f"is {settings.ess_floor:g} ({fate.LOW_ESS}){_apart_from_engine(given.metrics)}"
+    )
 
 
 def _apart_from_engine(metrics: Mapping[str, float]) -> str:
@@ -178,7 +187,9 @@ def _applied(
     anchors = [old.anchor[i] for i in some] if old.anchor else []
     new = score(learner, measured, anchor=anchored, anchors=anchors)
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
-    metrics["drift"] = record_drift(learner, measured, [old.logp[i] for i in some], new.logp)
+    metrics["drift"] = record_drift(
+        learner.estimators, measured, [old.logp[i] for i in some], new.logp
+    )
     metrics |= batch_metrics(batch, chosen, ratio, given.baselines) | lane_rewards(metrics, ratio)
     if anchored and (spread := metrics.get("advantage/spread")):
         metrics["kl/pull"] = learner.settings.kl_weight * metrics["kl/anchor"] / spread
@@ -193,7 +204,7 @@ def _applied(
         weighable = [one for one in chosen.held_out if not one.person]
         held_out, probe = held_out_evidence(learner, weighable), learner.probe()
     preference = preference_evidence(people, liked, token_likelihoods(learner, people))
-    _all_finite(metrics, held_out, preference)
+    all_finite(metrics, held_out, preference)
     return Update(
         held_out=held_out,
         preference=preference,
@@ -203,7 +214,7 @@ def _applied(
     )
 
 
-def _all_finite(
+def all_finite(
     metrics: Mapping[str, float], held_out: HeldOut | None, preference: Preference | None
 ) -> None:
     """Give the batch up where a number is not finite.

@@ -3,14 +3,17 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from torch import Tensor
 
 from ...streams.join import fate
 from ..estimators.advantage import per_reward, standardised
 from ..estimators.explained import estimator_metrics
+from ..estimators.side_by_side import Estimators
 from ..estimators.spread import told_apart, with_spread
 from ..sealed import SealedEpisode
+from ..settings import LearnerSettings
 from .loss import REPORTED, means
 from .mismatch import mismatch_metrics
 from .score import Scores, anchor_states, score
@@ -54,28 +57,53 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
     answer was better is left out (`chosen.left_out`). Raises NothingLeft where none is left; where that
     is so by the rewards alone, before any pass.
     """
-    episodes, settings, averaged = chosen.episodes, learner.settings, learner.average is not None
+    return valued_by(_Own(learner, batch_id), learner.estimators, chosen)
+
+
+class EpisodeScoring(Protocol):
+    """Says log-probabilities of a batch's episodes before the first step."""
+
+    @property
+    def settings(self) -> LearnerSettings:
+        """How to learn."""
+        ...
+
+    @property
+    def averaged(self) -> bool:
+        """Whether what is offered is not what scores (`mismatch_metrics`)."""
+        ...
+
+    def anchored(self, episodes: Sequence[SealedEpisode]) -> tuple[list[Tensor], Tensor | None]:
+        """Return the anchor's states of the episodes, and of their prompts; none where nothing needs them."""
+        ...
+
+    def scored(
+        self,
+        episodes: Sequence[SealedEpisode],
+        kept: Sequence[int],
+        advantages: Sequence[Tensor],
+        anchors: list[Tensor],
+    ) -> tuple[Scores, dict[str, float] | None]:
+        """Score all of them, and return the sums of the first step where that was the scoring."""
+        ...
+
+
+def valued_by(scoring: EpisodeScoring, estimators: Estimators, chosen: Selection) -> Valued:
+    """As `valued`, whoever scores."""
+    episodes, settings = chosen.episodes, scoring.settings
     _leave_out(chosen, with_spread(episodes))
-    anchors, states_ND = _anchored(learner, episodes)
-    expected = learner.estimators.baselines(episodes, states_ND)
+    anchors, states_ND = scoring.anchored(episodes)
+    expected = estimators.baselines(episodes, states_ND)
     values = told_apart(episodes, expected[settings.estimator])
     kept = _leave_out(chosen, [value is not None for value in values])
-    tokens = [e.weight * len(e.completion_token_ids) for e in episodes]
-    rewards, floor = [e.earned for e in episodes], settings.advantage_floor
-    scaled = standardised(rewards, values, tokens, floor=floor)
-    unit = settings.token_credit * per_reward(rewards, values, tokens, floor=floor)
-    advantages = [
-        token_advantages(episode, advantage, unit)
-        for episode, advantage in zip(episodes, scaled, strict=True)
-        if advantage is not None
-    ]
+    advantages = _advantages(episodes, values, settings)
     if not any(bool((each.abs() > ROUNDING).any()) for each in advantages):
         _leave_out(chosen, [False] * len(episodes))  # As of one alone: advantages are centred.
-    learner.estimators.observe(episodes, states_ND)
+    estimators.observe(episodes, states_ND)
     of_kept = {name: [each[i] for i in kept] for name, each in expected.items()}
     ours = [episodes[i] for i in kept]
     told = estimator_metrics(ours, of_kept)
-    scores, first = _scored(learner, episodes, kept, advantages, anchors, batch_id)
+    scores, first = scoring.scored(episodes, kept, advantages, anchors)
     return Valued(
         episodes=ours,
         baselines=[value for value in values if value is not None],
@@ -89,13 +117,55 @@ def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
             **{f"before/{name}": value for name, value in scores.metrics.items()},
             **told,
             "advantage/spread": told[f"estimator/{settings.estimator}/advantage_spread"],
-            **learner.estimators.metrics(),
+            **estimators.metrics(),
             **mismatch_metrics(
-                episodes, scores.logp, settings.mismatch_difference, averaged=averaged
+                episodes, scores.logp, settings.mismatch_difference, averaged=scoring.averaged
             ),
         },
         first=first,
     )
+
+
+def _advantages(
+    episodes: Sequence[SealedEpisode], values: Sequence[float | None], settings: LearnerSettings
+) -> list[Tensor]:
+    """Return those of each kept episode's tokens."""
+    tokens = [e.weight * len(e.completion_token_ids) for e in episodes]
+    rewards, floor = [e.earned for e in episodes], settings.advantage_floor
+    scaled = standardised(rewards, values, tokens, floor=floor)
+    unit = settings.token_credit * per_reward(rewards, values, tokens, floor=floor)
+    return [
+        token_advantages(episode, advantage, unit)
+        for episode, advantage in zip(episodes, scaled, strict=True)
+        if advantage is not None
+    ]
+
+
+class _Own(EpisodeScoring):
+    """The learner of this process."""
+
+    def __init__(self, learner: Learner, batch_id: int) -> None:
+        self.learner, self.batch_id = learner, batch_id
+
+    @property
+    def settings(self) -> LearnerSettings:
+        return self.learner.settings
+
+    @property
+    def averaged(self) -> bool:
+        return self.learner.average is not None
+
+    def anchored(self, episodes: Sequence[SealedEpisode]) -> tuple[list[Tensor], Tensor | None]:
+        return _anchored(self.learner, episodes)
+
+    def scored(
+        self,
+        episodes: Sequence[SealedEpisode],
+        kept: Sequence[int],
+        advantages: Sequence[Tensor],
+        anchors: list[Tensor],
+    ) -> tuple[Scores, dict[str, float] | None]:
+        return _scored(self.learner, episodes, kept, advantages, anchors, self.batch_id)
 
 
 def _anchored(

@@ -50,6 +50,7 @@ NO_SPREAD = "excluded:no_spread"
 NO_WEIGHT = "excluded:no_weight"
 LOW_ESS = "excluded:low_ess"
 DRIFT = "excluded:drift"
+OTHER_TEMPERATURE = "excluded:other_temperature"
 
 LEARNER_RULES = (
     BAD_REWARD,
@@ -60,6 +61,7 @@ LEARNER_RULES = (
     NO_SPREAD,
     NO_TOKENS,
     NO_WEIGHT,
+    OTHER_TEMPERATURE,
     TOO_LONG,
     TOO_OLD,
     UNKNOWN_TOKENS,

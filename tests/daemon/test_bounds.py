@@ -71,6 +71,8 @@ FREE = {
         "satisfaction.key",
         "satisfaction.judge.token",
         "profile.currency",
+        "learner.service.model",
+        "learner.service.key",
     ),
 }
 """Texts that are no place, or whose own record says what they may be."""

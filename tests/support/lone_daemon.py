@@ -48,7 +48,7 @@ pack_tokens = 64
 threads = 1
 {learner}
 [engine]
-urls = ["http://{host}:{nobody}"]
+urls = ["{engine}"]
 [http]
 port = {port}
 {more}
@@ -113,12 +113,15 @@ class Workshop:
         batch: int = BATCH,
         held_out: float = 0.0,
         learner: str = "",
+        engine: str = "",
     ) -> None:
-        """`learner` are further lines of its section, `more` further sections."""
+        """`learner` are further lines of its section, `more` further sections; without `engine` nobody
+        answers where one should."""
         self.folder, self.model, self.more = folder, model, more
         self.step, self.user_share, self.reward_spec = step, user_share, reward_spec
         self.passes, self.poll_seconds = passes, poll_seconds
         self.batch, self.held_out, self.learner = batch, held_out, learner
+        self.engine = engine
         self.daemons: list[LoneDaemon] = []
         self.said = 0
 
@@ -136,8 +139,7 @@ class Workshop:
                 batch=self.batch,
                 held_out=self.held_out,
                 learner=self.learner,
-                host=LOOPBACK,
-                nobody=free_port(),
+                engine=self.engine or f"http://{LOOPBACK}:{free_port()}",
                 port=free_port(),
                 more=self.more,
             )

@@ -16,7 +16,7 @@ from rlwd.learner.process.worker import Worker
 from rlwd.learner.replay_settings import ReplaySettings
 from rlwd.learner.sealed import SaidMessage, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerProcessSettings
-from rlwd.learner.staying.replay import ReplayPart, with_replay
+from rlwd.learner.staying.replay import ReplayPart, replayed_texts, with_replay
 from rlwd.learner.train.state import Learner
 
 MakeBatch = Callable[..., SealedBatch]
@@ -62,7 +62,7 @@ def test_the_gradient_is_of_its_own_count(replaying: LearnerProcessSettings) -> 
     with torch.no_grad():
         for parameter in learner.policy.trainable().values():
             parameter += 0.02
-    sequences = Worker(replaying).learning.replayed
+    sequences = replayed_texts(learner)
     found = []
     for tokens in (1, 2):  # The first text alone, whatever its share is called.
         learner.optimizer.zero_grad()
@@ -107,7 +107,8 @@ def test_texts_without_tokens_are_replayed_beside(
 ) -> None:
     """A batch of imported texts has its share of replay, by the tokens that its lanes spell."""
     settings = msgspec.structs.replace(replaying.learner, lanes=LaneSettings(sft=1.0))
-    learner, sequences = Learner(settings), Worker(replaying).learning.replayed
+    learner = Learner(settings)
+    sequences = replayed_texts(learner)
     traces = [
         make_episode(
             generation_id=f"t{number}",

@@ -1,0 +1,23 @@
+"""Learning of: what a process learns with, by its settings."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..ranks.group import Ranks
+from ..service.open_service import open_service
+from ..service.service_learner import ServiceLearner
+from ..settings import LearnerProcessSettings
+from ..staying.learning import Learning
+
+
+def learning_of(
+    settings: LearnerProcessSettings, ranks: Ranks, waiting: Callable[[str], None]
+) -> Learning | ServiceLearner:
+    """Return our own learner, or one whose tensors a training service has.
+
+    `waiting` is told why that is waited for, and an empty text once it is not.
+    """
+    learner = settings.learner
+    if not learner.service.url:
+        return Learning(learner, ranks)
+    return ServiceLearner(open_service(learner), learner, Path(settings.folder), waiting)

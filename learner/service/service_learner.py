@@ -1,0 +1,187 @@
+"""Service learner: what the worker has of a learner whose tensors lie behind the port.
+
+A batch is begun from the state that the head's manifest names, and its steps are in nothing that a
+manifest names until it is whole: saved there, its adapter here. So it may be begun again as often as it takes,
+by this process or the next one, and counts once.
+"""
+
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+import structlog
+
+from ..candidate import Manifest, Probe
+from ..checkpoint.elsewhere import AT_SERVICE, LearnerElsewhere
+from ..checkpoint.estimator_files import read_estimators, write_estimators
+from ..checkpoint.folder import checkpoint_path, whole_checkpoints
+from ..estimators.side_by_side import Estimators
+from ..sealed import SealedBatch
+from ..settings import LearnerSettings
+from ..train.steps import BatchGivenUp
+from ..train.update import Update
+from .port import ContentsRefused, ServiceAway, TrainingService
+from .service_base import ServiceBase
+from .service_update import ServiceSteps, apply_at_service, probe
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+WAITS = (1.0, 5.0, 15.0, 60.0)
+"""Seconds before a service that is away is asked again; the last one repeats."""
+SCRATCH = ".new-service"
+"""Where an adapter lies until its checkpoint has it; a learner's start sweeps it away."""
+
+
+class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint's `service.json`."""
+
+    url: str
+    """The service that has the state."""
+    model: str
+    """Its name of the base model."""
+    state: str
+    """What `TrainingService.begin` takes."""
+    steps: int
+    """Optimizer steps of the policy's life."""
+
+
+class ServiceLearner(LearnerElsewhere):
+    """Policy and optimizer at a service, baselines here: they change together or not at all."""
+
+    def __init__(
+        self,
+        service: TrainingService,
+        settings: LearnerSettings,
+        folder: Path,
+        waiting: Callable[[str], None],
+    ) -> None:
+        """`waiting` is told why the service is waited for, and an empty text once it is not."""
+        self.service, self.settings, self.folder, self.waiting = service, settings, folder, waiting
+        found = ServiceBase.read(settings)
+        self.made_with, self.base, self.base_digest = found.made_with, found.told, found.digest
+        self.vocabulary = found.vocabulary
+        self.estimators = Estimators.new(settings)
+        self.state: str | None = None
+        """What the newest checkpoint's weights and optimizer are saved as."""
+        self.steps = 0
+
+    def first(self) -> Probe:
+        """Make what a policy starts from, a zero adapter; return its probe."""
+
+        def begun() -> Probe:
+            self.service.begin(None)
+            found = probe(self.service, self.vocabulary, self.settings)
+            self._keep("first", 0)
+            return found
+
+        return self._whole(begun)
+
+    def apply(
+        self, batch: SealedBatch, progress: Callable[[int, int], None] | None = None
+    ) -> Update:
+        """Apply a batch, all of it or nothing, waiting for the service for as long as it is away.
+
+        Raises BatchGivenUp, with nothing changed.
+        """
+        was = self.estimators.state()
+
+        def applied() -> Update:
+            self.estimators = Estimators.from_state(*was, self.settings)
+            self.service.begin(self.state)
+            steps = ServiceSteps(service=self.service, settings=self.settings, made=self.steps)
+            told = progress or (lambda done, of: None)
+            update = apply_at_service(steps, self.estimators, batch, self.vocabulary, told)
+            self._keep(f"batch-{batch.batch_id}", steps.made)
+            return update
+
+        try:
+            return self._whole(applied)
+        except ContentsRefused as problem:
+            self.estimators = Estimators.from_state(*was, self.settings)
+            raise BatchGivenUp(f"the training service refuses it: {problem}") from problem
+        except BatchGivenUp:
+            self.estimators = Estimators.from_state(*was, self.settings)
+            raise
+
+    def stand_on_offered(self) -> None:
+        """Change nothing: what is trained is what is offered."""
+
+    def write(self, aside: Path) -> Path:
+        """As LearnerElsewhere says."""
+        assert self.state is not None, "nothing was saved"
+        service = self.settings.service
+        named = ServiceState(
+            url=service.url, model=service.model, state=self.state, steps=self.steps
+        )
+        (aside / AT_SERVICE).write_bytes(msgspec.json.format(msgspec.json.encode(named)))
+        write_estimators(aside, self.estimators)
+        shutil.copytree(self._scratch, aside / "adapter")
+        return aside / "adapter"
+
+    def read(self, checkpoint: Path, manifest: Manifest) -> None:
+        """As LearnerElsewhere says; the service is asked for the state at once."""
+        named = _state_in(checkpoint)
+        if named is None:
+            raise ValueError(
+                f"{checkpoint}: made by our own learner, whose optimizer no service takes up:"
+                " empty learner.service.url, or begin another policy"
+            )
+        self._whole(lambda: self.service.begin(named.state))
+        self.state, self.steps = named.state, named.steps
+        self.estimators = read_estimators(checkpoint, self.settings)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.copytree(checkpoint / manifest.version, self._scratch)
+
+    def forget(self, sequences: Iterable[int]) -> None:
+        """Let the service forget what only these checkpoints name; call it before they are pruned."""
+        gone = set(sequences)
+        kept, spare = set[str](), set[str]()
+        for sequence in whole_checkpoints(self.folder):
+            if named := _state_in(checkpoint_path(self.folder, sequence)):
+                (spare if sequence in gone else kept).add(named.state)
+        try:
+            self.service.forget(sorted(spare - kept))
+        except ServiceAway as away:
+            log.warning("states_not_forgotten", states=len(spare - kept), problem=str(away))
+
+    @property
+    def _scratch(self) -> Path:
+        return self.folder / SCRATCH
+
+    def _keep(self, name: str, steps: int) -> None:
+        """Save what was begun there, and take its adapter here; only then is it the present state."""
+        # Named anew at each try: what an earlier one left there is not looked at.
+        unique = f"{name}-{uuid.uuid4().hex[:12]}"
+        state = self.service.save(unique)
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self.service.export(unique, self._scratch)
+        self.state, self.steps = state, steps
+
+    def _whole(self, made: Callable[[], T]) -> T:
+        """Do it, from its beginning again where the service was away."""
+        tries = 0
+        while True:
+            try:
+                found = made()
+            except ServiceAway as away:
+                log.warning("training_service_away", problem=str(away), tries=tries + 1)
+                self.waiting(f"waits for the training service: {away}")
+                time.sleep(WAITS[min(tries, len(WAITS) - 1)])
+                tries += 1
+                continue
+            if tries:
+                self.waiting("")
+            return found
+
+
+def _state_in(checkpoint: Path) -> ServiceState | None:
+    """Return what a checkpoint's `service.json` says; None where it has none."""
+    path = checkpoint / AT_SERVICE
+    if not path.exists():
+        return None
+    return msgspec.json.decode(path.read_bytes(), type=ServiceState)

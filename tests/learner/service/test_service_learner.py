@@ -1,0 +1,137 @@
+"""A worker whose tensors are at a service: checkpoints, rollbacks and exactly one application, whatever it does."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from stand_in_server import StandInServer, at_service
+
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.checkpoint.folder import checkpoint_path, problem_of, read_manifest
+from rlwd.learner.process.protocol import BatchFailed, Checkpointed
+from rlwd.learner.process.worker import Worker
+from rlwd.learner.sealed import SealedBatch
+from rlwd.learner.service import service_learner
+from rlwd.learner.service.port import ServiceClosed
+from rlwd.learner.service.service_learner import ServiceState
+from rlwd.learner.service.tinker_training import TinkerTraining
+from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
+
+# The client library drops the connection that it fetched its configuration by without closing it.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+MakeBatch = Callable[..., SealedBatch]
+Sealed = Callable[[SealedBatch], Path]
+
+
+@pytest.fixture
+def there(
+    stand_in: StandInServer, plain: LearnerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LearnerProcessSettings:
+    """Settings of a process that learns at the stand-in, and asks again at once."""
+    monkeypatch.setattr(service_learner, "WAITS", (0.05,))
+    return LearnerProcessSettings(
+        learner=at_service(plain, stand_in),
+        policy="policy",
+        folder=str(tmp_path / "checkpoints"),
+        lease_epoch=3,
+    )
+
+
+def state_of(worker: Worker, manifest: Manifest) -> ServiceState:
+    path = checkpoint_path(worker.folder, manifest.sequence) / "service.json"
+    return msgspec.json.decode(path.read_bytes(), type=ServiceState)
+
+
+def test_a_batch_counts_once_whatever_the_service_does(
+    there: LearnerProcessSettings, stand_in: StandInServer, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """Restarted in mid-batch and again while it saves, with answers lost: one application, to the same weights."""
+    quiet = Worker(there)
+    quiet.apply(sealed(make_batch(1)))
+    told, wanted = list[str](), quiet.head
+    noisy = Worker(
+        msgspec.structs.replace(there, folder=f"{there.folder}-noisy"), waiting=told.append
+    )
+    stand_in.order(
+        ("optim_step", "lost", 1),
+        ("optim_step", "restart", 1),
+        ("save_weights", "restart", 1),
+        ("files", "503", 1),
+    )
+    assert isinstance(noisy.apply(sealed(make_batch(1))), Checkpointed)
+    assert (noisy.head.applied, noisy.head.batch_id) == ((1,), 1)
+    assert noisy.head.probe.logprobs == pytest.approx(wanted.probe.logprobs, abs=1e-5)
+    assert state_of(noisy, noisy.head).steps == state_of(quiet, wanted).steps == 6
+    assert problem_of(noisy.folder, noisy.head) is None
+    assert told[0].startswith("waits for the training service")
+    assert told[-1] == ""
+
+
+def test_another_process_goes_on_and_a_rollback_goes_back(
+    there: LearnerProcessSettings, stand_in: StandInServer, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """After a restart of both; the same batch from the same checkpoint gives the same version's answers."""
+    first = Worker(there)
+    first.apply(sealed(make_batch(1)))
+    first.apply(sealed(make_batch(2, parent=1)))
+    second_version = first.head
+    stand_in.order(("create_session", "restart", 1))
+    heir = Worker(there)
+    assert heir.head == second_version
+    assert isinstance(heir.apply(sealed(make_batch(2, parent=1))), Checkpointed)
+    assert heir.head == second_version, "known already"
+    heir.roll_back(1)
+    assert (heir.head.version, heir.head.reverted) == (read_manifest(heir.folder, 1).version, (2,))
+    assert state_of(heir, heir.head) == state_of(heir, read_manifest(heir.folder, 1))
+    heir.apply(sealed(make_batch(3, parent=3)))
+    assert heir.head.applied == (1, 3)
+    # From the first version's state on, and not from the second's.
+    assert state_of(heir, heir.head).steps == state_of(heir, second_version).steps == 12
+
+
+def test_pruned_checkpoints_are_forgotten_there_and_others_kept(
+    there: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """A state that a kept checkpoint names too stays; one that only pruned ones name is given up."""
+    worker = Worker(there)
+    worker.apply(sealed(make_batch(1)))
+    worker.roll_back(0)
+    states = [state_of(worker, read_manifest(worker.folder, n)).state for n in (0, 1)]
+    worker.prune([0, 1])
+    asked = TinkerTraining(there.learner)
+    asked.begin(states[0])
+    with pytest.raises(ServiceClosed):
+        asked.begin(states[1])
+    worker.apply(sealed(make_batch(2, parent=2)))
+    assert worker.head.applied == (2,)
+
+
+def test_a_batch_that_the_service_refuses_is_given_up_alone(
+    there: LearnerProcessSettings, stand_in: StandInServer, make_batch: MakeBatch, sealed: Sealed
+) -> None:
+    """For cause, with the service's reason, nothing changed; the next one is learned."""
+    worker = Worker(there)
+    v0 = worker.head
+    stand_in.order(("forward_backward", "failed", 1))
+    failed = worker.apply(sealed(make_batch(1)))
+    assert isinstance(failed, BatchFailed)
+    assert "the training service refuses it" in failed.reason
+    assert (worker.head.skipped, worker.head.version) == ((1,), v0.version)
+    worker.apply(sealed(make_batch(2, parent=1)))
+    assert (worker.head.applied, worker.head.skipped) == ((2,), (1,))
+
+
+def test_neither_learner_takes_up_the_others_checkpoints(
+    there: LearnerProcessSettings, plain: LearnerSettings
+) -> None:
+    """The optimizer of one is nothing to the other: each says so, and what to do."""
+    Worker(there)
+    here = msgspec.structs.replace(there, learner=plain)
+    with pytest.raises(ValueError, match="made at a training service"):
+        Worker(here)
+    own = msgspec.structs.replace(here, folder=f"{there.folder}-own")
+    Worker(own)
+    with pytest.raises(ValueError, match="made by our own learner"):
+        Worker(msgspec.structs.replace(there, folder=own.folder))
