@@ -107,8 +107,19 @@ def _ready(what: str, url: str, reasons: str) -> Finding:
             what, f"does not answer at {url}", f"`rlwd {'run' if what == 'daemon' else what}`"
         )
     if answer.status_code != 200:
-        return warn(what, f"is not ready: {document.get(reasons)}", "see its log")
+        return warn(what, f"is not ready: {_in_words(document.get(reasons))}", "see its log")
     return ok(what, f"ready at {url}")
+
+
+def _in_words(said: object) -> str:
+    """Return what a page says is wrong, as a person reads it.
+
+    >>> _in_words({"engine": "away", "log": "unread"}), _in_words(["no flags yet"])
+    ('engine: away; log: unread', 'no flags yet')
+    """
+    if isinstance(said, dict):
+        return "; ".join(f"{name}: {problem}" for name, problem in said.items())
+    return "; ".join(map(str, said)) if isinstance(said, list) else str(said)
 
 
 def _mlflow(config: Config) -> Finding:

@@ -1,5 +1,15 @@
 // Keeps a page up to date: it is asked for again, and its content replaced, while nobody works on it.
 "use strict";
+// What a link leads to is shown open: an entry of the runbook is closed else.
+const open = () => {
+  const named = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  if (named?.tagName === "DETAILS") {
+    named.open = true;
+    named.scrollIntoView();
+  }
+};
+addEventListener("hashchange", open);
+open();
 (() => {
   const box = document.getElementById("live");
   const main = document.getElementById("content");

@@ -171,6 +171,21 @@ def test_from_a_fate_to_an_answers_story_by_the_keyboard(
     assert said == []
 
 
+def test_a_link_to_the_runbook_shows_its_entry_open(
+    browser: Browser, below: tuple[ServedPages, list[str]]
+) -> None:
+    """From a refused record, and from one entry to another on the page."""
+    with window(browser, below[0].url) as (page, said):
+        page.goto("/records/generations/0/16")
+        page.get_by_role("link", name="the runbook").click()
+        entry = page.locator("#rlwddeadletters")
+        entry.get_by_text("a product writes what is no event").wait_for()
+        assert entry.evaluate("one => one.open")
+        page.evaluate("location.hash = '#rlwdlogunread'")
+        page.locator("#rlwdlogunread").get_by_text("the broker is away").wait_for()
+    assert said == []
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_page_loads_whole_and_fits(
