@@ -92,7 +92,10 @@ class Crowd:
         users: int,
         at_once: int,
         rate: float,
+        patience: float = 60.0,
     ) -> None:
+        """`patience` is how many seconds a person waits for an answer."""
+        self.patience = patience
         self.url, self.world, self.seed, self.users = url, world, seed, users
         self.at_once, self.rate, self.tally = at_once, rate, CrowdResults()
         self.stopping = asyncio.Event()
@@ -103,7 +106,7 @@ class Crowd:
     async def run(self) -> None:
         """Keep `at_once` people busy until `stopping` is set; then let every act be done."""
         connector = aiohttp.TCPConnector(limit=0)
-        timeout = aiohttp.ClientTimeout(total=60)
+        timeout = aiohttp.ClientTimeout(total=self.patience)
         async with aiohttp.ClientSession(
             self.url, connector=connector, timeout=timeout, json_serialize=_dumps
         ) as http:

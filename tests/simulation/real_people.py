@@ -22,6 +22,7 @@ from real_report import draw, report, table
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.open_models.fetch import ModelNotHad, open_model
 from rlwd.learner.settings import LearnerSettings
+from rlwd.ops.servers.processor import fast_dtype
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.state.durable import replace_file
 
@@ -44,7 +45,7 @@ SETTINGS = LearnerSettings(
 )
 """A small model's (as the first run on SmolLM2 had them), chosen before anything was measured here. Short
 rows: attention over a packed row costs as its square, and here a prompt and its suggestion are 140
-tokens. bfloat16 is for a processor that has it; `--dtype float32` for others."""
+tokens. bfloat16 is for a processor that has it: others take float32, unless `--dtype` says so."""
 FOLDS = 4
 PROMPT_TOKENS, SUGGESTION_TOKENS = 128, 64
 
@@ -123,7 +124,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=SETTINGS.threads)
     parser.add_argument("--passes", type=int, default=SETTINGS.passes)
     parser.add_argument("--rate", type=float, default=SETTINGS.learning_rate)
-    parser.add_argument("--dtype", default=SETTINGS.dtype, choices=("float32", "bfloat16"))
+    parser.add_argument("--dtype", default=fast_dtype(), choices=("float32", "bfloat16"))
     parser.add_argument("--prompt-tokens", type=int, default=PROMPT_TOKENS)
     given = parser.parse_args()
     if given.data is None:
