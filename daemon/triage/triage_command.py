@@ -87,10 +87,11 @@ def _file_weeks(store: Store, config: Config, now: float) -> list[str]:
         with store.reading() as view:
             last = triage_tables.last_until(view, config.policy)
             days = due_week(last, now, config.triage.baseline_days)
-            taken = days is not None and is_taken_in(view, config.policy, days, now)
+            # The first is the timer's to wait for, or whoever types this.
+            ready = days is not None and (not said or is_taken_in(view, config.policy, days))
         if days is None:
             return said
-        if not taken:
+        if not ready:
             return [*said, f"what came up to {named_day(days.until)} is not taken in yet"]
         report, counted = job.report(days, _surroundings(store, config, days, now))
         # Written first: who dies here writes the same file again.

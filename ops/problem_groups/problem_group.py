@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from .fingerprint import LONGEST, fingerprint
+from .people_seen import PeopleSeen
 
 Source = Literal["log", "tool", "behaviour", "exclusion", "feedback", "dead_letter", "standing"]
 SOURCES: dict[Source, str] = {
@@ -41,34 +42,6 @@ class ProblemGroup(msgspec.Struct, frozen=True, kw_only=True):
     def fingerprint(self) -> str:
         """Names it."""
         return fingerprint(self.source, self.name)
-
-
-@dataclass(slots=True)
-class PeopleSeen:
-    """Who had trials and hits, by version, as a bit for each day from `first_day` on."""
-
-    first_day: int
-    """Day of the lowest bit; nothing is noted of days before."""
-    trials: dict[tuple[str, str], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    """By unit and version, people with the days on which they had a trial."""
-    hits: dict[tuple[str, str], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: defaultdict(int))
-    )
-    """By fingerprint and version, people with the days on which they were hit."""
-
-    def note(
-        self, day: int, person: str, version: str, units: list[str], groups: list[str]
-    ) -> None:
-        """Note one trial of these units, and the groups that it is a hit of."""
-        if day < self.first_day or not person:
-            return
-        bit = 1 << (day - self.first_day)
-        for unit in units:
-            self.trials[unit, version][person] |= bit
-        for group in groups:
-            self.hits[group, version][person] |= bit
 
 
 @dataclass(slots=True)

@@ -10,7 +10,8 @@ from ..problem_groups.days import WEEK, SeenDays, last_monday, named_day
 from ..problem_groups.dead_letter_counts import read_dead_letters
 from ..problem_groups.judge_groups import judge_groups
 from ..problem_groups.log_files import LogFiles
-from ..problem_groups.problem_group import DAY, CountedProblems, PeopleSeen
+from ..problem_groups.people_seen import PeopleSeen
+from ..problem_groups.problem_group import DAY, CountedProblems
 from ..problem_groups.tool_trials import ToolTrials
 from ..tool_errors import calls_table
 from . import triage_tables
@@ -21,8 +22,6 @@ from .triage_report import TriageReport, behaviour_of, drift_rows, stood_alarms
 
 LATE_SECONDS = 3600.0
 """A week is looked at so long after its end: what is counted by then is what there was."""
-WAITS_SECONDS = float(DAY)
-"""So long after its end a week is looked at though records of it may still have to be taken in."""
 MOST_WEEKS = 4
 """Weeks that are made up for after a daemon was away; older ones are passed over."""
 PEOPLE_DAYS = 7
@@ -54,14 +53,10 @@ def due_week(last: int | None, now: float, before_days: int) -> SeenDays | None:
     return SeenDays(since=until - WEEK, until=until, before_days=before_days)
 
 
-def is_taken_in(view: Transaction, policy: str, days: SeenDays, now: float) -> bool:
-    """Return whether what came in these days was taken in, or has had its time.
-
-    A daemon that was away first reads what the log holds.
-    """
-    end = float(days.until * DAY)
+def is_taken_in(view: Transaction, policy: str, days: SeenDays) -> bool:
+    """Return whether what came in these days was taken in: a daemon that was away first reads the log."""
     counted = calls_table.read_until(view, policy)
-    return now >= end + WAITS_SECONDS or (counted is not None and counted >= end)
+    return counted is not None and counted >= days.until * DAY
 
 
 class TriageJob:

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlwd.ops.problem_groups.log_files import LogFiles, problem_of
-from rlwd.ops.problem_groups.problem_group import CountedProblems, PeopleSeen
+from rlwd.ops.problem_groups.people_seen import PeopleSeen
+from rlwd.ops.problem_groups.problem_group import CountedProblems
 from rlwd.streams.exception_text import exception_trace
 
 

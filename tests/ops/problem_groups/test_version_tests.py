@@ -1,8 +1,10 @@
 """Version tests: what a version is held against, by people."""
 
+import numpy as np
 import pytest
 
-from rlwd.ops.problem_groups.problem_group import PeopleSeen, ProblemGroup
+from rlwd.ops.problem_groups.people_seen import PeopleSeen
+from rlwd.ops.problem_groups.problem_group import ProblemGroup
 from rlwd.ops.problem_groups.version_tests import VersionTest, version_tests
 
 GROUP = ProblemGroup(source="tool", name="search fails", unit="calls", people="calls")
@@ -60,3 +62,33 @@ def test_too_few_people_say_nothing() -> None:
     """Nineteen are too few on either side."""
     seen = seen_of(("new", range(19), range(7, 9), 19), ("old", range(30, 60), range(7, 9), 0))
     assert told_of(seen) == {}
+
+
+def test_who_had_more_time_is_not_blamed() -> None:
+    """Of 300 groups that happen alike with both versions, people of one try ten times as often and differ among
+    themselves: not more are blamed than the tail says, as far as so many can show it."""
+    chance = np.random.default_rng(3)
+    blamed = 0
+    for _ in range(300):
+        seen = PeopleSeen(0)
+        for version, people, tries in (("new", range(40), 10), ("old", range(40, 100), 1)):
+            for person in people:
+                rate = chance.beta(0.2, 1.8)
+                for _ in range(tries):
+                    hits = [GROUP.fingerprint] if chance.random() < rate else []
+                    seen.note(9, f"p{person}", version, ["calls"], hits)
+        blamed += told_of(seen)["new"].tail <= 0.05 if "new" in told_of(seen) else 0
+    assert blamed <= 0.08 * 300
+
+
+def test_what_happens_to_most_people_is_told_by_how_often() -> None:
+    """Everybody was hit on both sides, with one of them three times as often."""
+    seen = PeopleSeen(0)
+    for version, first, every in (("new", 0, 2), ("old", 100, 6)):
+        for person in range(first, first + 40):
+            for number in range(12):
+                hits = [GROUP.fingerprint] if number % every == 0 else []
+                seen.note(8, f"p{person}", version, ["calls"], hits)
+    found = told_of(seen)["new"]
+    assert (found.people, found.against_people) == (40, 40)
+    assert found.tail < 1e-9
