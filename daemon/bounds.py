@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from .number_bounds import NUMBERS
 
 PATHS = {
-    *("state", "reward_spec"),
+    *("state", "erasures", "reward_spec"),
     "gate.planted",
     "gate.probes",
     "stream.data_folder",
@@ -27,7 +27,8 @@ OPTIONAL_URLS = {
     "satisfaction.judge.url",
     "telemetry.otlp_endpoint",
 }
-URLS = {"engine.urls", "gateway.engines", *OPTIONAL_URLS}
+ENGINES = {"engine.urls", "gateway.engines"}
+URLS = {*ENGINES, *OPTIONAL_URLS}
 TOPICS = {
     "stream.generations",
     "stream.feedback",
@@ -39,9 +40,16 @@ NAMES = {"policy", "gateway.policy", "gateway.name"}
 HOSTS = {"http.host", "gateway.host"}
 SERVERS = {"stream.kafka.bootstrap_servers"}
 OTHERS = {"http.user_header", "http.proxies"}
+KAFKA_NAMES = {"stream.kafka.group_id", "stream.kafka.group_instance_id"}
+CALLED = {"gateway.model", "mlflow.experiment", "satisfaction.judge.model"}
+"""What others call something: any words of one line."""
+NEVER_EMPTY = {"gateway.model", "stream.kafka.group_id"}
+ORIGINS = {"gateway.allowed_origins", "clients.NAME.allowed_origins"}
+MARK = "left-out-of-the-backup"
+"""Stands in a backup's copy of the config where a secret stood; whoever reads our source knows it."""
 REQUIRED = {"state", "gateway.flags", "gateway.spool"}
-MOST_PATH, MOST_PART, MOST_URL = 4095, 255, 2000
-"""Bytes of a path and of each name in it, as Linux takes them; characters of a URL."""
+MOST_PATH, MOST_PART, MOST_URL, MOST_CALLED = 4095, 255, 2000, 200
+"""Bytes of a path and of each name in it, as Linux takes them; characters of a URL, and of a name."""
 
 
 def check_values(written: Mapping[str, Any]) -> None:
@@ -54,9 +62,19 @@ def check_values(written: Mapping[str, Any]) -> None:
         if isinstance(value, int | float) and not isinstance(value, bool) and key in NUMBERS:
             _check_number(key, path, value)
         if isinstance(value, str):
+            if MARK in value:
+                raise ValueError(f"{path}: was left out of a backup: put the secret there again")
             for keys, check in _TEXTS:
                 if key in keys:
                     check(path, value)
+
+
+def check_once(key: str, urls: tuple[str, ...]) -> None:
+    """Raise ValueError where an engine stands twice in a list: it would count for two."""
+    bare = [one.rstrip("/") for one in urls]
+    for one in bare:
+        if bare.count(one) > 1:
+            raise ValueError(f"{key}: {one} stands there twice")
 
 
 def values(written: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -92,6 +110,10 @@ def _check_number(key: str, path: str, value: float) -> None:
 
 
 def _check_path(path: str, value: str) -> None:
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:(//|/?$)|file:", value):
+        raise ValueError(f"{path}: {value!r} is an address, and a path is needed")
+    if value.startswith(("~", "$")):
+        raise ValueError(f"{path}: {value!r}: neither ~ nor $NAME is read here: write the path out")
     if any(ord(letter) < 32 for letter in value):
         raise ValueError(f"{path}: {value!r} holds a control character, which no path may")
     if not value and path in REQUIRED:
@@ -117,6 +139,37 @@ def _check_url(path: str, value: str) -> None:
         raise ValueError(f"{path}: only scheme, host, port and path go here; a key goes into token")
     if url.scheme not in ("http", "https") or not url.hostname or port == 0:
         raise ValueError(f"{path}: {value!r} is not http://HOST:PORT")
+
+
+def _check_engine(path: str, value: str) -> None:
+    _check_url(path, value)
+    if re.search(r"/v1(/(chat/completions|completions|models|responses|messages))?/*$", value):
+        raise ValueError(f"{path}: {value!r}: leave out what begins with /v1: it is added")
+
+
+def _check_origin(path: str, value: str) -> None:
+    try:
+        url = urlsplit(value)
+        wrong = url.port == 0 or not url.hostname or url.username is not None or bool(url.path)
+    except ValueError:
+        wrong = True
+    if wrong:
+        raise ValueError(f"{path}: {value!r} is not scheme://host[:port]")
+
+
+def _check_kafka_name(path: str, value: str) -> None:
+    if not value and path not in NEVER_EMPTY:
+        return
+    # As Kafka's brokers have names of members; of groups they would take more.
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,249}", value):
+        raise ValueError(f"{path}: {value!r}: letters, digits, . _ and -, 1 to 249 of them")
+
+
+def _check_called(path: str, value: str) -> None:
+    if not value.isprintable() or len(value) > MOST_CALLED:
+        raise ValueError(f"{path}: {value[:MOST_CALLED]!r}: one line of {MOST_CALLED} at most")
+    if path in NEVER_EMPTY and not value.strip():
+        raise ValueError(f"{path}: is empty")
 
 
 def _check_topic(path: str, value: str) -> None:
@@ -159,7 +212,11 @@ def _check_address(path: str, value: str) -> None:
 
 _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (PATHS, _check_path),
-    (URLS, _check_url),
+    (OPTIONAL_URLS, _check_url),
+    (ENGINES, _check_engine),
+    (ORIGINS, _check_origin),
+    (KAFKA_NAMES, _check_kafka_name),
+    (CALLED, _check_called),
     (TOPICS, _check_topic),
     (NAMES, _check_name),
     (HOSTS, _check_host),

@@ -66,12 +66,12 @@ def restore(
     from .backup.restore import restore as put_back
     from .config import load_config
 
-    made = put_back(load_config(config), folder)
+    loaded = load_config(config)
+    done = put_back(loaded, folder)
+    made = done.manifest
     print(f"restored: {made.policy}, champion {made.champion or 'none yet'}; next: rlwd run")
-    typer.echo(
-        "what the log holds since is read again; people who were erased since: erase again",
-        err=True,
-    )
+    for line in done.lines(loaded):
+        typer.echo(line, err=True)
 
 
 def move_database(

@@ -34,7 +34,7 @@ from .anchored import (
     secrets_of,
     with_longest,
 )
-from .bounds import check_values
+from .bounds import check_once, check_values
 from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
@@ -52,6 +52,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     database: str = ""
     """`postgresql://…` of the state database, `$NAME` of the variable or `file:PATH` of the file that
     holds it; empty is SQLite in the state folder. The ingest role needs a server."""
+    erasures: str = ""
+    """File that keeps, by keyed hash, who was erased: a state that is put back from an older backup
+    forgets them again by it. Empty: `erased.jsonl` in the state folder; better on another disk."""
     reward_spec: str = ""
     """File of the reward spec, or a shipped one by name (`coding-agent`); the default where empty."""
     stop_seconds: float = 30.0
@@ -121,6 +124,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("database: must be empty, postgresql://…, $NAME or file:PATH")
         if self.batch.at_most < self.batch.episodes:
             raise ValueError(f"batch.at_most: {self.batch.at_most} is below batch.episodes")
+        check_once("engine.urls", self.engine.urls)
+        check_once("gateway.engines", self.gateway.engines)
         topics = (self.stream.generations, self.stream.feedback, self.stream.dead_letters)
         if len(set(topics)) < len(topics):
             raise ValueError(f"stream: the topics {', '.join(topics)} are not three")
@@ -149,6 +154,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """
         read = {section: _with_secrets(getattr(self, section), section) for section in sections}
         return msgspec.structs.replace(self, **read)
+
+    @property
+    def erasures_path(self) -> Path:
+        """The list of who was erased."""
+        return Path(self.erasures) if self.erasures else self.state_path / "erased.jsonl"
 
     @property
     def log_path(self) -> Path:
@@ -233,6 +243,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     return msgspec.structs.replace(
         config,
         database=anchored(config.database, folder),
+        erasures=str(folder / config.erasures) if config.erasures else "",
         http=msgspec.structs.replace(config.http, **anchored_secrets(config.http, "http", folder)),
         engine=msgspec.structs.replace(config.engine, **engine),
         state=str(state),

@@ -188,6 +188,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gateway.flags_seconds": (0.05, 60.0),
     "gateway.spool_max_bytes": (1 << 16, 1024 * GIB),
     "gateway.request_seconds": (0.1, DAY),
+    "gateway.stop_seconds": (0.0, DAY),
     "gateway.empty_engine_seconds": (0.0, 3600.0),
     "gateway.max_body_bytes": (1024, GIB),
     "gateway.max_feedback_bytes": (1024, GIB),

@@ -16,6 +16,7 @@ def check_control_places(config: Config) -> None:
     """Write to every folder of the daemon in control; raises OSError with the key of the first that fails."""
     check_place("state", config.state_path)
     check_place("state", config.state_path / "checkpoints")
+    check_place("erasures", config.erasures_path.parent)
     check_place("gateway.flags", config.flags_path.parent)
     if config.data_path is not None:
         check_place("stream.data_folder", config.data_path)

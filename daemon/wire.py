@@ -41,6 +41,7 @@ from .control.lifecycle import SteadyClock
 from .control.loop import Consumer
 from .control.timers import Timers
 from .control.training import Training
+from .erasures.erasure_list import forget_listed
 from .places import check_checkpoints, check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
@@ -126,6 +127,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
     opened, clock = state_store(config), SteadyClock()
     check_checkpoints(config, opened)
     held = take_lease(opened, config.policy, clock())
+    forget_listed(config, opened, clock())
     store = LeasedStore(opened, held)
     checkpoints = config.state_path / "checkpoints"
     write_epoch(checkpoints, held.epoch)

@@ -12,10 +12,11 @@ def read_secret(key: str, value: str) -> str:
     A path may begin with a variable, as `file:$CREDENTIALS_DIRECTORY/token` does under systemd.
     Raises ValueError with the key, and never with what was read.
     """
-    if value.startswith("$"):
-        return _variable(key, value[1:])
     if not value.startswith(FILE):
-        return value
+        held = _variable(key, value[1:]) if value.startswith("$") else value
+        if not held.isprintable():
+            raise ValueError(f"{key}: is not one line of text")
+        return held
     path = _path(key, value.removeprefix(FILE))
     try:
         secret = path.read_text(encoding="utf-8").rstrip("\r\n")

@@ -78,7 +78,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/anchored",),
     ("daemon/config",),
     ("daemon/by_hand", "daemon/control", "daemon/places", "daemon/store"),
-    ("daemon/lists",),
+    ("daemon/erasures", "daemon/lists"),
     ("daemon/views",),
     ("daemon/site", "daemon/wire_reading", "daemon/wire_release"),
     ("daemon/wire",),

@@ -24,10 +24,9 @@ from ...streams.state.durable import fsync
 from ...streams.state.sqlite_problem import is_full
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..store import TABLES, existing_store, opening
+from ..store import TABLES, existing_store, opening, refuse_half
 from .backup_manifest import (
     CHECKPOINTS,
-    CONFIG,
     DATABASE,
     FLAGS,
     FOLDERS,
@@ -37,7 +36,8 @@ from .backup_manifest import (
     digests,
     write_manifest,
 )
-from .config_copy import without_secrets
+from .config_copy import FOLDER as CONFIG
+from .config_copy import copied_as, named_files, without_secrets
 from .tables import copy_tables, counted
 
 TRIES = 3
@@ -52,6 +52,7 @@ def make_backup(config: Config, config_path: Path, folder: Path) -> BackupManife
     The database is read first, in one view; of the checkpoints only those are taken that it knows,
     so that all of it is of that moment.
     """
+    refuse_half(config.state_path)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder}: is there already, and not empty: name a new folder")
     for name in ("checkpoints", "batches", *FOLDERS):
@@ -85,7 +86,7 @@ def _made(config: Config, config_path: Path, folder: Path) -> tuple[BackupManife
         champion = find_champion(view, config.policy)
         offsets = load_offsets(view, config.policy)
         rows = counted(view)
-    _copy_files(config, config_path, folder)
+    gone = _copy_files(config, config_path, folder)
     manifest = BackupManifest(
         format=FORMAT,
         policy=config.policy,
@@ -96,7 +97,7 @@ def _made(config: Config, config_path: Path, folder: Path) -> tuple[BackupManife
         offsets={f"{each.topic}/{each.index}": offset for each, offset in offsets.items()},
         rows=rows,
         files=digests(folder),
-        left_out=(*LEFT_OUT, *damaged),
+        left_out=(*LEFT_OUT, *gone, *damaged),
     )
     for path in folder.rglob("*"):
         path.chmod(0o700 if path.is_dir() else 0o600)
@@ -175,7 +176,8 @@ def _copy_checkpoints(config: Config, view: Transaction, now: float, to: Path) -
     return damaged
 
 
-def _copy_files(config: Config, config_path: Path, folder: Path) -> None:
+def _copy_files(config: Config, config_path: Path, folder: Path) -> list[str]:
+    """Copy readers, flags, config and what that names; return what is not there to be copied."""
     for name in FOLDERS:
         if (kept := config.state_path / name).is_dir():
             shutil.copytree(kept, folder / name)
@@ -183,8 +185,15 @@ def _copy_files(config: Config, config_path: Path, folder: Path) -> None:
         shutil.copy2(config.flags_path, folder / FLAGS)
     (folder / CONFIG).mkdir()
     (folder / CONFIG / "rlwd.toml").write_text(without_secrets(config_path))
-    if config.reward_spec and (spec := Path(config.reward_spec)).is_file():
-        shutil.copy2(spec, folder / CONFIG)
+    gone = []
+    for key, path in named_files(config).items():
+        if not path.is_file():
+            gone.append(f"{key}: {path}, which is not there")
+            continue
+        copy = folder / copied_as(key, path)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copy2(path, copy)
+    return gone
 
 
 def _empty(folder: Path) -> None:

@@ -14,12 +14,13 @@ NAME, DIGEST = "backup.json", "backup.sha256"
 DATABASE, CHECKPOINTS = "database.db", "checkpoints"
 FOLDERS = ("readers", BENCHMARKS)
 """Folders of the state that are taken as they are: what was learned to read, what candidates are asked."""
-CONFIG, FLAGS = "config", "flags.json"
+FLAGS = "flags.json"
 LEFT_OUT = (
     "secrets of the config: keep them where you keep secrets; without gateway.user_key nobody is"
     + " known again",
     "the log: Kafka's topics, or log.db; what it holds since is read again",
     "spools of gateways, the data folder of large events, and the base model",
+    "the list of who was erased (`erasures`): it stays where it is, newer than any backup",
 )
 """Said in every backup."""
 

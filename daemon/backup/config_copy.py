@@ -1,4 +1,4 @@
-"""Config copy: a config's text without the secrets that stand in it."""
+"""Config copy: a config's text without the secrets that stand in it, and the files that it names."""
 
 import json
 import re
@@ -9,12 +9,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..anchored import SECRETS
+from ..bounds import MARK
+from ..config import Config
 
+FOLDER = "config"
+"""Of a backup."""
 HIDDEN = {*SECRETS, "satisfaction.key", "satisfaction.judge.token"}
 KAFKA = "stream.kafka.security"
 URL_SECRETS = ("password", "sslpassword", "oauth_client_secret")
 KAFKA_SECRETS = ("sasl_plain_password", "ssl_password")
-MARK = "left-out-of-the-backup"
 _NAMES = "|".join(sorted({*(key.rpartition(".")[2] for key in HIDDEN), *KAFKA_SECRETS}))
 _COMMENTED = re.compile(
     rf"""(^[ \t]*\#.*?\b(?:{_NAMES})[ \t]*=[ \t]*)(?:"(?!["$]|file:)[^"\n]*"|'(?![$']|file:)[^'\n]*')""",
@@ -41,6 +44,27 @@ def without_secrets(path: Path) -> str:
             text = text.replace(one, instead)
     text = _IN_URL.sub(rf"\1{MARK}", _COMMENTED.sub(rf'\1"{MARK}"', text))
     return _IN_QUERY.sub(rf"\1{MARK}", text)
+
+
+def named_files(config: Config) -> dict[str, Path]:
+    """Return the files of an operator's own that a config names, by key."""
+    named = {
+        "reward_spec": config.reward_spec,
+        "gate.planted": config.gate.planted,
+        "gate.probes": config.gate.probes,
+        "learner.drift.probes": config.learner.drift.probes,
+        "learner.replay.texts": config.learner.replay.texts,
+    }
+    return {key: Path(path) for key, path in named.items() if path}
+
+
+def copied_as(key: str, path: Path) -> str:
+    """Return where a backup has a file that the config names.
+
+    >>> copied_as("gate.probes", Path("/etc/rlwd/asked.jsonl"))
+    'config/gate.probes/asked.jsonl'
+    """
+    return f"{FOLDER}/{path.name}" if key == "reward_spec" else f"{FOLDER}/{key}/{path.name}"
 
 
 def _secrets(written: dict[str, Any]) -> Iterator[tuple[str, list[tuple[str, str]]]]:

@@ -1,45 +1,25 @@
-"""Erase: `rlwd erase`, a person's right to be forgotten, and the versions that had learned from them.
-
-Weights are not unlearned: the report names every version that was trained on something of theirs, and
-which of those what is served today descends from, so that somebody can decide.
-"""
+"""Erase: `rlwd erase`, a person's right to be forgotten, and the versions that had learned from them."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import orjson
-import structlog
 
-from ...learner.benchmark_people import forget_person
-from ...learner.checkpoint.folder import read_manifests
-from ...learner.ledger.batches_table import batch_path, forget_batches, still_sealed
-from ...learner.ledger.lineage import Lineage
-from ...ops.benchmark.benchmark_file import FOLDER
-from ...ops.benchmark.keeping import keep_benchmarks
 from ...ops.flags.assignment import hash_user, tenant_key
-from ...ops.rollout import champions_table, holdout_table
-from ...ops.tracking.trace_record import trace_id_of
-from ...streams.join.erasure import ErasureCounts, erase, erased_users
 from ...streams.secret_values import read_secret
 from ...streams.state.sqlite import SqliteStore
-from ...streams.state.store import Scrubs, Store
 from ..config import Config
+from ..erasures.erasure_list import note_erased
+from ..erasures.person import erase_person
 from ..store import existing_store
 
-log = structlog.get_logger()
-
-TABLES = (
-    *("contents", "feedback", "episodes", "dead_letters", "turns", "made_calls", "traced"),
-    *("batches", "holdout_users", "benchmark_people"),
-)
-"""Where something of a person stands, as it was or as it came about; `erased` keeps their hash."""
 NOT_REACHED = (
     "the log keeps its records until its own retention ends, a gateway's spool what it"
     " sent until its segment is full, and gateways on other machines keep what the log refused for"
-    " its size for gateway.oversize_days; reading records again brings nothing back. Files that"
-    " `rlwd export` wrote, copies of the database, and digests of lines that `rlwd keep` has in work"
+    " its size for gateway.oversize_days; reading records again brings nothing back. Backups hold it until"
+    " they are deleted; a state that is put back from one forgets it again by the list of erasures. Files"
+    " that `rlwd export` wrote, copies of the database, and digests of lines that `rlwd keep` has in work"
     " trees are where they were written"
 )
 ON_SERVER = (
@@ -52,83 +32,6 @@ NOT_REWRITTEN = (
 )
 
 
-class ErasureReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What is reported of an erasure."""
-
-    generations: int
-    """Answers to this person; what was said in them is gone."""
-    others: int
-    """Answers to others in the same conversations, whose prompts held it; they are gone, too."""
-    learned: tuple[str, ...]
-    """Versions that were trained on some of them."""
-    served_descends_from: tuple[str, ...]
-    """Of those the ones in the line of what serves now."""
-    batches_forgotten: tuple[int, ...]
-    """Batches whose tokens are gone; lost to a damaged disk, they cannot be applied again."""
-    batches_waiting: tuple[int, ...]
-    """Batches that are being applied: erase again once they are done."""
-    bytes_gone: bool
-    """Whether the files of the state database's tables hold none of it any more. False: somebody read
-    it all the while, erase again; or a server has it, and was not asked to write them anew."""
-    mlflow_traces: tuple[str, ...] = ()
-    """Traces that MLflow may show of them; the daemon deletes them there, as soon as both run."""
-    benchmarks: tuple[str, ...] = ()
-    """Benchmarks that were written anew without them; the old files are written over and gone."""
-
-
-def erase_person(
-    config: Config, store: Store, user_hash: str, now: float, *, rewrite: bool = False
-) -> ErasureReport:
-    """Forget a person in the state database, the batch files and the data folder.
-
-    With `rewrite` a server writes the files of its tables anew.
-    """
-    with store.transaction() as tx:
-        found = erase(tx, config.policy, user_hash, now, _folders(config))
-        holdout_table.forget_erased(
-            tx, config.policy, {user_hash: erased_users(tx, config.policy)[user_hash]}
-        )
-        forget_person(tx, config.policy, user_hash)
-        forgotten = forget_batches(tx, config.policy, found.batches)
-        waiting = still_sealed(tx, config.policy, found.batches)
-        champion = champions_table.find_champion(tx, config.policy)
-    # Not only what was forgotten now: a crash may have come between table and file before.
-    for batch_id in set(found.batches) - set(waiting):
-        batch_path(config.state_path / "batches", batch_id).unlink(missing_ok=True)
-    # Again where a crash came between: what the state holds no more is in no benchmark.
-    benchmarks = keep_benchmarks(store, config.policy, config.state_path / FOLDER, now)
-    experiment = config.mlflow.experiment_of(config.policy)
-    return ErasureReport(
-        generations=found.generations,
-        others=found.others,
-        learned=found.versions,
-        served_descends_from=_in_line(
-            config, found, None if champion is None else champion.sequence
-        ),
-        batches_forgotten=tuple(forgotten),
-        batches_waiting=tuple(waiting),
-        bytes_gone=_scrub(store, rewrite=rewrite),
-        mlflow_traces=tuple(trace_id_of(experiment, name) for name in found.traced),
-        benchmarks=tuple(benchmarks),
-    )
-
-
-def _scrub(store: Store, *, rewrite: bool) -> bool:
-    assert isinstance(store, Scrubs), "a store of a whole state database"
-    try:
-        return store.scrub(TABLES, rewrite=rewrite)
-    except ConnectionError as problem:
-        # What is forgotten stays so: the rows are deleted, and erasing again scrubs again.
-        log.warning("not_scrubbed", problem=str(problem))
-        return False
-
-
-def _folders(config: Config) -> list[Path]:
-    """Return where events lie that were too large for the log, as far as this machine has them."""
-    found = [spool / "oversize" for spool in config.spools]
-    return found if config.data_path is None else [config.data_path, *found]
-
-
 def run_erase(
     config: Config, user: str, *, hashed: bool, tenant: str = "default", rewrite: bool = False
 ) -> int:
@@ -138,20 +41,18 @@ def run_erase(
     if not hashed:
         key = read_secret("gateway.user_key", config.gateway.user_key).encode()
         user_hash = hash_user(user, tenant_key(key, tenant))
-    done = erase_person(config, store, user_hash, time.time(), rewrite=rewrite)
+    now = time.time()
+    # First: where this is cut off, the daemon's next start goes on.
+    note_erased(config.erasures_path, config.policy, {user_hash: now})
+    done = erase_person(config, store, user_hash, now, rewrite=rewrite)
     on_server = not isinstance(store, SqliteStore)
     again = done.batches_waiting or (not done.bytes_gone and (rewrite or not on_server))
     store.close()
     left = NOT_REACHED + ON_SERVER * on_server + NOT_REWRITTEN * (on_server and not rewrite)
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
+        "listed_in": str(config.erasures_path),
         "not_reached": left,
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
     return 1 if again else 0
-
-
-def _in_line(config: Config, found: ErasureCounts, champion: int | None) -> tuple[str, ...]:
-    lineage = Lineage(read_manifests(config.state_path / "checkpoints"))
-    line = {each.version for each in lineage.chain(champion)}
-    return tuple(version for version in found.versions if version in line)

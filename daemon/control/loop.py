@@ -18,7 +18,7 @@ from ..status.answer_metrics import lag_values
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
 from ..status.tallies import Counting, Tallies
-from ..supervisor.notify import notify
+from ..supervisor.notify import notify, notify_stopping
 from ..telemetry.tracing import Tracing
 from .lifecycle import Deadline, Lifecycle
 from .timers import Intent, Timers
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 START_SECONDS = 60
 """How much longer the supervisor waits after each turn of a loop that cannot take in yet."""
+LETTING_GO_SECONDS = 15.0
+"""What may be needed beyond `stop_seconds`, on a busy machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +138,7 @@ class DaemonLoop(abc.ABC):
 
     def shutdown(self, deadline: Deadline) -> None:
         """Stop consuming, stop what the role started, and let go, all before the deadline."""
-        notify("STOPPING=1")
+        notify_stopping(deadline.left + LETTING_GO_SECONDS)
         self.timers.stop()
         ended = self.stop_work(deadline)
         self.ingest.source.close()

@@ -16,6 +16,7 @@ from ...streams.state.lease import read_holder
 from ..commands.status import state_view
 from ..config import Config
 from ..init.look_around import look_for_mlflow
+from ..store import refuse_half
 from .doctor_finding import Finding, fail, ok, warn
 
 SECONDS = 5.0
@@ -46,6 +47,11 @@ def check_services(config: Config) -> Iterator[Finding]:
 
 
 def _in_charge(config: Config) -> Iterator[Finding]:
+    try:
+        refuse_half(config.state_path)
+    except ValueError as problem:
+        yield fail("daemon", str(problem), "give that command: nothing starts on half a state")
+        return
     path = config.state_database
     if isinstance(path, Path) and not path.exists():
         yield warn("daemon", "was never started with this state", "`rlwd run`")

@@ -17,11 +17,16 @@ from ...streams.log.ports import EventSink
 from ..callers.directory import ClientDirectory
 from ..doors.all_doors import COUNTS, DOORS
 from ..engines.engine_pool import EnginePool, open_session
-from ..http.connections import ConnectionLimits, LimitedRunner, not_listening
+from ..http.connections import (
+    FIRST_REQUEST_SECONDS,
+    ConnectionLimits,
+    LimitedRunner,
+    not_listening,
+)
 from ..spool.forwarder import Forwarder
 from ..spool.spool import Spool
 from ..supervisor.kept_sockets import BACKLOG, listening_sockets
-from ..supervisor.notify import notify
+from ..supervisor.notify import notify, notify_stopping
 from ..telemetry.tracing import Tracing
 from . import pages
 from .completions import CHAT, PLAIN, generate
@@ -39,9 +44,14 @@ __all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
 
 log = structlog.get_logger()
 
-STOP_SECONDS = 10.0
+SEND_SECONDS = 10.0
+"""Longest wait at the end for the log to take what is spooled."""
+CUT_SECONDS = 2.0
+"""Longest wait for an answer that is cut to be put down as such."""
 TRACES_SECONDS = 2.0
 """Longest wait at the end for a collector of traces."""
+MARGIN_SECONDS = 15.0
+"""What all else may take at the end, on a busy machine."""
 
 
 def build_app(
@@ -76,7 +86,7 @@ def build_app(
         await follower.stop()
         await mirror.close()
         await context.engine_pool.close()
-        left = await asyncio.to_thread(context.forwarder.stop, STOP_SECONDS)
+        left = await asyncio.to_thread(context.forwarder.stop, SEND_SECONDS)
         if left:
             log.warning("records_stay_spooled", records=left, folder=settings.spool)
         await asyncio.to_thread(context.tracing.close, TRACES_SECONDS)
@@ -152,15 +162,19 @@ async def serve_gateway(
     *,
     clock: Callable[[], float] = time.time,
     tracing: Tracing | None = None,
+    at_once: asyncio.Event | None = None,
 ) -> AsyncIterator[str]:
-    """Serve until the block ends; give its base URL. Requests in flight get a while to end."""
+    """Serve until the block ends; give its base URL.
+
+    Answers under way have `stop_seconds` to end, or until `at_once` is set.
+    """
     limits = _limits(settings)
     runner = LimitedRunner(
         build_app(settings, sink_factory, clock=clock, limits=limits, tracing=tracing),
         limits,
         idle_seconds=settings.idle_seconds,
         handler_cancellation=True,
-        shutdown_timeout=STOP_SECONDS,
+        shutdown_timeout=CUT_SECONDS,
     )
     await runner.setup()
     try:
@@ -174,6 +188,8 @@ async def serve_gateway(
         yield f"http://{host}:{port}"
     finally:
         await runner.stop_listening()
+        if left := await runner.let_end(settings.stop_seconds, at_once or asyncio.Event()):
+            log.warning("answers_cut", answers=left, after_seconds=settings.stop_seconds)
         await runner.cleanup()
 
 
@@ -183,21 +199,27 @@ def run_gateway(
     tracing: Tracing | None = None,
     listens: Callable[[], None] = lambda: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log.
+    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log. A second signal hurries.
 
     `listens` is called once it takes requests. Under systemd the next gateway of the unit takes the
     requests that come meanwhile.
     """
 
     async def until_told() -> None:
-        told = asyncio.Event()
+        told, at_once = asyncio.Event(), asyncio.Event()
+
+        def stop() -> None:
+            (at_once if told.is_set() else told).set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, told.set)
-        async with serve_gateway(settings, sink_factory, tracing=tracing) as url:
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        async with serve_gateway(settings, sink_factory, tracing=tracing, at_once=at_once) as url:
             log.info("gateway_listens", url=url)
             listens()
             notify("READY=1")
             await told.wait()
-            notify("STOPPING=1")
+            log.info("gateway_stops", longest_seconds=settings.stop_seconds)
+            ends = 2 * CUT_SECONDS + SEND_SECONDS + TRACES_SECONDS
+            notify_stopping(settings.stop_seconds + FIRST_REQUEST_SECONDS + ends + MARGIN_SECONDS)
 
     asyncio.run(until_told())

@@ -78,6 +78,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     They go into the record of the answer, and feedback may name one in place of an answer."""
     request_seconds: float = 600.0
     """Longest a generation may take."""
+    stop_seconds: float = 150.0
+    """Once it is told to stop: longest wait for the answers under way, which are cut then. A second
+    signal cuts them at once."""
     empty_engine_seconds: float = 15.0
     """Longest wait for the daemon to fill an engine that came back without any version."""
     max_body_bytes: int = 4 << 20

@@ -152,6 +152,19 @@ class LimitedRunner(web.AppRunner):
         while self.limits.unasked and time.monotonic() < end:
             await asyncio.sleep(0.01)
 
+    async def let_end(self, seconds: float, at_once: asyncio.Event) -> int:
+        """Wait for the answers under way, for so long and until `at_once` is set; return how many are left.
+
+        Connections between two requests are closed, and each other one as its answer ends.
+        """
+        serving = super().server
+        assert serving is not None, "it was set up"
+        serving.pre_shutdown()
+        end = time.monotonic() + seconds
+        while self.limits.connected and time.monotonic() < end and not at_once.is_set():
+            await asyncio.sleep(0.02)
+        return self.limits.connected
+
     async def cleanup(self) -> None:
         """Stop; a client whose connection was still being made is closed, and not left to nobody."""
         self.limits.most = 0

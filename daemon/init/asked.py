@@ -27,13 +27,13 @@ class PageAnswer(NamedTuple):
     """Its beginning, where it is longer than `MOST_BYTES`."""
 
 
-def ask(url: str) -> PageAnswer | str:
-    """Ask for a page; return why there is none, empty where nothing listens there.
+def ask(url: str, key: str = "") -> PageAnswer | str:
+    """Ask for a page, with a key where one is given; return why there is none, empty where nothing listens there.
 
     Whatever answers has `IN_ALL` seconds and `MOST_BYTES`: one that never ends holds up nobody.
     """
     try:
-        return asyncio.run(_ask(url))
+        return asyncio.run(_ask(url, key))
     except httpx.ConnectError as problem:
         # Of a name that is unknown and of a certificate that is refused it says more.
         return "" if _NOBODY in str(problem) else one_line(str(problem))
@@ -43,11 +43,12 @@ def ask(url: str) -> PageAnswer | str:
         return one_line(str(problem) or type(problem).__name__)
 
 
-async def _ask(url: str) -> PageAnswer:
+async def _ask(url: str, key: str) -> PageAnswer:
+    told = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
         asyncio.timeout(IN_ALL),
         httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client,
-        client.stream("GET", url) as answer,
+        client.stream("GET", url, headers=told) as answer,
     ):
         body = bytearray()
         async for part in answer.aiter_bytes():

@@ -1,5 +1,7 @@
 """Findings: all that `rlwd init` looked for, and the config and the next steps that follow."""
 
+import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,8 +105,13 @@ class Findings:
             )
         if not any(one.there for one in self.engines):
             yield "start an engine (docs/vllm.md, or `rlwd engine --model FOLDER --port 8000`)"
-        if any(one.asks_for_key for one in self.engines):
-            yield f"put the engines' key into the environment variable {ENGINE_KEY}"
+        if any(one.asks_for_key and not one.names for one in self.engines):
+            yield (
+                f"put the engines' key into the environment variable {ENGINE_KEY}; `rlwd init` asks"
+                " them with it"
+            )
+        if any("does that listener speak" in one.says for one in self.kafka):
+            yield "where the broker wants TLS or a password: [stream.kafka.security] (docs/kafka.md)"
         for broker in self.kafka:
             missing = sorted(_topics() - set(broker.names)) if broker.there else []
             if missing:
@@ -127,14 +134,17 @@ def look_around(
 
     Raises ValueError where what was named is no address, before anybody is asked.
     """
+    # Where every OpenAI client has it: an engine's address ends with /v1 there, and not here.
+    engines = list(dict.fromkeys(re.sub(r"(/v1)?/*$", "", one) for one in engines or ()))
     check_values(
         {
-            "engine": {"urls": list(engines or ())},
+            "engine": {"urls": engines},
             "stream": {"kafka": {"bootstrap_servers": list(kafka or ())}},
             "mlflow": {"tracking_uri": mlflow},
         }
     )
-    found = tuple(look_for_engine(url) for url in engines or ENGINES)
+    key = os.environ.get(ENGINE_KEY, "")
+    found = tuple(look_for_engine(url, key) for url in engines or ENGINES)
     gateway = next(free_ports(GATEWAY_PORT))
     by_hand = {"engine": engines, "kafka": kafka, "mlflow": mlflow}
     return Findings(

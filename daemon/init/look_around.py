@@ -38,13 +38,18 @@ class LookedFor:
     """Whether it answers only to who has a key."""
 
 
-def look_for_engine(url: str) -> LookedFor:
-    """Ask for an OpenAI-compatible engine's models."""
-    answer = ask(f"{url.rstrip('/')}/v1/models")
+def look_for_engine(url: str, key: str = "") -> LookedFor:
+    """Ask for an OpenAI-compatible engine's models; where it wants a key, with the one that is given."""
+    asked = f"{url.rstrip('/')}/v1/models"
+    answer = ask(asked)
+    closed = not isinstance(answer, str) and answer.status in (401, 403)
+    if closed and key:
+        answer = ask(asked, key)
     if isinstance(answer, str):
         return LookedFor(address=url, there=False, says=answer)
     if answer.status in (401, 403):
-        return LookedFor(address=url, there=True, says="asks for a key", asks_for_key=True)
+        says = "asks for another key than the one that is given" if key else "asks for a key"
+        return LookedFor(address=url, there=True, says=says, asks_for_key=True)
     try:
         bases = [one for one in json.loads(answer.body)["data"] if not one.get("parent")]
         names = tuple(str(one["id"]) for one in bases)
@@ -53,8 +58,10 @@ def look_for_engine(url: str) -> LookedFor:
         return LookedFor(
             address=url, there=False, says="answers, and is no OpenAI-compatible engine"
         )
-    says = f"serves {one_line(names[0])}"
-    return LookedFor(address=url, there=True, says=says, names=names, root=root)
+    says = f"serves {one_line(' and '.join(names))}"
+    return LookedFor(
+        address=url, there=True, says=says, names=names, root=root, asks_for_key=closed
+    )
 
 
 def look_for_kafka(server: str) -> LookedFor:

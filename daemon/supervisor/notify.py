@@ -39,3 +39,11 @@ def notify(state: str, files: Sequence[int] = ()) -> bool:
         return False
     _unreachable.discard(address)
     return True
+
+
+def notify_stopping(seconds: float) -> None:
+    """Tell systemd that this process ends, and that this may take so long, whatever its unit says.
+
+    It kills it no earlier. Source: sd_notify(3), EXTEND_TIMEOUT_USEC=.
+    """
+    notify(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={int(seconds * 1_000_000)}")

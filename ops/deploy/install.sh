@@ -3,12 +3,20 @@
 #
 #     sh ops/deploy/install.sh [WHAT]
 #
-# WHAT is what pip installs: a wheel, a folder, or `rlwd[learner]`; this checkout where it is left
-# out. PIP_OPTIONS are passed on to pip. It may be run again, which is the upgrade: config, drop-ins
-# and state stay as they are, and what runs goes on until it is restarted.
+# WHAT is what pip installs: a wheel, a folder, or `rlwd`; this checkout where it is left out. EXTRAS
+# come with it: `learner` by default, `learner,postgres` where a server holds the state, none (EXTRAS=)
+# on a host that only runs gateways. PIP_OPTIONS are passed on to pip. It may be run again, which is the
+# upgrade: config, drop-ins and state stay as they are, and what runs goes on until it is restarted.
 set -eu
+# Whatever root's is: the user rlwd has to read what is installed.
+umask 022
 here=$(cd "$(dirname "$0")" && pwd)
-what=${1:-"$here/../..[learner]"}
+what=${1:-"$here/../.."}
+extras=${EXTRAS-learner}
+case $what in
+    *"["*) ;;
+    *) what=$what${extras:+"[$extras]"} ;;
+esac
 
 test "$(id -u)" = 0 || { echo "install.sh: run it as root" >&2; exit 1; }
 systemctl --version > /dev/null || { echo "install.sh: systemd is needed" >&2; exit 1; }
@@ -23,7 +31,7 @@ ln -sf /opt/rlwd/bin/rlwd /usr/local/bin/rlwd
 install -d -m 750 -o root -g rlwd /etc/rlwd
 test -e /etc/rlwd/rlwd.toml || install -m 640 -o root -g rlwd "$here/rlwd.toml" /etc/rlwd/rlwd.toml
 install -d -m 700 /etc/rlwd/secrets
-install -d -m 700 -o rlwd -g rlwd /var/lib/rlwd
+install -d -m 700 -o rlwd -g rlwd /var/lib/rlwd /var/lib/rlwd/models
 for unit in rlwd.service rlwd-gateway@.service; do
     test ! -e "/etc/systemd/system/$unit" || echo "/etc/systemd/system/$unit is used in place of ours" >&2
 done

@@ -25,6 +25,8 @@ CREATE TABLE leases (
 
 EXPIRES_SECONDS = 30.0
 """A holder on another host that was not seen for so long has lost the lease."""
+AHEAD_SECONDS = 3600.0
+"""One that was seen so far in the future had a wrong clock, and cannot hold it until then."""
 
 
 class LeaseHeld(RuntimeError):
@@ -192,7 +194,7 @@ def _lives(row: tuple[int, str, int, str, float], host: str, now: float) -> bool
     if holder_host == host:
         # The same host can be asked; a pid that was given to another program started later.
         return _process_start(pid) == started != ""
-    return now - seen < EXPIRES_SECONDS
+    return -AHEAD_SECONDS < now - seen < EXPIRES_SECONDS
 
 
 def _process_start(pid: int) -> str:

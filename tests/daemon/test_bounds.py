@@ -15,11 +15,16 @@ from hypothesis import strategies as st
 
 from rlwd.daemon.anchored import SECRETS
 from rlwd.daemon.bounds import (
+    CALLED,
+    ENGINES,
     HOSTS,
+    KAFKA_NAMES,
     MOST_PART,
     MOST_PATH,
     MOST_URL,
     NAMES,
+    NEVER_EMPTY,
+    ORIGINS,
     OTHERS,
     PATHS,
     REQUIRED,
@@ -56,13 +61,13 @@ COPIED = tuple(f"{copy}." for copy in COPIES)
 FIELDS = {path: kind for path, kind in FIELDS.items() if not path.startswith(COPIED)}
 NUMERIC = sorted(path for path, kind in FIELDS.items() if plain(kind) in (int, float))
 FREE = {
-    *("privacy.exempt", "privacy.tenants.NAME.exempt", "satisfaction.judge.model"),
-    *("satisfaction.judge.tenants", "satisfaction.rubrics", "gate.suites", "gateway.model"),
+    *("privacy.exempt", "privacy.tenants.NAME.exempt"),
+    *("satisfaction.judge.tenants", "satisfaction.rubrics", "gate.suites"),
     "triage.labels",
     *("gateway.base_digest", "gateway.tokenizer_digest", "gateway.logprobs_mode"),
-    *("gateway.harness", "gateway.references", "mlflow.experiment", "stream.kafka.group_id"),
-    *("stream.kafka.group_instance_id", "stream.kafka.security", "clients.NAME.tenant"),
-    *("clients.NAME.tokens", "clients.NAME.allowed_origins", "gateway.allowed_origins"),
+    *("gateway.harness", "gateway.references"),
+    *("stream.kafka.security", "clients.NAME.tenant"),
+    "clients.NAME.tokens",
     *(
         "benchmark.name",
         "benchmark.segments",
@@ -117,6 +122,7 @@ def test_every_number_has_bounds() -> None:
 def test_every_text_that_is_a_place_or_a_name_is_known() -> None:
     """A new text is of one of the lists that are checked, or said here to be free; none is of two."""
     lists = [PATHS, URLS, TOPICS, NAMES, HOSTS, SERVERS, set(SECRETS), FREE, OTHERS]
+    lists += [KAFKA_NAMES, CALLED, ORIGINS]
     texts = {path for path, kind in FIELDS.items() if is_text(kind)}
     assert sorted(texts) == sorted(path for each in lists for path in each)
 
@@ -183,6 +189,43 @@ def test_what_is_no_url_is_refused(tmp_path: Path, path: str, value: str) -> Non
     assert "user:secret" not in said
 
 
+@pytest.mark.parametrize("path", sorted(ENGINES))
+def test_an_engine_is_named_once_and_without_v1(tmp_path: Path, path: str) -> None:
+    """What every OpenAI client calls its base URL is told apart, and one engine counts once."""
+    for end in ("/v1", "/v1/", "/v1/chat/completions", "/proxy/v1/models"):
+        assert "leave out" in refused(tmp_path, path, f'"http://h:8000{end}"')
+    assert "stands there twice" in refused(tmp_path, path, '"http://h:8000", "http://h:8000/"')
+
+
+@pytest.mark.parametrize("path", sorted(ORIGINS))
+@pytest.mark.parametrize(
+    "value", ["http://[::1", "http://:80", "http://h:99999", "http://u:p@h", "h", "http://h/x"]
+)
+def test_what_is_no_origin_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """A page's origin is scheme, host and port, as a browser sends it."""
+    refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(KAFKA_NAMES))
+@pytest.mark.parametrize("value", ["a b", "a\\u0000b", "é", "x" * 250, "a/b"])
+def test_what_is_no_name_of_kafkas_is_refused(tmp_path: Path, path: str, value: str) -> None:
+    """A group's and a member's name are the broker's to take, and it is asked later."""
+    refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(CALLED))
+def test_what_others_call_it_is_one_line(tmp_path: Path, path: str) -> None:
+    """A NUL, a line's end and a whole page are no name."""
+    for value in (r"a\u0000b", r"a\nb", "x" * 201):
+        refused(tmp_path, path, f'"{value}"')
+
+
+@pytest.mark.parametrize("path", sorted(NEVER_EMPTY))
+def test_a_name_that_has_to_be_is_not_empty(tmp_path: Path, path: str) -> None:
+    """What clients ask for, and whose offsets those are."""
+    refused(tmp_path, path, '""')
+
+
 @pytest.mark.parametrize("path", sorted(NAMES))
 @pytest.mark.parametrize("value", ["../evil", "", "a/b", ".hidden", "a b", "a@v1", "x" * 101, "é"])
 def test_what_is_no_name_is_refused(tmp_path: Path, path: str, value: str) -> None:
@@ -229,6 +272,9 @@ def test_what_is_no_path_is_refused(tmp_path: Path, path: str) -> None:
     refused(tmp_path, path, r'"a\nb"')
     refused(tmp_path, path, f'"{"x" * (MOST_PART + 1)}"')
     refused(tmp_path, path, f'"{"x/" * (MOST_PATH // 2 + 1)}"')
+    # Each would make a folder of that name beside the config.
+    for value in ("file:///var/lib/rlwd", "http://h/x", "~/rlwd", "$HOME/rlwd"):
+        refused(tmp_path, path, f'"{value}"')
 
 
 @pytest.mark.parametrize("path", sorted({*REQUIRED, "learner.model"}))

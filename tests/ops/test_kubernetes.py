@@ -123,7 +123,9 @@ def test_each_process_of_ours_is_started_and_probed_as_it_can_be(name: str, conf
     assert asked == {kind: {"path": path, "port": "http"} for kind, path in pages.items()}
     notes = PODS[name]["metadata"]["annotations"]
     assert (notes["prometheus.io/port"], notes["prometheus.io/path"]) == (str(port), "/metrics")
-    assert PODS[name]["spec"]["terminationGracePeriodSeconds"] > config.stop_seconds + 10
+    # The pause before the signal, and what is sent after the last answer.
+    longest = config.gateway.stop_seconds + 20 if name == "gateway" else config.stop_seconds
+    assert PODS[name]["spec"]["terminationGracePeriodSeconds"] > longest + 10
     assert {"name": "state" if name == "daemon" else "spool", "mountPath": config.state} in one[
         "volumeMounts"
     ]

@@ -110,6 +110,7 @@ class GatewayRig:
         self.generation = 0
         self.settings = GatewaySettings(
             empty_engine_seconds=0.0,
+            stop_seconds=10.0,
             port=0,
             engines=(self.engine.url,),
             flags=str(self.flags),

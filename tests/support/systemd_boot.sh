@@ -23,9 +23,9 @@ mount --rbind /dev "$root/dev"
 # As docs/install.md says, but for the packages, which come by path instead of from an index.
 chroot "$root" python3 -m venv /opt/rlwd
 for site in "$root"/opt/rlwd/lib/python3*/site-packages; do echo /packages > "$site/packages.pth"; done
+# Some administrators' root has a umask of its own.
 chroot "$root" env PIP_OPTIONS="--no-deps --no-index --quiet" \
-    sh /src/deploy/install.sh "/src/$(basename "$wheel")"
-mkdir -p "$root/var/lib/rlwd/models"
+    sh -c 'umask 077; sh /src/deploy/install.sh "$1"' sh "/src/$(basename "$wheel")"
 cp -r "$model" "$root/var/lib/rlwd/models/base"
 chroot "$root" chown -R rlwd: /var/lib/rlwd/models
 # The daemon's secret is a credential, the gateway's a variable.

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rlwd.daemon.backup.restore import _put_database
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 
@@ -115,6 +116,83 @@ def test_nothing_begins_on_half_a_restore(
     assert not (there / "state" / "rlwd.db").exists()
     assert run(there, "restore", str(backup))[0] == 0
     assert run(there, "status")[0] == 0
+
+
+def test_two_restores_at_once_are_one(
+    backup: Path, there: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is refused by name while the first goes on, and takes nothing from it."""
+    whole, said = _put_database, list[tuple[int, str]]()
+
+    def meanwhile(*arguments: Any) -> None:
+        if not said:
+            said.append(run(there, "restore", str(backup)))
+        whole(*arguments)
+
+    monkeypatch.setattr("rlwd.daemon.backup.restore._put_database", meanwhile)
+    assert run(there, "restore", str(backup))[0] == 0
+    ((status, refusal),) = said
+    assert (status, f"{there}/state: another restore is under way there" in refusal) == (2, True)
+    assert run(there, "audit")[0] == 0
+    assert (there / "state" / "checkpoints" / "EPOCH").is_file()
+
+
+def test_the_doctor_names_a_restore_that_was_cut_off(
+    backup: Path, there: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the command to give; neither does a backup take half a state for none."""
+    with monkeypatch.context() as patch:
+        patch.setattr("rlwd.daemon.backup.restore._put_database", _cut_off)
+        assert run(there, "restore", str(backup))[0] == 2
+    status, said = run(there, "doctor")
+    wanted = f"cut off: `rlwd restore {backup}` again"
+    assert (status, wanted in said, "never started" in said) == (1, True, False), said
+    status, said = run(there, "backup", str(there / "new"))
+    assert (status, wanted in said) == (2, True), said
+
+
+def test_a_config_with_what_a_backup_left_out_does_not_start(
+    tmp_path: Path, config: Config, run: Run
+) -> None:
+    """What stands there instead of a secret is known to whoever reads our source."""
+    live = config.state_path.parent
+    file = live / "rlwd.toml"
+    file.write_text(file.read_text().replace("[http]", '[http]\ntoken = "hunter2"'))
+    assert run(live, "backup", str(tmp_path / "backup"))[0] == 0
+    shutil.copy(tmp_path / "backup" / "config" / "rlwd.toml", file)
+    for command in ("run", "gateway", "status"):
+        status, said = run(live, command)
+        wanted = "http.token: was left out of a backup: put the secret there again"
+        assert (status, wanted in said) == (2, True), said
+
+
+def test_files_that_the_config_names_are_in_it(tmp_path: Path, config: Config, run: Run) -> None:
+    """Probes, planted strings and texts; a restore says how those come back that are gone."""
+    live = config.state_path.parent
+    named = {
+        "gate.planted": "planted.jsonl",
+        "gate.probes": "asked.jsonl",
+        "learner.drift.probes": "drift.jsonl",
+        "learner.replay.texts": "texts.jsonl",
+    }
+    text = (
+        (live / "rlwd.toml").read_text().replace("[gate]\n", '[gate]\nplanted = "planted.jsonl"\n')
+    )
+    text = text.replace("[gate]\n", '[gate]\nprobes = "asked.jsonl"\n')
+    text += '\n[learner.drift]\nprobes = "drift.jsonl"\n[learner.replay]\ntexts = "texts.jsonl"\n'
+    (live / "rlwd.toml").write_text(text)
+    for name in list(named.values())[1:]:
+        (live / name).write_text(name)
+    status, said = run(live, "backup", str(tmp_path / "backup"))
+    wanted = f"not in it: gate.planted: {live}/planted.jsonl, which is not there"
+    assert (status, wanted in said) == (0, True), said
+    shutil.rmtree(config.state_path)
+    (live / "asked.jsonl").unlink()
+    status, said = run(live, "restore", str(tmp_path / "backup"))
+    copy = tmp_path / "backup" / "config" / "gate.probes" / "asked.jsonl"
+    wanted = f"gate.probes: is not there: cp {copy} {live}/asked.jsonl"
+    assert (status, wanted in said, "drift.jsonl" in said) == (0, True, False), said
+    assert copy.read_text() == "asked.jsonl"
 
 
 def _cut_off(*_: object) -> None:

@@ -1,15 +1,21 @@
 """A log that is away, a kill, a stop."""
 
 import json
+import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import Any
 
 import httpx
 import msgspec
+import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig, version, wait_for
 
 from rlwd.ops.flags.assignment import hash_user
+from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.event import decode_event
 
 
@@ -38,8 +44,6 @@ def test_an_answer_cut_by_a_crash_is_a_generation_without_capture(gateway: Gatew
         "    def __init__(self): raise ConnectionError('away')\n"
         "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings), Away)\n"
     )
-    from rlwd.ops.servers.process import free_port
-
     port = free_port()
     settings = msgspec.json.encode(msgspec.structs.replace(gateway.settings, port=port)).decode()
     child = subprocess.Popen([sys.executable, "-c", code, settings])
@@ -73,7 +77,6 @@ def test_sigterm_ends_in_order(gateway: GatewayRig, tmp_path: Path) -> None:
         "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings),"
         " lambda: EmbeddedSink(Path(sys.argv[2])))\n"
     )
-    from rlwd.ops.servers.process import free_port
     from rlwd.streams.log.embedded_log import EmbeddedSource
 
     port = free_port()
@@ -93,3 +96,92 @@ def test_sigterm_ends_in_order(gateway: GatewayRig, tmp_path: Path) -> None:
     records = source.poll(0.0, 10)
     source.close()
     assert [decode_event(r.value).id for r in records] == [generation]
+
+
+class Stopping:
+    """A gateway's process with an answer under way, and a supervisor that hears what it says."""
+
+    def __init__(self, gateway: GatewayRig, folder: Path, **changes: Any) -> None:
+        gateway.set_flags()
+        self.port, self.answer = free_port(), list[str]()
+        self.supervisor = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.supervisor.bind(str(folder / "notify"))
+        self.supervisor.settimeout(60)
+        code = (
+            "import sys, msgspec\n"
+            "from rlwd.daemon.gateway.app import GatewaySettings, run_gateway\n"
+            "class Away:\n"
+            "    def __init__(self): raise ConnectionError('away')\n"
+            "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings), Away)\n"
+        )
+        settings = msgspec.structs.replace(gateway.settings, port=self.port, **changes)
+        self.child = subprocess.Popen(
+            [sys.executable, "-c", code, msgspec.json.encode(settings).decode()],
+            env={**os.environ, "NOTIFY_SOCKET": str(folder / "notify")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self.hear("READY=1")
+        self.asking = threading.Thread(target=self.ask)
+        self.asking.start()
+        wait_for(lambda: bool(gateway.engine.asked))
+
+    def ask(self) -> None:
+        url = f"http://127.0.0.1:{self.port}{CHAT}"
+        try:
+            answer = httpx.post(url, json=HELLO, timeout=60, trust_env=False)
+            self.answer.append(str(answer.status_code))
+        except httpx.TransportError as problem:
+            self.answer.append(type(problem).__name__)
+
+    def hear(self, wanted: str) -> str:
+        """Return the next message that holds this."""
+        while wanted not in (message := self.supervisor.recv(4096).decode()):
+            pass
+        return message
+
+    def end(self) -> str:
+        """Wait for its end, which is in order; return what the client got."""
+        self.asking.join(60)
+        assert self.child.wait(60) == 0
+        return self.answer[0]
+
+    def close(self) -> None:
+        self.child.kill()
+        self.child.communicate()
+        self.supervisor.close()
+
+
+def test_an_answer_under_way_is_not_cut(gateway: GatewayRig, tmp_path: Path) -> None:
+    """It ends after the SIGTERM, whole, and the supervisor is told to wait for as long as may be."""
+    gateway.engine.pause = 1.0
+    stopping = Stopping(gateway, tmp_path, stop_seconds=600.0)
+    try:
+        stopping.child.terminate()
+        told = stopping.hear("STOPPING=1")
+        assert int(told.partition("EXTEND_TIMEOUT_USEC=")[2]) > 600 * 1_000_000
+        assert stopping.end() == "200"
+    finally:
+        stopping.close()
+
+
+@pytest.mark.parametrize(("stop_seconds", "signals"), [(0.1, 1), (600.0, 2)])
+def test_an_answer_is_cut_where_that_is_said(
+    gateway: GatewayRig, tmp_path: Path, stop_seconds: float, signals: int
+) -> None:
+    """After `stop_seconds`, or at once by a second signal; the log says how many."""
+    gateway.engine.pause = 60.0
+    stopping = Stopping(gateway, tmp_path, stop_seconds=stop_seconds)
+    try:
+        heard = ""
+        for _ in range(signals):
+            stopping.child.terminate()
+            if stop_seconds > 1.0 and not heard:
+                heard = stopping.hear("STOPPING=1")
+        assert stopping.end() != "200"
+        assert stopping.child.stdout is not None
+        said = stopping.child.stdout.read()
+        assert "answers_cut" in said, said
+    finally:
+        stopping.close()

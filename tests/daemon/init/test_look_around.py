@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,14 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may be anot
 
 
 @contextlib.contextmanager
-def answering(body: Callable[[BaseHTTPRequestHandler], None]) -> Iterator[str]:
-    """A server of the test's own; gives its URL."""
+def answering(
+    body: Callable[[BaseHTTPRequestHandler], None], status: Callable[[Any], int] = lambda _: 200
+) -> Iterator[str]:
+    """A server of the test's own, which gives a status by the headers that it is told; gives its URL."""
 
     class Answers(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            self.send_response(200)
+            self.send_response(status(self.headers))
             self.end_headers()
             with contextlib.suppress(ConnectionError):
                 body(self)
@@ -145,6 +148,44 @@ def test_engines_of_other_models_are_no_replicas(
         assert init(monkeypatch, capsys, *arguments)[0] == 0
     assert load_config(file).engine.urls == load_config(file).gateway.engines == (one, two)
     assert load_config(named).engine.urls == (one, other)
+
+
+def test_an_engine_is_found_as_clients_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the /v1 of a client's base URL it is the same engine, and is written as rlwd asks it."""
+    file = tmp_path / "rlwd.toml"
+    with answering(serving("a", "org/a")) as url:
+        named = ("--engine", f"{url}/v1", "--engine", f"{url}/v1/", "--engine", url)
+        status, said = init(monkeypatch, capsys, "--config", str(file), *named)
+    assert (status, said.count(f"found      engine: {url}, serves a\n")) == (0, 1), said
+    assert load_config(file).engine.urls == load_config(file).gateway.engines == (url,)
+
+
+def test_an_engine_with_a_key_is_asked_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without the key it is only there; with the variable that the config names it says what it serves."""
+    models = json.dumps({"data": [{"id": "a", "root": "/a"}, {"id": "b", "root": "/a"}]}).encode()
+
+    def closed(handler: BaseHTTPRequestHandler) -> None:
+        known = handler.headers["Authorization"] == "Bearer sesame"
+        handler.wfile.write(models if known else b"{}")
+
+    with answering(
+        closed, lambda told: 200 if told["Authorization"] == "Bearer sesame" else 401
+    ) as url:
+        status, said = init(monkeypatch, capsys, "--engine", url, "--print")
+        assert (status, f"{url}, asks for a key" in said) == (0, True), said
+        assert "RLWD_ENGINE_TOKEN" in said
+        monkeypatch.setenv("RLWD_ENGINE_TOKEN", "sesame")
+        arguments = ("--config", str(tmp_path / "rlwd.toml"), "--engine", url)
+        status, said = init(monkeypatch, capsys, *arguments)
+        assert (status, f"{url}, serves a and b" in said) == (0, True), said
+        assert "RLWD_ENGINE_TOKEN" not in said
+        monkeypatch.setenv("RLWD_ENGINE_TOKEN", "another")
+        assert "asks for another key" in init(monkeypatch, capsys, "--engine", url, "--print")[1]
+    assert load_config(tmp_path / "rlwd.toml").engine.token == "$RLWD_ENGINE_TOKEN"
 
 
 def test_a_model_that_no_engine_names_is_questioned(tmp_path: Path) -> None:

@@ -110,6 +110,19 @@ def test_another_host_is_believed_for_a_while(store: SqliteStore) -> None:
     assert take_lease(store, "policy", 131.0).epoch == 2
 
 
+def test_a_host_whose_clock_was_far_ahead_holds_nothing_until_then(store: SqliteStore) -> None:
+    """Seen a year from now it is followed at once; a few minutes ahead it is believed."""
+    now = 1000.0
+    take_lease(store, "policy", now + 300)
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET host = 'elsewhere'")
+    with pytest.raises(LeaseHeld, match="on elsewhere"):
+        take_lease(store, "policy", now)
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET seen = ?", (now + 366 * 86400,))
+    assert take_lease(store, "policy", now).epoch == 2
+
+
 def test_the_epoch_only_grows(store: SqliteStore) -> None:
     """Letting go and taking again never gives an old epoch back."""
     epochs = []
