@@ -92,6 +92,23 @@ def rebuild(
     raise typer.Exit(run_rebuild(load_config(config), version, out, begin_with))
 
 
+def weights(
+    version: Annotated[str, typer.Argument(help="The version by its whole name.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="A new folder for it; STATE/weights/VERSION where none is named."),
+    ] = None,
+    config: ConfigFile = TOML,
+) -> None:
+    """Write a version of full weights as a Hugging Face folder, proven by its probe."""
+    from ..streams.logs import log_to_stderr
+    from .commands.weights import run_weights
+    from .config import load_config
+
+    log_to_stderr("weights", "warning")
+    raise typer.Exit(run_weights(load_config(config), version, out))
+
+
 def _decide(name: str, what: str, by: str, reason: str, config: Path) -> None:
     from .commands.by_hand import run_decision
     from .config import load_config
@@ -99,5 +116,5 @@ def _decide(name: str, what: str, by: str, reason: str, config: Path) -> None:
     raise typer.Exit(run_decision(load_config(config), name, what, by=by, why=reason))
 
 
-BY_HAND = (rollback, promote, reject, pause, resume, pin, rebuild)
+BY_HAND = (rollback, promote, reject, pause, resume, pin, rebuild, weights)
 """In the order of the help."""

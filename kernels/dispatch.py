@@ -55,6 +55,7 @@ def logp_head(
     *,
     train_head: bool = False,
     chunk_tokens: int | None = None,
+    anchor_weight_VD: Tensor | None = None,
 ) -> HeadOutputs:
     """Log-probability, normaliser, entropy and KL to the anchor of each target token.
 
@@ -63,14 +64,16 @@ def logp_head(
     `log_softmax(hidden @ weight.T / temperature)` gathered at the targets, and sums over it, from
     logits in float32 whatever the inputs. Outputs are [M]; gradients flow from the first four to
     `hidden_MD` and, with `train_head`, to `weight_VD`; the anchor is a constant. A row whose target
-    is negative is ignored: zeros, and no gradient. M may be 0.
+    is negative is ignored: zeros, and no gradient. M may be 0. `anchor_weight_VD` is the anchor's head
+    where it is another one than the policy's.
     ValueError where `RLWD_KERNELS` names nothing that runs here.
     """
     rows_M, (hidden, anchor, targets, temperature) = _compacted(
         hidden_MD, anchor_MD, targets_M, temperature_M
     )
     kernel = head_kernel(hidden_MD)
-    head = _head(kernel, hidden, anchor, weight_VD, targets, temperature, chunk_tokens)
+    heads = (weight_VD, anchor_weight_VD)
+    head = _head(kernel, hidden, anchor, heads, targets, temperature, chunk_tokens)
     learns = torch.is_grad_enabled() and (hidden.requires_grad or train_head)
     # Under a frozen head autograd must not see the weight, which may still ask for a gradient.
     weight = weight_VD if train_head else weight_VD.detach()
@@ -95,22 +98,23 @@ def token_loss(
     row_weights_M: Tensor | None = None,
     train_head: bool = False,
     chunk_tokens: int | None = None,
+    anchor_weight_VD: Tensor | None = None,
 ) -> tuple[Tensor, HeadOutputs, Tensor]:
     """Return a token-level loss, what it was made of, and its weights w [M]: see `objective`.
 
-    `row_weights_M` multiply both terms of a row; with `train_head` there are none.
+    `row_weights_M` multiply both terms of a row.
 
     As `logp_head` and a loss on its outputs, at less: each row's coefficient is worked out in the
     sweep, so one gradient matrix serves both terms. `normaliser` is N, known beforehand. Gradients
     flow from the loss alone. Ignored rows, empty packs and errors are as in `logp_head`.
     """
-    assert row_weights_M is None or not train_head, "the head's gradient has no rows to weigh"
     rows_M, kept_rows = _compacted(
         hidden_MD, anchor_MD, targets_M, temperature_M, behaviour_M, advantages_M, row_weights_M
     )
     hidden, anchor, targets, temperature, behaviour, advantages, by = kept_rows
     kernel = head_kernel(hidden_MD)
-    head = _head(kernel, hidden, anchor, weight_VD, targets, temperature, chunk_tokens)
+    heads = (weight_VD, anchor_weight_VD)
+    head = _head(kernel, hidden, anchor, heads, targets, temperature, chunk_tokens)
     learns = torch.is_grad_enabled() and (hidden.requires_grad or train_head)
     weight = weight_VD if train_head else weight_VD.detach()
     form = WeightedForm(objective, behaviour.detach(), advantages.detach())
@@ -155,12 +159,13 @@ def _head(
     kernel: HeadKernel,
     hidden_MD: Tensor,
     anchor_MD: Tensor | None,
-    weight_VD: Tensor,
+    heads: tuple[Tensor, Tensor | None],
     targets_M: Tensor,
     temperature_M: Tensor,
     chunk_tokens: int | None,
 ) -> Head:
     compute = torch.promote_types(hidden_MD.dtype, torch.float32)
+    weight_VD, anchor_weight_VD = heads
     return Head(
         kernel=kernel,
         hidden_MD=hidden_MD.detach(),
@@ -169,6 +174,7 @@ def _head(
         targets_M=targets_M,
         temperature_M=temperature_M.detach().to(compute),
         chunk_tokens=chunk_tokens,
+        anchor_weight_VD=None if anchor_weight_VD is None else anchor_weight_VD.detach(),
     )
 
 

@@ -65,8 +65,10 @@ class Summed(torch.autograd.Function):
         by_M: Tensor | None,
     ) -> tuple[Tensor, Tensor]:
         """Sweep once, leaving the gradient of the loss."""
-        out = head.swept(form if learns else None, train_head=train_head)
-        if by_M is not None and out.first_MD is not None:
+        # Without the head's gradient a row is scaled once, after its one product.
+        early_M = by_M if train_head else None
+        out = head.swept(form if learns else None, train_head=train_head, row_weights_M=early_M)
+        if by_M is not None and early_M is None and out.first_MD is not None:
             out.first_MD.mul_(by_M[:, None].to(out.first_MD.dtype))
         ctx.save_for_backward(out.first_MD, out.weight_VD)
         ctx.weight_dtype = weight_VD.dtype

@@ -129,11 +129,20 @@ class Head:
     temperature_M: Tensor
     chunk_tokens: int | None = None
     """Rows to a chunk; None leaves it to the kernel."""
+    anchor_weight_VD: Tensor | None = None
+    """The anchor's head, where it is another one."""
 
-    def swept(self, form: Form, *, train_head: bool = False) -> Swept:
-        """Go over the chunks; no matrix of M rows and V columns is ever whole."""
+    def swept(
+        self, form: Form, *, train_head: bool = False, row_weights_M: Tensor | None = None
+    ) -> Swept:
+        """Go over the chunks; no matrix of M rows and V columns is ever whole.
+
+        `row_weights_M` multiply each row's gradient before either product with it.
+        """
         hidden_MD, anchor_MD, kernel = self.hidden_MD, self.anchor_MD, self.kernel
         weight_VD = kernel.weight(self.weight_VD)
+        theirs = self.anchor_weight_VD
+        heads = (weight_VD, weight_VD if theirs is None else kernel.weight(theirs))
         compute = torch.promote_types(hidden_MD.dtype, torch.float32)
         grads = (form is not None, isinstance(form, SeparateForm) and anchor_MD is not None)
         first_MD, second_MD = (torch.zeros_like(hidden_MD) if wanted else None for wanted in grads)
@@ -148,18 +157,26 @@ class Head:
         )
         scratch = Scratch()
         for start in range(0, len(hidden_MD), size):
-            self._chunk(slice(start, start + size), weight_VD, form, out, scratch)
+            rows = slice(start, start + size)
+            by_C = None if row_weights_M is None else row_weights_M[rows]
+            self._chunk(rows, heads, form, out, scratch, by_C)
         return out
 
     def _chunk(
-        self, rows: slice, weight_VD: Tensor, form: Form, out: Swept, scratch: Scratch
+        self,
+        rows: slice,
+        heads: tuple[Tensor, Tensor],
+        form: Form,
+        out: Swept,
+        scratch: Scratch,
+        by_C: Tensor | None,
     ) -> None:
-        kernel, anchor_MD = self.kernel, self.anchor_MD
+        kernel, anchor_MD, (weight_VD, anchor_weight_VD) = self.kernel, self.anchor_MD, heads
         made = kernel.rows(
             kernel.product(self.hidden_MD[rows], weight_VD, scratch, "z"),
             None
             if anchor_MD is None
-            else kernel.product(anchor_MD[rows], weight_VD, scratch, "anchor z"),
+            else kernel.product(anchor_MD[rows], anchor_weight_VD, scratch, "anchor z"),
             self.targets_M[rows],
             self.temperature_M[rows].to(out.statistics.dtype),
             _cut(form, rows),
@@ -168,6 +185,8 @@ class Head:
         )
         out.statistics[:, rows] = made.statistics
         if made.first_CV is not None and out.first_MD is not None:
+            if by_C is not None:
+                made.first_CV.mul_(by_C[:, None].to(made.first_CV.dtype))
             out.first_MD[rows] = made.first_CV @ weight_VD
             if out.weight_VD is not None:
                 out.weight_VD += kernel.product(made.first_CV.T, self.hidden_MD[rows].T)

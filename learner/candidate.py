@@ -63,7 +63,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     """`policy@v000017-3fa9c2e1`; a rollback bears the version it went back to."""
     digest: str
-    """SHA-256 over the adapter's files, hex."""
+    """SHA-256, hex, over the adapter's files; of full weights over their tensors."""
     files: dict[str, str]
     """Path inside the checkpoint to SHA-256, hex."""
     applied: tuple[int, ...]
@@ -121,7 +121,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int
     """Of its checkpoint."""
     digest: str
-    """SHA-256 over the adapter's files, hex."""
+    """SHA-256, hex, over the adapter's files; of full weights over their tensors."""
     base: str = ""
     """The base model that it was trained on, as its manifest names it, with its digest's beginning."""
     path: Path

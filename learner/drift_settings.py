@@ -21,7 +21,7 @@ class DriftSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Most nats a token that one version may add. One that adds more is not made: its batch is skipped
     (`excluded:drift`), and the weights are as before."""
     version_norm: Nats = 0.0
-    """Likewise, most that its update may be long, beside the adapter's own length (L2)."""
+    """Likewise, most that its update may be long, beside the length of what learns, the adapter or all weights (L2)."""
     day_kl: Nats = 0.0
     """Nats a token that the versions of 24 hours may add together; once they have, no batch is given to
     the learner until some of it is older, and `/readyz` says so."""

@@ -37,8 +37,15 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto` takes CUDA where there is one."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the base model; the adapter and its moments are float32 always. bfloat16 is for GPUs, and for cores with
-    instructions for it: others emulate it, at an eighth of the speed of float32 or less."""
+    """Of the base model, and of versions of full weights; what learns, and its moments, are float32 always.
+    bfloat16 is for GPUs, and for cores with instructions for it: others emulate it, at an eighth of the
+    speed of float32 or less."""
+    weights: Literal["adapter", "full"] = "adapter"
+    """What learns: a LoRA adapter beside the base model, or every weight of it (docs/scale.md), at a rate
+    ten times smaller. Versions of full weights are not served yet: `rlwd run` refuses them."""
+    whole_every: Count = 25
+    """Of full weights: versions from one checkpoint that holds them whole to the next; those between hold
+    what changed."""
     lora_rank: Count = 32
     """Rank of the adapter on every linear layer."""
     lora_alpha: Positive = 32.0
@@ -136,7 +143,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
     """Added to the process's niceness, so that serving on the same cores comes first."""
     seed: int = 0
-    """Of the adapter's first weights and of the order of episodes."""
+    """Of an adapter's first weights and of the order of episodes."""
     lanes: LaneSettings = LaneSettings()
     """`[learner.lanes]`: what is learned from beside answers with usable log-probabilities."""
     drift: DriftSettings = DriftSettings()

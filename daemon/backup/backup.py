@@ -11,6 +11,7 @@ from pathlib import Path
 from ...learner.checkpoint.folder import (
     MANIFEST_FILES,
     checkpoint_path,
+    copy_links,
     problem_of,
     read_manifest,
     state_of,
@@ -168,6 +169,8 @@ def _copy_checkpoints(config: Config, view: Transaction, now: float, to: Path) -
                 shutil.copy2(checkpoint_path(source, sequence) / name, inside)
             continue
         shutil.copytree(checkpoint_path(source, sequence), inside)
+    copy_links(source, to, named & {*known})
+    for sequence in known:
         # Of a pruned one the manifest is all there is.
         if state_of(to, sequence) and (problem := problem_of(to, read_manifest(to, sequence))):
             damaged.append(f"weights of checkpoint {sequence}, which are damaged: {problem}")

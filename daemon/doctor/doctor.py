@@ -12,7 +12,7 @@ from .doctor_finding import Finding, Grade, fail, ok
 from .doctor_flags import check_flags_url
 from .doctor_log import check_log
 from .doctor_machine import check_installed, check_machine
-from .doctor_model import check_model, check_texts
+from .doctor_model import check_model, check_texts, check_weights
 from .doctor_readers import check_readers
 from .doctor_services import check_services
 
@@ -47,6 +47,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
     checks = [
         ("machine", check_machine(config)),
         ("model", check_model(Path(config.learner.model))),
+        ("weights", check_weights(config.learner)),
         ("texts", check_texts(config.learner)),
         ("readers", check_readers(config)),
         ("log", check_log(config)),

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...learner.settings import LearnerSettings
+from ..places import not_offered
 from .doctor_finding import Finding, fail, ok, warn
 
 
@@ -23,6 +24,12 @@ def check_model(folder: Path) -> Iterator[Finding]:
         yield warn(
             "model", "no chat template", "/v1/chat/completions will be refused by the engine"
         )
+
+
+def check_weights(settings: LearnerSettings) -> Iterator[Finding]:
+    """Say where versions would be of a kind that is not offered yet."""
+    if problem := not_offered(settings):
+        yield fail("weights", problem, "docs/scale.md says what full weights are good for so far")
 
 
 def check_texts(settings: LearnerSettings) -> Iterator[Finding]:

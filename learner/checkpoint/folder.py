@@ -5,14 +5,16 @@ The daemon learns from these files alone what was applied. `write.py` writes the
     state/checkpoints/EPOCH                     largest lease epoch that was ever handed out
     state/checkpoints/000017/manifest.json      with manifest.sha256 beside it
     state/checkpoints/000017/policy@v000017-3fa9c2e1/adapter_model.safetensors, adapter_config.json
+    state/checkpoints/000017/weights/           in place of that: full weights (`weight_link.py`)
     state/checkpoints/000017/optimizer.safetensors, rng.safetensors,
-                                                trained.safetensors (beside an average),
+                                                trained.safetensors (beside an average, or bfloat16),
                                                 estimators.json, estimators.safetensors
 """
 
 import contextlib
 import hashlib
-from collections.abc import Collection
+import shutil
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,6 +22,7 @@ import msgspec
 from ..candidate import Candidate, Manifest
 from ..digests import adapter_digest, file_digest
 from ..ledger.lineage import Lineage
+from .weight_link import WEIGHTS, chain, link_path, links_needed, read_link
 
 MANIFEST_FILES = ("manifest.json", "manifest.sha256")
 """What is kept of a checkpoint for ever."""
@@ -38,9 +41,12 @@ def sequences(folder: Path) -> list[int]:
 
 
 def state_of(folder: Path, sequence: int) -> list[Path]:
-    """All that a checkpoint holds beside its manifest: weights, optimizer, baselines."""
+    """All that a checkpoint holds beside its manifest: weights, optimizer, baselines.
+
+    But for a link of full weights, which may be there for the sake of others.
+    """
     inside = checkpoint_path(folder, sequence).iterdir()
-    return [path for path in inside if path.name not in MANIFEST_FILES]
+    return [path for path in inside if path.name not in (*MANIFEST_FILES, WEIGHTS)]
 
 
 def whole_checkpoints(folder: Path) -> list[int]:
@@ -91,9 +97,41 @@ def problem_of(folder: Path, manifest: Manifest) -> str | None:
             return f"{path}: missing"
         if file_digest(path) != wanted:
             return f"{path}: its digest is not the manifest's"
+    if is_full(manifest):
+        return _chain_problem(folder, manifest.sequence, manifest.digest)
     if adapter_digest(root / manifest.version) != manifest.digest:
         return f"{root / manifest.version}: not the adapter that $.digest names"
     return None
+
+
+def _chain_problem(folder: Path, sequence: int, digest: str) -> str | None:
+    """Say which link of a version is missing, damaged or another one, or None where all of them fit.
+
+    A link's files are held against its own manifest, which outlives it.
+    """
+    wanted = digest
+    try:
+        for at in chain(folder, sequence):
+            checkpoint, manifest = folder / f"{at:06d}", read_manifest(folder, at)
+            for name, known in manifest.files.items():
+                path = checkpoint / name
+                if not name.startswith(f"{WEIGHTS}/"):
+                    continue
+                if not path.is_file():
+                    return f"{path}: missing{_on(at, sequence)}"
+                if file_digest(path) != known:
+                    return f"{path}: its digest is not the manifest's{_on(at, sequence)}"
+            link = read_link(checkpoint)
+            if link.digest != wanted:
+                return f"{link_path(checkpoint)}: holds {link.digest[:12]}, not {wanted[:12]}"
+            wanted = link.base_digest
+    except ValueError as problem:
+        return str(problem)
+    return None
+
+
+def _on(at: int, sequence: int) -> str:
+    return "" if at == sequence else f", and checkpoint {sequence} is built on it"
 
 
 def newest_valid(
@@ -117,6 +155,32 @@ def newest_valid(
     return None
 
 
+def weights_path(folder: Path, manifest: Manifest) -> Path:
+    """Folder of a checkpoint's adapter, or of its link of full weights."""
+    checkpoint = checkpoint_path(folder, manifest.sequence)
+    return link_path(checkpoint) if is_full(manifest) else checkpoint / manifest.version
+
+
+def is_full(manifest: Manifest) -> bool:
+    """Whether a checkpoint holds full weights, and no adapter."""
+    return any(name.startswith(f"{WEIGHTS}/") for name in manifest.files)
+
+
+def copy_links(source: Path, to: Path, sequences: Iterable[int]) -> None:
+    """Copy, beside checkpoints that were copied, the links of full weights that they are built on.
+
+    Each with its manifest, unless it is there.
+    """
+    for sequence in sorted(links_needed(source, sequences)):
+        ours, theirs = checkpoint_path(source, sequence), checkpoint_path(to, sequence)
+        theirs.mkdir(exist_ok=True)
+        for name in MANIFEST_FILES:
+            if (ours / name).exists() and not (theirs / name).exists():
+                shutil.copy2(ours / name, theirs)
+        if link_path(ours).is_dir() and not link_path(theirs).exists():
+            shutil.copytree(link_path(ours), link_path(theirs))
+
+
 def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
     """Return the version that a checkpoint holds, as something to serve."""
     return Candidate(
@@ -124,7 +188,7 @@ def candidate_of(folder: Path, manifest: Manifest) -> Candidate:
         sequence=manifest.sequence,
         digest=manifest.digest,
         base=f"{manifest.base or 'base model'}, digest {manifest.base_digest[:12]}",
-        path=checkpoint_path(folder, manifest.sequence) / manifest.version,
+        path=weights_path(folder, manifest),
         probe=manifest.probe,
         held_out=manifest.held_out,
         preference=manifest.preference,

@@ -10,27 +10,23 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
-import torch
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from ...streams.state.durable import fsync
 from ..candidate import HeldOut, Manifest, Preference, Probe, version_name
 from ..digests import adapter_digest, file_digest
-from ..ranks.shards import whole
 from ..sealed import SealedBatch, batch_hash
+from ..train.full_policy import FullPolicy
 from ..train.policy import Policy
 from ..train.state import Learner
 from .elsewhere import AT_SERVICE, LearnerElsewhere
 from .epoch import epoch_lock, read_epoch
-from .estimator_files import ESTIMATORS, read_estimators
-from .folder import checkpoint_path, sequences, state_of
-
-TRAINED = "trained.safetensors"
-"""The weights that are trained, where what is offered is their average."""
+from .folder import checkpoint_path, state_of, whole_checkpoints
+from .folder import sequences as numbers_of
+from .learner_state import LearnerState, load_state, state_to_write
+from .weight_chain import WeightChain
+from .weight_link import link_path, links_needed
 
 
 class StaleEpoch(RuntimeError):
@@ -74,6 +70,8 @@ class Checkpoints:
 
     def __init__(self, folder: Path, *, policy: str, lease_epoch: int) -> None:
         self.folder, self.policy, self.lease_epoch = folder, policy, lease_epoch
+        self.chain = WeightChain()
+        """Of full weights: what the next version's changes are changes of."""
 
     def sweep(self) -> None:
         """Remove what an earlier learner left half written; call it under the folder's lock."""
@@ -94,18 +92,15 @@ class Checkpoints:
         Raises StaleEpoch, leaving nothing behind, where EPOCH names a later lease than ours.
         """
         if sequence is None:
-            numbers = sequences(self.folder)
+            numbers = numbers_of(self.folder)
             sequence = numbers[-1] + 1 if numbers else 0
-        state = learner if isinstance(learner, LearnerElsewhere) else _state_of(learner)
+        state = learner if isinstance(learner, LearnerElsewhere) else state_to_write(learner)
         if not learner.ranks.writes:
             return msgspec.json.decode(learner.ranks.told(b""), type=Manifest)
         aside = self.folder / f".new-{sequence:06d}"
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-        adapter = state.write(aside)
-        digest = adapter_digest(adapter)
-        version = origin.version or version_name(self.policy, sequence, digest)
-        adapter.rename(aside / version)
+        digest, version = self._write_state(state, origin, aside, sequence)
         manifest = self._manifest(learner, origin, aside, sequence, version, digest, now)
         raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
         (aside / "manifest.json").write_bytes(raw)
@@ -117,8 +112,9 @@ class Checkpoints:
     def load(self, learner: Learner | LearnerElsewhere, manifest: Manifest) -> None:
         """Put the learner into the state of a checkpoint.
 
-        Raises ValueError where it was made for another base model or another adapter shape, or its
-        weights lie at a training service that this learner does not ask, or the other way round.
+        Raises ValueError where it was made for another base model, another adapter shape, or the other
+        of `learner.weights`, or its weights lie at a training service that this learner does not ask, or
+        the other way round.
         """
         path, ours = checkpoint_path(self.folder, manifest.sequence), _based_on(learner)
         if manifest.base_digest != ours.base_digest:
@@ -133,17 +129,25 @@ class Checkpoints:
             raise ValueError(
                 f"{path}: made at a training service, and learner.service.url names none"
             )
-        learner.policy.load_adapter(path / manifest.version)
-        _load_trained(learner, path / TRAINED)
-        learner.load_moments(load_file(path / "optimizer.safetensors"))
-        learner.estimators = read_estimators(path, learner.settings)
-        torch.set_rng_state(load_file(path / "rng.safetensors")["cpu"])
+        full = link_path(path).is_dir()
+        if full != isinstance(learner.policy, FullPolicy):
+            kind = "full" if full else "adapter"
+            raise ValueError(f"learner.weights: {path} was made with {kind!r}; use another state")
+        if isinstance(learner.policy, FullPolicy):
+            try:
+                learner.policy.load_weights(self.chain.load(self.folder, manifest.sequence))
+            except ValueError as problem:
+                raise ValueError(f"{path}: {problem}") from problem
+        else:
+            learner.policy.load_adapter(path / manifest.version)
+        load_state(learner, path)
 
     def prune(self, sequences: Collection[int]) -> list[int]:
         """Delete all of these checkpoints but their manifests; return which had more.
 
-        Lineage and audit need the manifests for ever, and a number is never used again. A crash
-        half-way leaves a checkpoint that counts as damaged, and the next call finishes it.
+        Lineage and audit need the manifests for ever, and a number is never used again. Of full weights
+        the links stay that a checkpoint which is kept is built on. A crash half-way leaves a checkpoint
+        that counts as damaged, and the next call finishes it.
         """
         gone = []
         for sequence in sequences:
@@ -155,7 +159,32 @@ class Checkpoints:
                     path.unlink()
             if state:
                 gone.append(sequence)
+        self._forget_links()
         return gone
+
+    def _forget_links(self) -> None:
+        needed = links_needed(self.folder, whole_checkpoints(self.folder))
+        for sequence in numbers_of(self.folder):
+            link = link_path(checkpoint_path(self.folder, sequence))
+            if sequence not in needed and link.is_dir():
+                shutil.rmtree(link)
+
+    def _write_state(
+        self, state: LearnerState | LearnerElsewhere, origin: Origin, aside: Path, sequence: int
+    ) -> tuple[str, str]:
+        """Write all but the manifest into a checkpoint that is being made; returns digest and version."""
+        if isinstance(state, LearnerState) and state.whole_every:
+            state.write_beside(aside)
+            if origin.version is not None:
+                return self.chain.write_same(aside, state.weights), origin.version
+            every = state.whole_every
+            digest = self.chain.write(aside, state.weights, sequence=sequence, whole_every=every)
+            return digest, version_name(self.policy, sequence, digest)
+        adapter = state.write(aside)
+        digest = adapter_digest(adapter)
+        version = origin.version or version_name(self.policy, sequence, digest)
+        adapter.rename(aside / version)
+        return digest, version
 
     def _manifest(
         self,
@@ -213,47 +242,6 @@ class Checkpoints:
         fsync(self.folder)
 
 
-class _State(NamedTuple):
-    """What is written of a learner, put together from all ranks."""
-
-    policy: Policy
-    files: dict[str, dict[str, Tensor]]
-    estimators: bytes
-    adapter: dict[str, Tensor]
-
-    def write(self, aside: Path) -> Path:
-        """Write it into a checkpoint's folder; return the folder there of its adapter."""
-        for name, tensors in self.files.items():
-            save_file(tensors, aside / name)
-        (aside / ESTIMATORS[0]).write_bytes(self.estimators)
-        self.policy.save_adapter(aside / "adapter", self.adapter)
-        return aside / "adapter"
-
-
 def _based_on(learner: Learner | LearnerElsewhere) -> Policy | LearnerElsewhere:
     """Return what says which base model it is."""
     return learner if isinstance(learner, LearnerElsewhere) else learner.policy
-
-
-def _state_of(learner: Learner) -> _State:
-    """Collect it; every rank takes part, in the same order."""
-    moments = {
-        name: whole(tensor).contiguous() for name, tensor in sorted(learner.moments().items())
-    }
-    files = {"optimizer.safetensors": moments, "rng.safetensors": {"cpu": torch.get_rng_state()}}
-    if learner.average is not None:
-        weights = learner.policy.trainable()
-        files[TRAINED] = {name: whole(p.detach()).contiguous() for name, p in weights.items()}
-    told, files[ESTIMATORS[1]] = learner.estimators.state()
-    with learner.offered():
-        adapter = learner.policy.adapter()
-    return _State(learner.policy, files, told, adapter)
-
-
-def _load_trained(learner: Learner, path: Path) -> None:
-    """Where the adapter that was read is an average, keep it as that and take up the trained weights."""
-    learner.average = None
-    if path.exists():
-        weights = learner.policy.trainable()
-        learner.average = {name: p.detach().clone() for name, p in weights.items()}
-        learner.take_weights(load_file(path))

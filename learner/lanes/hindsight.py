@@ -74,6 +74,7 @@ class HindsightPart(DealtPart):
             weights_M=weights_S[packed.segments_M],
             normaliser=1.0,
             settings=self.learner.settings,
+            anchor_head_VD=self.learner.policy.anchor_head_VD,
         ).total
 
     def metrics(self) -> dict[str, float]:

@@ -37,8 +37,10 @@ def score_reference(learner: Learner, episodes: Sequence[SealedEpisode]) -> Refe
         indices, packed, _ = share
         with learner.policy.as_anchor():
             anchor_MD = learner.hidden(packed)
-        head = (learner.policy.head_VD, packed.targets_M, packed.temperature_M)
-        logp_M = logp_head(anchor_MD, None, *head).logp
+        policy = learner.policy
+        anchor_head_VD = policy.head_VD if policy.anchor_head_VD is None else policy.anchor_head_VD
+        asked = (anchor_head_VD, packed.targets_M, packed.temperature_M)
+        logp_M = logp_head(anchor_MD, None, *asked).logp
         now = learner.head(packed, anchor_MD=anchor_MD)
         for place, index in enumerate(indices):
             logp[index], states[index] = share.of(logp_M, place), share.of(anchor_MD, place)

@@ -21,7 +21,8 @@ def shard_decoder(causal: Any, decoder: nn.Module, ranks: Ranks, device: str) ->
     mesh = init_device_mesh(device, (ranks.size,))
     kept = {causal.get_output_embeddings().weight, causal.get_input_embeddings().weight}
     for module in [*_layers(causal, decoder), decoder]:
-        fully_shard(module, mesh=mesh, ignored_params=kept)
+        # The outermost too: else its own weights would stay whole after a pass, apart from those that learn.
+        fully_shard(module, mesh=mesh, ignored_params=kept, reshard_after_forward=True)
         assert isinstance(module, FSDPModule), "fully_shard makes it one"
         # Each rank's loss is its share of one sum; gloo can only add.
         module.set_gradient_divide_factor(1.0)

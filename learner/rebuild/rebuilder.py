@@ -11,7 +11,7 @@ import msgspec
 import torch
 
 from ..candidate import Manifest
-from ..checkpoint.folder import checkpoint_path, problem_of, read_manifest
+from ..checkpoint.folder import checkpoint_path, copy_links, problem_of, read_manifest, weights_path
 from ..checkpoint.write import Checkpoints, Origin
 from ..digests import file_digest
 from ..made_with import MadeWith
@@ -95,7 +95,7 @@ class Rebuilder:
             likeness=found,
             unlike=tuple(_unlike(wanted.made_with, learning)),
             batch_id=wanted.batch_id,
-            path=checkpoint_path(self.out.folder, made.sequence) / made.version,
+            path=weights_path(self.out.folder, made),
         )
 
     def _applied(
@@ -180,6 +180,7 @@ class Rebuilder:
         source = checkpoint_path(self.folder, start.sequence)
         try:
             shutil.copytree(source, checkpoint_path(self.out.folder, start.sequence))
+            copy_links(self.folder, self.out.folder, [start.sequence])
             problem = problem_of(self.out.folder, start)
         except (OSError, shutil.Error) as failure:
             problem = str(failure)

@@ -55,7 +55,7 @@ class DriftProbe:
 
 
 def update_norm(before: dict[str, Tensor], after: dict[str, Tensor]) -> float:
-    """Return the L2 length of a change of the adapter over the adapter's own length before it."""
+    """Return the L2 length of a change of what learns over its own length before it."""
     moved = math.fsum(number((after[n].detach() - t).square().sum()) for n, t in before.items())
     length = math.fsum(number(tensor.square().sum()) for tensor in before.values())
     return math.sqrt(moved / length)

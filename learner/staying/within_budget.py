@@ -28,7 +28,7 @@ def apply_within_budget(
     Raises BatchGivenUp, with everything put back and every episode `excluded:drift`, beyond a budget.
     """
     before, was = learner.snapshot(), probe.kl(learner)
-    update = apply_batch(learner, batch, progress, lanes)
+    update = apply_batch(learner, batch, progress, lanes, before)
     now = probe.kl(learner)
     told = {
         "drift/kl": now,
@@ -54,6 +54,6 @@ def _beyond(told: dict[str, float], budget: DriftSettings) -> Iterator[str]:
         )
     if budget.version_norm and told["drift/norm"] > budget.version_norm:
         yield (
-            f"its update is {told['drift/norm']:.3g} of the adapter's length:"
+            f"its update is {told['drift/norm']:.3g} of the length of what learns:"
             f" learner.drift.version_norm is {budget.version_norm:g}"
         )

@@ -9,12 +9,12 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ...kernels.dispatch import LOG_RATIO_LIMIT
 from ..candidate import HeldOut, Preference
 from ..concordance import JudgedAnswer, concordance
 from ..estimators.side_by_side import Estimators
 from ..health import LANE
 from ..sealed import RATIO, PassedOver, SealedBatch, SealedEpisode
-from .loss import LOG_RATIO_LIMIT
 from .score import score
 from .selection import Selection, counts_by_rule
 from .state import Learner

@@ -1,4 +1,4 @@
-"""Load: a base model from its folder, with a zero adapter, proven to be what the learner takes it for."""
+"""Load: a base model from its folder, with a zero adapter or learning whole, proven to be what it is taken for."""
 
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 from ..digests import files_digest
 from ..settings import LearnerSettings
 from .adapter_targets import adapter_targets
+from .full_policy import FullPolicy
 from .policy import Policy
 from .proof import prove
 
@@ -21,7 +22,7 @@ log = structlog.get_logger()
 
 
 def load_policy(settings: LearnerSettings) -> Policy:
-    """Load the base, give it a zero adapter, and prove it (`proof.prove`).
+    """Load the base, give it a zero adapter unless all of it learns, and prove it (`proof.prove`).
 
     Raises ValueError, naming `learner.model`, where the folder holds no model that can be trained:
     docs/models.md has the families that were tried.
@@ -33,7 +34,8 @@ def load_policy(settings: LearnerSettings) -> Policy:
     disable_progress_bar()
     causal = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[settings.dtype])
     try:
-        policy = _with_adapter(causal, settings, files_digest(weights))
+        make = _whole if settings.weights == "full" else _with_adapter
+        policy = make(causal, settings, files_digest(weights))
         prove(policy)
     except ValueError as problem:
         kind = causal.config.model_type
@@ -56,16 +58,30 @@ def load_policy(settings: LearnerSettings) -> Policy:
     return policy
 
 
-def _with_adapter(causal: Any, settings: LearnerSettings, base_digest: str) -> Policy:
+def _whole(causal: Any, settings: LearnerSettings, base_digest: str) -> Policy:
+    decoder = _decoder(causal)
+    causal.eval().to(_device(settings))
+    return FullPolicy(causal, decoder, base_digest=base_digest, settings=settings)
+
+
+def _decoder(causal: Any) -> Any:
+    """Return the text decoder; ValueError where the head's kernel has not what the model's head does."""
     head = causal.get_output_embeddings()
     if head is None or getattr(head, "bias", None) is not None:
         raise ValueError("it has no plain linear head")
     if getattr(causal.config.get_text_config(), "final_logit_softcapping", None) is not None:
         raise ValueError("it caps its logits, which the head does not")
-    decoder = causal.get_decoder()
-    targets = adapter_targets(causal, decoder)
+    return causal.get_decoder()
+
+
+def _device(settings: LearnerSettings) -> str:
     wanted = settings.device
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted
+
+
+def _with_adapter(causal: Any, settings: LearnerSettings, base_digest: str) -> Policy:
+    decoder = _decoder(causal)
+    targets = adapter_targets(causal, decoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = get_peft_model(
@@ -82,5 +98,7 @@ def _with_adapter(causal: Any, settings: LearnerSettings, base_digest: str) -> P
     adapted = {module for module, lora, _ in names if lora}
     if odd := sorted(adapted ^ set(targets.modules)):
         raise ValueError(f"PEFT puts its adapter on other layers than asked for: {odd[0]}")
-    model.eval().to(device)  # no dropout anywhere: training and scoring see the same function
+    model.eval().to(
+        _device(settings)
+    )  # no dropout anywhere: training and scoring see the same function
     return Policy(model, causal, decoder, targets, base_digest=base_digest, settings=settings)

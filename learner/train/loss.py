@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from ...kernels.dispatch import (
-    LOG_RATIO_LIMIT,
     HeadOutputs,
     Packed,
     log_ratios,
@@ -29,7 +28,6 @@ from ..settings import LearnerSettings
 from .packing import Pack
 
 __all__ = [
-    "LOG_RATIO_LIMIT",
     "REPORTED",
     "Loss",
     "effective_share",
@@ -68,11 +66,13 @@ def swept_loss(
     settings: LearnerSettings,
     weights_M: Tensor | None = None,
     proximal_M: Tensor | None = None,
+    anchor_head_VD: Tensor | None = None,
 ) -> Loss:
     """Loss of a pack's tokens, N being `normaliser`: the weight of the whole step's tokens.
 
     `weights_M` are their episodes' weights; None is 1 each. `proximal_M` are their log-probabilities
-    before the batch, for a region that is held against these; None takes those when served.
+    before the batch, for a region that is held against these; None takes those when served. A head that
+    asks for a gradient gets one; `anchor_head_VD` is the anchor's, where it is another.
     """
     region, behaviour_M = settings.region, packed.behaviour_M
     pulled_M = advantages_M
@@ -80,9 +80,12 @@ def swept_loss(
         pulled_M = advantages_M * cut(log_ratios(proximal_M, behaviour_M).exp(), region)
         behaviour_M = proximal_M
     inputs = (hidden_MD, anchor_MD, head_VD, packed.targets_M, packed.temperature_M)
+    learns = head_VD.requires_grad
     if region.by_answer:
+        made = logp_head(*inputs, train_head=learns, anchor_weight_VD=anchor_head_VD)
+        anchored = anchor_MD is not None
         total, head, weight_M = _by_answer(
-            logp_head(*inputs), anchor_MD is not None, packed, advantages_M, weights_M, settings
+            made, anchored, packed, advantages_M, weights_M, settings
         )
         total = total / normaliser
     else:
@@ -93,6 +96,8 @@ def swept_loss(
             objective(settings),
             normaliser=normaliser,
             row_weights_M=weights_M,
+            train_head=learns,
+            anchor_weight_VD=anchor_head_VD,
         )
     pulls_M = weight_M if weights_M is None else weight_M * weights_M
     sums = _sums(head, pulls_M, packed.behaviour_M, advantages_M, settings, proximal_M)

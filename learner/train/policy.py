@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..digests import ADAPTER_FILES
-from ..ranks.shards import part_of, whole
+from ..ranks.group import Ranks
+from ..ranks.shards import part_of, shard_decoder, whole
 from ..settings import LearnerSettings
 from .adapter_targets import AdapterTargets
 
@@ -43,7 +44,9 @@ class Policy:
         """Digest of the base model's weights."""
         self.settings = settings
         self.head_VD: Tensor = causal.get_output_embeddings().weight
-        """Frozen LM head."""
+        """LM head, which an adapter leaves frozen."""
+        self.anchor_head_VD: Tensor | None = None
+        """The anchor's, where it is another one."""
         self.logit_scale = 1.0
         """What the model multiplies hidden states times head with; `proof` finds it."""
         self.packs = "position_ids" in inspect.signature(decoder.forward).parameters
@@ -85,6 +88,16 @@ class Policy:
         """Within, `hidden` is the anchor's and no graph is kept."""
         with torch.no_grad(), self.model.disable_adapter():
             yield
+
+    def shard(self, ranks: Ranks) -> None:
+        """Divide the weights among the ranks."""
+        shard_decoder(self.causal, self.decoder, ranks, self.device.type)
+
+    def begin(self) -> None:
+        """Be ready to learn; the weights are where they stay."""
+
+    def settle(self) -> None:
+        """Take up what learned where the model computes with something else; an adapter does not."""
 
     def adapter(self) -> dict[str, Tensor]:
         """Return a copy of the adapter's weights as PEFT names them, put together from all ranks."""

@@ -3,14 +3,14 @@
 The learner packs answers into rows, takes the head apart from the trunk, and writes adapters that
 others read. Each is right for most families of models and silently wrong for some: logits that are
 scaled after the head, positions that do not separate the answers of a row, adapters that are read
-back otherwise. So each is tried on two short sequences, with an adapter that does something.
+back otherwise. So each is tried on two short sequences, with an adapter, where there is one, that does something.
 Legend: T tokens, V vocabulary.
 """
 
 import math
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,9 @@ def prove(policy: Policy) -> None:
     """
     tolerance = TOLERANCES[policy.head_VD.dtype]
     sequences = [_walk(policy, length, start) for start, length in enumerate(LENGTHS)]
-    with torch.no_grad(), _stirred(policy, sequences[0]):
+    adapted = bool(policy.targets.modules)
+    stirred = _stirred(policy, sequences[0]) if adapted else nullcontext()
+    with torch.no_grad(), stirred:
         own = [_own_logits(policy, ids) for ids in sequences]
         policy.logit_scale = _logit_scale(policy, sequences[0], own[0], tolerance)
         wanted = [logits.log_softmax(-1) for logits in own]
@@ -68,7 +70,8 @@ def prove(policy: Policy) -> None:
                 raise ValueError(
                     f"in rows of one sequence its log-probabilities are off by {off:.2f}"
                 )
-        _prove_adapter(policy, sequences[0], wanted[0], tolerance)
+        if adapted:
+            _prove_adapter(policy, sequences[0], wanted[0], tolerance)
 
 
 def _walk(policy: Policy, length: int, start: int) -> list[int]:

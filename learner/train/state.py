@@ -15,7 +15,7 @@ from ..chains import chains
 from ..estimators.side_by_side import Estimators
 from ..made_with import MadeWith
 from ..ranks.group import ALONE, Ranks
-from ..ranks.shards import number, part_of, shard_decoder
+from ..ranks.shards import number, part_of
 from ..sealed import SealedEpisode, as_scored
 from ..settings import LearnerSettings
 from .load import load_policy
@@ -30,7 +30,7 @@ class LearnerSnapshot:
     """Everything that an update changes, copied."""
 
     weights: dict[str, Tensor]
-    """Adapter parameters by name."""
+    """What learns, by name."""
     moments: dict[str, Tensor]
     """As `Learner.moments`."""
     estimators: tuple[bytes, dict[str, Tensor]]
@@ -47,7 +47,8 @@ class Learner:
         self.policy: Policy = load_policy(settings)
         device = self.policy.device.type
         if ranks.size > 1:
-            shard_decoder(self.policy.causal, self.policy.decoder, ranks, device)
+            self.policy.shard(ranks)
+        self.policy.begin()
         self.made_with = MadeWith.measured(settings, device, processes=ranks.size)
         """What its updates' bits depend on, as it stood when this process began."""
         self.average: dict[str, Tensor] | None = None
@@ -69,6 +70,8 @@ class Learner:
             self.policy.head_VD,
             packed.targets_M,
             packed.temperature_M,
+            train_head=self.policy.head_VD.requires_grad,
+            anchor_weight_VD=self.policy.anchor_head_VD,
         )
 
     def hidden(self, packed: Pack) -> Tensor:
@@ -181,10 +184,11 @@ class Learner:
             self.average = None
 
     def take_weights(self, weights: Mapping[str, Tensor]) -> None:
-        """Copy weights, by parameter, into the adapter."""
+        """Copy weights, by parameter, into what learns."""
         with torch.no_grad():
             for name, parameter in self.policy.trainable().items():
                 parameter.copy_(part_of(weights[name], parameter))
+        self.policy.settle()
 
     def snapshot(self) -> LearnerSnapshot:
         """Copy all that an update changes."""

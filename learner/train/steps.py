@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ..chains import chains
-from ..ranks.shards import number
+from ..ranks.gradients import clipped, sum_whole_gradients
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .loss import effective_share, first_pulls, means, pull_sums, swept_loss
@@ -203,6 +203,7 @@ def add_gradients(
             proximal_M=torch.cat([old.logp[i] for i in ours]) if scored else None,
             normaliser=normaliser,
             settings=learner.settings,
+            anchor_head_VD=learner.policy.anchor_head_VD,
         )
         if not learner.ranks.all(bool(torch.isfinite(loss.total))):
             raise BatchGivenUp("the loss is not finite")
@@ -222,12 +223,14 @@ def step(learner: Learner) -> float:
     """Make one optimizer step on the gradients added; returns their norm before the clip."""
     settings = learner.settings
     parameters = list(learner.policy.trainable().values())
-    norm = number(torch.nn.utils.clip_grad_norm_(parameters, settings.clip_norm))
+    sum_whole_gradients(parameters, learner.ranks)
+    norm = clipped(parameters, settings.clip_norm)
     if not norm < float("inf"):
         raise BatchGivenUp("the gradient is not finite")
     for group in learner.optimizer.param_groups:
         group["lr"] = settings.learning_rate * _warmth(learner)
     learner.optimizer.step()
+    learner.policy.settle()
     return norm
 
 

@@ -23,7 +23,7 @@ from .evidence import (
 )
 from .score import Scores, score
 from .selection import Selection, select_episodes
-from .state import Learner
+from .state import Learner, LearnerSnapshot
 from .steps import BatchGivenUp, LanePart, LaneParts, Lanes, first_share, optimise, ratio_alone
 from .valued import NothingLeft, Valued, valued
 
@@ -56,17 +56,18 @@ def apply_batch(
     batch: SealedBatch,
     progress: Callable[[int, int], None] | None = None,
     lanes: Lanes = ratio_alone,
+    before: LearnerSnapshot | None = None,
 ) -> Update:
     """Go over the batch's episodes `passes` times and return the evidence.
 
     `progress(done, of)` is called after each optimizer step. The order of episodes depends on seed
     and batch id alone, so that applying a batch again to the same checkpoint gives the same bits.
-    `lanes` builds what the lanes beside the ratio lane learn. An episode that is unfit, or whose segment
+    `lanes` builds what the lanes beside the ratio lane learn, and `before` is a snapshot of now for who has one. An episode that is unfit, or whose segment
     or lane has no spread, is left out alone (`left_out`).
     Raises BatchGivenUp, with everything put back, where none is left, or a loss or gradient is not
     finite; that is found before the step that would have spread it.
     """
-    before = learner.snapshot()
+    before = before or learner.snapshot()
     fit = select_episodes(batch, learner.settings, learner.policy.vocabulary)
     chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:

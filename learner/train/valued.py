@@ -12,6 +12,7 @@ from ..estimators.advantage import per_reward, standardised
 from ..estimators.explained import estimator_metrics
 from ..estimators.side_by_side import Estimators
 from ..estimators.spread import told_apart, with_spread
+from ..estimators.token_advantage import token_advantages
 from ..sealed import SealedEpisode
 from ..settings import LearnerSettings
 from .loss import REPORTED, means
@@ -20,7 +21,6 @@ from .score import Scores, anchor_states, score
 from .selection import Selection
 from .state import Learner
 from .steps import BatchGivenUp, add_gradients, only_step
-from .token_advantage import token_advantages
 from .weight import token_weight
 
 ROUNDING = 1e-9

@@ -98,6 +98,8 @@ KEYS = [
     "learner.model",
     "learner.device",
     "learner.dtype",
+    "learner.weights",
+    "learner.whole_every",
     "learner.lora_rank",
     "learner.lora_alpha",
     "learner.learning_rate",

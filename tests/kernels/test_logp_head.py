@@ -89,6 +89,53 @@ def test_token_loss_equals_autograd(
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-13)
 
 
+@pytest.mark.parametrize("train_head", [False, True])
+def test_another_head_of_the_anchor_and_weights_of_rows(train_head: bool) -> None:
+    """An anchor of half the states under a head of twice the weights is the same anchor; rows count by weight,
+    in the gradient of the head too."""
+    given = draw(7, 5, 11)
+    anchor = given.anchor
+    assert anchor is not None
+    given.weight.requires_grad_(train_head)
+    behaviour, advantages = off_policy(given)
+    asked = (given.hidden, anchor / 2, *given[2:])
+    by = torch.linspace(0.0, 2.0, 7, dtype=torch.float64)
+    kinds: dict[str, Any] = {"train_head": train_head, "chunk_tokens": 3}
+    loss, out, _ = token_loss(
+        *asked,
+        behaviour,
+        advantages,
+        OBJECTIVE,
+        normaliser=7.0,
+        row_weights_M=by,
+        anchor_weight_VD=2 * given.weight.detach(),
+        **kinds,
+    )
+    truth = plain(given)
+    torch.testing.assert_close(out.kl, truth.kl.detach(), rtol=1e-12, atol=1e-12)
+    parts = []
+    for row in range(7):
+        one = Given(
+            given.hidden[row : row + 1],
+            anchor[row : row + 1],
+            given.weight,
+            given.targets[row : row + 1],
+            given.temperature[row : row + 1],
+        )
+        rows = (behaviour[row : row + 1], advantages[row : row + 1])
+        parts.append(token_loss(*one, *rows, OBJECTIVE, normaliser=7.0, train_head=train_head)[0])
+    wanted = torch.stack(parts) @ by
+    learns = [given.hidden, given.weight] if train_head else [given.hidden]
+    torch.testing.assert_close(loss, wanted, rtol=1e-12, atol=1e-13)
+    for ours, theirs in zip(
+        torch.autograd.grad(loss, learns), torch.autograd.grad(wanted, learns), strict=True
+    ):
+        torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13)
+    logp = logp_head(*asked, anchor_weight_VD=2 * given.weight.detach(), **kinds)
+    for ours, theirs in zip(logp, truth, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_gradcheck() -> None:
     """Finite differences agree with the gradient of every output, and of the trained head."""
     given = draw(3, 3, 5)

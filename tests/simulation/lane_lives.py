@@ -71,9 +71,13 @@ class TableModel:
         self.table = self.anchor.clone().requires_grad_()
         self.head_VD, self.packs, self._anchored = torch.eye(STYLES), True, False
         self.vocabulary, self.device = len(self.anchor), torch.device("cpu")
+        self.anchor_head_VD: Tensor | None = None
 
     def trainable(self) -> dict[str, Tensor]:
         return {"table": self.table}
+
+    def settle(self) -> None:
+        pass
 
     def hidden(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
         return (self.anchor if self._anchored else self.table)[ids_BT]

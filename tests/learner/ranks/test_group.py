@@ -14,7 +14,8 @@ from torch import Tensor
 
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, read_manifests
-from rlwd.learner.checkpoint.write import TRAINED
+from rlwd.learner.checkpoint.learner_state import TRAINED
+from rlwd.learner.checkpoint.weight_link import WEIGHTS
 from rlwd.learner.digests import ADAPTER_FILES
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.model_words import ModelWords
@@ -110,7 +111,9 @@ def tensors(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     return found
 
 
-def assert_same_step(ours: Path, alone: Path, sequence: int) -> None:
+def assert_same_step(
+    ours: Path, alone: Path, sequence: int, offered: str = ADAPTER_FILES[1]
+) -> None:
     """Hold what a checkpoint adds to the first one against what one process made it of."""
     start, one = (read_manifests(alone)[place] for place in (0, sequence))
     many = read_manifests(ours)[sequence]
@@ -123,7 +126,7 @@ def assert_same_step(ours: Path, alone: Path, sequence: int) -> None:
         apart[kind] += float((found[name] - tensor).double().square().sum())
         by = tensor - before[name] if name in before else tensor
         moved[kind] += float(by.double().square().sum())
-    assert {*moved} >= {TRAINED, ADAPTER_FILES[1], *MOMENTS[:2]}
+    assert {*moved} >= {TRAINED, offered, *MOMENTS[:2]}
     for kind, squares in moved.items():
         assert apart[kind] <= CLOSE**2 * squares, (kind, apart[kind], squares)
     assert many.metrics == pytest.approx(one.metrics, rel=1e-3, abs=1e-4)
@@ -167,6 +170,32 @@ def test_the_same_step_and_the_same_checkpoint(
     assert len(kept) == 3
     assert kept == [kept[0]] * 3
     assert not (checkpoint_path(moved, 0) / "optimizer.safetensors").exists()
+
+
+def test_full_weights(
+    shop: Shop, make_batch: MakeBatch, make_episode: MakeEpisode, sealed: Callable[..., Path]
+) -> None:
+    """Of full weights too: whole embedding and head beside divided layers, their gradients and one norm."""
+    learner = msgspec.structs.replace(
+        shop.settings.learner, weights="full", learning_rate=1e-4, passes=1, pack_tokens=256
+    )
+    shop.settings = msgspec.structs.replace(shop.settings, learner=learner)
+    batch = make_batch(1, parent=0, episodes=8)
+    beside = lane_episodes(make_episode, Path(learner.model), 1)[::2]
+    path = sealed(msgspec.structs.replace(batch, episodes=(*batch.episodes, *beside)))
+    folders = [shop.will(size, f"of{size}", Apply(path=str(path))) for size in (1, 2, 3)]
+    shop.make()
+    for folder in folders[1:]:
+        assert_same_step(folder, folders[0], 1, WEIGHTS)
+    moved = shop.folder / "moved"
+    shutil.copytree(folders[1], moved)
+    for size in (3, 1):
+        shop.will(size, "moved", RollBackTo(to_sequence=1))
+    shop.make()
+    kept = [one.files for one in read_manifests(moved)[2:]]
+    # Each link names the version that it goes back to, and so has the same bytes.
+    told = [{k: v for k, v in files.items() if k != PLACE} for files in kept]
+    assert told == [told[0]] * 2
 
 
 def test_packs_are_dealt_evenly() -> None:

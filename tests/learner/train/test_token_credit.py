@@ -7,13 +7,13 @@ import msgspec
 import pytest
 import torch
 
+from rlwd.learner.estimators.token_advantage import token_advantages
 from rlwd.learner.sealed import SealedBatch, SealedEpisode, batch_hash
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train import update
 from rlwd.learner.train.packing import read_batch
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
-from rlwd.learner.train.token_advantage import token_advantages
 
 MakeEpisode = Callable[..., SealedEpisode]
 MakeBatch = Callable[..., SealedBatch]

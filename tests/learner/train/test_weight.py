@@ -10,6 +10,7 @@ from tiny_learner import TINY
 
 from rlwd.learner.estimators.advantage import standardised
 from rlwd.learner.estimators.segment_counts import SegmentCounts
+from rlwd.learner.estimators.token_advantage import token_advantages
 from rlwd.learner.estimators.tracker import Tracker
 from rlwd.learner.sealed import SealedBatch, SealedEpisode, batch_hash
 from rlwd.learner.settings import LearnerSettings
@@ -17,7 +18,6 @@ from rlwd.learner.train.evidence import held_out_estimate
 from rlwd.learner.train.score import score
 from rlwd.learner.train.state import Learner
 from rlwd.learner.train.steps import add_gradients, step
-from rlwd.learner.train.token_advantage import token_advantages
 from rlwd.learner.train.update import apply_batch
 from rlwd.learner.train.weight import token_weight
 

@@ -1,0 +1,187 @@
+"""`rlwd weights`: versions of full weights as folders that others read, from the command line."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import pytest
+import torch
+from tiny_learner import TINY
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from rlwd.daemon.cli import main
+from rlwd.daemon.config import load_config
+from rlwd.daemon.doctor.doctor import findings
+from rlwd.daemon.doctor.doctor_finding import Grade
+from rlwd.daemon.store import state_store
+from rlwd.learner.candidate import Manifest
+from rlwd.learner.checkpoint.folder import checkpoint_path, problem_of, whole_checkpoints
+from rlwd.learner.checkpoint.weight_chain import put_together
+from rlwd.learner.checkpoint.weight_link import TENSORS, link_path, read_link
+from rlwd.learner.checkpoint.write import Checkpoints, Origin
+from rlwd.learner.ledger.checkpoints_table import record_checkpoints
+from rlwd.learner.train.state import Learner
+from rlwd.ops.engine.http_engine import HttpEngine
+from rlwd.ops.servers.vllm_server import VllmServer
+
+
+class State(NamedTuple):
+    """A config, and the versions that its state holds."""
+
+    config: Path
+    versions: list[Manifest]
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where they lie."""
+        return self.config.parent / "state" / "checkpoints"
+
+
+@pytest.fixture(scope="module")
+def made(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> State:
+    """Versions in bfloat16, all but the first as changes; the last one's probe is another's."""
+    config = tmp_path_factory.mktemp("weights") / "rlwd.toml"
+    config.write_text(
+        f'[learner]\nmodel = "{tiny_policy}"\nweights = "full"\ndtype = "bfloat16"\n'
+        '[engine]\nurls = ["http://127.0.0.1:9"]\n'
+    )
+    learner = Learner(
+        msgspec.structs.replace(TINY, model=str(tiny_policy), weights="full", dtype="bfloat16")
+    )
+    state = State(config, [])
+    checkpoints = Checkpoints(state.checkpoints, policy="policy", lease_epoch=0)
+    for number in range(3):
+        # Far enough that the probe tells them apart, and few enough numbers for changes.
+        with torch.no_grad():
+            learner.policy.trainable()["lm_head.weight"][number : 3 * number] += 1.0
+        learner.policy.settle()
+        parent = number - 1 if number else None
+        origin = Origin(parent_sequence=parent, probe=learner.probe(), metrics={})
+        state.versions.append(checkpoints.write(learner, origin, now=0.0))
+    # One that says of itself what another one answers.
+    false = Origin(parent_sequence=2, probe=state.versions[0].probe, metrics={})
+    state.versions.append(checkpoints.write(learner, false, now=0.0))
+    return state
+
+
+class Command:
+    """`rlwd`, as a shell runs it on a state."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.capsys, self.patch = capsys, patch
+
+    def __call__(self, state: State, *given: str | Path) -> tuple[int, str]:
+        """Return its status and what it said."""
+        self.patch.setattr(sys, "argv", ["rlwd", *map(str, given), "-c", str(state.config)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = self.capsys.readouterr()
+        return int(end.value.code or 0), said.out + said.err
+
+
+@pytest.fixture
+def rlwd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    return Command(capsys, monkeypatch)
+
+
+def test_the_folder_is_the_version(
+    made: State, rlwd: Command, tiny_policy: Path, tmp_path: Path
+) -> None:
+    """transformers reads from it the version's bits, with the base model's tokenizer and in its type."""
+    newest = made.versions[2]
+    assert read_link(checkpoint_path(made.checkpoints, 2)).kind == "changes"
+    status, said = rlwd(made, "weights", newest.version, "--out", tmp_path / "out")
+    assert (status, said.partition(",")[0]) == (0, f"{newest.version}: {tmp_path / 'out'}")
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    wanted = put_together(made.checkpoints, 2)
+    assert model.dtype == torch.bfloat16
+    for name, weight in model.named_parameters():
+        assert torch.equal(weight, wanted[name]), name
+    ours, theirs = (AutoTokenizer.from_pretrained(f) for f in (tmp_path / "out", tiny_policy))
+    asked = [{"role": "user", "content": "mail"}]
+    assert ours.apply_chat_template(asked) == theirs.apply_chat_template(asked)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out"]
+    status, said = rlwd(made, "weights", newest.version, "--out", tmp_path / "out")
+    assert status == 2
+    assert "is there already" in said
+
+
+def test_vllm_serves_it(made: State, rlwd: Command, tmp_path: Path) -> None:
+    """A vLLM that is started with the folder answers the version's probe, as near as a gate asks, and not v0's."""
+    newest, first = made.versions[2], made.versions[0]
+    assert rlwd(made, "weights", newest.version, "--out", tmp_path / "out")[0] == 0
+    with VllmServer(tmp_path / "out", tmp_path, dtype="bfloat16") as server:
+        engine = HttpEngine(server.url)
+        answered = engine.logprobs("base", newest.probe.token_ids)
+        engine.close()
+    tolerance = load_config(made.config).gate.probe_tolerance
+    assert answered == pytest.approx(newest.probe.logprobs, abs=tolerance)
+    assert answered != pytest.approx(first.probe.logprobs, abs=10 * tolerance)
+
+
+def test_what_is_not_that_version_is_not_written(
+    made: State, rlwd: Command, tiny_policy: Path, tmp_path: Path
+) -> None:
+    """A link that is damaged, a base that is another one, a probe that is answered otherwise: named, and
+    nothing is left behind."""
+    state = State(tmp_path / "rlwd.toml", made.versions)
+    shutil.copytree(made.config.parent, tmp_path, dirs_exist_ok=True)
+    out = tmp_path / "out"
+    config = state.config.read_text()
+
+    def refused(told: str) -> None:
+        status, said = rlwd(state, "weights", version, "--out", out)
+        assert (status, told in said) == (2, True), said
+        assert not list(tmp_path.glob("*out*"))
+
+    version = made.versions[3].version
+    refused("its folder answers the probe otherwise, by ")
+    version = made.versions[2].version
+    other = tmp_path / "other"
+    shutil.copytree(tiny_policy, other)
+    with (other / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\0")
+    state.config.write_text(config.replace(str(tiny_policy), str(other)))
+    refused(f"learner.model: {other} is not tiny")
+    state.config.write_text(config)
+    link = link_path(checkpoint_path(state.checkpoints, 1))
+    (link / TENSORS).unlink()
+    refused(f"{link / TENSORS}: missing, and checkpoint 2 is built on it")
+    version = "policy@v000009-00000000"
+    refused("has no checkpoint of it")
+
+
+def test_a_backup_keeps_what_is_built_on(made: State, rlwd: Command, tmp_path: Path) -> None:
+    """Restored elsewhere, the newest versions are whole, though what they are built on was pruned before."""
+    state = State(tmp_path / "one" / "rlwd.toml", made.versions)
+    shutil.copytree(made.config.parent, tmp_path / "one")
+    store = state_store(load_config(state.config))
+    with store.transaction() as tx:
+        record_checkpoints(tx, "policy", made.versions)
+    store.close()
+    Checkpoints(state.checkpoints, policy="policy", lease_epoch=0).prune([0, 1])
+    assert rlwd(state, "backup", tmp_path / "backup")[0] == 0
+    again = State(tmp_path / "two" / "rlwd.toml", made.versions)
+    again.config.parent.mkdir()
+    shutil.copy(state.config, again.config)
+    assert rlwd(again, "restore", tmp_path / "backup")[0] == 0
+    assert whole_checkpoints(again.checkpoints) == [2, 3]
+    for sequence in (2, 3):
+        assert problem_of(again.checkpoints, made.versions[sequence]) is None
+        ours, theirs = (put_together(one.checkpoints, sequence) for one in (again, made))
+        assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
+
+
+def test_the_daemon_does_not_begin(made: State, rlwd: Command) -> None:
+    """With full weights `rlwd run` ends with 2 and names the setting, and so does the doctor."""
+    status, said = rlwd(made, "run")
+    assert status == 2
+    assert 'learner.weights: versions of "full" weights are not offered to people yet' in said
+    assert sorted(path.name for path in made.config.parent.iterdir()) == ["rlwd.toml", "state"]
+    assert [path.name for path in (made.config.parent / "state").iterdir()] == ["checkpoints"]
+    found = {one.what: one for one in findings(made.config)}
+    assert found["weights"].grade is Grade.FAIL
