@@ -90,9 +90,11 @@ def run(
     log_to_stderr(
         "ingest" if role is Role.INGEST else "daemon", loaded.log_level, loaded.log_format
     )
+    from .supervisor.notify import notify_building
     from .wire import build_control, build_ingest
 
     ingest = role is Role.INGEST
+    notify_building()
     with starting():
         loop = (
             build_ingest(loaded, member=member, port=port)

@@ -8,6 +8,8 @@ import structlog
 
 log = structlog.get_logger()
 
+BUILDING_SECONDS = 3600
+
 _unreachable: set[str] = set()
 """Sockets of supervisors that a warning was logged of."""
 
@@ -39,6 +41,14 @@ def notify(state: str, files: Sequence[int] = ()) -> bool:
         return False
     _unreachable.discard(address)
     return True
+
+
+def notify_building() -> None:
+    """Ask systemd for the time that a large state needs before the loop can say that it goes on.
+
+    Its tables are migrated then: ended in mid-way, that would only begin again.
+    """
+    notify(f"EXTEND_TIMEOUT_USEC={BUILDING_SECONDS * 1_000_000}")
 
 
 def notify_stopping(seconds: float) -> None:
