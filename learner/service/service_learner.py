@@ -71,7 +71,10 @@ class ServiceLearner(LearnerElsewhere):
         self.steps = 0
 
     def first(self) -> Probe:
-        """Make what a policy starts from, a zero adapter; return its probe."""
+        """Make what a policy starts from, a zero adapter; return its probe.
+
+        Raises ValueError, naming `learner.service`, where the service refuses the probe's tokens.
+        """
 
         def begun() -> Probe:
             self.service.begin(None)
@@ -79,7 +82,12 @@ class ServiceLearner(LearnerElsewhere):
             self._keep("first", 0)
             return found
 
-        return self._whole(begun)
+        try:
+            return self._whole(begun)
+        except ContentsRefused as problem:
+            raise ValueError(
+                f"learner.service.model: it refuses the probe of learner.model: {problem}"
+            ) from problem
 
     def apply(
         self, batch: SealedBatch, progress: Callable[[int, int], None] | None = None

@@ -135,3 +135,12 @@ def test_neither_learner_takes_up_the_others_checkpoints(
     Worker(own)
     with pytest.raises(ValueError, match="made by our own learner"):
         Worker(msgspec.structs.replace(there, folder=own.folder))
+
+
+def test_a_base_that_refuses_the_probe_is_told_at_the_start(
+    there: LearnerProcessSettings, stand_in: StandInServer
+) -> None:
+    """As where the service's model knows fewer tokens than the folder's: by key, with its words."""
+    stand_in.order(("forward_backward", "failed", 1))
+    with pytest.raises(ValueError, match=r"learner\.service\.model: it refuses the probe"):
+        Worker(there)
