@@ -23,8 +23,6 @@ from rlwd.learner.checkpoint.weight_link import TENSORS, link_path, read_link
 from rlwd.learner.checkpoint.write import Checkpoints, Origin
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.train.state import Learner
-from rlwd.ops.engine.http_engine import HttpEngine
-from rlwd.ops.servers.vllm_server import VllmServer
 
 
 class State(NamedTuple):
@@ -107,19 +105,6 @@ def test_the_folder_is_the_version(
     status, said = rlwd(made, "weights", newest.version, "--out", tmp_path / "out")
     assert status == 2
     assert "is there already" in said
-
-
-def test_vllm_serves_it(made: State, rlwd: Command, tmp_path: Path) -> None:
-    """A vLLM that is started with the folder answers the version's probe, as near as a gate asks, and not v0's."""
-    newest, first = made.versions[2], made.versions[0]
-    assert rlwd(made, "weights", newest.version, "--out", tmp_path / "out")[0] == 0
-    with VllmServer(tmp_path / "out", tmp_path, dtype="bfloat16") as server:
-        engine = HttpEngine(server.url)
-        answered = engine.logprobs("base", newest.probe.token_ids)
-        engine.close()
-    tolerance = load_config(made.config).gate.probe_tolerance
-    assert answered == pytest.approx(newest.probe.logprobs, abs=tolerance)
-    assert answered != pytest.approx(first.probe.logprobs, abs=10 * tolerance)
 
 
 def test_what_is_not_that_version_is_not_written(
