@@ -4,14 +4,18 @@ When a week was last looked at is in the state, so that a restart neither repeat
 """
 
 from ...ops.problem_groups.days import SeenDays
+from ...ops.problem_groups.problem_group import DAY
+from ...ops.tool_errors.calls_table import read_until
 from ...ops.triage import triage_tables
 from ...ops.triage.settings import TriageSettings
-from ...ops.triage.triage_job import due_week, is_taken_in
+from ...ops.triage.triage_job import due_week
+from ...streams.join.offsets import watermark
 from ...streams.state.store import Store
+from ...streams.state.transaction import Transaction
 from .own_command import OwnCommand
 
 PATIENCE_SECONDS = 86_400.0
-"""So long a week waits for what came in it to be taken in, from when it was found to be due."""
+"""So long a week waits for what came in it to be taken in and counted, from when it was found to be due."""
 AGAIN_SECONDS = 600.0
 """Shortest time between two starts: what fails is not started again at once."""
 
@@ -24,7 +28,8 @@ class TriageTimer:
     ) -> None:
         self.store, self.policy, self.settings, self.command = store, policy, settings, command
         self._started = float("-inf")
-        self._due: tuple[int, float] | None = None
+        self._due_since: float | None = None
+        self._read_since: float | None = None
         self.problem: str | None = None
         """Why issues are not told; None where none failed."""
 
@@ -34,11 +39,7 @@ class TriageTimer:
         if not weekly and not tells:
             return
         with self.store.reading() as view:
-            last = triage_tables.last_until(view, self.policy)
-            days = due_week(last, now, self.settings.baseline_days) if weekly else None
-            due = days is not None and (
-                is_taken_in(view, self.policy, days) or self._waited(days, now)
-            )
+            due = weekly and self._is_due(view, now)
             waits = tells and triage_tables.waiting_issues(view, self.policy, now)
             self.problem = triage_tables.issue_problem(view, self.policy) if tells else None
         # One that has ended is heard of, too.
@@ -48,12 +49,25 @@ class TriageTimer:
             self._started = now
             self.command.look()
 
-    def _waited(self, days: SeenDays, now: float) -> bool:
-        """Return whether these days have had their time, from when they were first found to be due."""
-        if self._due is None or self._due[0] != days.until:
-            self._due = days.until, now
-        return now - self._due[1] >= PATIENCE_SECONDS
-
     def stop(self) -> None:
         """End what goes on; what it had filed is filed, and the rest is done by the next."""
         self.command.stop()
+
+    def _is_due(self, view: Transaction, now: float) -> bool:
+        """Return whether a week is over, and all of it is counted or has had its time.
+
+        A daemon that was away first reads what the log holds, and tools' calls are counted a while after.
+        """
+        last = triage_tables.last_until(view, self.policy)
+        if due_week(last, now, self.settings.baseline_days) is None:
+            self._due_since = self._read_since = None
+            return False
+        newest = due_week(None, now, self.settings.baseline_days)
+        assert isinstance(newest, SeenDays)
+        if self._due_since is None:
+            self._due_since = now
+        if self._read_since is None and watermark(view, self.policy) >= newest.until * DAY:
+            self._read_since = now
+        counted = read_until(view, self.policy)
+        whole = self._read_since is not None and counted is not None and counted >= self._read_since
+        return whole or now - self._due_since >= PATIENCE_SECONDS

@@ -12,7 +12,7 @@ from ...ops.rollout import rollouts_table
 from ...ops.rollout.problems import release_problems
 from ...ops.triage import triage_tables
 from ...ops.triage.report_page import headline, report_page
-from ...ops.triage.triage_job import Surroundings, TriageJob, due_week, is_taken_in
+from ...ops.triage.triage_job import Surroundings, TriageJob, due_week
 from ...ops.triage.triage_report import TriageReport
 from ...ops.triage.webhook import Webhook
 from ...streams.state.store import Store
@@ -87,12 +87,8 @@ def _file_weeks(store: Store, config: Config, now: float) -> list[str]:
         with store.reading() as view:
             last = triage_tables.last_until(view, config.policy)
             days = due_week(last, now, config.triage.baseline_days)
-            # The first is the timer's to wait for, or whoever types this.
-            ready = days is not None and (not said or is_taken_in(view, config.policy, days))
         if days is None:
             return said
-        if not ready:
-            return [*said, f"what came up to {named_day(days.until)} is not taken in yet"]
         report, counted = job.report(days, _surroundings(store, config, days, now))
         # Written first: who dies here writes the same file again.
         write_report(config.state_path / "triage", report, keep=True)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...streams.state.store import Store
-from ...streams.state.transaction import Transaction
 from ..problem_groups.answer_trials import AnswerTrials
 from ..problem_groups.days import WEEK, SeenDays, last_monday, named_day
 from ..problem_groups.dead_letter_counts import read_dead_letters
@@ -13,7 +12,6 @@ from ..problem_groups.log_files import LogFiles
 from ..problem_groups.people_seen import PeopleSeen
 from ..problem_groups.problem_group import DAY, CountedProblems
 from ..problem_groups.tool_trials import ToolTrials
-from ..tool_errors import calls_table
 from . import triage_tables
 from .issue import issue_bodies, worth_telling
 from .settings import TriageSettings
@@ -51,12 +49,6 @@ def due_week(last: int | None, now: float, before_days: int) -> SeenDays | None:
     if until > newest:
         return None
     return SeenDays(since=until - WEEK, until=until, before_days=before_days)
-
-
-def is_taken_in(view: Transaction, policy: str, days: SeenDays) -> bool:
-    """Return whether what came in these days was taken in: a daemon that was away first reads the log."""
-    counted = calls_table.read_until(view, policy)
-    return counted is not None and counted >= days.until * DAY
 
 
 class TriageJob:
