@@ -175,5 +175,4 @@ class DemoProcesses:
             log=self.folder / f"{command}.log",
             healthy=answers(ready),
             environment={"OMP_NUM_THREADS": "1"},
-            start_seconds=120.0,
         )

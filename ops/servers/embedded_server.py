@@ -25,5 +25,4 @@ class EmbeddedServer(Server):
                 "HF_HUB_OFFLINE": "1",
                 "TOKENIZERS_PARALLELISM": "false",
             },
-            start_seconds=120.0,
         )

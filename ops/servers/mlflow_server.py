@@ -32,5 +32,4 @@ class MlflowServer(Server):
                 "MLFLOW_DISABLE_TELEMETRY": "true",
                 "DO_NOT_TRACK": "true",
             },
-            start_seconds=120.0,
         )

@@ -93,7 +93,6 @@ class VllmServer(Server):
                 "VLLM_ALLOW_RUNTIME_LORA_UPDATING": "1",
                 "VLLM_CPU_KVCACHE_SPACE": "1",
             },
-            start_seconds=240.0,
         )
 
     def wait(self) -> None:
