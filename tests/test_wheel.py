@@ -14,7 +14,7 @@ import pytest
 from waiting import until
 from wheel_building import ROOT, build_wheel
 
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 HEAVY = ("torch", "transformers", "peft", "safetensors", "triton", "matplotlib")
 HIDES = f"""
@@ -211,7 +211,9 @@ def test_gateway_and_control_start_without_an_extra(
         cwd=light_config.parent,
     )
     with server:
-        ready = httpx.get(f"http://{LOOPBACK}:{port}/readyz", trust_env=False, timeout=10.0)
+        ready = httpx.get(
+            f"http://{LOOPBACK}:{port}/readyz", trust_env=False, timeout=10.0, verify=NO_TLS
+        )
         assert ready.status_code == 503
         assert ready.json()["ready"] is False
 
@@ -246,7 +248,9 @@ def test_a_daemon_without_the_learners_packages_says_so(
     )
 
     def problem() -> str:
-        ready = httpx.get(f"http://{LOOPBACK}:{port}/readyz", trust_env=False, timeout=10.0)
+        ready = httpx.get(
+            f"http://{LOOPBACK}:{port}/readyz", trust_env=False, timeout=10.0, verify=NO_TLS
+        )
         return str(ready.json()["problems"].get("learner"))
 
     with server:

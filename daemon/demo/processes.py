@@ -15,7 +15,7 @@ import orjson
 
 from ...ops.servers.embedded_server import EmbeddedServer
 from ...ops.servers.mlflow_server import MlflowServer
-from ...ops.servers.process import LOOPBACK, Server, answers, free_port
+from ...ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
@@ -162,7 +162,7 @@ class DemoProcesses:
     def live(self) -> dict[str, Any]:
         """Return what the daemon says of itself; empty where it does not answer in time."""
         try:
-            answer = httpx.get(f"{self.http_url}/statusz", timeout=2.0)
+            answer = httpx.get(f"{self.http_url}/statusz", timeout=2.0, verify=NO_TLS)
             document: dict[str, Any] = orjson.loads(answer.content)
         except (httpx.HTTPError, orjson.JSONDecodeError):
             return {}

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import socket
+import ssl
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +15,9 @@ import httpx
 from .server_died import ServerDied
 
 LOOPBACK = "127.0.0.1"
+NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""For calls to servers of ours, which speak no TLS. Without it httpx reads every authority of the system for
+each client that it makes: 54 ms of a core for one page, and 0.9 with it (a refused connection, 2026-11-27)."""
 START_SECONDS = 600.0
 """Longest time for a server to be healthy. One that ends is told at once; on a busy machine one took 130 s."""
 
@@ -30,7 +34,7 @@ def answers(url: str) -> Callable[[], bool]:
 
     def healthy() -> bool:
         try:
-            return httpx.get(url, timeout=2.0).status_code == 200
+            return httpx.get(url, timeout=2.0, verify=NO_TLS).status_code == 200
         except httpx.HTTPError:
             return False
 

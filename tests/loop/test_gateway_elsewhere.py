@@ -13,7 +13,7 @@ from loop_processes import LoopProcesses
 from waiting import until
 
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -40,7 +40,9 @@ class Elsewhere:
         )
 
     def ready(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx.get(f"{self.url}/readyz", timeout=5, trust_env=False).json()
+        found: dict[str, Any] = httpx.get(
+            f"{self.url}/readyz", timeout=5, trust_env=False, verify=NO_TLS
+        ).json()
         return found
 
     def generation(self) -> int:
@@ -48,7 +50,7 @@ class Elsewhere:
 
     def serves(self) -> int:
         return httpx.post(
-            f"{self.url}/v1/chat/completions", json=CHAT, timeout=60, trust_env=False
+            f"{self.url}/v1/chat/completions", json=CHAT, timeout=60, trust_env=False, verify=NO_TLS
         ).status_code
 
 
@@ -118,7 +120,7 @@ def test_without_the_daemon_it_goes_on(apart: tuple[Apart, Elsewhere]) -> None:
     gateway.server.stop()
     gateway.server.start()
     assert (gateway.serves(), gateway.generation()) == (200, known)
-    metrics = httpx.get(f"{gateway.url}/metrics", trust_env=False).text
+    metrics = httpx.get(f"{gateway.url}/metrics", trust_env=False, verify=NO_TLS).text
     assert "rlwd_gateway_flag_problem 1" in metrics
     loop.daemon.start()
     loop.command("experiment", "start", "ui2", "--arms", "old,new", "--reason", "try")

@@ -17,6 +17,7 @@ from rlwd.daemon.store import existing_store
 from rlwd.learner.checkpoint.folder import checkpoint_path
 from rlwd.learner.service.service_learner import ServiceState
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.servers.process import NO_TLS
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -64,7 +65,7 @@ def shop(tiny_policy: Path, tmp_path: Path, stand_in: StandInServer) -> Iterator
 
 def served(shop: Workshop) -> list[str]:
     """What the engine has, by its own account."""
-    answer = httpx.get(f"{shop.engine}/v1/models", timeout=10.0).json()
+    answer = httpx.get(f"{shop.engine}/v1/models", timeout=10.0, verify=NO_TLS).json()
     return [one["id"] for one in answer["data"]]
 
 
@@ -105,5 +106,5 @@ def test_a_batch_is_learned_once_and_its_version_served(
     # It has its own name there only once it gave the probe the log-probabilities that the service gave.
     shop.until(lambda: made.version in served(shop), PATIENCE)
     asked = {"model": made.version, "prompt": [5, 6, 7], "max_tokens": 2}
-    answer = httpx.post(f"{shop.engine}/v1/completions", json=asked, timeout=60.0)
+    answer = httpx.post(f"{shop.engine}/v1/completions", json=asked, timeout=60.0, verify=NO_TLS)
     assert answer.status_code == 200, answer.text

@@ -39,7 +39,7 @@ from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.mlflow_server import MlflowServer
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.ops.stages.record import Stage
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
@@ -109,7 +109,7 @@ def test_every_panel_of_the_dashboard_shows_something(loop: LoopProcesses) -> No
 
     loop.until(lambda: empty() == [], 20.0)
     pages = [
-        httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False).text
+        httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False, verify=NO_TLS).text
         for port in (loop.http_port, loop.gateway_port)
     ]
     for page in pages:

@@ -21,7 +21,7 @@ from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.ops.servers.process import Server
+from rlwd.ops.servers.process import NO_TLS, Server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
@@ -80,7 +80,9 @@ def test_a_version_learned_from_a_shared_database_serves(loop: LoopProcesses) ->
 def partitions_of(member: Server) -> list[str]:
     port = member.command[-1]
     try:
-        page = httpx.get(f"http://127.0.0.1:{port}/statusz", timeout=5.0, trust_env=False)
+        page = httpx.get(
+            f"http://127.0.0.1:{port}/statusz", timeout=5.0, trust_env=False, verify=NO_TLS
+        )
         return list(page.json()["live"].get("partitions", ()))
     except (httpx.HTTPError, ValueError, KeyError):
         return []

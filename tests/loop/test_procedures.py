@@ -19,7 +19,7 @@ from rlwd.daemon.commands.status import state_view
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.streams.join.episodes_table import load_episodes
 
 pytestmark = [
@@ -109,7 +109,7 @@ class Plant(LoopProcesses):
         who = {"X-Rlwd-User": user or f"user{self.asked}", "X-Rlwd-Session": f"s{self.asked}"}
         who["X-Rlwd-Consent"] = "true"
         url = f"{self.url(which)}/v1/chat/completions"
-        answer = httpx.post(url, json=body, headers=who, timeout=60, trust_env=False)
+        answer = httpx.post(url, json=body, headers=who, timeout=60, trust_env=False, verify=NO_TLS)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -122,7 +122,7 @@ class Plant(LoopProcesses):
             "signal": {"kind": "accepted"},
         }
         url = f"{self.url('8080')}/v1/feedback"
-        return httpx.post(url, json=said, timeout=60, trust_env=False).status_code
+        return httpx.post(url, json=said, timeout=60, trust_env=False, verify=NO_TLS).status_code
 
     def url(self, which: str) -> str:
         """Where a gateway is."""
@@ -136,14 +136,17 @@ class Plant(LoopProcesses):
         """Return what the daemon's pages say to who shows a token."""
         shown = {"Authorization": f"Bearer {token}"}
         url = f"http://{LOOPBACK}:{self.http_port}/statusz"
-        return httpx.get(url, headers=shown, timeout=30, trust_env=False).status_code
+        return httpx.get(url, headers=shown, timeout=30, trust_env=False, verify=NO_TLS).status_code
 
     def follows(self) -> None:
         """Wait until every gateway that runs acts on the daemon's newest flags."""
 
         def acted_on() -> set[int]:
             running = [name for name, each in self.gateways.items() if each.alive]
-            pages = (httpx.get(f"{self.url(name)}/readyz", trust_env=False) for name in running)
+            pages = (
+                httpx.get(f"{self.url(name)}/readyz", trust_env=False, verify=NO_TLS)
+                for name in running
+            )
             return {int(orjson.loads(page.content)["flag_generation"] or 0) for page in pages}
 
         def newest() -> bool:

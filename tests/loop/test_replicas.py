@@ -14,6 +14,7 @@ from rollout_rig import AdapterEngine, RolloutRig
 from waiting import until
 
 from rlwd.ops.engine import replica
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.ops.stages.settings import RolloutSettings
 
 SETTINGS = RolloutSettings(
@@ -41,7 +42,7 @@ def traffic(rig: RolloutRig) -> Iterator[list[tuple[str, str, str, str]]]:
     stop = threading.Event()
 
     def ask(person: int) -> None:
-        with httpx.Client(base_url=rig.client.base_url, timeout=30) as client:
+        with httpx.Client(base_url=rig.client.base_url, timeout=30, verify=NO_TLS) as client:
             while not stop.is_set():
                 body: dict[str, Any] = {**HELLO, "user": f"user{person}.{len(seen)}"}
                 answer = client.post(CHAT, json=body)

@@ -11,7 +11,7 @@ from lone_daemon import BATCH, LoneDaemon
 
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.learner.candidate import Manifest
-from rlwd.ops.servers.process import LOOPBACK
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS
 from rlwd.streams.join import fate
 
 ALONE = "[learner.lanes]\nkto = 0.0\n[rollout.mismatch]\non_alarm = 'report'\n"
@@ -65,7 +65,7 @@ class Stay:
         shop.until(lambda: said in str(daemon.ask("readyz").get("problems", {}).get(problem)))
         doctor = [one.line for one in check_services(shop.config)]
         assert any(problem in line and said[:40] in line for line in doctor), doctor
-        page = httpx.get(f"http://{LOOPBACK}:{daemon.port}/", trust_env=False).text
+        page = httpx.get(f"http://{LOOPBACK}:{daemon.port}/", trust_env=False, verify=NO_TLS).text
         assert said.partition(":")[0][:40] in page
         return said
 

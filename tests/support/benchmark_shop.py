@@ -25,7 +25,7 @@ from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.ops.engine.http_engine import HttpEngine
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 
 Behaves = Callable[[dict[str, Any]], tuple[str, str | None]]
 CONFIG = """\
@@ -207,7 +207,7 @@ class BenchmarkShop:
     def problems(self) -> dict[str, str]:
         """Return what /readyz says is not as it should be."""
         url = f"http://{LOOPBACK}:{self.config.http.port}/readyz"
-        found: dict[str, str] = httpx.get(url, trust_env=False).json()["problems"]
+        found: dict[str, str] = httpx.get(url, trust_env=False, verify=NO_TLS).json()["problems"]
         return found
 
     def judged(self, number: int, done: Callable[[], bool] | None = None) -> str:

@@ -19,6 +19,7 @@ from rlwd.daemon.telemetry.tracing import Tracing
 from rlwd.ops.flags.assignment import Shares, holdout_salt
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.streams.events.event import Event, Feedback, FeedbackEvent, GenerationEvent, decode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.log.ports import EventSink
@@ -150,7 +151,7 @@ class GatewayRig:
         url = self.loop.run(serving.__aenter__())
         ending = self.stack if life is None else life
         ending.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))
-        return self.stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        return self.stack.enter_context(httpx.Client(base_url=url, timeout=30, verify=NO_TLS))
 
 
 def stream(client: httpx.Client, path: str, body: dict[str, Any], **kw: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from rlwd.daemon.commands.status import status_document
 from rlwd.daemon.config import load_config
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
-from rlwd.ops.servers.process import LOOPBACK, Server, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
@@ -73,7 +73,7 @@ class LoneDaemon(Server):
         try:
             url = f"http://{LOOPBACK}:{self.port}/{page}"
             found: dict[str, Any] = orjson.loads(
-                httpx.get(url, timeout=5.0, trust_env=False).content
+                httpx.get(url, timeout=5.0, trust_env=False, verify=NO_TLS).content
             )
         except (httpx.HTTPError, ValueError):
             return {}

@@ -22,7 +22,7 @@ from rlwd.daemon.worlds.styles_people import StylesPeople
 from rlwd.daemon.worlds.tastes import OneTaste
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 from rlwd.ops.servers.vllm_server import VllmServer
 from rlwd.ops.stages.record import Rollout
 
@@ -253,7 +253,7 @@ class LoopProcesses:
         """Return the daemon's facts of the moment; empty where it does not answer."""
         try:
             url = f"http://{LOOPBACK}:{self.http_port}/statusz"
-            answer = httpx.get(url, timeout=5.0, trust_env=False)
+            answer = httpx.get(url, timeout=5.0, trust_env=False, verify=NO_TLS)
             found: dict[str, Any] = orjson.loads(answer.content)["live"]
         except (httpx.HTTPError, ValueError, KeyError):
             return {}
@@ -263,7 +263,7 @@ class LoopProcesses:
         """Return what keeps the daemon from being ready; empty where it does not answer."""
         try:
             url = f"http://{LOOPBACK}:{self.http_port}/readyz"
-            answer = httpx.get(url, timeout=5.0, trust_env=False)
+            answer = httpx.get(url, timeout=5.0, trust_env=False, verify=NO_TLS)
             found: dict[str, str] = orjson.loads(answer.content)["problems"]
         except (httpx.HTTPError, ValueError, KeyError):
             return {}

@@ -10,7 +10,7 @@ import httpx
 from rlwd.daemon.config import load_config
 from rlwd.daemon.site.page_server import build_pages
 from rlwd.daemon.status.server import StatusServer
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.streams.state.store import Store
 
 CONFIG = """\
@@ -62,7 +62,9 @@ def served(folder: Path, store: Store, http: str = "") -> Iterator[ServedPages]:
     server = build_pages(load_config(path), store, {}, port=port).server
     server.start()
     try:
-        with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False, timeout=30) as one:
+        with httpx.Client(
+            base_url=f"http://{LOOPBACK}:{port}", trust_env=False, timeout=30, verify=NO_TLS
+        ) as one:
             yield ServedPages(server, one)
     finally:
         server.stop()

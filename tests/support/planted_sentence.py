@@ -4,6 +4,8 @@ from typing import Any, NamedTuple
 
 import httpx
 
+from rlwd.ops.servers.process import NO_TLS
+
 SENTENCE = "quixotic herons whisper under zinnias"
 WORDS = {"quixotic", "herons", "zinnias"}
 """No log has any of these by chance."""
@@ -34,7 +36,7 @@ class Planted(NamedTuple):
 
 def plant_everywhere(url: str) -> Planted:
     """Say the sentence through every door of a gateway, in what is whole and in what is not."""
-    with httpx.Client(base_url=url, timeout=60.0, trust_env=False) as client:
+    with httpx.Client(base_url=url, timeout=60.0, trust_env=False, verify=NO_TLS) as client:
         answered = [client.post("/v1/chat/completions", **asked) for asked in _requests()]
         name = answered[0].headers["X-Rlwd-Generation"]
         posted = [client.post("/v1/feedback", json=said) for said in _feedback(name)]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 FETCH = Path(__file__).with_name("fetch_prometheus.sh")
 
@@ -88,7 +88,9 @@ class PrometheusServer(Server):
         return {one["labels"]["alertname"] for one in alerts if one["state"] == "firing"}
 
     def _get(self, what: str, **asked: Any) -> dict[str, Any]:
-        answer = httpx.get(f"{self.url}/api/v1/{what}", params=asked, timeout=30.0, trust_env=False)
+        answer = httpx.get(
+            f"{self.url}/api/v1/{what}", params=asked, timeout=30.0, trust_env=False, verify=NO_TLS
+        )
         answer.raise_for_status()
         found: dict[str, Any] = answer.json()["data"]
         return found

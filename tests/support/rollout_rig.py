@@ -31,6 +31,7 @@ from rlwd.ops.looks.watched_versions import watch_drift
 from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.release import Release
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.ops.stages.record import Rollout
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
@@ -283,7 +284,7 @@ class RolloutRig:
         serving = serve_gateway(gateway, lambda: EmbeddedSink(log, partitions=1))
         url = loop.run(serving.__aenter__())
         stack.callback(lambda: loop.run(serving.__aexit__(None, None, None)))
-        self.client = stack.enter_context(httpx.Client(base_url=url, timeout=30))
+        self.client = stack.enter_context(httpx.Client(base_url=url, timeout=30, verify=NO_TLS))
 
     @staticmethod
     def _end(loop: LoopThread, engine: AdapterEngine) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.service_settings import ServiceSettings
 from rlwd.learner.settings import LearnerSettings
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 PROGRAM = Path(__file__).with_name("stand_in_service.py")
 BASE = "stand-in/tiny"
@@ -44,16 +44,16 @@ class StandInServer(Server):
     def order(self, *faults: tuple[str, str, int]) -> None:
         """Order what happens to the next requests: the path's last part, the kind, how many."""
         told = [{"path": path, "kind": kind, "times": times} for path, kind, times in faults]
-        httpx.post(f"{self.url}/stand-in/faults", json=told).raise_for_status()
+        httpx.post(f"{self.url}/stand-in/faults", json=told, verify=NO_TLS).raise_for_status()
 
     def well(self) -> None:
         """Take all orders back."""
-        httpx.delete(f"{self.url}/stand-in/faults").raise_for_status()
+        httpx.delete(f"{self.url}/stand-in/faults", verify=NO_TLS).raise_for_status()
 
     @property
     def counts(self) -> dict[str, int]:
         """What it did so far."""
-        found: dict[str, int] = httpx.get(f"{self.url}/stand-in/counts").json()
+        found: dict[str, int] = httpx.get(f"{self.url}/stand-in/counts", verify=NO_TLS).json()
         return found
 
 

@@ -22,7 +22,7 @@ from rlwd.daemon.site.page_server import build_pages
 from rlwd.daemon.store import existing_store
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout import rollouts_table
-from rlwd.ops.servers.process import LOOPBACK, Server, answers, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 VERSIONS = sorted(path.parent.name for path in Path(__file__).parent.glob("*/state.tar.xz"))
 
@@ -79,7 +79,9 @@ def test_the_pages_show_what_happened_then(config: Config) -> None:
     with store.reading() as view:
         known = [one.version for one in rollouts_table.history(view, config.policy)]
     server.start()
-    with httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False, timeout=60) as client:
+    with httpx.Client(
+        base_url=f"http://{LOOPBACK}:{port}", trust_env=False, timeout=60, verify=NO_TLS
+    ) as client:
         pages = [client.get(path) for path in ("/", *(f"/rollouts/{name}" for name in known))]
     server.stop()
     store.close()

@@ -30,7 +30,7 @@ from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.flags.gateway_report import ACTS_ON, GATEWAY
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.publish_flags import publish_flags
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.streams.state.lease import take_lease
 
 KEY = "a key of 16 characters"
@@ -120,7 +120,7 @@ class Holder:
 
     async def pass_on(self, request: web.Request) -> web.Response:
         headers = {name: value for name, value in request.headers.items() if "Rlwd" in name}
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with httpx.AsyncClient(trust_env=False, verify=NO_TLS) as client:
             answer = await client.get(self.url, headers=headers)
         if not self.holds or self.answer is None:
             self.answer = answer
@@ -158,7 +158,7 @@ def test_gateways_ahead_of_a_restored_state_are_caught_up_with(
 ) -> None:
     """They refuse what is older than what they act on: the daemon goes beyond, and they follow."""
     ahead = {GATEWAY: "far@host:8080", ACTS_ON: "50"}
-    httpx.get(control.url, headers=ahead, trust_env=False)
+    httpx.get(control.url, headers=ahead, trust_env=False, verify=NO_TLS)
     wait_for(lambda: (state := control.confirmed()) is not None and state.generation == 51)
     mine: dict[str, Any] = {
         "flags_url": control.url,
@@ -208,7 +208,9 @@ def test_a_gateway_that_does_not_follow_is_named(
     with console.capture() as captured:
         print_status(control.config, as_json=False, console=console)
     assert "is not everywhere: held@" in captured.get()
-    shown = httpx.get(control.url.replace("/flags", "/statusz"), trust_env=False).json()["flags"]
+    shown = httpx.get(
+        control.url.replace("/flags", "/statusz"), trust_env=False, verify=NO_TLS
+    ).json()["flags"]
     assert [one["gateway"][:4] for one in shown["gateways"] if one["behind"]] == ["held"]
     assert control.watch.problem() is None, "a moment is no problem"
     with control.store.reading() as view:

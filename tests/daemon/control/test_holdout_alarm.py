@@ -21,7 +21,7 @@ from rlwd.daemon.experiments.report import print_report
 from rlwd.ops.holdout.watch import HoldoutWatch
 from rlwd.ops.rollout import holdout_table
 from rlwd.ops.rollout.controller import RolloutController
-from rlwd.ops.servers.process import LOOPBACK, Server, answers
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers
 from rlwd.ops.statistics.answers import ComparisonSettings
 
 SHARE = 0.4
@@ -127,11 +127,11 @@ def test_a_daemon_says_it_on_its_pages(config: Config, tmp_path: Path) -> None:
         ready: dict[str, Any] = {}
         while "holdout" not in ready.get("problems", {}):
             assert time.monotonic() < deadline, daemon.tail()
-            ready = httpx.get(f"{url}/readyz").json()
+            ready = httpx.get(f"{url}/readyz", verify=NO_TLS).json()
             time.sleep(0.1)
         assert "reward 0.5 against 0.6" in ready["problems"]["holdout"]
         metrics = ""
         while not re.search(r'rlwd_problem\{name="holdout"\} 1', metrics):
             assert time.monotonic() < deadline, metrics
-            metrics = httpx.get(f"{url}/metrics").text
+            metrics = httpx.get(f"{url}/metrics", verify=NO_TLS).text
             time.sleep(0.1)

@@ -23,7 +23,7 @@ from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import build_ingest, event_sink
-from rlwd.ops.servers.process import LOOPBACK, Server, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
 from rlwd.streams.log.ports import Partition
@@ -71,7 +71,9 @@ class Member(Server):
         """Return one of its pages, or nothing while it does not answer."""
         url = f"http://{LOOPBACK}:{self.port}/{page}"
         with contextlib.suppress(httpx.HTTPError):
-            answer: dict[str, Any] = httpx.get(url, timeout=5.0, trust_env=False).json()
+            answer: dict[str, Any] = httpx.get(
+                url, timeout=5.0, trust_env=False, verify=NO_TLS
+            ).json()
             return answer
         return {}
 

@@ -17,6 +17,7 @@ from waiting import until
 from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.config import Config
 from rlwd.daemon.doctor.doctor_services import check_services
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.ops.tool_errors.calls_table import BUCKET, CallCount, add_calls, move_read_until
 from rlwd.ops.tool_errors.settings import ToolErrorSettings
 from rlwd.ops.tool_errors.watch import ToolWatch
@@ -153,7 +154,8 @@ def test_a_daemon_looks_by_itself(
     with LoneDaemon(tmp_path / "rlwd.toml") as daemon:
         until(
             lambda: all(
-                one in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz").json())
+                one
+                in str(httpx.get(f"http://127.0.0.1:{daemon.port}/readyz", verify=NO_TLS).json())
                 for one in said
             ),
             90.0,

@@ -21,6 +21,7 @@ from rlwd.learner.candidate import Candidate
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.problems import PROBLEMS
 from rlwd.ops.rollout.publish_flags import publish_flags
+from rlwd.ops.servers.process import NO_TLS
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def lines(config: Config, engine: AdapterEngine) -> str:
 
 def load(engine: AdapterEngine, v0: Candidate) -> None:
     body = {"lora_name": v0.version, "lora_path": str(v0.path.absolute())}
-    httpx.post(f"{engine.url}/v1/load_lora_adapter", json=body).raise_for_status()
+    httpx.post(f"{engine.url}/v1/load_lora_adapter", json=body, verify=NO_TLS).raise_for_status()
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -9,6 +9,7 @@ import pytest
 from adapter_by_hand import write_adapter
 from gateway_rig import GatewayRig, LoopThread, version
 
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.ops.servers.vllm_server import VllmServer
 
 
@@ -38,5 +39,7 @@ def tool_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _, adapter = write_adapter(folder / "policy", folder, 0)
     with VllmServer(folder / "policy", folder, tool_parser="hermes") as server:
         body = {"lora_name": version(2).version, "lora_path": str(adapter)}
-        httpx.post(f"{server.url}/v1/load_lora_adapter", json=body, timeout=60).raise_for_status()
+        httpx.post(
+            f"{server.url}/v1/load_lora_adapter", json=body, timeout=60, verify=NO_TLS
+        ).raise_for_status()
         yield server.url

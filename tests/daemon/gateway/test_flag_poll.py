@@ -21,7 +21,7 @@ from rlwd.ops.flags import intents_table
 from rlwd.ops.flags.assignment import Shares
 from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.flags.signed_flags import GENERATION, SIGNATURE, asking_token, sign_flags
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 
 KEY, TOKEN = "a key of 16 characters", "the daemon's token"
 
@@ -258,18 +258,24 @@ def test_the_document_is_sent_once(gateway: GatewayRig, daemon: Daemon) -> None:
     """A caller that has it gets 304, with the proof; one without the daemon's token gets nothing."""
     daemon.decide(flags(1))
     token = {"Authorization": f"Bearer {TOKEN}"}
-    first = httpx.get(daemon.url, headers=token, trust_env=False)
+    first = httpx.get(daemon.url, headers=token, trust_env=False, verify=NO_TLS)
     again = httpx.get(
-        daemon.url, headers={**token, "If-None-Match": first.headers["ETag"]}, trust_env=False
+        daemon.url,
+        headers={**token, "If-None-Match": first.headers["ETag"]},
+        trust_env=False,
+        verify=NO_TLS,
     )
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
     assert again.headers[SIGNATURE] == first.headers[SIGNATURE]
     daemon.decide(flags(2))
     changed = httpx.get(
-        daemon.url, headers={**token, "If-None-Match": first.headers["ETag"]}, trust_env=False
+        daemon.url,
+        headers={**token, "If-None-Match": first.headers["ETag"]},
+        trust_env=False,
+        verify=NO_TLS,
     )
     assert changed.json()["metadata"]["generation"] == 2
-    assert httpx.get(daemon.url, trust_env=False).status_code == 401
+    assert httpx.get(daemon.url, trust_env=False, verify=NO_TLS).status_code == 401
     client = remote(gateway, daemon.url, flags_token="wrong")
     assert client.post(CHAT, json=HELLO).status_code == 503
 
@@ -280,12 +286,12 @@ def test_what_a_gateway_shows_opens_flags_alone(daemon: Daemon) -> None:
     shown = {"Authorization": f"Bearer {asking_token(KEY.encode())}"}
     base = daemon.url.removesuffix("/flags")
     found = {
-        path: httpx.get(f"{base}{path}", headers=shown, trust_env=False).status_code
+        path: httpx.get(f"{base}{path}", headers=shown, trust_env=False, verify=NO_TLS).status_code
         for path in ("/flags", "/statusz", "/metrics")
     }
     assert found == {"/flags": 200, "/statusz": 401, "/metrics": 401}
     other = {"Authorization": f"Bearer {asking_token(b'another key of 16')}"}
-    assert httpx.get(daemon.url, headers=other, trust_env=False).status_code == 401
+    assert httpx.get(daemon.url, headers=other, trust_env=False, verify=NO_TLS).status_code == 401
 
 
 def test_a_poll_asks_only_for_what_is_new(gateway: GatewayRig, forger: Forger) -> None:

@@ -15,7 +15,7 @@ import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig, version, wait_for
 
 from rlwd.ops.flags.assignment import hash_user
-from rlwd.ops.servers.process import free_port
+from rlwd.ops.servers.process import NO_TLS, free_port
 from rlwd.streams.events.event import decode_event
 
 
@@ -48,7 +48,7 @@ def test_an_answer_cut_by_a_crash_is_a_generation_without_capture(gateway: Gatew
     settings = msgspec.json.encode(msgspec.structs.replace(gateway.settings, port=port)).decode()
     child = subprocess.Popen([sys.executable, "-c", code, settings])
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, verify=NO_TLS) as client:
             wait_for(lambda: client.get("/readyz").status_code == 200)
             body = {**HELLO, "user": "alice", "stream": True}
             with client.stream("POST", CHAT, json=body) as response:
@@ -84,7 +84,7 @@ def test_sigterm_ends_in_order(gateway: GatewayRig, tmp_path: Path) -> None:
     log = tmp_path / "log.db"
     child = subprocess.Popen([sys.executable, "-c", code, settings, str(log)])
     try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, verify=NO_TLS) as client:
             wait_for(lambda: client.get("/readyz").status_code == 200)
             generation = client.post(CHAT, json=HELLO).json()["id"]
         child.terminate()
@@ -130,7 +130,7 @@ class Stopping:
     def ask(self) -> None:
         url = f"http://127.0.0.1:{self.port}{CHAT}"
         try:
-            answer = httpx.post(url, json=HELLO, timeout=60, trust_env=False)
+            answer = httpx.post(url, json=HELLO, timeout=60, trust_env=False, verify=NO_TLS)
             self.answer.append(str(answer.status_code))
         except httpx.TransportError as problem:
             self.answer.append(type(problem).__name__)

@@ -22,6 +22,7 @@ from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user, holdout_
 from rlwd.ops.flags.evaluator import FlagEvaluator
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.streams.log.ports import EventSink
 
 
@@ -76,7 +77,9 @@ def acts(url: str, flags: Path) -> Acts:
 
     def act(generation: int) -> dict[str, Any]:
         document = set_flags(flags, generation)
-        with httpx.Client(base_url=url, headers={"Authorization": "Bearer secret"}) as client:
+        with httpx.Client(
+            base_url=url, headers={"Authorization": "Bearer secret"}, verify=NO_TLS
+        ) as client:
             until(lambda: client.get("/readyz").json()["flag_generation"] == generation)
         return document
 
@@ -93,7 +96,9 @@ def provider(url: str) -> Iterator[OFREPProvider]:
 @pytest.fixture
 def client(url: str) -> Iterator[httpx.Client]:
     headers = {"Authorization": "Bearer secret"}
-    with httpx.Client(base_url=f"{url}/ofrep/v1/evaluate/", headers=headers) as client:
+    with httpx.Client(
+        base_url=f"{url}/ofrep/v1/evaluate/", headers=headers, verify=NO_TLS
+    ) as client:
         yield client
 
 

@@ -22,6 +22,7 @@ from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.streams.events.event import GenerationEvent, decode_event
 from rlwd.streams.events.generation import Generation
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -128,7 +129,7 @@ def engine(
 def load(url: str, adapters: list[tuple[ServedVersion, Path]]) -> None:
     for served, path in adapters:
         body = {"lora_name": served.version, "lora_path": str(path)}
-        response = httpx.post(f"{url}/v1/load_lora_adapter", json=body, timeout=60)
+        response = httpx.post(f"{url}/v1/load_lora_adapter", json=body, timeout=60, verify=NO_TLS)
         assert response.status_code == 200, response.text
 
 
@@ -147,7 +148,7 @@ def client(serving: Serving) -> Iterator[httpx.Client]:
     serving.set_flags(serving.versions[0], candidate_share=5000)
     loop, gateway = LoopThread(), serve_gateway(serving.settings, serving.sink)
     url = loop.run(gateway.__aenter__())
-    with httpx.Client(base_url=url, timeout=60) as client:
+    with httpx.Client(base_url=url, timeout=60, verify=NO_TLS) as client:
         yield client
     loop.run(gateway.__aexit__(None, None, None))
     loop.close()

@@ -17,7 +17,7 @@ from rlwd.daemon.http.connections import ConnectionLimits, LimitedRunner
 from rlwd.daemon.status.answer_metrics import intake_values
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import MOST_CONNECTIONS, STUCK_SECONDS, StatusServer, Vitals
-from rlwd.ops.servers.process import LOOPBACK, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.streams.join.offsets import Counts
 
 Serve = Callable[..., tuple[httpx.Client, Vitals, Metrics]]
@@ -37,7 +37,9 @@ def serve() -> Iterator[Serve]:
         )
         server.start()
         servers.append(server)
-        clients.append(httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False))
+        clients.append(
+            httpx.Client(base_url=f"http://{LOOPBACK}:{port}", trust_env=False, verify=NO_TLS)
+        )
         return clients[-1], vitals, metrics
 
     yield serve

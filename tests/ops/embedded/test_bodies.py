@@ -13,13 +13,16 @@ from hypothesis import strategies as st
 from rlwd.ops.embedded.messages import template_messages
 from rlwd.ops.embedded.openai_api import RequestRefused
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.servers.process import NO_TLS
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
 CHAT = {"messages": [{"role": "user", "content": "x"}]}
 
 
 def ask(server: EmbeddedServer, path: str, body: dict[str, Any]) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/{path}", json={"model": "base", "max_tokens": 2, **body})
+    return httpx.post(
+        f"{server.url}/v1/{path}", json={"model": "base", "max_tokens": 2, **body}, verify=NO_TLS
+    )
 
 
 def test_a_list_of_one_prompt_is_that_prompt(engine_server: EmbeddedServer) -> None:
@@ -129,7 +132,7 @@ FIELDS = (
 @given(odd=st.dictionaries(st.sampled_from(FIELDS), ODD, min_size=1, max_size=3))
 def test_no_body_makes_it_fail(engine_server: EmbeddedServer, odd: dict[str, Any]) -> None:
     """Whatever a caller sends is answered or refused, and the engine lives on."""
-    client = httpx.Client(timeout=60.0)
+    client = httpx.Client(timeout=60.0, verify=NO_TLS)
     for path, body in (
         ("chat/completions", {**CHAT, **odd, "max_tokens": 1}),
         ("completions", {"prompt": "x", **odd, "max_tokens": 1}),

@@ -19,6 +19,7 @@ from rlwd.ops.engine.adapter_check import CONFIG, WEIGHTS
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.engine.port import prove
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.servers.process import NO_TLS
 from tests.ops.conftest import PROBE
 
 Versions = tuple[Candidate, Candidate]
@@ -35,7 +36,7 @@ def engine(engine_server: EmbeddedServer) -> Iterator[HttpEngine]:
 
 def metric(server: EmbeddedServer, name: str) -> float:
     """Return one series of the metrics page."""
-    lines = httpx.get(f"{server.url}/metrics").text.splitlines()
+    lines = httpx.get(f"{server.url}/metrics", verify=NO_TLS).text.splitlines()
     return float(next(line.split()[1] for line in lines if line.startswith(f"rlwd_engine_{name} ")))
 
 
@@ -112,7 +113,7 @@ def test_what_it_does_not_do_is_refused_by_name(
 ) -> None:
     """A request is answered as asked or not at all."""
     body = {"model": "base", "prompt": "x", "max_tokens": 1, **field}
-    answer = httpx.post(f"{engine_server.url}/v1/completions", json=body)
+    answer = httpx.post(f"{engine_server.url}/v1/completions", json=body, verify=NO_TLS)
     assert answer.status_code == 400
     assert answer.json()["error"]["param"] == next(iter(field))
 
@@ -120,14 +121,16 @@ def test_what_it_does_not_do_is_refused_by_name(
 def test_a_client_that_goes_away_ends_its_row(engine_server: EmbeddedServer) -> None:
     """Streaming or not, nobody's tokens are made for nobody."""
     body = {**LONG, "stream": True}
-    with httpx.stream("POST", f"{engine_server.url}/v1/completions", json=body) as answer:
+    with httpx.stream(
+        "POST", f"{engine_server.url}/v1/completions", json=body, verify=NO_TLS
+    ) as answer:
         lines = answer.iter_lines()
         next(lines)
         assert metric(engine_server, "requests_running") == 1
     until(lambda: metric(engine_server, "requests_running") == 0)
     before = metric(engine_server, "generation_tokens_total")
     with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{engine_server.url}/v1/completions", json=LONG, timeout=0.2)
+        httpx.post(f"{engine_server.url}/v1/completions", json=LONG, timeout=0.2, verify=NO_TLS)
     until(lambda: metric(engine_server, "requests_running") == 0)
     assert metric(engine_server, "generation_tokens_total") - before < 1500
 
@@ -140,7 +143,9 @@ def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
     body = {**LONG, "max_tokens": 100}
 
     def ask() -> None:
-        statuses.append(httpx.post(f"{server.url}/v1/completions", json=body).status_code)
+        statuses.append(
+            httpx.post(f"{server.url}/v1/completions", json=body, verify=NO_TLS).status_code
+        )
 
     asking = threading.Thread(target=ask)
     asking.start()

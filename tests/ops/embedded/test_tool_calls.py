@@ -15,6 +15,7 @@ from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 from rlwd.ops.embedded.openai_api import RequestRefused
 from rlwd.ops.embedded.tool_calls import message_of, offered_tools
 from rlwd.ops.servers.embedded_server import EmbeddedServer
+from rlwd.ops.servers.process import NO_TLS
 
 CALL = '<tool_call>\n{"name": "add", "arguments": {"a": 1}}\n</tool_call>'
 BROKEN = '<tool_call>\n{"name": "add", "arguments": {a}}\n</tool_call>'
@@ -52,7 +53,7 @@ def server(taught: Path) -> Iterator[EmbeddedServer]:
 def ask(server: EmbeddedServer, said: str, **more: Any) -> httpx.Response:
     body = {"messages": [{"role": "user", "content": said}], "tools": OFFERED, "temperature": 0}
     asked = {**body, "return_token_ids": True, "max_tokens": 8, **more}
-    return httpx.post(f"{server.url}/v1/chat/completions", json=asked, timeout=60.0)
+    return httpx.post(f"{server.url}/v1/chat/completions", json=asked, timeout=60.0, verify=NO_TLS)
 
 
 def test_a_call_comes_back_as_one(server: EmbeddedServer, taught: Path) -> None:

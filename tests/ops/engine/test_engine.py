@@ -19,7 +19,7 @@ import pytest
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.engine.port import Draw, prove
-from rlwd.ops.servers.process import free_port
+from rlwd.ops.servers.process import NO_TLS, free_port
 from tests.ops.conftest import PROBE, Truth
 
 Versions = tuple[Candidate, Candidate]
@@ -47,7 +47,7 @@ def first(engine: HttpEngine, versions: Versions) -> Candidate:
 
 
 def ask(engine: HttpEngine, path: str, **body: Any) -> httpx.Response:
-    return httpx.post(engine.url + path, json=body, timeout=60)
+    return httpx.post(engine.url + path, json=body, timeout=60, verify=NO_TLS)
 
 
 def stream(engine: HttpEngine, path: str, **body: Any) -> list[dict[str, Any]]:
@@ -335,7 +335,9 @@ def test_the_request_id_is_the_answers_id(engine: HttpEngine) -> None:
         ("/v1/chat/completions", "chatcmpl", {"messages": MESSAGES}),
     ):
         body = {"model": "base", "max_tokens": 1, **extra}
-        answer = httpx.post(engine.url + path, json=body, headers=headers, timeout=60)
+        answer = httpx.post(
+            engine.url + path, json=body, headers=headers, timeout=60, verify=NO_TLS
+        )
         assert answer.json()["id"] == f"{prefix}-s1.7"
 
 
@@ -366,14 +368,14 @@ def test_a_body_that_is_no_json_is_refused(engine: HttpEngine) -> None:
     """Status 400 with an error object, on every path that takes a body."""
     headers = {"Content-Type": "application/json"}
     for path in ("/v1/completions", "/v1/chat/completions", "/v1/load_lora_adapter"):
-        answer = httpx.post(engine.url + path, content=b"{bad", headers=headers)
+        answer = httpx.post(engine.url + path, content=b"{bad", headers=headers, verify=NO_TLS)
         assert answer.status_code == 400
         assert answer.json()["error"]["code"] == 400
 
 
 def test_the_models_page_tells_base_from_adapters(engine: HttpEngine, first: Candidate) -> None:
     """The base has no parent and the longest length; an adapter has parent and folder."""
-    base, adapter = httpx.get(f"{engine.url}/v1/models").json()["data"]
+    base, adapter = httpx.get(f"{engine.url}/v1/models", verify=NO_TLS).json()["data"]
     assert base["parent"] is None
     assert base["max_model_len"] >= 1024
     assert (adapter["parent"], adapter["root"]) == (base["id"], str(first.path))
