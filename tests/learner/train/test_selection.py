@@ -57,4 +57,5 @@ def test_unfit_episodes(
 def test_every_rule_is_on_the_shared_list() -> None:
     """What the learner may say is what the daemon knows."""
     by_batch = {fate.DRIFT, fate.LOW_ESS, fate.NO_SPREAD, fate.NO_WEIGHT}
-    assert {rule for _, rule, _ in UNFIT} | by_batch == set(fate.LEARNER_RULES)
+    at_a_service = {fate.OTHER_TEMPERATURE}
+    assert {rule for _, rule, _ in UNFIT} | by_batch | at_a_service == set(fate.LEARNER_RULES)
