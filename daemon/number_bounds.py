@@ -68,6 +68,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.kl_weight": (0.0, 1000.0),
     "learner.max_policy_age": (0, 1_000_000),
     "learner.pack_tokens": (8, 10_000_000),
+    "learner.whole_every": (1, 1_000_000),
     "learner.rows_per_forward": (1, 100_000),
     "learner.max_episode_tokens": (2, 10_000_000),
     "learner.mean_decay": (1e-9, 1.0),

@@ -55,6 +55,7 @@ class LimitedConnection(asyncio.Protocol):
             transport.abort()
             return
         self.limits.connected += 1
+        self.limits.live.add(self)
         self._counted, self._transport = True, transport
         loop = asyncio.get_running_loop()
         self.limits.unasked += 1
@@ -72,6 +73,12 @@ class LimitedConnection(asyncio.Protocol):
             self._timer.cancel()
             self._timer, self._begun = None, b""
             self.limits.unasked -= 1
+
+    def close_between_requests(self) -> None:
+        """Close where a request was answered and no other is."""
+        transport = self._transport
+        if self._timer is None and transport is not None and transport not in self.limits.answering:
+            transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on; the timer ends with the first request's headers."""
@@ -92,6 +99,7 @@ class LimitedConnection(asyncio.Protocol):
         if self._counted:
             self._counted = False
             self.limits.connected -= 1
+            self.limits.live.discard(self)
             self.inner.connection_lost(problem)
 
     def pause_writing(self) -> None:
@@ -112,6 +120,10 @@ class ConnectionLimits:
         """Connections now."""
         self.unasked = 0
         """Of these, those whose first request has not come yet."""
+        self.live = set[LimitedConnection]()
+        """All of them."""
+        self.answering = set[asyncio.BaseTransport]()
+        """Those whose request is being answered."""
         self.refused = 0
         """Connections closed because there were too many."""
         self.too_slow = 0
@@ -138,6 +150,23 @@ class LimitedRunner(web.AppRunner):
             **more,
         )
         self.limits = limits
+        app.middlewares.insert(0, self._note_answering)
+
+    @property
+    def _note_answering(self) -> Any:
+        @web.middleware
+        async def noted(request: web.Request, handler: Any) -> web.StreamResponse:
+            transport = request.transport
+            if transport is not None:
+                self.limits.answering.add(transport)
+            try:
+                answer: web.StreamResponse = await handler(request)
+                return answer
+            finally:
+                if transport is not None:
+                    self.limits.answering.discard(transport)
+
+        return noted
 
     async def stop_listening(self) -> None:
         """Take no more connections, and give who has just connected a moment to ask.
@@ -160,6 +189,11 @@ class LimitedRunner(web.AppRunner):
         serving = super().server
         assert serving is not None, "it was set up"
         serving.pre_shutdown()
+        for _ in range(TURNS_TO_CONNECT):
+            await asyncio.sleep(0)  # A request that has just come is being answered then.
+        # aiohttp listens to them no more, and would leave them open: who asks would wait for nothing.
+        for one in list(self.limits.live):
+            one.close_between_requests()
         end = time.monotonic() + seconds
         while self.limits.connected and time.monotonic() < end and not at_once.is_set():
             await asyncio.sleep(0.02)
