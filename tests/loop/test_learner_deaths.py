@@ -1,6 +1,6 @@
 """The learner outlives its daemon, or does not outlive its batch: neither makes the loop lie.
 
-Real daemon and learner processes on one state; a batch takes them a few seconds.
+Real daemon and learner processes on one state; a batch takes them long enough to be met in its middle on a busy machine.
 """
 
 import os
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(300)
 @pytest.fixture(scope="module")
 def shop(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A state of its own; each test starts daemons on it and goes on where the last one ended."""
-    made = Workshop(tmp_path_factory.mktemp("deaths"), tiny_policy, passes=25, poll_seconds=0.05)
+    made = Workshop(tmp_path_factory.mktemp("deaths"), tiny_policy, passes=60, poll_seconds=0.05)
     yield made
     made.close()
 
