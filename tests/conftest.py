@@ -14,10 +14,14 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from kafka_server import KafkaServer
+from side_by_side import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 
+from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.vllm_server import VllmServer
 from rlwd.streams.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
+
+__all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
 
 # No property depends on how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -120,9 +124,19 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def vllm_server(
+def vllm_process(
     tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[VllmServer]:
     """One vLLM server on the tiny policy, runtime adapters allowed."""
     with VllmServer(tiny_policy, tmp_path_factory.mktemp("vllm")) as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def vllm_server(vllm_process: VllmServer) -> VllmServer:
+    """That server without an adapter: which files were here before is nobody's to know."""
+    engine = HttpEngine(vllm_process.url)
+    for version in engine.loaded():
+        engine.unload(version)
+    engine.close()
+    return vllm_process

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/exception_text",),
-    ("kernels", "streams/logs", "streams/secret_values"),
+    ("kernels", "streams/logs", "streams/quick_imports", "streams/secret_values"),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),
     ("streams/redaction", "streams/attribution"),

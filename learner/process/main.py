@@ -26,6 +26,7 @@ import msgspec
 import structlog
 
 from ...streams.logs import log_to_stderr
+from ...streams.quick_imports import quick_imports
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
@@ -106,8 +107,9 @@ def serve(
 ) -> None:
     """Restore, say ready, then ask and obey for ever."""
     # Late, since importing torch takes seconds in which the pipe may already close.
-    from ..ranks.join import join_ranks
-    from .worker import Worker
+    with quick_imports():
+        from ..ranks.join import join_ranks
+        from .worker import Worker
 
     def tell(report: Report) -> None:
         out.write(encode_line(report))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...streams.quick_imports import quick_imports
 from .lesson import Lesson
 
 
@@ -34,8 +35,9 @@ def main() -> None:
     given = parser.parse_args()
     course = msgspec.json.decode(given.examples.read_bytes(), type=Course)
 
-    from .hermes import HERMES_TEMPLATE
-    from .model import CHAT_TEMPLATE, make_tiny_policy
+    with quick_imports():
+        from .hermes import HERMES_TEMPLATE
+        from .model import CHAT_TEMPLATE, make_tiny_policy
 
     make_tiny_policy(
         given.folder,

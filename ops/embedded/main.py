@@ -13,8 +13,11 @@ import structlog
 from aiohttp import web
 
 from ...streams.logs import log_to_stderr
-from .app import EngineApp
-from .decoder import Decoder
+from ...streams.quick_imports import quick_imports
+
+with quick_imports():
+    from .app import EngineApp
+    from .decoder import Decoder
 
 log = structlog.get_logger()
 

@@ -45,7 +45,11 @@ def plainly(plain: Plain) -> None:
     """Put plain PyTorch in the door's place, in this process."""
     size = CHUNK_TOKENS if plain is recomputed else 2**62
 
-    def head(*inputs: Any) -> HeadOutputs:
+    def head(
+        *inputs: Any, train_head: bool = False, anchor_weight_VD: Tensor | None = None
+    ) -> HeadOutputs:
+        assert not train_head, "adapters alone are measured"
+        assert anchor_weight_VD is None, "adapters alone are measured"
         hidden_MD, anchor_MD, weight_VD, targets_M, temperature_M = inputs
         parts = []
         for start in range(0, len(targets_M), size):
@@ -57,11 +61,15 @@ def plainly(plain: Plain) -> None:
         return HeadOutputs(*(torch.cat(each) for each in zip(*parts, strict=True)))
 
     def token_loss(
-        *inputs: Any, normaliser: float, row_weights_M: Tensor | None = None
+        *inputs: Any,
+        normaliser: float,
+        row_weights_M: Tensor | None = None,
+        train_head: bool = False,
+        anchor_weight_VD: Tensor | None = None,
     ) -> tuple[Tensor, HeadOutputs, Tensor]:
         behaviour_M, advantages_M = inputs[5:7]
         objective: TokenObjective = inputs[7]
-        out = head(*inputs[:5])
+        out = head(*inputs[:5], train_head=train_head, anchor_weight_VD=anchor_weight_VD)
         weight_M = token_weights(out.logp, behaviour_M, advantages_M, objective)
         rows_M = objective.kl_weight * out.kl - weight_M * out.logp
         total = (rows_M if row_weights_M is None else rows_M * row_weights_M).sum()

@@ -36,8 +36,17 @@ def first(shop: Workshop) -> LoneDaemon:
 
 def learner_in_mid_batch(shop: Workshop, daemon: LoneDaemon, besides: int = 0) -> int:
     """Wait until a learner other than that one is at work; return its process id."""
-    shop.until(lambda: daemon.learning and daemon.live.get("learner_pid") != besides)
-    return int(daemon.live["learner_pid"])
+    found = list[int]()
+
+    def at_work() -> bool:
+        live = daemon.live  # once: of two answers one may tell of the learner before
+        pid = live.get("learner_pid")
+        if str(live.get("learner", "")).startswith("step") and pid not in (None, besides):
+            found.append(int(pid))
+        return bool(found)
+
+    shop.until(at_work)
+    return found[-1]
 
 
 def blamed(shop: Workshop, deaths: int) -> bool:
