@@ -14,7 +14,7 @@ SHARED = "vllm_server"
 USUAL_SECONDS = 300.0
 
 
-class BySharedServer(LoadFileScheduling):
+class BySharedServer(LoadFileScheduling):  # type: ignore[misc]  # it has no types
     """A file's tests are one process's, and so are all files' that ask for the one vLLM."""
 
     def _split_scope(self, nodeid: str) -> str:
