@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..streams.open import open_store
 from ..streams.state import lease
 from ..streams.state.sqlite_problem import is_busy, sqlite_problem
 from ..streams.state.store import Store
+from ..streams.state.transaction import Transaction
 from .config import Config
 
 TABLES = {
@@ -18,7 +20,8 @@ TABLES = {
     "ops": candidates_table.MIGRATIONS,
 }
 """Tables of the state database beside those of the join, by folder."""
-
+LEASED = len(checkpoints_table.MIGRATIONS) + len(lease.MIGRATIONS)
+"""From this migration of `daemon` on there are leases."""
 
 RESTORING = "RESTORING"
 """Stands in the state folder while a restore is under way, and after one that was cut off."""
@@ -28,7 +31,8 @@ def state_store(config: Config) -> Store:
     """Open the state database, making and migrating it where need be.
 
     Raises ValueError where the file is damaged, or none of rlwd's, or where a restore did not come to its
-    end: beside half of a state an empty one would begin anew.
+    end: beside half of a state an empty one would begin anew. Raises LeaseHeld where it is to be migrated
+    and a daemon, of an older rlwd then, works on it.
     """
     refuse_half(config.state_path)
     return open_database(config)
@@ -36,8 +40,14 @@ def state_store(config: Config) -> Store:
 
 def open_database(config: Config) -> Store:
     """Open the state database as `state_store` does, while a restore is under way."""
+
+    def changing(tx: Transaction) -> None:
+        found = tx.execute("SELECT MAX(number) FROM migrations WHERE folder = 'daemon'").fetchone()
+        if (found[0] or 0) >= LEASED:
+            lease.refuse_beside_holder(tx, "the state database", time.time())
+
     with opening(config.state_database):
-        return open_store(config.state_database, TABLES)
+        return open_store(config.state_database, TABLES, changing)
 
 
 @contextlib.contextmanager

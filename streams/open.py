@@ -1,6 +1,6 @@
 """Opens the state database."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from .answers import exposure, own_numbers, session_turns, traced
@@ -18,6 +18,7 @@ from .rescore import rescorings_table
 from .sessions import contents, retold, turns_table
 from .state.sqlite import SqliteStore
 from .state.store import Store
+from .state.transaction import Transaction
 
 POSTGRES = ("postgresql://", "postgres://")
 
@@ -56,11 +57,15 @@ MIGRATIONS = (
 """The tables of the join, by number; a later version only adds to the end."""
 
 
-def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = None) -> Store:
+def open_store(
+    where: Path | str,
+    extra: Mapping[str, tuple[str, ...]] | None = None,
+    changing: Callable[[Transaction], None] = lambda _: None,
+) -> Store:
     """Open the state database with the tables of the join and, by folder, those of `extra`.
 
-    `where` is SQLite's file, or a `postgresql://` URL. Raises ConnectionError where no server
-    answers there.
+    `where` is SQLite's file, or a `postgresql://` URL. `changing` is called before tables of an earlier
+    version are migrated, and may raise. Raises ConnectionError where no server answers there.
     """
     migrations = {"streams": MIGRATIONS, **(extra or {})}
     if isinstance(where, str) and where.startswith(POSTGRES):
@@ -69,5 +74,5 @@ def open_store(where: Path | str, extra: Mapping[str, tuple[str, ...]] | None = 
             from .state.postgres import PostgresStore
         except ModuleNotFoundError as missing:
             raise ValueError(f"database: {missing}: pip install 'rlwd[postgres]'") from missing
-        return PostgresStore(where, migrations)
-    return SqliteStore(Path(where), migrations)
+        return PostgresStore(where, migrations, changing=changing)
+    return SqliteStore(Path(where), migrations, changing=changing)

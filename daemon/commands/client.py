@@ -4,6 +4,7 @@ The token is printed once and stands nowhere; the file holds only its hash.
 """
 
 import json
+import os
 import re
 import secrets
 from enum import StrEnum
@@ -95,8 +96,11 @@ def _write(config: Path, text: str) -> None:
     from ...streams.state.durable import replace_file
     from ..config import load_config
 
-    aside = config.with_name(f".{config.name}.new")
-    replace_file(aside, text.encode(), mode=config.stat().st_mode & 0o777)
+    aside, before = config.with_name(f".{config.name}.new"), config.stat()
+    replace_file(aside, text.encode(), mode=before.st_mode & 0o777)
+    if os.geteuid() == 0:
+        # The group rlwd has to read what root writes.
+        os.chown(aside, before.st_uid, before.st_gid)
     try:
         load_config(aside)
     except ValueError:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Takes away what install.sh brought: units, command, /opt/rlwd. Run it as root.
+# Takes away what install.sh brought: units, command, every release in /opt/rlwd. Run it as root.
 #
 #     sh ops/deploy/uninstall.sh [--purge]
 #

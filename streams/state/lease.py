@@ -79,6 +79,21 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
     return Lease(policy=policy, epoch=epoch)
 
 
+def refuse_beside_holder(tx: Transaction, name: str, now: float) -> None:
+    """Raise LeaseHeld, naming it, where a daemon lives, of whatever policy: its tables may not be migrated.
+
+    It was made for the tables as they are; who restarts it with this rlwd has them migrated first.
+    """
+    host = socket.gethostname()
+    rows = tx.execute("SELECT epoch, host, pid, started, seen FROM leases").fetchall()
+    for row in rows:
+        if _lives(row, host, now):
+            raise LeaseHeld(
+                f"{name} has tables of an older rlwd, and process {row[2]} on {row[1]} works on them:"
+                " restart it first: this rlwd migrates them when it starts in its place"
+            )
+
+
 def hold_lease(tx: Transaction, lease: Lease) -> None:
     """Let no other daemon take over until the transaction ends.
 

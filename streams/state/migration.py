@@ -14,27 +14,31 @@ def migrate(
     name: str,
     migrations: Mapping[str, Sequence[str]],
     in_dialect: Callable[[str], str],
+    changing: Callable[[Transaction], None] = lambda _: None,
 ) -> None:
     """Run the scripts that this database has not seen; nobody else may migrate meanwhile.
 
     Scripts are written for SQLite, with what only one database understands in comments;
-    `in_dialect` returns a statement as this database takes it. Raises StoreTooNew where a later
-    version has migrated it further.
+    `in_dialect` returns a statement as this database takes it. `changing` is called first where tables
+    of an earlier version are to be changed, and may raise: nothing is changed then. Raises StoreTooNew
+    where a later version has migrated it further.
     """
     tx.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
         " (folder TEXT NOT NULL, number INTEGER NOT NULL, PRIMARY KEY (folder, number))"
     )
+    seen = dict(tx.execute("SELECT folder, MAX(number) FROM migrations GROUP BY folder").fetchall())
     for folder, scripts in migrations.items():
-        row = tx.execute(
-            "SELECT COALESCE(MAX(number), 0) FROM migrations WHERE folder = ?", (folder,)
-        ).fetchone()
-        if row[0] > len(scripts):
+        if seen.get(folder, 0) > len(scripts):
             raise StoreTooNew(
-                f"{name}: {folder} is at migration {row[0]}, this rlwd knows"
+                f"{name}: {folder} is at migration {seen[folder]}, this rlwd knows"
                 f" {len(scripts)}: run the newer rlwd, or restore an older state"
             )
-        for number, script in enumerate(scripts[row[0] :], start=row[0] + 1):
+    if seen and any(seen.get(folder, 0) < len(known) for folder, known in migrations.items()):
+        changing(tx)
+    for folder, scripts in migrations.items():
+        after = seen.get(folder, 0)
+        for number, script in enumerate(scripts[after:], start=after + 1):
             for statement in filter(str.strip, script.split(";")):
                 tx.execute(in_dialect(statement))
             tx.execute("INSERT INTO migrations VALUES (?, ?)", (folder, number))

@@ -19,7 +19,7 @@ The same tables, statements and promises as SqliteStore's. What differs:
 import functools
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -46,8 +46,7 @@ _PASSING = (
     psycopg.errors.TransactionTimeout,
 )
 _HAS_TRANSACTION_TIMEOUT = 170_000
-_MIGRATING = 0x726C7764
-"""Key of the advisory lock that a migration holds: `rlwd`."""
+_MIGRATING = 0x726C7764  # Key of the advisory lock that a migration holds: `rlwd`.
 _KEPT_VIEWS = 4
 
 
@@ -63,6 +62,7 @@ class PostgresStore:
         url: str,
         migrations: Mapping[str, Sequence[str]],
         *,
+        changing: Callable[[Transaction], None] = lambda _: None,
         busy_seconds: float = 30.0,
         idle_seconds: float = 15.0,
     ) -> None:
@@ -78,7 +78,7 @@ class PostgresStore:
         try:
             with self.transaction() as tx:
                 self._keep_others_out(tx)
-                migrate(tx, self.name, migrations, _in_dialect)
+                migrate(tx, self.name, migrations, _in_dialect, changing)
         except BaseException:
             self.close()
             raise

@@ -4,7 +4,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class SqliteStore:
         path: Path,
         migrations: Mapping[str, Sequence[str]],
         *,
+        changing: Callable[[Transaction], None] = lambda _: None,
         busy_seconds: float = 30.0,
     ) -> None:
         self.path, self.name = path, str(path)
@@ -46,7 +47,7 @@ class SqliteStore:
         self._connection.execute("PRAGMA secure_delete=ON")
         # Nobody else migrates meanwhile: a transaction here is the only one that writes.
         with self.transaction() as tx:
-            migrate(tx, self.name, migrations, _in_dialect)
+            migrate(tx, self.name, migrations, _in_dialect, changing)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

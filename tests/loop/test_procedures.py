@@ -75,7 +75,7 @@ class Plant(LoopProcesses):
             self._unit,
             {
                 "editor /etc/rlwd/rlwd.toml": f"sed -i '{more}' {self.path}",
-                "sh ops/deploy/install.sh WHEEL": "true",
+                "sh ops/deploy/install.sh": "true",
                 "install -d -o rlwd -g rlwd -m 700": "mkdir -p",
                 "/etc/rlwd/secrets": str(folder),
                 "/etc/rlwd": str(folder),
@@ -222,9 +222,12 @@ def test_an_engine_and_a_gateway_are_added(plant: Plant) -> None:
 
 
 def test_an_upgrade_keeps_people_answered(plant: Plant) -> None:
-    """Backup, restarts one after the other, audit and doctor: each ends well, each answer is counted."""
-    for _ in plant.steps.follow("Upgrade"):
-        plant.answer()
+    """Backup, restarts one after the other, audit and doctor, and back: each ends well, each answer is
+    counted. tests/ops/test_systemd.py does it with releases.
+    """
+    for heading in ("Upgrade", "Going back"):
+        for _ in plant.steps.follow(heading):
+            plant.answer()
     plant.all_known()
 
 

@@ -10,6 +10,7 @@ import pytest
 from deployed import DEPLOY, documents, flags, load_with, needs_exactly, parses
 
 from rlwd.daemon.config import Config
+from rlwd.daemon.supervisor.notify import BUILDING_SECONDS
 
 FOLDER = DEPLOY / "kubernetes"
 KUSTOMIZATION = documents(FOLDER / "kustomization.yaml")[0]
@@ -129,6 +130,12 @@ def test_each_process_of_ours_is_started_and_probed_as_it_can_be(name: str, conf
     assert {"name": "state" if name == "daemon" else "spool", "mountPath": config.state} in one[
         "volumeMounts"
     ]
+
+
+def test_the_daemon_has_time_to_migrate_a_large_state() -> None:
+    """As long as it asks of systemd: its page answers only afterwards."""
+    probe = container("daemon")["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= BUILDING_SECONDS
 
 
 def test_pages_that_are_probed_are_routes() -> None:

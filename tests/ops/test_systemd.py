@@ -4,41 +4,30 @@ A Debian is booted in namespaces of its own. It takes minutes, and two more for 
 so it runs where RLWD_SYSTEMD=1 asks for it (`make systemd`). The tests go on from one another.
 """
 
-import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from machine_upgrades import (
+    ALL,
+    CONFIG,
+    INSTALL,
+    REQUEST,
+    People,
+    judged,
+    run_by,
+    started_next,
+    typed,
+)
 from systemd_machine import SystemdMachine
 from waiting import until
-from wheel_building import build_wheel
 
 from rlwd.daemon.exit_status import FAULT, LATER
 
 pytestmark = pytest.mark.timeout(1800)
-PAGES, GATEWAY = "http://127.0.0.1:8090", "http://127.0.0.1:8080"
+PAGES, GATEWAY, SECOND = (f"http://127.0.0.1:{port}" for port in (8090, 8080, 8081))
 CHAT = f"{GATEWAY}/v1/chat/completions"
-REQUEST = json.dumps(
-    {"model": "rlwd", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
-)
-UNITS = ("rlwd", "rlwd-gateway@8080")
-CONFIG = ("--config", "/etc/rlwd/rlwd.toml")
-INSTALL = 'PIP_OPTIONS="--no-deps --no-index --quiet --force-reinstall" sh /src/deploy/install.sh /src/*.whl'
-PEOPLE = """
-import collections, json, os, sys, threading, urllib.request as r
-seen = collections.Counter()
-def one():
-    while not os.path.exists("/tmp/enough"):
-        q = r.Request(sys.argv[1], data=sys.argv[2].encode())
-        q.add_header("Authorization", "Bearer hunter3")
-        q.add_header("Content-Type", "application/json")
-        try: seen[r.urlopen(q, timeout=300).status] += 1
-        except Exception as problem: seen[repr(problem)] += 1
-threads = [threading.Thread(target=one) for _ in range(3)]
-[t.start() for t in threads]; [t.join() for t in threads]
-print(json.dumps(seen))
-"""
+UNITS = ALL[:2]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +36,7 @@ def machine(
 ) -> Iterator[SystemdMachine]:
     """A machine on which rlwd was installed, and that started its units at boot."""
     folder = tmp_path_factory.mktemp("machine")
-    made = SystemdMachine(folder, build_wheel(folder), tiny_policy)
+    made = SystemdMachine(folder, tiny_policy)
     yield made
     made.close()
 
@@ -88,16 +77,13 @@ def test_both_units_run_as_installed(machine: SystemdMachine) -> None:
 
 def test_a_restart_of_a_gateway_refuses_nobody(machine: SystemdMachine) -> None:
     """People who ask while it is restarted, three times, all get their answer."""
-    people = subprocess.Popen(
-        machine.inside("python3", "-c", PEOPLE, CHAT, REQUEST), stdout=subprocess.PIPE, text=True
-    )
+    people = People(machine, GATEWAY)
     before = machine.show(UNITS[1], "MainPID")
     for _ in range(3):
         assert machine.run("systemctl", "restart", UNITS[1]) == ""
     assert machine.show(UNITS[1], "MainPID") != before
-    machine.run("touch", "/tmp/enough")
-    told, _ = people.communicate(timeout=600)
-    assert json.loads(told).keys() == {"200"}, told
+    told = people.told()
+    assert told.keys() == {"answers", "judged"}, told
     assert machine.show(UNITS[1], "NFileDescriptorStore") == "1"
 
 
@@ -152,7 +138,7 @@ def test_an_upgrade_keeps_config_and_state(machine: SystemdMachine) -> None:
     ready(machine)
     machine.shell("echo '# mine' >> /etc/rlwd/rlwd.toml")
     before, known = machine.run("sha256sum", "/etc/rlwd/rlwd.toml"), generations(machine)
-    said = machine.shell(INSTALL)
+    said = machine.shell(f"{INSTALL} {machine.wheel}")
     assert "Installed." in said, said
     assert machine.run("sha256sum", "/etc/rlwd/rlwd.toml") == before
     assert {machine.active(unit) for unit in UNITS} == {"active"}
@@ -161,11 +147,57 @@ def test_an_upgrade_keeps_config_and_state(machine: SystemdMachine) -> None:
     assert generations(machine) >= known > 0
 
 
+def test_an_upgrade_under_traffic_refuses_nobody(machine: SystemdMachine) -> None:
+    """By the runbook's commands, there and back, while people ask both gateways and judge what they get:
+    no request is refused, each answer and each judgement is in the ledger, what runs goes on with files
+    that do not change until it is restarted, and a release that something runs is kept.
+    """
+    machine.run("systemctl", "start", ALL[2])
+    machine.wait_active(*ALL)
+    ready(machine)
+    known, accepted, first = generations(machine), judged(machine), started_next(machine)
+    assert {run_by(machine, unit) for unit in ALL[:2]} == {f"/opt/rlwd/releases/{first}"}
+    files = (
+        f"cd /opt/rlwd/releases/{first} && find . -type f -exec sha256sum {{}} + | sort | sha256sum"
+    )
+    before, engine = machine.shell(files), run_by(machine, "engine")
+    people = People(machine, GATEWAY, SECOND)
+    for line in typed(machine, "Upgrade", "rlwd-99.1-*.whl"):
+        if "WHEEL" in line:
+            assert {run_by(machine, unit) for unit in UNITS} == {f"/opt/rlwd/releases/{first}"}
+    second = started_next(machine)
+    assert {run_by(machine, unit) for unit in ALL} == {f"/opt/rlwd/releases/{second}"}
+    assert f"{second} (current): rlwd 99.1" in machine.shell("sh /src/deploy/install.sh --list")
+    assert machine.shell(files) == before
+    assert run_by(machine, "engine") == engine
+    assert "rlwd" in machine.run("ls", f"{engine}/bin")
+    for _ in typed(machine, "Going back", ""):
+        pass
+    assert {run_by(machine, unit) for unit in ALL} == {f"/opt/rlwd/releases/{first}"}
+    told = people.told()
+    assert told.keys() == {"answers", "judged"}, told
+    until(lambda: generations(machine) == known + told["answers"], 120.0, pause=0.5)
+    until(lambda: judged(machine) == accepted + told["judged"], 120.0, pause=0.5)
+    assert "everything closes" in machine.run("rlwd", "audit", *CONFIG, user="rlwd")
+
+
+def test_an_install_that_fails_changes_nothing(machine: SystemdMachine) -> None:
+    """A wheel that lacks a module is not switched to; nothing of it is left, and what runs runs on."""
+    ready(machine)
+    releases = "ls /opt/rlwd/releases; readlink /opt/rlwd/current /opt/rlwd/previous"
+    before = machine.shell(releases), [machine.show(unit, "MainPID") for unit in ALL]
+    said = machine.shell(f"{INSTALL} /src/rlwd-99.2-*.whl; echo status $?")
+    assert "as they were" in said
+    assert "status 1" in said
+    assert (machine.shell(releases), [machine.show(unit, "MainPID") for unit in ALL]) == before
+
+
 def test_uninstalling_keeps_the_state(machine: SystemdMachine) -> None:
     """In order: all that was served closes; afterwards only config, state and user are left, and a new
-    installation goes on from them. With --purge nothing is left.
+    installation goes on from them; so does one over an environment that stands in /opt/rlwd itself, with
+    what was added to that, and back. With --purge nothing is left.
     """
-    machine.run("systemctl", "stop", *UNITS)
+    machine.run("systemctl", "stop", *ALL)
     assert "everything closes" in machine.run("rlwd", "audit", *CONFIG, user="rlwd")
     known = machine.run("sha256sum", "/etc/rlwd/rlwd.toml", "/var/lib/rlwd/rlwd.db")
     said = machine.shell("sh /src/deploy/uninstall.sh")
@@ -173,10 +205,19 @@ def test_uninstalling_keeps_the_state(machine: SystemdMachine) -> None:
     assert machine.show("rlwd", "LoadState") == "not-found"
     assert machine.shell("ls -d /opt/rlwd /usr/local/bin/rlwd 2>/dev/null") == ""
     assert machine.run("sha256sum", "/etc/rlwd/rlwd.toml", "/var/lib/rlwd/rlwd.db") == known
+    added = "/src/packages_by_path-1.0-py3-none-any.whl"
     machine.shell(
-        "python3 -m venv /opt/rlwd; echo /packages > /opt/rlwd/lib/python3.11/site-packages/p.pth"
+        "rm /etc/rlwd/packages.txt; python3 -m venv /opt/rlwd; /opt/rlwd/bin/pip install --quiet --no-deps"
+        f" --no-index {machine.wheel} {added}; ln -s /opt/rlwd/bin/rlwd /usr/local/bin/rlwd"
     )
-    assert "Installed." in machine.shell(INSTALL)
+    said = machine.shell(f"{INSTALL} {machine.wheel}")
+    assert "Installed." in said, said
+    assert added in machine.run("cat", "/etc/rlwd/packages.txt")
+    machine.run("systemctl", "start", UNITS[1])
+    assert run_by(machine, UNITS[1]).startswith("/opt/rlwd/releases/2")
+    assert "in-place (current)" in machine.shell("sh /src/deploy/install.sh --back")
+    machine.run("systemctl", "restart", UNITS[1])
+    assert run_by(machine, UNITS[1]) == "/opt/rlwd"
     machine.run("systemctl", "start", *UNITS)
     machine.wait_active(*UNITS)
     until(lambda: generations(machine) > 0, 60.0, pause=0.5)

@@ -4,7 +4,8 @@
 #
 #     systemd_boot.sh DEBIAN FOLDER WHEEL DEPLOY PACKAGES MODEL
 #
-# DEBIAN is what debootstrap made, and stays as it is; PACKAGES holds what rlwd depends on.
+# DEBIAN is what debootstrap made, and stays as it is; PACKAGES holds what rlwd depends on. The wheels that
+# lie beside WHEEL come along; packages_by_path is installed with it, and names /packages to Python.
 set -eu
 debian=$1 folder=$2 wheel=$3 deploy=$4 packages=$5 model=$6
 root=$folder/root
@@ -14,15 +15,15 @@ mkdir "$folder/upper" "$folder/work" "$root"
 mount -t overlay overlay -o "lowerdir=$debian,upperdir=$folder/upper,workdir=$folder/work" "$root"
 
 mkdir "$root/src" "$root/packages" "$root/old"
-cp "$wheel" "$root/src/"
+cp "$(dirname "$wheel")"/*.whl "$root/src/"
 cp -r "$deploy" "$root/src/deploy"
 mount --bind -o ro "$packages" "$root/packages"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 
 # As docs/install.md says, but for the packages, which come by path instead of from an index.
-chroot "$root" python3 -m venv /opt/rlwd
-for site in "$root"/opt/rlwd/lib/python3*/site-packages; do echo /packages > "$site/packages.pth"; done
+mkdir "$root/etc/rlwd"
+echo /src/packages_by_path-1.0-py3-none-any.whl > "$root/etc/rlwd/packages.txt"
 # Some administrators' root has a umask of its own.
 chroot "$root" env PIP_OPTIONS="--no-deps --no-index --quiet" \
     sh -c 'umask 077; sh /src/deploy/install.sh "$1"' sh "/src/$(basename "$wheel")"
@@ -47,7 +48,7 @@ User=rlwd
 Environment=OMP_NUM_THREADS=1
 ExecStart=/usr/local/bin/rlwd engine --model /var/lib/rlwd/models/base --port 8000
 ENGINE
-chroot "$root" systemctl --quiet enable rlwd rlwd-gateway@8080
+chroot "$root" systemctl --quiet enable rlwd rlwd-gateway@8080 rlwd-gateway@8081
 
 mount -t tmpfs tmpfs "$root/run"
 mount -t tmpfs tmpfs "$root/tmp"

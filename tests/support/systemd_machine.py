@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from waiting import until
+from wheel_building import build_wheel, later_wheel, small_wheel
 
 DEPLOY = Path(__file__).parents[2] / "ops" / "deploy"
 BOOT = Path(__file__).with_name("systemd_boot.sh")
@@ -44,9 +45,17 @@ def debian(ask: str = "RLWD_SYSTEMD") -> Path:
 
 
 class SystemdMachine:
-    """A machine that was installed as docs/install.md says, with a model and an engine's unit."""
+    """A machine that was installed as docs/install.md says, with a model and an engine's unit.
 
-    def __init__(self, folder: Path, wheel: Path, model: Path) -> None:
+    In /src are the wheels of what is installed, of 99.1 after it, and of 99.2, which lacks a module.
+    """
+
+    def __init__(self, folder: Path, model: Path) -> None:
+        wheel = build_wheel(folder)
+        self.wheel = f"/src/{wheel.name}"
+        later_wheel(wheel, "99.1")
+        later_wheel(wheel, "99.2", without="rlwd/daemon/config.py")
+        small_wheel(folder, "packages_by_path", {"packages_by_path.pth": "/packages\n"})
         self.log = folder / "boot.log"
         mounted = folder / "machine"
         mounted.mkdir()

@@ -4,11 +4,14 @@ Each folder here is named after the version that made it; CONTRIBUTING.md says h
 """
 
 import json
+import os
 import re
+import socket
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from pack_state import read_again
 from waiting import until
 
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.exit_status import FAULT, LATER
 from rlwd.daemon.site.page_server import build_pages
 from rlwd.daemon.store import existing_store
 from rlwd.ops.flags.flag_file import read_flags
@@ -70,6 +74,28 @@ def test_the_audit_closes(folder: Path) -> None:
     assert found["closes"]
     fates = [fate for row in found["generations"] for fate in row["fates"]]
     assert "trained" in fates
+
+
+def test_nothing_is_migrated_under_a_daemon(folder: Path, config: Config) -> None:
+    """While a daemon of then lives, no command and no second daemon changes its tables: they say who it
+    is, the daemon with the status of what is tried again. Once it has let go they do.
+    """
+    database = config.state_path / "rlwd.db"
+    began = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+    lease = (socket.gethostname(), os.getpid(), began, time.time())
+    with sqlite3.connect(database) as held:
+        held.execute("UPDATE leases SET host = ?, pid = ?, started = ?, seen = ?", lease)
+    before, path = columns_of(database), folder / "rlwd.toml"
+    path.write_text(path.read_text().replace("bake_seconds = 1.0", "bake_seconds = 60.0"))
+    for command, status in (("audit", FAULT), ("run", LATER)):
+        done = rlwd(folder, command)
+        assert done.returncode == status, done.stderr
+        assert f"process {os.getpid()}" in done.stderr
+        assert columns_of(database) == before
+    with sqlite3.connect(database) as held:
+        held.execute("UPDATE leases SET pid = 0, seen = 0")
+    assert rlwd(folder, "audit").returncode == 0
+    assert columns_of(database) != before
 
 
 def test_the_pages_show_what_happened_then(config: Config) -> None:

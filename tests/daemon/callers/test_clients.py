@@ -1,6 +1,7 @@
 """Clients with credentials: a token decides tenant, pages, rate and caps, from the config file on."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -76,8 +77,14 @@ def test_the_command_keeps_only_a_hash(tmp_path: Path, tokens: dict[str, str]) -
 
 
 def test_rotation_keeps_the_token_before(tmp_path: Path, tokens: dict[str, str]) -> None:
-    """Two tokens are valid during a rotation, one after `--revoke`; the other client keeps its own."""
+    """Two tokens are valid during a rotation, one after `--revoke`; the other client keeps its own. The
+    file stays its owner's and its group's, who have to read it.
+    """
     path = tmp_path / "rlwd.toml"
+    path.chmod(0o640)
+    if os.geteuid() == 0:
+        os.chown(path, 4141, 4242)
+    before = path.stat()
     second = client_of(path, "rotate", "one")
     third = client_of(path, "rotate", "one")
     both = tuple(map(hash_token, (third, second)))
@@ -85,6 +92,10 @@ def test_rotation_keeps_the_token_before(tmp_path: Path, tokens: dict[str, str])
     last = client_of(path, "rotate", "one", "--revoke")
     assert load_config(path).clients["one"].tokens == (hash_token(last),)
     assert load_config(path).clients["two"].tokens == (hash_token(tokens["two"]),)
+    after = path.stat()
+    assert after.st_ino != before.st_ino
+    for what in ("st_mode", "st_uid", "st_gid"):
+        assert getattr(after, what) == getattr(before, what)
 
 
 @pytest.mark.parametrize(
