@@ -24,6 +24,7 @@ from ...streams.events.episode import Episode
 from ...streams.join import fate
 from ...streams.join.erasure import erased_users
 from ...streams.state.bulk import by_ids
+from ...streams.quick_imports import quick_imports
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from .status import state_view
@@ -43,10 +44,7 @@ def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str 
     It reads the checkpoints, the state and the log, and writes into the new folder alone: a daemon may run
     beside it. Raises ValueError, and leaves no folder, where it cannot be made.
     """
-    # Here: the other commands do without torch.
     from ...learner.rebuild.rebuild_plan import plan_rebuild
-    from ...learner.rebuild.rebuilder import Rebuilder
-    from .log_again import LogAgain
 
     live, state = config.state_path / "checkpoints", partial(state_of_daemon, config)
     with state():
@@ -57,6 +55,10 @@ def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str 
     _say_plan(plan)
     before = signal.signal(signal.SIGTERM, _end)
     try:
+        with quick_imports():
+            # Here: other commands do without torch, and so does whoever mistyped this one.
+            from ...learner.rebuild.rebuilder import Rebuilder
+            from .log_again import LogAgain
         with LogAgain(config, state, place.parent) as log:
             source = BatchSource(config, state, log)
             made = Rebuilder(live, place, config.policy, config.learner).run(plan, source.find)
