@@ -25,8 +25,7 @@ from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink
 from rlwd.streams.state.crash_points import CrashPoint
 
 CRASH_AT = "RLWD_CRASH_AT"
-INSTANT_SECONDS = 120.0
-HEALTHY_SECONDS = 90.0
+INSTANT_SECONDS = HEALTHY_SECONDS = 400.0
 KILLED = 137
 
 Kills = Counter[str]

@@ -9,7 +9,7 @@ from rlwd.streams.state.crash_points import CrashPoint
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1800)
 def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
     """Gateway, daemon, learner, broker and engine die at random, and every identity still closes."""
     report = run_chaos(tmp_path, kills=10, seed=1, rate=15.0)
@@ -20,7 +20,7 @@ def test_ten_kills_lose_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.kafka
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_dying_between_two_durable_writes_loses_nothing(tmp_path: Path) -> None:
     """The daemon dies once at each such instant, and what it left half done is finished once.
 

@@ -28,7 +28,7 @@ from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
 from rlwd.streams.open import open_store
 
-pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
 
 PARTITIONS = 2
 SESSION_SECONDS = 4.0

@@ -14,7 +14,7 @@ from scripted_judge import ScriptedJudge
 from rlwd.streams.events.signals import FollowedUp
 from rlwd.streams.log.embedded_log import EmbeddedSink
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 MESSAGES, BUDGET = 24, 16
 SATISFACTION = """\

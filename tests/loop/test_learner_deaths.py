@@ -14,7 +14,7 @@ from lone_daemon import BATCH, LoneDaemon, Workshop, lives, state_of
 
 from rlwd.learner.checkpoint.folder import sequences
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from rlwd.streams.join.joiner import Joiner
 from rlwd.streams.log.embedded_log import EmbeddedSource
 from rlwd.streams.open import open_store
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 OLD = 'name = "old"\n[parts]\naccepted = 1.0\n'
 NEW = 'name = "new"\nrange = [-1.0, 2.0]\n[parts]\naccepted = 1.0\n'

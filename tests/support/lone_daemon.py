@@ -179,7 +179,7 @@ class Workshop:
         found = read_manifests(self.config.state_path / "checkpoints")
         return [one for one in found if one.batch_id is not None]
 
-    def until(self, done: Callable[[], bool], seconds: float = 90.0) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 240.0) -> None:
         """Wait until something is the case; TimeoutError with the last lines of all if never."""
         until(
             done,

@@ -11,7 +11,6 @@ from xdist.scheduler import LoadFileScheduling, Scheduling
 ROOT = Path(__file__).parents[2]
 SHARED = "vllm_server"
 """A fixture of the whole session that takes a core for a minute to start: one process has it."""
-USUAL_SECONDS = 300.0
 
 
 class BySharedServer(LoadFileScheduling):  # type: ignore[misc]  # it has no types
@@ -48,6 +47,7 @@ def _file(item: pytest.Item) -> str:
 
 
 def _seconds(item: pytest.Item) -> float:
+    """What its mark says that it may take; 0 without one."""
     mark = item.get_closest_marker("timeout")
     given: Sequence[float] = mark.args if mark else ()
-    return float(given[0]) if given else USUAL_SECONDS
+    return float(given[0]) if given else 0.0

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 def until(
     true: Callable[[], object],
-    seconds: float = 60.0,
+    seconds: float = 180.0,
     *,
     pause: float = 0.02,
     told: Callable[[], str] = lambda: "it never came true",

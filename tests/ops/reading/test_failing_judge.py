@@ -16,7 +16,7 @@ from rlwd.ops.reading.judge_door import FAILURES, LONGEST, Rest
 from rlwd.ops.reading.settings import JudgeSettings
 from rlwd.rewards.satisfaction.message import NextMessage
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 ABOUT = NextMessage(text="still wrong", request="sort it", answer="sorted")
 
 

@@ -22,7 +22,7 @@ from rlwd.streams.events.event import FeedbackEvent
 from rlwd.streams.events.signals import FollowedUp
 from rlwd.streams.readings.reading_tallies import tallies_of
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(300)
 HELD = "take your time"
 NAMES = {"reader", "judge"}
 

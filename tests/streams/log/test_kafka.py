@@ -210,7 +210,7 @@ def test_a_second_process_of_the_same_name_fences_the_first(
         second.close()
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_a_broker_that_dies_and_comes_back_loses_nothing(
     kafka_server: KafkaServer, settings: KafkaSettings, topic: str, sink: KafkaSink
 ) -> None:
