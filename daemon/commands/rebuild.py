@@ -23,8 +23,8 @@ from ...learner.spelt_tokens import load_spelt_tokens
 from ...streams.events.episode import Episode
 from ...streams.join import fate
 from ...streams.join.erasure import erased_users
-from ...streams.state.bulk import by_ids
 from ...streams.quick_imports import quick_imports
+from ...streams.state.bulk import by_ids
 from ...streams.state.transaction import Transaction
 from ..config import Config
 from .status import state_view
