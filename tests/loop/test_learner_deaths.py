@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(900)
 @pytest.fixture(scope="module")
 def shop(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A state of its own; each test starts daemons on it and goes on where the last one ended."""
-    made = Workshop(tmp_path_factory.mktemp("deaths"), tiny_policy, passes=60, poll_seconds=0.05)
+    made = Workshop(tmp_path_factory.mktemp("deaths"), tiny_policy, passes=25, poll_seconds=0.05)
     yield made
     made.close()
 
