@@ -5,7 +5,6 @@ never import torch.
 """
 
 import os
-import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -116,6 +115,10 @@ def gateway(
             help="Port of this gateway, where several share a config; it has its own spool.",
         ),
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(help="Processes that share its port, not the config's gateway.workers."),
+    ] = None,
 ) -> None:
     """Run a gateway: an OpenAI-compatible proxy in front of the engines."""
     from ..streams.logs import log_to_stderr
@@ -123,18 +126,10 @@ def gateway(
 
     loaded = load_config(config).with_secrets("gateway")
     log_to_stderr("gateway", loaded.log_level, loaded.log_format)
-    from .gateway.app import run_gateway
-    from .places import check_spool
-    from .telemetry.open_tracing import open_tracing
+    from .parent.gateway_workers import run_processes
     from .wire import event_sink
 
-    settings = loaded.gateway if port is None else loaded.gateway_on(port)
-    with starting():
-        check_spool(Path(settings.spool))
-        tracing = open_tracing(loaded.telemetry, "gateway", loaded.policy)
-    listening = threading.Event()
-    with starting(listening.is_set):
-        run_gateway(settings, lambda: event_sink(loaded), tracing, listening.set)
+    run_processes(loaded, loaded.gateway_as(port, workers), lambda: event_sink(loaded))
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -39,6 +39,7 @@ from .callers.settings import ClientSettings, with_clients
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .sections import EngineSettings, HttpSettings, StreamSettings
+from .spool.worker_folders import all_spools
 from .telemetry.telemetry_settings import TelemetrySettings
 
 
@@ -175,21 +176,22 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The flag file."""
         return Path(self.gateway.flags)
 
-    def gateway_on(self, port: int) -> GatewaySettings:
-        """Settings of one of several gateways: its port, and a name and a spool of its own.
-
-        Raises ValueError where the port is none.
+    def gateway_as(self, port: int | None, workers: int | None) -> GatewaySettings:
+        """Settings of the gateway that a command line asks for: on a port of its own it has a name and
+        a spool after it. Raises ValueError naming the field.
         """
-        if not 1 <= port <= 65535:
-            raise ValueError(f"gateway.port: {port} is not between 1 and 65535")
-        own = f"{self.gateway.name}-{port}", f"{self.gateway.spool}-{port}"
-        return msgspec.structs.replace(self.gateway, port=port, name=own[0], spool=own[1])
+        asked: dict[str, Any] = {} if workers is None else {"workers": workers}
+        if port is not None:
+            if not 1 <= port <= 65535:
+                raise ValueError(f"gateway.port: {port} is not between 1 and 65535")
+            asked |= {"port": port, "name": f"{self.gateway.name}-{port}"}
+            asked["spool"] = f"{self.gateway.spool}-{port}"
+        return msgspec.structs.replace(self.gateway, **asked)
 
     @property
     def spools(self) -> list[Path]:
-        """Every gateway's spool here: the config's, and those of gateways on ports of their own."""
-        spool = Path(self.gateway.spool)
-        return [spool, *sorted(spool.parent.glob(f"{spool.name}-[0-9]*"))]
+        """Every gateway's spool here, of ports and workers of their own too."""
+        return all_spools(Path(self.gateway.spool))
 
 
 def _with_secrets(given: msgspec.Struct, section: str) -> msgspec.Struct:

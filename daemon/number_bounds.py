@@ -4,6 +4,7 @@ import math
 
 from ..ops.reading.settings import SATISFACTION_BOUNDS
 from ..ops.workload.settings import PROFILE_BOUNDS
+from .gateway.settings import MOST_WORKERS
 
 DAY = 86400.0
 YEAR = 366 * DAY
@@ -185,6 +186,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "comparison.user_weight": (1.0, 1e9),
     "comparison.stratum_users": (2, 1_000_000_000),
     "gateway.port": (0, 65535),
+    "gateway.workers": (1, MOST_WORKERS),
     "gateway.keep_seconds": (0.0, DAY),
     "gateway.flags_seconds": (0.05, 60.0),
     "gateway.spool_max_bytes": (1 << 16, 1024 * GIB),

@@ -1,25 +1,14 @@
 """ClientDirectory: who may call the gateway, by bearer token, for which tenant and how often."""
 
-import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from ..http.credentials import hash_token, same_token
+from .allowance import Allowances, Counted, TooMany
 from .settings import ClientSettings
 
-DAY_SECONDS = 86_400
-
-Counted = Literal["requests", "feedback"]
-
-
-class TooMany(Exception):
-    """A client is over its rate or its day's cap; `retry_after` is in seconds."""
-
-    def __init__(self, message: str, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+__all__ = ["Caller", "ClientDirectory", "TooMany"]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -36,10 +25,8 @@ class Caller:
     """True where a credential was asked for and was right, or none is asked for."""
     settings: ClientSettings | None = None
     """Its limits."""
-    _tokens: float = 0.0
-    _refilled: float = field(default=-math.inf)
-    _day: int = -1
-    _spent: dict[str, int] = field(default_factory=dict)
+    allowances: Allowances = field(default_factory=Allowances)
+    """Where what it has used of them is counted."""
 
     def spend(self, what: Counted, now: float, amount: int = 1) -> None:
         """Count against the day's cap. Raises TooMany, and then nothing was counted."""
@@ -48,27 +35,16 @@ class Caller:
         cap = (
             self.settings.requests_per_day if what == "requests" else self.settings.feedback_per_day
         )
-        day = int(now // DAY_SECONDS)
-        if day != self._day:
-            self._day, self._spent = day, {}
-        spent = self._spent.get(what, 0)
-        if cap and spent + amount > cap:
-            left = DAY_SECONDS - now % DAY_SECONDS
-            raise TooMany(f"the day's cap of {cap} {what} is used up", math.ceil(left))
-        self._spent[what] = spent + amount
+        if cap:
+            with self.allowances.of(self.name) as allowance:
+                allowance.spend(what, cap, now, amount)
 
     def spend_rate(self, now: float) -> None:
         """Count a call of any kind against the rate. Raises TooMany, and then it was not counted."""
         rate = 0 if self.settings is None else self.settings.requests_per_minute
-        if not rate:
-            return
-        passed = max(0.0, now - self._refilled)
-        self._tokens = min(float(rate), self._tokens + passed * rate / 60)
-        self._refilled = now
-        if self._tokens < 1:
-            wait = math.ceil((1 - self._tokens) * 60 / rate)
-            raise TooMany(f"more than {rate} requests a minute", wait)
-        self._tokens -= 1
+        if rate:
+            with self.allowances.of(self.name) as allowance:
+                allowance.spend_rate(rate, now)
 
 
 class ClientDirectory:
@@ -83,8 +59,10 @@ class ClientDirectory:
         clients: Mapping[str, ClientSettings],
         origins: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
+        allowances: Allowances | None = None,
     ) -> None:
         self.token, self.clock = token, clock
+        allowances = allowances or Allowances()
         self.operator = Caller(name="", tenant=None, origins=origins, known=True)
         self.stranger = Caller(name="", tenant=None, origins=origins, known=False)
         self.open = not token and not clients
@@ -96,6 +74,7 @@ class ClientDirectory:
                 origins=(*origins, *one.allowed_origins),
                 known=True,
                 settings=one,
+                allowances=allowances,
             )
             for name, one in clients.items()
         }

@@ -20,11 +20,13 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     allowed_origins: tuple[str, ...] = ()
     """Pages that may call with its token from a browser, `https://app.example.com`."""
     requests_per_minute: int = 0
-    """Most calls of any kind in a minute, by each gateway; 0 is no limit."""
+    """Most calls of any kind in a minute, by each gateway, all of its workers together; 0 is no limit."""
     requests_per_day: int = 0
-    """Most requests for a generation in a day, UTC, by each gateway since its start; 0 is no limit."""
+    """Most requests for a generation in a day, UTC, by each gateway since its start, all of its workers
+    together; 0 is no limit."""
     feedback_per_day: int = 0
-    """Most feedback in a day, UTC, by each gateway since its start; 0 is no limit."""
+    """Most feedback in a day, UTC, by each gateway since its start, all of its workers together; 0 is no
+    limit."""
 
     def __post_init__(self) -> None:
         if not self.tokens or not all(map(_HASH.fullmatch, self.tokens)):

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import secrets
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -14,20 +13,23 @@ from aiohttp import web
 from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
+from ..callers.allowance import Allowances
 from ..callers.directory import ClientDirectory
 from ..doors.all_doors import COUNTS, DOORS
 from ..engines.engine_pool import EnginePool, open_session
 from ..http.connections import (
-    FIRST_REQUEST_SECONDS,
     ConnectionLimits,
     LimitedRunner,
     not_listening,
 )
 from ..spool.forwarder import Forwarder
+from ..spool.left_spools import LeftSpools
 from ..spool.spool import Spool
+from ..spool.worker_folders import left_spools
 from ..supervisor.kept_sockets import BACKLOG, listening_sockets
-from ..supervisor.notify import notify, notify_stopping
 from ..telemetry.tracing import Tracing
+from ..workers.shared_counts import SharedAllowances
+from ..workers.worker import GatewayWorker, WorkerConnections
 from . import pages
 from .completions import CHAT, PLAIN, generate
 from .context import CONTEXT, GatewayContext
@@ -40,7 +42,7 @@ from .ofrep import evaluate_all, evaluate_one
 from .settings import GatewaySettings
 from .shadow import MIRROR, ShadowMirror
 
-__all__ = ["GatewaySettings", "build_app", "run_gateway", "serve_gateway"]
+__all__ = ["GatewaySettings", "build_app", "serve_gateway"]
 
 log = structlog.get_logger()
 
@@ -50,8 +52,6 @@ CUT_SECONDS = 2.0
 """Longest wait for an answer that is cut to be put down as such."""
 TRACES_SECONDS = 2.0
 """Longest wait at the end for a collector of traces."""
-MARGIN_SECONDS = 15.0
-"""What all else may take at the end, on a busy machine."""
 
 
 def build_app(
@@ -61,8 +61,9 @@ def build_app(
     clock: Callable[[], float] = time.time,
     limits: ConnectionLimits | None = None,
     tracing: Tracing | None = None,
+    worker: GatewayWorker | None = None,
 ) -> web.Application:
-    """Return the gateway as an aiohttp application.
+    """Return the gateway as an aiohttp application; `worker` says which of several processes it is.
 
     Run it with `handler_cancellation=True`, or a client that leaves does not stop its generation.
     `sink_factory` is called in the forwarder's thread, again after each failure; it may raise
@@ -75,18 +76,21 @@ def build_app(
 
     async def live(app: web.Application) -> AsyncIterator[None]:
         context = app[CONTEXT] = _open_context(
-            settings, sink_factory, clock, limits or _limits(settings), tracing or Tracing()
+            settings, sink_factory, clock, limits or _limits(settings), tracing or Tracing(), worker
         )
         mirror = app[MIRROR] = ShadowMirror(context)
         context.forwarder.start()
+        context.left.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
         follower = follows(settings, context.flags)
         await follower.start()
-        yield
+        async with pages.answering_peers(context):
+            yield
         await follower.stop()
         await mirror.close()
         await context.engine_pool.close()
-        left = await asyncio.to_thread(context.forwarder.stop, SEND_SECONDS)
+        stops = asyncio.to_thread(context.forwarder.stop, SEND_SECONDS)
+        left, _ = await asyncio.gather(stops, context.left.stop(SEND_SECONDS))
         if left:
             log.warning("records_stay_spooled", records=left, folder=settings.spool)
         await asyncio.to_thread(context.tracing.close, TRACES_SECONDS)
@@ -120,9 +124,18 @@ def _open_context(
     clock: Callable[[], float],
     limits: ConnectionLimits,
     tracing: Tracing,
+    worker: GatewayWorker | None,
 ) -> GatewayContext:
     """Open spool, flags, engines and counters."""
-    spool = Spool(Path(settings.spool), settings.spool_max_bytes)
+
+    def forward(folder: Path) -> Forwarder:
+        spool = Spool(folder, settings.spool_max_bytes)
+        return Forwarder(spool, sink_factory, oversize_days=settings.oversize_days)
+
+    forwarder = forward(Path(settings.spool))
+    spool = forwarder.spool
+    left = left_spools(spool.folder, 1) if worker is None else worker.left
+    allowances = Allowances() if worker is None else SharedAllowances(worker.counts)
     context = GatewayContext(
         settings=settings,
         flags=FlagEvaluator(
@@ -132,27 +145,35 @@ def _open_context(
             place=settings.flags_url,
         ),
         spool=spool,
-        forwarder=Forwarder(spool, sink_factory, oversize_days=settings.oversize_days),
+        forwarder=forwarder,
+        left=LeftSpools(left, forward),
         engine_pool=EnginePool(
             open_session(settings.request_seconds),
             settings.engines,
             settings.engine_token,
             settings.empty_engine_seconds,
         ),
-        clients=ClientDirectory(settings.token, settings.clients, settings.allowed_origins),
+        clients=ClientDirectory(
+            settings.token, settings.clients, settings.allowed_origins, allowances=allowances
+        ),
+        worker=worker,
         limits=limits,
         tracing=tracing,
         metrics=GatewayMetrics(),
         # Without a key, on loopback, what this process signed holds for its life.
-        keep_key=settings.id_key or secrets.token_bytes(32),
+        keep_key=settings.id_key
+        or (secrets.token_bytes(32) if worker is None else worker.keep_key),
         clock=clock,
     )
-    context.metrics.watch(context.flags, context.spool, context.forwarder, context.limits, tracing)
+    context.metrics.watch(context.flags, forwarder, context.left, limits, tracing, worker)
     return context
 
 
-def _limits(settings: GatewaySettings) -> ConnectionLimits:
-    return ConnectionLimits(settings.max_connections, settings.header_seconds)
+def _limits(settings: GatewaySettings, worker: GatewayWorker | None = None) -> ConnectionLimits:
+    most, seconds = settings.max_connections, settings.header_seconds
+    if worker is None:
+        return ConnectionLimits(most, seconds)
+    return WorkerConnections(most, seconds, worker)
 
 
 @contextlib.asynccontextmanager
@@ -163,14 +184,17 @@ async def serve_gateway(
     clock: Callable[[], float] = time.time,
     tracing: Tracing | None = None,
     at_once: asyncio.Event | None = None,
+    worker: GatewayWorker | None = None,
 ) -> AsyncIterator[str]:
     """Serve until the block ends; give its base URL.
 
     Answers under way have `stop_seconds` to end, or until `at_once` is set.
     """
-    limits = _limits(settings)
+    limits = _limits(settings, worker)
     runner = LimitedRunner(
-        build_app(settings, sink_factory, clock=clock, limits=limits, tracing=tracing),
+        build_app(
+            settings, sink_factory, clock=clock, limits=limits, tracing=tracing, worker=worker
+        ),
         limits,
         idle_seconds=settings.idle_seconds,
         handler_cancellation=True,
@@ -179,8 +203,12 @@ async def serve_gateway(
     await runner.setup()
     try:
         try:
-            for one in listening_sockets(settings.host, settings.port):
-                await web.SockSite(runner, one, backlog=BACKLOG).start()
+            if worker is None:
+                sockets, at_one_turn = listening_sockets(settings.host, settings.port), BACKLOG
+            else:
+                sockets, at_one_turn = list(worker.sockets), 1
+            for one in sockets:
+                await web.SockSite(runner, one, backlog=at_one_turn).start()
         except OSError as problem:
             raise not_listening("gateway.port", settings.host, settings.port, problem) from problem
         port = runner.addresses[0][1]
@@ -191,35 +219,3 @@ async def serve_gateway(
         if left := await runner.let_end(settings.stop_seconds, at_once or asyncio.Event()):
             log.warning("answers_cut", answers=left, after_seconds=settings.stop_seconds)
         await runner.cleanup()
-
-
-def run_gateway(
-    settings: GatewaySettings,
-    sink_factory: Callable[[], EventSink],
-    tracing: Tracing | None = None,
-    listens: Callable[[], None] = lambda: None,
-) -> None:
-    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log. A second signal hurries.
-
-    `listens` is called once it takes requests. Under systemd the next gateway of the unit takes the
-    requests that come meanwhile.
-    """
-
-    async def until_told() -> None:
-        told, at_once = asyncio.Event(), asyncio.Event()
-
-        def stop() -> None:
-            (at_once if told.is_set() else told).set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop)
-        async with serve_gateway(settings, sink_factory, tracing=tracing, at_once=at_once) as url:
-            log.info("gateway_listens", url=url)
-            listens()
-            notify("READY=1")
-            await told.wait()
-            log.info("gateway_stops", longest_seconds=settings.stop_seconds)
-            ends = 2 * CUT_SECONDS + SEND_SECONDS + TRACES_SECONDS
-            notify_stopping(settings.stop_seconds + FIRST_REQUEST_SECONDS + ends + MARGIN_SECONDS)
-
-    asyncio.run(until_told())

@@ -14,8 +14,10 @@ from ..callers.directory import Caller, ClientDirectory
 from ..engines.engine_pool import EnginePool
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
+from ..spool.left_spools import LeftSpools
 from ..spool.spool import Kind, Spool
 from ..telemetry.tracing import Tracing
+from ..workers.worker import GatewayWorker
 from .metrics import GatewayMetrics
 from .settings import GatewaySettings
 
@@ -32,6 +34,8 @@ class GatewayContext:
     """Records that the log does not have yet."""
     forwarder: Forwarder
     """Carries the spool to the log."""
+    left: LeftSpools
+    """Likewise, what workers that are no more have left."""
     engine_pool: EnginePool
     """Replicas that answer, and which of them has which version."""
     clients: ClientDirectory
@@ -44,6 +48,8 @@ class GatewayContext:
     """Makes spans of what is traced."""
     keep_key: bytes
     """Signs what a client returns to keep its version."""
+    worker: GatewayWorker | None = None
+    """Which of several processes this is; None where it is alone."""
     seen_texts: TextMemory = field(default_factory=TextMemory)
     """What was found in texts that conversations send again and again."""
     clock: Callable[[], float] = time.time

@@ -9,10 +9,11 @@ from prometheus_client.registry import Collector
 from ...ops.flags.evaluator import FlagEvaluator
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
-from ..spool.spool import Spool
+from ..spool.left_spools import LeftSpools
 from ..status.host_metrics import show_host
 from ..status.series import Labelled, Series, SeriesTable, Shown
 from ..telemetry.tracing import Tracing
+from ..workers.worker import GatewayWorker
 
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -55,6 +56,10 @@ WATCHED = (
     Series(
         "rlwd_gateway_connections_too_slow_total",
         "Connections that were closed, because their request did not come in time.",
+    ),
+    Series(
+        "rlwd_gateway_worker_starts_total",
+        "Times that this process was started in its parent's life; 1 where it has no parent.",
     ),
     Series("rlwd_gateway_log_away", "1 while the log does not take records."),
     Series(
@@ -136,27 +141,31 @@ class GatewayMetrics:
     def watch(
         self,
         flags: FlagEvaluator,
-        spool: Spool,
         forwarder: Forwarder,
+        left: LeftSpools,
         limits: ConnectionLimits,
         tracing: Tracing,
+        worker: GatewayWorker | None,
     ) -> None:
         """Show what others count, and the disk that the spool is on."""
 
         def read() -> Shown:
+            forwarders = [forwarder, *left.forwarders]
+            spools = [one.spool for one in forwarders]
             values: dict[str, float | Labelled] = {
                 "spans_total": tracing.counts(),
                 "flag_generation": -1 if flags.state is None else flags.state.generation,
                 "flag_bad_reads_total": flags.bad_reads,
                 "flag_problem": int(bool(flags.problem)),
-                "spool_bytes": spool.size_bytes,
-                "spool_limit_bytes": spool.max_bytes,
-                "spool_unsent": spool.unsent,
-                "spool_dropped_total": spool.dropped,
-                "spool_torn_segments_total": spool.torn,
-                "lost_total": spool.tombstones.total(),
-                "forwarded_total": forwarder.sent,
-                "forward_failures_total": forwarder.failures,
+                "spool_bytes": sum(one.size_bytes for one in spools),
+                "spool_limit_bytes": sum(one.max_bytes for one in spools),
+                "spool_unsent": sum(one.unsent for one in spools),
+                "spool_dropped_total": sum(one.dropped for one in spools),
+                "spool_torn_segments_total": sum(one.torn for one in spools),
+                "lost_total": sum(one.tombstones.total() for one in spools),
+                "forwarded_total": sum(one.sent for one in forwarders),
+                "forward_failures_total": sum(one.failures for one in forwarders),
+                "worker_starts_total": 1 if worker is None else worker.counts.starts(worker.number),
                 "connections": limits.connected,
                 "connections_refused_total": limits.refused,
                 "connections_too_slow_total": limits.too_slow,
@@ -165,7 +174,7 @@ class GatewayMetrics:
             return {f"rlwd_gateway_{name}": value for name, value in values.items()}
 
         self.registry.register(Watched(read))
-        show_host(self.registry, {"spool": spool.folder})
+        show_host(self.registry, {"spool": forwarder.spool.folder})
 
     def page(self) -> bytes:
         """Return the page that Prometheus reads."""

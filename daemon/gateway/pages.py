@@ -1,6 +1,8 @@
 """Pages of the gateway: models, what a prompt counts, health, metrics, and its own description."""
 
+import contextlib
 import time
+from collections.abc import AsyncIterator
 
 import aiohttp
 import orjson
@@ -11,8 +13,9 @@ from ..capture.engine_request import check_model
 from ..doors.all_doors import COUNTS, MESSAGES
 from ..engines.engine_pool import EngineAway
 from ..http.answers import JSON, printable, refusal
+from ..workers.merged_metrics import merged_page
 from .completions import no_flags, read_object, refused
-from .context import CALLER, CONTEXT
+from .context import CALLER, CONTEXT, GatewayContext
 from .openapi import openapi_document
 
 
@@ -75,19 +78,16 @@ async def livez(request: web.Request) -> web.Response:
 
 
 async def readyz(request: web.Request) -> web.Response:
-    """Handle `/readyz`: 200 where a request would be served, else 503 with the reasons.
+    """Handle `/readyz`: 200 where a request would be served, by each worker, else 503 with the reasons.
 
     Files and hosts are named to the operator alone.
     """
-    context, now = request.app[CONTEXT], time.monotonic()
+    context = request.app[CONTEXT]
     operator = request[CALLER].known and not request[CALLER].name
-    context.flags.refresh(now)
-    reasons = []
-    if not context.flags.ready:
-        reasons.append(f"flags: {context.flags.problem}" if operator else "flags: none yet")
-    if not await context.engine_pool.alive(now):
-        engines = list(context.engine_pool.engines)
-        reasons.append(f"engine: none of {engines} is healthy" if operator else "engine: none")
+    reasons = [told if operator else public for public, told in await _reasons(context)]
+    for name, said in (await _ask_peers(context, "/reasons")).items():
+        told = [("does not answer",) * 2] if said is None else orjson.loads(said)
+        reasons += [f"worker {name}: {one[1] if operator else one[0]}" for one in told]
     state, away = context.flags.state, context.forwarder.problem
     body = {
         "ready": not reasons,
@@ -99,12 +99,60 @@ async def readyz(request: web.Request) -> web.Response:
     return web.Response(status=status, body=orjson.dumps(body), content_type=JSON)
 
 
+async def _reasons(context: GatewayContext) -> list[tuple[str, str]]:
+    """Return why this process would serve nobody: for anybody, and for the operator."""
+    now, reasons = time.monotonic(), list[tuple[str, str]]()
+    context.flags.refresh(now)
+    if not context.flags.ready:
+        reasons.append(("flags: none yet", f"flags: {context.flags.problem}"))
+    if not await context.engine_pool.alive(now):
+        engines = list(context.engine_pool.engines)
+        reasons.append(("engine: none", f"engine: none of {engines} is healthy"))
+    return reasons
+
+
 async def metrics(request: web.Request) -> web.Response:
-    """Handle `/metrics`."""
+    """Handle `/metrics`: of all workers, each series with its worker's number where there are several."""
+    context = request.app[CONTEXT]
+    page = context.metrics.page()
+    if context.worker is not None:
+        peers = context.worker.peers
+        numbers = {name: number for number, name in peers.names.items()}
+        told = await _ask_peers(context, "/metrics")
+        others = {numbers[name]: one for name, one in told.items() if one is not None}
+        page = merged_page({context.worker.number: page, **others})
     return web.Response(
-        body=request.app[CONTEXT].metrics.page(),
-        headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"},
+        body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     )
+
+
+async def _ask_peers(context: GatewayContext, path: str) -> dict[str, bytes | None]:
+    """Return what the other workers answer, by name; None of one that gives no answer."""
+    worker = context.worker
+    if worker is None:
+        return {}
+    others = [one for one in worker.peers.names if one != worker.number]
+    serving = [one for one in others if worker.counts.serving(one)]
+    told = await worker.peers.ask(serving, path)
+    return {worker.peers.names[one]: told.get(one) for one in others}
+
+
+@contextlib.asynccontextmanager
+async def answering_peers(context: GatewayContext) -> AsyncIterator[None]:
+    """Answer the other workers while the block lasts, where there are any."""
+    if context.worker is None:
+        yield
+        return
+
+    async def reasons() -> bytes:
+        return orjson.dumps(await _reasons(context))
+
+    async def page() -> bytes:
+        return context.metrics.page()
+
+    answers = {"/reasons": reasons, "/metrics": page}
+    async with context.worker.peers.answering(context.worker.number, answers):
+        yield
 
 
 async def openapi(request: web.Request) -> web.Response:

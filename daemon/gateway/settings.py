@@ -1,11 +1,16 @@
 """Gateway settings: how the gateway runs, free of what serves it."""
 
+from pathlib import Path
+
 import msgspec
 
 from ...streams.redaction.privacy import PrivacySettings
 from ..callers.named_fields import check_references
 from ..callers.settings import ClientSettings, check_origins
+from ..spool.worker_folders import worker_spool
 
+LEAST_SPOOL_BYTES = 1 << 16
+MOST_WORKERS = 64
 LEEWAY_SECONDS = 5.0
 """The engine's own time-out comes first; what is left is a client that does not read."""
 
@@ -19,6 +24,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """0 takes a free one."""
     name: str = "gateway"
     """Names this gateway in its events' `source`; differs between gateways."""
+    workers: int = 1
+    """Processes that share the port, each with a spool and a name of its own; as many as cores that it
+    may have. What is bounded here is so for all of them together (docs/gateways.md)."""
     policy: str = "policy"
     """Name of the policy whose flag decides."""
     model: str = "rlwd"
@@ -40,9 +48,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     flags_seconds: float = 1.0
     """Time between two questions to `flags_url`."""
     spool: str = "state/spool"
-    """Folder of this process's spool; no two gateways share one."""
+    """Folder of this process's spool; no two gateways share one. The second of several workers has the
+    folder of this name with `-w2` behind it, and so on."""
     spool_max_bytes: int = 1 << 30
-    """Beyond this the oldest unsent events are dropped, and counted."""
+    """Beyond this the oldest unsent events are dropped, and counted; each of several workers has an equal
+    part of it."""
     token: str = ""
     """Bearer token of the operator and of products that are trusted to name their tenant; empty asks
     for none, on loopback only."""
@@ -114,8 +124,11 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(f"gateway.logprobs_mode: {self.logprobs_mode!r}: processed or raw")
         if self.flags_url and not self.flags_key:
             raise ValueError("gateway.flags_key: required with flags_url: flags come signed")
-        if self.spool_max_bytes < 1 << 16:
-            raise ValueError("gateway.spool_max_bytes: at least 65536")
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise ValueError(f"gateway.workers: {self.workers} is not between 1 and {MOST_WORKERS}")
+        if self.spool_max_bytes < LEAST_SPOOL_BYTES * self.workers:
+            each = " for each of gateway.workers" if self.workers > 1 else ""
+            raise ValueError(f"gateway.spool_max_bytes: at least {LEAST_SPOOL_BYTES}{each}")
         check_references("gateway.references", self.references)
         check_origins("gateway.allowed_origins", self.allowed_origins)
         if self.clients and not self.user_key:
@@ -131,6 +144,22 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             )
         if not self.user_key:
             raise ValueError("gateway.user_key: required where host is not loopback")
+
+    def of_worker(self, number: int) -> "GatewaySettings":
+        """Return what one of several workers, from 1 on, has of this: a name and a spool of its own, and
+        its part of what cannot be counted together.
+        """
+        if self.workers == 1:
+            return self
+        mirrored, more = divmod(self.shadow_concurrency, self.workers)
+        return msgspec.structs.replace(
+            self,
+            workers=1,
+            name=f"{self.name}-w{number}",
+            spool=str(worker_spool(Path(self.spool), number)),
+            spool_max_bytes=self.spool_max_bytes // self.workers,
+            shadow_concurrency=mirrored + (number <= more),
+        )
 
     @property
     def on_loopback(self) -> bool:

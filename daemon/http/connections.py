@@ -49,12 +49,11 @@ class LimitedConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; over the limit it is closed at once."""
-        if self.limits.connected >= self.limits.most:
+        if not self.limits.take():
             self.limits.refused += 1
             assert isinstance(transport, asyncio.Transport)
             transport.abort()
             return
-        self.limits.connected += 1
         self.limits.live.add(self)
         self._counted, self._transport = True, transport
         loop = asyncio.get_running_loop()
@@ -98,7 +97,7 @@ class LimitedConnection(asyncio.Protocol):
         self._asked()
         if self._counted:
             self._counted = False
-            self.limits.connected -= 1
+            self.limits.give_back()
             self.limits.live.discard(self)
             self.inner.connection_lost(problem)
 
@@ -128,6 +127,17 @@ class ConnectionLimits:
         """Connections closed because there were too many."""
         self.too_slow = 0
         """Connections closed because no request came in time."""
+
+    def take(self) -> bool:
+        """Count one more; False, and then nothing is counted, where as many as may be are open."""
+        if self.connected >= self.most:
+            return False
+        self.connected += 1
+        return True
+
+    def give_back(self) -> None:
+        """Count one less."""
+        self.connected -= 1
 
     def limit(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], LimitedConnection]:
         """Return a factory of connections that keep to the limits."""

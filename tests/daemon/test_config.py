@@ -298,6 +298,7 @@ KEYS = [
     "triage.retries",
     "gateway.host",
     "gateway.port",
+    "gateway.workers",
     "gateway.name",
     "gateway.policy",
     "gateway.model",

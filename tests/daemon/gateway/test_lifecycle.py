@@ -39,7 +39,8 @@ def test_an_answer_cut_by_a_crash_is_a_generation_without_capture(gateway: Gatew
     gateway.engine.pause = 0.5
     code = (
         "import sys, msgspec\n"
-        "from rlwd.daemon.gateway.app import GatewaySettings, run_gateway\n"
+        "from rlwd.daemon.gateway.settings import GatewaySettings\n"
+        "from rlwd.daemon.parent.gateway_process import run_gateway\n"
         "class Away:\n"
         "    def __init__(self): raise ConnectionError('away')\n"
         "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings), Away)\n"
@@ -73,7 +74,8 @@ def test_sigterm_ends_in_order(gateway: GatewayRig, tmp_path: Path) -> None:
         "import sys, msgspec\n"
         "from pathlib import Path\n"
         "from rlwd.streams.log.embedded_log import EmbeddedSink\n"
-        "from rlwd.daemon.gateway.app import GatewaySettings, run_gateway\n"
+        "from rlwd.daemon.gateway.settings import GatewaySettings\n"
+        "from rlwd.daemon.parent.gateway_process import run_gateway\n"
         "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings),"
         " lambda: EmbeddedSink(Path(sys.argv[2])))\n"
     )
@@ -109,7 +111,8 @@ class Stopping:
         self.supervisor.settimeout(60)
         code = (
             "import sys, msgspec\n"
-            "from rlwd.daemon.gateway.app import GatewaySettings, run_gateway\n"
+            "from rlwd.daemon.gateway.settings import GatewaySettings\n"
+            "from rlwd.daemon.parent.gateway_process import run_gateway\n"
             "class Away:\n"
             "    def __init__(self): raise ConnectionError('away')\n"
             "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings), Away)\n"

@@ -1,0 +1,208 @@
+"""WorkerParent: starts a gateway's workers, starts again those that die, and ends them in order.
+
+It is one thread without a server of its own, so that a fork of it takes nothing half done along. Each
+worker holds the only end for writing of a pipe: it writes there once it takes requests, and its end is
+the pipe's.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NoReturn
+
+import structlog
+
+from ..exit_status import ENDED, FAULT, LATER
+from ..workers.shared_counts import SharedCounts
+
+log = structlog.get_logger()
+
+LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 30.0
+"""Before a worker is started again; it doubles with each that ends before it took requests."""
+KILLED_SECONDS = 60.0
+"""Between two times that who does not end is killed."""
+HURRY = signal.SIGUSR1
+"""Tells a worker that ends to cut what is under way; SIGTERM alone comes twice where a supervisor sends
+it to all processes, too."""
+_HEARD = (signal.SIGTERM, signal.SIGINT)
+
+
+@dataclass(slots=True, kw_only=True)
+class Running:
+    """A worker's process."""
+
+    number: int
+    """Of the worker, from 1 on."""
+    pid: int
+    """Of the process."""
+    serves: bool = False
+    """Whether it said that it takes requests."""
+
+
+class WorkerParent:
+    """Holds the workers of one gateway for as long as it runs."""
+
+    def __init__(
+        self,
+        workers: int,
+        serve: Callable[[int, int, Callable[[], None]], None],
+        counts: SharedCounts,
+        *,
+        serving: Callable[[], None],
+        stopping: Callable[[], float],
+    ) -> None:
+        """`serve` is run in each worker, with its number, a descriptor that can be read once the parent
+        is gone, and what to call once it takes requests; it returns once it has ended in order.
+
+        `serving` is called once all do so, and `stopping` at the first signal: it returns how many
+        seconds the workers have.
+        """
+        self.workers, self.counts = workers, counts
+        self._serve, self._serving, self._stopping = serve, serving, stopping
+        self._running: dict[int, Running] = {}  # by the pipe's end for reading
+        self._due: dict[int, float] = dict.fromkeys(range(1, workers + 1), 0.0)
+        self._pauses: dict[int, float] = {}
+        self._signals = self._heeded = self._status = 0
+        self._deadline: float | None = None
+        self._began = False
+        self._wakes, self._wake = os.pipe()
+        self._lives, self._life = os.pipe()
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT, which a second one hurries; return the exit status.
+
+        A worker that cannot begin at the first start ends all of them, by its own status.
+        """
+        with self._signals_heard():
+            while True:
+                self._heed()
+                if self._deadline is not None and not self._running:
+                    return self._status
+                for number in [one for one, at in self._due.items() if at <= time.monotonic()]:
+                    self._start(number)
+                ready, _, _ = select.select([self._wakes, *self._running], [], [], self._wait())
+                for one in ready:
+                    if one == self._wakes:
+                        os.read(one, 4096)
+                    else:
+                        self._hear(one)
+
+    @contextlib.contextmanager
+    def _signals_heard(self) -> Iterator[None]:
+        def count(*_: object) -> None:
+            self._signals += 1
+
+        os.set_blocking(self._wake, False)
+        before = {one: signal.signal(one, count) for one in _HEARD}
+        signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(-1)
+            for one, handler in before.items():
+                signal.signal(one, handler)
+
+    def _wait(self) -> float | None:
+        """Return how long there is nothing to do but to listen."""
+        times = [*self._due.values()]
+        if self._deadline is not None:
+            times.append(self._deadline)
+        return max(0.0, min(times) - time.monotonic()) if times else None
+
+    def _heed(self) -> None:
+        """Do what the signals that came ask for, and end who does not end by the deadline."""
+        if self._signals > self._heeded:
+            self._heeded, first = self._signals, self._deadline is None
+            if first:
+                self._stop()
+            else:
+                self._tell(HURRY)
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            log.error("workers_killed", workers=[one.number for one in self._running.values()])
+            self._tell(signal.SIGKILL)
+            self._deadline += KILLED_SECONDS
+
+    def _stop(self) -> None:
+        self._due.clear()
+        self._deadline = time.monotonic() + self._stopping()
+        self._tell(signal.SIGTERM)
+
+    def _tell(self, number: signal.Signals) -> None:
+        for one in self._running.values():
+            os.kill(one.pid, number)
+
+    def _start(self, number: int) -> None:
+        del self._due[number]
+        self.counts.begin(number)
+        told, tell = os.pipe()
+        # A signal that comes before the worker heeds it waits, and ends it then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*_HEARD, HURRY))
+        pid = os.fork()
+        if pid == 0:
+            self._become(number, tell)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
+        os.close(tell)
+        self._running[told] = Running(number=number, pid=pid)
+
+    def _become(self, number: int, tell: int) -> NoReturn:
+        """Be a worker, and end with its status."""
+        status = ENDED
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            # From a terminal all get it; the parent tells us.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
+            os.environ.pop("NOTIFY_SOCKET", None)
+            for one in (self._life, self._wake, self._wakes, *self._running):
+                os.close(one)
+            self._serve(number, self._lives, lambda: _say(tell))
+            status = 0
+        except SystemExit as end:
+            status = end.code if isinstance(end.code, int) else ENDED
+        except BaseException:  # noqa: BLE001 - the top of a process
+            sys.excepthook(*sys.exc_info())
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _hear(self, told: int) -> None:
+        """Take what a worker says: that it takes requests, or, by its end, that it has ended."""
+        one = self._running[told]
+        if os.read(told, 1):
+            one.serves = True
+            self._pauses.pop(one.number, None)
+            if (
+                not self._began
+                and sum(one.serves for one in self._running.values()) == self.workers
+            ):
+                self._began = True
+                self._serving()
+            return
+        os.close(told)
+        del self._running[told]
+        status = os.waitstatus_to_exitcode(os.waitpid(one.pid, 0)[1])
+        self.counts.end(one.number)
+        if self._deadline is None:
+            self._died(one, status)
+
+    def _died(self, one: Running, status: int) -> None:
+        if not self._began and not one.serves and status in (FAULT, LATER):
+            self._status = status
+            self._stop()
+            return
+        pause = self._pauses.get(one.number, LEAST_PAUSE_SECONDS)
+        self._pauses[one.number] = min(2 * pause, MOST_PAUSE_SECONDS)
+        log.warning("worker_died", worker=one.number, status=status, again_in_seconds=pause)
+        self._due[one.number] = time.monotonic() + pause
+
+
+def _say(tell: int) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        os.write(tell, b"\1")

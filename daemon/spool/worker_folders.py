@@ -1,0 +1,27 @@
+"""WorkerFolders: where each of a gateway's workers spools, and which folders are left of earlier ones."""
+
+from pathlib import Path
+
+
+def worker_spool(spool: Path, worker: int) -> Path:
+    """Return the folder of a gateway's worker, from 1 on; the first has the gateway's own.
+
+    >>> worker_spool(Path("s/spool"), 1).name, worker_spool(Path("s/spool"), 3).name
+    ('spool', 'spool-w3')
+    """
+    return spool if worker == 1 else spool.with_name(f"{spool.name}-w{worker}")
+
+
+def left_spools(spool: Path, workers: int) -> list[Path]:
+    """Return the folders of workers that a gateway had, beyond those that it has now."""
+    own = {worker_spool(spool, one) for one in range(1, workers + 1)}
+    found = spool.parent.glob(f"{spool.name}-w[0-9]*")
+    return sorted(one for one in found if one.is_dir() and one not in own)
+
+
+def all_spools(spool: Path) -> list[Path]:
+    """Return the folders of every gateway of a config: its own, those of gateways on ports of their own,
+    and those of workers, whether there are so many now or there were once.
+    """
+    others = (spool.parent.glob(f"{spool.name}-{one}*") for one in ("[0-9]", "w[0-9]"))
+    return [spool, *sorted(folder for found in others for folder in found)]

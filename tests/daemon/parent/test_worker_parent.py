@@ -1,0 +1,110 @@
+"""The parent of workers: who dies is started again, who cannot begin ends all, and a stop is in order."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+# A worker says who it is, then waits: for SIGTERM, for a second one's hurry, for its parent's end.
+CODE = """
+import os, select, signal, sys
+from pathlib import Path
+from rlwd.daemon.parent.worker_parent import WorkerParent
+from rlwd.daemon.workers.shared_counts import SharedCounts
+from rlwd.streams.logs import log_to_stderr
+
+log_to_stderr("parent")
+folder, fails, slow = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "slow"
+
+def say(text):
+    os.write(1, f"{text}\\n".encode())
+
+def serve(number, parent, listens):
+    if fails == str(number):
+        raise SystemExit(2)
+    heard = []
+    signal.signal(signal.SIGTERM, lambda *_: heard.append("term"))
+    signal.signal(signal.SIGUSR1, lambda *_: heard.append("hurry"))
+    counts.note_serving(number)
+    say(f"{number} {os.getpid()}")
+    listens()
+    while not heard or (slow and "hurry" not in heard):
+        if parent in select.select([parent], [], [], 0.05)[0]:
+            heard.append("alone")
+            break
+    say(f"{number} {heard[-1]}")
+
+counts = SharedCounts(2, [], folder)
+raise SystemExit(WorkerParent(
+    2, serve, counts, serving=lambda: say("all serve"), stopping=lambda: say("stopping") or 60.0
+).run())
+"""
+
+
+@contextmanager
+def parent(folder: Path, fails: str = "", slow: str = "") -> Iterator["subprocess.Popen[str]"]:
+    arguments = [sys.executable, "-c", CODE, str(folder), fails, slow]
+    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.communicate(timeout=60)
+
+
+def lines(child: "subprocess.Popen[str]", count: int) -> list[str]:
+    """Return the next lines, in no order between processes."""
+    assert child.stdout is not None
+    found = []
+    for _ in range(count):
+        found.append(child.stdout.readline().strip())
+    return sorted(found)
+
+
+def pids(told: list[str]) -> dict[int, int]:
+    return {int(one.split()[0]): int(one.split()[1]) for one in told if one[0].isdigit()}
+
+
+def test_who_dies_is_started_again_and_a_stop_is_told_to_all(tmp_path: Path) -> None:
+    """A killed worker is another process a moment later; SIGTERM ends both, and then the parent, with 0."""
+    with parent(tmp_path) as child:
+        first = pids(lines(child, 3))
+        assert set(first) == {1, 2}
+        os.kill(first[2], signal.SIGKILL)
+        again = pids(lines(child, 1))
+        assert again[2] != first[2]
+        child.terminate()
+        assert lines(child, 3) == ["1 term", "2 term", "stopping"]
+        assert child.wait(60) == 0
+
+
+def test_a_second_signal_hurries(tmp_path: Path) -> None:
+    """Who takes its time is told to end at once; one SIGTERM more that is sent to all is none of that."""
+    with parent(tmp_path, slow="slow") as child:
+        first = pids(lines(child, 3))
+        child.terminate()
+        assert lines(child, 1) == ["stopping"]
+        os.kill(first[1], signal.SIGTERM)
+        assert child.stdout is not None
+        assert not select.select([child.stdout], [], [], 0.3)[0]
+        child.terminate()
+        assert lines(child, 2) == ["1 hurry", "2 hurry"]
+        assert child.wait(60) == 0
+
+
+def test_a_worker_that_cannot_begin_ends_all(tmp_path: Path) -> None:
+    """At the first start its status is the parent's, for the supervisor to see; the others end in order."""
+    with parent(tmp_path, fails="2") as child:
+        assert child.wait(60) == 2
+
+
+def test_workers_end_where_their_parent_is_killed(tmp_path: Path) -> None:
+    """Nobody is left to listen at a port that the next parent asks for."""
+    with parent(tmp_path) as child:
+        lines(child, 3)
+        child.kill()
+        assert lines(child, 2) == ["1 alone", "2 alone"]
