@@ -93,6 +93,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.drift.day_kl": (0.0, 1e6),
     "learner.replay.share": (0.0, 100.0),
     "learner.service.timeout_seconds": (1.0, 86_400.0),
+    "learner.yielding.above_seconds": (0.0, 3600.0),
+    "learner.yielding.batch_seconds": (0.0, DAY),
     "learner.replay.weight": (0.0, 1000.0),
     "learner.lanes.top_p": (1e-6, 1.0),
     "learner.lanes.kto": (0.0, 1000.0),

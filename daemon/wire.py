@@ -39,6 +39,7 @@ from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
 from .control.lifecycle import SteadyClock
 from .control.loop import Consumer
+from .control.making_way import MakingWay
 from .control.timers import Timers
 from .control.training import Training
 from .erasures.erasure_list import forget_listed
@@ -138,16 +139,18 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
     waits = {"learner": "starting", "engine": "not asked yet"}
     flag_page = build_flag_page(config, store)
     pages = build_pages(config, store, waits, flags=flag_page)
+    training = _training(config, store, checkpoints, held.epoch, release, tracing)
+    making_way = MakingWay(training.child)
     return ControlLoop(
         _consumer(config, store, ingest, tracing),
         pages,
         Timers(),
         lease=held,
-        training=_training(config, store, checkpoints, held.epoch, release, tracing),
+        training=training,
         rescore=Rescore(store, ingest.joiner.scoring),
         release=release,
         reading=build_reading(config, store, event_sink(config), clock),
-        gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page),
+        gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page, making_way),
         holdout=build_holdout(config, store, mirror),
         tools=ToolWatch(store, config.policy, config.tool_errors),
         conductor=build_conductor(config, store, mirror),

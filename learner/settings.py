@@ -9,6 +9,7 @@ from .lane_settings import LaneSettings
 from .replay_settings import ReplaySettings
 from .service_settings import ServiceSettings
 from .trust_region import Name, TrustRegion, trust_region
+from .yield_settings import YieldSettings
 
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
@@ -21,6 +22,7 @@ NOT_AT_A_SERVICE: dict[str, dict[str, float | str]] = {
     "lanes": {"lanes.kto": 0.0, "lanes.dpo": 0.0, "lanes.sft": 0.0, "lanes.hindsight": 0.0},
     "drift": {"drift.version_kl": 0.0, "drift.version_norm": 0.0, "drift.day_kl": 0.0},
     "replay": {"replay.texts": ""},
+    "yielding": {"yielding.above_seconds": 0.0},
 }
 """By section, what has to be so behind a training service: the rest needs the whole vocabulary, the
 weights, hidden states, or a lane that only our own learner has."""
@@ -152,6 +154,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """`[learner.replay]`: texts on which the policy is held to the base model."""
     service: ServiceSettings = ServiceSettings()
     """`[learner.service]`: a training service in place of our own learner."""
+    yielding: YieldSettings = YieldSettings()
+    """`[learner.yielding]`: how it makes way for people's requests on a shared machine."""
 
     def __post_init__(self) -> None:
         if self.rho_min > self.rho_max:

@@ -40,6 +40,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "learner/replay_settings",
         "learner/service_settings",
         "learner/spelt_tokens",
+        "learner/yield_settings",
     ),
     ("learner/settings",),
     ("learner/made_with", "learner/pulls", "learner/ranks", "learner/sealed"),

@@ -28,7 +28,7 @@ from ...streams.state.lease import Lease, LeaseLost, release_lease, renew_lease
 from ...streams.state.transaction import Transaction
 from ..status.answer_metrics import session_values
 from ..status.reading_metrics import reading_values
-from ..status.release_metrics import release_values, working_values
+from ..status.release_metrics import release_values, traffic_values, working_values
 from ..status.tallies import Tallies
 from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
@@ -179,6 +179,7 @@ class ControlLoop(DaemonLoop):
         self.metrics.show(
             reading_values(read["all"], read["waiting"]),
             working_values(self.training.child, self.release.fleet, reach, self.mirror),
+            traffic_values(self.training.child, self.gateways.making_way.p95),
         )
         if Intent.MIRROR in asked:
             self._unlearnable = unlearnable(view, self.policy)
@@ -203,7 +204,8 @@ class ControlLoop(DaemonLoop):
         """Return what learner and release are at."""
         self._champion = self.release.champion_version()
         return {
-            "learner": self.training.state,
+            "learner": self.training.child.yields or self.training.state,
+            "traffic_p95_seconds": self.gateways.making_way.p95,
             "learner_up": self.training.child.alive,
             "learner_pid": self.training.child.pid,
             "rollout": self.release.moves.stage,
@@ -224,16 +226,8 @@ class ControlLoop(DaemonLoop):
             "reader": self.reading.problem,
             "triage": self.outlets.triage.problem,
             "drift_budget": self.training.held or None,
-            "learner": self._learner_problem(),
+            "learner": self.training.child.problem(self.training.head is not None),
         }
-
-    def _learner_problem(self) -> str | None:
-        child = self.training.child
-        if child.waiting:
-            return child.waiting
-        if self.training.head is not None and child.refusal is None:
-            return None
-        return child.trouble or "starting"
 
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
         """Stop the learner, flush, and give the lease back."""

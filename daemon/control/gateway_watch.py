@@ -1,4 +1,4 @@
-"""GatewayWatch: takes down what gateways on other hosts say, and tells how far the flags have come."""
+"""GatewayWatch: takes down what gateways say: how far the flags have come, and how long requests take."""
 
 import time
 from collections.abc import Callable
@@ -8,9 +8,11 @@ import structlog
 
 from ...ops.flags import gateways_table, intents_table
 from ...ops.flags.flag_reach import FlagReach, read_reach
+from ...ops.flags.gateway_report import read_reports
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..status.flag_page import FlagPage
+from .making_way import MakingWay
 
 log = structlog.get_logger()
 
@@ -30,11 +32,12 @@ class GatewayWatch:
         policy: str,
         flags: Path,
         page: FlagPage,
+        making_way: MakingWay,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.store, self.policy, self.flags, self.page = store, policy, flags, page
-        self.clock = clock
+        self.making_way, self.clock = making_way, clock
         self.reach: FlagReach | None = None
         """How far the flags had come when it was last measured."""
         self._listened = float("-inf")
@@ -53,6 +56,8 @@ class GatewayWatch:
             return False
         self._listened = now
         heard = self.page.heard()
+        here = read_reports(self.flags) if self.making_way.above_seconds else ()
+        self.making_way.step((*heard, *here), self.clock())
         if not heard:
             return False
         with self.store.transaction() as tx:

@@ -82,7 +82,7 @@ def build_app(
         context.forwarder.start()
         context.left.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
-        follower = follows(settings, context.flags)
+        follower = follows(settings, context.flags, context.latency)
         await follower.start()
         async with pages.answering_peers(context):
             yield
@@ -165,7 +165,8 @@ def _open_context(
         or (secrets.token_bytes(32) if worker is None else worker.keep_key),
         clock=clock,
     )
-    context.metrics.watch(context.flags, forwarder, context.left, limits, tracing, worker)
+    shown = (context.flags, forwarder, context.left, limits, tracing, worker, context.latency)
+    context.metrics.watch(*shown)
     return context
 
 

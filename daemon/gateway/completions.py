@@ -71,7 +71,8 @@ async def generate(request: web.Request) -> web.StreamResponse:
     )
     bind_contextvars(generation=record.generation_id)
     try:
-        return await _serve(record, request)
+        with context.latency.waiting(started, lambda: record.finish):
+            return await _serve(record, request)
     finally:
         request.app[MIRROR].after(record)
 

@@ -12,6 +12,7 @@ from ...streams.events.event import Event, GenerationEvent, encode_event
 from ...streams.redaction.redactor import TextMemory
 from ..callers.directory import Caller, ClientDirectory
 from ..engines.engine_pool import EnginePool
+from ..engines.recent_latency import RecentLatency
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.left_spools import LeftSpools
@@ -52,6 +53,8 @@ class GatewayContext:
     """Which of several processes this is; None where it is alone."""
     seen_texts: TextMemory = field(default_factory=TextMemory)
     """What was found in texts that conversations send again and again."""
+    latency: RecentLatency = field(default_factory=RecentLatency)
+    """How long requests take now."""
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
 

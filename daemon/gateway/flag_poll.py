@@ -6,7 +6,7 @@ import contextlib
 import aiohttp
 
 from ...ops.flags.evaluator import FlagEvaluator
-from ...ops.flags.gateway_report import ACTS_ON, GATEWAY
+from ...ops.flags.gateway_report import ACTS_ON, GATEWAY, LATENCY
 from ...ops.flags.signed_flags import (
     MOST_BYTES,
     SIGNATURE,
@@ -14,6 +14,7 @@ from ...ops.flags.signed_flags import (
     check_flags,
     check_key,
 )
+from ..engines.recent_latency import RecentLatency
 from .flag_reporter import gateway_id
 from .settings import GatewaySettings
 
@@ -29,8 +30,10 @@ class FlagPoll:
     or older than what is known is refused, as a bad flag file is.
     """
 
-    def __init__(self, settings: GatewaySettings, flags: FlagEvaluator) -> None:
-        self.settings, self.flags = settings, flags
+    def __init__(
+        self, settings: GatewaySettings, flags: FlagEvaluator, latency: RecentLatency
+    ) -> None:
+        self.settings, self.flags, self.latency = settings, flags, latency
         self._key = check_key("gateway.flags_key", settings.flags_key)
         self._token = settings.flags_token or asking_token(self._key)
         self._id, self._tag = gateway_id(settings), ""
@@ -70,6 +73,8 @@ class FlagPoll:
         headers = {GATEWAY: self._id, "Authorization": f"Bearer {self._token}"}
         if self.flags.state is not None:
             headers[ACTS_ON] = str(self.flags.state.generation)
+        if (p95 := self.latency.p95()) is not None:
+            headers[LATENCY] = f"{p95:.3f}"
         if self._tag:
             headers["If-None-Match"] = f'"{self._tag}"'
         return headers

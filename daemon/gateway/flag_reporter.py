@@ -1,4 +1,4 @@
-"""FlagReporter: tells the daemon's machine on which flags this gateway acts, beside the requests."""
+"""FlagReporter: tells the daemon's machine on which flags this gateway acts, and how long requests take."""
 
 import asyncio
 import contextlib
@@ -11,6 +11,7 @@ import structlog
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.gateway_report import GatewayReport, withdraw_report, write_report
+from ..engines.recent_latency import RecentLatency
 from .settings import GatewaySettings
 
 log = structlog.get_logger()
@@ -19,6 +20,8 @@ LOOK_SECONDS = 0.2
 """Between two looks at the flag file where no request comes."""
 RENEW_SECONDS = 5.0
 """Between two reports of the same."""
+BUSY_SECONDS = 1.0
+"""Between two reports while people ask: how long that takes is never the same."""
 
 
 def gateway_id(settings: GatewaySettings) -> str:
@@ -34,10 +37,13 @@ class FlagReporter:
     file, when the generation changes and every few seconds.
     """
 
-    def __init__(self, settings: GatewaySettings, flags: FlagEvaluator) -> None:
-        self.flags, self.path = flags, Path(settings.flags)
+    def __init__(
+        self, settings: GatewaySettings, flags: FlagEvaluator, latency: RecentLatency
+    ) -> None:
+        self.flags, self.path, self.latency = flags, Path(settings.flags), latency
         self.gateway = gateway_id(settings)
-        self._said: tuple[int, float] = (0, float("-inf"))
+        self._said: GatewayReport | None = None
+        self._said_at = float("-inf")
         self._problem = ""
         self._task: asyncio.Task[None] | None = None
 
@@ -57,17 +63,29 @@ class FlagReporter:
         """Take over the flags if they changed, and report where there is something to say."""
         self.flags.refresh(now)
         generation = 0 if self.flags.state is None else self.flags.state.generation
-        said, at = self._said
-        if not generation or (generation == said and now - at < RENEW_SECONDS):
+        if not generation or not self._has_news(generation, now):
             return
-        report = GatewayReport(gateway=self.gateway, generation=generation, at=time.time())
+        report = GatewayReport(
+            gateway=self.gateway,
+            generation=generation,
+            at=time.time(),
+            p95_seconds=self.latency.p95(),
+        )
         try:
             await asyncio.to_thread(write_report, self.path, report)
         except OSError as problem:
             self._note(f"{self.path}: {problem.strerror}")
             return
-        self._said = generation, now
+        self._said, self._said_at = report, now
         self._note("")
+
+    def _has_news(self, generation: int, now: float) -> bool:
+        said, passed = self._said, now - self._said_at
+        if said is None or said.generation != generation or passed >= RENEW_SECONDS:
+            return True
+        if passed < BUSY_SECONDS:
+            return False
+        return said.p95_seconds is not None or self.latency.p95() is not None
 
     def _note(self, problem: str) -> None:
         if problem and problem != self._problem:

@@ -7,6 +7,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from ...ops.flags.evaluator import FlagEvaluator
+from ..engines.recent_latency import RecentLatency
 from ..http.connections import ConnectionLimits
 from ..spool.forwarder import Forwarder
 from ..spool.left_spools import LeftSpools
@@ -26,6 +27,10 @@ WATCHED = (
     Series(
         "rlwd_gateway_flag_bad_reads_total",
         "Times that the flags could not be used; the last good ones are served on.",
+    ),
+    Series(
+        "rlwd_gateway_recent_latency_seconds",
+        "95th percentile of the requests of the last 10 seconds, to the last byte; none without any.",
     ),
     Series("rlwd_gateway_flag_problem", "1 while the flags cannot be used."),
     Series("rlwd_gateway_spool_bytes", "Bytes on disk of what the log does not have yet."),
@@ -146,15 +151,18 @@ class GatewayMetrics:
         limits: ConnectionLimits,
         tracing: Tracing,
         worker: GatewayWorker | None,
+        latency: RecentLatency,
     ) -> None:
         """Show what others count, and the disk that the spool is on."""
 
         def read() -> Shown:
             forwarders = [forwarder, *left.forwarders]
             spools = [one.spool for one in forwarders]
+            p95 = latency.p95()
             values: dict[str, float | Labelled] = {
                 "spans_total": tracing.counts(),
                 "flag_generation": -1 if flags.state is None else flags.state.generation,
+                "recent_latency_seconds": {} if p95 is None else p95,
                 "flag_bad_reads_total": flags.bad_reads,
                 "flag_problem": int(bool(flags.problem)),
                 "spool_bytes": sum(one.size_bytes for one in spools),

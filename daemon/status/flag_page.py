@@ -10,7 +10,7 @@ import orjson
 from aiohttp import web
 
 from ...ops.flags.flag_state import FlagState
-from ...ops.flags.gateway_report import ACTS_ON, GATEWAY, GatewayReport
+from ...ops.flags.gateway_report import ACTS_ON, GATEWAY, LATENCY, GatewayReport
 from ...ops.flags.signed_flags import (
     GENERATION,
     SIGNATURE,
@@ -85,6 +85,7 @@ class FlagPage:
                     "gateway": request.headers.get(GATEWAY, ""),
                     "generation": int(request.headers.get(ACTS_ON, "0")[:20]),
                     "at": self.clock(),
+                    "p95_seconds": float(told) if (told := request.headers.get(LATENCY)) else None,
                 },
                 GatewayReport,
             )

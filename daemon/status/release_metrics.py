@@ -19,6 +19,16 @@ from .series import Series, Shown
 RELEASE = (
     Series("rlwd_learner_up", "1 while the learner process lives."),
     Series("rlwd_learner_deaths_total", "Times that the learner died under this daemon."),
+    Series("rlwd_learner_yielding", "1 while the learner pauses for people's requests."),
+    Series(
+        "rlwd_learner_yielded_seconds_total",
+        "How long learners of this daemon paused for people's requests.",
+    ),
+    Series(
+        "rlwd_traffic_latency_seconds",
+        "Highest 95th percentile that a gateway told of its requests, to the last byte; none without"
+        " requests, and while learner.yielding.above_seconds is 0 only of gateways on other hosts.",
+    ),
     Series("rlwd_batches", "Sealed batches, by what became of them.", ("state",)),
     Series("rlwd_last_batch_timestamp_seconds", "When the last batch was sealed."),
     Series("rlwd_last_update_timestamp_seconds", "When the last version was made."),
@@ -144,6 +154,15 @@ def working_values(
                 "dropped": traces.dropped,
             }
         ),
+    }
+
+
+def traffic_values(child: LearnerSupervisor, p95: float | None) -> Shown:
+    """Return how long requests take, and how the learner makes way for them."""
+    return {
+        "rlwd_learner_yielding": int(bool(child.yields)),
+        "rlwd_learner_yielded_seconds_total": child.yielded_seconds,
+        "rlwd_traffic_latency_seconds": {} if p95 is None else p95,
     }
 
 

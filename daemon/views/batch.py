@@ -5,7 +5,7 @@ from typing import Any
 
 from ...learner.ledger.passed_over import passed_over
 from ...learner.ledger.weighed import weights_of
-from ...ops.rollout import rollouts_table
+from ...ops.rollout import candidates_table, rollouts_table
 from ...streams.state.transaction import Transaction
 from ..charts.words import fate_words
 from ..http.query import NotHere, whole_number
@@ -66,6 +66,7 @@ def read_batch(
         **known,
         "number": number,
         "let_out": bool(version) and rollouts_table.find(view, policy, version) is not None,
+        "yielded": _yielded(view, policy, version) if known["state"] == "applied" else 0.0,
         "fates": [
             {"fate": fate, "words": fate_words(fate), "count": count}
             for fate, count in _fates(view, policy, number)
@@ -82,6 +83,11 @@ def batch_of(view: Transaction, policy: str, sequence: int) -> int | None:
         "SELECT batch_id FROM checkpoints WHERE policy = ? AND sequence = ?", (policy, sequence)
     ).fetchone()
     return None if row is None else row[0]
+
+
+def _yielded(view: Transaction, policy: str, version: str) -> float:
+    """Return for how many seconds the learner paused for people's requests."""
+    return candidates_table.find(view, policy, version).metrics.get("yield/seconds", 0.0)
 
 
 def _count(view: Transaction, policy: str, number: int) -> int:

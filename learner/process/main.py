@@ -37,10 +37,12 @@ from .protocol import (
     Ended,
     LearnerReady,
     Report,
+    TrafficSlow,
     Waiting,
     decode_command,
     encode_line,
 )
+from .traffic import Traffic
 
 UNUSABLE, ORPHANED, OUTDATED = 2, 3, 4
 LAST_WORDS_SECONDS = 1.0
@@ -82,14 +84,19 @@ def lock_folder(folder: Path) -> BinaryIO:
 def watch(
     source: BinaryIO,
     commands: "queue.SimpleQueue[Command]",
-    relay: Callable[[bytes], None] = lambda _: None,
+    relay: Callable[[bytes], None],
+    traffic: Traffic,
 ) -> None:
-    """Thread. Consumes lines of the pipe, produces commands; waits for the daemon, and when the
-    pipe closes ends the process at once, in mid-step too: its daemon is gone.
+    """Thread. Consumes lines of the pipe, produces commands, and what is said of traffic at once; waits
+    for the daemon, and when the pipe closes ends the process at once, in mid-step too: its daemon is gone.
     """
     for line in source:
         try:
             command = decode_command(line)
+            if isinstance(command, TrafficSlow):
+                # The other ranks wait where this one does.
+                traffic.hear(command.seconds)
+                continue
             relay(line)
             commands.put(command)
         except ValueError as problem:  # msgspec's, or of bytes that are no text
@@ -104,6 +111,7 @@ def serve(
     out: BinaryIO,
     given: Arguments,
     others: OtherRanks,
+    traffic: Traffic,
 ) -> None:
     """Restore, say ready, then ask and obey for ever."""
     # Late, since importing torch takes seconds in which the pipe may already close.
@@ -112,23 +120,26 @@ def serve(
         from .worker import Worker
 
     def tell(report: Report) -> None:
-        out.write(encode_line(report))
-        out.flush()
+        _say(out, report)
 
     listening = others.listening.detach() if others.listening else None
     ranks = join_ranks(settings.learner, given.rank, given.port or others.port, listening)
-    worker = Worker(settings, ranks, lambda reason: tell(Waiting(reason=reason)))
+    worker = Worker(settings, ranks, lambda reason: tell(Waiting(reason=reason)), traffic)
     tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))
     while True:
         tell(Asking(sequence=worker.head.sequence))
         tell(worker.run(commands.get(), tell))
 
 
+def _say(out: BinaryIO, report: Report) -> None:
+    out.write(encode_line(report))
+    out.flush()
+
+
 def _say_why(out: BinaryIO, problem: Exception | str) -> None:
     # Where the daemon has gone nobody is left to tell.
     with contextlib.suppress(BrokenPipeError):
-        out.write(encode_line(Ended(reason=str(problem))))
-        out.flush()
+        _say(out, Ended(reason=str(problem)))
 
 
 def _arguments() -> Arguments:
@@ -189,10 +200,11 @@ def main() -> int:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     others = _start_others(given, settings, out)
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    pipe = (sys.stdin.buffer, commands, others.relay)
+    traffic = Traffic(settings.learner.yielding, lambda report: _say(out, report))
+    pipe = (sys.stdin.buffer, commands, others.relay, traffic)
     threading.Thread(target=watch, args=pipe, daemon=True).start()
     os.nice(settings.learner.nice)
-    return _served(settings, commands, out, given, others, held)
+    return _served(settings, commands, out, given, others, held, traffic)
 
 
 def _served(
@@ -202,12 +214,13 @@ def _served(
     given: Arguments,
     others: OtherRanks,
     held: BinaryIO | None,
+    traffic: Traffic,
 ) -> int:
     """Serve until it cannot go on; returns the exit code."""
     from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
 
     try:
-        serve(settings, commands, out, given, others)
+        serve(settings, commands, out, given, others, traffic)
     except StaleEpoch as problem:
         log.error("later_lease_rules", problem=str(problem))
         return OUTDATED

@@ -40,6 +40,14 @@ class Prune(msgspec.Struct, frozen=True, kw_only=True, tag="prune", tag_field="k
 Command = Apply | Skip | RollBackTo | Prune
 
 
+class TrafficSlow(msgspec.Struct, frozen=True, kw_only=True, tag="traffic", tag_field="kind"):
+    """Daemon to child, in the middle of a command too, and not answered: people's requests are slow."""
+
+    seconds: float
+    """For so long from now on, where the daemon does not say it again: one that hangs holds nobody up.
+    0: they are not any more."""
+
+
 class LearnerReady(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="kind"):
     """Child to daemon, once: a checkpoint is restored or made."""
 
@@ -65,6 +73,15 @@ class StepsDone(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_f
     """Optimizer steps made."""
     of: int
     """Optimizer steps in all."""
+
+
+class Yielding(msgspec.Struct, frozen=True, kw_only=True, tag="yielding", tag_field="kind"):
+    """Child to daemon: it pauses for people's requests, or did."""
+
+    seconds: float
+    """How long this pause has lasted."""
+    over: bool
+    """Whether it goes on working now."""
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True, tag="waiting", tag_field="kind"):
@@ -110,20 +127,30 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="ended", tag_field="k
     """Why, for people: the setting, file or model at fault."""
 
 
-Report = LearnerReady | Asking | StepsDone | Waiting | Checkpointed | BatchFailed | Pruned | Ended
+Report = (
+    LearnerReady
+    | Asking
+    | StepsDone
+    | Yielding
+    | Waiting
+    | Checkpointed
+    | BatchFailed
+    | Pruned
+    | Ended
+)
 
-_COMMANDS = msgspec.json.Decoder(Command)
+_COMMANDS = msgspec.json.Decoder(Command | TrafficSlow)
 _REPORTS = msgspec.json.Decoder(Report)
 
 
-def encode_line(message: Command | Report) -> bytes:
+def encode_line(message: Command | TrafficSlow | Report) -> bytes:
     """Write one line, with its newline."""
     return msgspec.json.encode(message) + b"\n"
 
 
-def decode_command(line: bytes) -> Command:
+def decode_command(line: bytes) -> Command | TrafficSlow:
     """Read one line of the daemon's; raises msgspec.ValidationError or msgspec.DecodeError."""
-    command: Command = _COMMANDS.decode(line)
+    command: Command | TrafficSlow = _COMMANDS.decode(line)
     return command
 
 

@@ -14,7 +14,17 @@ import msgspec
 import structlog
 
 from ..settings import LearnerProcessSettings
-from .protocol import Command, Ended, LearnerReady, Report, Waiting, decode_report, encode_line
+from .protocol import (
+    Command,
+    Ended,
+    LearnerReady,
+    Report,
+    TrafficSlow,
+    Waiting,
+    Yielding,
+    decode_report,
+    encode_line,
+)
 
 log = structlog.get_logger()
 
@@ -44,6 +54,8 @@ class LearnerSupervisor:
         """Why the last one could not start or go on, in its own words, until one is ready again."""
         self.waiting = ""
         """What it waits for, in its own words; empty where it waits for nobody."""
+        self._made_way: tuple[float, Yielding | None] = (0.0, None)
+        """Seconds of its pauses for people's requests that are over, and the one that it is in."""
         self._reader: threading.Thread | None = None
         self._reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
 
@@ -67,6 +79,26 @@ class LearnerSupervisor:
             return f"ended {times}: {self.refusal}"
         return f"ended {times}, last with status {self._last_status}; its log lines say why"
 
+    @property
+    def yields(self) -> str:
+        """What to show of a learner that makes way for people's requests; empty of one that does not."""
+        _, pause = self._made_way
+        return "" if pause is None else f"yielding to traffic for {pause.seconds:.0f} s"
+
+    @property
+    def yielded_seconds(self) -> float:
+        """How long learners under this daemon made way in all."""
+        over, pause = self._made_way
+        return over + (0.0 if pause is None else pause.seconds)
+
+    def problem(self, ready: bool) -> str | None:
+        """Return what to tell an operator; `ready` says whether there is a checkpoint to go on from."""
+        if self.waiting:
+            return self.waiting
+        if ready and self.refusal is None:
+            return None
+        return self.trouble or "starting"
+
     def reap(self, now: float) -> bool:
         """Notice a death; return True once for each."""
         if self.process is None or self.process.poll() is None:
@@ -85,6 +117,7 @@ class LearnerSupervisor:
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()
         self.process, self.waiting = None, ""
+        self._made_way = self.yielded_seconds, None
         # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
         return True
@@ -99,8 +132,8 @@ class LearnerSupervisor:
         if self.process is None and now - self.started_at >= wait:
             self._start(now)
 
-    def send(self, command: Command) -> None:
-        """Give the child its next command; where it died, `reap` will say so."""
+    def send(self, command: Command | TrafficSlow) -> None:
+        """Give the child its next command, or say how people's requests are; where it died, `reap` will say so."""
         assert self.process is not None, "no learner to command"
         pipe = _pipe(self.process)
         try:
@@ -167,7 +200,13 @@ class LearnerSupervisor:
                         self.refusal = report.reason if isinstance(report, Ended) else None
                     if isinstance(report, Waiting):
                         self.waiting = report.reason
-                    reports.put(report)
+                    if isinstance(report, Yielding):
+                        over, _ = self._made_way
+                        self._made_way = (
+                            (over + report.seconds, None) if report.over else (over, report)
+                        )
+                    else:
+                        reports.put(report)
                 except ValueError:  # msgspec's, or of bytes that are no text
                     log.warning("learner_said", line=line.decode(errors="replace").rstrip())
 

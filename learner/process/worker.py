@@ -37,6 +37,7 @@ from .protocol import (
     Skip,
     StepsDone,
 )
+from .traffic import Traffic
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class Worker:
         settings: LearnerProcessSettings,
         ranks: Ranks = ALONE,
         waiting: Callable[[str], None] = lambda _: None,
+        traffic: Traffic | None = None,
     ) -> None:
         """`waiting` is told why a training service is waited for, and an empty text once it is not."""
         if threads := threads_of_each(settings.learner):
@@ -62,7 +64,8 @@ class Worker:
         self.checkpoints = Checkpoints(
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
-        self.learning = learning_of(settings, ranks, waiting)
+        self.traffic = traffic or Traffic(settings.learner.yielding)
+        self.learning = learning_of(settings, ranks, waiting, self.traffic.make_way)
         self.head: Manifest = self._start()
 
     @property
@@ -114,6 +117,7 @@ class Worker:
             return known
         self._check_fits(path, batch)
         started = time.monotonic()
+        self.traffic.begin_batch()
         try:
             update = self.learning.apply(
                 batch,
@@ -133,7 +137,7 @@ class Worker:
                 held_out=update.held_out,
                 preference=update.preference,
                 probe=update.probe,
-                metrics=update.metrics,
+                metrics=update.metrics | self.traffic.metrics(),
                 seconds=time.monotonic() - started,
             )
         )

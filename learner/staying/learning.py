@@ -9,7 +9,7 @@ from ..lanes.lane_parts import lane_parts
 from ..ranks.group import ALONE, Ranks
 from ..sealed import SealedBatch
 from ..settings import LearnerSettings
-from ..train.state import Learner
+from ..train.state import Between, Learner
 from ..train.update import Update
 from .drift_probe import DriftProbe
 from .replay import replayed_texts, with_replay
@@ -19,8 +19,13 @@ from .within_budget import apply_within_budget
 class Learning:
     """Learner, drift probe and replayed texts of one process."""
 
-    def __init__(self, settings: LearnerSettings, ranks: Ranks = ALONE) -> None:
-        self.learner = Learner(settings, ranks)
+    def __init__(
+        self,
+        settings: LearnerSettings,
+        ranks: Ranks = ALONE,
+        between: Between = lambda together: None,
+    ) -> None:
+        self.learner = Learner(settings, ranks, between)
         self.probe = DriftProbe(self.learner)
         self.replayed = replayed_texts(self.learner)
 

@@ -78,7 +78,7 @@ def anchor_states(
     for share in learner.packs(episodes):
         indices, packed, counts = share
         with learner.policy.as_anchor():
-            states_BTD = learner.policy.hidden(packed.ids_BT, packed.positions_BT)
+            states_BTD = learner.states(packed)
         for index, state_D in zip(indices, pooled_prompts(states_BTD, packed), strict=True):
             pooled[index] = state_D[None] if counts else state_D[None][:0]
         anchor_MD = states_BTD[packed.rows_M, packed.columns_M]

@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +21,9 @@ from ..settings import LearnerSettings
 from .load import load_policy
 from .packing import Pack, Share, pack
 from .policy import Policy
+
+Between = Callable[[Callable[[bool], bool]], None]
+"""Called before each forward pass of a batch; is given what says whether something holds on all ranks."""
 
 MOMENTS = ("exp_avg", "exp_avg_sq", "step")
 
@@ -42,8 +45,13 @@ class LearnerSnapshot:
 class Learner:
     """Policy, optimizer and tracked baselines, which change together or not at all."""
 
-    def __init__(self, settings: LearnerSettings, ranks: Ranks = ALONE) -> None:
-        self.settings, self.ranks = settings, ranks
+    def __init__(
+        self,
+        settings: LearnerSettings,
+        ranks: Ranks = ALONE,
+        between: Between = lambda together: None,
+    ) -> None:
+        self.settings, self.ranks, self.between = settings, ranks, between
         self.policy: Policy = load_policy(settings)
         device = self.policy.device.type
         if ranks.size > 1:
@@ -76,8 +84,12 @@ class Learner:
 
     def hidden(self, packed: Pack) -> Tensor:
         """Return the hidden states [M, D] that predict a pack's completion tokens."""
-        states_BTD = self.policy.hidden(packed.ids_BT, packed.positions_BT)
-        return states_BTD[packed.rows_M, packed.columns_M]
+        return self.states(packed)[packed.rows_M, packed.columns_M]
+
+    def states(self, packed: Pack) -> Tensor:
+        """Return the hidden states [B, T, D] of all of a pack's tokens: one forward pass, once it may be."""
+        self.between(self.ranks.all)
+        return self.policy.hidden(packed.ids_BT, packed.positions_BT)
 
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[Share]:
         """Split episodes into packs that fit one forward pass; returns this rank's.

@@ -1,4 +1,4 @@
-"""GatewayReport: what a gateway says of the flags that it acts on.
+"""GatewayReport: what a gateway says of the flags that it acts on, and of how its requests are.
 
 On one machine it is a small file beside the flag file, renewed every few seconds; from other hosts it
 comes with each question for the flags.
@@ -17,6 +17,8 @@ HEARD_SECONDS = 60.0
 """A gateway that was silent for so long is gone."""
 GATEWAY, ACTS_ON = "X-Rlwd-Gateway", "X-Rlwd-Flag-Generation"
 """Headers of a question for the flags: who asks, and on which generation they act."""
+LATENCY = "X-Rlwd-Latency-P95"
+"""And how long their requests take; left out where nobody asks them anything."""
 MOST_GENERATION = 2**52
 """Largest that is believed: what comes after it fits into every database and every JSON reader."""
 
@@ -30,6 +32,9 @@ class GatewayReport(msgspec.Struct, frozen=True, kw_only=True):
     """Generation of the flags that every new request of it is assigned by."""
     at: float
     """Epoch seconds when it was said, or heard."""
+    p95_seconds: Annotated[float, msgspec.Meta(ge=0.0, le=1e6)] | None = None
+    """95th percentile of its requests of the last 10 seconds, to the last byte; None without any,
+    and of older gateways."""
 
 
 _DECODE = msgspec.json.Decoder(GatewayReport).decode

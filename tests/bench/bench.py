@@ -27,6 +27,7 @@ from bench_table import (
     put_between_markers,
     terminal_table,
 )
+from bench_yield import bench_yield
 from rich.console import Console
 
 PARTS = (
@@ -39,6 +40,7 @@ PARTS = (
     "profile",
     "gateway",
     "swap",
+    "yield",
     "loop",
 )
 WIDTH = 170
@@ -81,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
     if "swap" in parts:
         lines += bench_swaps(swaps=given.swaps, rounds=given.rounds, say=console.log)
+    if "yield" in parts:
+        lines += bench_yield(rounds=given.rounds, say=console.log)
     if "loop" in parts:
         lines += bench_loop(
             report=given.demo_report, seconds=given.demo_seconds, seed=given.seed, say=console.log

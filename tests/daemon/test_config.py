@@ -161,6 +161,8 @@ KEYS = [
     "learner.service.model",
     "learner.service.key",
     "learner.service.timeout_seconds",
+    "learner.yielding.above_seconds",
+    "learner.yielding.batch_seconds",
     "engine.urls",
     "engine.token",
     "engine.request_seconds",

@@ -64,11 +64,16 @@ def _make(run: RankRun) -> int:
 
 
 def _work(run: RankRun, rank: int, port: int, listening: socket.socket) -> None:
+    from rlwd.learner.process.traffic import Traffic
     from rlwd.learner.process.worker import Worker
     from rlwd.learner.ranks.join import join_ranks
 
     ranks = join_ranks(run.settings.learner, rank, port, None if rank else listening.detach())
-    worker = Worker(run.settings, ranks)
+    traffic = Traffic(run.settings.learner.yielding, lambda _: traffic.hear(0.0))
+    worker = Worker(run.settings, ranks, traffic=traffic)
+    if rank == 0:
+        # As the daemon tells rank 0 alone, until it hears of a pause; without the setting nobody cares.
+        traffic.hear(3600.0)
     for command in run.commands:
         worker.run(command, lambda _: None)
 

@@ -20,10 +20,13 @@ from rlwd.daemon.commands.by_hand import run_rollback
 from rlwd.daemon.commands.status import print_status, status_document
 from rlwd.daemon.config import load_config
 from rlwd.daemon.control.gateway_watch import GatewayWatch
+from rlwd.daemon.control.making_way import MakingWay
 from rlwd.daemon.status.flag_page import FlagPage
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
 from rlwd.daemon.status.snapshot import read_status
+from rlwd.learner.process.supervisor import LearnerSupervisor
+from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.ops.flags import intents_table
 from rlwd.ops.flags.flag_reach import LATE_SECONDS
 from rlwd.ops.flags.flag_state import FlagState
@@ -49,7 +52,16 @@ class Control:
         register(self.store, self.controller, self.versions[0])
         promote(self.store, self.controller, self.versions[1])
         self.page = FlagPage(KEY, self.confirmed)
-        self.watch = GatewayWatch(self.store, "policy", self.config.flags_path, self.page)
+        settings = LearnerProcessSettings(
+            learner=self.config.learner, policy="policy", folder=str(folder), lease_epoch=1
+        )
+        self.watch = GatewayWatch(
+            self.store,
+            "policy",
+            self.config.flags_path,
+            self.page,
+            MakingWay(LearnerSupervisor(settings, folder)),
+        )
         port = free_port()
         self.url = f"http://{LOOPBACK}:{port}/flags"
         self.server = StatusServer(
