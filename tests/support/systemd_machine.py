@@ -15,6 +15,8 @@ from wheel_building import build_wheel, later_wheel, small_wheel
 DEPLOY = Path(__file__).parents[2] / "ops" / "deploy"
 BOOT = Path(__file__).with_name("systemd_boot.sh")
 DEBIAN = Path.home() / ".cache" / "rlwd" / "debian-12-systemd"
+NEVER = 900.0
+"""Seconds after which what is waited for does not come, on however busy a machine."""
 PACKAGES = "--include=systemd,python3,python3-venv"
 ASK = """
 import sys, urllib.error, urllib.request as r
@@ -64,7 +66,7 @@ class SystemdMachine:
         command += [str(wheel), str(DEPLOY), sysconfig.get_path("purelib"), str(model)]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
-        until(self.booted, 300.0, pause=0.2, told=self.log.read_text)
+        until(self.booted, NEVER, pause=0.2, told=self.log.read_text)
 
     def booted(self) -> bool:
         """Whether process 1 is systemd, and done with its start."""
@@ -109,7 +111,7 @@ class SystemdMachine:
 
     def wait_shown(self, unit: str, key: str, value: str) -> None:
         """Wait until a property of a unit is this."""
-        until(lambda: self.show(unit, key) == value, 300.0, pause=0.5, told=self.journal)
+        until(lambda: self.show(unit, key) == value, NEVER, pause=0.5, told=self.journal)
 
     def wait_active(self, *units: str) -> None:
         """Wait until units are active."""
