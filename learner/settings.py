@@ -14,6 +14,7 @@ from .yield_settings import YieldSettings
 Positive = Annotated[float, msgspec.Meta(gt=0.0)]
 NotNegative = Annotated[float, msgspec.Meta(ge=0.0)]
 Fraction = Annotated[float, msgspec.Meta(ge=0.0, le=1.0)]
+Decay = Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
@@ -56,9 +57,9 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Ten times a full fine-tuning's, as LoRA wants."""
     warmup_steps: Annotated[int, msgspec.Meta(ge=0)] = 20
     """Optimizer steps, over the policy's whole life, until the rate is full."""
-    beta1: Fraction = 0.9
+    beta1: Decay = 0.9
     """Adam's decay of the first moment."""
-    beta2: Fraction = 0.95
+    beta2: Decay = 0.95
     """Adam's decay of the second moment."""
     eps: Positive = 1e-8
     """Adam's floor below the square root of the second moment."""
@@ -128,7 +129,7 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Episodes, at most, that the first batch of a new segment is worth to its baseline."""
     advantage_floor: Positive = 0.05
     """Advantages are divided by their spread, but by no less than this (rewards are in [0, 1])."""
-    average: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)] = 0.0
+    average: Decay = 0.0
     """Share of the moving average of adapters that a version leaves standing, where the average is what
     is offered: 0.8 remembers five versions. 0 offers the weights that are trained."""
     mismatch_difference: Positive = 0.5

@@ -53,11 +53,16 @@ class LogAgain:
         """Read the topics to their end, unless that is done."""
         self._store = self._store or self._read()
 
-    def episodes(self, ids: Sequence[str]) -> Mapping[str, Episode]:
-        """Return the episodes of these generations, those that the log still has the records of."""
+    def episodes(
+        self, ids: Sequence[str], before: Mapping[str, int] | None = None
+    ) -> Mapping[str, Episode]:
+        """Return the episodes of these generations, those that the log still has the records of.
+
+        With `before` as they were known when it had been read up to these offsets.
+        """
         assert self._store is not None, "the log is read first"
         with self._store.reading() as view:
-            return held_episodes(view, self.config.policy, ids)
+            return held_episodes(view, self.config.policy, ids, before)
 
     def _read(self) -> Store:
         config, policy = self.config, self.config.policy

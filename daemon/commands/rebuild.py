@@ -130,10 +130,12 @@ class BatchSource:
         policy, remaking = self.config.policy, self._sealing()
         with self.state() as view:
 
-            def held(ids: Sequence[str]) -> Mapping[str, Episode]:
-                found = held_episodes(view, policy, ids)
+            def held(
+                ids: Sequence[str], before: Mapping[str, int] | None = None
+            ) -> Mapping[str, Episode]:
+                found = held_episodes(view, policy, ids, before)
                 lacking = [name for name in ids if name not in found]
-                return {**found, **self.log.episodes(lacking)} if log and lacking else found
+                return {**found, **self.log.episodes(lacking, before)} if log and lacking else found
 
             return remade_batch(view, policy, manifest, remaking, held)
 

@@ -29,6 +29,8 @@ from .within_region import within_region
 KTO = "kto"
 MOST_BALANCE = 4.0
 """The fewer of liked and disliked count at most so many times as much."""
+UNDECIDED = 1e-9
+"""What is nearer to a reward of 1/2 is so by rounding: no step may hang on its side."""
 
 
 class KtoPart(DealtPart):
@@ -106,6 +108,6 @@ def kto_episodes(episodes: Sequence[SealedEpisode]) -> list[SealedEpisode]:
 
     Then nothing says what was better than what: as in the ratio lane, no spread is no step.
     """
-    ours = [one for one in episodes if one.in_lane(KTO) and one.earned != 0.5]
+    ours = [one for one in episodes if one.in_lane(KTO) and abs(one.earned - 0.5) > UNDECIDED]
     signs = {one.earned > 0.5 for one in ours}
     return ours if len(signs) == 2 else []

@@ -124,8 +124,8 @@ def choose_lanes(
         lanes.append("sft")
     if follow_up:
         lanes.append("hindsight")
-    if rule == fate.TOO_OLD and row.age > rules.oldest:
-        lanes = []
+    if rule and row.age > rules.oldest:
+        lanes, rule = [], fate.TOO_OLD
     return LaneChoice(
         lane="+".join(lanes), rule=rule or "", correction=correction, follow_up=follow_up
     )

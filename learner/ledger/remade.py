@@ -1,9 +1,10 @@
 """Remade: a sealed batch that was forgotten, made again from the rows that stay and the records that are held."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
+from typing import Protocol
 
 import msgspec
 
@@ -22,8 +23,18 @@ from .ready import Age
 from .seal import Counted, sealed_episode
 from .token_credits import Credit, credit_in_batch, whole_answer
 
-Episodes = Callable[[Sequence[str]], Mapping[str, Episode]]
-"""Returns the episodes of these generations, those whose records are held."""
+
+class Episodes(Protocol):
+    """Where records are held."""
+
+    def __call__(
+        self, ids: Sequence[str], before: Mapping[str, int] | None = None
+    ) -> Mapping[str, Episode]:
+        """Return the episodes of these generations, those whose records are held.
+
+        With `before` as they were known when the log had been read up to these offsets.
+        """
+        ...
 
 
 class NotHeld(ValueError):
@@ -47,12 +58,15 @@ class Remaking:
     """Which of people's words are learned from."""
 
 
-def held_episodes(view: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Episode]:
-    """Return the episodes of these generations whose records are held."""
+def held_episodes(
+    view: Transaction, policy: str, ids: Sequence[str], before: Mapping[str, int] | None = None
+) -> dict[str, Episode]:
+    """As `Episodes`, of those that the tables hold."""
     rows = episodes_table.standings(view, policy, ids)
     # Of what is forgotten nothing is left of its feedback either but the kind.
     held = [name for name in ids if name in rows and rows[name].content is not None]
-    return {one.id: one for one in episodes_table.load_episodes(view, policy, held)}
+    said = episodes_table.feedback_of(view, policy, held, before)
+    return {one.id: one for one in episodes_table.load_episodes(view, policy, held, said)}
 
 
 def kept_batch(view: Transaction, policy: str, manifest: Manifest) -> SealedBatch | None:
@@ -76,8 +90,8 @@ def remade_batch(
     """Return a forgotten batch, sealed again: it has the hash that the manifest names, or there is none.
 
     Rewards, weights and lanes come from the tables, which keep them; tokens and texts from `episodes`.
-    Feedback that came after the sealing is left out where only then the hash is that one. Raises NotHeld
-    where a record is missing, and ValueError where all are there and make another batch.
+    Feedback that was read after the sealing is left out (`_as_known`). Raises NotHeld where a record is
+    missing, and ValueError where all are there and make another batch.
     """
     ids = (*manifest.episode_ids, *manifest.held_out_ids)
     parent, sealed_at = _sealed(view, policy, manifest)
@@ -86,8 +100,9 @@ def remade_batch(
         raise NotHeld(missing)
     credit, lanes = remaking.credit, remaking.lanes
     # Sessions were not kept before 0.2.
-    for until, counted, numbered in product((None, sealed_at), (True, False), (True, False)):
-        told = held if until is None else {n: _as_of(one, until) for n, one in held.items()}
+    known = _as_known(ids, held, episodes, manifest.offsets, sealed_at)
+    tries = ((told, c, n) for told in known for c, n in product((True, False), repeat=2))
+    for told, counted, numbered in tries:
         numbers = session_numbers([told[name] for name in ids]) if numbered else {}
         again = partial(
             _again, rows=rows, held=told, lanes=lanes, episodes=episodes, sessions=numbers
@@ -108,7 +123,7 @@ def remade_batch(
             return made
     raise ValueError(
         "its records are held, but sealed again they make another batch: the reward spec's credit per"
-        " token, privacy.own_words or learner.lanes are other ones by now, or feedback was replaced"
+        " token, privacy.own_words or learner.lanes are other ones by now"
     )
 
 
@@ -198,9 +213,26 @@ def _choice(lane: str, episode: Episode, lanes: LaneRules, episodes: Episodes) -
     return LaneChoice(lane=lane, correction=correction, follow_up=follow_up)
 
 
-def _as_of(episode: Episode, until: float | None) -> Episode:
-    """Return an episode with what was known of it then."""
-    if until is None:
-        return episode
+def _as_known(
+    ids: Sequence[str],
+    held: Mapping[str, Episode],
+    episodes: Episodes,
+    offsets: Mapping[str, int],
+    sealed_at: float | None,
+) -> Iterator[Mapping[str, Episode]]:
+    """Yield the episodes with what was known when the batch was sealed, the likeliest first.
+
+    That is by the offsets that the log had been read up to: what was received by then may have been read
+    later, and may take the place of what was known. Where these tell nothing, of a log that was made anew,
+    it is all that is held, or what was received before.
+    """
+    yield episodes(ids, offsets)
+    yield held
+    if sealed_at is not None:
+        yield {name: _as_of(one, sealed_at) for name, one in held.items()}
+
+
+def _as_of(episode: Episode, until: float) -> Episode:
+    """Return an episode with what had been received of it then."""
     told = tuple(one for one in episode.feedback if one.received_at <= until)
     return msgspec.structs.replace(episode, feedback=told)

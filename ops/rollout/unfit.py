@@ -1,13 +1,17 @@
 """Unfit: why a version is never offered, goes no further, or cannot be pinned."""
 
+from collections.abc import Mapping
+
 from ...learner.candidate import Candidate, sequence_of
 from ...streams.state.transaction import Transaction
-from ..stages.mismatch_settings import MismatchSettings
+from ..stages.mismatch_settings import ALL, MismatchSettings
 from ..stages.record import Rollout, Stage
 from . import candidates_table, champions_table, rollouts_table
 
 MEASURED = 100
 """Versions, newest first, among which a mismatch is looked for."""
+MEANS = ("k3", "chi2", "mean_ratio", "beyond")
+"""Measurements that are means over tokens."""
 ADVICE = "check the engine's --logprobs-mode, dtype and weights (docs/health.md)"
 
 
@@ -47,17 +51,40 @@ def mismatched(
 ) -> tuple[Candidate, str] | None:
     """Return the first version that was trained on a mismatch which is not over, and what is wrong now.
 
-    It is over once a newer version's batch, with tokens enough to say, is within all bars.
+    It is over once a newer version's batch, with tokens enough to say, is within all bars. At one engine it
+    is not over by what the others answered: its own tokens since then are added up until there are enough,
+    unless it answered nothing at all of a batch.
     """
     first: Candidate | None = None
-    said = ""
-    for candidate in candidates_table.newest_first(tx, policy, MEASURED):
-        found = settings.alarm(candidate.metrics)
-        if found:
-            first, said = candidate, said or f"{candidate.version}: {found}"
-        elif settings.measured(candidate.metrics):
-            break
+    said, since = "", dict[str, Mapping[str, float]]()
+    for candidate in reversed([*candidates_table.newest_first(tx, policy, MEASURED)]):
+        metrics, found = candidate.metrics, settings.alarms(candidate.metrics)
+        for name in since.keys() - found.keys():
+            before = since.pop(name)
+            told = metrics if name == ALL else _added_up(name, before, metrics)
+            silent = settings.measured(metrics) and not metrics.get(f"{name}/tokens")
+            if settings.passed(told, name):
+                since[name] = {}
+            elif not silent and not settings.measured(told, name):
+                since[name] = told
+        since |= {one: {} for one in found}
+        first = (first or candidate) if since else None
+        said = f"{candidate.version}: {settings.alarm(metrics)}" if found else said
     return None if first is None else (first, f"learner and engine disagree, {said}; {ADVICE}")
+
+
+def _added_up(
+    name: str, since: Mapping[str, float], metrics: Mapping[str, float]
+) -> dict[str, float]:
+    """Return an engine's means over several batches, by its tokens in each."""
+    before, now = (each.get(f"{name}/tokens", 0.0) for each in (since, metrics))
+    if not now:
+        return dict(since)
+    found = {f"{name}/tokens": before + now}
+    for one in (f"{name}/{key}" for key in MEANS):
+        if one in metrics:
+            found[one] = (before * since.get(one, 0.0) + now * metrics[one]) / (before + now)
+    return found
 
 
 def held_by_mismatch(

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-BY = "mismatch/by/"
+ALL, BY = "mismatch", "mismatch/by/"
 
 
 class MismatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -27,7 +27,7 @@ class MismatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     on_alarm: Literal["hold", "report"] = "hold"
     """Whether an alarm holds the rollout of versions that were trained on it, or is only named."""
 
-    def passed(self, metrics: Mapping[str, float], name: str = "mismatch") -> str:
+    def passed(self, metrics: Mapping[str, float], name: str = ALL) -> str:
         """Return the bars that an update's `NAME/…` pass, in words; empty for none, or too few tokens.
 
         >>> MismatchSettings().passed({"mismatch/tokens": 5000, "mismatch/k3": 0.25})
@@ -48,16 +48,22 @@ class MismatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
                 said.append(f"{words} {value:.3g} (bar {high if value > high else low:g})")
         return ", ".join(said)
 
-    def measured(self, metrics: Mapping[str, float], name: str = "mismatch") -> bool:
+    def measured(self, metrics: Mapping[str, float], name: str = ALL) -> bool:
         """Return whether there were tokens enough to say."""
         return metrics.get(f"{name}/tokens", 0.0) >= self.tokens
 
+    def alarms(self, metrics: Mapping[str, float]) -> dict[str, str]:
+        """Return what is wrong by an update's metrics: in all (`mismatch`), and at one engine (`mismatch/by/…`)."""
+        engines = [
+            key.removesuffix("/tokens")
+            for key in sorted(metrics)
+            if key.startswith(BY) and key.endswith("/tokens")
+        ]
+        return {name: said for name in (ALL, *engines) if (said := self.passed(metrics, name))}
+
     def alarm(self, metrics: Mapping[str, float]) -> str:
-        """Return what is wrong by an update's metrics, in all or at one engine; empty where nothing is."""
-        said = [found] if (found := self.passed(metrics)) else []
-        for key in sorted(metrics):
-            if key.startswith(BY) and key.endswith("/tokens"):
-                name = key.removesuffix("/tokens")
-                if found := self.passed(metrics, name):
-                    said.append(f"{name.removeprefix(BY)}: {found}")
-        return "; ".join(said)
+        """Return what `alarms` does in words; empty where nothing is wrong."""
+        return "; ".join(
+            said if name == ALL else f"{name.removeprefix(BY)}: {said}"
+            for name, said in self.alarms(metrics).items()
+        )

@@ -75,6 +75,7 @@ ENDED_INDEX = f"CREATE INDEX episodes_ended ON episodes (policy, fate, received)
 """Examples of each rule are found without reading all answers; what is learned from costs nothing."""
 
 _ATTRIBUTION = msgspec.json.Decoder(Attribution)
+_PLACE = ', topic, partition, "offset"'
 _COLUMNS = (
     *("received", "day", "segment", "user_hash", "salt", "variant", "version", "empty", "failed"),
     *("cut", "user_named", "harness", "latency", "tokens", "first_turn", "topic", "partition"),
@@ -136,29 +137,34 @@ UNSCORED = NewRow(EpisodeStage.OPEN, WAITING, 0.0, None, None, None, 0, None)
 """A new row of which nothing decisive is known yet."""
 
 
-def feedback_of(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, tuple[Timed, ...]]:
+def feedback_of(
+    tx: Transaction, policy: str, ids: Sequence[str], before: Mapping[str, int] | None = None
+) -> dict[str, tuple[Timed, ...]]:
     """Return what came about each generation, in the order received; nothing where nothing came.
 
-    Feedback that another one replaces is left out.
+    Feedback that another one replaces is left out. With `before`, offsets by `topic/partition`, it is as
+    when the log had been read up to there: what came since replaces nothing either.
     """
     found = defaultdict[str, list[Timed]](list)
     for marks, chunk in by_ids(ids):
         rows = tx.execute(
-            "SELECT generation_id, payload, acted, received, origin, attribution FROM feedback"
+            "SELECT generation_id, payload, acted, received, origin, attribution"
+            f"{'' if before is None else _PLACE} FROM feedback"
             f" WHERE policy = ? AND generation_id IN ({marks}) AND dead = 0"
             " ORDER BY received, feedback_id",
             (policy, *chunk),
         )
-        for generation_id, payload, acted, received, origin, held in rows.fetchall():
-            found[generation_id].append(
-                Timed(
-                    feedback=decode_feedback(payload),
-                    acted_at=acted,
-                    received_at=received,
-                    origin=origin,
-                    attribution=None if held is None else _ATTRIBUTION.decode(held),
+        for generation_id, payload, acted, received, origin, held, *place in rows.fetchall():
+            if before is None or place[2] < before.get(f"{place[0]}/{place[1]}", 0):
+                found[generation_id].append(
+                    Timed(
+                        feedback=decode_feedback(payload),
+                        acted_at=acted,
+                        received_at=received,
+                        origin=origin,
+                        attribution=None if held is None else _ATTRIBUTION.decode(held),
+                    )
                 )
-            )
     return {generation_id: without_replaced(timed) for generation_id, timed in found.items()}
 
 
@@ -168,10 +174,7 @@ def load_episodes(
     ids: Sequence[str],
     feedback: Mapping[str, tuple[Timed, ...]] | None = None,
 ) -> list[Episode]:
-    """Return episodes whose generation is known and still held, in the order of `ids`.
-
-    `feedback` is what `feedback_of` returned for them, where it was asked already.
-    """
+    """Return episodes whose generation is known and held, as `ids` stand; `feedback` is `feedback_of` them."""
     if feedback is None:
         feedback = feedback_of(tx, policy, ids)
     held = load_contents(tx, policy, ids)

@@ -48,6 +48,8 @@ def test_survives_json() -> None:
         (b'{"learning_rat": 1e-3}', r"unknown field `learning_rat`"),
         (b'{"passes": 0}', r">= 1 - at `\$.passes`"),
         (b'{"rho_min": 0.97}', r"learner.rho_min: 0.97 is above rho_max 0.96"),
+        (b'{"beta1": 1.0}', r"< 1.0 - at `\$.beta1`"),
+        (b'{"beta2": 1.0}', r"< 1.0 - at `\$.beta2`"),
         (b'{"dtype": "float16"}', r"Invalid enum value 'float16' - at `\$.dtype`"),
     ],
 )

@@ -13,6 +13,7 @@ from releases_by_hand import register, version
 from scripted_release import House
 
 from rlwd.ops.rollout.problems import release_problems
+from rlwd.ops.rollout.unfit import mismatched
 from rlwd.ops.stages.mismatch_settings import MismatchSettings
 from rlwd.ops.stages.record import Stage
 
@@ -104,3 +105,30 @@ def test_each_bar_is_named() -> None:
         assert not bars.alarm({**one, "mismatch/tokens": 999.0})
     one_of_two = {**ALIKE, "mismatch/by/b:1/tokens": 1000.0, "mismatch/by/b:1/k3": 0.5}
     assert bars.alarm(one_of_two) == "b:1: k3 0.5 (bar 0.01)"
+
+
+def test_one_engines_mismatch_is_over_by_its_own_answers(tmp_path: Path) -> None:
+    """Not by the others', where it answered too little to say: its tokens of several batches are added up."""
+    house, settings, name = House(tmp_path), MismatchSettings(), "mismatch/by/b:1"
+    store = house.ledger.store
+    house.release.step(0.0)
+
+    def wrong(number: int, tokens: float, k3: float) -> str:
+        """Make a version on a batch of which that engine answered so much; return what is still wrong."""
+        told = {**ALIKE, f"{name}/tokens": tokens, f"{name}/k3": k3} if tokens else ALIKE
+        made = msgspec.structs.replace(version(number, tmp_path), metrics=told)
+        register(store, house.controller, made)
+        with store.reading() as view:
+            found = mismatched(view, "policy", settings)
+        return "" if found is None else f"{found[0].sequence}: {found[1]}"
+
+    assert "b:1: k3 0.5 (bar 0.01)" in wrong(1, 1200.0, 0.5)
+    assert wrong(2, 400.0, 0.5).startswith("1: ")
+    assert wrong(3, 500.0, 1e-4).startswith("1: ")
+    assert wrong(4, 600.0, 1e-4).startswith("1: ")  # 0.13 of the 1,500 since.
+    assert wrong(5, 1200.0, 1e-4) == ""
+    assert wrong(6, 1000.0, 0.5).startswith("6: ")
+    assert wrong(7, 700.0, 1e-4).startswith("6: ")
+    assert wrong(8, 700.0, 1e-4) == ""
+    assert wrong(9, 1000.0, 0.5).startswith("9: ")
+    assert wrong(10, 0.0, 0.0) == ""

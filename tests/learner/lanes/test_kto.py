@@ -129,6 +129,15 @@ def test_the_rarer_side_counts_more_up_to_a_bound() -> None:
     assert balance(3.0, 3.0) == (1.0, 1.0)
 
 
+def test_a_half_but_for_rounding_is_on_no_side(make_episode: MakeEpisode) -> None:
+    """What was taken off a reward for latency may leave a half and a hair: no batch has spread by that."""
+    half = make_episode(lane="kto", reward=0.7, confound=0.2)
+    good, bad = (make_episode(lane="kto", reward=reward) for reward in (1.0, 0.0))
+    assert half.earned != 0.5
+    assert kto_episodes([half, good]) == []
+    assert kto_episodes([half, good, bad]) == [good, bad]
+
+
 def test_liked_answers_rise_and_disliked_fall(
     settings: LearnerSettings, make_episode: MakeEpisode, make_batch: MakeBatch
 ) -> None:

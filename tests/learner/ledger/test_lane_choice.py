@@ -86,6 +86,21 @@ def test_age_has_a_bound_for_each_lane(tmp_path: Path) -> None:
     assert ledger.fates() == {"excluded:too_old": 1, "waiting": 5}
 
 
+def test_what_the_other_lanes_may_not_have_for_its_age_is_in_no_batch(tmp_path: Path) -> None:
+    """Where the ratio lane takes older answers than they do: not for the learner to leave out."""
+    rules = LaneRules(settings=LaneSettings(max_age=4))
+    ledger = ledger_with(tmp_path, rules)
+    for number in (26, 25):
+        decide(ledger, f"v{number}", 1000.0, version=version_of(number))
+        greedy: dict[str, Any] = {"sampling": {"temperature": 0.0}, "version": version_of(number)}
+        decide(ledger, f"greedy v{number}", 1000.0, **greedy)
+    batch = sealed(ledger, rules)
+    assert batch is not None
+    lanes = {one.generation_id: one.lane for one in batch.episodes}
+    assert lanes == {"v26": "ratio", "v25": "ratio", "greedy v26": "kto"}
+    assert ledger.fates() == {"excluded:too_old": 1, "waiting": 3}
+
+
 def test_a_lane_that_was_switched_off_leaves_nothing_waiting(tmp_path: Path) -> None:
     """What became ready for it ends by the ratio lane's rule, once others would be sealed."""
     ledger = ledger_with(tmp_path, KTO)
