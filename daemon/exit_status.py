@@ -13,7 +13,7 @@ import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 
-from ..streams.state.sqlite_problem import is_busy
+from ..streams.state.sqlite_problem import is_busy, remedy_of
 
 ENDED = 1
 """It ran, and could not go on; the next one goes on from the tables."""
@@ -75,6 +75,8 @@ def told(problem: BaseException) -> str:
         named = f"{problem.filename}: " if problem.filename is not None else ""
         remedy = _REMEDIES.get(problem.errno or 0)
         text = f"{named}{problem.strerror}" + (f": {remedy}" if remedy else "")
+    if isinstance(problem, sqlite3.Error) and (remedy := remedy_of(problem)):
+        text = f"{text}: {remedy}"
     return " ".join(text.split()) or type(problem).__name__
 
 

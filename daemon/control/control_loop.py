@@ -140,7 +140,7 @@ class ControlLoop(DaemonLoop):
         for manifest in finished:
             report_checkpoint(self.mirror, manifest, self.training.checkpoints)
         if self.gateways.listen(now):
-            self.release.rewrite_flags()
+            self.release.publisher.rewrite()
         self.release.step(now)
         self.conductor.step(now)
 
@@ -222,6 +222,7 @@ class ControlLoop(DaemonLoop):
             "engine": self.release.fleet.problem,
             "answers": self._unlearnable,
             **{name: self.release.problems.get(name) for name in PROBLEMS},
+            "flags": self.release.publisher.problem,
             "gateways": self.gateways.problem(),
             "reader": self.reading.problem,
             "triage": self.outlets.triage.problem,

@@ -24,6 +24,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "drift": ("/", "Overview"),
     "benchmark": ("/", "Overview"),
     "holdout": ("/", "Overview"),
+    "flags": ("/", "Overview"),
     "gateways": ("/", "Overview"),
 }
 """Where a problem is seen in numbers, and the name of that page."""

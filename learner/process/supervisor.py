@@ -32,6 +32,8 @@ BACKOFF_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 """Waits before starting a learner that died again and again; the last one repeats."""
 LAST_WORDS_SECONDS = 1.0
 """Longest wait for what a dead learner said at last: its pipe is closed already."""
+DEATHS_TOLD = 3
+"""Deaths in a row after which a learner that is not ready is told of."""
 STEADY_SECONDS = 300.0
 """A learner that lived for so long starts over with the first wait."""
 
@@ -52,6 +54,8 @@ class LearnerSupervisor:
         self._last_status = 0
         self.refusal: str | None = None
         """Why the last one could not start or go on, in its own words, until one is ready again."""
+        self.ready = False
+        """Whether the one that runs said that it can learn; one that is killed at each start never does."""
         self.waiting = ""
         """What it waits for, in its own words; empty where it waits for nobody."""
         self._made_way: tuple[float, Yielding | None] = (0.0, None)
@@ -68,6 +72,11 @@ class LearnerSupervisor:
     def pid(self) -> int | None:
         """Process id, where there is a process."""
         return None if self.process is None else self.process.pid
+
+    @property
+    def comes_back(self) -> bool:
+        """True of one that is ready, or has not died often enough in a row for doubt that it will be."""
+        return self.ready or self.deaths < DEATHS_TOLD
 
     @property
     def trouble(self) -> str | None:
@@ -91,11 +100,11 @@ class LearnerSupervisor:
         over, pause = self._made_way
         return over + (0.0 if pause is None else pause.seconds)
 
-    def problem(self, ready: bool) -> str | None:
-        """Return what to tell an operator; `ready` says whether there is a checkpoint to go on from."""
+    def problem(self, begun: bool) -> str | None:
+        """Return what to tell an operator; `begun` says whether there is a checkpoint to go on from."""
         if self.waiting:
             return self.waiting
-        if ready and self.refusal is None:
+        if begun and self.refusal is None and self.comes_back:
             return None
         return self.trouble or "starting"
 
@@ -116,7 +125,7 @@ class LearnerSupervisor:
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
             _pipe(self.process).close()
-        self.process, self.waiting = None, ""
+        self.process, self.waiting, self.ready = None, "", False
         self._made_way = self.yielded_seconds, None
         # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
@@ -198,6 +207,7 @@ class LearnerSupervisor:
                     report = decode_report(line)
                     if isinstance(report, Ended | LearnerReady):
                         self.refusal = report.reason if isinstance(report, Ended) else None
+                        self.ready = isinstance(report, LearnerReady)
                     if isinstance(report, Waiting):
                         self.waiting = report.reason
                     if isinstance(report, Yielding):

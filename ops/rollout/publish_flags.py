@@ -7,14 +7,74 @@ again under the next generation.
 
 from pathlib import Path
 
+import structlog
+
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..flags import gateways_table, intents_table
-from ..flags.flag_file import generation_of, write_flags
+from ..flags.flag_file import file_says, generation_of, write_flags
 from ..flags.flag_state import FlagState, to_document
 from ..stages.settings import RolloutSettings
 from .desired_state import flag_state
+
+log = structlog.get_logger()
+
+
+class FlagPublisher:
+    """Keeps a daemon's flag file as the tables have it. Not thread-safe: the loop's thread owns it.
+
+    A place that takes no file is a problem and no end of the daemon: what people do is taken in
+    meanwhile, and the file is tried again every `again_seconds`.
+    """
+
+    def __init__(self, store: Store, policy: str, path: Path, *, again_seconds: float) -> None:
+        self.store, self.policy, self.path = store, policy, path
+        self.again_seconds = again_seconds
+        self.problem: str | None = None
+        """Why the file does not say what the tables do; None where it does, as far as is known."""
+        self._rewritten = False
+        self._again_at = float("-inf")
+
+    def rewrite(self) -> None:
+        """Write the file the next time, under a generation above all that is known."""
+        self._rewritten = False
+
+    def publish(
+        self, settings: RolloutSettings, shown: FlagState, confirmed: bool, now: float
+    ) -> None:
+        """Write the file where it does not say `shown`, or that was never confirmed.
+
+        Raises ConnectionError or TimeoutError where the database is away.
+        """
+        if now < self._again_at:
+            return
+        try:
+            self._publish(settings, shown, confirmed, now)
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as problem:
+            # Not the strerror alone: which of the folder and the file it is, is what helps.
+            said = f"{self.path} cannot be written to: {problem}"
+            if self.problem is None:
+                log.error("flags_not_written", problem=said)
+            self.problem, self._again_at = said, now + self.again_seconds
+        else:
+            self.problem = None
+
+    def _publish(
+        self, settings: RolloutSettings, shown: FlagState, confirmed: bool, now: float
+    ) -> None:
+        intact = file_says(self.path, shown)
+        if self._rewritten and confirmed and intact:
+            return
+        if self._rewritten and confirmed and self.problem is None:
+            log.warning("flag_file_lost_or_changed", path=str(self.path))
+        always = not (self._rewritten and intact)
+        state = publish_flags(self.store, self.policy, settings, self.path, now, always=always)
+        self._rewritten = True
+        if state is not None:
+            log.info("flags_written", generation=state.generation, champion=state.champion.version)
 
 
 def publish_flags(

@@ -19,7 +19,7 @@ from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
-from ..flags.flag_file import file_says, named_in
+from ..flags.flag_file import named_in
 from ..gate.gate_run import GateRun
 from ..stages.record import Rollout, Stage
 from ..statistics.answers import ComparisonSettings
@@ -32,7 +32,7 @@ from .desired_state import kept_checkpoints
 from .move_log import MoveLog
 from .observe import Comparing, observe_mirrored, observe_users
 from .problems import release_problems
-from .publish_flags import publish_flags
+from .publish_flags import FlagPublisher
 from .snapshot import LearnerStanding, ReleaseSnapshot, read_snapshot, read_standing
 
 log = structlog.get_logger()
@@ -78,7 +78,7 @@ class Release:
         self._earlier: tuple[str, dict[str, float]] | None = None
         self._seen: ReleaseSnapshot | None = None
         self._looked_at = 0.0
-        self._rewritten = False
+        self.publisher = FlagPublisher(store, policy, flags, again_seconds=look_seconds)
         self.problems: dict[str, str] = {}
         """What keeps versions from people, or people from teaching, as of the last look."""
 
@@ -119,17 +119,13 @@ class Release:
             self.fleet.fill(seen.loaded)
         # Named may be what every engine had, though one is away now: a rollback waits for nobody.
         if self.fleet.has(named_in(seen.flags)):
-            self._publish(seen, now)
+            self.publisher.publish(self.controller.settings, seen.flags, seen.confirmed, now)
 
     def reconcile(self, now: float) -> None:
         """See that every engine holds what it should and nothing of ours besides."""
         seen = self._read(now)
         if seen is not None:
             self.fleet.fill(seen.loaded)
-
-    def rewrite_flags(self) -> None:
-        """Write the flag file in the next step, under a generation above all that is known."""
-        self._rewritten = False
 
     def _read(self, now: float) -> ReleaseSnapshot | None:
         with self.store.reading() as view:
@@ -246,15 +242,3 @@ class Release:
         looks = self.comparing.looks
         half = dataclasses.replace(looks, alpha_harm=looks.alpha_harm / 2)
         return self._observed(tx, rollout, now, rollout.promoted_at, half)
-
-    def _publish(self, seen: ReleaseSnapshot, now: float) -> None:
-        intact = file_says(self.flags, seen.flags)
-        if self._rewritten and seen.confirmed and intact:
-            return
-        if self._rewritten and seen.confirmed:
-            log.warning("flag_file_lost_or_changed", path=str(self.flags))
-        settings, always = self.controller.settings, not (self._rewritten and intact)
-        state = publish_flags(self.store, self.policy, settings, self.flags, now, always=always)
-        self._rewritten = True
-        if state is not None:
-            log.info("flags_written", generation=state.generation, champion=state.champion.version)

@@ -42,8 +42,10 @@ class Ingest:
 
     @property
     def problem(self) -> str | None:
-        """What keeps partitions from being read, naming each; None where all are."""
-        return "; ".join(str(each) for each in self._stopped.values()) or None
+        """What keeps the log or partitions of it from being read, naming each; None where all are."""
+        away = self.source.away
+        stopped = [str(each) for each in self._stopped.values()]
+        return "; ".join([*([away] if away else []), *stopped]) or None
 
     def resume(self, partitions: Iterable[Partition]) -> Mapping[Partition, int]:
         """Claim partitions for a source that was assigned them; return where to go on."""

@@ -117,6 +117,11 @@ class EmbeddedSource:
         self._unreported: list[OffsetOutOfRange] = []
         self._turn = 0
 
+    @property
+    def away(self) -> None:
+        """A file on this machine is never away."""
+        return
+
     def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
         """Return at most `limit` records, in order within each partition; wait if there are none.
 

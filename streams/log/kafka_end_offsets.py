@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka import errors as failures
@@ -11,6 +11,8 @@ ASK_SECONDS = 1.0
 """Time between two questions, while all that is known of was read."""
 HEARD_SECONDS = 3.0
 """An end that was asked for longer ago than this says nothing any more."""
+SILENT_SECONDS = 20.0
+"""A broker that has told nothing for so long is away; joining a group anew takes less."""
 
 
 class Ends:
@@ -21,8 +23,10 @@ class Ends:
     of asks again, and an end counts for a while from when it was asked for, not from the answer.
     """
 
-    def __init__(self, consumer: KafkaConsumer) -> None:
-        self._consumer = consumer
+    def __init__(self, consumer: KafkaConsumer, servers: Sequence[str]) -> None:
+        """`servers` are the brokers' addresses, for what is told of them."""
+        self._consumer, self._servers = consumer, ", ".join(servers)
+        self._heard_at = time.monotonic()
         self._ends: dict[TopicPartition, int] = {}
         self._asked: dict[TopicPartition, float] = {}
         self._ask_at = 0.0
@@ -65,6 +69,31 @@ class Ends:
         age = time.monotonic() - self._asked.get(partition, -HEARD_SECONDS)
         return age if age < HEARD_SECONDS else None
 
+    def hear(self) -> None:
+        """Note that the broker told something, or that there was nothing to ask it."""
+        self._heard_at = time.monotonic()
+
+    def paused(self, seconds: float) -> None:
+        """Note that nothing ran here for so long; a long pause of ours is no silence of the broker.
+
+        A short one may be a question that it did not answer.
+        """
+        if seconds > SILENT_SECONDS:
+            self.hear()
+
+    @property
+    def silence(self) -> str | None:
+        """Why nothing is heard of the broker; None where something was, not long ago."""
+        since = time.monotonic() - self._heard_at
+        if since < SILENT_SECONDS:
+            return None
+        return (
+            f"kafka at {self._servers}: nothing was heard of it for {since:.0f} s: it is away, or its"
+            " group waits for another member"
+        )
+
     def _heard(self, ends: dict[TopicPartition, int], asked: float) -> None:
+        if ends:
+            self.hear()
         self._ends |= ends
         self._asked |= dict.fromkeys(ends, asked)

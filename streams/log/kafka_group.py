@@ -16,6 +16,7 @@ from kafka.record import util as kafka_record
 from kafka.structs import MemberState
 
 from .kafka_settings import KafkaSettings
+from .ports import Partition
 
 Polled = dict[TopicPartition, list[Any]]
 """The client's own records, by partition."""
@@ -146,3 +147,8 @@ def check_crc32c() -> None:
             "kafka-python finds no crc32c and would read 75 times slower: install"
             " 'kafka-python[crc32c]'"
         )
+
+
+def of_client(partition: Partition) -> TopicPartition:
+    """Return a partition as the client names it."""
+    return TopicPartition(partition.topic, partition.index)

@@ -20,7 +20,7 @@ from kafka import errors as failures
 from .binary_mode import as_structured
 from .kafka_commits import Commits
 from .kafka_end_offsets import Ends
-from .kafka_group import Listener, Membership, open_consumer
+from .kafka_group import Listener, Membership, of_client, open_consumer
 from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
 from .kafka_topics import DENIED, connecting, create_topics, denied, raise_for_missing
@@ -48,7 +48,7 @@ class KafkaSource:
 
     A partition whose offset is outside the log, or whose records cannot be decoded, raises
     PartitionStopped once and then stands still, while the others go on, until `seek` moves it. A
-    broker that is away makes `poll` return nothing. Not thread-safe; `Resume` is asked on the
+    broker that is away makes `poll` return nothing, and `away` say so. Not thread-safe; `Resume` is asked on the
     thread that polls. Raises ConnectionError where no broker answers at first, ValueError where it
     has not every topic, or lets this user not read it.
     """
@@ -72,7 +72,7 @@ class KafkaSource:
                 raise_for_missing(settings, missing)
         self._unplaced: set[TopicPartition] = set()
         self._placed: dict[TopicPartition, Partition] = {}
-        self._ends = Ends(self._consumer)
+        self._ends = Ends(self._consumer, settings.bootstrap_servers)
         self._commits = Commits(self._consumer)
         self._lost: set[TopicPartition] = set()
         self._unreported: list[PartitionStopped] = []
@@ -96,6 +96,9 @@ class KafkaSource:
                 raise self._unreported.pop(0)
             left = max(0.0, deadline - time.monotonic())
             records = self._fetch(min(left, SLICE_SECONDS), limit)
+            asks = self._membership.joining or self._unplaced or self._placed.keys() - self._lost
+            if records or not asks:
+                self._ends.hear()
             if records or time.monotonic() >= deadline:
                 return records
 
@@ -104,6 +107,7 @@ class KafkaSource:
         now, before = time.monotonic(), self._looked_at
         if now - before > PAUSE_SECONDS:
             self._calm_at = now + PAUSE_SECONDS
+            self._ends.paused(now - before)
         self._looked_at = now
 
     def _fetch(self, seconds: float, limit: int) -> list[Record]:
@@ -113,12 +117,8 @@ class KafkaSource:
             self._find_lost(problem.args[0])
             return []
         except failures.LogTruncationError as problem:
-            self._find_lost(
-                {
-                    each: self._consumer.position(each, timeout_ms=0)
-                    for each in problem.divergent_offsets
-                }
-            )
+            parted = problem.divergent_offsets
+            self._find_lost({p: self._consumer.position(p, timeout_ms=0) for p in parted})
             return []
         except failures.FencedInstanceIdError as problem:
             raise RuntimeError(
@@ -162,7 +162,7 @@ class KafkaSource:
                 self._placed.pop(each, None)
                 self._lost.discard(each)
             self._unreported = [
-                p for p in self._unreported if _client(p.partition) not in partitions
+                p for p in self._unreported if of_client(p.partition) not in partitions
             ]
         if not self._unplaced:
             return
@@ -203,6 +203,11 @@ class KafkaSource:
         assert position is not None, "a partition that was fetched from has a position"
         self._unreported.append(RecordUnreadable(self._placed[each], position, problem))
 
+    @property
+    def away(self) -> str | None:
+        """Why nothing is read at all; None while the broker answers, or there is nothing to ask it."""
+        return self._ends.silence
+
     def partitions(self) -> list[Partition]:
         """Return the partitions that the topics had when this was made."""
         return list(self._partitions)
@@ -210,7 +215,7 @@ class KafkaSource:
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         for partition, offset in offsets.items():
-            each = _client(partition)
+            each = of_client(partition)
             if each in self._placed and each in self._consumer.assignment():
                 self._unreported = [p for p in self._unreported if p.partition != partition]
                 self._lost.discard(each)
@@ -241,7 +246,7 @@ class KafkaSource:
     def publish(self, offsets: Mapping[Partition, int]) -> None:
         """Show people how far the store is, as the group's committed offsets; never read back."""
         for partition, offset in offsets.items():
-            if (each := _client(partition)) in self._placed:
+            if (each := of_client(partition)) in self._placed:
                 self._commits.note(each, offset)
         self._commits.hurry()
         self._commits.show()
@@ -251,7 +256,3 @@ class KafkaSource:
         if not self._membership.joining:
             self._commits.show_last()
         self._membership.close(5.0)
-
-
-def _client(partition: Partition) -> TopicPartition:
-    return TopicPartition(partition.topic, partition.index)

@@ -102,6 +102,11 @@ class EventSource(Protocol):
     the log's own committed offsets never decide.
     """
 
+    @property
+    def away(self) -> str | None:
+        """Why nothing is read at all: the log has not answered for long; None where it does."""
+        ...
+
     def poll(self, timeout_seconds: float, limit: int) -> list[Record]:
         """Return at most `limit` records, in order within each partition; wait if there are none.
 

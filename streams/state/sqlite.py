@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from .migration import migrate
-from .sqlite_problem import is_busy
+from .sqlite_problem import is_busy, sqlite_problem
 from .transaction import Transaction
 
 
@@ -51,10 +51,19 @@ class SqliteStore:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Yield a transaction that commits at the end of the block, or leaves no trace."""
+        """Yield a transaction that commits at the end of the block, or leaves no trace.
+
+        Raises TimeoutError, which passes as a server's absence does, where another process holds the
+        file for too long.
+        """
         with self._turn:
             assert not self._connection.in_transaction, "transactions do not nest"
-            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                self._connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as problem:
+                if is_busy(problem):
+                    raise TimeoutError(sqlite_problem(self.path, problem)) from problem
+                raise
             try:
                 yield self._connection
             except BaseException:

@@ -25,6 +25,11 @@ def sqlite_problem(path: Path, problem: sqlite3.Error) -> str:
     return f"{path}: {problem}; {_REMEDIES.get(code, _DAMAGED)}"
 
 
+def remedy_of(problem: sqlite3.Error) -> str | None:
+    """Return what to do about an error of the machine below the database; None where it is none."""
+    return _REMEDIES.get(_code(problem))
+
+
 def is_busy(problem: sqlite3.Error) -> bool:
     """Whether another process held the file, so that it passes by itself."""
     return _code(problem) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

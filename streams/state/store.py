@@ -23,7 +23,7 @@ class Store(Protocol):
         """Yield a transaction that commits at the end of the block, or leaves no trace.
 
         Transactions of one store take turns and do not nest. Raises ConnectionError where a server
-        is away.
+        is away, TimeoutError where another process holds the database for too long.
         """
         ...
 

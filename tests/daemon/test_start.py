@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -320,6 +321,12 @@ def test_a_fault_of_the_machine_has_a_remedy() -> None:
     for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EMFILE):
         said = told(OSError(number, os.strerror(number), "/x"))
         assert said.startswith(f"/x: {os.strerror(number)}: "), said
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("PRAGMA max_page_count = 1")
+        with pytest.raises(sqlite3.OperationalError) as full:
+            database.execute("CREATE TABLE a (b)")
+    said = "database or disk is full: make room on its disk, then start again"
+    assert told(full.value) == said
     assert told(ValueError("a\n b")) == "a b"
 
 

@@ -25,6 +25,7 @@ from rlwd.rewards.spec.scorer import Scorer
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.join.joiner import Joiner
+from rlwd.streams.log import kafka_end_offsets
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource
 from rlwd.streams.open import open_store
 
@@ -128,6 +129,10 @@ class Reader:
         """Records taken in."""
         return int(self.ledger.ask("SELECT COALESCE(SUM(delivered), 0) FROM offsets")[0])
 
+    def problem(self) -> str | None:
+        """What the daemon's pages say of the log."""
+        return self.daemon.vitals.problems.get("log")
+
     def joins(self) -> int:
         """How often the group has been joined anew."""
         return int(self.source._membership.consumer.group_metadata().generation_id)
@@ -176,9 +181,11 @@ def test_a_slow_broker_delivers_all_once_and_nobody_is_censored_for_it(
 
 
 def test_after_minutes_without_a_broker_what_was_said_in_time_counts(
-    reader: Reader, wire: SlowWire
+    reader: Reader, wire: SlowWire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While nothing can be read no horizon closes; afterwards only who said nothing is censored."""
+    """While nothing can be read no horizon closes, and the problem `log` says so; afterwards only who
+    said nothing is censored."""
+    monkeypatch.setattr(kafka_end_offsets, "SILENT_SECONDS", LATELY_SECONDS)
     count = 20
     reader.write(range(count + 1), 1001.0, verdicts=False)
     reader.turn_until(lambda: reader.delivered() == count + 1, 1001.0)
@@ -191,9 +198,11 @@ def test_after_minutes_without_a_broker_what_was_said_in_time_counts(
         reader.turn(now)
         assert reader.ledger.fates() == {"waiting": count + 1}
     assert now > 1050.0 + 5 * HORIZON
+    assert "nothing was heard of it for" in str(reader.problem())
     wire.mend()
     reader.turn_until(lambda: reader.delivered() == 2 * count + 1, now)
     assert reader.ready() == count
     reader.turn_until(lambda: reader.ledger.fates() != {"waiting": count + 1}, now)
     assert reader.ledger.fates() == {"waiting": count, "censored:no_decision": 1}
     assert reader.ledger.ask("SELECT SUM(late) FROM episodes") == (0,)
+    assert reader.problem() is None

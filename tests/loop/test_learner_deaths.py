@@ -67,6 +67,9 @@ def test_three_deaths_on_one_batch_give_it_up_and_the_loop_goes_on(
         pid = learner_in_mid_batch(shop, first, besides=pid)
         os.kill(pid, signal.SIGKILL)
         shop.until(partial(blamed, shop, deaths))
+    # What is told of it: until one is ready again, after a pause that grows with each death.
+    shop.until(lambda: "ended 3 times in a row, last with status -9" in first.told("learner"))
+    shop.until(lambda: not first.told("learner"))
     shop.until(lambda: shop.ask("SELECT state FROM batches") == [("skipped",)])
     assert shop.status()["fates"] == {"excluded:batch_failed": BATCH}
     (given_up,) = shop.manifests

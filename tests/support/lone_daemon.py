@@ -84,6 +84,10 @@ class LoneDaemon(Server):
         """Its facts of the moment; empty where it does not answer."""
         return dict(self.ask("statusz").get("live", {}))
 
+    def told(self, problem: str) -> str:
+        """What `/readyz` says of a problem; empty where it names none of that name."""
+        return str(self.ask("readyz").get("problems", {}).get(problem, ""))
+
     @property
     def learning(self) -> bool:
         """True while its learner is in the middle of a batch."""

@@ -58,6 +58,27 @@ def test_a_rollback_waits_for_nobody(house: House) -> None:
     assert house.release.standing().back_to == 0
 
 
+def test_a_flag_file_that_cannot_be_written_is_a_problem_and_no_end(house: House) -> None:
+    """The release goes on and says why; what was taken back meanwhile is in the file once it can be."""
+    house.release.step(0.0)
+    house.let_out()
+    path = house.release.flags
+    path.unlink()
+    (path / "in-the-way").mkdir(parents=True)
+    with house.ledger.store.transaction() as tx:
+        house.controller.refuse(tx, "a person said so", 3.0)
+    for now in (4.0, 5.0):
+        house.release.step(now)
+        assert str(house.release.publisher.problem).startswith(f"{path} cannot be written to: ")
+    assert house.release.standing().back_to == 0
+    (path / "in-the-way").rmdir()
+    path.rmdir()
+    house.release.step(6.0)
+    assert house.release.publisher.problem is None
+    assert house.flags is not None
+    assert house.flags.candidate is None
+
+
 def test_what_an_operator_takes_back_is_told(house: House) -> None:
     """MLflow hears of a move that another process made, once."""
     told: list[str] = []

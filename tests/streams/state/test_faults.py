@@ -38,7 +38,7 @@ def test_a_locked_database_stops_the_poll_and_loses_nothing(tmp_path: Path) -> N
     holder.execute("BEGIN IMMEDIATE")
     record = Record(partition=GENERATIONS, offset=0, key=b"s", value=generation("g", 0.0))
     with (
-        pytest.raises(sqlite3.OperationalError, match="locked"),
+        pytest.raises(TimeoutError, match=r"rlwd.db: database is locked; another process holds it"),
         impatient.transaction() as tx,
     ):
         ledger.joiner.ingest(tx, [record], 0.0)
