@@ -39,7 +39,7 @@ def run(running: LoopProcesses) -> Run:
             env={**os.environ, "RLWD_URL": url, "RLWD_TOKEN": "none", "NO_PROXY": "127.0.0.1"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr

@@ -62,7 +62,7 @@ def test_two_fetches_at_once_agree(tmp_path: Path) -> None:
         subprocess.Popen(["bash", str(FETCH)], env=environment, stdout=subprocess.PIPE, text=True)
         for _ in range(2)
     ]
-    answers = {each.communicate(timeout=30)[0].strip() for each in both}
+    answers = {each.communicate(timeout=300)[0].strip() for each in both}
     libs = tmp_path / "cache" / "kafka-4.3.1" / "libs"
     assert answers == {str(libs)}
     assert [file.name for file in libs.iterdir()] == ["kafka.jar"]

@@ -20,7 +20,7 @@ def test_a_line_that_is_none_stops_the_start(key: str, tmp_path: Path) -> None:
     config_of(tmp_path, f'[gate]\n{key} = "asked.jsonl"\n')
     (tmp_path / "asked.jsonl").write_text(f"\n{line}\n")
     told = [sys.executable, "-m", "rlwd.daemon", "run", "--config", str(tmp_path / "rlwd.toml")]
-    done = subprocess.run(told, cwd="/", capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(told, cwd="/", capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 2, done.stderr
     said = " ".join(done.stderr.split())
     assert f"gate.{key}: " in said

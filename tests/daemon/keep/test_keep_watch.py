@@ -346,7 +346,7 @@ def test_the_command_watches_until_it_is_told_to_end(rig: KeepRig) -> None:
 
     until(looked)
     watching.terminate()
-    _, told = watching.communicate(timeout=60)
+    _, told = watching.communicate(timeout=300)
     assert watching.returncode == 0, told
 
 

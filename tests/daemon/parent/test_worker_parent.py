@@ -53,7 +53,7 @@ def parent(folder: Path, fails: str = "", slow: str = "") -> Iterator["subproces
         yield child
     finally:
         child.kill()
-        child.communicate(timeout=60)
+        child.communicate(timeout=300)
 
 
 def lines(child: "subprocess.Popen[str]", count: int) -> list[str]:
@@ -79,7 +79,7 @@ def test_who_dies_is_started_again_and_a_stop_is_told_to_all(tmp_path: Path) -> 
         assert again[2] != first[2]
         child.terminate()
         assert lines(child, 3) == ["1 term", "2 term", "stopping"]
-        assert child.wait(60) == 0
+        assert child.wait(300) == 0
 
 
 def test_a_second_signal_hurries(tmp_path: Path) -> None:
@@ -93,13 +93,13 @@ def test_a_second_signal_hurries(tmp_path: Path) -> None:
         assert not select.select([child.stdout], [], [], 0.3)[0]
         child.terminate()
         assert lines(child, 2) == ["1 hurry", "2 hurry"]
-        assert child.wait(60) == 0
+        assert child.wait(300) == 0
 
 
 def test_a_worker_that_cannot_begin_ends_all(tmp_path: Path) -> None:
     """At the first start its status is the parent's, for the supervisor to see; the others end in order."""
     with parent(tmp_path, fails="2") as child:
-        assert child.wait(60) == 2
+        assert child.wait(300) == 2
 
 
 def test_workers_end_where_their_parent_is_killed(tmp_path: Path) -> None:

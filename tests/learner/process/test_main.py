@@ -68,7 +68,7 @@ class Child:
 
     def end(self) -> str:
         """Wait for the end and return what was logged."""
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=300)
         return self.log.read_text()
 
     def close(self) -> None:
@@ -126,7 +126,7 @@ def test_a_conversation(
     assert child.hear() == Asking(sequence=3)
     assert child.process.stdin is not None
     child.process.stdin.close()
-    assert child.process.wait(timeout=30) == 3
+    assert child.process.wait(timeout=300) == 3
     assert [m.skipped for m in read_manifests(Path(child_settings.folder))][-1] == (2,)
 
 
@@ -204,7 +204,7 @@ def test_orphaned_in_mid_batch(
     child.hear_until(StepsDone)
     assert child.process.stdin is not None
     child.process.stdin.close()
-    assert child.process.wait(timeout=10) == 3
+    assert child.process.wait(timeout=300) == 3
     assert sequences(Path(child_settings.folder)) == [0]
 
 

@@ -58,7 +58,7 @@ def test_many_processes_write_at_once(tmp_path: Path) -> None:
     path = tmp_path / "log.db"
     writers = [writer(path, f"w{number}", 200) for number in range(4)]
     for process in writers:
-        process.communicate(b"", timeout=60)
+        process.communicate(b"", timeout=300)
         assert process.returncode == 0
     assert read_all(path, 800) == {f"w{n}".encode(): list(range(200)) for n in range(4)}
 

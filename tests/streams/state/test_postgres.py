@@ -167,7 +167,7 @@ def test_processes_that_open_at_once_and_write_at_once_lose_nothing(
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
     for process in both:
-        process.communicate("go\n", timeout=60)
+        process.communicate("go\n", timeout=300)
     assert [process.returncode for process in both] == [0, 0]
     with open_at({"one": [table]}).reading() as view:
         assert view.execute("SELECT x FROM a").fetchall() == [(50,)]

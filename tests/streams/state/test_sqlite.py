@@ -157,7 +157,7 @@ def test_processes_take_turns(tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "open\n"
     for process in both:
-        process.communicate("go\n", timeout=60)
+        process.communicate("go\n", timeout=300)
     assert [process.returncode for process in both] == [0, 0]
     store = SqliteStore(path, {"one": [FIRST]})
     with store.reading() as view:
