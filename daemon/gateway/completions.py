@@ -136,7 +136,8 @@ async def _read(
     engine_request = read_request(
         body, chat=request.path != PLAIN, model=settings.model, strip_seed=settings.strip_seed
     )
-    engine_request = replace(engine_request, ignored=(*engine_request.ignored, *ignored))
+    if ignored:
+        engine_request = replace(engine_request, ignored=(*engine_request.ignored, *ignored))
     identity = identify(
         request.headers,
         body,

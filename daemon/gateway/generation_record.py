@@ -150,7 +150,8 @@ class GenerationRecord:
             # The answer before was written down redacted; its digest is of that.
             digest = answer_digest(last)
             generation = msgspec.structs.replace(generation, last_answer=digest)
-        looked = redact_generation(generation, kinds, exempt=exempt)
+        memory = self.context.seen_texts
+        looked = redact_generation(generation, kinds, exempt=exempt, memory=memory)
         if not looked.redacted and self.engine_request.unread:
             # Nobody here can look at token ids: the join goes by what was found in the session.
             return msgspec.structs.replace(looked, redacted=None)

@@ -23,6 +23,7 @@ _REQUEST_ID = re.compile(r"[\w.:/+=-]{1,128}", re.ASCII)
 """What the log takes as a caller's id of a request; an address or a sentence is none."""
 _OPEN = frozenset(("/livez", "/readyz"))
 _OPERATORS = frozenset(("/metrics",))
+_GENERATES = frozenset((CHAT, PLAIN, *DOORS))
 
 
 @web.middleware
@@ -75,7 +76,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request.path not in _OPEN:
             caller.spend_rate(context.clock())
-        if request.path in (CHAT, PLAIN, *DOORS):
+        if request.path in _GENERATES:
             caller.spend("requests", context.clock())
         return await handler(request)
     except TooMany as problem:

@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 DAY_SECONDS = 86_400
 EXPIRY_SECONDS = 3600.0
+CALM_SECONDS, BUSY_SECONDS, BUSY_RECORDS = 0.02, 0.1, 4
+"""How long records gather, and from how many in one batch on it is the longer time."""
 
 
 class Forwarder:
@@ -155,9 +157,10 @@ class Forwarder:
             if count < 0:
                 self._stopping.wait(self.retry_seconds)
             elif count < self.batch and not self._stopping.is_set():
-                # A moment lets records gather, so that a flush carries many.
+                # A moment lets records gather, so that a flush carries many: each one takes this
+                # thread's time from the requests, so it is longer where they come one upon another.
                 self.spool.waiting.wait()
-                self._stopping.wait(0.02)
+                self._stopping.wait(BUSY_SECONDS if count >= BUSY_RECORDS else CALM_SECONDS)
         self._let_go()
 
 

@@ -66,11 +66,11 @@ class Spool:
                     continue
                 self._open.pop(entry.id, None)
                 if (segment, entry.end) > self._cursor:
-                    self._count(entry, 1)
+                    self._count(entry.segment, entry.label, 1)
             self.torn += whole < size
 
-    def _count(self, entry: Entry, by: int) -> None:
-        self._unsent.setdefault(entry.segment, Counter())[entry.label] += by
+    def _count(self, segment: int, label: str, by: int) -> None:
+        self._unsent.setdefault(segment, Counter())[label] += by
 
     def _rotate(self) -> None:
         number = max([*self._files.sizes, self._cursor[0]], default=0) + 1
@@ -98,7 +98,9 @@ class Spool:
                     self._write(replace(admission, kind=Kind.GENERATION))
             while sum(self._files.sizes.values()) > self.max_bytes and len(self._files.sizes) > 1:
                 self._drop_oldest()
-        self.waiting.set()
+        # Who reads clears it under the lock, and finds this record then.
+        if not self.waiting.is_set():
+            self.waiting.set()
 
     def _write(self, entry: Entry) -> None:
         frame, size = entry.frame(), self._files.sizes[self._active]
@@ -112,12 +114,11 @@ class Spool:
             os.ftruncate(self._fd, size)
             raise
         self._files.sizes[self._active] = size + len(frame)
-        placed = replace(entry, segment=self._active)
         if entry.kind is Kind.ADMISSION:
-            self._open[entry.id] = placed
+            self._open[entry.id] = replace(entry, segment=self._active)
         else:
             self._open.pop(entry.id, None)
-            self._count(placed, 1)
+            self._count(self._active, entry.label, 1)
 
     def _restore(self) -> None:
         """Where somebody removed the folder, make it again and write again what it held unsent.
@@ -201,7 +202,7 @@ class Spool:
             self._position = position
             found = [e for e in found if e.segment in self._files.sizes]
             for entry in found:
-                self._count(entry, -1)
+                self._count(entry.segment, entry.label, -1)
             self._claimed = found
         return found
 
@@ -227,7 +228,7 @@ class Spool:
         with self._lock:
             lost = Counter(e.label for e in self._claimed if e.segment not in self._files.sizes)
             for entry in (e for e in self._claimed if e.segment in self._files.sizes):
-                self._count(entry, 1)
+                self._count(entry.segment, entry.label, 1)
             self._claimed, self._position = [], self._cursor
             self._losses.count(lost)
 

@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -13,6 +13,7 @@ from openfeature.evaluation_context import EvaluationContext
 
 from ...streams.state.durable import replace_file
 from .assignment import Assignment, ServedVersion, Shares, Variant, bucket
+from .cells import Cell, Cells
 from .flag_provider import FlagProvider
 from .flag_state import FlagState, VariantValue, to_document, to_state
 
@@ -42,6 +43,15 @@ class ArmAnswer(NamedTuple):
     """The flag provider's own reason."""
 
 
+class _Decided(NamedTuple):
+    """What the policy's flag says of everybody in one cell."""
+
+    variant: Variant
+    served: ServedVersion
+    fallbacks: tuple[ServedVersion, ...]
+    reason: str
+
+
 class FlagEvaluator:
     """Assigns users to variants by the flag file.
 
@@ -51,7 +61,8 @@ class FlagEvaluator:
     if there is any: everybody gets its champion then, since an experiment of old may have ended badly.
     Without a path it reads nothing: `take` and `refuse` tell it what was fetched from `place`, and a
     generation that goes back is a bad one, for anybody on the way may have kept it. `policy` is the
-    one whose flags may be used; empty is any. Not thread-safe.
+    one whose flags may be used; empty is any. The flag is asked once for all users whom its rules do
+    not tell apart. Not thread-safe.
     """
 
     def __init__(
@@ -73,6 +84,7 @@ class FlagEvaluator:
         self._raw: bytes | None = None
         self._next = float("-inf")
         self._provider = FlagProvider()
+        self._cells, self._decided = Cells(None), dict[Cell, _Decided]()
         self.domain = f"rlwd-{next(_DOMAINS)}"
         # Without waiting, the first calls would get the code default (1,700 of 20,000, measured).
         api.set_provider_and_wait(self._provider, domain=self.domain)
@@ -119,12 +131,17 @@ class FlagEvaluator:
         except ValueError as problem:
             self.refuse(str(problem))
             return
-        self._provider.core.set_flags(document)
-        self.state, self.problem = state, ""
+        self._use(state, document)
+        self.problem = ""
         if self.copy is not None:
             # Without it only a restart without a flag file would be the worse.
             with contextlib.suppress(OSError):
                 replace_file(self.copy, raw)
+
+    def _use(self, state: FlagState, document: dict[str, Any]) -> None:
+        self._provider.core.set_flags(document)
+        rules = document["flags"][state.policy]["targeting"]
+        self._cells, self._decided, self.state = Cells(rules), {}, state
 
     def refuse(self, problem: str) -> None:
         """Note why there is nothing that can be used; what was taken last, or its copy, decides."""
@@ -142,10 +159,10 @@ class FlagEvaluator:
         if state is not None:
             # Whoever is held out stays so: their users are no experiment's.
             kept = Shares(anchor=state.shares.anchor if state.holdout_salt else 0)
-            self.state = msgspec.structs.replace(
+            alone = msgspec.structs.replace(
                 state, shares=kept, shadow=None, shadow_share=0, experiment=None
             )
-            self._provider.core.set_flags(to_document(self.state))
+            self._use(alone, to_document(alone))
 
     def _copied(self) -> FlagState | None:
         """Return what the last good flags said, in an earlier life; None where there is no copy."""
@@ -165,30 +182,42 @@ class FlagEvaluator:
         state = self.state
         if state is None:
             raise FlagsUnavailable(self.problem)
-        salt, number, arm = state.salt, bucket(state.salt, user_hash), ""
-        context = self._context(state, user_hash)
+        numbers = self._numbers(state, user_hash)
+        cell = self._cells.of(numbers.values())
+        if (decided := self._decided.get(cell)) is None:
+            context = EvaluationContext(user_hash, numbers)
+            decided = self._decided[cell] = self._ask(state, context)
+        salt, number, arm = state.salt, numbers["bucket"], ""
+        if decided.variant == Variant.ANCHOR and state.holdout_salt:
+            salt, number = state.holdout_salt, numbers["holdout_bucket"]
+        if decided.variant == Variant.EXPERIMENT and state.experiment is not None:
+            salt, number = state.experiment.salt, numbers["experiment_bucket"]
+            arm = state.experiment.arm_of(number) or ""
+        return Assignment(
+            variant=decided.variant,
+            served=decided.served,
+            fallbacks=decided.fallbacks,
+            salt=salt,
+            bucket=number,
+            arm=arm,
+            generation=state.generation,
+            reason=decided.reason,
+        )
+
+    def _ask(self, state: FlagState, context: EvaluationContext) -> _Decided:
         details = self._client.get_object_details(state.policy, {}, context)
         if details.variant is None:
             raise FlagsUnavailable(f"{self.place}: {details.error_code}: {details.error_message}")
-        if details.variant == Variant.ANCHOR and state.holdout_salt:
-            salt, number = state.holdout_salt, context.attributes["holdout_bucket"]
-        if details.variant == Variant.EXPERIMENT and state.experiment is not None:
-            salt, number = state.experiment.salt, context.attributes["experiment_bucket"]
-            arm = state.experiment.arm_of(number) or ""
         value = msgspec.convert(details.value, VariantValue)
         served = ServedVersion(version=value.version, digest=value.digest)
         others = (
             ServedVersion(version=value.previous, digest=value.previous_digest),
             ServedVersion(version=value.anchor, digest=value.anchor_digest),
         )
-        return Assignment(
+        return _Decided(
             variant=Variant(details.variant),
             served=served,
             fallbacks=tuple(v for i, v in enumerate(others) if v not in (served, *others[:i])),
-            salt=salt,
-            bucket=number,
-            arm=arm,
-            generation=state.generation,
             reason=str(details.reason),
         )
 
@@ -204,26 +233,28 @@ class FlagEvaluator:
         tried = state.experiment
         if tried is None:
             return None
-        context = self._context(state, user_hash)
+        numbers = self._numbers(state, user_hash)
+        context = EvaluationContext(user_hash, numbers)
         details = self._client.get_string_details(tried.name, tried.arms[0], context)
         return ArmAnswer(
             flag=tried.name,
             arm=details.value,
             salt=tried.salt,
-            bucket=context.attributes["experiment_bucket"],
+            bucket=numbers["experiment_bucket"],
             generation=state.generation,
             reason=str(details.reason),
         )
 
-    def _context(self, state: FlagState, user_hash: str) -> EvaluationContext:
+    def _numbers(self, state: FlagState, user_hash: str) -> dict[str, int]:
         numbers = {
             "bucket": bucket(state.salt, user_hash),
             "holdout_bucket": bucket(state.holdout_salt, user_hash),
         }
         if state.experiment is not None:
             numbers["experiment_bucket"] = bucket(state.experiment.salt, user_hash)
-        return EvaluationContext(user_hash, numbers)
+        return numbers
 
     def close(self) -> None:
         """Forget the rules. OpenFeature keeps the (empty) domain."""
         self._provider.core.set_flags({"flags": {}})
+        self._decided = {}

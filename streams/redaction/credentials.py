@@ -66,8 +66,10 @@ def credential_spans(text: str) -> Iterator[Span]:
         yield from _private_keys(text)
     lower = text.lower()
     for kind, signs, patterns in _PATTERNS:
-        if any(sign in lower for sign in signs):
-            yield from _by_pieces(text, kind, patterns)
+        for sign in signs:
+            if sign in lower:
+                yield from _by_pieces(text, kind, patterns)
+                break
 
 
 def pieces(text: str) -> Iterator[tuple[int, str]]:

@@ -15,7 +15,7 @@ from ..events.generation import Generation
 from ..events.input_message import InputMessage
 from ..events.signals import UnknownSignal
 from ..events.tool_use import ToolCall
-from .redactor import redact
+from .redactor import TextMemory, redact
 
 
 def redact_event(event: Event, exempt: Collection[str] = ()) -> Event:
@@ -28,17 +28,22 @@ def redact_event(event: Event, exempt: Collection[str] = ()) -> Event:
 
 
 def redact_generation(
-    data: Generation, also: Iterable[str] = (), *, exempt: Collection[str] = ()
+    data: Generation,
+    also: Iterable[str] = (),
+    *,
+    exempt: Collection[str] = (),
+    memory: TextMemory | None = None,
 ) -> Generation:
     """Return a generation whose texts were looked at.
 
     With a hit it keeps no tokens: ids and log-probabilities spell what was replaced. `also` are kinds
-    that were found in what the model read and the record does not hold.
+    that were found in what the model read and the record does not hold; `memory` knows what was found
+    in texts that were looked at before.
     """
     kinds = set(also)
 
     def clean(text: str) -> str:
-        found = redact(text, exempt)
+        found = redact(text, exempt) if memory is None else memory.redact(text, frozenset(exempt))
         kinds.update(found.kinds)
         return found.text
 

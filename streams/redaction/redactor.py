@@ -90,6 +90,12 @@ class TextMemory:
             slot.kinds = redact(text, exempt).kinds
         return slot.kinds
 
+    def redact(self, text: str, exempt: frozenset[str] = frozenset()) -> Redacted:
+        """Return what `redact` does; a text seen lately in which nothing was found costs its digest."""
+        if len(text) < SHORTEST or not self.kinds(text, exempt):
+            return Redacted(text, frozenset())
+        return redact(text, exempt)
+
 
 class _Slot:
     kinds: frozenset[str] | None = None
