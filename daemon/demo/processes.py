@@ -19,7 +19,13 @@ from ...ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 from ...ops.servers.vllm_server import VllmServer
 from ...streams.log.kafka_settings import KafkaSettings
 from ...streams.log.kafka_topics import create_topics
+from ..control.loop import LETTING_GO_SECONDS
+from ..gateway.settings import GatewaySettings
+from ..parent.gateway_process import longest_stop
 from .demo_profile import Profile, tiny_profile
+
+STOP_SECONDS = 20.0
+"""How long daemon and gateway may take over what is under way; most of it ends in one."""
 
 CONFIG = """\
 # Written by `rlwd demo`: the real thing, with the numbers of one small machine.
@@ -27,7 +33,7 @@ policy = "demo"
 state = "state"
 reward_spec = "rewards.toml"
 look_seconds = 0.5
-stop_seconds = 20.0
+stop_seconds = {stop}
 
 [stream]
 kind = "{stream}"
@@ -51,6 +57,7 @@ host = "127.0.0.1"
 port = {gateway}
 model = "rlwd"
 engines = ["{engine}"]
+stop_seconds = {stop}
 
 [mlflow]
 tracking_uri = "{mlflow}"
@@ -102,8 +109,10 @@ class DemoProcesses:
         self.mlflow = MlflowServer(self.folder / "mlflow")
         self.engine_port = free_port()
         self.engine_url = f"http://{LOOPBACK}:{self.engine_port}"
-        self.daemon = self._rlwd("run", f"{self.http_url}/readyz")
-        self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz")
+        ends = longest_stop(GatewaySettings(stop_seconds=STOP_SECONDS))
+        stops = STOP_SECONDS + LETTING_GO_SECONDS
+        self.daemon = self._rlwd("run", f"{self.http_url}/readyz", stops)
+        self.gateway = self._rlwd("gateway", f"{self.gateway_url}/readyz", ends)
 
     @cached_property
     def engine(self) -> EmbeddedServer | VllmServer:
@@ -123,6 +132,7 @@ class DemoProcesses:
             stream="kafka" if self.kafka else "embedded",
             topics=self.topics,
             kafka=self.kafka or f"{LOOPBACK}:9092",
+            stop=STOP_SECONDS,
             learner=self.profile.learner,
             release=self.profile.release,
             engine=self.engine_url,
@@ -168,11 +178,13 @@ class DemoProcesses:
             return {}
         return document
 
-    def _rlwd(self, command: str, ready: str) -> Server:
+    def _rlwd(self, command: str, ready: str, stop_seconds: float) -> Server:
         return Server(
             [sys.executable, "-m", "rlwd.daemon", command, "--config", str(self.config)],
             name=f"`rlwd {command}`",
             log=self.folder / f"{command}.log",
             healthy=answers(ready),
             environment={"OMP_NUM_THREADS": "1"},
+            # As long as it asks a supervisor for: who kills it sooner cuts what its config lets end.
+            stop_seconds=stop_seconds,
         )

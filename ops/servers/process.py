@@ -21,6 +21,9 @@ each client that it makes: 54 ms of a core for one page, and 0.9 with it (a refu
 START_SECONDS = 600.0
 """Longest time for a server to be healthy. One that ends is told at once; on a busy machine one took 130 s."""
 
+STOP_SECONDS = 20.0
+"""Longest time for a server to end that does not say how long it needs."""
+
 
 def free_port() -> int:
     """Return a TCP port on loopback that nothing listened on a moment ago."""
@@ -57,11 +60,13 @@ class Server:
         healthy: Callable[[], bool],
         environment: Mapping[str, str] | None = None,
         start_seconds: float = START_SECONDS,
+        stop_seconds: float = STOP_SECONDS,
         cwd: Path | None = None,
     ) -> None:
+        """`stop_seconds` is how long it may take to end once it was asked to."""
         self.command, self.name, self.log, self.healthy = list(command), name, log, healthy
         self.environment = {**os.environ, **(environment or {})}
-        self.start_seconds, self.cwd = start_seconds, cwd
+        self.start_seconds, self.stop_seconds, self.cwd = start_seconds, stop_seconds, cwd
         self.process: subprocess.Popen[bytes] | None = None
 
     def spawn(self) -> None:
@@ -114,12 +119,12 @@ class Server:
         if self.process is not None:
             self.process.wait()
 
-    def stop(self, seconds: float = 20.0) -> None:
-        """Ask it to end; kill it where it has not by then."""
+    def stop(self, seconds: float | None = None) -> None:
+        """Ask it to end; kill it where it has not within so many seconds, by default its `stop_seconds`."""
         self.signal(15)
         if self.process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self.process.wait(seconds)
+                self.process.wait(self.stop_seconds if seconds is None else seconds)
             self.kill()
 
     @property

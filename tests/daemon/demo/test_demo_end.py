@@ -12,11 +12,13 @@ from typer.testing import CliRunner
 
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import load_config
+from rlwd.daemon.control.loop import LETTING_GO_SECONDS
 from rlwd.daemon.demo import processes, run
 from rlwd.daemon.demo.crowd import Crowd, CrowdAnswer, CrowdResults
 from rlwd.daemon.demo.open_scene import commit_scene
 from rlwd.daemon.demo.run import DemoOptions, finish, last_tenth_is_later, prepared
 from rlwd.daemon.demo.scene import Scene, tiny_scene
+from rlwd.daemon.parent.gateway_process import longest_stop
 from rlwd.daemon.store import state_store
 
 
@@ -104,6 +106,15 @@ def test_a_report_is_kept_where_no_picture_can_be_drawn(
     with pytest.raises(FileNotFoundError):
         test_every_scene_ends_with_a_report_and_lines(tmp_path, "tiny")
     assert orjson.loads((tmp_path / "demo" / "report.json").read_bytes())["people"] == "calm"
+
+
+def test_the_demo_kills_nobody_who_may_still_end(tmp_path: Path) -> None:
+    """Daemon and gateway have as long as they would ask a supervisor for, by the config that they read."""
+    made = processes.DemoProcesses(tmp_path, seed=1, kafka="", vllm=False)
+    made.write_config()
+    config = load_config(made.config)
+    assert made.gateway.stop_seconds == longest_stop(config.gateway)
+    assert made.daemon.stop_seconds == config.stop_seconds + LETTING_GO_SECONDS
 
 
 def test_each_demo_on_a_broker_has_topics_of_its_own(
