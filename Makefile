@@ -143,8 +143,9 @@ kafka:  ## fetch Apache Kafka into the cache
 	bash tests/support/fetch_kafka.sh
 
 # What cannot be had is left out of the tests, by name.
-prometheus:  ## unpack Debian's Prometheus into the cache
+prometheus:  ## unpack Debian's Prometheus and nginx into the cache
 	-bash tests/support/fetch_prometheus.sh
+	-bash tests/support/fetch_nginx.sh
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -39,7 +39,7 @@ TOPICS = {
 NAMES = {"policy", "gateway.policy", "gateway.name"}
 HOSTS = {"http.host", "gateway.host"}
 SERVERS = {"stream.kafka.bootstrap_servers"}
-OTHERS = {"http.user_header", "http.proxies"}
+OTHERS = {"http.user_header", "http.proxies", "http.names"}
 KAFKA_NAMES = {"stream.kafka.group_id", "stream.kafka.group_instance_id"}
 CALLED = {"gateway.model", "mlflow.experiment", "satisfaction.judge.model"}
 """What others call something: any words of one line."""
@@ -210,6 +210,11 @@ def _check_address(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} is no IP address") from None
 
 
+def _check_asked(path: str, value: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value) or len(value) > 253:
+        raise ValueError(f"{path}: {value!r} is no host name, without https:// and port")
+
+
 _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (PATHS, _check_path),
     (OPTIONAL_URLS, _check_url),
@@ -223,4 +228,5 @@ _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (SERVERS, _check_server),
     ({"http.user_header"}, _check_header),
     ({"http.proxies"}, _check_address),
+    ({"http.names"}, _check_asked),
 )

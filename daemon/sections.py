@@ -53,7 +53,11 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """Header in which a proxy names the user whom it let in, such as X-Forwarded-User. Empty: none is
     believed. With it, who comes without that header needs the token, on loopback too."""
     proxies: tuple[str, ...] = ("127.0.0.1", "::1")
-    """Addresses of the proxies that `user_header` is believed from."""
+    """Addresses of the proxies that `user_header` is believed from. Whatever else runs there is believed, too."""
+    names: tuple[str, ...] = ()
+    """Names under which people open these pages through that proxy, such as rlwd.example.com. Asked under
+    another one, but for this machine's own, `user_header` is not believed: the browser of somebody beside
+    the proxy can be led here under any name."""
     flags_key: str = ""
     """Key that signs the flags at /flags, for gateways on other hosts (`gateway.flags_url`): 16
     characters or more, the same there. Empty: none are served."""

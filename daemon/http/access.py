@@ -40,11 +40,13 @@ class Access:
         *,
         user_header: str = "",
         proxies: tuple[str, ...] = (),
+        names: tuple[str, ...] = (),
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`user_header` is believed where the connection comes from one of `proxies`."""
-        self.token, self.user_header, self.proxies = token, user_header, proxies
-        self.clock = clock
+        """`user_header` is believed from one of `proxies`, of what is asked under one of `names`."""
+        self.token, self.user_header, self.clock = token, user_header, clock
+        self.proxies = frozenset(map(ip_address, proxies))
+        self.names = frozenset(name.lower() for name in names)
         base = token.encode("utf-8", "surrogatepass") if token else secrets.token_bytes(32)
         self._key = hashlib.sha256(b"rlwd pages\0" + base).digest()
         self._failures: dict[str, list[float]] = {}
@@ -56,10 +58,9 @@ class Access:
 
     def caller(self, request: web.Request) -> Visitor | None:
         """Return who asks; None for somebody who may not."""
-        if self.user_header and request.remote in self.proxies:
-            name = tidy_name(request.headers.get(self.user_header, ""))
-            if name:
-                return Visitor(name=name, how="proxy")
+        named = self._named(request)
+        if named and not self.doubt(request):
+            return Visitor(name=named[0], how="proxy")
         given = request.headers.get("Authorization", "")
         shown = bearer_token(given) or basic_password(given)
         if self.token and shown and same_token(shown, self.token):
@@ -68,6 +69,34 @@ class Access:
         if of_session is not None:
             return Visitor(name=of_session, how="session")
         return Visitor(name="", how="open") if self.open else None
+
+    def doubt(self, request: web.Request) -> str:
+        """Return why a proxy's word is not taken, for who set it up; empty where it is, or there is none."""
+        named = self._named(request)
+        if len(named) > 1:
+            # One came with the request, from whoever sent it, and nobody can tell which.
+            return (
+                f"{self.user_header} came {len(named)} times: the proxy must set it in the place of"
+                " what a client sends, and not add its own (docs/pages.md)"
+            )
+        if named and not (is_asked_here(request) or asked_name(request) in self.names):
+            return (
+                f"asked under {request.host[:80]!r}, which is none of http.names:"
+                f" {self.user_header} is not believed (docs/pages.md)"
+            )
+        return ""
+
+    def _named(self, request: web.Request) -> list[str]:
+        """Return whom a proxy of ours says that it let in: one name, where all is well."""
+        if not self.user_header or not request.remote:
+            return []
+        try:
+            if ip_address(request.remote) not in self.proxies:
+                return []
+        except ValueError:
+            return []
+        given = [tidy_name(one) for one in request.headers.getall(self.user_header, ())]
+        return given if any(given) else []
 
     def begin_session(self, token: str, name: str, remote: str = "") -> str | None:
         """Return a cookie's value for who shows the token; None for a wrong one, or too many.
@@ -128,16 +157,21 @@ def is_asked_here(request: web.Request) -> bool:
     A page of the web may be shown under a name that its owner's DNS points here: the browser lets it
     read what it asks for under that name.
     """
-    try:
-        name = urlsplit(f"//{request.host}").hostname or ""
-    except ValueError:
-        return False
+    name = asked_name(request)
     if name == "localhost" or name.endswith(".localhost"):
         return True
     try:
         return ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def asked_name(request: web.Request) -> str:
+    """Return the Host without its port, in small letters; empty for what is none."""
+    try:
+        return urlsplit(f"//{request.host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def tidy_name(name: str) -> str:

@@ -42,7 +42,9 @@ def build_pages(
     """
     metrics = Metrics({"state": config.state_path})
     vitals, http = Vitals(problems=problems), config.http
-    access = Access(http.token, user_header=http.user_header, proxies=http.proxies)
+    access = Access(
+        http.token, user_header=http.user_header, proxies=http.proxies, names=http.names
+    )
 
     def status() -> dict[str, Any]:
         return read_status(store, config.policy, config.flags_path)

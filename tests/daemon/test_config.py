@@ -359,6 +359,7 @@ KEYS = [
     "http.token",
     "http.user_header",
     "http.proxies",
+    "http.names",
     "http.flags_key",
 ]
 """The surface: who adds, renames or drops a key changes this list, and says so in the changelog."""
@@ -455,6 +456,8 @@ def test_a_key_like_no_other_is_only_named(tmp_path: Path) -> None:
             r"gateway.shadow_concurrency: 0 mirrors none; rollout.shadow waits",
         ),
         ('[http]\nproxies = ["proxy"]', r"http.proxies\[0\]: 'proxy' is no IP address"),
+        ('[http]\nnames = ["https://a.b"]', r"http.names\[0\]: 'https://a.b' is no host name"),
+        ('[http]\nnames = ["a.b:443"]', r"http.names\[0\]: 'a.b:443' is no host name"),
         ('database = "mysql://x"', r"database: must be empty, postgresql://…, \$NAME or file:PATH"),
         ("policy = ", r"Invalid value"),
     ],
