@@ -1,12 +1,14 @@
 """Words: numbers, times and stages as people read them."""
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
 NOT_KNOWN = "-"
+_PLAIN = re.compile(r"[A-Za-z0-9._~@:-]+")
 STAGES: dict[str, tuple[str, str]] = {
     "offered": ("at the gate", "busy"),
     "gated": ("passed the gate", "busy"),
@@ -192,6 +194,19 @@ def segment(name: str) -> str:
     return quote(name, safe="@:")
 
 
+def page_of(name: str, folder: str) -> str:
+    """Return the address of a page of one thing, whatever that is called.
+
+    A browser takes `.` and `..` for folders, and many a proxy reads `%2F` as a slash or refuses it, so
+    names that are no plain segment of a path stand behind a question mark.
+
+    >>> page_of("s1.g1", "/answers"), page_of("..", "/answers"), page_of("s1/g1", "/answers")
+    ('/answers/s1.g1', '/answers/?id=..', '/answers/?id=s1%2Fg1')
+    """
+    plain = _PLAIN.fullmatch(name) and name not in (".", "..")
+    return f"{folder}/{segment(name)}" if plain else f"{folder}/?id={quote(name, safe='@:')}"
+
+
 FILTERS: Mapping[str, Any] = {
     "percent": percent,
     "number": number,
@@ -199,6 +214,7 @@ FILTERS: Mapping[str, Any] = {
     "moment": moment,
     "short_moment": short_moment,
     "short_version": short_version,
+    "page_of": page_of,
     "metric_words": metric_words,
     "stage_words": stage_words,
     "tone": tone,

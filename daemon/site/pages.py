@@ -15,6 +15,7 @@ from ...streams.log.ports import Partition
 from ...streams.state.transaction import Transaction
 from ..charts.chart import line_chart
 from ..charts.curves import read_curves
+from ..http.access import is_asked_here
 from ..http.query import NotHere, known_name, known_values, whole_number
 from ..lists.answer_list import read_answers
 from ..lists.refused import read_letter, read_partition
@@ -30,11 +31,12 @@ from ..views.problems import read_problems
 from ..views.readings import read_readings
 from ..views.readout import read_readout
 from ..views.rollout_list import read_list
+from ..views.runbook import sections
 from ..views.signals import read_signals
 from ..views.tools import read_tools
 from ..views.trials import read_experiments, read_holdout
 from .counted import CountedOnce
-from .frame import Site
+from .frame import Handler, Site
 
 SHOWN, LISTED = 8, 500
 """Rollouts on the overview, and in the list."""
@@ -71,14 +73,15 @@ class Pages:
             web.get("/ledger", shows("ledger.html", "/ledger", self._ledger)),
             web.get("/batches/{batch}", shows("batch.html", "/ledger", self._batch)),
             web.get("/answers", shows("answers.html", "/ledger", self._answers)),
-            web.get("/answers/{answer:(?s:.+)}", shows("answer.html", "/ledger", self._answer)),
+            *_of_one("/answers", "answer", shows("answer.html", "/ledger", self._answer)),
             web.get("/records/{topic}/{index}", shows("records.html", "/ledger", self._records)),
             web.get("/records/{topic}/{index}/{at}", shows("letter.html", "/ledger", self._letter)),
-            web.get("/gateways/{gateway:(?s:.+)}", shows("gateway.html", "/", self._gateway)),
+            *_of_one("/gateways", "gateway", shows("gateway.html", "/", self._gateway)),
             web.get("/signals", shows("signals.html", "/signals", self._signals)),
             web.get("/readings", shows("readings.html", "/readings", self._readings)),
             web.get("/tools", shows("tools.html", "/tools", self._tools)),
             web.get("/problems", self.site.tells("problems.html", "/problems", self._problems)),
+            web.get("/runbook", self._runbook),
             *self.site.files(),
         ]
 
@@ -154,8 +157,7 @@ class Pages:
         return {"answers": read_answers(view, self.policy, request.query)}
 
     def _answer(self, view: Transaction, request: web.Request) -> dict[str, Any]:
-        name = known_name(request.match_info["answer"])
-        return read_answer(view, self.policy, name, self.spec)
+        return read_answer(view, self.policy, _name(request), self.spec)
 
     def _records(self, view: Transaction, request: web.Request) -> dict[str, Any]:
         return read_partition(view, self.policy, _partition(request), request.query)
@@ -167,8 +169,8 @@ class Pages:
         return {**found, "dead_letters": stream.dead_letters, "kafka": stream.kind == "kafka"}
 
     def _gateway(self, view: Transaction, request: web.Request) -> dict[str, Any]:
-        name = known_name(request.match_info["gateway"])
-        return read_gateway(view, self.policy, self.config.flags_path, name, time.time())
+        flags = self.config.flags_path
+        return read_gateway(view, self.policy, flags, _name(request), time.time())
 
     def _signals(self, view: Transaction, _: web.Request) -> dict[str, Any]:
         found, counted_at = self._signals_read.ask(view, time.time())
@@ -189,6 +191,12 @@ class Pages:
             seen = {}  # The database is one of the problems.
         return read_problems(self.vitals, seen)
 
+    async def _runbook(self, request: web.Request) -> web.Response:
+        """Show the runbook to everybody: an alert's link has to lead there at night, and it says nothing of us."""
+        told = self.site.access
+        caller = None if told.open and not is_asked_here(request) else told.caller(request)
+        return self.site.page("runbook.html", caller, sections=sections())
+
     def _evidence(self, view: Transaction) -> dict[str, list[str]]:
         """Return by problem the newest answers that show it."""
         spikes = [one for one in calls_table.anomalies(view, self.policy) if one.ended is None]
@@ -197,6 +205,19 @@ class Pages:
             "tools": [name for one in spikes for name in one.evidence][:EVIDENCE],
             "drift": [name for one in alarms for name in one.evidence][:EVIDENCE],
         }
+
+
+def _of_one(folder: str, kind: str, handler: Handler) -> list[web.RouteDef]:
+    """Return the routes of pages of one thing each: by its name in the path, or as the query's `id`."""
+    return [web.get(f"{folder}/{{{kind}:(?s:.+)}}", handler), web.get(f"{folder}/", handler)]
+
+
+def _name(request: web.Request) -> str:
+    """Return whose page is asked for; raises NotHere for what nothing is called."""
+    name = next(iter(request.match_info.values()), "") or request.query.get("id", "")
+    if not name:
+        raise NotHere(f"{request.path}: there is no such page.")
+    return known_name(name)
 
 
 def _partition(request: web.Request) -> Partition:

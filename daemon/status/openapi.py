@@ -57,6 +57,7 @@ def _pages() -> dict[str, Any]:
         "/rollouts": _page("Every rollout.", "text/html"),
         "/rollouts/{version}": _named("All that is known of one rollout.", "version"),
         "/problems": _page("What is wrong, since when, and the runbook.", "text/html"),
+        "/runbook": _runbook(),
         "/learner": _page("What the learner's updates measured.", "text/html"),
         "/ledger": _asked("Where every generation and record ended.", ("before",)),
         "/batches/{batch}": _asked("One sealed batch and its answers.", ("after",), "batch"),
@@ -68,6 +69,7 @@ def _pages() -> dict[str, Any]:
             ),
         ),
         "/answers/{answer}": _named("One answer's story, without texts.", "answer"),
+        "/answers/": _called("The same, of an id that is no plain segment of a path."),
         "/records/{topic}/{index}": _asked(
             "How far a partition is read, and which of its records were refused.",
             ("before", "reason"),
@@ -78,6 +80,7 @@ def _pages() -> dict[str, Any]:
             "Why one record was refused.", (), "topic", "index", "at"
         ),
         "/gateways/{gateway}": _named("Which flags a gateway acts on, since when.", "gateway"),
+        "/gateways/": _called("The same, of a name that is no plain segment of a path."),
         "/signals": _page("What answers are worth, and what was said of them.", "text/html"),
         "/readings": _page("What was read in people's next messages.", "text/html"),
         "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
@@ -94,6 +97,18 @@ def _named(said: str, *names: str) -> dict[str, Any]:
     page = _page(said, "text/html")
     page["get"]["parameters"] = [_parameter(name, "path") for name in names]
     page["get"]["responses"]["404"] = _html("There is none of this name.")
+    return page
+
+
+def _called(said: str) -> dict[str, Any]:
+    page = _named(said)
+    page["get"]["parameters"] = [_parameter("id", "query")]
+    return page
+
+
+def _runbook() -> dict[str, Any]:
+    page = _page("What to do about each alert and problem; asks nobody for a token.", "text/html")
+    del page["get"]["responses"]["401"]
     return page
 
 

@@ -19,7 +19,7 @@ from .flag_page import FLAGS, FlagPage
 
 STUCK_SECONDS = 60.0
 """A loop that did not turn for so long is not alive."""
-PUBLIC = ("/livez", "/readyz", "/login", "/site.css", "/site.js", "/site.svg")
+PUBLIC = ("/livez", "/readyz", "/login", "/runbook", "/site.css", "/site.js", "/site.svg")
 """For everybody; what keeps the daemon from being ready is told to those who may know."""
 MACHINES = ("/metrics", "/statusz", FLAGS)
 """What a page of the web must not read under a name that its owner's DNS points here."""
@@ -152,6 +152,8 @@ class StatusServer:
         if request.path == FLAGS and self.flags.admits(request):
             return await self.flags.answer(request)
         if request.path not in PUBLIC and not self._knows(request):
+            if doubt := self.access.doubt(request):
+                return _answer({"error": doubt}, 403)
             if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
                 raise web.HTTPSeeOther(f"/login?next={quote(request.path_qs)}")
             answer = _answer({"error": "a token is needed: Authorization: Bearer …"}, 401)

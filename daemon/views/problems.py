@@ -2,11 +2,10 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 from ..status.server import Vitals
-from .runbook import RunbookEntry, entry_of, runbook
+from .runbook import entry_of, runbook, sections
 
 PAGES: Mapping[str, tuple[str, str]] = {
     "learner": ("/learner", "Learner"),
@@ -50,12 +49,5 @@ def read_problems(vitals: Vitals, seen: Mapping[str, Sequence[str]]) -> dict[str
         "anchors": {name: one.anchor for one in runbook() for name in one.problems},
         "started": vitals.started,
         "turned": max(0.0, time.monotonic() - vitals.ticked_at),
-        "sections": _sections(),
+        "sections": sections(),
     }
-
-
-def _sections() -> list[tuple[str, list[RunbookEntry]]]:
-    return [
-        (section, list(entries))
-        for section, entries in groupby(runbook(), key=lambda one: one.section)
-    ]

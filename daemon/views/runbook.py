@@ -5,6 +5,7 @@ Both stand beside this file as links, so that a wheel has them too.
 
 import re
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -60,6 +61,14 @@ def runbook() -> tuple[RunbookEntry, ...]:
                 )
             )
     return tuple(found)
+
+
+def sections() -> list[tuple[str, list[RunbookEntry]]]:
+    """Return the entries by section, in the order of the page."""
+    return [
+        (section, list(entries))
+        for section, entries in groupby(runbook(), key=lambda one: one.section)
+    ]
 
 
 def entry_of(problem: str) -> RunbookEntry | None:

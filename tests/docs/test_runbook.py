@@ -57,7 +57,7 @@ def test_every_alert_has_its_entry_and_leads_to_it() -> None:
     names = [rule["alert"] for rule in alerts()]
     assert [name for name in entries() if "Rlwd" in name] == names
     for rule in alerts():
-        assert rule["annotations"]["runbook_url"].endswith(f"runbook.md#{rule['alert'].lower()}")
+        assert rule["annotations"]["runbook_url"].endswith(f"#{rule['alert'].lower()}")
 
 
 def test_every_problem_has_its_entry() -> None:

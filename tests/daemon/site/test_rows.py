@@ -173,7 +173,7 @@ def test_a_gateway_leads_to_what_it_serves_and_since_when_there_are_newer_flags(
     near, gone = (pages.text(led_to(part, one)) for one in ("near", "gone"))
     assert "acts on the newest flags" in near
     assert "generation 2, decided" in near
-    behind = pages.text(unescape(re.findall(r'href="(/gateways/gw[^"]+)"', part)[0]))
+    behind = pages.text(unescape(re.findall(r'href="(/gateways/\?id=gw[^"]+)"', part)[0]))
     assert "acts on older flags" in behind
     assert "take it out of the balancer" in behind
     assert EVIL not in behind

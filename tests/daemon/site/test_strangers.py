@@ -11,6 +11,7 @@ from pages_by_hand import ServedPages, served
 
 FORM = "application/x-www-form-urlencoded"
 NAMES = (
+    *(".", "..", "...", "?id=x", "//x", "\\x"),
     *("../login", "../../rollouts", "a/b?c#d", "/first", "%2e%2e", "s;x", "a b+c", "x&y=z"),
     *(
         "new\nline",
@@ -84,6 +85,8 @@ def test_an_answer_is_found_whatever_it_is_called(pages: ServedPages) -> None:
     for link in links:
         path = urlsplit(urljoin(pages.url, link)).path
         assert path.startswith("/answers/"), link
+        # What a browser or a proxy may read otherwise stands in no path.
+        assert re.fullmatch(r"[\w.~@:-]*", path.removeprefix("/answers/"), re.ASCII), link
         told.append(pages.text(link))
     titles = {
         unescape(one)
