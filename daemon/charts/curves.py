@@ -49,22 +49,24 @@ def read_curves(view: Transaction, policy: str) -> Curves:
         " GROUP BY e.version, place",
         (began, width, policy, began),
     ).fetchall()
-    accepted = view.execute(
-        f"SELECT e.version, {place} AS place,"
-        " SUM(CASE WHEN f.kind = 'accepted' THEN 1.0 ELSE 0.0 END), COUNT(*)"
-        " FROM episodes e JOIN feedback f ON f.policy = e.policy"
-        " AND f.generation_id = e.generation_id"
-        " WHERE e.policy = ? AND e.received >= ? AND f.kind IN ('accepted', 'rejected')"
-        # What was said of many answers at once is one decision, and counts with the one that it is of.
-        " AND f.spread_of IS NULL AND COALESCE(f.attribution, '') NOT LIKE '%\"steps\"%'"
-        f" AND f.dead = 0 AND e.variant <> '{SIDE}' GROUP BY e.version, place",
-        (began, width, policy, began),
-    ).fetchall()
     answers: dict[str, int] = {}
     for version, _, _, count in rewards:
         answers[version] = answers.get(version, 0) + count
     most = sorted(answers, key=lambda version: -answers[version])[:COLOURS]
     shown = sorted(version for version in most if version)
+    # All feedback in its own order, and to each its answer: by an index it would be read out of order.
+    accepted = view.execute(
+        f"SELECT e.version, {place} AS place,"
+        " SUM(CASE WHEN f.kind = 'accepted' THEN 1.0 ELSE 0.0 END), COUNT(*)"
+        " FROM feedback f CROSS JOIN episodes e WHERE f.policy || '' = ?"
+        " AND f.kind IN ('accepted', 'rejected')"
+        # What was said of many answers at once is one decision, and counts with the one that it is of.
+        " AND f.spread_of IS NULL AND COALESCE(f.attribution, '') NOT LIKE '%\"steps\"%'"
+        " AND f.dead = 0 AND e.policy = ? AND e.generation_id = f.generation_id AND e.received >= ?"
+        f" AND e.variant <> '{SIDE}' AND e.version IN ({', '.join('?' * len(shown)) or 'NULL'})"
+        " GROUP BY e.version, place",
+        (began, width, policy, policy, began, *shown),
+    ).fetchall()
     return Curves(
         reward=_lines(rewards, shown, began, width),
         accepted=_lines(accepted, shown, began, width),

@@ -47,7 +47,7 @@ def print_status(config: Config, as_json: bool, console: Console | None = None) 
 
 
 def status_document(config: Config, now: float) -> dict[str, Any]:
-    """Return what `read_status` says, and who holds the lease under `lease`.
+    """Return what `describe` says, and who holds the lease under `lease`.
 
     Raises ValueError where there is no state database, or it is not one of rlwd's.
     """

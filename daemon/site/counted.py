@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ...streams.state.transaction import Transaction
 
@@ -12,10 +12,25 @@ SOON = 0.25
 """Seconds up to which what was read is read anew each time."""
 MOST_OFTEN = 49.0
 """Pause after a longer reading, in times what it took: a fiftieth of the time is spent on it."""
+UNASKED_SECONDS = 600.0
+"""Pause where nobody asked since: who comes then sees what is no older than that, and soon what is new."""
+
+
+class _Count(NamedTuple, Generic[T]):
+    """One reading."""
+
+    found: T
+    """What was read."""
+    at: float
+    """When, epoch seconds."""
+    took: float
+    """What it cost, seconds."""
+    ended: float
+    """When it ended, by the clock of the pauses."""
 
 
 class CountedOnce(Generic[T]):
-    """One reading for all who ask; while one reads, the others wait for it."""
+    """One reading for all who ask; while one reads for the first time, the others wait for it."""
 
     def __init__(
         self,
@@ -25,16 +40,45 @@ class CountedOnce(Generic[T]):
     ) -> None:
         """`spent` is the clock of what reading costs: of this thread, or of a server that is waited for."""
         self.read, self.spent, self.clock = read, spent, clock
+        self.keeper: threading.Event | None = None
+        """Set by who reads again what takes long (`CountKeeper`); without one, whoever asks does."""
         self._lock = threading.Lock()
-        self._found: tuple[T, float] | None = None
-        self._again = 0.0
+        self._last: _Count[T] | None = None
+        self._asked = False
 
     def ask(self, view: Transaction, now: float) -> tuple[T, float]:
         """Return what was read, and when, epoch seconds; `now` is this moment."""
+        last, self._asked = self._last, True
+        if last is None or not self._is_held(last):
+            last = self.count(view, now)
+        elif self.keeper is not None and self.due_in() <= 0.0:
+            self.keeper.set()
+        return last.found, last.at
+
+    def count(self, view: Transaction, now: float) -> _Count[T]:
+        """Read again, unless somebody just did."""
+        before = self._last
         with self._lock:
-            if self._found is None or self.clock() >= self._again:
-                began = self.spent()
-                self._found = self.read(view), now
-                took = self.spent() - began
-                self._again = self.clock() + (MOST_OFTEN * took if took > SOON else 0.0)
-            return self._found
+            last = self._last
+            if last is not None and last is not before and self._is_held(last):
+                return last
+            began, self._asked = self.spent(), False
+            found = self.read(view)
+            self._last = _Count(found, now, self.spent() - began, self.clock())
+            return self._last
+
+    def due_in(self) -> float:
+        """Return in how many seconds its keeper is to read it again; none or less: now."""
+        last = self._last
+        if last is None:
+            return 0.0
+        # What takes no time is read anew by whoever asks; here it is only seen to be so still.
+        waits = self._asked and last.took > SOON
+        pause = max(MOST_OFTEN * last.took, 0.0 if waits else UNASKED_SECONDS)
+        return last.ended + pause - self.clock()
+
+    def _is_held(self, last: _Count[T]) -> bool:
+        """Return whether a reading is shown to who asks now."""
+        if last.took <= SOON:
+            return False
+        return self.keeper is not None or self.clock() < last.ended + MOST_OFTEN * last.took

@@ -1,5 +1,6 @@
 """Page server: all pages of one daemon, built from its configuration."""
 
+import time
 from typing import Any
 
 from ...ops.flags import intents_table
@@ -11,7 +12,7 @@ from ..http.access import Access
 from ..status.flag_page import FlagPage
 from ..status.metrics import Metrics
 from ..status.server import StatusServer, Vitals
-from ..status.snapshot import read_status
+from .count_keeper import CountKeeper
 from .forms import Forms
 from .frame import Site
 from .pages import Pages
@@ -46,11 +47,13 @@ def build_pages(
         http.token, user_header=http.user_header, proxies=http.proxies, names=http.names
     )
 
-    def status() -> dict[str, Any]:
-        return read_status(store, config.policy, config.flags_path)
-
     site = Site(config, store, vitals, access)
-    pages = Pages(site, status)
+    pages = Pages(site)
+
+    def status() -> dict[str, Any]:
+        with store.reading() as view:
+            return pages.stored(view, time.time())
+
     server = StatusServer(
         vitals,
         metrics.registry,
@@ -59,6 +62,8 @@ def build_pages(
         port=http.port if port is None else port,
         access=access,
         flags=flags,
+        # Where there are others beside the one in control, they count for who asks them.
+        keeper=None if flags is None else CountKeeper(store, pages.counted),
         pages=[*pages.routes(), *Forms(config, store, access, site).routes(), pages.elsewhere()],
     )
     return StatusPages(server=server, metrics=metrics)

@@ -1,7 +1,7 @@
 """Pages: which page is read from what; overview, rollouts, and all that lies below them."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +19,7 @@ from ..http.access import is_asked_here
 from ..http.query import NotHere, known_name, known_values, whole_number
 from ..lists.answer_list import read_answers
 from ..lists.refused import read_letter, read_partition
-from ..status.snapshot import describe_reach
+from ..status.snapshot import describe, describe_reach
 from ..views.answer import read_answer
 from ..views.batch import read_batch, read_batches
 from ..views.drift import read_drift
@@ -47,7 +47,7 @@ EVIDENCE = 10
 class Pages:
     """The pages of one daemon, each read from one view of its tables."""
 
-    def __init__(self, site: Site, status: Callable[[], dict[str, Any]]) -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
         config = site.config
         self.config, self.policy, self.vitals = config, config.policy, site.vitals
@@ -55,12 +55,24 @@ class Pages:
         self.spec = reward_spec(config.reward_spec)
         # A file is read by the thread that asks; a server's work is seen by how long it takes.
         spent = time.perf_counter if isinstance(config.state_database, str) else time.thread_time
-        self._status = CountedOnce(lambda _: status(), spent)
+        self._status = CountedOnce(lambda view: describe(view, self.policy), spent)
         self._curves = CountedOnce(lambda view: read_curves(view, self.policy), spent)
         self._sums = CountedOnce(lambda view: read_sums(view, self.policy, config.spools), spent)
         self._signals_read = CountedOnce(
             lambda view: read_signals(view, self.policy, self.spec), spent
         )
+
+    @property
+    def counted(self) -> list[CountedOnce[Any]]:
+        """What takes long where there are many answers, in the order in which people ask for it."""
+        return [self._status, self._curves, self._sums, self._signals_read]
+
+    def stored(self, view: Transaction, now: float) -> dict[str, Any]:
+        """Return what the tables say: counts of all answers, and when they were made; gateways of now."""
+        found, counted_at = self._status.ask(view, now)
+        # Which gateways act on the flags is asked while something is taken back: it is of now.
+        reach = describe_reach(read_reach(view, self.policy, self.config.flags_path, now), now)
+        return {**found, "flags": reach, "counted_at": counted_at}
 
     def routes(self) -> list[web.RouteDef]:
         """Return the pages."""
@@ -97,14 +109,11 @@ class Pages:
         current = rollouts_table.current(view, policy)
         champion = champions_table.find_champion(view, policy)
         serves = "" if champion is None else champion.version
-        counted, counted_at = self._status.ask(view, now)
+        stored = self.stored(view, now)
         curves, drawn_at = self._curves.ask(view, now)
-        # Which gateways act on the flags is asked while something is taken back: it is of now.
-        reach = describe_reach(read_reach(view, policy, self.config.flags_path, now), now)
-        stored = {**counted, "flags": reach}
         return {
             **overview(stored, dict(self.vitals.live), dict(self.vitals.problems)),
-            "counted_at": counted_at,
+            "counted_at": stored["counted_at"],
             "rows": read_list(view, policy, limit=SHOWN, steps=self.steps),
             "under_way": None
             if current is None

@@ -1,81 +1,112 @@
 """Served times: how long it took from what people said to the first answer that it helped to make."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...learner.candidate import sequence_of
+from ...streams.answers.answer_tallies import answer_counts
 from ...streams.state.transaction import Transaction
 
+Times = NDArray[np.float64]
+"""Epoch seconds, or seconds."""
 
-class _Trained(NamedTuple):
-    """One trained feedback's times."""
 
-    received: float
+class _Taught(NamedTuple):
+    """The times of the feedback that one batch taught a version."""
+
+    received: Times
     sealed: float
     made: float
     sequence: int
 
 
-def event_to_served(view: Transaction, policy: str) -> dict[str, Any]:
+def event_to_served(
+    view: Transaction, policy: str, first: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """Return quantiles of the time from feedback to the first answer it helped to make.
 
     For each trained feedback, from its receipt to the first generation that its version served, on
-    whichever variant (CONTRACTS 11); `parts` are means of the three stretches on the way. Versions that
+    whichever variant (CONTRACTS 11), which `first` has by version where it was counted; `parts` are means of the three stretches on the way. Versions that
     nobody met are not in these: a newer one took their place, or the gate refused them. `unmet` counts
     their feedback, and `p50_any` is the middle of all that reached people, in its own version or in one
     that went on from it.
     """
-    rows = _trained(view, policy)
-    own, reached = _first_answers(view, policy)
-    served = [(one, own[one.sequence]) for one in rows if one.sequence in own]
-    any_served = sorted(
-        reached[one.sequence] - one.received for one in rows if one.sequence in reached
+    taught = _taught(view, policy)
+    if first is None:
+        first = answer_counts(view, policy).first
+    own, reached = _first_answers(view, policy, first)
+    served = [one for one in taught if one.sequence in own]
+    totals = _joined([own[one.sequence] - one.received for one in served])
+    count = totals.size
+    any_served = _joined(
+        [reached[o.sequence] - o.received for o in taught if o.sequence in reached]
     )
     found: dict[str, Any] = {
-        "count": len(served),
-        "p50": None,
-        "p95": None,
-        "parts": {},
-        "unmet": len(rows) - len(served),
-        "p50_any": _quantile(any_served, 0.5),
-    }
-    if not served:
-        return found
-    totals, count = sorted(first - one.received for one, first in served), len(served)
-    return found | {
+        "count": count,
         "p50": _quantile(totals, 0.5),
         "p95": _quantile(totals, 0.95),
-        "parts": {
-            "waiting_for_batch": sum(one.sealed - one.received for one, _ in served) / count,
-            "learning": sum(one.made - one.sealed for one, _ in served) / count,
-            "gate_and_first_answer": sum(first - one.made for one, first in served) / count,
-        },
+        "parts": {},
+        "unmet": sum(one.received.size for one in taught) - count,
+        "p50_any": _quantile(any_served, 0.5),
     }
+    if not count:
+        return found
+    waited = sum(float(np.sum(one.sealed - one.received)) for one in served)
+    learned = sum((one.made - one.sealed) * one.received.size for one in served)
+    gated = sum((own[one.sequence] - one.made) * one.received.size for one in served)
+    parts = {
+        "waiting_for_batch": waited / count,
+        "learning": learned / count,
+        "gate_and_first_answer": gated / count,
+    }
+    return found | {"parts": parts}
 
 
-def _trained(view: Transaction, policy: str) -> list[_Trained]:
+def _taught(view: Transaction, policy: str) -> list[_Taught]:
+    """Return what each batch taught. Batches and checkpoints are read once, and not with each answer.
+
+    CROSS JOIN: along the index of batches, as a database may not choose by itself.
+    """
     rows = view.execute(
-        "SELECT f.received, b.sealed_at, c.created_at, c.sequence FROM episodes e"
-        " JOIN feedback f ON f.policy = e.policy AND f.generation_id = e.generation_id"
-        " JOIN batches b ON b.policy = e.policy AND b.batch_id = e.batch_id"
-        " JOIN checkpoints c ON c.policy = e.policy AND c.version = e.trained_version"
-        "   AND c.batch_id = e.batch_id"
-        " WHERE e.policy = ? AND e.fate = 'trained' AND f.received <= b.sealed_at"
-        " AND f.origin = ''",
-        (policy,),
+        "SELECT e.batch_id, e.trained_version, f.received FROM episodes e CROSS JOIN feedback f"
+        " WHERE e.policy = ? AND e.batch_id IS NOT NULL AND e.fate = 'trained'"
+        " AND f.policy = ? AND f.generation_id = e.generation_id AND f.origin = ''",
+        (policy, policy),
     ).fetchall()
-    return [_Trained(*row) for row in rows]
-
-
-def _first_answers(view: Transaction, policy: str) -> tuple[dict[int, float], dict[int, float]]:
-    """Return when each version first answered somebody, and when it or one that went on from it did."""
-    first: Mapping[str, float] = dict(
+    heard = defaultdict[tuple[int, str], list[float]](list)
+    for batch_id, version, received in rows:
+        heard[batch_id, version].append(received)
+    sealed: dict[int, float] = dict(
         view.execute(
-            "SELECT version, MIN(received) FROM episodes WHERE policy = ? AND received IS NOT NULL"
-            " AND fate <> 'excluded:shadow' GROUP BY version",
-            (policy,),
+            "SELECT batch_id, sealed_at FROM batches WHERE policy = ?", (policy,)
         ).fetchall()
     )
+    made = view.execute(
+        "SELECT batch_id, version, created_at, sequence FROM checkpoints"
+        " WHERE policy = ? AND batch_id IS NOT NULL",
+        (policy,),
+    ).fetchall()
+    return [
+        _Taught(times[times <= sealed[batch_id]], sealed[batch_id], at, sequence)
+        for batch_id, version, at, sequence in made
+        if (batch_id, version) in heard and batch_id in sealed
+        for times in [np.array(heard[batch_id, version])]
+    ]
+
+
+def _joined(parts: Sequence[Times]) -> Times:
+    """Return all of these, the least first."""
+    return np.sort(np.concatenate(parts)) if parts else np.empty(0)
+
+
+def _first_answers(
+    view: Transaction, policy: str, first: Mapping[str, float]
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return when each version first answered somebody, and when it or one that went on from it did."""
     rows = view.execute(
         "SELECT sequence, parent_sequence, version, batch_id FROM checkpoints WHERE policy = ?"
         " ORDER BY sequence DESC",
@@ -107,7 +138,7 @@ def _reached(
     return reached
 
 
-def _quantile(ordered: Sequence[float], share: float) -> float | None:
-    if not ordered:
+def _quantile(ordered: Times, share: float) -> float | None:
+    if not ordered.size:
         return None
-    return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+    return float(ordered[min(int(share * ordered.size), ordered.size - 1)])

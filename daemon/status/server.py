@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 import orjson
@@ -74,6 +74,16 @@ class Vitals:
         self.problems[dependency] = problem
 
 
+class Keeper(Protocol):
+    """What keeps the pages' content at hand in a thread of its own."""
+
+    def start(self) -> None:
+        """Begin."""
+
+    def stop(self) -> None:
+        """End; what is under way is not waited for."""
+
+
 class StatusServer:
     """A small HTTP server in a thread.
 
@@ -92,12 +102,13 @@ class StatusServer:
         access: Access | None = None,
         flags: FlagPage | None = None,
         pages: Sequence[web.RouteDef] = (),
+        keeper: Keeper | None = None,
     ) -> None:
-        """`pages` are those for people; without `access` everybody is let in."""
+        """`pages` are those for people; without `access` everybody is let in. `keeper` works while they listen."""
         self.vitals, self.registry, self.status = vitals, registry, status
         self.flags = flags or FlagPage("", lambda: None)
         self.host, self.port = host, port
-        self.access, self.pages = access or Access(), pages
+        self.access, self.pages, self.keeper = access or Access(), pages, keeper
         self.limits = ConnectionLimits(MOST_CONNECTIONS, HEADER_SECONDS)
         self._loop: asyncio.AbstractEventLoop
         self._started = threading.Event()
@@ -112,9 +123,13 @@ class StatusServer:
         if self._problem is not None:
             self._thread.join()
             raise self._problem
+        if self.keeper is not None:
+            self.keeper.start()
 
     def stop(self) -> None:
         """Stop listening."""
+        if self.keeper is not None:
+            self.keeper.stop()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(5.0)

@@ -7,24 +7,22 @@ import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from ...learner.ledger.batches_table import trained_by_lane
+from ...learner.ledger.batches_table import by_lane
 from ...learner.ledger.passed_over import describe_passed_over
 from ...learner.ledger.weighed import batch_weights, weighed_counts
 from ...ops.drift import alarms_table
-from ...ops.flags.flag_reach import FlagReach, read_reach
+from ...ops.flags.flag_reach import FlagReach
 from ...ops.rollout import rollouts_table
-from ...streams.answers import answer_tallies
+from ...streams.answers.answer_tallies import answer_counts
 from ...streams.answers.session_turns import SessionShare, session_share
 from ...streams.events.stage import EpisodeStage
 from ...streams.join import offsets
 from ...streams.readings.reading_tallies import describe_readings
 from ...streams.readings.unknown_signals import unknown_signals
-from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from .served_times import event_to_served
 
@@ -38,29 +36,18 @@ NEWEST_BATCHES = 5
 """Batches whose weights are shown."""
 
 
-def read_status(store: Store, policy: str, flags: Path | None = None) -> dict[str, Any]:
-    """Return records, fates, batches and versions of a policy; with the flag file, its gateways."""
-    with store.reading() as view:
-        found = describe(view, policy)
-        if flags is not None:
-            found["flags"] = describe_reach(
-                read_reach(view, policy, flags, time.time()), time.time()
-            )
-        return found
-
-
 def describe(view: Transaction, policy: str) -> dict[str, Any]:
-    """Return the same from a view of a database that may be another process's."""
-    fates = answer_tallies.count_fates(view, policy)
-    generations = _count(view, policy, "received IS NOT NULL")
+    """Return records, fates, batches and versions of a policy, from a database that may be another process's."""
+    answers = answer_counts(view, policy)
+    fates, generations = answers.fates, sum(answers.fates.values())
     return {
         "policy": policy,
         "records": _records(view, policy),
         "fates": fates,
         "generations": generations,
-        "trained_by_lane": _counted(trained_by_lane, view, policy),
-        "ready": _count(view, policy, f"stage = '{EpisodeStage.READY}'"),
-        "late_feedback": _sum(view, policy, "late"),
+        "trained_by_lane": by_lane(answers.lanes),
+        "ready": _ready(view, policy),
+        "late_feedback": answers.late,
         "excluded_by_sampling": {
             rule: fates.get(rule, 0) / max(generations, 1) for rule in SAMPLING_RULES
         },
@@ -70,7 +57,7 @@ def describe(view: Transaction, policy: str) -> dict[str, Any]:
         "weights": _weights(view, policy),
         "too_old": describe_passed_over(view, policy),
         "versions": _versions(view, policy),
-        "event_to_served_s": event_to_served(view, policy),
+        "event_to_served_s": event_to_served(view, policy, answers.first),
         "sessions": describe_sessions(view, policy),
         "drift": describe_drift(view, policy),
     }
@@ -155,13 +142,8 @@ def _records(view: Transaction, policy: str) -> dict[str, dict[str, int]]:
     }
 
 
-def _count(view: Transaction, policy: str, where: str) -> int:
-    sql = f"SELECT COUNT(*) FROM episodes WHERE policy = ? AND {where}"
-    return int(view.execute(sql, (policy,)).fetchone()[0])
-
-
-def _sum(view: Transaction, policy: str, column: str) -> int:
-    sql = f"SELECT COALESCE(SUM({column}), 0) FROM episodes WHERE policy = ?"
+def _ready(view: Transaction, policy: str) -> int:
+    sql = f"SELECT COUNT(*) FROM episodes WHERE policy = ? AND stage = '{EpisodeStage.READY}'"
     return int(view.execute(sql, (policy,)).fetchone()[0])
 
 

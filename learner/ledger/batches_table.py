@@ -4,7 +4,7 @@ The database is the truth; a file is written from it whenever a learner is given
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ...streams.join import fate
@@ -66,13 +66,17 @@ def trained_by_lane(view: Transaction, policy: str) -> dict[str, int]:
     What was trained on before lanes were kept counts for the ratio lane, which was alone.
     """
     rows = view.execute(
-        "SELECT COALESCE(lane, ?), COUNT(*) FROM episodes WHERE policy = ? AND fate = ?"
-        " GROUP BY lane",
-        (RATIO, policy, fate.TRAINED),
+        "SELECT lane, COUNT(*) FROM episodes WHERE policy = ? AND fate = ? GROUP BY lane",
+        (policy, fate.TRAINED),
     ).fetchall()
+    return by_lane(dict(rows))
+
+
+def by_lane(counts: Mapping[str | None, int]) -> dict[str, int]:
+    """Return the same of counts by lanes as they are kept."""
     found = Counter[str]()
-    for lanes, count in rows:
-        found.update(dict.fromkeys(lanes.split("+"), count))
+    for lanes, count in counts.items():
+        found.update(dict.fromkeys((lanes or RATIO).split("+"), count))
     return dict(sorted(found.items()))
 
 

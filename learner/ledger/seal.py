@@ -20,7 +20,7 @@ from .passed_over import PASSED_OVER, note_decided, passed_over
 from .ready import Age, ReadyEpisode, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
 from .user_share import beyond_share
-from .weighed import AGREED, WEIGHED, Trust, weigh_episodes
+from .weighed import AGREED, BY_BATCH, WEIGHED, Trust, weigh_episodes
 
 MIGRATIONS = (
     """
@@ -34,6 +34,7 @@ CREATE TABLE batches (
     PASSED_OVER,
     AGREED,
     BENCHMARK_PEOPLE,
+    BY_BATCH,
 )
 """States: sealed, applied, skipped, reverted."""
 

@@ -35,6 +35,11 @@ ALTER TABLE weighed ADD COLUMN agreed_variance REAL NOT NULL DEFAULT 0
 """
 """What an episode's decision adds to the agreement of its user with others, and to that one's variance."""
 
+BY_BATCH = """
+CREATE INDEX weighed_batch ON weighed (policy, batch_id)
+"""
+"""The newest batches are shown without reading what all others weighed."""
+
 RESPONSES = 4000
 """Latest answers that the response model is fitted on."""
 CONFOUNDED = "confound"

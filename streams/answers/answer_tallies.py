@@ -1,14 +1,16 @@
 """Answer tallies: how many answers ended how, how long the oldest waits, what each variant's earned lately."""
 
+import sqlite3
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..events.event import Feedback
 from ..events.generation import Generation
 from ..events.stage import EpisodeStage
 from ..state.transaction import Transaction
 
-WAITING = "waiting"
+WAITING, TRAINED, SHADOWED = "waiting", "trained", "excluded:shadow"
 LATELY_SECONDS = 3600.0
 """The window in which answers of a variant are counted."""
 
@@ -49,6 +51,46 @@ def count_fates(tx: Transaction, policy: str) -> dict[str, int]:
         (policy,),
     )
     return dict(rows.fetchall())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountedAnswers:
+    """What one pass over the answers counted by fate, lane and version."""
+
+    fates: dict[str, int]
+    """Generations known, by how they ended."""
+    late: int
+    """Feedback that came after its answer was sealed or closed."""
+    lanes: dict[str | None, int]
+    """Answers that were trained on, by their lanes as they are kept."""
+    first: dict[str, float]
+    """By version, when the first answer of it was received that somebody was shown, epoch seconds."""
+
+
+def answer_counts(view: Transaction, policy: str) -> CountedAnswers:
+    """Count all answers of a policy in one pass, which reads every row of them."""
+    try:
+        rows = _by_version(view, policy, "lane")
+    except sqlite3.OperationalError:
+        rows = _by_version(view, policy, "'' AS lane")  # A state from before lanes were kept.
+    fates, lanes, first, late = Counter[str](), Counter[str | None](), dict[str, float](), 0
+    for version, lane, fate, count, of_all, came_late, oldest in rows:
+        late += came_late
+        if fate == TRAINED and lane != "":
+            lanes[lane] += of_all
+        if count:
+            fates[fate] += count
+            if version is not None and fate != SHADOWED:
+                first[version] = min(first.get(version, oldest), oldest)
+    return CountedAnswers(fates=dict(sorted(fates.items())), late=late, lanes=lanes, first=first)
+
+
+def _by_version(view: Transaction, policy: str, lane: str) -> list[Any]:
+    return view.execute(
+        f"SELECT version, {lane}, fate, COUNT(received), COUNT(*), SUM(late), MIN(received)"
+        " FROM episodes WHERE policy = ? GROUP BY version, lane, fate",
+        (policy,),
+    ).fetchall()
 
 
 def answer_tallies(view: Transaction, policy: str, now: float) -> AnswerTallies:

@@ -15,6 +15,7 @@ from bench_close import bench_close
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
+from bench_pages import bench_pages
 from bench_profile import bench_profile
 from bench_redaction import bench_redaction
 from bench_rewards import bench_rewards
@@ -38,6 +39,7 @@ PARTS = (
     "behaviours",
     "rewards",
     "profile",
+    "pages",
     "gateway",
     "swap",
     "yield",
@@ -79,6 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines += bench_rewards(rounds=given.rounds, say=console.log)
     if "profile" in parts:
         lines += bench_profile(rounds=given.rounds, say=console.log)
+    if "pages" in parts:
+        lines += bench_pages(rounds=given.rounds, say=console.log)
     if "gateway" in parts:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
     if "swap" in parts:

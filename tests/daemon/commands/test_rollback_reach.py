@@ -24,7 +24,6 @@ from rlwd.daemon.control.making_way import MakingWay
 from rlwd.daemon.status.flag_page import FlagPage
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.server import StatusServer, Vitals
-from rlwd.daemon.status.snapshot import read_status
 from rlwd.learner.process.supervisor import LearnerSupervisor
 from rlwd.learner.settings import LearnerProcessSettings
 from rlwd.ops.flags import intents_table
@@ -67,7 +66,7 @@ class Control:
         self.server = StatusServer(
             Vitals(),
             Metrics().registry,
-            lambda: read_status(self.store, "policy", self.config.flags_path),
+            lambda: {"flags": status_document(self.config, time.time())["flags"]},
             host=LOOPBACK,
             port=port,
             flags=self.page,

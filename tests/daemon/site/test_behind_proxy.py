@@ -133,7 +133,7 @@ def test_a_planted_session_changes_nobody(house: House) -> None:
     for cookie in (
         f"rlwd_session={planted}",
         "rlwd_session=x.y.z",
-        f"rlwd_session={planted}; " * 2,
+        f"a=b; rlwd_session={planted}",
     ):
         text = house.ask("/rollouts", Cookie=cookie).text
         assert ("annabel" in text, "mallory" in text) == (True, False)
@@ -171,5 +171,5 @@ def test_who_goes_past_the_proxy_is_nobody(
 ) -> None:
     """The header is believed once, from the proxy's address, under the site's name; else it is said why not."""
     answer = house.raw(HEAD.format(host=host, more=more), source)
-    assert answer.startswith(f"HTTP/1.1 {status} "), answer
+    assert answer.split()[1] == str(status), answer
     assert says in answer

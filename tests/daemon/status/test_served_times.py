@@ -10,7 +10,7 @@ from manifests_by_hand import manifest, rolled_back, version_of
 
 from rlwd.daemon.status.loop_rows import served_rows
 from rlwd.daemon.status.served_times import event_to_served
-from rlwd.daemon.status.snapshot import read_status
+from rlwd.daemon.status.snapshot import describe
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
@@ -64,9 +64,9 @@ def test_a_version_that_nobody_met_is_counted(ledger: Ledger) -> None:
     ledger.take(generation("met", 1150.0, version=version_of(2)))
     with ledger.store.reading() as view:
         found = event_to_served(view, "policy")
+        assert describe(view, "policy")["event_to_served_s"] == found
     assert (found["count"], found["p50"], found["unmet"]) == (2, 50.0, 2)
     assert found["p50_any"] == 150.0
-    assert read_status(ledger.store, "policy")["event_to_served_s"] == found
     own, later = served_rows(found)
     assert own[1].startswith("50.0 s median")
     assert "2 feedback" in later[1]
