@@ -18,7 +18,8 @@ def chains(episodes: Sequence[SealedEpisode]) -> list[list[int]]:
 
     A member's prompt begins with the prompt and completion of the one before it. Of several answers
     that continue the same one, that with most turns after it goes on with its chain, and the others
-    begin chains of their own. So each chain's last is one that nothing continues. Chains stand where
+    begin chains of their own. So each chain's last is one that nothing continues. An engine's routed experts are of one
+    sequence only where it sent the shared tokens to the same ones each time. Chains stand where
     the first of their members does: without any continuation they are (0), (1), (2) and so on.
 
     Prompt 5 6 completion 7, prompt 5 6 7 8 completion 9, prompt 5 6 7 4 completion 2: (0, 1) and (2).
@@ -77,7 +78,17 @@ def _continued(episodes: Sequence[SealedEpisode]) -> dict[int, int | None]:
         while open_ and not raw[index].startswith(raw[open_[-1]]):
             del open_[-1], lengths[-1]
         held = bisect_right(lengths, len(episodes[index].prompt_token_ids))
-        found[index] = open_[held - 1] if held else None
+        earlier = open_[held - 1] if held else None
+        alike = earlier is not None and _routed_alike(episodes[earlier], episodes[index])
+        found[index] = earlier if alike else None
         open_.append(index)
         lengths.append(len(whole[index]))
     return found
+
+
+def _routed_alike(earlier: SealedEpisode, later: SealedEpisode) -> bool:
+    """Return whether an engine sent the tokens that two share to the same experts, or told of neither."""
+    one, other = earlier.routed_experts, later.routed_experts
+    if one is None or other is None:
+        return one is other
+    return one.row_bytes == other.row_bytes and other.experts.startswith(one.experts)

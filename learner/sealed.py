@@ -5,6 +5,8 @@ from typing import Annotated
 
 import msgspec
 
+from ..streams.routed_experts import RoutedExperts
+
 Token = Annotated[int, msgspec.Meta(ge=0)]
 
 
@@ -89,6 +91,9 @@ class SealedEpisode(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tru
     person: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Of what is held out as preference evidence alone: which of the batch's users it answered, from 1.
     Left out elsewhere, likewise."""
+
+    routed_experts: RoutedExperts | None = None
+    """Which experts of a mixture the engine sent its tokens to; left out where nobody told, likewise."""
 
     traceparent: str = ""
     """The answer's trace context, where it is traced; left out elsewhere, likewise."""

@@ -17,7 +17,13 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = ("kernels", "streams", "rewards", "learner", "ops", "daemon")
 ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/exception_text",),
-    ("kernels", "streams/logs", "streams/quick_imports", "streams/secret_values"),
+    (
+        "kernels",
+        "streams/logs",
+        "streams/quick_imports",
+        "streams/routed_experts",
+        "streams/secret_values",
+    ),
     ("streams/events", "streams/extensions", "streams/state"),
     ("streams/log", "streams/answers", "streams/derived", "streams/sessions", "streams/readings"),
     ("streams/redaction", "streams/attribution"),
@@ -49,6 +55,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "learner/benchmark_people",
         "learner/concordance",
         "learner/drawn_people",
+        "learner/mixture",
     ),
     ("learner/estimators", "learner/ledger", "learner/open_models", "learner/tiny"),
     ("learner/train",),

@@ -18,6 +18,8 @@ _OWNED = (
     "priority",
     "request_id",
     "kv_transfer_params",
+    # The learner replays the whole prompt's.
+    "routed_experts_prompt_start",
     "vllm_xargs",
     "safety_identifier",
     "prompt_cache_key",

@@ -93,6 +93,7 @@ class ResponseCapture:
 
     def _mask(self, choice: dict[str, Any]) -> None:
         asked = self.engine_request
+        choice.pop("routed_experts", None)
         if not asked.wants_tokens:
             choice.pop("token_ids", None)
             choice.pop("prompt_token_ids", None)

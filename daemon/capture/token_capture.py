@@ -3,6 +3,8 @@
 from typing import Any
 
 from ...streams.events.generation import check_logprobs
+from ...streams.routed_experts import RoutedExperts
+from .npy_experts import read_routed_experts
 
 MOST_TOKEN_ID = 2**31 - 1
 
@@ -18,6 +20,8 @@ class TokenCapture:
         """What the model wrote."""
         self.logprobs: list[float] | None = None
         """Log-probability of each token; None where they do not belong to the tokens."""
+        self.routed_experts: RoutedExperts | None = None
+        """Which experts prompt and answer went to; None where the engine does not tell."""
         self.problem = ""
         """Why something is missing; empty where nothing is."""
         self._logprobs: list[Any] = []
@@ -46,6 +50,11 @@ class TokenCapture:
                 self.token_ids = (self.token_ids or []) + ids if ids else self.token_ids or []
             else:
                 self.spoil("token_ids: are no token ids")
+        if (routed := choice.get("routed_experts")) is not None:
+            try:
+                self.routed_experts = read_routed_experts(routed)
+            except ValueError as problem:
+                self.spoil(str(problem))
         given = choice.get("logprobs")
         if not given:
             return
@@ -60,7 +69,7 @@ class TokenCapture:
     def settle(self, told_tokens: int, *, said_something: bool) -> None:
         """Decide what is believed; `told_tokens` is the engine's own count, 0 where it told none."""
         if self._spoilt:
-            self.prompt_token_ids = self.token_ids = None
+            self.prompt_token_ids = self.token_ids = self.routed_experts = None
             return
         if self.token_ids is None:
             if said_something:

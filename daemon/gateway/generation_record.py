@@ -165,6 +165,7 @@ class GenerationRecord:
             "prompt_token_ids": None if prompt is None else tuple(prompt),
             "completion_token_ids": None if written is None else tuple(written),
             "logprobs": None if logprobs is None else tuple(logprobs),
+            "routed_experts": tokens.routed_experts,
             "text": self.capture.text,
             "reasoning": self.capture.reasoning,
             "tool_calls": self.capture.calls.checked(self.engine_request.tools),

@@ -177,6 +177,7 @@ def slim(payload: bytes) -> bytes:
         prompt_token_ids=None,
         completion_token_ids=None,
         logprobs=None,
+        routed_experts=None,
         text=event.data.text[:4096],
     )
     return encode_event(msgspec.structs.replace(event, data=data))

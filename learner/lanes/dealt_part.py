@@ -159,8 +159,11 @@ def without_ratio(
 ) -> SealedEpisode:
     """Return an episode as a lane without ratios scores it: at temperature 1, as if drawn for certain."""
     ids = episode.completion_token_ids if completion is None else completion
+    own = prompt is None and completion is None
     return msgspec.structs.replace(
         episode,
+        # Of other tokens no engine told which experts they went to.
+        routed_experts=episode.routed_experts if own else None,
         prompt_token_ids=episode.prompt_token_ids if prompt is None else prompt,
         completion_token_ids=ids,
         logprobs=(0.0,) * len(ids),

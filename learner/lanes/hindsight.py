@@ -101,5 +101,7 @@ def with_teachers(
         if len(prompt) + len(one.completion_token_ids) > longest:
             told.too_long.append(one.generation_id)
             continue
-        told.units.append((one, msgspec.structs.replace(one, prompt_token_ids=prompt)))
+        told.units.append(
+            (one, msgspec.structs.replace(one, prompt_token_ids=prompt, routed_experts=None))
+        )
     return told

@@ -214,6 +214,7 @@ def sealed_episode(
         else tuple([SaidMessage(role=one.role, text=one.text) for one in generation.input]),
         text="" if spelt else generation.text,
         session=sessions.get(episode.id, 0),
+        routed_experts=generation.routed_experts if spelt else None,
     )
 
 

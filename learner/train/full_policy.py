@@ -46,6 +46,11 @@ class FullPolicy(Policy):
         """Whether what learns is finer than what the model computes with."""
         return self.head_VD.dtype != torch.float32
 
+    @property
+    def decoders(self) -> tuple[Any, ...]:
+        """The decoder that learns, and the anchor's."""
+        return (self.decoder, self.anchor_decoder)
+
     def trainable(self) -> dict[str, Tensor]:
         """Return the float32 weights that learn, by the model's names, in a fixed order."""
         return {name: self._copies.get(name, own) for name, own in super().trainable().items()}

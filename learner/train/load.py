@@ -10,6 +10,7 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from ..digests import files_digest
+from ..mixture import found_mixture
 from ..settings import LearnerSettings
 from .adapter_targets import adapter_targets
 from .full_policy import FullPolicy
@@ -37,6 +38,7 @@ def load_policy(settings: LearnerSettings) -> Policy:
         make = _whole if settings.weights == "full" else _with_adapter
         policy = make(causal, settings, files_digest(weights))
         prove(policy)
+        policy.mixture = found_mixture(*policy.decoders)
     except ValueError as problem:
         kind = causal.config.model_type
         raise ValueError(f"learner.model: {folder} ({kind}): {problem}") from problem
@@ -54,6 +56,7 @@ def load_policy(settings: LearnerSettings) -> Policy:
         logit_scale=policy.logit_scale,
         adapter_on=policy.targets.names,
         left_out=policy.targets.left_out,
+        replays_experts=policy.mixture is not None and policy.mixture.k > 0,
     )
     return policy
 

@@ -5,7 +5,7 @@ a span of completion tokens for each.
 Legend: B rows, T packed tokens, M completion tokens of the pack, N episodes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from ..chains import chains
+from ..mixture import FREE, routed_TLK
 from ..sealed import SealedBatch, SealedEpisode
 
 
@@ -44,6 +45,8 @@ class Pack:
     """Log-probability of each token when it was drawn."""
     temperature_M: Tensor
     """At which it was drawn."""
+    experts_BTLK: Tensor | None = None
+    """Experts that the engine sent each token to, in each layer, FREE where nobody told; None where of all."""
     forward_tokens: int = 0
     """Tokens of the sequences, without what fills the rows."""
     shared_tokens: int = 0
@@ -115,6 +118,7 @@ def pack(
         temperature_M=torch.tensor([e.temperature for e in episodes]).to(device)[
             torch.tensor(segments, device=device)
         ],
+        experts_BTLK=_experts(episodes, joined, begins, ids_BT, device),
         forward_tokens=laid,
         shared_tokens=sum(len(each) for each in ids) - laid,
     )
@@ -141,6 +145,25 @@ def _laid_out(
         positions_BT[row, start : start + len(ids)] = torch.arange(len(ids))
         begins |= dict.fromkeys(chain, (row, start))
     return ids_BT, positions_BT, begins
+
+
+def _experts(
+    episodes: Sequence[SealedEpisode],
+    joined: Sequence[Sequence[int]],
+    begins: Mapping[int, tuple[int, int]],
+    ids_BT: Tensor,
+    device: torch.device,
+) -> Tensor | None:
+    """Return the engine's choice of experts; of a chain its last one's, which holds the others' (`chains`)."""
+    told = [chain[-1] for chain in joined if episodes[chain[-1]].routed_experts is not None]
+    if not told:
+        return None
+    found = {index: routed_TLK(episodes[index]) for index in told}
+    experts_BTLK = torch.full((*ids_BT.shape, *found[told[0]].shape[1:]), FREE, dtype=torch.int32)
+    for index, experts_TLK in found.items():
+        row, start = begins[index]
+        experts_BTLK[row, start : start + len(experts_TLK)] = experts_TLK
+    return experts_BTLK.to(device)
 
 
 def _first_fit(lengths: list[int], limit: int) -> tuple[list[tuple[int, int]], list[int]]:

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..digests import ADAPTER_FILES
+from ..mixture import Mixture
 from ..ranks.group import Ranks
 from ..ranks.shards import part_of, shard_decoder, whole
 from ..settings import LearnerSettings
@@ -51,6 +52,8 @@ class Policy:
         """What the model multiplies hidden states times head with; `proof` finds it."""
         self.packs = "position_ids" in inspect.signature(decoder.forward).parameters
         """Whether several sequences may share a row; `proof` finds it."""
+        self.mixture: Mixture | None = None
+        """Where an engine's choice of experts is replayed; None where that cannot be."""
 
     @property
     def base(self) -> str:
@@ -68,19 +71,32 @@ class Policy:
         """Where the weights are."""
         return self.head_VD.device
 
+    @property
+    def decoders(self) -> tuple[Any, ...]:
+        """The text decoder, and copies of it."""
+        return (self.decoder,)
+
     def trainable(self) -> dict[str, Tensor]:
         """Return the adapter's parameters by name, in a fixed order."""
         named = self.model.named_parameters()
         return {name: parameter for name, parameter in named if parameter.requires_grad}
 
-    def hidden(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
+    def hidden(
+        self, ids_BT: Tensor, positions_BT: Tensor, experts_BTLK: Tensor | None = None
+    ) -> Tensor:
         """Return the final hidden states [B, T, D] of packed rows, scaled as the logits are.
 
         Each restart of the positions begins a sequence that sees nothing of the ones before it. A
-        model that does not pack counts each row from 0.
+        model that does not pack counts each row from 0. Tokens go to the experts given (`Mixture.replaying`).
         """
         places = {"position_ids": positions_BT} if self.packs else {}
-        states: Tensor = self.decoder(input_ids=ids_BT, use_cache=False, **places).last_hidden_state
+        replaying = (
+            self.mixture.replaying(experts_BTLK) if self.mixture else contextlib.nullcontext()
+        )
+        with replaying:
+            states: Tensor = self.decoder(
+                input_ids=ids_BT, use_cache=False, **places
+            ).last_hidden_state
         return states if self.logit_scale == 1.0 else states * self.logit_scale
 
     @contextlib.contextmanager

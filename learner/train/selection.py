@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 
 from ...streams.events.trainable import MIN_TEMPERATURE
 from ...streams.join import fate
+from ..mixture import Mixture
 from ..sealed import RATIO, SealedBatch, SealedEpisode
 from ..settings import LearnerSettings
 
@@ -30,15 +32,22 @@ class Selection:
     """Generation ids of all others, each with its rule (`fate.LEARNER_RULES`)."""
 
 
-def select_episodes(batch: SealedBatch, settings: LearnerSettings, vocabulary: int) -> Selection:
+def select_episodes(
+    batch: SealedBatch,
+    settings: LearnerSettings,
+    vocabulary: int,
+    mixture: Mixture | None = None,
+) -> Selection:
     """Leave out what is unfit, each episode alone; the log names the first of each rule, and its field.
+
+    Without `mixture` nobody replays experts, and whatever an engine told of them is as good as another.
 
     One bad episode costs nobody else's: the batch is as if it had never been sealed into it.
     """
     left_out, first = dict[str, str](), dict[str, tuple[str, str]]()
     for name, episodes in (("episodes", batch.episodes), ("held_out", batch.held_out)):
         for index, episode in enumerate(episodes):
-            if found := exclusion(episode, settings, vocabulary):
+            if found := exclusion(episode, settings, vocabulary, mixture):
                 rule, problem = found
                 left_out[episode.generation_id] = rule
                 first.setdefault(rule, (episode.generation_id, f"$.{name}[{index}].{problem}"))
@@ -51,15 +60,24 @@ def select_episodes(batch: SealedBatch, settings: LearnerSettings, vocabulary: i
             first=generation_id,
             problem=problem,
         )
-    return Selection(
-        episodes=tuple(e for e in batch.episodes if e.generation_id not in left_out),
-        held_out=tuple(e for e in batch.held_out if e.generation_id not in left_out),
-        left_out=left_out,
+    episodes, held_out = (
+        tuple(_as_used(e, mixture) for e in some if e.generation_id not in left_out)
+        for some in (batch.episodes, batch.held_out)
     )
+    return Selection(episodes=episodes, held_out=held_out, left_out=left_out)
+
+
+def _as_used(episode: SealedEpisode, mixture: Mixture | None) -> SealedEpisode:
+    if mixture or episode.routed_experts is None:
+        return episode
+    return msgspec.structs.replace(episode, routed_experts=None)
 
 
 def exclusion(
-    episode: SealedEpisode, settings: LearnerSettings, vocabulary: int
+    episode: SealedEpisode,
+    settings: LearnerSettings,
+    vocabulary: int,
+    mixture: Mixture | None = None,
 ) -> tuple[str, str] | None:
     """Return the rule by which an episode is left out and the field at fault, or None."""
     prompt, completion = episode.prompt_token_ids, episode.completion_token_ids
@@ -70,6 +88,8 @@ def exclusion(
         return unfit
     if (largest := max((*prompt, *completion), default=0)) >= vocabulary:
         return fate.UNKNOWN_TOKENS, f"token id {largest}: the model knows {vocabulary}"
+    if mixture and (misfit := mixture.misfit(episode)):
+        return fate.WRONG_EXPERTS, misfit
     if not 0.0 <= episode.reward <= 1.0:
         return fate.BAD_REWARD, f"reward: {episode.reward} is not in [0, 1]"
     if episode.weight < LEAST_WEIGHT:

@@ -89,7 +89,7 @@ class Learner:
     def states(self, packed: Pack) -> Tensor:
         """Return the hidden states [B, T, D] of all of a pack's tokens: one forward pass, once it may be."""
         self.between(self.ranks.all)
-        return self.policy.hidden(packed.ids_BT, packed.positions_BT)
+        return self.policy.hidden(packed.ids_BT, packed.positions_BT, packed.experts_BTLK)
 
     def packs(self, episodes: Sequence[SealedEpisode]) -> list[Share]:
         """Split episodes into packs that fit one forward pass; returns this rank's.

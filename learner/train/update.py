@@ -68,7 +68,8 @@ def apply_batch(
     finite; that is found before the step that would have spread it.
     """
     before = before or learner.snapshot()
-    fit = select_episodes(batch, learner.settings, learner.policy.vocabulary)
+    policy = learner.policy
+    fit = select_episodes(batch, learner.settings, policy.vocabulary, policy.mixture)
     chosen = replace(fit, episodes=tuple(one for one in fit.episodes if one.in_lane(RATIO)))
     try:
         made = lanes(learner, fit.episodes, batch.batch_id)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from ..routed_experts import RoutedExperts
 from .input_message import InputMessage
 from .signals import Identifier, Number, NumberName
 from .tool_use import Name, OfferedTool, ToolCall
@@ -143,6 +144,9 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defau
     """What the model wrote; None where the product could not capture it."""
     logprobs: tuple[float, ...] | None = None
     """Log-probability of each completion token when it was drawn."""
+    routed_experts: RoutedExperts | None = None
+    """Which experts of a mixture the engine sent prompt and answer to, token by token; None where it is no
+    mixture, or does not tell."""
     logprobs_mode: Literal["processed", "raw", ""] = "processed"
     """Processed is after the temperature; raw is before."""
     text: str = ""

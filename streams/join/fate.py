@@ -45,6 +45,7 @@ RAW_LOGPROBS = "excluded:raw_logprobs"
 LOW_TEMPERATURE = "excluded:low_temperature"
 TOO_LONG = "excluded:too_long"
 UNKNOWN_TOKENS = "excluded:unknown_tokens"
+WRONG_EXPERTS = "excluded:wrong_experts"
 BAD_REWARD = "excluded:bad_reward"
 NO_SPREAD = "excluded:no_spread"
 NO_WEIGHT = "excluded:no_weight"
@@ -65,6 +66,7 @@ LEARNER_RULES = (
     TOO_LONG,
     TOO_OLD,
     UNKNOWN_TOKENS,
+    WRONG_EXPERTS,
 )
 """The rules by which the learner may leave out a sealed episode (CONTRACTS 17)."""
 

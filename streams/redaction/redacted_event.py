@@ -62,6 +62,7 @@ def redact_generation(
         prompt_token_ids=None,
         completion_token_ids=None,
         logprobs=None,
+        routed_experts=None,
     )
 
 

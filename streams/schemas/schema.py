@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from .. import routed_experts
 from ..events import (
     event,
     generation,
@@ -47,6 +48,7 @@ TOPICS: dict[str, tuple[str, str, str, str]] = {
 MODULES = (
     *(event, generation, input_message, judged, signals, tool_use, usage),
     dead_letters,
+    routed_experts,
 )
 """Where the records are defined."""
 

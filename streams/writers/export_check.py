@@ -19,7 +19,11 @@ class ExportRefused(ValueError):
 def check_answer(answer: ExportedAnswer, exempt: Collection[str] = ()) -> None:
     """Refuse an answer whose record, feedback or derived signals hold a hit. Raises ExportRefused."""
     data = msgspec.structs.replace(
-        answer.event.data, prompt_token_ids=None, completion_token_ids=None, logprobs=None
+        answer.event.data,
+        prompt_token_ids=None,
+        completion_token_ids=None,
+        logprobs=None,
+        routed_experts=None,
     )
     told = [
         ("generation", {k: v for k, v in msgspec.to_builtins(data).items() if k not in _OURS}),

@@ -91,6 +91,8 @@ class FakeEngine:
         """Version to the seconds that it takes to answer."""
         self.statuses: dict[str, int] = {}
         """Version to the status that it answers with instead."""
+        self.routed: str | None = None
+        """What a whole answer says of the experts that its tokens went to, as vLLM does."""
         self.busy: tuple[int, int] | None = (0, 0)
         """Requests that wait and that run, as its metrics tell; None tells nothing."""
         self.wrong = Misbehaviour()
@@ -228,6 +230,8 @@ class FakeEngine:
             "token_ids": self.ids(0, 4),
             **({"message": message} if chat else {"text": text}),
         }
+        if self.routed is not None:
+            choice["routed_experts"] = self.routed
         out = self.envelope(body, [choice])
         (out if chat else choice)["prompt_token_ids"] = [1, 2, 3]
         out["usage"] = self.usage()

@@ -1,7 +1,10 @@
 """The record of an agent's answer: what it thought, called and was told, as the gateway captures it."""
 
+import base64
+import io
 from typing import Any
 
+import numpy as np
 import pytest
 from gateway_rig import CHAT, HELLO, GatewayRig, stream
 
@@ -79,3 +82,38 @@ def test_reasoning_that_the_client_does_not_want_is_recorded(gateway: GatewayRig
     assert (
         ask(gateway, False, {**HELLO, "include_reasoning": False}).reasoning == "They want a sum."
     )
+
+
+def npy(array: np.ndarray[Any, Any]) -> str:
+    """Write an array as vLLM 0.32 does."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.mark.parametrize(("dtype", "most"), [("uint8", 255), ("uint16", 511)])
+def test_the_experts_of_an_answer(gateway: GatewayRig, dtype: str, most: int) -> None:
+    """The record has a row for each token but the last; the client is told nothing of them."""
+    told = (np.arange(6 * 4 * 2).reshape(6, 4, 2) + most - 47).astype(dtype)
+    gateway.engine.routed = npy(told)
+    gateway.set_flags()
+    answer = gateway.open().post(CHAT, json={**HELLO, "routed_experts_prompt_start": 2})
+    assert "routed_experts" not in answer.text
+    assert "routed_experts_prompt_start" not in gateway.engine.asked[0]
+    found = gateway.sink.generations(1)[-1].routed_experts
+    assert found is not None
+    assert (found.rows, found.layers, found.k, found.wide) == (6, 4, 2, most > 255)
+    held = np.frombuffer(found.experts, "<u2" if found.wide else "u1").reshape(told.shape)
+    assert (held == told).all()
+
+
+@pytest.mark.parametrize(
+    "told",
+    ["no base64!", base64.b64encode(b"no array").decode(), npy(np.zeros((3, 2))), npy(np.ones(4))],
+)
+def test_experts_that_cannot_be_read(gateway: GatewayRig, told: str) -> None:
+    """The answer goes out, and nothing of its tokens is believed, by name."""
+    gateway.engine.routed = told
+    found = ask(gateway, streamed=False)
+    assert (found.routed_experts, found.completion_token_ids) == (None, None)
+    assert found.capture_problem.startswith("routed_experts: ")

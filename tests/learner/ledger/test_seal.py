@@ -19,6 +19,7 @@ from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.rewards.spec.spec import reward_spec
 from rlwd.rewards.spec.token_credit import token_credit
 from rlwd.streams.events.signals import Accepted, Edited, Rejected
+from rlwd.streams.routed_experts import RoutedExperts
 
 SETTINGS = BatchSettings(episodes=4, at_most=100, held_out=0.0)
 
@@ -319,3 +320,13 @@ def test_answers_that_hang_together_are_sealed_as_a_session(ledger: Ledger) -> N
     decide(ledger, "y", 1005.0)
     sealed = {one.generation_id: one.session for one in sealed_now(ledger).episodes}
     assert sealed == {"a1": 1, "b1": 0, "a2": 1, "sub": 1, "x": 0, "y": 0}
+
+
+def test_the_experts_of_an_answer_are_sealed(ledger: Ledger) -> None:
+    """As the record on the log has them; a batch without any keeps the hash that it had."""
+    routed = RoutedExperts(layers=2, k=2, experts=bytes((0, 3, 1, 2, 2, 1, 3, 0)))
+    names = fill(ledger, 4)
+    decide(ledger, "routed", 1000.0, routed_experts=routed)
+    found = {one.generation_id: one for one in sealed_now(ledger).episodes}
+    assert found["routed"].routed_experts == routed
+    assert b"routed" not in msgspec.json.encode(found[names[0]])
