@@ -28,7 +28,8 @@ from .steps import BatchGivenUp, LanePart, LaneParts, Lanes, first_share, optimi
 from .valued import NothingLeft, Valued, valued
 
 DRIFT_EPISODES = 32
-"""Episodes on which the drift from v0 is measured where the loss does without the anchor."""
+"""Answers of the other lanes on which the policy is measured where the ratio lane makes no step, and of any
+on which a training service tells the drift from v0."""
 
 
 OF_RATIOS = ("ess/", "mismatch/", "staleness/", "before/ratio/")
@@ -187,7 +188,8 @@ def _applied(
     some = measured_after(episodes, draw)
     measured = [episodes[i] for i in some]
     anchors = [old.anchor[i] for i in some] if old.anchor else []
-    new = score(learner, measured, anchor=anchored, anchors=anchors)
+    # The gate has a budget of drift, whether or not the loss is told of the anchor.
+    new = score(learner, measured, anchor=True, anchors=anchors)
     metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
     metrics["drift"] = record_drift(
         learner.estimators, measured, [old.logp[i] for i in some], new.logp
@@ -199,10 +201,9 @@ def _applied(
     if learner.average is not None:
         metrics["average/apart"] = apart
     with learner.offered():
-        if not anchored or learner.average is not None:
-            # The gate has a budget of drift, whether or not the loss is told of the anchor.
-            apart_from_anchor = score(learner, episodes[:DRIFT_EPISODES], anchor=True)
-            metrics["after/kl/anchor"] = apart_from_anchor.metrics["kl/anchor"]
+        if learner.average is not None:
+            averaged = score(learner, measured, anchor=True, anchors=new.anchor)
+            metrics["after/kl/anchor"] = averaged.metrics["kl/anchor"]
         weighable = [one for one in chosen.held_out if not one.person]
         held_out, probe = held_out_evidence(learner, weighable), learner.probe()
     preference = preference_evidence(people, liked, token_likelihoods(learner, people))

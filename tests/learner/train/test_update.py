@@ -287,10 +287,14 @@ def test_what_was_too_old_is_among_the_metrics(
 
 
 def test_without_an_anchor(settings: LearnerSettings, make_batch: MakeBatch) -> None:
-    """With no weight on the KL the loss does without it; the gate's drift is measured all the same."""
-    free = msgspec.structs.replace(settings, kl_weight=0.0)
-    metrics = apply_batch(Learner(free), make_batch()).metrics
+    """With no weight on the KL the loss does without it; the gate's drift is measured all the same, on the
+    sample of all kinds of work and not on the answers that stand first."""
+    learner = Learner(msgspec.structs.replace(settings, kl_weight=0.0))
+    batch = make_batch(episodes=48)
+    metrics = apply_batch(learner, batch).metrics
     assert metrics["kl/anchor"] == metrics["before/kl/anchor"] == 0.0
+    found = score(learner, batch.episodes, anchor=True).metrics["kl/anchor"]
+    assert metrics["after/kl/anchor"] == pytest.approx(found)
     assert metrics["after/kl/anchor"] > 0.0
     assert "kl/pull" not in metrics
     assert apply_batch(Learner(settings), make_batch()).metrics["after/kl/anchor"] > 0.0
