@@ -28,6 +28,7 @@ from bench_table import (
     put_between_markers,
     terminal_table,
 )
+from bench_workers import bench_workers
 from bench_yield import bench_yield
 from rich.console import Console
 
@@ -41,6 +42,7 @@ PARTS = (
     "profile",
     "pages",
     "gateway",
+    "workers",
     "swap",
     "yield",
     "loop",
@@ -85,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         lines += bench_pages(rounds=given.rounds, say=console.log)
     if "gateway" in parts:
         lines += bench_gateway(rounds=given.rounds, say=console.log)
+    if "workers" in parts:
+        lines += bench_workers(rounds=given.rounds, say=console.log)
     if "swap" in parts:
         lines += bench_swaps(swaps=given.swaps, rounds=given.rounds, say=console.log)
     if "yield" in parts:

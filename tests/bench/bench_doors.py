@@ -37,6 +37,7 @@ model = "{model}"
 
 [gateway]
 port = {port}
+workers = {workers}
 engines = ["{engine}"]
 """
 
@@ -77,13 +78,14 @@ def fake_engine(folder: Path) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def gateway(folder: Path, engine: str, version: ServedVersion) -> Iterator[str]:
+def gateway(folder: Path, engine: str, version: ServedVersion, workers: int = 1) -> Iterator[str]:
     """Run `rlwd gateway` before an engine; everybody gets the one version."""
     port = free_port()
     url = f"http://{LOOPBACK}:{port}"
     (folder / "state").mkdir(parents=True)
     config = folder / "rlwd.toml"
-    config.write_text(CONFIG.format(model=folder.parent / "policy", port=port, engine=engine))
+    policy = folder.parent / "policy"
+    config.write_text(CONFIG.format(model=policy, port=port, engine=engine, workers=workers))
     state = FlagState(policy="policy", generation=1, salt="bench", champion=version, anchor=version)
     write_flags(folder / "state" / "flags.json", to_document(state))
     with Server(
