@@ -41,6 +41,23 @@ def secrets_of(section: str) -> list[str]:
     return [key for owner, _, key in found if owner == section]
 
 
+def with_secrets(given: msgspec.Struct, section: str) -> msgspec.Struct:
+    """Return a section with its secrets in place of what names them.
+
+    Raises ValueError with the key whose secret is not there.
+    """
+    found = {
+        key: read_secret(f"{section}.{key}", getattr(given, key)) for key in secrets_of(section)
+    }
+    try:
+        return msgspec.structs.replace(given, **found)
+    except ValueError as problem:
+        # What it stands for is no such thing, though what names it is.
+        said = str(problem)
+        named = said if said.startswith(f"{section}.") else f"{section}.{said}"
+        raise ValueError(named) from None
+
+
 def anchored_secrets(given: msgspec.Struct, section: str, folder: Path) -> dict[str, str]:
     """Return a section's secrets, where they name a file as an absolute one."""
     return {key: anchored(getattr(given, key), folder) for key in secrets_of(section)}
@@ -91,7 +108,8 @@ def anchored_stream(stream: StreamSettings, folder: Path) -> StreamSettings:
     }
     kafka = msgspec.structs.replace(stream.kafka, security=security)
     data = folder / stream.data_folder if stream.data_folder else ""
-    return msgspec.structs.replace(stream, data_folder=str(data), kafka=kafka)
+    file = folder / stream.file if stream.file else ""
+    return msgspec.structs.replace(stream, data_folder=str(data), file=str(file), kafka=kafka)
 
 
 def _anchored_security(key: str, value: str | bool, folder: Path) -> str | bool:

@@ -9,10 +9,11 @@ from urllib.parse import urlsplit
 from .number_bounds import NUMBERS
 
 PATHS = {
-    *("state", "erasures", "reward_spec"),
+    *("state", "erasures", "parent", "reward_spec"),
     "gate.planted",
     "gate.probes",
     "stream.data_folder",
+    "stream.file",
     "learner.model",
     "learner.drift.probes",
     "learner.replay.texts",
@@ -99,7 +100,7 @@ def _listed(each: list[Any], path: str) -> Iterator[tuple[str, Any]]:
 def _key(path: str) -> str:
     """Return the key as the lists here name it, without numbers and names of one's own."""
     plain = re.sub(r"\[\d+\]", "", path)
-    return re.sub(r"^(clients|profile\.segments)\..+\.", r"\1.NAME.", plain)
+    return re.sub(r"^(clients|specialists|profile\.segments)\..+\.", r"\1.NAME.", plain)
 
 
 def _check_number(key: str, path: str, value: float) -> None:

@@ -125,6 +125,8 @@ def gateway(
     from .config import load_config
 
     loaded = load_config(config).with_secrets("gateway")
+    if loaded.parent:
+        raise ValueError(f"parent: start the gateway with {loaded.parent}: it serves all policies")
     log_to_stderr("gateway", loaded.log_level, loaded.log_format)
     from .parent.gateway_workers import run_processes
     from .wire import event_sink
@@ -190,12 +192,15 @@ def status(
 def audit(
     config: ConfigFile = Path("rlwd.toml"),
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    answers: Annotated[
+        bool, typer.Option("--answers", help="Name each answer that a version learned from.")
+    ] = False,
 ) -> None:
-    """Print both accounting identities; exit 1 where one does not close."""
+    """Print both accounting identities and whose answers made each version; exit 1 where one is wrong."""
     from .commands.audit_report import run_audit
     from .config import load_config
 
-    raise typer.Exit(run_audit(load_config(config), as_json=as_json))
+    raise typer.Exit(run_audit(load_config(config), as_json=as_json, answers=answers))
 
 
 for command in (*BY_HAND, *ON_STATE):

@@ -1,6 +1,5 @@
 """Config: one TOML file, checked whole at start; every section stands with what uses it."""
 
-from codecs import BOM_UTF8
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Any, Literal
@@ -31,14 +30,16 @@ from .anchored import (
     anchored_secrets,
     anchored_stream,
     anchored_triage,
-    secrets_of,
     with_longest,
+    with_secrets,
 )
-from .bounds import check_once, check_values
+from .bounds import check_once
 from .callers.settings import ClientSettings, with_clients
+from .callers.specialists import SpecialistSettings, check_specialists
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
 from .sections import EngineSettings, HttpSettings, StreamSettings
+from .specialist_file import read_written
 from .spool.worker_folders import all_spools
 from .telemetry.telemetry_settings import TelemetrySettings
 
@@ -48,6 +49,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     policy: str = "policy"
     """Name of the policy; versions are named after it."""
+    parent: str = ""
+    """For a specialist: the config file in this folder with its `[specialists.NAME]`. What stands there
+    holds here too, unless it stands here; topics, state and flags follow from the name."""
     state: str = "state"
     """Folder of all durable state."""
     database: str = ""
@@ -63,8 +67,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     retention_days: float = 30.0
     """How long the content of an episode is kept; set it above the log's own retention."""
     keep_checkpoints: int = 8
-    """Newest checkpoints that keep their weights, besides those that something names; of the others
-    the manifests stay."""
+    """Newest checkpoints that keep their weights, besides what is named; of others the manifests stay."""
     look_seconds: float = 10.0
     """Time between two looks at a rollout."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -105,6 +108,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The gateway, where it is ours."""
     clients: dict[str, ClientSettings] = {}
     """`[clients.NAME]`: who may call the gateway, each with a token of its own (`rlwd client`)."""
+    specialists: dict[str, SpecialistSettings] = {}
+    """`[specialists.NAME]`: policies of their own for some tenants or kinds of work."""
     mlflow: MirrorSettings = MirrorSettings()
     """Where to mirror what happens."""
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -130,6 +135,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         topics = (self.stream.generations, self.stream.feedback, self.stream.dead_letters)
         if len(set(topics)) < len(topics):
             raise ValueError(f"stream: the topics {', '.join(topics)} are not three")
+        if not self.parent:
+            check_specialists(self.policy, self.specialists, self.engine.adapters)
+
+    @property
+    def specialist(self) -> SpecialistSettings | None:
+        """Which policy this is a config of, where that is a specialist."""
+        return self.specialists[self.policy] if self.parent else None
 
     @property
     def state_path(self) -> Path:
@@ -138,10 +150,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def state_database(self) -> Path | str:
-        """The state database: SQLite's file, or a server's URL.
-
-        Raises ValueError where what should hold the URL does not.
-        """
+        """The state database: SQLite's file, or a server's URL. Raises ValueError where there is none."""
         url = read_secret("database", self.database)
         if url and not url.startswith(POSTGRES):
             raise ValueError(f"database: {self.database} holds no postgresql:// URL")
@@ -153,7 +162,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Not done at load: each process reads its own, and may not reach those of the others.
         Raises ValueError with the key whose secret is not there.
         """
-        read = {section: _with_secrets(getattr(self, section), section) for section in sections}
+        read = {section: with_secrets(getattr(self, section), section) for section in sections}
         return msgspec.structs.replace(self, **read)
 
     @property
@@ -164,7 +173,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @property
     def log_path(self) -> Path:
         """The embedded log."""
-        return self.state_path / "log.db"
+        return Path(self.stream.file) if self.stream.file else self.state_path / "log.db"
 
     @property
     def data_path(self) -> Path | None:
@@ -194,27 +203,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return all_spools(Path(self.gateway.spool))
 
 
-def _with_secrets(given: msgspec.Struct, section: str) -> msgspec.Struct:
-    found = {
-        key: read_secret(f"{section}.{key}", getattr(given, key)) for key in secrets_of(section)
-    }
-    try:
-        return msgspec.structs.replace(given, **found)
-    except ValueError as problem:
-        # What it stands for is no such thing, though what names it is.
-        said = str(problem)
-        named = said if said.startswith(f"{section}.") else f"{section}.{said}"
-        raise ValueError(named) from None
-
-
 def load_config(path: Path) -> Config:
     """Read and check a config file.
 
     Raises ValueError with the file, the path of the key, and for a misspelt key the nearest one.
     """
     try:
-        written = msgspec.toml.decode(path.read_bytes().removeprefix(BOM_UTF8))
-        check_values(written)
+        written = read_written(path)
         given = set(written.get("gateway", ()))
         config = msgspec.convert(with_clients(written), Config)
         return _anchored(config, path.absolute().parent, given)
@@ -236,6 +231,8 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         "feedback_topic": stream.feedback,
         "clients": config.clients,
         "privacy": config.privacy,
+        "specialists": {} if config.parent else config.specialists,
+        "specialists_state": str(state / "specialists"),
     }
     named = {
         key: str(folder / value) if value else ""
@@ -244,6 +241,7 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
     engine = anchored_secrets(config.engine, "engine", folder)
     return msgspec.structs.replace(
         config,
+        parent=str(folder / config.parent) if config.parent else "",
         database=anchored(config.database, folder),
         erasures=str(folder / config.erasures) if config.erasures else "",
         http=msgspec.structs.replace(config.http, **anchored_secrets(config.http, "http", folder)),

@@ -12,6 +12,8 @@ class StreamSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     kind: Literal["embedded", "kafka"] = "embedded"
     """The embedded log is for one machine."""
+    file: str = ""
+    """File of the embedded log; empty: `log.db` in the state folder. A specialist has its parent's."""
     generations: str = "rlwd.generations"
     """Topic of generations."""
     feedback: str = "rlwd.feedback"
@@ -36,6 +38,9 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Every replica; each is loaded and proven on its own."""
     token: str = ""
     """API key of the engines."""
+    adapters: int = 0
+    """How many adapters each engine can hold (vLLM: the smaller of --max-loras and --max-cpu-loras), which
+    the policies of `[specialists]` divide; needed with them. 0: nobody counts."""
     request_seconds: float = 60.0
     """Longest wait for one call; a load waits for the engine's step in progress."""
 

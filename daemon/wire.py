@@ -34,6 +34,7 @@ from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .anchored import satisfaction_with_secrets
 from .config import Config
+from .control.beginning import beginning
 from .control.control_loop import ControlLoop
 from .control.gateway_watch import GatewayWatch
 from .control.ingest_loop import INGEST_PERIODS, IngestLoop
@@ -43,6 +44,7 @@ from .control.making_way import MakingWay
 from .control.timers import Timers
 from .control.training import Training
 from .erasures.erasure_list import forget_listed
+from .own_part import own_answers
 from .places import check_checkpoints, check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
@@ -94,6 +96,7 @@ def joiner(config: Config) -> Joiner:
         readings=satisfaction_with_secrets(config.satisfaction).scope(),
         measure=Measuring(_measured(config), CHAMPIONS_MEASURED),
         admitted=lane_rules(config).admitted,
+        owns=own_answers(config),
     )
 
 
@@ -229,12 +232,13 @@ def _training(
     )
     spec = reward_spec(config.reward_spec)
     tokens = load_spelt_tokens(Path(config.learner.model))
+    child = LearnerSupervisor(settings, config.state_path)
     return Training(
         store,
         config.policy,
         config.batch,
         Trust(settings=config.trust, verification=spec.verification, share=Scorer(spec).share),
-        LearnerSupervisor(settings, config.state_path),
+        child,
         batches=config.state_path / "batches",
         checkpoints=checkpoints,
         register=release.register,
@@ -244,6 +248,7 @@ def _training(
         spec_version=reward_spec(config.reward_spec).version,
         lanes=lane_rules(config, tokens),
         sealed=tracing.sealed,
+        begins=beginning(config, store, child),
     )
 
 

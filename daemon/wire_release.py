@@ -44,6 +44,7 @@ from .config import Config
 from .control.control_loop import Outlets
 from .control.own_command import OwnCommand
 from .control.triage_timer import TriageTimer
+from .own_part import own_adapters
 
 
 def engines(config: Config) -> list[Engine]:
@@ -56,7 +57,7 @@ def engines(config: Config) -> list[Engine]:
 
 def build_release(config: Config, store: Store, checkpoints: Path, mirror: Mirror) -> Release:
     """Build a policy's way from a checkpoint to people."""
-    controller = RolloutController(config.policy, config.rollout)
+    controller = RolloutController(config.policy, config.rollout, own_adapters(config))
     with store.reading() as view:
         # After a restart a rollback waits for no engine that is away: what was named was loaded.
         confirmed = intents_table.confirmed(view, controller.policy)

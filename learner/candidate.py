@@ -106,6 +106,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """How long the update took."""
     made_with: MadeWith | None = None
     """What its bits depend on beside parent and batch; None in what was written before this was kept."""
+    started_from: str = ""
+    """Of a specialist's first: the version of its parent whose weights it has; empty: the base model's."""
 
     @property
     def trained_ids(self) -> tuple[str, ...]:

@@ -208,3 +208,8 @@ class LearnerProcessSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     """Epoch of the daemon's lease; a learner of an older one may not write a checkpoint."""
     quarantined: tuple[str, ...] = ()
     """Digests of versions refused for cause; no chain that holds one is started from."""
+    start: str = ""
+    """Of a specialist: folder of the adapter that its v0 is, named as its parent's version; empty: v0 is the
+    base model."""
+    start_base: str = ""
+    """Digest of the base model that this adapter is of."""

@@ -7,7 +7,7 @@ lost at the gateway, which counts on its own disk what it could not keep.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from ...streams.join.offsets import accepted_gaps, rewound_by
 from ...streams.state.transaction import Transaction
 from ..spool.lost import read_lost
 from .generations import GenerationRow, generation_rows
+from .learned_from import LearnedFrom, MayLearn, learned_from, strangers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +74,8 @@ class Audit:
     """Offsets that an operator gave up because the log had lost them, by partition."""
     rewound: dict[str, int]
     """Offsets that an operator went back by because the log had lost its end, by partition."""
+    learned_from: tuple[LearnedFrom, ...] = ()
+    """Whose answers each version was made of."""
     problems: tuple[str, ...] = field(default=())
     """What does not close, in words."""
 
@@ -94,15 +97,31 @@ class Audit:
             "trained_by_lane": self.trained_by_lane,
             "gaps": self.gaps,
             "rewound": self.rewound,
+            "learned_from": [
+                asdict(one) | {"answers": len(one.answers)} for one in self.learned_from
+            ],
             "problems": list(self.problems),
         }
 
 
 def audit(
-    view: Transaction, policy: str, manifests: Iterable[Manifest], spools: Iterable[Path] = ()
+    view: Transaction,
+    policy: str,
+    manifests: Iterable[Manifest],
+    spools: Iterable[Path] = (),
+    *,
+    topics: Collection[str] = (),
+    may_learn: MayLearn | None = None,
 ) -> Audit:
-    """Count everything twice and compare."""
+    """Count everything twice and compare.
+
+    `topics` are the policy's own, of several whose gateways count together; `may_learn` tells
+    which answers it may have learned from, where that is not all.
+    """
     lost = sum(map(read_lost, spools), Counter[str]())
+    lost = Counter({k: n for k, n in lost.items() if not topics or k.partition("|")[0] in topics})
+    manifests = list(manifests)
+    learned = learned_from(view, policy, manifests)
     records, generations = _records(view, policy), generation_rows(view, policy, lost)
     problems = [
         f"records of {row.partition} do not add up: {row.sums}" for row in records if not row.closes
@@ -112,7 +131,8 @@ def audit(
         for row in generations
         if not row.closes
     ]
-    problems += _against_manifests(view, policy, list(manifests))
+    problems += _against_manifests(view, policy, manifests)
+    problems += [] if may_learn is None else strangers(learned, may_learn)
     problems += _stages(view, policy)
     return Audit(
         records=records,
@@ -121,6 +141,7 @@ def audit(
         trained_by_lane=trained_by_lane(view, policy),
         gaps=accepted_gaps(view, policy),
         rewound=rewound_by(view, policy),
+        learned_from=learned,
         problems=tuple(problems),
     )
 

@@ -14,6 +14,7 @@ from ...streams.redaction.privacy import PrivacySettings
 from .consent import read_consent
 from .named_fields import ID, LINE, PRINTABLE, NamedFields
 from .session import find_session, written_name
+from .specialists import Specialists
 
 
 class TenantRefused(ValueError):
@@ -38,6 +39,8 @@ class Identity:
     """What the person agreed to."""
     tenant: str
     """The customer whose product sent the request."""
+    policy: str
+    """The policy that owns the answer; empty where nobody was asked."""
     parent: str | None
     """The generation that this one goes on from, where the product says so."""
     tool_call: str | None
@@ -72,11 +75,13 @@ def identify(
     beginning: bytes = b"",
     privacy: PrivacySettings | None = None,
     references: Sequence[str] = (),
+    specialists: Specialists | None = None,
 ) -> Identity:
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.
 
     `tenant` is the credential's, `beginning` how the conversation begins, `references` the keys of
-    `metadata` that name something of the product's. Raises ValueError naming a header that is not usable, TenantRefused
+    `metadata` that name something of the product's, `specialists` say which policy owns the answer. Raises
+    ValueError naming a header that is not usable, TenantRefused
     where it names another tenant.
     """
     fields = NamedFields(headers, body.get("metadata"))
@@ -86,7 +91,9 @@ def identify(
     agreed = (privacy or PrivacySettings()).of(served_tenant)
     session, found = find_session(fields, body, key, user, beginning, agreed)
     segment = fields.plain("segment") or "default"
-    purposes = read_consent(fields, headers, agreed)
+    policy = "" if specialists is None else specialists.owner(served_tenant, segment)
+    own = agreed if specialists is None else specialists.agreed(policy, agreed)
+    purposes = read_consent(fields, headers, own)
     parent = fields.read("parent", ID)
     tool_call = fields.read("tool_call", ID)
     named_harness = fields.read("harness", LINE, spaces=" characters")
@@ -99,6 +106,7 @@ def identify(
         segment=segment,
         purposes=purposes,
         tenant=served_tenant,
+        policy=policy,
         parent=parent,
         tool_call=tool_call,
         side_request=fields.plain("side_request") or "",

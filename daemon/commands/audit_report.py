@@ -1,5 +1,7 @@
 """Audit report: what `rlwd audit` prints, as a table or as JSON."""
 
+from dataclasses import asdict
+
 import orjson
 from rich.console import Console
 from rich.markup import escape
@@ -8,11 +10,12 @@ from rich.table import Table
 from ...learner.checkpoint.folder import read_manifests
 from ..audit.audit import Audit, audit
 from ..config import Config
+from ..own_part import own_learning, own_topics
 from ..store import existing_store
 
 
-def run_audit(config: Config, *, as_json: bool) -> int:
-    """Print the audit; return 1 where it does not close."""
+def run_audit(config: Config, *, as_json: bool, answers: bool = False) -> int:
+    """Print the audit, with `answers` every one that a version learned from; 1 where it does not close."""
     store = existing_store(config)
     with store.reading() as view:
         found = audit(
@@ -20,12 +23,18 @@ def run_audit(config: Config, *, as_json: bool) -> int:
             config.policy,
             read_manifests(config.state_path / "checkpoints"),
             config.spools,
+            topics=own_topics(config),
+            may_learn=own_learning(config),
         )
     store.close()
     if as_json:
-        print(orjson.dumps(found.as_document(), option=orjson.OPT_INDENT_2).decode())
+        told = found.as_document()
+        if answers:
+            told["learned_from"] = [asdict(one) for one in found.learned_from]
+        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
     else:
         _print(Console(), found)
+        _print_learned(found, answers=answers)
     return 0 if found.closes else 1
 
 
@@ -63,6 +72,17 @@ def _print(console: Console, found: Audit) -> None:
     for problem in found.problems:
         console.print(f"[red]{escape(problem)}[/]")
     console.print("everything closes" if found.closes else "[red]it does not close[/]")
+
+
+def _print_learned(found: Audit, *, answers: bool) -> None:
+    """Print whose answers each version learned from; v0 where it began with another policy's weights."""
+    for one in found.learned_from:
+        if one.answers or one.parent:
+            whose = f"{len(one.answers)} of tenant {one.tenant}, {one.segment}"
+            beyond = f" beyond {one.parent}" if one.parent else ""
+            print(f"{one.version} learned from {whose if one.answers else 'none'}{beyond}")
+        for name in one.answers if answers else ():
+            print(f"  {name}")
 
 
 def _mark(closes: bool) -> str:

@@ -217,7 +217,7 @@ class ControlLoop(DaemonLoop):
 
     def problems(self) -> dict[str, str | None]:
         """Return what keeps the daemon from being ready, by dependency; None where it works."""
-        return {
+        found = {
             **super().problems(),
             "engine": self.release.fleet.problem,
             "answers": self._unlearnable,
@@ -229,6 +229,8 @@ class ControlLoop(DaemonLoop):
             "drift_budget": self.training.held or None,
             "learner": self.training.child.problem(self.training.head is not None),
         }
+        # Who gathers first answers has nothing to serve yet, and nobody waits for it.
+        return found | dict.fromkeys(("engine", "learner") if self.training.gathers else ())
 
     def stop_work(self, deadline: Deadline) -> dict[str, Any]:
         """Stop the learner, flush, and give the lease back."""

@@ -75,15 +75,15 @@ class Training:
         spec_version: str | None = None,
         lanes: LaneRules = RATIO_ONLY,
         sealed: Callable[[SealedBatch, float], None] = lambda batch, now: None,
+        begins: Callable[[float], str] = lambda now: "",
     ) -> None:
         self.store, self.policy, self.settings, self.child = store, policy, settings, child
-        self.trust = trust
+        self.trust, self.begins, self.gathers = trust, begins, ""
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
         self.spec_version, self.lanes, self.sealed = spec_version, lanes, sealed
         self.lineage = Lineage(())
-        self._read = -1
-        self._prune_due = False
+        self._read, self._prune_due = -1, False
         self.head: int | None = None
         self.state = "starting"
         self.held = ""
@@ -97,14 +97,14 @@ class Training:
     def step(self, now: float, standing: Callable[[], LearnerStanding]) -> list[Manifest]:
         """Keep the learner alive and busy; return the checkpoints that it finished.
 
-        `standing` returns whether the learner may go on, and from where; it is asked when the
-        learner is idle.
+        `standing` returns whether the learner may go on, and from where; it is asked when that is idle.
         Raises ConnectionError where the database is away; the next step goes on from there.
         """
         self._tend(now)
         for report in self.child.reports():
             self._hear(report)
         self._take_finished(now)
+        self.state = self.gathers or self.state
         if self._asking and self.head is not None:
             command = self._next(now, standing())
             if command is not None:
@@ -121,6 +121,9 @@ class Training:
             with self.store.transaction() as tx:
                 count_death(tx, self.policy, self._died_on)
             self._died_on = None
+        self.gathers = "" if self.child.alive else self.begins(now)
+        if self.gathers:
+            return
         if not self.child.alive:
             # A version may have been refused since the last learner started.
             with self.store.reading() as view:

@@ -10,7 +10,6 @@ from pathlib import Path
 import structlog
 from aiohttp import web
 
-from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.signed_flags import check_key
 from ...streams.log.ports import EventSink
 from ..callers.allowance import Allowances
@@ -39,6 +38,7 @@ from .flag_reporter import FlagReporter
 from .guard import guard, tell_origin
 from .metrics import GatewayMetrics
 from .ofrep import evaluate_all, evaluate_one
+from .policy_flags import PolicyFlags
 from .settings import GatewaySettings
 from .shadow import MIRROR, ShadowMirror
 
@@ -82,11 +82,15 @@ def build_app(
         context.forwarder.start()
         context.left.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
-        follower = follows(settings, context.flags, context.latency)
-        await follower.start()
+        followers = [
+            follows(own, flags, context.latency) for own, flags in context.policies.followed()
+        ]
+        for follower in followers:
+            await follower.start()
         async with pages.answering_peers(context):
             yield
-        await follower.stop()
+        for follower in followers:
+            await follower.stop()
         await mirror.close()
         await context.engine_pool.close()
         stops = asyncio.to_thread(context.forwarder.stop, SEND_SECONDS)
@@ -95,7 +99,7 @@ def build_app(
             log.warning("records_stay_spooled", records=left, folder=settings.spool)
         await asyncio.to_thread(context.tracing.close, TRACES_SECONDS)
         context.spool.close()
-        context.flags.close()
+        context.policies.close()
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.append(tell_origin)
@@ -138,12 +142,7 @@ def _open_context(
     allowances = Allowances() if worker is None else SharedAllowances(worker.counts)
     context = GatewayContext(
         settings=settings,
-        flags=FlagEvaluator(
-            None if settings.flags_url else Path(settings.flags),
-            copy=spool.folder / "flags.last.json",
-            policy=settings.policy,
-            place=settings.flags_url,
-        ),
+        policies=PolicyFlags(settings, spool.folder),
         spool=spool,
         forwarder=forwarder,
         left=LeftSpools(left, forward),

@@ -16,6 +16,7 @@ from ...ops.flags.evaluator import FlagsUnavailable
 from ...streams.exception_text import exception_said
 from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
+from ..callers.specialists import policy_tag
 from ..capture.engine_json import read_engine_json, write_json
 from ..capture.engine_request import EngineRequest, UnknownModel, read_request
 from ..doors.all_doors import DOORS
@@ -47,7 +48,7 @@ async def generate(request: web.Request) -> web.StreamResponse:
     except ValueError as problem:
         return refused(problem)
     try:
-        assignment = context.flags.evaluate(identity.user_hash, time.monotonic())
+        assignment = context.policies.assign(identity.policy, identity.user_hash, time.monotonic())
     except FlagsUnavailable:
         return no_flags()
     if identity.anonymous:
@@ -56,7 +57,8 @@ async def generate(request: web.Request) -> web.StreamResponse:
         context.metrics.left_out.labels(name).inc()
     key = context.settings.id_key
     kept = _keep(context, request, identity, assignment, received)
-    name = new_generation_id(identity.session, received, identity.tenant, key)
+    tag = policy_tag(identity.policy) if identity.policy in context.settings.specialists else ""
+    name = new_generation_id(identity.session, received, identity.tenant, key, tag)
     record = GenerationRecord(
         context=context,
         identity=identity,
@@ -99,7 +101,7 @@ def _keep(
     received: float,
 ) -> KeptVersion:
     """Return what serves the request: what the flag says, or what its conversation has so far."""
-    state = context.flags.state
+    state = context.policies.deciding(identity.policy).state
     found = keep_version(
         request.headers.get(VERSION, ""),
         assignment,
@@ -147,6 +149,7 @@ async def _read(
         beginning=engine_request.conversation.beginning,
         privacy=settings.privacy,
         references=settings.references,
+        specialists=context.policies.owners,
     )
     return engine_request, identity, through
 

@@ -11,6 +11,7 @@ from ...ops.flags.evaluator import FlagEvaluator
 from ...streams.events.event import Event, GenerationEvent, encode_event
 from ...streams.redaction.redactor import TextMemory
 from ..callers.directory import Caller, ClientDirectory
+from ..callers.specialists import topic_of
 from ..engines.engine_pool import EnginePool
 from ..engines.recent_latency import RecentLatency
 from ..http.connections import ConnectionLimits
@@ -20,6 +21,7 @@ from ..spool.spool import Kind, Spool
 from ..telemetry.tracing import Tracing
 from ..workers.worker import GatewayWorker
 from .metrics import GatewayMetrics
+from .policy_flags import PolicyFlags
 from .settings import GatewaySettings
 
 
@@ -29,8 +31,8 @@ class GatewayContext:
 
     settings: GatewaySettings
     """Configuration."""
-    flags: FlagEvaluator
-    """Assigns users to variants."""
+    policies: PolicyFlags
+    """Assigns users to variants, of whichever policy owns their answers."""
     spool: Spool
     """Records that the log does not have yet."""
     forwarder: Forwarder
@@ -58,11 +60,23 @@ class GatewayContext:
     clock: Callable[[], float] = time.time
     """Epoch seconds."""
 
-    def record(self, kind: Kind, key: str, name: str, event: Event) -> None:
-        """Put an event into the spool. Raises OSError where the disk takes no more."""
-        generation = isinstance(event, GenerationEvent)
-        topic = self.settings.generations_topic if generation else self.settings.feedback_topic
-        variant = event.data.variant if isinstance(event, GenerationEvent) else ""
+    @property
+    def flags(self) -> FlagEvaluator:
+        """The flags of the policy that is nobody's own."""
+        return self.policies.parent
+
+    def record(self, kind: Kind, key: str, name: str, event: Event, policy: str = "") -> None:
+        """Put an event into the spool, for the topic of the policy that it is of: a generation's own, or
+        `policy`. Raises OSError where the disk takes no more.
+        """
+        topic, variant = self.settings.feedback_topic, ""
+        if isinstance(event, GenerationEvent):
+            topic, variant, policy = (
+                self.settings.generations_topic,
+                event.data.variant,
+                event.data.policy,
+            )
+        topic = topic_of(topic, policy or self.settings.policy, self.settings.policy)
         label = f"{topic}|{event.receivedtime:%Y-%m-%d}|{variant}"
         try:
             self.spool.append(kind, key, name, label, encode_event(event))

@@ -8,11 +8,12 @@ import orjson
 import structlog
 from aiohttp import web
 
-from ...streams.events.event import encode_event
+from ...ops.flags.assignment import DEFAULT_TENANT
+from ...streams.events.event import Feedback, encode_event
 from ...streams.redaction.privacy import PrivacySettings
 from ...streams.redaction.redacted_event import redact_feedback
 from ..callers.directory import Caller
-from ..callers.generation_ids import served_to
+from ..callers.generation_ids import served_to, tag_of
 from ..callers.identity import TenantRefused, check_tenant, plain
 from ..callers.posted import NotServed, ProductNames, to_event
 from ..http.answers import JSON, printable, refusal
@@ -114,6 +115,7 @@ class Taker:
         served = served_to(event.data.generation_id, event.data.tenant, key)
         if self.caller.tenant is not None and served is False:
             raise NotServed("$.generation_id: was not served to this tenant")
+        policies = self._policies(event.data)
         try:
             size = len(encode_event(event))
         except UnicodeEncodeError:
@@ -123,7 +125,19 @@ class Taker:
         if settings.redacts(event.data.tenant):
             data = redact_feedback(event.data, settings.exempts(event.data.tenant))
             event = msgspec.structs.replace(event, data=data)
-        self.context.record(Kind.FEEDBACK, event.data.session_id, event.id, event)
+        for policy in policies:
+            self.context.record(Kind.FEEDBACK, event.data.session_id, event.id, event, policy)
+
+    def _policies(self, said: Feedback) -> tuple[str, ...]:
+        """Return the policies whose answers this may be about; of an answer with an id of ours, its own.
+
+        Raises ValueError for an answer of a policy that is not served here.
+        """
+        owners = self.context.policies.owners
+        tag = tag_of(said.generation_id)
+        if tag is not None:
+            return (owners.tagged(tag),)
+        return owners.may_own(said.tenant or DEFAULT_TENANT)
 
 
 def _refused(status: int, message: str, kind: str) -> dict[str, Any]:

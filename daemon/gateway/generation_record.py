@@ -212,7 +212,7 @@ class GenerationRecord:
             consent=self.identity.consent,
             purposes=self.identity.purposes,
             segment=self.identity.segment,
-            policy=settings.policy,
+            policy=self.identity.policy or settings.policy,
             version=served.version,
             digest=served.digest,
             base_digest=settings.base_digest,

@@ -2,14 +2,15 @@
 
 The context's `targetingKey` is the user as the product names it. It is hashed here, so that a
 product and the gateway always agree on who gets what. A caller whose token is for no one tenant
-names it as `tenant` in the context, where its users are not of the default one.
+names it as `tenant` in the context, where its users are not of the default one. Where a policy is that
+of a kind of work, the context's `segment` says which is asked about.
 
 While an experiment on the product goes on, the flag of its name returns the user's arm.
 """
 
 import hashlib
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import orjson
@@ -47,13 +48,13 @@ async def evaluate_one(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags/{key}`."""
     context, key = request.app[CONTEXT], printable(request.match_info["key"])
     try:
-        user = await _user_hash(request)
+        asked = await _asked(request)
         # The arm of an experiment is the product's own business: it has to know it.
-        found = _evaluate_arm(context, user)
+        found = _evaluate_arm(context, asked)
         if found is None or found["key"] != key:
             if _hidden(request):
                 return _failure(403, key, "GENERAL", _HIDDEN)
-            found = _evaluate(context, user)
+            found = _evaluate(context, asked)
     except ContextError as problem:
         return _failure(problem.status, key, problem.code, str(problem))
     except FlagsUnavailable as problem:
@@ -67,11 +68,11 @@ async def evaluate_all(request: web.Request) -> web.Response:
     """Handle `POST /ofrep/v1/evaluate/flags`: 304 where the client has the same answer already."""
     context = request.app[CONTEXT]
     try:
-        user = await _user_hash(request)
-        arm = _evaluate_arm(context, user)
+        asked = await _asked(request)
+        arm = _evaluate_arm(context, asked)
         if arm is None and _hidden(request):
             return _failure(403, None, "GENERAL", _HIDDEN)
-        found = [] if _hidden(request) else [_evaluate(context, user)]
+        found = [] if _hidden(request) else [_evaluate(context, asked)]
         found += [] if arm is None else [arm]
     except ContextError as problem:
         return _failure(problem.status, None, problem.code, str(problem))
@@ -90,10 +91,22 @@ async def evaluate_all(request: web.Request) -> web.Response:
 
 
 def _without_place(context: GatewayContext, problem: FlagsUnavailable) -> str:
-    return str(problem).replace(f"{context.flags.place}: ", "")
+    said = str(problem)
+    for _, flags in context.policies.followed():
+        said = said.replace(f"{flags.place}: ", "")
+    return said
 
 
-async def _user_hash(request: web.Request) -> str:
+class _Asked(NamedTuple):
+    """For whom a variant is asked."""
+
+    policy: str
+    """The policy that answers their requests."""
+    user: str
+    """The user's hash."""
+
+
+async def _asked(request: web.Request) -> _Asked:
     try:
         raw = await read_body(request, request.app[CONTEXT].settings.body_seconds)
         context = msgspec.convert(parse_json(raw or b"{}"), _Body).context
@@ -109,15 +122,19 @@ async def _user_hash(request: web.Request) -> str:
     if not isinstance(user, str):
         raise ContextError("INVALID_CONTEXT", "context.targetingKey: must be a text")
     named = context.get("tenant") or DEFAULT_TENANT
-    if not isinstance(named, str):
-        raise ContextError("INVALID_CONTEXT", "context.tenant: must be a text")
-    key = request.app[CONTEXT].settings.user_key.encode()
-    return hash_user(user, tenant_key(key, request[CALLER].tenant or named))
+    segment = context.get("segment") or "default"
+    for name, value in (("tenant", named), ("segment", segment)):
+        if not isinstance(value, str):
+            raise ContextError("INVALID_CONTEXT", f"context.{name}: must be a text")
+    gateway, tenant = request.app[CONTEXT], request[CALLER].tenant or named
+    key = gateway.settings.user_key.encode()
+    policy = gateway.policies.owners.owner(tenant, segment)
+    return _Asked(policy, hash_user(user, tenant_key(key, tenant)))
 
 
-def _evaluate(context: GatewayContext, user_hash: str) -> dict[str, Any]:
-    assigned = context.flags.evaluate(user_hash, time.monotonic())
-    state = context.flags.state
+def _evaluate(context: GatewayContext, asked: _Asked) -> dict[str, Any]:
+    assigned = context.policies.assign(asked.policy, asked.user, time.monotonic())
+    state = context.policies.deciding(asked.policy).state
     assert state is not None
     variants = to_document(state)["flags"][state.policy]["variants"]
     return {
@@ -134,8 +151,12 @@ def _evaluate(context: GatewayContext, user_hash: str) -> dict[str, Any]:
     }
 
 
-def _evaluate_arm(context: GatewayContext, user_hash: str) -> dict[str, Any] | None:
-    answer = context.flags.evaluate_arm(user_hash, time.monotonic())
+def _evaluate_arm(context: GatewayContext, asked: _Asked) -> dict[str, Any] | None:
+    own = context.policies.own.get(asked.policy)
+    if own is not None and not own.ready:
+        return None  # Of its parent's experiments it has no part.
+    flags = context.policies.deciding(asked.policy)
+    answer = flags.evaluate_arm(asked.user, time.monotonic())
     if answer is None:
         return None
     return {

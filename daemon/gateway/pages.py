@@ -89,12 +89,16 @@ async def readyz(request: web.Request) -> web.Response:
         told = [("does not answer",) * 2] if said is None else orjson.loads(said)
         reasons += [f"worker {name}: {one[1] if operator else one[0]}" for one in told]
     state, away = context.flags.state, context.forwarder.problem
-    body = {
+    body: dict[str, object] = {
         "ready": not reasons,
         "reasons": reasons,
         "flag_generation": None if state is None else state.generation,
         "log": (away if operator else "away") if away else "ok",
     }
+    if operator and context.policies.own:
+        # Null until it has flags: its parent's champion answers.
+        own = {name: flags.state for name, flags in context.policies.own.items()}
+        body["specialists"] = {name: s and s.generation for name, s in own.items()}
     status = 503 if reasons else 200
     return web.Response(status=status, body=orjson.dumps(body), content_type=JSON)
 

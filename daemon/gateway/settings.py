@@ -7,6 +7,7 @@ import msgspec
 from ...streams.redaction.privacy import PrivacySettings
 from ..callers.named_fields import check_references
 from ..callers.settings import ClientSettings, check_origins
+from ..callers.specialists import Specialists, SpecialistSettings
 from ..spool.worker_folders import worker_spool
 
 LEAST_SPOOL_BYTES = 1 << 16
@@ -60,6 +61,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """Who else may call; filled from the config's `[clients]`."""
     privacy: PrivacySettings | None = None
     """What is replaced in texts before they are spooled; filled from the config's `[privacy]`."""
+    specialists: dict[str, SpecialistSettings] = {}
+    """Policies that own some answers; filled from the config's `[specialists]`."""
+    specialists_state: str = "state/specialists"
+    """Folder of their states, each of its name; filled from the config's `state`."""
     allowed_origins: tuple[str, ...] = ()
     """Pages of the web that may call, `https://app.example.com`; none where empty."""
     show_variant: bool | None = None
@@ -131,6 +136,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             raise ValueError(f"gateway.spool_max_bytes: at least {LEAST_SPOOL_BYTES}{each}")
         check_references("gateway.references", self.references)
         check_origins("gateway.allowed_origins", self.allowed_origins)
+        if self.specialists:
+            self._check_specialists()
         if self.clients and not self.user_key:
             raise ValueError(
                 "gateway.user_key: required with [clients]: it signs generation ids, so that one"
@@ -160,6 +167,20 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
             spool_max_bytes=self.spool_max_bytes // self.workers,
             shadow_concurrency=mirrored + (number <= more),
         )
+
+    def _check_specialists(self) -> None:
+        Specialists(self.policy, self.specialists)
+        if self.flags_url:
+            raise ValueError("gateway.flags_url: flags of [specialists] are read from files alone")
+        if not self.user_key:
+            raise ValueError(
+                "gateway.user_key: required with [specialists]: it signs generation ids, by which"
+                " feedback reaches the policy that answered, and no other"
+            )
+
+    def flags_of(self, specialist: str) -> str:
+        """Return where a specialist's flags are."""
+        return f"{self.specialists_state}/{specialist}/flags.json"
 
     @property
     def on_loopback(self) -> bool:

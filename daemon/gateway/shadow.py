@@ -51,7 +51,8 @@ class ShadowMirror:
         Only the champion's, that the engine took and the person waited for; consent is asked as for
         whatever is kept. One over the limit is dropped, and none is queued.
         """
-        state, context = self.context.flags.state, self.context
+        context, policy = self.context, record.identity.policy
+        state = context.policies.state_of(policy)
         if state is None or state.shadow is None or record.answer is None:
             return
         # A session that keeps an older version, and a fallback, are compared with nothing.

@@ -16,7 +16,10 @@ from ..config import Config
 
 _BOUNDS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
-COPIES = {"gateway.clients", "gateway.privacy"}
+COPIES = {
+    *("gateway.clients", "gateway.privacy"),
+    *("gateway.specialists", "gateway.specialists_state"),
+}
 """The gateway's own copies of other sections, which are no keys of the file."""
 
 

@@ -24,6 +24,8 @@ from ..digests import adapter_digest, file_digest
 from ..ledger.lineage import Lineage
 from .weight_link import WEIGHTS, chain, link_path, links_needed, read_link
 
+START = "start"
+"""Beside the checkpoints of a specialist: the adapter of its parent's that its v0 was made from."""
 MANIFEST_FILES = ("manifest.json", "manifest.sha256")
 """What is kept of a checkpoint for ever."""
 

@@ -63,6 +63,8 @@ class Origin:
     """What was measured."""
     seconds: float = 0.0
     """How long it took to make."""
+    started_from: str = ""
+    """Of a first one: another policy's version whose weights it has."""
 
 
 class Checkpoints:
@@ -225,6 +227,7 @@ class Checkpoints:
             created_at=now,
             seconds=origin.seconds,
             made_with=learner.made_with,
+            started_from=origin.started_from,
         )
 
     def _publish(self, aside: Path, place: Path) -> None:

@@ -20,8 +20,8 @@ NOT_BY_CONTENT = {
 """Exclusions that say nothing of how answers are asked for and captured."""
 WITHOUT_FEEDBACK = {fate.NO_CONSENT, fate.NO_CAPTURE, fate.EXPIRED, fate.ERASED}
 """Exclusions that need no decision."""
-NO_WORK = {fate.MIRRORED, fate.SIDE_REQUEST}
-"""Answers that are no work for a person: they say nothing of what can be learned from."""
+NO_WORK = {fate.MIRRORED, fate.SIDE_REQUEST, fate.OTHER_POLICY}
+"""Answers that are no work for a person, or none of ours: they say nothing of what can be learned from."""
 _LANE = "; learner.lanes.kto above 0 learns from decisions about such answers"
 REMEDIES = {
     fate.GREEDY: "the product asks for temperature 0" + _LANE,

@@ -19,11 +19,14 @@ class Lineage:
 
     def __init__(self, manifests: Iterable[Manifest]) -> None:
         self.by_sequence: dict[int, Manifest] = {}
+        self._started: dict[str, str] = {}
         self.add(manifests)
 
     def add(self, manifests: Iterable[Manifest]) -> None:
         """Take in later checkpoints; what they applied is not kept."""
         for each in manifests:
+            if each.started_from:
+                self._started[each.started_from] = each.version
             self.by_sequence[each.sequence] = msgspec.structs.replace(
                 each, episode_ids=(), held_out_ids=(), applied=(), skipped=(), reverted=()
             )
@@ -54,8 +57,9 @@ class Lineage:
         """Return how many updates lie between what served and the head; None where unknown.
 
         A version of another life of the policy (before a restore, say) may have a number of this one's,
-        and has another digest.
+        and has another digest. The version of its parent that a specialist started from is its v0.
         """
+        version = self._started.get(version, version)
         try:
             served = sequence_of(version)
         except ValueError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from ..checkpoint.write import Origin
 from ..ranks.group import Ranks
 from ..service.open_service import open_service
 from ..service.service_learner import ServiceLearner
@@ -26,3 +27,29 @@ def learning_of(
     if not learner.service.url:
         return Learning(learner, ranks, between)
     return ServiceLearner(open_service(learner), learner, Path(settings.folder), waiting)
+
+
+def first_origin(learning: Learning | ServiceLearner, settings: LearnerProcessSettings) -> Origin:
+    """Put the learner where a policy begins, and return what its first checkpoint comes from.
+
+    Raises ValueError where the weights to start from are of another base model or another shape, or the
+    tensors are at a training service, which begins with none.
+    """
+    if not settings.start:
+        return Origin(probe=learning.first(), metrics={})
+    start = Path(settings.start)
+    if isinstance(learning, ServiceLearner):
+        raise ValueError(
+            'specialists.start: a training service begins with the base model: set it to "base"'
+        )
+    policy = learning.learner.policy
+    if policy.base_digest != settings.start_base:
+        raise ValueError(
+            f"learner.model: is {policy.base_digest[:12]}, and {start.name}, which is started from, was"
+            f" made on {settings.start_base[:12]}"
+        )
+    try:
+        policy.load_adapter(start)
+    except ValueError as problem:
+        raise ValueError(f"learner.lora_rank: is not the parent's: {problem}") from problem
+    return Origin(probe=learning.first(), metrics={}, started_from=start.name)

@@ -25,7 +25,7 @@ from ..train.packing import read_batch
 from ..train.state import Learner
 from ..train.steps import BatchGivenUp
 from .known import known_answer
-from .learning_of import learning_of
+from .learning_of import first_origin, learning_of
 from .protocol import (
     Apply,
     BatchFailed,
@@ -187,7 +187,7 @@ class Worker:
         if newest is None and sequences(self.folder):
             raise ValueError(f"{self.folder}: it holds checkpoints, but every one is damaged")
         if newest is None:
-            return self._write(Origin(probe=self.learning.first(), metrics={}))
+            return self._write(first_origin(self.learning, self.settings))
         good = newest_valid(self.folder, self.settings.quarantined)
         if good is None:
             raise ValueError(f"{self.folder}: every chain holds a quarantined version")

@@ -11,7 +11,14 @@ import msgspec
 import torch
 
 from ..candidate import Manifest
-from ..checkpoint.folder import checkpoint_path, copy_links, problem_of, read_manifest, weights_path
+from ..checkpoint.folder import (
+    START,
+    checkpoint_path,
+    copy_links,
+    problem_of,
+    read_manifest,
+    weights_path,
+)
 from ..checkpoint.write import Checkpoints, Origin
 from ..digests import file_digest
 from ..made_with import MadeWith
@@ -76,8 +83,10 @@ class Rebuilder:
         )
         began = time.monotonic()
         if wanted.parent_sequence is None:
-            torch.manual_seed(learning.learner.settings.seed)
-            origin = replace(origin, probe=learning.learner.probe())
+            self._begin(learning, wanted.started_from)
+            origin = replace(
+                origin, probe=learning.learner.probe(), started_from=wanted.started_from
+            )
         elif wanted.batch_id is None:
             learning.learner.stand_on_offered()
             origin = replace(origin, version=wanted.version)
@@ -97,6 +106,15 @@ class Rebuilder:
             batch_id=wanted.batch_id,
             path=weights_path(self.out.folder, made),
         )
+
+    def _begin(self, learning: Learning, started_from: str) -> None:
+        torch.manual_seed(learning.learner.settings.seed)
+        if not started_from:
+            return
+        start = self.folder.parent / START / started_from
+        if not start.is_dir():
+            raise ValueError(f"{start}: is not there, and v0 was made from it")
+        learning.learner.policy.load_adapter(start)
 
     def _applied(
         self, learning: Learning, wanted: Manifest, batch: SealedBatch, origin: Origin

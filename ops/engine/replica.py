@@ -55,6 +55,11 @@ class Replica:
         holds = self.engine.loaded()
         self.proven &= holds.keys()
         problems = []
+        # First, so that it never holds more than this policy's share of its adapters.
+        for version in holds.keys() - wanted.keys():
+            if version.startswith(f"{self.policy}@v"):
+                self.engine.unload(version)
+                self.proven.discard(version)
         for version, candidate in sorted(wanted.items(), key=lambda pair: pair[1].sequence):
             if version in self.proven or (version == on_trial and version in holds):
                 continue
@@ -68,10 +73,6 @@ class Replica:
             else:
                 self._put_off(version, times, problem)
                 problems.append(problem)
-        for version in holds.keys() - wanted.keys():
-            if version.startswith(f"{self.policy}@v"):
-                self.engine.unload(version)
-                self.proven.discard(version)
         return problems
 
     def prove(self, candidate: Candidate) -> Proof:

@@ -33,8 +33,9 @@ from .unfit import check_pin, flaw_of, held_by_mismatch
 class RolloutController:
     """The decisions on one policy's versions."""
 
-    def __init__(self, policy: str, settings: RolloutSettings) -> None:
-        self.policy, self.settings = policy, settings
+    def __init__(self, policy: str, settings: RolloutSettings, adapters: int = 0) -> None:
+        """`adapters` is how many an engine may hold of this policy; 0 is no bound."""
+        self.policy, self.settings, self.adapters = policy, settings, adapters
 
     def register(self, tx: Transaction, candidate: Candidate, now: float) -> bool:
         """Add a durable version; return False where it is known already.

@@ -11,6 +11,8 @@ from ..stages.record import Stage
 from ..stages.settings import RolloutSettings
 from . import candidates_table, champions_table, experiments_table, rollouts_table
 
+PROVEN_APART = 1
+"""Adapters beside what an engine holds: a version is proven under a name of the moment."""
 LOADED_ROLLOUTS = 8
 """So many of the last rollouts may have a version that is still loaded."""
 ROLLBACKS_KEPT = 8
@@ -18,12 +20,13 @@ ROLLBACKS_KEPT = 8
 
 
 def should_be_loaded(
-    tx: Transaction, policy: str, settings: RolloutSettings, now: float
+    tx: Transaction, policy: str, settings: RolloutSettings, now: float, adapters: int = 0
 ) -> dict[str, Candidate]:
     """Return all that every engine should hold, by version.
 
     Champion, previous, anchor, what an experiment's users have, candidate and control of the rollout under way, and the versions
-    that lost their users a moment ago, for requests under way.
+    that lost their users a moment ago, for requests under way: of these the newest, as far as `adapters`,
+    the policy's share of an engine, leave room for them and for a version that is proven. 0 is no bound.
     """
     named = [
         champions_table.find_champion(tx, policy),
@@ -35,11 +38,20 @@ def should_be_loaded(
         named.append(candidates_table.find(tx, policy, current.control))
     if (tried := _harness(tx, policy)) is not None:
         named.append(tried[1])
-    for rollout in rollouts_table.history(tx, policy, limit=LOADED_ROLLOUTS):
+    history, lingering = rollouts_table.history(tx, policy, limit=LOADED_ROLLOUTS), []
+    for rollout in history:
         lingers = now < rollout.entered_at + settings.linger_seconds
-        if not rollout.ended or (lingers and rollout.has_served):
+        if not rollout.ended:
             named.append(candidates_table.find(tx, policy, rollout.version))
-    return {candidate.version: candidate for candidate in named if candidate is not None}
+        elif lingers and rollout.has_served:
+            lingering.append(
+                (rollout.entered_at, candidates_table.find(tx, policy, rollout.version))
+            )
+    found = {candidate.version: candidate for candidate in named if candidate is not None}
+    for _, candidate in sorted(lingering, key=lambda pair: -pair[0]):
+        if not adapters or len(found) < adapters - PROVEN_APART:
+            found.setdefault(candidate.version, candidate)
+    return found
 
 
 def kept_checkpoints(

@@ -105,8 +105,7 @@ class Release:
 
     def step(self, now: float) -> None:
         """Offer, gate, look, and make flag file and engines agree; one small move at a time."""
-        seen = self._read(now)
-        if seen is None:
+        if (seen := self._read(now)) is None:
             return
         moved = self._offer(seen, now)
         if now - self._looked_at >= self.look_seconds:
@@ -129,7 +128,8 @@ class Release:
 
     def _read(self, now: float) -> ReleaseSnapshot | None:
         with self.store.reading() as view:
-            self._seen = read_snapshot(view, self.policy, self.controller.settings, now)
+            ours = self.controller
+            self._seen = read_snapshot(view, self.policy, ours.settings, now, ours.adapters)
         return self._seen
 
     def _offer(self, seen: ReleaseSnapshot, now: float) -> bool:

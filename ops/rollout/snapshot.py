@@ -10,7 +10,7 @@ from ..flags.flag_state import FlagState
 from ..stages.record import Rollout
 from ..stages.settings import RolloutSettings
 from . import candidates_table, champions_table, rollouts_table
-from .desired_state import flag_state, should_be_loaded
+from .desired_state import PROVEN_APART, flag_state, should_be_loaded
 from .rollouts_table import LearnerReturn
 
 
@@ -60,20 +60,26 @@ def read_standing(tx: Transaction, policy: str) -> LearnerStanding:
 
 
 def read_snapshot(
-    tx: Transaction, policy: str, settings: RolloutSettings, now: float
+    tx: Transaction, policy: str, settings: RolloutSettings, now: float, adapters: int = 0
 ) -> ReleaseSnapshot | None:
-    """Return how the release stands; None before v0 was registered."""
+    """Return how the release stands; None before v0 was registered.
+
+    No version waits where the policy's share of an engine's `adapters` has no room for one more: it does
+    again once those that linger are unloaded.
+    """
     champion = champions_table.find_champion(tx, policy)
     if champion is None:
         return None
     newest = intents_table.newest(tx, policy)
     flags = flag_state(tx, policy, settings, 1 if newest is None else newest[0].generation)
+    loaded = should_be_loaded(tx, policy, settings, now, adapters)
+    full = adapters and len(loaded) + PROVEN_APART >= adapters
     return ReleaseSnapshot(
         champion=champion,
         rollout=rollouts_table.current(tx, policy),
-        waiting=tuple(candidates_table.waiting(tx, policy)),
+        waiting=() if full else tuple(candidates_table.waiting(tx, policy)),
         owed=rollouts_table.must_return(tx, policy),
-        loaded=should_be_loaded(tx, policy, settings, now),
+        loaded=loaded,
         flags=flags,
         confirmed=newest is not None and newest[1] and flags == newest[0],
     )

@@ -133,7 +133,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defau
     flag_generation: int = -1
     """Generation of the flag file that decided."""
     reason: str = ""
-    """Why this version: the provider's reason, `fallback` or `kept`."""
+    """Why this version: the provider's reason, `fallback`, `kept` or `parent`."""
     fallback: bool = False
     """True where the flagged version was not loaded and another one answered."""
     kept: bool = False

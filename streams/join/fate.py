@@ -31,6 +31,7 @@ BATCH_FAILED = "excluded:batch_failed"
 EXPIRED = "excluded:expired"
 ERASED = "excluded:erased"
 
+OTHER_POLICY = "excluded:other_policy"
 MIRRORED = "excluded:shadow"
 SIDE_REQUEST = "excluded:side_request"
 

@@ -30,7 +30,7 @@ from .episodes_table import EpisodeRow
 from .fate import JoinSettings
 from .intake import take
 from .offsets import Counts, PollCounts
-from .record_reader import RecordReader
+from .record_reader import Owns, RecordReader
 from .scoring import Horizon, Scoring
 
 
@@ -71,13 +71,14 @@ class Joiner:
         readings: ReadingScope | None = None,
         measure: Measure | None = None,
         admitted: fate.Admitted = fate.RATIO_ALONE,
+        owns: Owns | None = None,
     ) -> None:
         self.policy, self.settings = policy, settings or JoinSettings()
         self.trace_share, self.readings = trace_share, readings or ReadingScope()
         self.owner = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self.scoring = Scoring(policy, score, horizon, self.settings, measure, admitted)
         self._keys = dedup.EventKeys(policy)
-        self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings)
+        self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings, owns)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
 

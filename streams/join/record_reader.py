@@ -1,11 +1,12 @@
 """RecordReader: a poll's records become arrivals; what cannot be read becomes a dead letter."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from ..events.event import Event, GenerationEvent, MalformedEvent, decode_event, encode_event
+from ..events.generation import Generation
 from ..events.signals import Judged
 from ..events.vouched import is_vouched
 from ..log.claim_check import DataMissing, resolve
@@ -30,10 +31,14 @@ records have moved the watermark past them. The feedback on such an answer stand
 log, or is on its way from the same spool."""
 
 
+Owns = Callable[[Generation], bool]
+"""Whether an answer is this policy's to learn from."""
+
+
 class RecordReader:
     """Decodes one policy's records. `data` is the folder of events too large for the log.
 
-    Texts that their writer did not look at are redacted here, before anything of them is kept.
+    Of an answer that another policy `owns` nothing is kept but that it came. Texts that their writer did not look at are redacted here, before anything of them is kept.
     """
 
     def __init__(
@@ -44,7 +49,9 @@ class RecordReader:
         data: Path | None = None,
         privacy: PrivacySettings | None = None,
         readings: ReadingScope | None = None,
+        owns: Owns | None = None,
     ) -> None:
+        self.owns = owns
         self.policy, self.horizon, self.data = policy, horizon, data
         self.privacy = privacy or PrivacySettings()
         self.readings = readings or ReadingScope()
@@ -88,6 +95,8 @@ class RecordReader:
             if isinstance(event, GenerationEvent):
                 horizon = self.horizon(event.data.segment)
                 ends = fate.exclusion_at_ingest(event.data) or fate.WAITING
+                if self.owns is not None and not self.owns(event.data):
+                    event, ends = _of_nobody(event), fate.OTHER_POLICY
             read_until = now + min(horizon, LOG_BEHIND_SECONDS)
             due = max(received + horizon, read_until)
             arrivals.append(
@@ -160,6 +169,12 @@ class RecordReader:
 
 def _may_train(event: Event) -> bool:
     return isinstance(event, GenerationEvent) and event.data.may_train
+
+
+def _of_nobody(event: GenerationEvent) -> GenerationEvent:
+    """Return a record that counts for no variant: whoever wrote it here would have a say in a rollout."""
+    data = msgspec.structs.replace(event.data, variant="", salt="", bucket=-1)
+    return msgspec.structs.replace(event, data=data)
 
 
 def by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:

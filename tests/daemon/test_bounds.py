@@ -67,7 +67,8 @@ FREE = {
     *("gateway.base_digest", "gateway.tokenizer_digest", "gateway.logprobs_mode"),
     *("gateway.harness", "gateway.references"),
     *("stream.kafka.security", "clients.NAME.tenant"),
-    "clients.NAME.tokens",
+    *("clients.NAME.tokens", "specialists.NAME.tenants", "specialists.NAME.segments"),
+    "gateway.specialists_state",
     *(
         "benchmark.name",
         "benchmark.segments",
@@ -95,6 +96,9 @@ def write(folder: Path, path: str, value: str) -> Path:
     if sections == ["clients", "NAME"]:
         lines["clients.NAME"] = [f'tokens = ["sha256:{"0" * 64}"]']
         lines["gateway"] = ['user_key = "k"']
+    if sections == ["specialists", "NAME"]:
+        lines["specialists.NAME"] = ['tenants = ["t"]']
+        lines |= {"gateway": ['user_key = "k"'], "engine": ["adapters = 2000"]}
     lines.setdefault(".".join(sections), []).append(f"{key} = {value}")
     if path == "learner.model":
         lines["learner"] = lines["learner"][1:]

@@ -31,8 +31,11 @@ def with_comments_taken(text: str) -> str:
     text = text[: text.index("[[")] + text[text.index("\n\n", text.index("[[")) :]
     text = re.sub(r"^#\w+ =  # left .*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^#(\w+ = .*)$", r"\1", text, flags=re.MULTILINE)
-    # Clients need a token and the key that signs ids; there is no default of either.
+    # Clients need a token and the key that signs ids, specialists a tenant and adapters to divide; there
+    # is no default of any.
     text = text.replace("tokens = []  # required", f'tokens = ["sha256:{"0" * 64}"]')
+    text = text.replace("tenants = []  # required", 'tenants = ["t"]')
+    text = text.replace("adapters = 0", "adapters = 12")
     return text.replace('user_key = ""', 'user_key = "k"')
 
 
@@ -65,7 +68,7 @@ def test_what_is_shown_are_the_defaults() -> None:
     other = {
         key: (value, default.get(key))
         for key, value in shown.items()
-        if key not in {*SHIPPED, "gateway.user_key"}
+        if key not in {*SHIPPED, "gateway.user_key", "engine.adapters"}
         and ".NAME." not in f"{key}."
         and value != _plain(default.get(key))
     }

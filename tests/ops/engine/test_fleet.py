@@ -13,6 +13,7 @@ from rlwd.ops.engine import fleet as fleets
 from rlwd.ops.engine.engine_load import EngineLoad
 from rlwd.ops.engine.fleet import Fleet
 from rlwd.ops.engine.port import Draw, EngineAnswer
+from rlwd.ops.engine.replica import Replica
 
 
 class HangingEngine:
@@ -92,6 +93,31 @@ def test_proofs_are_of_the_version_that_was_asked_for_and_used_once(tmp_path: Pa
     assert fleet.prove(wanted, two) is None
     assert fleet.prove(wanted, one) is None
     engine.go.set()
+
+
+class CountingEngine(HangingEngine):
+    """An engine that knows how many adapters it held at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go.set()
+        self.most = 0
+
+    def load(self, name: str, path: Path) -> None:
+        super().load(name, path)
+        self.most = max(self.most, len(self.held))
+
+
+def test_an_engine_never_holds_more_than_it_should(tmp_path: Path) -> None:
+    """What goes is unloaded before anything is loaded, or proven; those of other policies are left alone."""
+    engine = CountingEngine()
+    engine.held = {"other@v000001-00000000": "elsewhere"}
+    replica = Replica(engine, "policy", 0.05)
+    before, after = ([version(n, tmp_path) for n in numbers] for numbers in ((1, 2), (3, 4)))
+    for wanted in (before, after):
+        assert replica.fill({one.version: one for one in wanted}) == []
+    assert engine.held.keys() == {"other@v000001-00000000", *(one.version for one in after)}
+    assert engine.most == 1 + 2
 
 
 def test_what_is_no_fault_of_an_engine_ends_the_process(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.desired_state import flag_state, kept_checkpoints, should_be_loaded
 from rlwd.ops.rollout.publish_flags import intend, is_current
+from rlwd.ops.rollout.snapshot import read_snapshot
 from rlwd.ops.stages.record import ENDED, Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.guardrail import Observation
@@ -251,6 +252,26 @@ def test_a_version_taken_back_stays_loaded_for_requests_under_way(
     assert controller.offer(tx, two, FAIL, 31.0).stage is Stage.QUARANTINED
     assert two.version not in should_be_loaded(tx, controller.policy, controller.settings, 31.0)
     assert rollouts_table.must_return(tx, controller.policy) is not None
+
+
+def test_a_share_of_an_engine_s_adapters_is_never_outgrown(
+    tx: Transaction, controller: RolloutController
+) -> None:
+    """What lingers goes first where it has no room, and until there is some no version waits to be offered."""
+    one = canary(controller, tx, 1, 0.0)
+    controller.observe(tx, HARMFUL, 10.0)
+    rollouts_table.returned(tx, controller.policy, 0, 10.0)
+    controller.register(tx, made(controller.policy, 2), 11.0)
+
+    def at(now: float, adapters: int) -> tuple[int, bool, int]:
+        found = read_snapshot(tx, controller.policy, controller.settings, now, adapters)
+        assert found is not None
+        return len(found.loaded), one.version in found.loaded, len(found.waiting)
+
+    assert at(12.0, 0) == at(12.0, 4) == (2, True, 1)
+    assert at(12.0, 3) == (2, True, 0), "one more, and one that is proven, are too many"
+    assert at(12.0, 2) == (1, False, 0)
+    assert at(30.0, 3) == (1, False, 1), "once it lingers no more"
 
 
 def test_late_evidence_takes_a_promoted_version_back(

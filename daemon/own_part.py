@@ -1,0 +1,38 @@
+"""Own part: what of a deployment of several policies is one policy's: answers, and adapters in each engine."""
+
+from functools import partial
+
+from ..streams.join.record_reader import Owns
+from .audit.learned_from import MayLearn
+from .callers.specialists import Specialists, parents_adapters
+from .config import Config
+
+
+def own_answers(config: Config) -> Owns | None:
+    """Return what tells whether a record is of this policy; None where all are."""
+    return partial(_owners(config).owns, config.policy) if config.specialists else None
+
+
+def own_learning(config: Config) -> MayLearn | None:
+    """Return what tells of an answer, by id, tenant and kind of work, whether this policy may have learned
+    from it; None where it may from all.
+    """
+    return partial(_owners(config).may_learn, config.policy) if config.specialists else None
+
+
+def own_topics(config: Config) -> tuple[str, ...]:
+    """Return the topics of which the gateways' losses are this policy's; empty where all are."""
+    topics = (config.stream.generations, config.stream.feedback)
+    return topics if config.specialists else ()
+
+
+def _owners(config: Config) -> Specialists:
+    # A specialist's config does not know what its parent is called.
+    return Specialists("" if config.parent else config.policy, config.specialists)
+
+
+def own_adapters(config: Config) -> int:
+    """Return how many adapters an engine may hold of this policy; 0 where nobody counts."""
+    if config.specialist is not None:
+        return config.specialist.adapters
+    return parents_adapters(config.engine.adapters, config.specialists)
