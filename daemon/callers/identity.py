@@ -80,9 +80,8 @@ def identify(
     """Read who asks: `X-Rlwd-*` headers, else `metadata` in the body, else OpenAI's own fields.
 
     `tenant` is the credential's, `beginning` how the conversation begins, `references` the keys of
-    `metadata` that name something of the product's, `specialists` say which policy owns the answer. Raises
-    ValueError naming a header that is not usable, TenantRefused
-    where it names another tenant.
+    `metadata` that name something of the product's, `specialists` say which policy owns the answer.
+    Raises ValueError naming a header that is not usable, TenantRefused where it names another tenant.
     """
     fields = NamedFields(headers, body.get("metadata"))
     user = fields.user(body)
@@ -94,8 +93,6 @@ def identify(
     policy = "" if specialists is None else specialists.owner(served_tenant, segment)
     own = agreed if specialists is None else specialists.agreed(policy, agreed)
     purposes = read_consent(fields, headers, own)
-    parent = fields.read("parent", ID)
-    tool_call = fields.read("tool_call", ID)
     named_harness = fields.read("harness", LINE, spaces=" characters")
     return Identity(
         session=session,
@@ -107,8 +104,8 @@ def identify(
         purposes=purposes,
         tenant=served_tenant,
         policy=policy,
-        parent=parent,
-        tool_call=tool_call,
+        parent=fields.read("parent", ID),
+        tool_call=fields.read("tool_call", ID),
         side_request=fields.plain("side_request") or "",
         harness=named_harness or harness,
         references={

@@ -82,9 +82,7 @@ def build_app(
         context.forwarder.start()
         context.left.start()
         follows = FlagPoll if settings.flags_url else FlagReporter
-        followers = [
-            follows(own, flags, context.latency) for own, flags in context.policies.followed()
-        ]
+        followers = [follows(*own, context.latency) for own in context.policies.followed()]
         for follower in followers:
             await follower.start()
         async with pages.answering_peers(context):

@@ -16,6 +16,7 @@ from ...ops.flags.evaluator import FlagsUnavailable
 from ...streams.exception_text import exception_said
 from ..callers.generation_ids import new_generation_id
 from ..callers.identity import Identity, TenantRefused, identify
+from ..callers.kept_version import VERSION, KeptVersion, keep_version
 from ..callers.specialists import policy_tag
 from ..capture.engine_json import read_engine_json, write_json
 from ..capture.engine_request import EngineRequest, UnknownModel, read_request
@@ -26,7 +27,6 @@ from ..http.answers import JSON, refusal
 from ..http.bodies import BodyRefused, parse_json, read_body
 from .context import CALLER, CONTEXT, GatewayContext
 from .generation_record import LEFT, GenerationRecord
-from .kept_version import VERSION, KeptVersion, keep_version
 from .relay import relay_stream
 from .shadow import MIRROR
 

@@ -14,6 +14,7 @@ from ...streams.events.input_message import answer_digest
 from ...streams.redaction.redacted_event import redact_generation
 from ...streams.redaction.redactor import redact
 from ..callers.identity import Identity
+from ..callers.kept_version import VERSION, version_header
 from ..capture.engine_request import EngineRequest
 from ..capture.response_capture import ResponseCapture
 from ..doors.door import AskedThrough
@@ -22,7 +23,6 @@ from ..engines.engine_pool import EngineResponse
 from ..spool.spool import Kind
 from ..telemetry.tracing import UNTRACED, AnswerSpan
 from .context import GatewayContext, at
-from .kept_version import VERSION, version_header
 
 log = structlog.get_logger()
 

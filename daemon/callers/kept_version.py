@@ -14,7 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from ...ops.flags.assignment import Assignment, ServedVersion
-from ..callers.identity import Identity
+from .identity import Identity
 
 VERSION = "X-Rlwd-Version"
 """Header of an answer, and of the request that goes on from it."""
