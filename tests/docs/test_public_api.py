@@ -51,7 +51,8 @@ def test_the_settings_page_finds_every_section() -> None:
 
     once = [key for key in every_key() if ".NAME" not in key and not key.startswith("[")]
     assert set(every_key()).isdisjoint(COPIES)
-    assert len(once) + len(COPIES) - 1 == count(Config)
+    named = {"gateway.clients", "gateway.specialists"}  # copies that `count` leaves out, too
+    assert len(once) + len(COPIES - named) == count(Config)
 
 
 def test_every_option_says_what_it_is() -> None:
