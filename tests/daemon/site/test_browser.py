@@ -182,7 +182,9 @@ def test_a_link_to_the_runbook_shows_its_entry_open(
         entry.get_by_text("a product writes what is no event").wait_for()
         assert entry.evaluate("one => one.open")
         page.evaluate("location.hash = '#rlwdlogunread'")
-        page.locator("#rlwdlogunread").get_by_text("the broker is away").wait_for()
+        page.locator("#rlwdlogunread").get_by_text(
+            "the broker is away; a partition's offset"
+        ).wait_for()
     assert said == []
 
 
