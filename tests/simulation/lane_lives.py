@@ -72,6 +72,7 @@ class TableModel:
         self.head_VD, self.packs, self._anchored = torch.eye(STYLES), True, False
         self.vocabulary, self.device = len(self.anchor), torch.device("cpu")
         self.anchor_head_VD: Tensor | None = None
+        self.mixture = None
 
     def trainable(self) -> dict[str, Tensor]:
         return {"table": self.table}
@@ -79,7 +80,9 @@ class TableModel:
     def settle(self) -> None:
         pass
 
-    def hidden(self, ids_BT: Tensor, positions_BT: Tensor) -> Tensor:
+    def hidden(
+        self, ids_BT: Tensor, positions_BT: Tensor, experts_BTLK: Tensor | None = None
+    ) -> Tensor:
         return (self.anchor if self._anchored else self.table)[ids_BT]
 
     @contextlib.contextmanager
@@ -97,6 +100,7 @@ class TableLearner(Learner):
         self.settings, self.model = settings, TableModel()
         self.policy = cast("Any", self.model)
         self.average, self.estimators, self.ranks = None, Estimators.new(settings), ALONE
+        self.between = lambda together: None
         self.optimizer = torch.optim.AdamW(
             [self.model.table], lr=settings.learning_rate, eps=settings.eps, weight_decay=0.0
         )

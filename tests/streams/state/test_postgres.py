@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from ledger_by_hand import Ledger, feedback, generation, open_ledger
 from places_by_hand import Place, new_schema
+from waiting import until
 
 from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.signals import Accepted, Copied, Edited
@@ -229,6 +230,7 @@ def test_who_stops_while_sending_many_statements_keeps_nobody_waiting_either(url
             paused.execute("UPDATE a SET x = x + 1")
             store._writer.pgconn.send_flush_request()
             store._writer.pgconn.flush()
+            until(lambda: _locked(other))
             with other.transaction() as tx:
                 tx.execute("UPDATE a SET x = x + 10")
             paused.execute("UPDATE a SET x = x + 1")
@@ -236,6 +238,15 @@ def test_who_stops_while_sending_many_statements_keeps_nobody_waiting_either(url
         assert view.execute("SELECT x FROM a").fetchone() == (10,)
     other.close()
     store.close()
+
+
+def _locked(store: PostgresStore) -> bool:
+    """Return whether somebody has written to a row of `a`, and not committed."""
+    asked = (
+        "SELECT COUNT(*) FROM pg_locks WHERE relation = 'a'::regclass AND mode = 'RowExclusiveLock'"
+    )
+    with store.reading() as view:
+        return bool(view.execute(asked).fetchone()[0])
 
 
 def test_a_wait_that_is_too_long_and_a_circle_are_connection_errors(url: str) -> None:
