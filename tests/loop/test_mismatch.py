@@ -116,7 +116,7 @@ def test_one_engines_mismatch_is_over_by_its_own_answers(tmp_path: Path) -> None
     def wrong(number: int, tokens: float, k3: float) -> str:
         """Make a version on a batch of which that engine answered so much; return what is still wrong."""
         told = {**ALIKE, f"{name}/tokens": tokens, f"{name}/k3": k3} if tokens else ALIKE
-        made = msgspec.structs.replace(version(number, tmp_path), metrics=told)
+        made = msgspec.structs.replace(version(number, tmp_path / "made"), metrics=told)
         register(store, house.controller, made)
         with store.reading() as view:
             found = mismatched(view, "policy", settings)
