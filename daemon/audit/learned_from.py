@@ -45,7 +45,7 @@ def learned_from(
         went_on_from = one.started_from
         if one.parent_sequence is not None:
             went_on_from = named.get(one.parent_sequence, f"checkpoint {one.parent_sequence}")
-        whose = _whose(view, policy, one.trained_ids) or {("", ""): ()}
+        whose = _whose(view, policy, one.trained_ids) or {("", ""): []}
         found += [
             LearnedFrom(
                 version=one.version,
@@ -59,9 +59,7 @@ def learned_from(
     return tuple(found)
 
 
-def _whose(
-    view: Transaction, policy: str, ids: Sequence[str]
-) -> dict[tuple[str, str], Sequence[str]]:
+def _whose(view: Transaction, policy: str, ids: Sequence[str]) -> dict[tuple[str, str], list[str]]:
     rows = dict[str, tuple[str, str]]()
     for marks, chunk in by_ids(ids):
         for name, tenant, segment in view.execute(
@@ -70,10 +68,9 @@ def _whose(
             (policy, *chunk),
         ).fetchall():
             rows[name] = (tenant, segment)
-    found = dict[tuple[str, str], Sequence[str]]()
+    found = dict[tuple[str, str], list[str]]()
     for name in ids:
-        whose = rows.get(name, (UNKNOWN, ""))
-        found[whose] = [*found.get(whose, ()), name]
+        found.setdefault(rows.get(name, (UNKNOWN, "")), []).append(name)
     return found
 
 

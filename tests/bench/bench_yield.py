@@ -6,7 +6,6 @@ way, it works and does not.
 """
 
 import asyncio
-import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
+from bench_batch import EPISODES, make_batch
 from bench_doors import gateway, make_policy
 from bench_gateway import Door, ask
 from bench_table import Line
@@ -21,7 +21,6 @@ from bench_table import Line
 from rlwd.daemon.control.making_way import LASTS_SECONDS, MakingWay
 from rlwd.learner.process.protocol import Apply, Asking, StepsDone, TrafficSlow
 from rlwd.learner.process.supervisor import LearnerSupervisor
-from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
 from rlwd.learner.yield_settings import YieldSettings
 from rlwd.ops.engine.http_engine import HttpEngine
@@ -32,8 +31,8 @@ ROUND_SECONDS = 25.0
 """Of each way: more than twice the window over which a gateway's requests are looked at."""
 PEOPLE = 4
 """Who ask one after another, all the time."""
-EPISODES, TOKENS = 32, 200
-"""Of each step: so many answers of so many tokens, prompt and completion."""
+TOKENS = 200
+"""Of each answer of a step, prompt and completion."""
 FLAGS = Path("state/flags.json")
 STILL, WAY, NO_WAY = "still", "way", "no way"
 
@@ -63,7 +62,7 @@ class BusyLearner:
             folder,
         )
         self.batch = folder / "000001.json"
-        self.batch.write_bytes(msgspec.json.encode(_endless_batch()))
+        self.batch.write_bytes(msgspec.json.encode(make_batch("even", 256, TOKENS // 2)))
         self.steps = 0
         self.child.ensure(0.0)
 
@@ -75,37 +74,6 @@ class BusyLearner:
             if isinstance(report, Asking):
                 self.child.send(Apply(path=str(self.batch)))
             self.steps += isinstance(report, StepsDone)
-
-
-def _endless_batch() -> SealedBatch:
-    draw = random.Random(0)
-
-    def tokens() -> tuple[int, ...]:
-        return tuple(draw.randrange(256) for _ in range(TOKENS // 2))
-
-    def episode(number: int) -> SealedEpisode:
-        return SealedEpisode(
-            generation_id=str(number),
-            segment="all",
-            version="policy@v000000",
-            age=0,
-            prompt_token_ids=tokens(),
-            completion_token_ids=tokens(),
-            logprobs=(-5.56,) * (TOKENS // 2),
-            temperature=1.0,
-            reward=draw.random(),
-            reward_revision=0,
-        )
-
-    return SealedBatch(
-        batch_id=1,
-        policy="policy",
-        parent_sequence=0,
-        spec_version="",
-        episodes=tuple(episode(number) for number in range(EPISODES)),
-        held_out=(),
-        offsets={},
-    )
 
 
 def bench_yield(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
