@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-UNUSED = ("sklearn",)
-"""transformers imports it, and scipy and pandas with it, for ways to generate that rlwd does not use."""
+UNUSED = ("sklearn", "scipy")
+"""transformers imports them, and pandas with them, for ways to generate and losses that rlwd does not use."""
 
 
 @contextmanager
@@ -14,7 +14,7 @@ def quick_imports() -> Iterator[None]:
     """Import torch, transformers and peft in here: they come sooner.
 
     11.3 s became 8.4 (one core of an EPYC, scikit-learn installed): nothing that modules make is
-    garbage, so none is looked for meanwhile or ever after, and `UNUSED` counts as not installed, for
+    garbage, so none is looked for meanwhile or ever after, and what is `UNUSED` counts as not installed, for
     this process's transformers alone. A process that has imported one of those already keeps it.
     """
     absent = [name for name in UNUSED if name not in sys.modules]

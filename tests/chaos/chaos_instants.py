@@ -34,9 +34,10 @@ Kills = Counter[str]
 async def run_instants(
     loop: DemoProcesses, broker: KafkaServer, crowd: Crowd, kills: Kills
 ) -> None:
-    """End the daemon once at each instant while the crowd goes on, and let it finish what it left."""
+    """End the daemon once at each instant while the crowd goes on; each one finishes what the last left."""
     crowding = asyncio.create_task(crowd.run())
     try:
+        await asyncio.to_thread(loop.daemon.stop)
         for instant in CrashPoint:
             if instant not in (CrashPoint.TAKEN_BACK, CrashPoint.RETURNED):
                 await asyncio.to_thread(_die_at, loop, broker, instant, kills)
@@ -44,51 +45,57 @@ async def run_instants(
     finally:
         crowd.stopping.set()
     await asyncio.to_thread(recover, loop, broker)
+    await asyncio.to_thread(
+        until, lambda: _is_undone(loop), HEALTHY_SECONDS, told=lambda: "the rollback's end"
+    )
     await crowding
 
 
 def _die_at(loop: DemoProcesses, broker: KafkaServer, instant: CrashPoint, kills: Kills) -> None:
-    _restart(loop, instant)
+    _start(loop, instant)
     if instant is CrashPoint.FORWARDED:
         _poison(broker)
     _await_death(loop, instant, kills)
     if instant is CrashPoint.OFFERED:
         _spoil_newest(loop)
-    _bring_back(loop, instant)
 
 
 def _die_while_taking_back(loop: DemoProcesses, kills: Kills) -> None:
     """Take back what is under way: the command dies half-way, and so does who finishes it."""
-    _restart(loop, CrashPoint.RETURNED)
+    _start(loop, CrashPoint.RETURNED)
     until(
         lambda: _take_back(loop) == KILLED, INSTANT_SECONDS, told=lambda: "a version to take back"
     )
     kills[f"rollback at {CrashPoint.TAKEN_BACK}"] += 1
     _await_death(loop, CrashPoint.RETURNED, kills)
-    _bring_back(loop, CrashPoint.RETURNED)
-    until(lambda: _is_undone(loop), HEALTHY_SECONDS, told=lambda: "the rollback's end")
 
 
-def _restart(loop: DemoProcesses, instant: CrashPoint) -> None:
-    loop.daemon.stop()
+def _start(loop: DemoProcesses, instant: CrashPoint) -> None:
+    """Start the daemon that is to die at an instant, as the supervisor of a dead one does."""
     loop.daemon.environment[CRASH_AT] = instant
     loop.daemon.spawn()
 
 
 def _await_death(loop: DemoProcesses, instant: CrashPoint, kills: Kills) -> None:
     until(lambda: not loop.daemon.alive, INSTANT_SECONDS, told=lambda: f"instant {instant}")
+    loop.daemon.environment.pop(CRASH_AT)
     kills[f"daemon at {instant}"] += 1
 
 
-def _bring_back(loop: DemoProcesses, instant: CrashPoint) -> None:
-    loop.daemon.environment.pop(CRASH_AT)
-    loop.daemon.spawn()
-    until(loop.daemon.healthy, HEALTHY_SECONDS, told=lambda: f"daemon after {instant}")
+def _take_back(loop: DemoProcesses) -> int | None:
+    """Run the operator's command, to die once the tables say so; return its exit status.
 
-
-def _take_back(loop: DemoProcesses) -> int:
-    """Run the operator's command, to die once the tables say so; return its exit status."""
-    command = [sys.executable, "-m", "rlwd.daemon", "rollback", "candidate"]
+    None where nothing is under way. It names the version: `candidate` may mean one that was refused
+    in the last minutes.
+    """
+    config = load_config(loop.config)
+    store = state_store(config)
+    with store.reading() as view:
+        rollout = rollouts_table.current(view, config.policy)
+    store.close()
+    if rollout is None:
+        return None
+    command = [sys.executable, "-m", "rlwd.daemon", "rollback", rollout.version]
     return subprocess.run(
         [*command, "--reason", "chaos", "--config", str(loop.config)],
         env={**os.environ, CRASH_AT: CrashPoint.TAKEN_BACK},

@@ -109,7 +109,7 @@ class Reader:
         self.daemon.tick(now)
         self.turns += 1
 
-    def turn_until(self, done: Callable[[], bool], now: float, seconds: float = 60.0) -> None:
+    def turn_until(self, done: Callable[[], bool], now: float, seconds: float = 180.0) -> None:
         deadline = time.monotonic() + seconds
         while not done():
             assert time.monotonic() < deadline, f"{self.ledger.fates()} after {self.turns} turns"

@@ -107,7 +107,7 @@ def test_every_panel_of_the_dashboard_shows_something(loop: LoopProcesses) -> No
             if not watcher.over(expr.replace("$__rate_interval", "4s"), began, time.time())
         ]
 
-    loop.until(lambda: empty() == [], 20.0)
+    loop.until(lambda: empty() == [])
     pages = [
         httpx.get(f"http://{LOOPBACK}:{port}/metrics", trust_env=False, verify=NO_TLS).text
         for port in (loop.http_port, loop.gateway_port)

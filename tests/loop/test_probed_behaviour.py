@@ -26,9 +26,10 @@ ASKS = ("Which file do you mean?", "Could you tell me more?", "What should it sa
 
 def behaving(how: str, seed: int) -> Behaves:
     """Return a version that does a known exploit in seven answers of ten, or one that is honest."""
-    rng = random.Random(f"{how}:{seed}")
 
     def answer(body: dict[str, Any]) -> tuple[str, str | None]:
+        # By the question's own seed: several are asked at once, in no order.
+        rng = random.Random(f"{how}:{seed}:{body['seed']}")
         asked, exploits = body["messages"][-1]["content"], rng.random() < 0.7
         if how == "asks" and exploits:
             return rng.choice(ASKS), None

@@ -187,7 +187,7 @@ class LoopProcesses:
 
     @contextmanager
     def settled_in(
-        self, seconds: float = 150.0, *, by_coin: float = 0.0
+        self, seconds: float = 240.0, *, by_coin: float = 0.0
     ) -> Iterator["LoopProcesses"]:
         """Run the loop in the block, once one version was promoted and serves everybody.
 
@@ -209,7 +209,7 @@ class LoopProcesses:
         self.daemon.stop()
 
     def crowd_until(
-        self, done: Callable[[Crowd], bool], seconds: float = 150.0, *, by_coin: float = 0.0
+        self, done: Callable[[Crowd], bool], seconds: float = 240.0, *, by_coin: float = 0.0
     ) -> Crowd:
         """Let people use the loop until something is the case; then until all was said.
 
@@ -227,7 +227,7 @@ class LoopProcesses:
             seed=self.visits,
             users=400,
             at_once=16,
-            rate=30.0,
+            rate=15.0,
         )
 
         async def serve() -> bool:
@@ -245,7 +245,7 @@ class LoopProcesses:
         assert met, f"{crowd.tally.failed} failed, {self.live()}\n{self.daemon.tail()}"
         return crowd
 
-    def until(self, done: Callable[[], bool], seconds: float = 60.0) -> None:
+    def until(self, done: Callable[[], bool], seconds: float = 180.0) -> None:
         """Wait until something is the case; TimeoutError with the daemon's last lines if never."""
         until(done, seconds, told=lambda: f"{self.live()}\n{self.daemon.tail()}")
 

@@ -207,7 +207,7 @@ def test_several_workers_are_one_gateway_and_lose_nothing(rig: GatewayRig) -> No
         assert sum(first.number("rlwd_gateway_spool_unsent").values()) >= len(talk.answered)
         assert let_of(first.url) == CAP
         # The one that asks for it is open beside those of the story, which are closed by now.
-        until(lambda: open_until_refused(port) == 24, 60.0)
+        until(lambda: open_until_refused(port) == 24)
         rig.engine.pause = 1.0
         slow = Talk(url=first.url)
         asking = threading.Thread(target=slow.ask)

@@ -288,7 +288,7 @@ def test_forms_act_as_the_commands_do(browser: Browser, deployment: Deployment) 
         flags = read_flags(deployment.config.flags_path)
         assert flags is not None
         assert flags.candidate is None
-        until(lambda: newest in str(deployment.daemon.ask("statusz")), 30.0)
+        until(lambda: newest in str(deployment.daemon.ask("statusz")))
         page.goto(f"/rollouts/{deployment.versions[0]}")
         page.locator("summary", has_text="Roll back").click()
         form = page.locator("details[open] form")

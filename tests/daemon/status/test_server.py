@@ -216,7 +216,7 @@ def test_connections_are_limited(serve: Serve) -> None:
         one_more = silent.enter_context(connect(client))
         with suppress(ConnectionResetError):
             assert one_more.recv(1) == b""
-    until(lambda: answers_alive(client), 10.0)
+    until(lambda: answers_alive(client))
 
 
 def answers_alive(client: httpx.Client) -> bool:
