@@ -4,11 +4,13 @@ import subprocess
 import sys
 
 CODE = """
-import gc, sys
+import gc, importlib.metadata, sys
+asked = importlib.metadata.packages_distributions
 from rlwd.streams.quick_imports import quick_imports
 with quick_imports():
     import {module}
 assert gc.isenabled() and gc.get_freeze_count() > 100_000
+assert importlib.metadata.packages_distributions is asked
 assert "transformers.generation.utils" in sys.modules
 assert not [name for name in sys.modules if name.split(".")[0] in ("sklearn", "scipy")]
 import sklearn
