@@ -1,25 +1,24 @@
 """docs/runbook.md, procedures: what the page says is typed, on a loop that people use meanwhile."""
 
 import os
+import re
 import shutil
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
-import orjson
 import pytest
+from kafka.admin import KafkaAdminClient
 from kafka_server import KafkaServer
-from loop_processes import LoopProcesses
-from runbook_steps import RunbookSteps
+from plant import Plant
 from waiting import until
 
 from rlwd.daemon.commands.status import state_view
+from rlwd.daemon.exit_status import FAULT
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.servers.embedded_server import EmbeddedServer
-from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
+from rlwd.ops.servers.process import LOOPBACK, NO_TLS
 from rlwd.streams.join.episodes_table import load_episodes
 
 pytestmark = [
@@ -31,133 +30,12 @@ pytestmark = [
     ),
 ]
 
-KEYS = ("http-token", "flags-key", "user-key")
-GATEWAY = """\
-[gateway]
-user_key = "file:user-key"
-flags_url = "http://{host}:{http}/flags"
-flags_key = "file:flags-key"
-"""
-HTTP = """\
-[http]
-token = "file:http-token"
-flags_key = "file:flags-key"
-"""
+PARTITIONS = 2
 
 
-class Plant(LoopProcesses):
-    """A loop whose units are its own processes, with all keys in files, and a second engine to come."""
-
-    def __init__(self, folder: Path, model: Path, engine: EmbeddedServer, kafka: str) -> None:
-        super().__init__(
-            folder,
-            model,
-            policy=f"plant-{uuid.uuid4().hex[:8]}",
-            engine=engine,
-            kafka=kafka,
-            mlflow="",
-        )
-        text = self.path.read_text()
-        text = text.replace("[gateway]\n", GATEWAY.format(host=LOOPBACK, http=self.http_port))
-        self.path.write_text(text.replace("[http]\n", HTTP))
-        for name in KEYS:
-            (folder / name).write_text(uuid.uuid4().hex)
-        self.ports = {"8080": self.gateway_port, "8081": free_port()}
-        self.gateways = {
-            name: self._server("gateway", port, "--port", str(port))
-            for name, port in self.ports.items()
-        }
-        self.gateway = self.gateways["8080"]
-        self.another = EmbeddedServer(model, folder / "another")
-        more = f's#"{engine.url}"#"{engine.url}", "{self.another.url}"#'
-        self.steps = RunbookSteps(
-            self.path,
-            self._unit,
-            {
-                "editor /etc/rlwd/rlwd.toml": f"sed -i '{more}' {self.path}",
-                "sh ops/deploy/install.sh": "true",
-                "install -d -o rlwd -g rlwd -m 700": "mkdir -p",
-                "/etc/rlwd/secrets": str(folder),
-                "/etc/rlwd": str(folder),
-                "/var/lib/rlwd": str(self.config.state_path),
-                "/var/backups": str(folder / "backups"),
-                "8090": str(self.http_port),
-                **{name: str(port) for name, port in self.ports.items()},
-            },
-        )
-        (folder / "backups").mkdir()
-        self.asked = 0
-
-    def _unit(self, action: str, unit: str) -> None:
-        ports = {str(port): name for name, port in self.ports.items()}
-        port = unit.partition("@")[2]
-        server = self.gateways[ports[port]] if port else self.daemon
-        if action in ("stop", "restart"):
-            server.stop()
-        if action in ("start", "restart", "enable"):
-            server.start()
-
-    def stop(self) -> None:
-        """Stop the second gateway and the second engine, too."""
-        for server in (*self.gateways.values(), self.daemon, self.another):
-            server.stop()
-
-    def answer(self, which: str = "8080", user: str = "") -> dict[str, Any]:
-        """Let somebody ask; return the answer, which has to come."""
-        self.asked += 1
-        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 4}
-        who = {"X-Rlwd-User": user or f"user{self.asked}", "X-Rlwd-Session": f"s{self.asked}"}
-        who["X-Rlwd-Consent"] = "true"
-        url = f"{self.url(which)}/v1/chat/completions"
-        answer = httpx.post(url, json=body, headers=who, timeout=60, trust_env=False, verify=NO_TLS)
-        assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
-
-    def judge(self, answer: dict[str, Any]) -> int:
-        """Let somebody accept an answer; return the status."""
-        said = {
-            "feedback_id": uuid.uuid4().hex,
-            "generation_id": answer["id"],
-            "signal": {"kind": "accepted"},
-        }
-        url = f"{self.url('8080')}/v1/feedback"
-        return httpx.post(url, json=said, timeout=60, trust_env=False, verify=NO_TLS).status_code
-
-    def url(self, which: str) -> str:
-        """Where a gateway is."""
-        return f"http://{LOOPBACK}:{self.ports[which]}"
-
-    def key(self, name: str) -> str:
-        """What a key is now."""
-        return (self.folder / name).read_text().strip()
-
-    def page(self, token: str) -> int:
-        """Return what the daemon's pages say to who shows a token."""
-        shown = {"Authorization": f"Bearer {token}"}
-        url = f"http://{LOOPBACK}:{self.http_port}/statusz"
-        return httpx.get(url, headers=shown, timeout=30, trust_env=False, verify=NO_TLS).status_code
-
-    def follows(self) -> None:
-        """Wait until every gateway that runs acts on the daemon's newest flags."""
-
-        def acted_on() -> set[int]:
-            running = [name for name, each in self.gateways.items() if each.alive]
-            pages = (
-                httpx.get(f"{self.url(name)}/readyz", trust_env=False, verify=NO_TLS)
-                for name in running
-            )
-            return {int(orjson.loads(page.content)["flag_generation"] or 0) for page in pages}
-
-        def newest() -> bool:
-            flags = read_flags(self.config.flags_path)
-            return flags is not None and acted_on() == {flags.generation}
-
-        until(newest, told=lambda: f"{acted_on()} {read_flags(self.config.flags_path)}")
-
-    def all_known(self) -> None:
-        """Wait until the state has every answer that anybody got, once."""
-        until(lambda: self.status()["generations"] == self.asked, told=lambda: str(self.status()))
+def topics_of(plant: Plant) -> list[str]:
+    stream = plant.config.stream
+    return [stream.generations, stream.feedback, stream.dead_letters]
 
 
 @pytest.fixture(scope="module")
@@ -168,10 +46,7 @@ def plant(
     folder = tmp_path_factory.mktemp("plant")
     with EmbeddedServer(tiny_policy, folder) as engine:
         plant = Plant(folder, tiny_policy, engine, kafka_server.bootstrap)
-        stream = plant.config.stream
-        kafka_server.create_topics(
-            [stream.generations, stream.feedback, stream.dead_letters], partitions=2
-        )
+        kafka_server.create_topics(topics_of(plant), partitions=PARTITIONS)
         try:
             plant.start()
             yield plant
@@ -221,6 +96,19 @@ def test_an_engine_and_a_gateway_are_added(plant: Plant) -> None:
     assert {each.generation.engine for each in known} == {plant.engine.url, plant.another.url}
 
 
+def test_a_person_is_erased(plant: Plant) -> None:
+    """While the daemon runs; nothing that they said is left, and each of their answers has its fate."""
+    plant.steps.replaced |= {"USER": "ada", "TENANT": "default"}
+    before = plant.answer(user="ada")
+    plant.all_known()
+    (known,) = plant.ask("SELECT user_hash FROM episodes WHERE generation_id = ?", before["id"])
+    plant.steps.done("Erasing a person")
+    assert plant.ask("SELECT 1 FROM episodes WHERE user_hash = ?", *known) == []
+    assert str(known[0]) in plant.config.erasures_path.read_text()
+    plant.answer(user="ada")
+    plant.all_known()
+
+
 def test_an_upgrade_keeps_people_answered(plant: Plant) -> None:
     """Backup, restarts one after the other, audit and doctor, and back: each ends well, each answer is
     counted. tests/ops/test_systemd.py does it with releases.
@@ -243,6 +131,22 @@ def test_a_state_is_lost_and_restored(plant: Plant) -> None:
     plant.all_known()
 
 
+def test_only_checkpoints_are_lost(plant: Plant) -> None:
+    """The daemon says so and stays down; the backup puts back both, and the log the rest."""
+    for each in plant.config.state_path.glob("lost-*"):
+        shutil.rmtree(each)  # as the page says, when all is well
+    plant.daemon.stop()
+    shutil.rmtree(plant.config.state_path / "checkpoints")
+    plant.daemon.spawn()
+    assert plant.daemon.process is not None
+    assert plant.daemon.process.wait(120) == FAULT
+    assert "holds no checkpoint" in plant.daemon.tail()
+    for _ in plant.steps.follow("Backup and restore", "To restore"):
+        plant.answer()
+    plant.follows()
+    plant.all_known()
+
+
 def test_a_state_is_lost_without_a_backup(plant: Plant) -> None:
     """An empty disk reads what the log holds, and its flags go above those that gateways hold."""
     for line in plant.steps.follow("Losing a disk", "**The state's disk**"):
@@ -261,4 +165,56 @@ def test_a_spool_is_lost(plant: Plant) -> None:
     plant.all_known()
     plant.steps.done("Losing a disk", "**A gateway's spool**")
     plant.answer()
+    plant.all_known()
+
+
+def told_of_the_log(plant: Plant) -> str:
+    shown = {"Authorization": f"Bearer {plant.key('http-token')}"}
+    url = f"http://{LOOPBACK}:{plant.http_port}/readyz"
+    page = httpx.get(url, headers=shown, timeout=30, trust_env=False, verify=NO_TLS)
+    return str(page.json()["problems"].get("log", ""))
+
+
+def test_the_brokers_disk_is_lost(plant: Plant, kafka_server: KafkaServer) -> None:
+    """With topics made anew partitions stand still; the commands that `/readyz` names let them go on."""
+    for _ in range(8):
+        plant.judge(plant.answer())
+    plant.all_known()
+    read = {name for name, each in plant.status()["records"].items() if each["delivered"]}
+    admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
+    admin.delete_topics(topics_of(plant))
+    until(lambda: not set(topics_of(plant)) & set(admin.list_topics()))
+    admin.close()
+    kafka_server.create_topics(topics_of(plant), partitions=PARTITIONS)
+
+    def commands() -> list[str]:
+        return re.findall(r"`(rlwd accept-gap \S+ \d+ --back)`", told_of_the_log(plant))
+
+    until(lambda: {one.split()[2] for one in commands()} == read, 120.0)
+    for command in commands():
+        plant.steps.type(command)
+    until(lambda: not told_of_the_log(plant), told=lambda: told_of_the_log(plant))
+    plant.answer()
+    plant.all_known()
+
+
+def test_a_clients_token_is_rotated(plant: Plant) -> None:
+    """The old one opens the gateway until the next rotation, and the new one at once."""
+    plant.steps.replaced["NAME"] = "shop"
+    plant.token = old = plant.steps.type("rlwd client add shop").strip()
+    plant.gateway.stop()
+    plant.gateway.start()
+    printed = ""
+    for line in plant.steps.follow("Rotating keys", "**A client's token**"):
+        printed = plant.steps.printed.strip() if "rotate" in line else printed
+        assert plant.judge(plant.answer()) == 202, "by the old one"
+    plant.token = printed
+    assert plant.judge(plant.answer()) == 202
+    plant.token = plant.steps.type("rlwd client rotate NAME --revoke").strip()
+    plant.gateway.stop()
+    plant.gateway.start()
+    plant.answer()
+    for each in (old, printed):
+        plant.token = each
+        assert plant.ask_for().status_code == 401
     plant.all_known()

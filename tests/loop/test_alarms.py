@@ -1,0 +1,238 @@
+"""Alerts that happen: things are taken away from a real loop while a real Prometheus looks on.
+
+Its rules are those that we ship with each minute of them a second, so that nobody waits for half an
+hour; tests/ops/alerts.test.yaml holds them at their own pace. Each test puts right what it broke, and
+the alert has to end by that. What the runbook says to type for a check is typed while it fires.
+"""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kafka import KafkaProducer
+from kafka_server import KafkaServer
+from prometheus_server import PrometheusServer, prometheus_folder
+from waiting import until
+from watched_plant import CONSUMER, Watched, hurried
+
+from rlwd.ops.servers.embedded_server import EmbeddedServer
+
+pytestmark = [
+    pytest.mark.kafka,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not os.environ.get("RLWD_PROCEDURES"),
+        reason="alerts take their time: make procedures",
+    ),
+]
+
+ALERTS = Path(__file__).parents[2] / "ops" / "deploy" / "alerts.yaml"
+SPOOL_BYTES = 300_000
+DISK_MEGABYTES = 192
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Iterator[Watched]:
+    """A loop that is well, on a small disk of its own where one can be mounted."""
+    prometheus_folder()
+    folder = tmp_path_factory.mktemp("alarms")
+    (folder / "state").mkdir()
+    with (
+        EmbeddedServer(tiny_policy, folder) as engine,
+        KafkaServer(folder / "kafka") as kafka,
+    ):
+        small = {"gateway": f"spool_max_bytes = {SPOOL_BYTES}"}
+        plant = Watched(folder, tiny_policy, engine, kafka.bootstrap, small)
+        plant.kafka = kafka
+        plant.steps.replaced |= {
+            "http://127.0.0.1:8000": engine.url,
+            "BROKER:9092": kafka.bootstrap,
+        }
+        consumer = CONSUMER.format(python=sys.executable, kafka=kafka.bootstrap)
+        plant.steps.program("kafka-console-consumer.sh", consumer)
+        stream = plant.config.stream
+        kafka.create_topics([stream.generations, stream.feedback, stream.dead_letters], 2)
+        size = f"size={DISK_MEGABYTES}m"
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", size, "rlwd-alarms", str(folder / "state")],
+            capture_output=True,
+            check=False,
+        ).returncode
+        rules = folder / "alerts.yaml"
+        rules.write_text(hurried(ALERTS.read_text()))
+        jobs = {"rlwd": [plant.http_port], "rlwd-gateway": [plant.gateway_port]}
+        plant.prometheus = PrometheusServer(folder, jobs, rules)
+        try:
+            plant.start()
+            plant.prometheus.start()
+            yield plant
+        finally:
+            plant.prometheus.stop()
+            plant.stop()
+            if mounted == 0:
+                subprocess.run(["umount", "--lazy", str(folder / "state")], check=True)
+
+
+def test_an_engine_is_gone(plant: Watched) -> None:
+    """People are told to come again; the engine that is back is filled, and answers."""
+    assert plant.ask_for().status_code == 200
+    plant.engine.stop()
+    plant.fire("RlwdEngineProblem", "RlwdGatewayFails", meanwhile=plant.ask_for)
+    assert plant.named("engine")
+    assert plant.ask_for().status_code == 503
+    assert f"{plant.engine.url}" in plant.steps.check("RlwdEngineProblem")
+    plant.engine.start()
+    plant.end("RlwdEngineProblem", "RlwdGatewayFails", meanwhile=plant.ask_for)
+    assert plant.ask_for().status_code == 200
+
+
+def test_the_broker_is_gone(plant: Watched) -> None:
+    """Answers go out and are spooled, then the oldest are dropped and counted; daemon and gateway say so."""
+
+    def ask() -> None:
+        for _ in range(5):
+            assert plant.ask_for().status_code == 200
+
+    plant.kafka.stop()
+    lost = ("RlwdSpoolFilling", "RlwdRecordsLost")
+    plant.fire("RlwdLogAway", "RlwdLogUnread", *lost, meanwhile=ask)
+    assert plant.named("log")
+    assert "nothing was heard of it for" in plant.steps.check("RlwdLogUnread")
+    assert f"kafka at {plant.kafka.bootstrap}" in plant.steps.check("RlwdLogAway")
+    assert "spool" in plant.steps.check("RlwdSpoolFilling")
+    plant.kafka.start()
+    plant.end("RlwdLogAway", "RlwdLogUnread", *lost)
+    assert not plant.named("log")
+    assert "lost" in plant.steps.check("RlwdRecordsLost")
+    plant.steps.type("rlwd audit")
+
+
+def test_the_learner_dies_again_and_again(plant: Watched) -> None:
+    """As when the kernel takes its memory back each time; one that is ready again ends the problem."""
+    killed = set[int]()
+
+    def another() -> bool:
+        return plant.live().get("learner_pid") not in {None, *killed}
+
+    for _ in range(3):
+        until(another, pause=0.1)
+        pid = int(plant.live()["learner_pid"])
+        os.kill(pid, signal.SIGKILL)
+        killed.add(pid)
+    plant.fire("RlwdLearnerDies", "RlwdLearnerDown")
+    assert "last with status -9" in plant.steps.check("RlwdLearnerDown")
+    assert "learner_died" in plant.steps.check("RlwdLearnerDies")
+    plant.end("RlwdLearnerDies", "RlwdLearnerDown")
+    assert not plant.named("learner")
+
+
+def test_records_are_refused(plant: Watched) -> None:
+    """What is no event is a dead letter with its reason; the topic has it, and status counts it."""
+    sink = KafkaProducer(bootstrap_servers=plant.kafka.bootstrap)
+    for number in range(20):
+        sink.send(plant.config.stream.generations, f"no event {number}".encode(), key=b"s1")
+    sink.flush()
+    sink.close()
+    plant.fire("RlwdDeadLetters")
+    told = plant.steps.check("RlwdDeadLetters")
+    assert f'"record":"{plant.config.stream.generations}/' in told
+    assert '"reason":"' in told
+    plant.end("RlwdDeadLetters")
+
+
+def test_a_flag_file_that_cannot_be_written(plant: Watched) -> None:
+    """Daemon and gateway both say so and go on; with the place free again the flags are written anew."""
+    path = plant.config.flags_path
+
+    def in_the_way() -> bool:
+        path.unlink(missing_ok=True)
+        with contextlib.suppress(FileExistsError):
+            path.mkdir()
+        return path.is_dir()
+
+    until(in_the_way)
+    plant.fire("RlwdFlagsUnwritten", "RlwdFlagsUnusable")
+    assert plant.named("flags")
+    assert plant.ask_for().status_code == 200
+    assert f"{path} cannot be written to" in plant.steps.check("RlwdFlagsUnwritten")
+    assert plant.steps.check("RlwdFlagsUnusable")
+    path.rmdir()
+    plant.end("RlwdFlagsUnwritten", "RlwdFlagsUnusable")
+    plant.follows()
+
+
+def test_versions_are_held_by_hand(plant: Watched) -> None:
+    """Status and metrics say so for as long as it lasts."""
+    plant.steps.type('rlwd pause --reason "looking"')
+    until(lambda: plant.metric("rlwd_rollouts_held 1.0"))
+    assert "looking" in plant.steps.check("RlwdNoBatch")
+    plant.steps.type("rlwd resume")
+    until(lambda: plant.metric("rlwd_rollouts_held 0.0"))
+
+
+def test_the_database_is_locked_by_another_program(plant: Watched) -> None:
+    """The daemon waits and goes on in the same life."""
+    before = plant.daemon.process
+    other = sqlite3.connect(plant.config.state_path / "rlwd.db", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        plant.fire("RlwdDatabaseAway")
+        assert plant.named("database")
+        assert plant.ask_for().status_code == 200
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    plant.end("RlwdDatabaseAway")
+    assert plant.daemon.process is before
+    assert plant.daemon.alive
+
+
+def test_a_process_that_is_restarted_again_and_again(plant: Watched) -> None:
+    """Down for good it is another alert."""
+
+    def restart() -> None:
+        plant.gateway.stop()
+        plant.gateway.start()
+
+    plant.fire("RlwdRestarting", meanwhile=restart)
+    plant.daemon.stop()
+    plant.fire("RlwdDaemonDown")
+    assert plant.ask_for().status_code == 200
+    plant.daemon.start()
+    plant.end("RlwdRestarting", "RlwdDaemonDown")
+
+
+def test_a_disk_fills(plant: Watched) -> None:
+    """It is told before; full, people are answered, and what is not recorded is counted."""
+    if not (state := plant.config.state_path).is_mount():
+        pytest.skip("no small disk can be mounted here")
+    ballast = state / "old-backup"
+
+    def fill(left: int) -> None:
+        room = os.statvfs(state)
+        with contextlib.suppress(OSError), ballast.open("ab") as file:
+            file.write(b"x" * max(0, room.f_bavail * room.f_frsize - left))
+
+    def ask() -> None:
+        fill(0)
+        for _ in range(5):
+            assert plant.ask_for().status_code == 200
+
+    fill(DISK_MEGABYTES * 50_000)
+    plant.fire("RlwdDiskFilling")
+    assert "old-backup" in plant.steps.check("RlwdDiskFilling")
+    plant.fire("RlwdRecordsLost", meanwhile=ask)
+    ballast.unlink()
+    if not plant.daemon.alive:
+        # It says so and ends where it has to write; the unit, or the operator, starts it again.
+        assert "make room" in plant.daemon.tail()
+        plant.daemon.start()
+    plant.end("RlwdDiskFilling", "RlwdRecordsLost", "RlwdDaemonDown")
+    assert "lost at the gateway" in plant.steps.check("RlwdRecordsLost")
+    plant.steps.type("rlwd audit")
