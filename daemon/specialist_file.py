@@ -76,6 +76,8 @@ def _over_parent(own: Mapping[str, Any], parent: dict[str, Any]) -> dict[str, An
             "flags": f"{state}/{FOLDER}/{name}/flags.json",
             "spool": parent.get("gateway", {}).get("spool", f"{state}/spool"),
         },
+        # The machine's log lines are the parent's to look at: of two, each line would be two issues.
+        "triage": {"logs": []},
     }
     for kind in ("generations", "feedback"):
         derived["gateway"][f"{kind}_topic"] = derived["stream"][kind]

@@ -12,8 +12,14 @@ SOON = 0.25
 """Seconds up to which what was read is read anew each time."""
 MOST_OFTEN = 49.0
 """Pause after a longer reading, in times what it took: a fiftieth of the time is spent on it."""
+PATIENCE_SECONDS = 1.0
+"""A person who opens a page waits so long for the first reading."""
 UNASKED_SECONDS = 600.0
 """Pause where nobody asked since: who comes then sees what is no older than that, and soon what is new."""
+
+
+class StillCounting(Exception):
+    """It is read for the first time, which takes long; who asks again in a moment gets it."""
 
 
 class _Count(NamedTuple, Generic[T]):
@@ -30,7 +36,10 @@ class _Count(NamedTuple, Generic[T]):
 
 
 class CountedOnce(Generic[T]):
-    """One reading for all who ask; while one reads for the first time, the others wait for it."""
+    """One reading for all who ask; while one reads for the first time, the others wait for it.
+
+    Where a keeper reads, who has no patience is told StillCounting instead.
+    """
 
     def __init__(
         self,
@@ -42,13 +51,19 @@ class CountedOnce(Generic[T]):
         self.read, self.spent, self.clock = read, spent, clock
         self.keeper: threading.Event | None = None
         """Set by who reads again what takes long (`CountKeeper`); without one, whoever asks does."""
-        self._lock = threading.Lock()
+        self._lock, self._tried = threading.Lock(), threading.Event()
         self._last: _Count[T] | None = None
         self._asked = False
 
-    def ask(self, view: Transaction, now: float) -> tuple[T, float]:
-        """Return what was read, and when, epoch seconds; `now` is this moment."""
-        last, self._asked = self._last, True
+    def ask(self, view: Transaction, now: float, patience: float | None = None) -> tuple[T, float]:
+        """Return what was read, and when, epoch seconds; `now` is this moment.
+
+        Raises StillCounting where a keeper has not read it once within `patience` seconds.
+        """
+        self._asked = True
+        if patience is not None and self.keeper is not None and not self._tried.wait(patience):
+            raise StillCounting
+        last = self._last
         if last is None or not self._is_held(last):
             last = self.count(view, now)
         elif self.keeper is not None and self.due_in() <= 0.0:
@@ -63,7 +78,10 @@ class CountedOnce(Generic[T]):
             if last is not None and last is not before and self._is_held(last):
                 return last
             began, self._asked = self.spent(), False
-            found = self.read(view)
+            try:
+                found = self.read(view)
+            finally:
+                self._tried.set()  # Where it failed, whoever asks is to see why.
             self._last = _Count(found, now, self.spent() - began, self.clock())
             return self._last
 

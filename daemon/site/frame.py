@@ -19,6 +19,7 @@ from ..config import Config
 from ..http.access import Access, Visitor, is_asked_here
 from ..http.query import AskedWrongly, NotHere
 from ..status.server import Vitals
+from .counted import StillCounting
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self';"
@@ -32,6 +33,12 @@ HEADERS = {
 }
 FILES = {"/site.css": "text/css", "/site.js": "text/javascript", "/site.svg": "image/svg+xml"}
 NOTES_KEPT = 64
+AGAIN = "2"
+"""Seconds after which a browser asks again for a page that is not there yet."""
+COUNTING = (
+    "All answers are counted for the first time since the daemon began; this page comes by itself once"
+    " they are. Problems, rollouts and the learner's page are there already."
+)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -121,8 +128,12 @@ class Site:
             if self.access.open and not is_asked_here(request):
                 why = f"These pages are asked for under a name of this machine, not {request.host}."
                 return self.page("error.html", None, status=403, title="Not here", why=why)
+            again = {}
             try:
                 return await shown(request, caller)
+            except StillCounting:
+                told = (503, "Counting", COUNTING)
+                again = {"Retry-After": AGAIN, "Refresh": AGAIN}
             except AskedWrongly as wrong:
                 told = (400, "Asked for wrongly", str(wrong))
             except NotHere as missing:
@@ -131,7 +142,9 @@ class Site:
                 told = (503, "Not now", f"The database is away: {problem}")
             note = self._notes.get(request.query.get("note", ""))
             status, title, why = told
-            return self.page("error.html", caller, status=status, title=title, why=why, note=note)
+            page = self.page("error.html", caller, status=status, title=title, why=why, note=note)
+            page.headers.update(again)
+            return page
 
         return handler
 

@@ -35,7 +35,7 @@ from ..views.runbook import sections
 from ..views.signals import read_signals
 from ..views.tools import read_tools
 from ..views.trials import read_experiments, read_holdout
-from .counted import CountedOnce
+from .counted import PATIENCE_SECONDS, CountedOnce
 from .frame import Handler, Site
 
 SHOWN, LISTED = 8, 500
@@ -67,9 +67,11 @@ class Pages:
         """What takes long where there are many answers, in the order in which people ask for it."""
         return [self._status, self._curves, self._sums, self._signals_read]
 
-    def stored(self, view: Transaction, now: float) -> dict[str, Any]:
+    def stored(
+        self, view: Transaction, now: float, patience: float | None = None
+    ) -> dict[str, Any]:
         """Return what the tables say: counts of all answers, and when they were made; gateways of now."""
-        found, counted_at = self._status.ask(view, now)
+        found, counted_at = self._status.ask(view, now, patience)
         # Which gateways act on the flags is asked while something is taken back: it is of now.
         reach = describe_reach(read_reach(view, self.policy, self.config.flags_path, now), now)
         return {**found, "flags": reach, "counted_at": counted_at}
@@ -109,8 +111,8 @@ class Pages:
         current = rollouts_table.current(view, policy)
         champion = champions_table.find_champion(view, policy)
         serves = "" if champion is None else champion.version
-        stored = self.stored(view, now)
-        curves, drawn_at = self._curves.ask(view, now)
+        stored = self.stored(view, now, PATIENCE_SECONDS)
+        curves, drawn_at = self._curves.ask(view, now, PATIENCE_SECONDS)
         return {
             **overview(stored, dict(self.vitals.live), dict(self.vitals.problems)),
             "counted_at": stored["counted_at"],
@@ -151,7 +153,7 @@ class Pages:
 
     def _ledger(self, view: Transaction, request: web.Request) -> dict[str, Any]:
         asked = known_values(request.query, ("before",))
-        sums, counted_at = self._sums.ask(view, time.time())
+        sums, counted_at = self._sums.ask(view, time.time(), PATIENCE_SECONDS)
         return {
             **read_ledger(view, self.policy, sums),
             **read_batches(view, self.policy, asked.get("before", "")),
@@ -182,7 +184,7 @@ class Pages:
         return read_gateway(view, self.policy, flags, _name(request), time.time())
 
     def _signals(self, view: Transaction, _: web.Request) -> dict[str, Any]:
-        found, counted_at = self._signals_read.ask(view, time.time())
+        found, counted_at = self._signals_read.ask(view, time.time(), PATIENCE_SECONDS)
         return {**found, "counted_at": counted_at, "live": dict(self.vitals.live)}
 
     def _readings(self, view: Transaction, _: web.Request) -> dict[str, Any]:

@@ -22,7 +22,7 @@ class TriageIssue(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     """The config's, the source and the state."""
     fingerprint: str
-    """Names the group for as long as it is known."""
+    """Names the group among its policy's for as long as it is known."""
     key: str
     """Names this post: posted again it is the same; the header `Idempotency-Key` has it, too."""
     state: str
@@ -64,7 +64,8 @@ def issue_bodies(
     """Return what is posted of each group, JSON by key."""
     found = {}
     for one in groups:
-        key = f"{one.fingerprint}-{report.until}"
+        # Several policies post to one tracker, and what fails for two of them is one group in name.
+        key = f"{report.policy}-{one.fingerprint}-{report.until}"
         issue = TriageIssue(
             title=_title(report, one),
             body="\n".join(group_lines(one)) + f"\n\nfingerprint: `{one.fingerprint}`\n",

@@ -25,7 +25,7 @@ from rlwd.ops.servers.embedded_server import EmbeddedServer
 
 pytestmark = [
     pytest.mark.kafka,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not os.environ.get("RLWD_PROCEDURES"),
         reason="alerts take their time: make procedures",
@@ -50,6 +50,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Iterat
         small = {"gateway": f"spool_max_bytes = {SPOOL_BYTES}"}
         plant = Watched(folder, tiny_policy, engine, kafka.bootstrap, small)
         plant.kafka = kafka
+        plant.several_workers("8081")
         plant.steps.replaced |= {
             "http://127.0.0.1:8000": engine.url,
             "BROKER:9092": kafka.bootstrap,
@@ -66,7 +67,7 @@ def plant(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Iterat
         ).returncode
         rules = folder / "alerts.yaml"
         rules.write_text(hurried(ALERTS.read_text()))
-        jobs = {"rlwd": [plant.http_port], "rlwd-gateway": [plant.gateway_port]}
+        jobs = {"rlwd": [plant.http_port], "rlwd-gateway": [*plant.ports.values()]}
         plant.prometheus = PrometheusServer(folder, jobs, rules)
         try:
             plant.start()
@@ -170,10 +171,30 @@ def test_a_flag_file_that_cannot_be_written(plant: Watched) -> None:
 def test_versions_are_held_by_hand(plant: Watched) -> None:
     """Status and metrics say so for as long as it lasts."""
     plant.steps.type('rlwd pause --reason "looking"')
-    until(lambda: plant.metric("rlwd_rollouts_held 1.0"))
+    plant.fire("RlwdHeldByHand")
+    assert "looking" in plant.steps.check("RlwdHeldByHand")
     assert "looking" in plant.steps.check("RlwdNoBatch")
     plant.steps.type("rlwd resume")
-    until(lambda: plant.metric("rlwd_rollouts_held 0.0"))
+    plant.end("RlwdHeldByHand")
+
+
+def test_workers_of_a_gateway_die_again_and_again(plant: Watched) -> None:
+    """Each is started again, and people are answered meanwhile."""
+    several = plant.gateways["8081"]
+
+    def kill_one() -> None:
+        workers = plant.workers("8081")
+        if len(workers) == 2 and several.healthy():
+            os.kill(min(workers), signal.SIGKILL)
+            until(lambda: plant.ask_for("8081").status_code == 200)
+
+    several.start()
+    try:
+        plant.fire("RlwdWorkersDie", meanwhile=kill_one)
+        assert "worker_died" in plant.steps.check("RlwdWorkersDie")
+        plant.end("RlwdWorkersDie")
+    finally:
+        several.stop()
 
 
 def test_the_database_is_locked_by_another_program(plant: Watched) -> None:

@@ -5,10 +5,11 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from another_database import another_database
 from kafka_server import KafkaServer
 from plant import Plant
 from waiting import until
@@ -34,17 +35,6 @@ SERVED = "postgresql://rlwd@db/rlwd"
 NAMED = 'database = "file:database-url"'
 
 
-def open_another(postgres_url: str) -> tuple[dict[str, str], str]:
-    """Return how libpq finds the server, and the URL of a database of ours that is not there yet."""
-    parts = urlsplit(postgres_url)
-    host = parse_qs(parts.query).get("host", [parts.hostname or ""])[0]
-    name = f"moved{os.getpid()}"
-    found = {"PGHOST": host, "PGUSER": parts.username or "postgres"}
-    if parts.port:
-        found["PGPORT"] = str(parts.port)
-    return found, parts._replace(path=f"/{name}").geturl()
-
-
 @pytest.fixture(scope="module")
 def plant(
     tmp_path_factory: pytest.TempPathFactory,
@@ -56,7 +46,7 @@ def plant(
     folder = tmp_path_factory.mktemp("moved")
     with EmbeddedServer(tiny_policy, folder) as engine:
         plant = Plant(folder, tiny_policy, engine, kafka_server.bootstrap)
-        where, url = open_another(postgres_url)
+        where, url = another_database(postgres_url, "moved")
         plant.steps.environment |= where
         plant.steps.replaced |= {
             "createdb rlwd": f"createdb {urlsplit(url).path.lstrip('/')}",

@@ -74,6 +74,14 @@ HOSTS: dict[str, tuple[Shown, ...]] = {
             {"{{instance}}": "sum by (instance) (increase(rlwd_gateway_spool_dropped_total[1h]))"},
         ),
         Shown(
+            "Workers that died",
+            "Started again by their parent, in the last half hour, by worker (`gateway.workers`).",
+            "short",
+            {
+                "{{instance}} {{worker}}": "sum by (instance, worker) (increase(rlwd_gateway_worker_starts_total[30m]))"
+            },
+        ),
+        Shown(
             "Flags",
             "Generation that each gateway serves, and the one that was decided last.",
             "short",

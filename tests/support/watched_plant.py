@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 from kafka_server import KafkaServer
@@ -22,7 +23,8 @@ print(*(each.value.decode() for each in reader), sep="\\n")
 
 
 def hurried(rules: str) -> str:
-    """Return alert rules with seconds for minutes."""
+    """Return alert rules with seconds for minutes; three starts of a process have to fit in half an hour."""
+    rules = rules.replace("[30m]", "[2h]")
     seconds = {"m": 1, "h": 60}
     rules = re.sub(
         r"(?<=for: )(\d+)([mh])", lambda found: f"{int(found[1]) * seconds[found[2]]}s", rules
@@ -39,6 +41,17 @@ class Watched(Plant):
 
     kafka: KafkaServer
     prometheus: PrometheusServer
+
+    def several_workers(self, which: str) -> None:
+        """Let a gateway have two workers from its start on."""
+        self.gateways[which].command += ["--workers", "2"]
+
+    def workers(self, which: str) -> list[int]:
+        """Return the processes of a gateway's workers."""
+        process = self.gateways[which].process
+        assert process is not None
+        found = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text()
+        return [int(each) for each in found.split()]
 
     def fire(self, *names: str, meanwhile: Callable[[], object] = lambda: None) -> None:
         """Wait until each of these alerts has fired, at once or one after another."""
@@ -59,7 +72,7 @@ class Watched(Plant):
             meanwhile()
             return true(self.prometheus.firing())
 
-        until(looked, 240.0, pause=0.5, told=lambda: f"{self.prometheus.firing()} {self.live()}")
+        until(looked, 400.0, pause=0.5, told=lambda: f"{self.prometheus.firing()} {self.live()}")
 
     def named(self, problem: str) -> bool:
         """Return whether statusz, readyz and metrics all name a problem; false where none does."""

@@ -19,6 +19,9 @@ at_most = 90
 adapters = 18
 [gateway]
 user_key = "key"
+[triage]
+logs = ["all.log"]
+webhook = "https://tracker.example/issues"
 [privacy.tenants.acme]
 redact = false
 [specialists.acme]
@@ -106,6 +109,8 @@ def test_a_specialist_s_config_follows_from_its_parent_s(tmp_path: Path) -> None
     assert config.spools == parent.spools
     assert config.state_path == parent.state_path / "specialists" / "acme"
     assert str(config.flags_path) == parent.gateway.flags_of("acme")
+    # Each policy tells of its own people's problems, and of the machine's log lines one alone.
+    assert (config.triage.webhook, config.triage.logs) == (parent.triage.webhook, ())
     # Its people are asked first, those of a tenant with settings of its own too.
     assert config.privacy.of("acme").consent == config.privacy.of("lab").consent == "opt_in"
     assert not config.privacy.of("acme").redact

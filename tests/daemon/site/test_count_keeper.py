@@ -20,11 +20,10 @@ from rlwd.streams.state.transaction import Transaction
 
 
 class Counts:
-    """Counts as the pages do, and stops in the middle of one where it is told to."""
+    """Counts as the pages do, once it is `going`."""
 
     def __init__(self) -> None:
         self.made, self.waits, self.going = 0, False, threading.Event()
-        self.going.set()
 
     def describe(self, view: Transaction, policy: str) -> dict[str, object]:
         """Count, once it may."""
@@ -55,13 +54,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 @pytest.fixture
 def client(tmp_path: Path, ledger: Ledger, counts: Counts) -> Iterator[httpx.Client]:
-    """The pages of the daemon in control; they are not asked for before the first count was made."""
+    """The pages of the daemon in control."""
     path, port = tmp_path / "rlwd.toml", free_port()
     path.write_text('state = "."\n[learner]\nmodel = "base"\n')
     flags = FlagPage("", lambda: None)
     server = build_pages(load_config(path), ledger.store, {}, port=port, flags=flags).server
     server.start()
-    until(lambda: counts.made > 0)
     url = f"http://{LOOPBACK}:{port}"
     with httpx.Client(base_url=url, trust_env=False, timeout=60, verify=NO_TLS) as client:
         yield client
@@ -69,10 +67,22 @@ def client(tmp_path: Path, ledger: Ledger, counts: Counts) -> Iterator[httpx.Cli
     server.stop()
 
 
+def test_who_comes_before_the_first_count_is_told(client: httpx.Client, counts: Counts) -> None:
+    """The page says what it waits for and is asked for again by the browser; what counts nothing is there."""
+    early = client.get("/")
+    assert (early.status_code, early.headers["Refresh"]) == (503, "2")
+    assert "counted for the first time" in early.text
+    assert client.get("/rollouts").status_code == 200
+    counts.going.set()
+    until(lambda: client.get("/").status_code == 200)
+
+
 def test_a_page_is_shown_while_its_counts_are_made_anew(
     client: httpx.Client, ledger: Ledger, counts: Counts
 ) -> None:
     """The first visitor finds them made; the next see the old ones, with their time, and soon the new."""
+    counts.going.set()
+    until(lambda: counts.made > 0)
     first = client.get("/statusz").json()
     assert first["generations"] == 8
     counts.going.clear()

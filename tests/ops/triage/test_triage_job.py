@@ -111,7 +111,7 @@ def test_names_that_others_chose_end_no_code_span_and_call_nobody() -> None:
     assert lines[0] == "Tools: `@everyone # fails ¦ as`."
     ((key, raw),) = issue_bodies(report_of(one), [one], ["x"]).items()
     issue = msgspec.json.decode(raw)
-    assert issue["key"] == key == f"{one.fingerprint}-2026-11-23"
+    assert issue["key"] == key == f"p-{one.fingerprint}-2026-11-23"
     assert (issue["labels"], issue["fingerprint"]) == (["x", "tool", "new"], one.fingerprint)
 
 
