@@ -250,10 +250,13 @@ def test_a_disk_fills(plant: Watched) -> None:
     assert "old-backup" in plant.steps.check("RlwdDiskFilling")
     plant.fire("RlwdRecordsLost", meanwhile=ask)
     ballast.unlink()
-    if not plant.daemon.alive:
-        # It says so and ends where it has to write; the unit, or the operator, starts it again.
-        assert "make room" in plant.daemon.tail()
-        plant.daemon.start()
-    plant.end("RlwdDiskFilling", "RlwdRecordsLost", "RlwdDaemonDown")
+
+    def started_again() -> None:
+        # Where it had to write it said so, and ended, which takes a moment; an operator starts it again.
+        if not plant.daemon.alive:
+            assert "make room" in plant.daemon.tail()
+            plant.daemon.start()
+
+    plant.end("RlwdDiskFilling", "RlwdRecordsLost", "RlwdDaemonDown", meanwhile=started_again)
     assert "lost at the gateway" in plant.steps.check("RlwdRecordsLost")
     plant.steps.type("rlwd audit")
