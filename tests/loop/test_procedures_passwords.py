@@ -29,7 +29,7 @@ pytestmark = [
     ),
 ]
 
-ROLE, OLD = "rotated", "an old one"
+ROLE, OLD = "rotated", "an-old-one"
 SECURED = """\
 security.security_protocol = "SASL_SSL"
 security.ssl_cafile = "{certificate}"
