@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,7 +18,7 @@ from kafka import KafkaProducer
 from kafka_server import KafkaServer
 from prometheus_server import PrometheusServer, prometheus_folder
 from waiting import until
-from watched_plant import CONSUMER, Watched, hurried
+from watched_plant import CONSUMER, Watched, hurried, small_disk
 
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 
@@ -59,25 +58,18 @@ def plant(tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path) -> Iterat
         plant.steps.program("kafka-console-consumer.sh", consumer)
         stream = plant.config.stream
         kafka.create_topics([stream.generations, stream.feedback, stream.dead_letters], 2)
-        size = f"size={DISK_MEGABYTES}m"
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", size, "rlwd-alarms", str(folder / "state")],
-            capture_output=True,
-            check=False,
-        ).returncode
         rules = folder / "alerts.yaml"
         rules.write_text(hurried(ALERTS.read_text()))
         jobs = {"rlwd": [plant.http_port], "rlwd-gateway": [*plant.ports.values()]}
         plant.prometheus = PrometheusServer(folder, jobs, rules)
-        try:
-            plant.start()
-            plant.prometheus.start()
-            yield plant
-        finally:
-            plant.prometheus.stop()
-            plant.stop()
-            if mounted == 0:
-                subprocess.run(["umount", "--lazy", str(folder / "state")], check=True)
+        with small_disk(folder / "state", DISK_MEGABYTES):
+            try:
+                plant.start()
+                plant.prometheus.start()
+                yield plant
+            finally:
+                plant.prometheus.stop()
+                plant.stop()
 
 
 def test_an_engine_is_gone(plant: Watched) -> None:
