@@ -49,7 +49,7 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 	$(CHECKOUT) -m fuzz $(ARGS)
 
 procedures: install-dev kafka prometheus  ## type what the runbook says on a running loop, lose a state and restore it, and make its alerts happen
-	RLWD_PROCEDURES=1 $(BIN)/python -m pytest tests/loop/test_procedures.py tests/loop/test_procedures_postgres.py tests/loop/test_procedures_passwords.py tests/loop/test_alarms.py tests/loop/test_restored.py $(ARGS)
+	RLWD_PROCEDURES=1 $(BIN)/python -m pytest tests/loop/test_procedures.py tests/loop/test_procedures_postgres.py tests/loop/test_procedures_passwords.py tests/loop/test_alarms.py tests/loop/test_full_disk.py tests/loop/test_restored.py $(ARGS)
 
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py tests/ops/test_systemd.py $(ARGS)

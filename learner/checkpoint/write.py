@@ -25,6 +25,7 @@ from .epoch import epoch_lock, read_epoch
 from .folder import checkpoint_path, state_of, whole_checkpoints
 from .folder import sequences as numbers_of
 from .learner_state import LearnerState, load_state, state_to_write
+from .no_room import making
 from .weight_chain import WeightChain
 from .weight_link import link_path, links_needed
 
@@ -91,7 +92,8 @@ class Checkpoints:
         """Make the learner's state durable as the next checkpoint and return its manifest.
 
         `sequence` is for who makes a checkpoint again, in another folder, under its own number.
-        Raises StaleEpoch, leaving nothing behind, where EPOCH names a later lease than ours.
+        Raises, leaving nothing behind, StaleEpoch where EPOCH names a later lease than ours, and NoRoom
+        where the disk is full.
         """
         if sequence is None:
             numbers = numbers_of(self.folder)
@@ -101,13 +103,14 @@ class Checkpoints:
             return msgspec.json.decode(learner.ranks.told(b""), type=Manifest)
         aside = self.folder / f".new-{sequence:06d}"
         shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-        digest, version = self._write_state(state, origin, aside, sequence)
-        manifest = self._manifest(learner, origin, aside, sequence, version, digest, now)
-        raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
-        (aside / "manifest.json").write_bytes(raw)
-        (aside / "manifest.sha256").write_text(hashlib.sha256(raw).hexdigest() + "\n")
-        self._publish(aside, checkpoint_path(self.folder, sequence))
+        with making(aside):
+            aside.mkdir(parents=True)
+            digest, version = self._write_state(state, origin, aside, sequence)
+            manifest = self._manifest(learner, origin, aside, sequence, version, digest, now)
+            raw = msgspec.json.format(msgspec.json.encode(manifest), indent=1)
+            (aside / "manifest.json").write_bytes(raw)
+            (aside / "manifest.sha256").write_text(hashlib.sha256(raw).hexdigest() + "\n")
+            self._publish(aside, checkpoint_path(self.folder, sequence))
         learner.ranks.told(raw)
         return manifest
 

@@ -5,7 +5,8 @@
 FILE is a `LearnerProcessSettings` as JSON; `protocol.py` has the lines of the pipe; the log goes to
 stderr. It may be killed at any instant. Exit codes: 2 where the settings or the folder are not usable
 or another learner holds the folder, 3 where the daemon's pipe closed, 4 where a daemon with a later
-lease owns the folder, 1 on anything unforeseen, with the traceback in the log. With `learner.processes`
+lease owns the folder, 5 where the disk takes no checkpoint, 1 on anything unforeseen, with the traceback
+in the log. With `learner.processes`
 this is rank 0: it starts the others by the same command, hands the daemon's lines on to them, and ends
 when one of them does.
 """
@@ -32,6 +33,7 @@ from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
 from .protocol import (
+    NO_ROOM,
     Asking,
     Command,
     Ended,
@@ -217,13 +219,19 @@ def _served(
     traffic: Traffic,
 ) -> int:
     """Serve until it cannot go on; returns the exit code."""
-    from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
+    # Both import torch, so after the thread.
+    from ..checkpoint.no_room import NoRoom
+    from ..checkpoint.write import StaleEpoch
 
     try:
         serve(settings, commands, out, given, others, traffic)
     except StaleEpoch as problem:
         log.error("later_lease_rules", problem=str(problem))
         return OUTDATED
+    except NoRoom as problem:
+        log.error("no_room", problem=str(problem))
+        _say_why(out, problem)
+        return NO_ROOM
     except ValueError as problem:
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)

@@ -6,6 +6,9 @@ disk is the truth; these lines are hints that spare polling.
 
 import msgspec
 
+NO_ROOM = 5
+"""Status of a child that ended because the disk takes no checkpoint."""
+
 
 class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", tag_field="kind"):
     """Daemon to child: update the policy with this sealed batch."""

@@ -15,6 +15,7 @@ import structlog
 
 from ..settings import LearnerProcessSettings
 from .protocol import (
+    NO_ROOM,
     Command,
     Ended,
     LearnerReady,
@@ -72,6 +73,11 @@ class LearnerSupervisor:
     def pid(self) -> int | None:
         """Process id, where there is a process."""
         return None if self.process is None else self.process.pid
+
+    @property
+    def had_no_room(self) -> bool:
+        """Whether the last one that died could write no checkpoint: no fault of its batch."""
+        return self._last_status == NO_ROOM
 
     @property
     def comes_back(self) -> bool:

@@ -17,8 +17,9 @@ import pytest
 from kafka import KafkaProducer
 from kafka_server import KafkaServer
 from prometheus_server import PrometheusServer, prometheus_folder
+from small_disk import fill_up, small_disk
 from waiting import until
-from watched_plant import CONSUMER, Watched, hurried, small_disk
+from watched_plant import CONSUMER, Watched, hurried
 
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 
@@ -227,17 +228,12 @@ def test_a_disk_fills(plant: Watched) -> None:
         pytest.skip("no small disk can be mounted here")
     ballast = state / "old-backup"
 
-    def fill(left: int) -> None:
-        room = os.statvfs(state)
-        with contextlib.suppress(OSError), ballast.open("ab") as file:
-            file.write(b"x" * max(0, room.f_bavail * room.f_frsize - left))
-
     def ask() -> None:
-        fill(0)
+        fill_up(ballast)
         for _ in range(5):
             assert plant.ask_for().status_code == 200
 
-    fill(DISK_MEGABYTES * 50_000)
+    fill_up(ballast, DISK_MEGABYTES * 50_000)
     plant.fire("RlwdDiskFilling")
     assert "old-backup" in plant.steps.check("RlwdDiskFilling")
     plant.fire("RlwdRecordsLost", meanwhile=ask)

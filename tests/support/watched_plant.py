@@ -1,9 +1,7 @@
 """Watched plant: a loop that a real Prometheus looks at, by our alert rules with seconds for minutes."""
 
 import re
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -36,22 +34,6 @@ def hurried(rules: str) -> str:
         lambda found: f"[{int(found[1]) * seconds[found[2]]}s{':1s' if found[3] else ''}]",
         rules,
     )
-
-
-@contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """Mount a disk of that size at a folder in the block, where one can be mounted."""
-    size = f"size={megabytes}m"
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", size, "rlwd-alarms", str(folder)],
-        capture_output=True,
-        check=False,
-    ).returncode
-    try:
-        yield
-    finally:
-        if mounted == 0:
-            subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 class Watched(Plant):

@@ -45,6 +45,7 @@ class ScriptedChild:
         self.says: list[Report] = []
         self.refused: set[str] = set()
         self.starts, self.died, self.alive = 0, False, False
+        self.had_no_room = False
         self.settings = LearnerProcessSettings(
             learner=TINY, policy="policy", folder="", lease_epoch=1
         )
@@ -256,6 +257,18 @@ def test_a_batch_survives_its_learner(desk: Desk) -> None:
     assert commands[-1].reason == "the learner died 3 times on it"
     assert len(contents) == 1
     assert desk.child.starts == 4
+
+
+def test_a_disk_that_takes_no_checkpoint_is_no_batchs_fault(desk: Desk) -> None:
+    """However often the learner ends for it, the batch is given again."""
+    fill(desk.ledger, 4)
+    desk.child.had_no_room = True
+    commands = desk.step(Asking(sequence=0))
+    for _ in range(4):
+        desk.child.died = True
+        commands += desk.step(Asking(sequence=0))
+    assert [type(one) for one in commands] == [Apply] * 5
+    assert desk.ask("SELECT deaths FROM batches") == (0,)
 
 
 def test_a_death_while_idle_is_no_batchs_fault(desk: Desk) -> None:
