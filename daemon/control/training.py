@@ -116,8 +116,7 @@ class Training:
     def _tend(self, now: float) -> None:
         if self.child.reap(now):
             self._asking, self._stale, self.state = False, True, "dead"
-            self._died_on = None if self.child.had_no_room else self._working_on
-            self._working_on = None
+            self._died_on, self._working_on = self.child.blamed(self._working_on), None
         if self._died_on is not None:
             with self.store.transaction() as tx:
                 count_death(tx, self.policy, self._died_on)

@@ -219,23 +219,18 @@ def _served(
     traffic: Traffic,
 ) -> int:
     """Serve until it cannot go on; returns the exit code."""
-    # Both import torch, so after the thread.
     from ..checkpoint.no_room import NoRoom
-    from ..checkpoint.write import StaleEpoch
+    from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
 
     try:
         serve(settings, commands, out, given, others, traffic)
     except StaleEpoch as problem:
         log.error("later_lease_rules", problem=str(problem))
         return OUTDATED
-    except NoRoom as problem:
-        log.error("no_room", problem=str(problem))
-        _say_why(out, problem)
-        return NO_ROOM
-    except ValueError as problem:
+    except (NoRoom, ValueError) as problem:
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)
-        return UNUSABLE
+        return NO_ROOM if isinstance(problem, NoRoom) else UNUSABLE
     except RuntimeError:
         if settings.learner.processes > 1:
             time.sleep(LAST_WORDS_SECONDS)

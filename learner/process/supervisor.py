@@ -75,11 +75,6 @@ class LearnerSupervisor:
         return None if self.process is None else self.process.pid
 
     @property
-    def had_no_room(self) -> bool:
-        """Whether the last one that died could write no checkpoint: no fault of its batch."""
-        return self._last_status == NO_ROOM
-
-    @property
     def comes_back(self) -> bool:
         """True of one that is ready, or has not died often enough in a row for doubt that it will be."""
         return self.ready or self.deaths < DEATHS_TOLD
@@ -136,6 +131,10 @@ class LearnerSupervisor:
         # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
         return True
+
+    def blamed(self, batch_id: int | None) -> int | None:
+        """Return which batch's fault the last death was; None of one that could write no checkpoint."""
+        return None if self._last_status == NO_ROOM else batch_id
 
     def refuse(self, digests: Iterable[str]) -> None:
         """Tell the next child which weights it may not start from."""

@@ -45,7 +45,7 @@ class ScriptedChild:
         self.says: list[Report] = []
         self.refused: set[str] = set()
         self.starts, self.died, self.alive = 0, False, False
-        self.had_no_room = False
+        self.no_room = False
         self.settings = LearnerProcessSettings(
             learner=TINY, policy="policy", folder="", lease_epoch=1
         )
@@ -54,6 +54,9 @@ class ScriptedChild:
         died, self.died = self.died, False
         self.alive = self.alive and not died
         return died
+
+    def blamed(self, batch_id: int | None) -> int | None:
+        return None if self.no_room else batch_id
 
     def ensure(self, now: float) -> None:
         if not self.alive:
@@ -262,7 +265,7 @@ def test_a_batch_survives_its_learner(desk: Desk) -> None:
 def test_a_disk_that_takes_no_checkpoint_is_no_batchs_fault(desk: Desk) -> None:
     """However often the learner ends for it, the batch is given again."""
     fill(desk.ledger, 4)
-    desk.child.had_no_room = True
+    desk.child.no_room = True
     commands = desk.step(Asking(sequence=0))
     for _ in range(4):
         desk.child.died = True
