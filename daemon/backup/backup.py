@@ -86,7 +86,7 @@ def _made(config: Config, config_path: Path, folder: Path) -> tuple[BackupManife
         damaged = _copy_checkpoints(config, view, made_at, folder / CHECKPOINTS)
         champion = find_champion(view, config.policy)
         offsets = load_offsets(view, config.policy)
-        rows = counted(view)
+        rows = counted(view, config.policy)
     gone = _copy_files(config, config_path, folder)
     manifest = BackupManifest(
         format=FORMAT,
@@ -108,13 +108,13 @@ def _made(config: Config, config_path: Path, folder: Path) -> tuple[BackupManife
 
 
 def _copy_database(config: Config, to: Path) -> None:
-    """Copy the database as it is at one moment into one file of SQLite, whatever holds it."""
+    """Copy what the database has of the policy at one moment into one file of SQLite, whatever holds it."""
     place = config.state_database
     if isinstance(place, str):
         source, target = existing_store(config), open_store(to, TABLES)
         try:
             with opening(to), source.reading() as view, target.transaction() as tx:
-                copy_tables(view, tx)
+                copy_tables(view, tx, config.policy)
         finally:
             source.close()
             target.close()

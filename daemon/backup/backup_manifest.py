@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from ...learner.checkpoint.folder import START
 from ...learner.digests import file_digest
 from ...ops.benchmark.benchmark_file import FOLDER as BENCHMARKS
 from ...streams.state.durable import replace_file
@@ -12,8 +13,9 @@ from ...streams.state.durable import replace_file
 FORMAT = 1
 NAME, DIGEST = "backup.json", "backup.sha256"
 DATABASE, CHECKPOINTS = "database.db", "checkpoints"
-FOLDERS = ("readers", BENCHMARKS)
-"""Folders of the state that are taken as they are: what was learned to read, what candidates are asked."""
+FOLDERS = ("readers", BENCHMARKS, START)
+"""Folders of the state that are taken as they are: what was learned to read, what candidates are asked, and
+the weights that a specialist began with."""
 FLAGS = "flags.json"
 LEFT_OUT = (
     "secrets of the config: keep them where you keep secrets; without gateway.user_key nobody is"

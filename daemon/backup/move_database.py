@@ -13,10 +13,10 @@ from .tables import copy_tables
 
 
 def move_database(config: Config, to: str) -> dict[str, int]:
-    """Copy every table into an empty database of a server, in one transaction; return rows by table.
+    """Copy a policy's rows of every table into a server's database, in one transaction; return them by table.
 
     Nothing else may write meanwhile, and the old database stays as it is. Raises ValueError where a
-    daemon is in charge, where `to` is no server's URL, or where it holds rows already.
+    daemon is in charge, where `to` is no server's URL, or where it holds rows of the policy already.
     """
     url = read_secret("--to", to)
     target_config = msgspec.structs.replace(config, database=url)
@@ -37,7 +37,7 @@ def move_database(config: Config, to: str) -> dict[str, int]:
             server = isinstance(config.state_database, str)
             held = source.reading() if server else source.transaction()
             with held as view, target.transaction() as tx:
-                return copy_tables(view, tx)
+                return copy_tables(view, tx, config.policy)
         finally:
             target.close()
     finally:

@@ -185,7 +185,7 @@ def _adapt(tx: Transaction, config: Config) -> None:
         move_to(tx, config.policy, sequence, checkpoint_path(checkpoints, sequence))
     gone = set(sequences(checkpoints)) - set(whole_checkpoints(checkpoints))
     mark_pruned(tx, config.policy, sorted(gone))
-    tx.execute("UPDATE leases SET seen = 0, pid = 0")
+    tx.execute("UPDATE leases SET seen = 0, pid = 0 WHERE policy = ?", (config.policy,))
 
 
 def _put_database(config: Config, aside: Path) -> None:
@@ -199,7 +199,7 @@ def _put_database(config: Config, aside: Path) -> None:
     source, target = open_store(aside, TABLES), open_database(config)
     try:
         with source.reading() as view, target.transaction() as tx:
-            copy_tables(view, tx)
+            copy_tables(view, tx, config.policy)
     finally:
         source.close()
         target.close()
@@ -220,13 +220,13 @@ def _refuse_full(config: Config) -> None:
 
 
 def _database_there(config: Config) -> str:
-    """Return the name of the database that the config names where it holds something; else nothing."""
+    """Return the name of the config's database where it holds something of the policy; else nothing."""
     place = config.state_database
     if isinstance(place, Path):
         return str(place) if place.exists() else ""
     store = open_database(config)
     with store.reading() as view:
-        held = any(counted(view).values())
+        held = any(counted(view, config.policy).values())
     store.close()
     return store.name if held else ""
 

@@ -1,4 +1,8 @@
-"""Tables: every table of a state database, copied row by row into another one, whichever server holds either."""
+"""Tables: one policy's rows of a state database, copied into another one, whichever server holds either.
+
+On a server other policies stand in the same tables (docs/specialists.md): nothing of theirs is read, and
+their rows stay as they are.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +14,7 @@ from ...streams.state.transaction import Transaction, is_shared
 PAGE = 5_000
 """Rows that are held in memory at a time."""
 OWN = "migrations"
-"""Written by whoever opened the database, and the same in both."""
+"""Written by whoever opened the database, and the same in both: the one table that is of no policy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +46,23 @@ def shapes(view: Transaction) -> list[TableShape]:
     ]
 
 
-def counted(view: Transaction) -> dict[str, int]:
-    """Return how many rows each table has."""
+def counted(view: Transaction, policy: str) -> dict[str, int]:
+    """Return how many rows of a policy each table has."""
     return {
-        shape.name: int(view.execute(f'SELECT COUNT(*) FROM "{shape.name}"').fetchone()[0])
+        shape.name: int(
+            view.execute(
+                f'SELECT COUNT(*) FROM "{shape.name}" WHERE policy = ?', (policy,)
+            ).fetchone()[0]
+        )
         for shape in shapes(view)
     }
 
 
-def copy_tables(view: Transaction, tx: Transaction) -> dict[str, int]:
-    """Copy every row into the same tables of another database, which are empty; return rows by table.
+def copy_tables(view: Transaction, tx: Transaction, policy: str) -> dict[str, int]:
+    """Copy every row of a policy into the same tables of another database, which hold none of it.
 
-    Both were migrated by this rlwd. Raises ValueError where a table holds something, lacks a column,
-    or does not have afterwards what was read.
+    Both were migrated by this rlwd. Returns rows by table. Raises ValueError where a table holds something
+    of the policy, lacks a column, or does not have afterwards what was read.
     """
     if is_shared(tx):
         # The copy is one transaction, and may take longer than a poll's.
@@ -66,34 +74,64 @@ def copy_tables(view: Transaction, tx: Transaction) -> dict[str, int]:
     found = shapes(view)
     if {shape.name: set(shape.columns) for shape in found} != wanted:
         raise ValueError("the two databases have not the same tables: run this rlwd on both first")
-    if full := sorted(name for name, rows in counted(tx).items() if rows):
+    if full := sorted(name for name, rows in counted(tx, policy).items() if rows):
         raise ValueError(f"the database to copy into holds rows already: {', '.join(full)}")
-    copied = {}
+    copied, given = {}, dict[int, int]()
+    # Contents come before the episodes that name them: by name.
     for shape in found:
         columns = ", ".join(f'"{name}"' for name in shape.columns)
         head = f'INSERT INTO "{shape.name}" ({columns}) VALUES '
         copied[shape.name] = 0
-        for rows in _pages(view, shape):
+        for rows in _pages(view, shape, policy):
+            if is_shared(tx):
+                rows = _renumbered(tx, shape, rows, given)
             insert_rows(tx, head, rows)
             copied[shape.name] += len(rows)
-    if (there := counted(tx)) != copied:
+    if (there := counted(tx, policy)) != copied:
         wrong = sorted(name for name in copied if there.get(name) != copied[name])
         raise ValueError(f"not every row arrived: {', '.join(wrong)}")
-    _settle(tx)
+    _settle(tx, policy)
     return copied
 
 
-def _pages(view: Transaction, shape: TableShape) -> Iterator[list[tuple[Any, ...]]]:
-    """Yield a table's rows by its key, some thousand at a time."""
+def _renumbered(
+    tx: Transaction, shape: TableShape, rows: list[tuple[Any, ...]], given: dict[int, int]
+) -> list[tuple[Any, ...]]:
+    """Return rows with the numbers that a server counts, of which other policies have some already.
+
+    `given` are those of contents, the old one and the new one, by which episodes name them.
+    """
+    if shape.key == ("id",):
+        numbers = tx.execute(
+            f"SELECT nextval(pg_get_serial_sequence('{shape.name}', 'id')) FROM generate_series(1, ?)",
+            (len(rows),),
+        ).fetchall()
+        place = shape.columns.index("id")
+        fresh: list[int | None] = [number for (number,) in numbers]
+        if shape.name == "contents":
+            given.update(zip((row[place] for row in rows), (n for (n,) in numbers), strict=True))
+    elif shape.name == "episodes":
+        place = shape.columns.index("content")
+        fresh = [given.get(row[place]) for row in rows]
+    else:
+        return rows
+    return [
+        (*row[:place], number, *row[place + 1 :]) for row, number in zip(rows, fresh, strict=True)
+    ]
+
+
+def _pages(view: Transaction, shape: TableShape, policy: str) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield a policy's rows of a table by its key, some thousand at a time."""
     columns = ", ".join(f'"{name}"' for name in shape.columns)
     key = ", ".join(f'"{name}"' for name in shape.key)
     marks = ", ".join("?" * len(shape.key))
     places = [shape.columns.index(name) for name in shape.key]
     last: tuple[Any, ...] | None = None
     while True:
-        after = "" if last is None else f" WHERE ({key}) > ({marks})"
+        after = "" if last is None else f" AND ({key}) > ({marks})"
         rows = view.execute(
-            f'SELECT {columns} FROM "{shape.name}"{after} ORDER BY {key} LIMIT {PAGE}', last or ()
+            f'SELECT {columns} FROM "{shape.name}" WHERE policy = ?{after} ORDER BY {key} LIMIT {PAGE}',
+            (policy, *(last or ())),
         ).fetchall()
         if rows:
             yield rows
@@ -102,21 +140,17 @@ def _pages(view: Transaction, shape: TableShape) -> Iterator[list[tuple[Any, ...
         last = tuple(rows[-1][place] for place in places)
 
 
-def _settle(tx: Transaction) -> None:
-    """Let a server go on counting where the copied rows end, and know all event keys by its index."""
+def _settle(tx: Transaction, policy: str) -> None:
+    """Let a server know all event keys by its index."""
     if not is_shared(tx):
         return
-    for table, column in tx.execute(_SERIALS).fetchall():
-        tx.execute(
-            f'SELECT setval(pg_get_serial_sequence(?, ?), (SELECT MAX("{column}") FROM "{table}"))',
-            (table, column),
-        )
     # Only one that writes alone looks into the table of new keys (`streams/join/dedup.py`).
     tx.execute(
-        "INSERT INTO event_keys (policy, digest) SELECT policy, digest FROM new_keys"
-        " ON CONFLICT DO NOTHING"
+        "INSERT INTO event_keys (policy, digest) SELECT policy, digest FROM new_keys WHERE policy = ?"
+        " ON CONFLICT DO NOTHING",
+        (policy,),
     )
-    tx.execute("DELETE FROM new_keys")
+    tx.execute("DELETE FROM new_keys WHERE policy = ?", (policy,))
 
 
 _SQLITE_COLUMNS = """
@@ -132,8 +166,4 @@ JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdroppe
 LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary
 LEFT JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY k(number, place) ON k.number = a.attnum
 WHERE c.relkind = 'r' ORDER BY c.relname, a.attnum
-"""
-_SERIALS = """
-SELECT table_name, column_name FROM information_schema.columns
-WHERE table_schema = current_schema() AND column_default LIKE 'nextval%'
 """

@@ -15,9 +15,10 @@ from places_by_hand import new_schema
 from rlwd.daemon.backup.backup_manifest import FOLDERS, read_backup
 from rlwd.daemon.backup.tables import counted, shapes
 from rlwd.daemon.config import Config, load_config
-from rlwd.daemon.store import existing_store
+from rlwd.daemon.store import existing_store, state_store
 from rlwd.learner.checkpoint.folder import newest_valid
 from rlwd.ops.rollout.champions_table import champion
+from rlwd.streams.sessions.contents import Content, put_contents
 from rlwd.streams.state.store import Store
 
 Run = Callable[..., tuple[int, str]]
@@ -64,7 +65,7 @@ def test_a_backup_comes_back_whole(tmp_path: Path, config: Config, run: Run) -> 
     assert rows_of(new) == rows_of(old)
     with new.reading() as view, old.reading() as before:
         served = champion(view, config.policy)
-        assert counted(view) == counted(before)
+        assert counted(view, config.policy) == counted(before, config.policy)
         assert served.path.is_relative_to(there)
         assert served.path.is_dir()
         assert view.execute("SELECT MAX(pid), MAX(seen) FROM leases").fetchone() == (0, 0.0)
@@ -260,3 +261,39 @@ def test_a_database_moves_to_a_server_and_back(
     assert rows_of(other) == rows_of(before)
     for store in (before, moved, again, other):
         store.close()
+
+
+def test_policies_of_one_server_are_put_back_and_backed_up_apart(
+    tmp_path: Path, config: Config, run: Run, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside another policy's rows a restore has its own, and the next backup holds none of the other's."""
+    live, beside = tmp_path / "live", "SELECT generation_id, payload FROM contents WHERE policy = ?"
+    assert run(live, "backup", str(tmp_path / "backup"))[0] == 0
+    monkeypatch.setenv("RLWD_TO", new_schema(postgres_url))
+    there = restored_to(tmp_path / "there", live / "rlwd.toml", 'database = "$RLWD_TO"')
+    shared = state_store(load_config(there / "rlwd.toml"))
+    with shared.transaction() as tx:
+        put_contents(tx, "acme", [Content("a.1", b"what acme wrote"), Content("a.2", b"more")])
+    status, said = run(there, "restore", str(tmp_path / "backup"))
+    assert status == 0, said
+    wanted = (
+        "SELECT e.generation_id, c.generation_id, c.payload FROM episodes e JOIN contents c"
+        " ON c.id = e.content WHERE e.policy = ? ORDER BY 1"
+    )
+    old = existing_store(config)
+    with shared.transaction() as tx, old.reading() as before:
+        held = tx.execute(wanted, (config.policy,)).fetchall()
+        assert held
+        assert held == before.execute(wanted, (config.policy,)).fetchall()
+        assert len(tx.execute(beside, ("acme",)).fetchall()) == 2
+        # The server goes on counting where the rows end.
+        put_contents(tx, "acme", [Content("a.3", b"later")])
+    status, said = run(there, "restore", str(tmp_path / "backup"))
+    assert (status, "holds something already" in said) == (2, True), said
+    assert run(there, "backup", str(tmp_path / "again"))[0] == 0
+    assert b"what acme wrote" not in (tmp_path / "again" / "database.db").read_bytes()
+    with closing(sqlite3.connect(tmp_path / "again" / "database.db")) as copy:
+        assert copy.execute(beside, ("acme",)).fetchall() == []
+        assert copy.execute(wanted, (config.policy,)).fetchall() == held
+    shared.close()
+    old.close()
