@@ -6,6 +6,8 @@ import msgspec
 
 MOST_BYTES = 64 << 20
 """Of one answer: 8,192 tokens, 48 layers and 8 experts a token take 3 MB."""
+MOST_LAYERS, MOST_K = 1024, 256
+"""Of one model."""
 
 
 class RoutedExperts(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
@@ -18,9 +20,9 @@ class RoutedExperts(msgspec.Struct, frozen=True, kw_only=True, gc=False, omit_de
 
     form: Literal[1] = 1
     """Version of this form."""
-    layers: Annotated[int, msgspec.Meta(ge=1, le=1024)]
+    layers: Annotated[int, msgspec.Meta(ge=1, le=MOST_LAYERS)]
     """Layers of the model, those without experts too, whose numbers say nothing."""
-    k: Annotated[int, msgspec.Meta(ge=1, le=256)]
+    k: Annotated[int, msgspec.Meta(ge=1, le=MOST_K)]
     """Experts that each token is sent to."""
     wide: bool = False
     """Whether an expert's number takes two bytes, the lower first, and not one."""

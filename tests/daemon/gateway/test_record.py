@@ -107,9 +107,21 @@ def test_the_experts_of_an_answer(gateway: GatewayRig, dtype: str, most: int) ->
     assert (held == told).all()
 
 
+def claimed(shape: str) -> str:
+    """Write a header of an array alone, with nothing behind it."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({shape}), }}\n".encode()
+    head = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+    return base64.b64encode(head + text).decode()
+
+
 @pytest.mark.parametrize(
     "told",
-    ["no base64!", base64.b64encode(b"no array").decode(), npy(np.zeros((3, 2))), npy(np.ones(4))],
+    [
+        *("no base64!", base64.b64encode(b"no array").decode()),
+        *(npy(np.zeros((3, 2))), npy(np.ones(4)), npy(np.zeros((2, 2000, 2), dtype="u1"))),
+        *(base64.b64encode(b"PK\x03\x04 no zip").decode(), claimed("999999999, 9999, 2")),
+        *(claimed("2, 2, 2"), claimed("((2, 2, 2"), claimed("9" * 5000)),
+    ],
 )
 def test_experts_that_cannot_be_read(gateway: GatewayRig, told: str) -> None:
     """The answer goes out, and nothing of its tokens is believed, by name."""
