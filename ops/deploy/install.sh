@@ -16,6 +16,8 @@
 set -eu
 # Whatever root's is: the user rlwd has to read what is installed.
 umask 022
+# Nor does what root's shell, or the folder that this is typed in, has of Python's get in: hence `-I`.
+unset PYTHONPATH PYTHONHOME
 here=$(cd "$(dirname "$0")" && pwd)
 folder=/opt/rlwd
 packages=/etc/rlwd/packages.txt
@@ -52,13 +54,13 @@ start_next() {
 
 beside() {
     # What an environment has that nothing in it asks for: what somebody added.
-    "$1/bin/python" -m pip list --disable-pip-version-check --local --not-required --format=freeze \
+    "$1/bin/python" -I -m pip list --disable-pip-version-check --local --not-required --format=freeze \
         --exclude rlwd --exclude pip --exclude setuptools --exclude wheel | sed 's/==.*//' | sort
 }
 
 lacking() {
     # Of what was added to the release before, what this one has not.
-    "$release/bin/python" -m pip list --disable-pip-version-check --format=freeze \
+    "$release/bin/python" -I -m pip list --disable-pip-version-check --format=freeze \
         | sed 's/==.*//' | sort > "$release/has"
     beside "$folder/$before" | comm -23 - "$release/has"
     rm "$release/has"
@@ -66,7 +68,7 @@ lacking() {
 
 as_it_was() {
     # As pip names it: with its version, or with the file that it came from.
-    "$folder/$before/bin/python" -m pip freeze --disable-pip-version-check --local --all \
+    "$folder/$before/bin/python" -I -m pip freeze --disable-pip-version-check --local --all \
         | grep -iE "^$1( @|==)" || echo "$1"
 }
 
@@ -83,6 +85,7 @@ releases adopt
 case ${1:-} in
     --back)
         test ! -L "$folder/previous" || deployed previous > /dev/null
+        trap '' INT TERM HUP
         releases back
         start_next
         releases list
@@ -92,14 +95,33 @@ case ${1:-} in
     --*) echo "install.sh: $1 is neither --back nor --list" >&2; exit 1 ;;
 esac
 
+command -v python3 > /dev/null || { echo "install.sh: python3 is needed" >&2; exit 1; }
+# By its own name, such as python3.11: a later python3 of the system's finds nothing in it.
+python=$(readlink -f "$(command -v python3)")
+case $python in
+    /home/* | /root/* | /run/user/*)
+        echo "install.sh: $python: the units see nothing there; put the system's first: PATH=/usr/bin:\$PATH" >&2
+        exit 1
+        ;;
+esac
+"$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+    || { echo "install.sh: $python: Python 3.11 or later is needed" >&2; exit 1; }
+
 before=$(readlink "$folder/current" || true)
+# What an upgrade left that was cut off with its machine takes room that this one needs.
+releases sweep
 name=$(date -u +%Y%m%d-%H%M%S)
+# Where the clock was set back: what is there already is never written to.
+test ! -e "$folder/releases/$name" || name=$name-$$
 release=$folder/releases/$name
-switched=
+mkdir "$release"
 ended() {
-    test -z "$switched" || return 0
-    rm -rf "$release"
-    echo "install.sh: stopped: what is installed and what runs are as they were" >&2
+    test $? != 0 || return 0
+    if releases abandon "$name"; then
+        echo "install.sh: stopped: what is installed and what runs are as they were" >&2
+    else
+        echo "install.sh: stopped once $name was what is started next: run it again, or --back" >&2
+    fi
 }
 trap ended EXIT
 trap 'exit 130' INT TERM HUP
@@ -110,19 +132,21 @@ case $what in
     *"["*) ;;
     *) what=$what${extras:+"[$extras]"} ;;
 esac
-# By its own name, such as python3.11: a later python3 of the system's finds nothing in it.
-"$(readlink -f "$(command -v python3)")" -m venv "$release"
+"$python" -I -m venv "$release"
 listed=
 if test -e "$packages"; then listed="--requirement $packages"; fi
 # shellcheck disable=SC2086  # several options
-"$release/bin/python" -m pip install --disable-pip-version-check ${PIP_OPTIONS:-} $listed "$what"
+"$release/bin/python" -I -m pip install --disable-pip-version-check ${PIP_OPTIONS:-} $listed "$what"
 echo "$extras" > "$release/extras"
 
 install -D -m 644 "$here/rlwd.sysusers" /usr/local/lib/sysusers.d/rlwd.conf
 systemd-sysusers rlwd.conf
 install -d -m 750 -o root -g rlwd /etc/rlwd
 install -d -m 700 /etc/rlwd/secrets
-install -d -m 700 -o rlwd -g rlwd /var/lib/rlwd /var/lib/rlwd/models
+install -d -m 700 -o rlwd -g rlwd /var/lib/rlwd
+# By who has that folder: a link that lies there would lead root to any other.
+test -L /var/lib/rlwd/models \
+    || setpriv --reuid=rlwd --regid=rlwd --clear-groups mkdir -p -m 700 /var/lib/rlwd/models
 
 if test -n "$before"; then
     left=$(lacking)
@@ -132,7 +156,7 @@ if test -n "$before"; then
         echo "installed beside rlwd, and from now on with every release: see $packages"
         mv -f "$packages.next" "$packages"
         # shellcheck disable=SC2086
-        "$release/bin/python" -m pip install --disable-pip-version-check ${PIP_OPTIONS:-} \
+        "$release/bin/python" -I -m pip install --disable-pip-version-check ${PIP_OPTIONS:-} \
             --requirement "$packages" || { echo "install.sh: correct $packages" >&2; exit 1; }
     elif test -n "$left"; then
         echo "not in $packages, and so not in this release:" $left >&2
@@ -152,8 +176,9 @@ try: load_config(pathlib.Path("/etc/rlwd/rlwd.toml"))
 except ValueError as problem: sys.exit(f"install.sh: this release does not take the config: {problem}")'
 # Nothing of it may be lost with the power once a link names it.
 sync -f "$release"
+# From here to the end it is done in a moment, and half of it would be neither release.
+trap '' INT TERM HUP
 releases switch "$name"
-switched=yes
 start_next
 releases sweep
 

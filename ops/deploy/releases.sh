@@ -5,6 +5,7 @@
 #
 #     sh releases.sh FOLDER adopt          an environment that stands in FOLDER itself becomes a release
 #     sh releases.sh FOLDER switch NAME    NAME is started next
+#     sh releases.sh FOLDER abandon NAME   take NAME away; status 1, and it stays, where it is started next
 #     sh releases.sh FOLDER back           the one before is started next; twice, and nothing has changed
 #     sh releases.sh FOLDER sweep          take away what is neither of both and is run by nobody
 #     sh releases.sh FOLDER list           each release, what it is, and which processes run it
@@ -28,7 +29,7 @@ switch() {
     before=$(pointed current)
     if test "$before" = "$1"; then return; fi
     # This one first: cut off in between, it says too little, and nothing wrong.
-    if test -n "$before"; then point previous "releases/$before"; fi
+    if test -n "$before" && ! is_untried "$before"; then point previous "releases/$before"; fi
     point current "releases/$1"
     sync -f "$folder"
 }
@@ -41,6 +42,13 @@ processes() {
     printf '%s\n' "$place/bin/" "$place/lib/" \
         | { grep -lasF -f - /proc/[0-9]*/cmdline /proc/[0-9]*/maps || true; } \
         | cut -d / -f 3 | sort -nu
+}
+
+is_untried() {
+    # Nobody runs it, and what was there before it runs still: that is what one wants to go back to.
+    known=$(pointed previous)
+    test -n "$known" && test "$known" != "$1" && test "$action" = switch \
+        && test -z "$(processes "$1")" && test -n "$(processes "$known")"
 }
 
 take_away() {
@@ -73,6 +81,10 @@ case $action in
         switch "$in_place"
         ;;
     switch) switch "$name" ;;
+    abandon)
+        test "$(pointed current)" != "$name" || exit 1
+        rm -rf "${folder:?}/releases/${name:?}"
+        ;;
     back)
         before=$(pointed previous)
         test -n "$before" || { echo "$folder/previous: there is no release before this one" >&2; exit 1; }
@@ -95,5 +107,5 @@ case $action in
             done
         done
         ;;
-    *) echo "releases.sh: $action is none of adopt, switch, back, sweep, list" >&2; exit 1 ;;
+    *) echo "releases.sh: $action is none of adopt, switch, abandon, back, sweep, list" >&2; exit 1 ;;
 esac

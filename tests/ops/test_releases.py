@@ -91,6 +91,25 @@ def test_what_nobody_needs_is_taken_away(folder: Path) -> None:
     assert {one.name for one in (folder / "releases").iterdir()} == {"r1", "r2"}
 
 
+def test_a_release_that_nobody_ran_is_not_gone_back_to(folder: Path) -> None:
+    """Two upgrades that fail leave the last good one: what runs stays the one before."""
+    with running(folder / "releases" / "r1" / "bin" / "python"):
+        assert releases(folder, "switch", "r3").returncode == 0
+        assert pointed(folder) == ("r3", "r1")
+        assert "releases/r2" in releases(folder, "sweep").stdout
+    with running(folder / "releases" / "r3" / "bin" / "python"):
+        environment(folder / "releases" / "r4", "0.4")
+        assert releases(folder, "switch", "r4").returncode == 0
+        assert pointed(folder) == ("r4", "r3")
+
+
+def test_what_is_started_next_is_not_abandoned(folder: Path) -> None:
+    """A release that failed is taken away; the one that the link names stays, and that is said."""
+    assert releases(folder, "abandon", "r2").returncode == 1
+    assert releases(folder, "abandon", "r3").returncode == 0
+    assert {one.name for one in (folder / "releases").iterdir()} == {"r1", "r2"}
+
+
 def test_an_environment_in_the_folder_itself_is_a_release(tmp_path: Path) -> None:
     """It is started next and gone back to like any other, until it is two releases old and nobody runs it;
     only its own files go then.
