@@ -6,6 +6,7 @@ the pipe's.
 """
 
 import contextlib
+import math
 import os
 import select
 import signal
@@ -23,7 +24,9 @@ from ..workers.shared_counts import SharedCounts
 log = structlog.get_logger()
 
 LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 30.0
-"""Before a worker is started again; it doubles with each that ends before it took requests."""
+"""Before a worker is started again; it doubles with each that ends before it served for a while."""
+SERVED_SECONDS = 30.0
+"""A while: who dies sooner, again and again, would spend a core on its starts."""
 KILLED_SECONDS = 60.0
 """Between two times that who does not end is killed."""
 HURRY = signal.SIGUSR1
@@ -40,8 +43,8 @@ class Running:
     """Of the worker, from 1 on."""
     pid: int
     """Of the process."""
-    serves: bool = False
-    """Whether it said that it takes requests."""
+    serves_since: float | None = None
+    """Monotonic time at which it said that it takes requests."""
 
 
 class WorkerParent:
@@ -81,10 +84,9 @@ class WorkerParent:
         with self._signals_heard():
             while True:
                 self._heed()
+                self._start_due()
                 if self._deadline is not None and not self._running:
                     return self._status
-                for number in [one for one, at in self._due.items() if at <= time.monotonic()]:
-                    self._start(number)
                 ready, _, _ = select.select([self._wakes, *self._running], [], [], self._wait())
                 for one in ready:
                     if one == self._wakes:
@@ -136,18 +138,33 @@ class WorkerParent:
         for one in self._running.values():
             os.kill(one.pid, number)
 
+    def _start_due(self) -> None:
+        now = time.monotonic()
+        for number in range(1, self.workers + 1):
+            if self._due.get(number, math.inf) <= now:
+                self._start(number)
+
     def _start(self, number: int) -> None:
         del self._due[number]
         self.counts.begin(number)
         told, tell = os.pipe()
         # A signal that comes before the worker heeds it waits, and ends it then.
         signal.pthread_sigmask(signal.SIG_BLOCK, (*_HEARD, HURRY))
-        pid = os.fork()
-        if pid == 0:
-            self._become(number, tell)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
-        os.close(tell)
-        self._running[told] = Running(number=number, pid=pid)
+        try:
+            pid = os.fork()
+        except OSError as problem:
+            # The others serve on: memory or room for a process comes back.
+            os.close(told)
+            log.warning("worker_not_started", worker=number, problem=str(problem))
+            self._died(Running(number=number, pid=0), LATER)
+            return
+        else:
+            if pid == 0:
+                self._become(number, tell)
+            self._running[told] = Running(number=number, pid=pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
+            os.close(tell)
 
     def _become(self, number: int, tell: int) -> NoReturn:
         """Be a worker, and end with its status."""
@@ -176,12 +193,9 @@ class WorkerParent:
         """Take what a worker says: that it takes requests, or, by its end, that it has ended."""
         one = self._running[told]
         if os.read(told, 1):
-            one.serves = True
-            self._pauses.pop(one.number, None)
-            if (
-                not self._began
-                and sum(one.serves for one in self._running.values()) == self.workers
-            ):
+            one.serves_since = time.monotonic()
+            serve = sum(each.serves_since is not None for each in self._running.values())
+            if not self._began and serve == self.workers:
                 self._began = True
                 self._serving()
             return
@@ -193,14 +207,17 @@ class WorkerParent:
             self._died(one, status)
 
     def _died(self, one: Running, status: int) -> None:
-        if not self._began and not one.serves and status in (FAULT, LATER):
+        since, now = one.serves_since, time.monotonic()
+        if not self._began and since is None and status in (FAULT, LATER):
             self._status = status
             self._stop()
             return
+        if since is not None and now - since >= SERVED_SECONDS:
+            self._pauses.pop(one.number, None)
         pause = self._pauses.get(one.number, LEAST_PAUSE_SECONDS)
         self._pauses[one.number] = min(2 * pause, MOST_PAUSE_SECONDS)
         log.warning("worker_died", worker=one.number, status=status, again_in_seconds=pause)
-        self._due[one.number] = time.monotonic() + pause
+        self._due[one.number] = now + pause
 
 
 def _say(tell: int) -> None:

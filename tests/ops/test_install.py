@@ -91,7 +91,9 @@ def test_it_stops_late_and_what_is_started_next_is_there(machine: Machine) -> No
     """Cut off after the switch, by a signal or a disk, it takes nothing away that a link names."""
     assert machine.install("rlwd.whl").returncode == 0, machine.install("rlwd.whl").stderr
     first = machine.current
-    machine.tool("sync", '#!/bin/sh\ncase "$2" in */releases/*) ;; *) kill -TERM $PPID; exit 1 ;; esac\n')
+    machine.tool(
+        "sync", '#!/bin/sh\ncase "$2" in */releases/*) ;; *) kill -TERM $PPID; exit 1 ;; esac\n'
+    )
     done = machine.install("rlwd.whl")
     assert done.returncode != 0
     assert machine.current != first

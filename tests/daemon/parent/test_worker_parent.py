@@ -1,5 +1,6 @@
 """The parent of workers: who dies is started again, who cannot begin ends all, and a stop is in order."""
 
+import json
 import os
 import select
 import signal
@@ -17,8 +18,18 @@ from rlwd.daemon.parent.worker_parent import WorkerParent
 from rlwd.daemon.workers.shared_counts import SharedCounts
 from rlwd.streams.logs import log_to_stderr
 
-log_to_stderr("parent")
+log_to_stderr("parent", form="json")
 folder, fails, slow = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "slow"
+
+forks, fork = [], os.fork
+
+def no_room():
+    forks.append(1)
+    if fails == "fork" and len(forks) in (3, 4) or fails == "first" and len(forks) == 2:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+    return fork()
+
+os.fork = no_room
 
 def say(text):
     os.write(1, f"{text}\\n".encode())
@@ -32,6 +43,8 @@ def serve(number, parent, listens):
     counts.note_serving(number)
     say(f"{number} {os.getpid()}")
     listens()
+    if fails == "brief" and number == 2:
+        return
     while not heard or (slow and "hurry" not in heard):
         if parent in select.select([parent], [], [], 0.05)[0]:
             heard.append("alone")
@@ -48,7 +61,10 @@ raise SystemExit(WorkerParent(
 @contextmanager
 def parent(folder: Path, fails: str = "", slow: str = "") -> Iterator["subprocess.Popen[str]"]:
     arguments = [sys.executable, "-c", CODE, str(folder), fails, slow]
-    child = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    with (folder / "log").open("w") as log:
+        child = subprocess.Popen(
+            arguments, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True
+        )
     try:
         yield child
     finally:
@@ -108,3 +124,33 @@ def test_workers_end_where_their_parent_is_killed(tmp_path: Path) -> None:
         lines(child, 3)
         child.kill()
         assert lines(child, 2) == ["1 alone", "2 alone"]
+
+
+def test_the_others_serve_while_one_cannot_be_started(tmp_path: Path) -> None:
+    """No room for a process is no end of the gateway: the worker comes once there is some."""
+    with parent(tmp_path, fails="fork") as child:
+        first = pids(lines(child, 3))
+        os.kill(first[2], signal.SIGKILL)
+        again = pids(lines(child, 1))
+        assert set(again) == {2}
+        assert (tmp_path / "log").read_text().count("worker_not_started") == 2
+        child.terminate()
+        assert lines(child, 3) == ["1 term", "2 term", "stopping"]
+        assert child.wait(300) == 0
+
+
+def test_a_start_for_which_there_is_no_room_is_tried_again_by_the_supervisor(
+    tmp_path: Path,
+) -> None:
+    """At the first start it ends all with the status of what passes."""
+    with parent(tmp_path, fails="first") as child:
+        assert child.wait(300) == 75
+
+
+def test_who_dies_soon_after_it_serves_is_started_ever_later(tmp_path: Path) -> None:
+    """Its starts do not take a core from the others."""
+    with parent(tmp_path, fails="brief") as child:
+        lines(child, 6)
+        log = (tmp_path / "log").read_text().splitlines()
+        pauses = [json.loads(one)["again_in_seconds"] for one in log if "worker_died" in one]
+        assert pauses[:3] == [0.1, 0.2, 0.4]
