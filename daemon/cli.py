@@ -143,6 +143,19 @@ def engine(context: typer.Context) -> None:
 
 
 @app.command()
+def router(config: ConfigFile = Path("rlwd.toml")) -> None:
+    """Run a router: a server for each version of full weights, behind one port."""
+    from ..streams.logs import log_to_stderr
+    from .commands.router import run_router
+    from .config import load_config
+
+    loaded = load_config(config).with_secrets("engine")
+    log_to_stderr("router", loaded.log_level, loaded.log_format)
+    with starting():
+        run_router(loaded)
+
+
+@app.command()
 def replay(
     file: Annotated[Path, typer.Argument(help="Recorded feedback, JSON lines.")],
     format: Annotated[

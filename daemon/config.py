@@ -10,6 +10,7 @@ from ..learner.ledger.batch_settings import BatchSettings
 from ..learner.settings import LearnerSettings
 from ..ops.benchmark.settings import BenchmarkSettings
 from ..ops.reading.settings import SatisfactionSettings
+from ..ops.router.settings import RouterSettings
 from ..ops.stages.settings import RolloutSettings
 from ..ops.statistics.answers import ComparisonSettings
 from ..ops.statistics.gate import GateSettings
@@ -24,8 +25,10 @@ from ..streams.open import POSTGRES
 from ..streams.redaction.privacy import PrivacySettings
 from ..streams.secret_values import FILE, anchored, read_secret
 from .anchored import (
+    anchored_gate,
     anchored_gateway,
     anchored_learner,
+    anchored_router,
     anchored_satisfaction,
     anchored_secrets,
     anchored_stream,
@@ -38,7 +41,7 @@ from .callers.settings import ClientSettings, with_clients
 from .callers.specialists import SpecialistSettings, check_specialists
 from .config_hint import hint
 from .gateway.settings import GatewaySettings
-from .sections import EngineSettings, HttpSettings, StreamSettings
+from .sections import EngineSettings, HttpSettings, StreamSettings, check_router, check_topics
 from .specialist_file import read_written
 from .spool.worker_folders import all_spools
 from .telemetry.telemetry_settings import TelemetrySettings
@@ -90,6 +93,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How much a batch may move the policy."""
     engine: EngineSettings = EngineSettings()
     """The inference engines."""
+    router: RouterSettings = RouterSettings()
+    """Servers of versions of full weights."""
     gate: GateSettings = GateSettings()
     """What a candidate must show before it meets anybody."""
     benchmark: BenchmarkSettings = BenchmarkSettings()
@@ -132,9 +137,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError(f"batch.at_most: {self.batch.at_most} is below batch.episodes")
         check_once("engine.urls", self.engine.urls)
         check_once("gateway.engines", self.gateway.engines)
-        topics = (self.stream.generations, self.stream.feedback, self.stream.dead_letters)
-        if len(set(topics)) < len(topics):
-            raise ValueError(f"stream: the topics {', '.join(topics)} are not three")
+        check_topics(self.stream)
+        check_router(self.router, self.learner, self.engine.token, bool(self.specialists))
         if not self.parent:
             check_specialists(self.policy, self.specialists, self.engine.adapters)
 
@@ -234,10 +238,6 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         "specialists": {} if config.parent else config.specialists,
         "specialists_state": str(state / "specialists"),
     }
-    named = {
-        key: str(folder / value) if value else ""
-        for key, value in (("planted", config.gate.planted), ("probes", config.gate.probes))
-    }
     engine = anchored_secrets(config.engine, "engine", folder)
     return msgspec.structs.replace(
         config,
@@ -249,10 +249,11 @@ def _anchored(config: Config, folder: Path, written: AbstractSet[str]) -> Config
         state=str(state),
         stream=anchored_stream(stream, folder),
         reward_spec=str(spec_path(config.reward_spec, folder)) if config.reward_spec else "",
-        gate=msgspec.structs.replace(config.gate, **named),
+        gate=anchored_gate(config.gate, folder),
         satisfaction=anchored_satisfaction(config.satisfaction, folder),
         learner=anchored_learner(config.learner, folder),
         triage=anchored_triage(config.triage, folder),
+        router=anchored_router(config.router, folder, state),
         gateway=anchored_gateway(config.gateway, stream, folder, state, known, written),
         comparison=with_longest(config.comparison, config.gateway),
     )

@@ -3,6 +3,7 @@
 import math
 
 from ..ops.reading.settings import SATISFACTION_BOUNDS
+from ..ops.router.settings import LEAST_SLOTS
 from ..ops.workload.settings import PROFILE_BOUNDS
 from .gateway.settings import MOST_WORKERS
 
@@ -110,6 +111,9 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.lanes.hindsight": (0.0, 1000.0),
     "learner.lanes.max_age": (0, 1_000_000),
     "engine.request_seconds": (0.1, 3600.0),
+    "router.port": PORT,
+    "router.slots": (LEAST_SLOTS, 64),
+    "router.start_seconds": (1.0, DAY),
     "gate.margin": SHARE,
     "gate.z": (0.0, 10.0),
     "gate.min_effective": (0.0, 1e9),

@@ -2,6 +2,7 @@
 
 from functools import partial
 
+from ..ops.rollout.desired_state import PROVEN_APART
 from ..streams.join.record_reader import Owns
 from .audit.learned_from import MayLearn
 from .callers.specialists import Specialists, parents_adapters
@@ -32,7 +33,10 @@ def _owners(config: Config) -> Specialists:
 
 
 def own_adapters(config: Config) -> int:
-    """Return how many adapters an engine may hold of this policy; 0 where nobody counts."""
+    """Return how many versions an engine may hold of this policy; 0 where nobody counts."""
+    if config.learner.weights == "full":
+        # One more, since under a name of the moment it has the same server.
+        return config.router.slots + PROVEN_APART
     if config.specialist is not None:
         return config.specialist.adapters
     return parents_adapters(config.engine.adapters, config.specialists)

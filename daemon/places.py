@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 
 from ..learner.checkpoint.folder import sequences
-from ..learner.settings import LearnerSettings
 from ..streams.state.store import Store
 from .config import Config
 
@@ -14,12 +13,7 @@ PROBE_BYTES = 1 << 16
 
 
 def check_control_places(config: Config) -> None:
-    """Write to every folder of the daemon in control; raises OSError with the key of the first that fails.
-
-    Before that, ValueError where the config asks for versions that cannot be let out.
-    """
-    if problem := not_offered(config.learner):
-        raise ValueError(problem)
+    """Write to every folder of the daemon in control; raises OSError with the key of the first that fails."""
     check_place("state", config.state_path)
     check_place("state", config.state_path / "checkpoints")
     check_place("erasures", config.erasures_path.parent)
@@ -45,16 +39,6 @@ def check_checkpoints(config: Config, store: Store) -> None:
             f"{folder}: holds no checkpoint, and {store.name} knows {known}: restore both from one"
             " backup, or move the database away to begin anew"
         )
-
-
-def not_offered(learner: LearnerSettings) -> str:
-    """Say why no version of this learner could be let out (docs/scale.md); empty where each can."""
-    if learner.weights == "adapter":
-        return ""
-    return (
-        f'learner.weights: versions of "{learner.weights}" weights are not offered to people yet, since no'
-        ' engine is given any, and so `rlwd run` makes none: use "adapter"'
-    )
 
 
 def check_spool(spool: Path) -> None:

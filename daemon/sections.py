@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from ..learner.settings import LearnerSettings
+from ..ops.router.settings import RouterSettings
 from ..streams.log.kafka_settings import KafkaSettings
 
 
@@ -72,3 +74,24 @@ class HttpSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
             raise ValueError(
                 "proxies: names no address, and there is no token: nobody could get in"
             )
+
+
+def check_topics(stream: StreamSettings) -> None:
+    """Raise ValueError where two kinds of records have one topic."""
+    topics = (stream.generations, stream.feedback, stream.dead_letters)
+    if len(set(topics)) < len(topics):
+        raise ValueError(f"stream: the topics {', '.join(topics)} are not three")
+
+
+def check_router(
+    router: RouterSettings, learner: LearnerSettings, token: str, specialists: bool
+) -> None:
+    """Raise ValueError where full weights do not go with the rest of a config."""
+    if learner.weights == "adapter":
+        return
+    if specialists:
+        raise ValueError(
+            'learner.weights: is "full", and specialists are adapters beside one base model: use "adapter"'
+        )
+    if router.host not in ("127.0.0.1", "localhost", "::1") and not token:
+        raise ValueError(f"engine.token: required, because router.host is {router.host}")

@@ -44,8 +44,8 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     bfloat16 is for GPUs, and for cores with instructions for it: others emulate it, at an eighth of the
     speed of float32 or less."""
     weights: Literal["adapter", "full"] = "adapter"
-    """What learns: a LoRA adapter beside the base model, or every weight of it (docs/scale.md), at a rate
-    ten times smaller. Versions of full weights are not served yet: `rlwd run` refuses them."""
+    """What learns: a LoRA adapter beside the base model, or every weight of it (docs/full_weights.md), at a
+    rate ten times smaller; versions of full weights are served by `rlwd router`."""
     whole_every: Count = 25
     """Of full weights: versions from one checkpoint that holds them whole to the next; those between hold
     what changed."""

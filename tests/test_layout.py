@@ -64,7 +64,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("learner/process", "learner/rebuild"),
     ("ops/flags", "ops/servers", "ops/embedded", "ops/reading"),
     ("ops/engine",),
-    ("ops/rates",),
+    ("ops/rates", "ops/router"),
     ("ops/statistics", "ops/tool_errors"),
     ("ops/gate",),
     ("ops/stages",),

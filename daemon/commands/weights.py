@@ -32,5 +32,6 @@ def run_weights(config: Config, version: str, out: Path | None) -> int:
         place,
         tolerance=config.gate.probe_tolerance,
     )
+    assert made.off is not None, "a tolerance was given"
     print(f"{version}: {made.path}, proven to {made.off:.2g} nats of its probe")
     return 0

@@ -47,7 +47,7 @@ def findings(config_path: Path) -> Iterator[Finding]:
     checks = [
         ("machine", check_machine(config)),
         ("model", check_model(Path(config.learner.model))),
-        ("weights", check_weights(config.learner)),
+        ("weights", check_weights(config)),
         ("texts", check_texts(config.learner)),
         ("readers", check_readers(config)),
         ("log", check_log(config)),

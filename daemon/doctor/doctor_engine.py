@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from ...ops.engine.http_engine import HttpEngine, error_of
-from ...ops.engine.port import prove, try_out
+from ...ops.engine.port import StillStarting, prove, try_out
 from ...ops.rollout import candidates_table
 from ..commands.status import state_view
 from ..config import Config
@@ -29,7 +29,9 @@ def check_engine(url: str, config: Config) -> Iterator[Finding]:
     try:
         with httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False) as http:
             if not engine.healthy():
-                yield fail(what, "is not healthy", "start it: `rlwd engine`, or vLLM")
+                yield fail(
+                    what, "is not healthy", "start it: vLLM, `rlwd engine`, or `rlwd router`"
+                )
                 return
             models = http.get("/v1/models")
             if models.status_code == 401:
@@ -63,6 +65,9 @@ def _serves_base(
             proof = prove(engine, v0, tolerance)
         else:
             proof = try_out(engine, v0, tolerance, by="doctor:")
+    except StillStarting as told:
+        yield warn(what, f"does not serve v0 yet: {told}", "ask again in a minute")
+        return
     except ValueError as refused:
         yield fail(what, f"refuses v0: {refused}", "start it with what its words ask for")
         return

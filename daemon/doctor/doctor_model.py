@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...learner.settings import LearnerSettings
-from ..places import not_offered
+from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 
 
@@ -26,10 +26,16 @@ def check_model(folder: Path) -> Iterator[Finding]:
         )
 
 
-def check_weights(settings: LearnerSettings) -> Iterator[Finding]:
-    """Say where versions would be of a kind that is not offered yet."""
-    if problem := not_offered(settings):
-        yield fail("weights", problem, "docs/scale.md says what full weights are good for so far")
+def check_weights(config: Config) -> Iterator[Finding]:
+    """Say what versions of full weights take where they are served."""
+    if config.learner.weights == "adapter":
+        return
+    size = sum(path.stat().st_size for path in Path(config.learner.model).glob("*.safetensors"))
+    slots = config.router.slots
+    yield ok(
+        "weights",
+        f"versions are full weights: {slots} servers of {size / (1 << 30):.2f} GiB each behind `rlwd router`",
+    )
 
 
 def check_texts(settings: LearnerSettings) -> Iterator[Finding]:

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from ..candidate import Candidate, Manifest
-from ..digests import adapter_digest, file_digest
+from ..digests import adapter_digest, file_digest, files_digest
 from ..ledger.lineage import Lineage
 from .weight_link import WEIGHTS, chain, link_path, links_needed, read_link
 
@@ -100,35 +100,9 @@ def problem_of(folder: Path, manifest: Manifest) -> str | None:
         if file_digest(path) != wanted:
             return f"{path}: its digest is not the manifest's"
     if is_full(manifest):
-        return _chain_problem(folder, manifest.sequence, manifest.digest)
+        return chain_problem(folder, manifest.sequence, manifest.digest)
     if adapter_digest(root / manifest.version) != manifest.digest:
         return f"{root / manifest.version}: not the adapter that $.digest names"
-    return None
-
-
-def _chain_problem(folder: Path, sequence: int, digest: str) -> str | None:
-    """Say which link of a version is missing, damaged or another one, or None where all of them fit.
-
-    A link's files are held against its own manifest, which outlives it.
-    """
-    wanted = digest
-    try:
-        for at in chain(folder, sequence):
-            checkpoint, manifest = folder / f"{at:06d}", read_manifest(folder, at)
-            for name, known in manifest.files.items():
-                path = checkpoint / name
-                if not name.startswith(f"{WEIGHTS}/"):
-                    continue
-                if not path.is_file():
-                    return f"{path}: missing{_on(at, sequence)}"
-                if file_digest(path) != known:
-                    return f"{path}: its digest is not the manifest's{_on(at, sequence)}"
-            link = read_link(checkpoint)
-            if link.digest != wanted:
-                return f"{link_path(checkpoint)}: holds {link.digest[:12]}, not {wanted[:12]}"
-            wanted = link.base_digest
-    except ValueError as problem:
-        return str(problem)
     return None
 
 
@@ -166,6 +140,47 @@ def weights_path(folder: Path, manifest: Manifest) -> Path:
 def is_full(manifest: Manifest) -> bool:
     """Whether a checkpoint holds full weights, and no adapter."""
     return any(name.startswith(f"{WEIGHTS}/") for name in manifest.files)
+
+
+def check_base(model: Path, manifest: Manifest) -> None:
+    """Raise ValueError, naming `learner.model`, where the folder is not the base model of a version."""
+    found = sorted(model.glob("*.safetensors"))
+    if not found or files_digest(found) != manifest.base_digest:
+        raise ValueError(
+            f"learner.model: {model} is not {manifest.base}, digest {manifest.base_digest[:12]}, on which"
+            f" {manifest.version} was made"
+        )
+
+
+def is_base(manifest: Manifest) -> bool:
+    """Whether a version's weights are the base model's own."""
+    return manifest.parent_sequence is None and not manifest.started_from
+
+
+def chain_problem(folder: Path, sequence: int, digest: str) -> str | None:
+    """Say which link of a version of full weights is missing, damaged or another one, or None where all fit.
+
+    A link's files are held against its own manifest, which outlives it.
+    """
+    wanted = digest
+    try:
+        for at in chain(folder, sequence):
+            checkpoint, manifest = folder / f"{at:06d}", read_manifest(folder, at)
+            for name, known in manifest.files.items():
+                path = checkpoint / name
+                if not name.startswith(f"{WEIGHTS}/"):
+                    continue
+                if not path.is_file():
+                    return f"{path}: missing{_on(at, sequence)}"
+                if file_digest(path) != known:
+                    return f"{path}: its digest is not the manifest's{_on(at, sequence)}"
+            link = read_link(checkpoint)
+            if link.digest != wanted:
+                return f"{link_path(checkpoint)}: holds {link.digest[:12]}, not {wanted[:12]}"
+            wanted = link.base_digest
+    except ValueError as problem:
+        return str(problem)
+    return None
 
 
 def copy_links(source: Path, to: Path, sequences: Iterable[int]) -> None:

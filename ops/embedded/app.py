@@ -29,7 +29,7 @@ LARGEST_BODY = 8 << 20
 class EngineApp:
     """The HTTP handlers."""
 
-    def __init__(self, model: Path, decoder: Decoder) -> None:
+    def __init__(self, model: Path, decoder: Decoder, name: str = BASE) -> None:
         self.model, self.decoder = model, decoder
         self.tokenizer: Any = AutoTokenizer.from_pretrained(model, local_files_only=True)
         self.limits = Limits(
@@ -37,7 +37,7 @@ class EngineApp:
             vocabulary=self.decoder.causal.vocabulary,
             end_ids=self._end_ids(),
         )
-        self.replies = Replies(self.decoder, Vocabulary(self.tokenizer))
+        self.replies = Replies(self.decoder, Vocabulary(self.tokenizer), name)
         self.created = int(time.time())
 
     def _end_ids(self) -> frozenset[int]:
@@ -123,7 +123,7 @@ class EngineApp:
         """Add an adapter; 400 where its name is taken or it is bad, 404 where there is none."""
         body = await read_json(request)
         name, path = required(body, "lora_name"), Path(required(body, "lora_path"))
-        if name == BASE:
+        if name == self.replies.base:
             message = f"The lora adapter '{name}' conflicts with a served base model."
             raise RequestRefused(400, message, "InvalidUserInput")
         if name in self.decoder.bank.adapters:
@@ -155,8 +155,8 @@ class EngineApp:
         base = {"root": str(self.model), "parent": None, "max_model_len": self.limits.max_length}
         adapters = list(self.decoder.bank.adapters.values())
         entries: list[dict[str, Any]] = [
-            {"id": BASE, **base},
-            *({"id": one.name, "root": one.path, "parent": BASE} for one in adapters),
+            {"id": self.replies.base, **base},
+            *({"id": one.name, "root": one.path, "parent": self.replies.base} for one in adapters),
         ]
         known: dict[str, Any] = {"object": "model", "created": self.created, "owned_by": "rlwd"}
         return json_response({"object": "list", "data": [known | entry for entry in entries]})

@@ -18,6 +18,7 @@ from ...streams.quick_imports import quick_imports
 with quick_imports():
     from .app import EngineApp
     from .decoder import Decoder
+    from .replies import BASE
 
 log = structlog.get_logger()
 
@@ -41,6 +42,8 @@ class EmbeddedSettings:
     """Requests in the running batch at most; others wait."""
     device: str = "cpu"
     """Where the model lives."""
+    name: str = BASE
+    """What the model without an adapter is called."""
 
 
 async def serve(settings: EmbeddedSettings) -> None:
@@ -56,7 +59,7 @@ async def serve(settings: EmbeddedSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(
-        EngineApp(settings.model, decoder).application(),
+        EngineApp(settings.model, decoder, settings.name).application(),
         access_log=None,
         handler_cancellation=True,
         shutdown_timeout=STOP_SECONDS,
@@ -82,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--max-rows", type=int, default=64)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--name", default=BASE, help="what the model without an adapter is called")
     settings = EmbeddedSettings(**vars(parser.parse_args(arguments)))
     if not (settings.model / "config.json").is_file():
         # Here, because the libraries below would take it for a name and ask a hub for it.

@@ -15,7 +15,7 @@ from .openai_api import ParsedRequest, RequestRefused
 from .request import Emission, Request
 
 BASE = "base"
-"""Name under which the model without an adapter is asked for."""
+"""Name under which the model without an adapter is asked for, where it was given none."""
 
 
 class Mailbox:
@@ -47,8 +47,8 @@ class Mailbox:
 class Replies:
     """Answers requests, streaming or not, and counts how they ended."""
 
-    def __init__(self, decoder: Decoder, vocabulary: Vocabulary) -> None:
-        self.decoder, self.vocabulary = decoder, vocabulary
+    def __init__(self, decoder: Decoder, vocabulary: Vocabulary, base: str = BASE) -> None:
+        self.decoder, self.vocabulary, self.base = decoder, vocabulary, base
         self.finished: Counter[str] = Counter()
         self.tokens_made = 0
 
@@ -57,16 +57,16 @@ class Replies:
 
         Raises RequestRefused, also where the policy's log-probabilities are not finite.
         """
-        name = asked.model or BASE
-        if name != BASE and name not in self.decoder.bank.adapters:
-            raise _unknown(name)
+        name = asked.model or self.base
+        if name != self.base and name not in self.decoder.bank.adapters:
+            raise _unknown(name, self.base)
         identity = request.headers.get("X-Request-Id") or uuid.uuid4().hex
         answer = Completion(asked, identity, name, self.vocabulary)
         mailbox = Mailbox(eager=asked.stream or bool(asked.stops))
         row = Request(
             prompt=asked.prompt,
             sampling=asked.sampling,
-            adapter=None if name == BASE else name,
+            adapter=None if name == self.base else name,
             emit=mailbox.put,
         )
         self.decoder.submit(row)
@@ -125,6 +125,7 @@ def check(answer: Completion) -> None:
         raise RequestRefused(503, "The engine is stopping.", "ServiceUnavailableError")
 
 
-def _unknown(name: str) -> RequestRefused:
-    message = f"The model `{name}` does not exist. Valid aliases: {BASE}."
+def _unknown(name: str, base: str = "") -> RequestRefused:
+    message = f"The model `{name}` does not exist."
+    message += f" Valid aliases: {base}." if base else ""
     return RequestRefused(404, message, "NotFoundError", "model")

@@ -18,7 +18,7 @@ CONFIG, WEIGHTS = ADAPTER_FILES
 HALVES = (".lora_A.weight", ".lora_B.weight")
 EXPONENTS = {"F16": 0x7C00, "BF16": 0x7F80, "F32": 0x7F80_0000, "F64": 0x7FF0_0000_0000_0000}
 """Type in the file to the bits of its exponent; all of them set means infinite or not a number."""
-WORDS = {"F16": "<u2", "BF16": "<u2", "F32": "<u4", "F64": "<u8"}
+WORDS = {"F16": "<u2", "BF16": "<u2", "F32": "<u4", "F64": "<u8", "I32": "<i4", "I64": "<i8"}
 
 
 class DamagedAdapter(ValueError):
@@ -40,11 +40,12 @@ def check_adapter(path: Path, digest: str) -> None:
         raise DamagedAdapter(f"{path}: digest {found}, not {digest}")
     config = _read_config(path / CONFIG)
     shapes: dict[str, tuple[int, ...]] = {}
-    for name, kind, words in _tensors(path / WEIGHTS):
+    for name, kind, words in tensors_in(path / WEIGHTS):
         if not name.endswith(HALVES):
             raise ValueError(f"{path / WEIGHTS}: tensor {name} is not a lora_A or lora_B weight")
-        exponent = words.dtype.type(EXPONENTS[kind])
-        if bool(((words & exponent) == exponent).any()):
+        if kind not in EXPONENTS:
+            raise ValueError(f"{path / WEIGHTS}: tensor {name} is of type {kind}")
+        if not finite(kind, words):
             raise ValueError(f"{path / WEIGHTS}: tensor {name} is not finite")
         shapes[name] = words.shape
     _check_shapes(path / WEIGHTS, shapes, config)
@@ -61,15 +62,21 @@ def _read_config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _tensors(path: Path) -> Iterator[tuple[str, str, NDArray[Any]]]:
-    """Yield name, type and raw words of each tensor in a safetensors file.
+def finite(kind: str, words: NDArray[Any]) -> bool:
+    """Return whether a tensor of floats of this type, as raw words, is finite."""
+    exponent = words.dtype.type(EXPONENTS[kind])
+    return not bool(((words & exponent) == exponent).any())
+
+
+def tensors_in(path: Path) -> Iterator[tuple[str, str, NDArray[Any]]]:
+    """Yield name, type and raw words of each tensor in a safetensors file; it is read as they are asked for.
 
     Raw, because numpy has no bfloat16.
     """
-    raw = path.read_bytes()
     try:
-        size = int.from_bytes(raw[:8], "little")
-        header = json.loads(raw[8 : 8 + size])
+        raw: Any = np.memmap(path, dtype=np.uint8, mode="r")
+        size = int.from_bytes(raw[:8].tobytes(), "little")
+        header = json.loads(raw[8 : 8 + size].tobytes())
         header.pop("__metadata__", None)
         entries = [
             (name, entry["dtype"], entry["shape"], entry["data_offsets"])

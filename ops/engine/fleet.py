@@ -140,8 +140,12 @@ class Fleet:
             # All of them: whoever is paged must not find the second dead engine after the first.
             told = "; ".join(dict.fromkeys([*([base] if base else []), *problems]))
             return FleetAnswers(problem=told, base_problem=base)
-        if candidate is None:
-            return FleetAnswers(held=frozenset(wanted))
+        waited = frozenset(each for one in self.replicas for each in one.starting)
+        # Of a version that people have, or where there is none yet, somebody waits for it.
+        if away := sorted(waited & self.held if self.held else waited):
+            return FleetAnswers(problem=f"servers of {', '.join(away)} are being started")
+        if candidate is None or on_trial in waited:
+            return FleetAnswers(held=frozenset(wanted) - waited)
         try:
             proofs = tuple(replica.prove(candidate) for replica in self.replicas)
         except (ConnectionError, TimeoutError) as problem:
@@ -152,5 +156,5 @@ class Fleet:
     def _prove_base(self, replica: Replica, wanted: Wanted) -> None:
         """Ask for v0 again: an engine that changed its base model would put it on the candidate."""
         for version in wanted.values():
-            if version.sequence == 0:
+            if version.sequence == 0 and version.version not in replica.starting:
                 replica.prove(version)

@@ -8,10 +8,13 @@ from typing import Any
 import httpx
 
 from .engine_load import EngineLoad, load_of
-from .port import Draw, EngineAnswer, EngineCall
+from .port import Draw, EngineAnswer, EngineCall, StillStarting
 
 LOAD_SECONDS = 120.0
 """A load waits for the engine's step in progress: 2.5 s was measured on a small model."""
+
+STARTING = "StillStarting"
+"""What `rlwd router` calls its answer to a load while it starts a server for the version."""
 
 
 class HttpEngine:
@@ -45,6 +48,8 @@ class HttpEngine:
         answer = self._ask("POST", "/v1/load_lora_adapter", body, self._load_seconds)
         if answer.status_code == 200:
             return
+        if answer.status_code == 503 and error_kind(answer) == STARTING:
+            raise StillStarting(f"{self.url}: {error_of(answer)}")
         held = self.loaded().get(name)
         if held is not None and Path(held) == wanted:
             return
@@ -217,3 +222,11 @@ def error_of(answer: httpx.Response) -> str:
     except (ValueError, KeyError, TypeError):
         message = answer.text[:200]
     return f"{answer.status_code} {message}"
+
+
+def error_kind(answer: httpx.Response) -> str:
+    """Return the type that an error answer names; empty where it names none."""
+    try:
+        return str(answer.json()["error"]["type"])
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...learner.candidate import Candidate
+from ...learner.candidate import Candidate, Probe
 from .adapter_check import check_adapter
 from .engine_load import EngineLoad
 
-__all__ = ["Engine", "Proof", "check_adapter", "prove", "try_out"]
+__all__ = ["Engine", "Proof", "StillStarting", "check_adapter", "prove", "try_out"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +62,10 @@ class Draw:
     """An engine that takes longer is away."""
 
 
+class StillStarting(Exception):
+    """A server of this version is being started: ask again in a moment. Nobody is to blame."""
+
+
 class Engine(Protocol):
     """What the daemon asks of a server. Loading is slow under load; no lock is held across it."""
 
@@ -74,7 +78,8 @@ class Engine(Protocol):
         """Return once the adapter answers by this name; already loaded from this path is success.
 
         Raises ValueError where the server refuses it or has the name from another path,
-        ConnectionError or TimeoutError where the server is away.
+        StillStarting where it starts a server for it and this takes a while, ConnectionError or
+        TimeoutError where the server is away.
         """
         ...
 
@@ -163,7 +168,11 @@ def prove(engine: Engine, candidate: Candidate, tolerance: float, *, name: str =
         return _failed(engine, f"{name} is not loaded")
     if Path(path) != wanted:
         return _failed(engine, f"{name} is from {path}, not {wanted}")
-    probe = candidate.probe
+    return compare(engine, name, candidate.probe, tolerance)
+
+
+def compare(engine: Engine, name: str, probe: Probe, tolerance: float) -> Proof:
+    """Ask a server for a probe under a name that it serves, and compare. Raises as `prove` does."""
     try:
         answered = engine.logprobs(name, probe.token_ids)
     except ValueError as error:
@@ -183,7 +192,7 @@ def try_out(engine: Engine, candidate: Candidate, tolerance: float, *, by: str =
 
     So no answer is given by weights that are not proven yet: a server that came back with another
     base model never has the version's own name. Raises ValueError where the server refuses to load
-    it, ConnectionError or TimeoutError where it is away; a name that is left behind by that has the
+    it, StillStarting where it is on its way, ConnectionError or TimeoutError where it is away; a name that is left behind by that has the
     version's beginning, and goes with the replica's next cleaning. With `by` it has that one, so
     that who fills the replica leaves it alone.
     """

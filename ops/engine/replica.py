@@ -9,8 +9,8 @@ from pathlib import Path
 import structlog
 
 from ...learner.candidate import Candidate
-from .adapter_check import check_adapter
-from .port import Engine, Proof, prove, try_out
+from .port import Engine, Proof, StillStarting, prove, try_out
+from .weights_check import VersionCheck
 
 log = structlog.get_logger()
 
@@ -18,6 +18,8 @@ OUTCOMES = ("served", "refused")
 """What a proof says of an engine: that it serves the right weights, or that nothing shows it."""
 FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 1.0, 60.0
 """Pause after a version was refused; it doubles with each refusal, up to the longest."""
+STARTING_SECONDS = 1.0
+"""Pause before an engine is asked again for a version whose server it is starting."""
 
 
 class Replica:
@@ -44,16 +46,21 @@ class Replica:
         """Why v0, which is the base model, is not what it serves; None where it is."""
         self.proofs = Counter[str]()
         """Proofs so far, by what they said."""
+        self.starting: dict[str, float] = {}
+        """Versions whose server the engine is starting, with when it is asked for them again."""
+        self._check = VersionCheck()
         self._refusals: dict[str, tuple[int, float, str]] = {}
 
     def fill(self, wanted: Mapping[str, Candidate], on_trial: str = "") -> list[str]:
         """Load, prove and unload until it holds these; return what could not be done.
 
-        The version on trial is loaded and not proven here: the gate judges its proof. Raises
+        The version on trial is loaded and not proven here: the gate judges its proof. That a version's
+        server is still `starting` is no problem of this engine's. Raises
         ConnectionError or TimeoutError where the engine is away.
         """
         holds = self.engine.loaded()
         self.proven &= holds.keys()
+        self.starting = {each: at for each, at in self.starting.items() if each in wanted}
         problems = []
         # First, so that it never holds more than this policy's share of its adapters.
         for version in holds.keys() - wanted.keys():
@@ -67,7 +74,10 @@ class Replica:
             if self.clock() < until:
                 problems.append(said)
                 continue
-            problem = self._bring(candidate, holds.get(version), prove_it=version != on_trial)
+            try:
+                problem = self._brought(candidate, holds.get(version), version == on_trial)
+            except StillStarting:
+                continue
             if problem is None:
                 self._refusals.pop(version, None)
             else:
@@ -97,6 +107,19 @@ class Replica:
                 f" ({candidate.base}): v0: {proof.reason}"
             )
 
+    def _brought(self, candidate: Candidate, held: str | None, on_trial: bool) -> str | None:
+        """As `_bring`; where its server is being started, that is asked for once a moment."""
+        version = candidate.version
+        if held is None and self.clock() < self.starting.get(version, 0.0):
+            raise StillStarting(f"{self.engine.url}: {version} is being started")
+        try:
+            problem = self._bring(candidate, held, prove_it=not on_trial)
+        except StillStarting:
+            self.starting[version] = self.clock() + STARTING_SECONDS
+            raise
+        self.starting.pop(version, None)
+        return problem
+
     def _bring(self, candidate: Candidate, held: str | None, *, prove_it: bool) -> str | None:
         """Prove and load one version; return what was wrong, and then it is not served.
 
@@ -110,8 +133,9 @@ class Replica:
                 held = None
             if held is None:
                 # Each time: what was sound when it was let out may have been spoilt since.
-                check_adapter(candidate.path, candidate.digest)
-                log.info("adapter_loading", version=version, engine=self.engine.url)
+                self._check.now(candidate)
+                if version not in self.starting:
+                    log.info("adapter_loading", version=version, engine=self.engine.url)
                 if prove_it:
                     tried = self._counted(try_out(self.engine, candidate, self.tolerance))
                     if not tried.served:

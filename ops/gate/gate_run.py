@@ -7,8 +7,9 @@ import msgspec
 import structlog
 
 from ...learner.candidate import Candidate
-from ..engine.adapter_check import DamagedAdapter, check_adapter
+from ..engine.adapter_check import DamagedAdapter
 from ..engine.fleet import Fleet
+from ..engine.weights_check import VersionCheck
 from ..statistics.gate import GateSettings, judge
 from ..statistics.verdict import Verdict, VerdictKind
 from .exploits import ProbeQuestion
@@ -43,6 +44,7 @@ class GateRun:
         self.questions = tuple(questions) if settings.probe_rounds else ()
         self.told = told
         self._probing: Probing | None = None
+        self._check = VersionCheck()
         self.benchmark = benchmark
         self._replaying: tuple[tuple[str, str, str], GateSuite] | None = None
         self.suites = SuiteRun(suites or {}, fleet.engines, settings)
@@ -57,7 +59,8 @@ class GateRun:
         where the candidate's files are not those that were written.
         """
         try:
-            check_adapter(candidate.path, candidate.digest)
+            if not self._check.begun(candidate):
+                return None
         except DamagedAdapter:
             raise
         except ValueError as found:

@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import httpx
 from .server_died import ServerDied
 
 LOOPBACK = "127.0.0.1"
+TETHER = Path(__file__).with_name("tether.py")
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For calls to servers of ours, which speak no TLS. Without it httpx reads every authority of the system for
 each client that it makes: 54 ms of a core for one page, and 0.9 with it (a refused connection, 2026-11-27)."""
@@ -30,6 +32,14 @@ def free_port() -> int:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def tethered(command: Sequence[str]) -> list[str]:
+    """Return a command that ends with whoever holds the pipe to its standard input (`tether.py`).
+
+    It has to be started in a process group of its own.
+    """
+    return [sys.executable, "-I", "-S", str(TETHER), *command]
 
 
 def answers(url: str) -> Callable[[], bool]:
@@ -62,9 +72,13 @@ class Server:
         start_seconds: float = START_SECONDS,
         stop_seconds: float = STOP_SECONDS,
         cwd: Path | None = None,
+        tether: bool = False,
     ) -> None:
-        """`stop_seconds` is how long it may take to end once it was asked to."""
-        self.command, self.name, self.log, self.healthy = list(command), name, log, healthy
+        """`stop_seconds` is how long it may take to end once it was asked to. With `tether` it ends
+        with this process, however this one ends.
+        """
+        self.command = tethered(command) if tether else list(command)
+        self.name, self.log, self.healthy, self.tether = name, log, healthy, tether
         self.environment = {**os.environ, **(environment or {})}
         self.start_seconds, self.stop_seconds, self.cwd = start_seconds, stop_seconds, cwd
         self.process: subprocess.Popen[bytes] | None = None
@@ -76,7 +90,7 @@ class Server:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if self.tether else subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 env=self.environment,
@@ -126,6 +140,8 @@ class Server:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(self.stop_seconds if seconds is None else seconds)
             self.kill()
+            if self.process.stdin is not None:
+                self.process.stdin.close()
 
     @property
     def alive(self) -> bool:

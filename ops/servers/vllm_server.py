@@ -11,6 +11,8 @@ from typing import Literal
 
 from .process import LOOPBACK, Server, answers, free_port
 
+ENTRY = "vllm.entrypoints.launchers.api_server.entry"
+"""What starts it: the command `vllm` fails on the metadata of a CPU's package."""
 LONGEST = 1024
 """Tokens of prompt and completion together, where the model itself allows as many."""
 
@@ -102,7 +104,6 @@ class VllmServer(Server):
             share_core(group_of(self.process.pid))
 
     def _command(self, model: Path, given: Mapping[str, object]) -> list[str]:
-        module = "vllm.entrypoints.launchers.api_server.entry"
         settings = {
             "--model": model,
             "--served-model-name": "base",
@@ -118,7 +119,7 @@ class VllmServer(Server):
         # The share of cached prompts is a metric; without this the usage does not tell it.
         switches.append("--enable-prompt-tokens-details")
         told = [str(part) for pair in settings.items() for part in pair]
-        return [sys.executable, "-m", module, *told, *switches, "--lora-target-modules", *ADAPTED]
+        return [sys.executable, "-m", ENTRY, *told, *switches, "--lora-target-modules", *ADAPTED]
 
 
 def group_of(leader: int) -> list[int]:

@@ -169,6 +169,8 @@ KEYS = [
     "engine.token",
     "engine.adapters",
     "engine.request_seconds",
+    *(f"router.{key}" for key in ("host", "port", "slots", "server", "arguments", "devices")),
+    *("router.folder", "router.start_seconds"),
     "gate.margin",
     "gate.z",
     "gate.min_effective",

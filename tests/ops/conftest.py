@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 from adapter_by_hand import write_adapter
+from router_process import RouterProcess, full_versions, load, router_for
 
 from rlwd.learner.candidate import Candidate, Probe
+from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 
 PROBE = tuple(range(60, 100))
@@ -20,6 +22,28 @@ def engine_server(
 ) -> Iterator[EmbeddedServer]:
     """One embedded engine on the tiny policy."""
     with EmbeddedServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def whole_versions(
+    tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Candidate, Candidate]:
+    """Two versions of full weights that differ; the first is the base model."""
+    return full_versions(tmp_path_factory.mktemp("whole"), tiny_policy)
+
+
+@pytest.fixture(scope="session")
+def router_server(
+    tiny_policy: Path, whole_versions: tuple[Candidate, Candidate]
+) -> Iterator[RouterProcess]:
+    """One router on those, the embedded engine behind it; the first one's server is up."""
+    # state/checkpoints/000000/weights
+    folder = whole_versions[0].path.parents[3]
+    with router_for(folder, tiny_policy) as server:
+        engine = HttpEngine(server.url)
+        load(engine, whole_versions[0])
+        engine.close()
         yield server
 
 

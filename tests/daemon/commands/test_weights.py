@@ -161,12 +161,27 @@ def test_a_backup_keeps_what_is_built_on(made: State, rlwd: Command, tmp_path: P
         assert all(torch.equal(ours[name], weight) for name, weight in theirs.items())
 
 
-def test_the_daemon_does_not_begin(made: State, rlwd: Command) -> None:
-    """With full weights `rlwd run` ends with 2 and names the setting, and so does the doctor."""
-    status, said = rlwd(made, "run")
-    assert status == 2
-    assert 'learner.weights: versions of "full" weights are not offered to people yet' in said
-    assert sorted(path.name for path in made.config.parent.iterdir()) == ["rlwd.toml", "state"]
-    assert [path.name for path in (made.config.parent / "state").iterdir()] == ["checkpoints"]
+def test_what_does_not_go_with_full_weights_is_named(
+    made: State, rlwd: Command, tmp_path: Path
+) -> None:
+    """Specialists, a router that others can reach without a token, and one for adapters end with 2; the
+    doctor says what versions take."""
     found = {one.what: one for one in findings(made.config)}
-    assert found["weights"].grade is Grade.FAIL
+    assert found["weights"].grade is Grade.OK
+    assert "4 servers of 0.00 GiB each" in found["weights"].seen
+    state, config = State(tmp_path / "rlwd.toml", []), made.config.read_text()
+
+    def refused(command: str, text: str, told: str) -> None:
+        state.config.write_text(text)
+        status, said = rlwd(state, command)
+        assert (status, told in said) == (2, True), said
+
+    specialist = '[specialists.law]\ntenants = ["acme"]\n'
+    told = 'learner.weights: is "full", and specialists are adapters beside one base model'
+    refused("run", config.replace("[engine]", "[engine]\nadapters = 12") + specialist, told)
+    reachable = config + '[router]\nhost = "0.0.0.0"\n'
+    refused("router", reachable, "engine.token: required, because router.host is 0.0.0.0")
+    adapters = config.replace('weights = "full"', 'weights = "adapter"')
+    refused("router", adapters, 'learner.weights: is "adapter": an engine itself takes those')
+    told = "router.slots: 3 is not between 4 and 64"
+    refused("router", config + "[router]\nslots = 3\n", told)

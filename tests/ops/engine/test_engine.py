@@ -1,4 +1,4 @@
-"""One contract for every engine: the embedded one and a real vLLM.
+"""One contract for every engine: the embedded one, a real vLLM, and a router of full weights.
 
 1. A name is loaded once, never with other weights; already loaded from there is success.
 2. What is served is proven by log-probabilities, which agree with transformers in float32.
@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import msgspec
 import pytest
+from router_process import load
 
 from rlwd.learner.candidate import Candidate
 from rlwd.ops.engine.http_engine import HttpEngine
@@ -27,10 +28,10 @@ TOLERANCE = 1e-4
 MESSAGES = [{"role": "user", "content": "Say something."}]
 
 
-@pytest.fixture(params=["embedded", pytest.param("vllm", marks=pytest.mark.vllm)])
+@pytest.fixture(params=["embedded", "router", pytest.param("vllm", marks=pytest.mark.vllm)])
 def engine(request: pytest.FixtureRequest) -> Iterator[HttpEngine]:
     """An engine that holds no adapter yet."""
-    names = {"embedded": "engine_server", "vllm": "vllm_server"}
+    names = {"embedded": "engine_server", "vllm": "vllm_server", "router": "router_server"}
     server = request.getfixturevalue(names[request.param])
     engine = HttpEngine(server.url)
     for name in engine.loaded():
@@ -40,10 +41,26 @@ def engine(request: pytest.FixtureRequest) -> Iterator[HttpEngine]:
 
 
 @pytest.fixture
+def versions(request: pytest.FixtureRequest, versions: Versions) -> Versions:
+    """Two versions that differ, of the kind that the engine takes."""
+    if (
+        getattr(request.node, "callspec", None)
+        and "router" in request.node.callspec.params.values()
+    ):
+        versions = request.getfixturevalue("whole_versions")
+    return versions
+
+
+@pytest.fixture
 def first(engine: HttpEngine, versions: Versions) -> Candidate:
     """A version that the engine has loaded."""
-    engine.load(versions[0].version, versions[0].path)
+    load(engine, versions[0])
     return versions[0]
+
+
+def truth_of(policy: Path, version: Candidate) -> Truth:
+    """Return the reference for a version: of full weights the first is the base model itself."""
+    return Truth(policy, None if version.path.name == "weights" else version.path)
 
 
 def ask(engine: HttpEngine, path: str, **body: Any) -> httpx.Response:
@@ -194,7 +211,7 @@ def test_logprobs_are_those_of_the_drawn_distribution(
     assert answer["model"] == first.version
     assert choice["prompt_token_ids"] == list(PROBE)
     whole = [*PROBE, *choice["token_ids"]]
-    truth = Truth(tiny_policy, first.path).logprobs(whole, temperature)[len(PROBE) - 1 :]
+    truth = truth_of(tiny_policy, first).logprobs(whole, temperature)[len(PROBE) - 1 :]
     assert choice["logprobs"]["token_logprobs"] == pytest.approx(truth, abs=TOLERANCE)
     assert answer["usage"]["completion_tokens"] == len(choice["token_ids"])
     if temperature == 1.0:
@@ -231,9 +248,12 @@ def test_versions_share_a_batch_without_mixing(
     So do those for the base on the embedded engine. On a CPU, vLLM 0.32 gives them the adapter in
     its last slot once all slots were filled; that is why nothing is ever routed to the base.
     """
+    kind = request.node.callspec.params["engine"]
+    if kind == "router":
+        pytest.skip("its versions are in processes of their own: tests/loop/test_full_weights.py")
     second = versions[1]
     engine.load(second.version, second.path)
-    beside = () if request.node.callspec.params["engine"] == "vllm" else ("base",)
+    beside = () if kind == "vllm" else ("base",)
     names = [first.version, second.version, *beside] * 4
 
     def generate(name: str) -> Any:

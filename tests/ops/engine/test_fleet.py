@@ -1,6 +1,7 @@
 """The fleet: what is asked of engines keeps nobody waiting, and what they hold is known."""
 
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from releases_by_hand import version
 from waiting import until
 
 from rlwd.ops.engine import fleet as fleets
+from rlwd.ops.engine import replica as replicas
 from rlwd.ops.engine.engine_load import EngineLoad
 from rlwd.ops.engine.fleet import Fleet
-from rlwd.ops.engine.port import Draw, EngineAnswer
+from rlwd.ops.engine.port import Draw, EngineAnswer, StillStarting
 from rlwd.ops.engine.replica import Replica
 
 
@@ -152,3 +154,57 @@ def test_every_dead_engine_is_named(tmp_path: Path) -> None:
     fleet.fill({one.version: one})
     until(lambda: not fleet.has([one.version]) and "does not answer" in (fleet.problem or ""))
     assert fleet.problem == "http://one does not answer; http://two does not answer"
+
+
+class StartingEngine(HangingEngine):
+    """An engine that starts a server for each version, which takes until it is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.go.set()
+        self.up = set[str]()
+
+    def load(self, name: str, path: Path) -> None:
+        if name.partition("~")[0] not in self.up:
+            raise StillStarting(f"{name} is being started")
+        super().load(name, path)
+
+
+def test_a_server_that_is_being_started_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A candidate's is nobody's problem: its proof comes once it is up. Of a version that people have, or
+    where they have none yet, it is one by name until it is up."""
+    monkeypatch.setattr(replicas, "STARTING_SECONDS", 0.0)
+    engine, v0, one = StartingEngine(), version(0, tmp_path), version(1, tmp_path)
+    fleet, wanted = Fleet([engine], "policy", tolerance=0.05), {v0.version: v0}
+
+    def filled() -> bool:
+        fleet.fill(wanted)
+        return fleet.has(wanted) and fleet.problem is None
+
+    fleet.fill(wanted)
+    until(lambda: not fleet.has(wanted) and "are being started" in (fleet.problem or ""))
+    assert v0.version in (fleet.problem or "")
+    engine.up.add(v0.version)
+    until(filled)
+    both = {**wanted, one.version: one}
+    for _ in range(20):
+        assert fleet.prove(both, one) is None
+        assert fleet.problem is None
+        assert fleet.has(wanted)
+        time.sleep(0.005)
+    engine.up.add(one.version)
+    proofs = list[object]()
+
+    def proven() -> bool:
+        proofs.extend(fleet.prove(both, one) or ())
+        return bool(proofs)
+
+    until(proven)
+    assert getattr(proofs[0], "served", False)
+    engine.up.clear()
+    engine.held.clear()
+    fleet.fill(both)
+    until(lambda: "are being started" in (fleet.problem or ""))
+    assert fleet.has(both), "what flags name is not taken from them by it"

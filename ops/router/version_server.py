@@ -1,0 +1,176 @@
+"""VersionServer: one version's server, from its checkpoint until it is stopped; restarted where it dies."""
+
+import threading
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from ...learner.candidate import Manifest
+from ..engine.http_engine import HttpEngine
+from ..engine.port import compare
+from ..servers.process import Server
+from ..servers.server_died import ServerDied
+from .settings import RouterSettings
+from .version_command import ServedFolder, version_server
+from .version_folders import Stopped, VersionFolders
+
+log = structlog.get_logger()
+
+WATCH_SECONDS = 0.1
+RESTARTS = 3
+"""Restarts in a row that may fail before the version counts as lost."""
+FIRST_PAUSE_SECONDS = 1.0
+"""Between those; it doubles each time."""
+PROBE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What all servers of a router have in common."""
+
+    settings: RouterSettings
+    """`[router]`."""
+    folders: VersionFolders
+    """Where versions lie."""
+    dtype: str
+    """`learner.dtype`."""
+    tolerance: float
+    """`gate.probe_tolerance`, nats."""
+    starting: dict[str, threading.Lock]
+    """By device, held while one starts: several that start at once misread how much memory is free."""
+
+
+class VersionServer:
+    """Writes a version's folder, starts its server, proves it by the version's probe, and watches it.
+
+    It does so on a thread of its own; what it says of itself may be read by any. Nothing is ever loaded
+    into a server that runs.
+    """
+
+    def __init__(self, manifest: Manifest, slot: int, bench: Bench) -> None:
+        self.manifest, self.slot, self.bench = manifest, slot, bench
+        self.url = ""
+        """Where it listens, once it is up."""
+        self.up = False
+        """Whether it was proven and lives."""
+        self.lost = ""
+        """Why it is not up and nothing more is tried; empty where something is."""
+        self.doing = "waits for its turn to start"
+        """What it does until it is up."""
+        self.restarts = 0
+        """How often it was started again."""
+        self.under_way = 0
+        """Requests that it answers now; the router's event loop counts them."""
+        self._server: Server | None = None
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=manifest.version, daemon=True)
+        self._thread.start()
+
+    @property
+    def version(self) -> str:
+        """Name of the version."""
+        return self.manifest.version
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of what holds the server (`tether.py`); None where none runs."""
+        server = self._server
+        return None if server is None or server.process is None else server.process.pid
+
+    def end(self) -> None:
+        """Begin to stop it; what it still answers is given a moment."""
+        self.up = False
+        self._ending.set()
+
+    @property
+    def ends(self) -> bool:
+        """Whether something of it still runs after `end`."""
+        return self._thread.is_alive()
+
+    def join(self) -> None:
+        """Return once nothing of it runs."""
+        self._thread.join()
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ending.is_set():
+            try:
+                self._start()
+                failures = 0
+                self._watch()
+            except Stopped:
+                break
+            except (ServerDied, ValueError, OSError) as problem:
+                failures += 1
+                if not self._may_go_on(failures, str(problem)):
+                    break
+            finally:
+                self.up = False
+                self._stop()
+
+    def _may_go_on(self, failures: int, problem: str) -> bool:
+        """Say what went wrong, and wait; False where it is not tried again.
+
+        What never served is not: whoever asked for it is told, and asks again.
+        """
+        again = self.url != "" and failures <= RESTARTS and not self._ending.is_set()
+        log.error("version_server_failed", version=self.version, problem=problem, again=again)
+        if not again:
+            self.lost = problem
+            return False
+        return not self._ending.wait(FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1))
+
+    def _start(self) -> None:
+        began, device = time.monotonic(), self._device()
+        with self.bench.starting.setdefault(device, threading.Lock()):
+            if self._ending.is_set():
+                raise Stopped(self.version)
+            self.doing = "its folder is being written"
+            path = self.bench.folders.make(self.manifest, self._ending.is_set)
+            self.doing = "its server is being started"
+            served = ServedFolder(self.version, path, self.bench.dtype)
+            told = self.bench.folders.folder / f"{self.version}.log"
+            told.parent.mkdir(parents=True, exist_ok=True)
+            server, url = version_server(self.bench.settings, served, told, device)
+            self._server = server
+            healthy = server.healthy
+            server.healthy = lambda: self._ending.is_set() or healthy()
+            server.start()
+            if self._ending.is_set():
+                raise Stopped(self.version)
+        self._prove(url)
+        self.url, self.up = url, True
+        seconds = round(time.monotonic() - began, 1)
+        log.info("version_serves", version=self.version, url=url, pid=self.pid, seconds=seconds)
+
+    def _prove(self, url: str) -> None:
+        """Raise ValueError where it does not answer the version's probe as the learner did."""
+        self.doing = "its server is being proven"
+        engine = HttpEngine(url, timeout_seconds=PROBE_SECONDS)
+        try:
+            proof = compare(engine, self.version, self.manifest.probe, self.bench.tolerance)
+        finally:
+            engine.close()
+        if not proof.served:
+            raise ValueError(f"its server does not serve {self.version}: {proof.reason}")
+
+    def _device(self) -> str:
+        devices = self.bench.settings.devices
+        return devices[self.slot % len(devices)] if devices else ""
+
+    def _watch(self) -> None:
+        server = self._server
+        assert server is not None
+        while not self._ending.wait(WATCH_SECONDS):
+            if not server.alive:
+                self.up = False
+                self.restarts += 1
+                self.doing = "its server died and is being started again"
+                log.error("version_server_died", version=self.version, log=str(server.log))
+                return
+
+    def _stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()

@@ -1,0 +1,118 @@
+"""Which versions have a server: one each, in slots, restarted where it dies, and never updated in place."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from lone_daemon import lives
+from waiting import until
+
+from rlwd.ops.router.served_versions import NotServed
+from rlwd.ops.router.settings import RouterSettings
+from tests.ops.router.conftest import Shelf
+
+
+def server_of(shelf: Shelf, name: str) -> int:
+    """Return the process id of the server itself, below what holds it."""
+    holder = shelf.versions.find(name).pid
+    (pid,) = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()
+    return int(pid)
+
+
+def test_each_version_has_a_server_of_its_own(shelf: Shelf) -> None:
+    """Two names of one version share its server, and another version never gets it."""
+    status, said = shelf.said(0)
+    assert (status, said.partition(":")[0]) == (503, "StillStarting")
+    assert shelf.versions.listed() == {}
+    shelf.load(0)
+    shelf.load(0, "v0~trial")
+    shelf.load(1)
+    pids = [server_of(shelf, name) for name in ("v0", "v0~trial", "v1")]
+    assert pids[0] == pids[1] != pids[2]
+    assert shelf.versions.listed() == {
+        "v0": str(shelf.link(0)),
+        "v0~trial": str(shelf.link(0)),
+        "v1": str(shelf.link(1)),
+    }
+    assert shelf.said(1, "v0") == (400, "InvalidUserInput: 'v0' has already been loaded")
+    assert shelf.versions.find("base") is shelf.versions.find("v0")
+    shelf.versions.unload("v0~trial")
+    with pytest.raises(NotServed, match="does not exist"):
+        shelf.versions.find("v0~trial")
+    assert server_of(shelf, "v0") == pids[0]
+
+
+def test_a_slot_is_given_on_where_nobody_names_its_version(shelf: Shelf) -> None:
+    """All slots taken: refused, with who has them. An unnamed version keeps its server until it is needed,
+    and while it answers; then that is stopped, and no other."""
+    for number in range(4):
+        shelf.load(number)
+    pids = [server_of(shelf, f"v{number}") for number in range(4)]
+    status, said = shelf.said(4)
+    assert (status, "router.slots: all 4 are taken: policy@v000000-" in said) == (503, True), said
+    server = shelf.versions.find("v1")
+    shelf.versions.unload("v1")
+    assert shelf.said(4)[1].startswith("StillStarting"), "it may be named again at once"
+    shelf.now += 31.0
+    server.under_way += 1
+    assert shelf.said(4)[1].startswith("StillStarting")
+    assert lives(pids[1])
+    server.under_way -= 1
+    shelf.load(4)
+    until(lambda: not lives(pids[1]), 30.0)
+    assert [lives(pid) for pid in pids] == [True, False, True, True]
+    assert server_of(shelf, "v4") not in pids
+
+
+def test_a_server_that_dies_is_started_again(shelf: Shelf) -> None:
+    """Meanwhile its names are away, and nobody else's; then they are back, without being asked for."""
+    shelf.load(0)
+    shelf.load(1)
+    killed, other = server_of(shelf, "v1"), server_of(shelf, "v0")
+    server = shelf.versions.find("v1")
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: not server.up, 30.0)
+    with pytest.raises(NotServed, match="is away"):
+        shelf.versions.find("v1")
+    assert list(shelf.versions.listed()) == ["v0"]
+    until(lambda: list(shelf.versions.listed()) == ["v0", "v1"], 60.0)
+    assert server_of(shelf, "v1") != killed
+    assert (server_of(shelf, "v0"), server.restarts) == (other, 1)
+
+
+def test_one_that_cannot_be_started_again_is_lost(shelf: Shelf) -> None:
+    """After some restarts that fail its names are gone, as from an engine that came back empty; who asks for
+    the version again has it begun anew."""
+    shelf.load(1)
+    shelf.answers(1, "dies")
+    os.kill(server_of(shelf, "v1"), signal.SIGKILL)
+    until(lambda: not shelf.versions.listed() and not shelf.versions.servers, 60.0)
+    shelf.answers(1, "-1.0")
+    shelf.load(1)
+
+
+def test_what_does_not_answer_its_probe_is_never_named(shelf: Shelf) -> None:
+    """It is refused with the difference; asked for again it is tried again."""
+    shelf.answers(2, "-1.5")
+    until(lambda: shelf.said(2)[0] != 503, 60.0)
+    shelf.answers(2, "-1.5")
+    until(lambda: shelf.said(2)[0] == 400, 60.0)
+    assert shelf.versions.listed() == {}
+    shelf.answers(2, "dies")
+    said = ""
+
+    def refused() -> bool:
+        nonlocal said
+        status, said = shelf.said(2)
+        return status == 400 and "it was told to die" in said
+
+    until(refused, 60.0, told=lambda: said)
+
+
+def test_least_slots_and_words_of_the_routers_own() -> None:
+    """Three slots are too few, and a server's port is the router's to say: both are named."""
+    with pytest.raises(ValueError, match=r"router\.slots: 3 is below 4"):
+        RouterSettings(slots=3)
+    with pytest.raises(ValueError, match=r"router\.arguments: --port=1: the router says this"):
+        RouterSettings(arguments=("--enforce-eager", "--port=1"))
