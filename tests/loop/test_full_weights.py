@@ -58,7 +58,7 @@ step_seconds = 0.0
 anchor_share = 0.0
 min_users = 1_000_000
 gate_seconds = 300.0
-deadline_seconds = 600.0
+deadline_seconds = 7200.0
 bake_seconds = 0.0
 [gateway]
 port = {gateway}

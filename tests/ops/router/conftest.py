@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import stand_in_version_server
 from manifests_by_hand import manifest
 from waiting import until
 
@@ -16,6 +15,8 @@ from rlwd.ops.router.settings import RouterSettings
 from rlwd.ops.router.version_command import ServedFolder
 from rlwd.ops.router.version_folders import VersionFolders
 from rlwd.ops.router.version_server import Bench
+
+STAND_IN = Path(__file__).parents[2] / "support" / "stand_in_version_server.py"
 
 
 class PlainFolders(VersionFolders):
@@ -71,9 +72,8 @@ class Shelf:
 @pytest.fixture
 def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shelf]:
     def stand_in(served: ServedFolder, port: int) -> tuple[list[str], dict[str, str]]:
-        program = str(stand_in_version_server.__file__)
         told = ["--model", str(served.path), "--name", served.version, "--port", str(port)]
-        return [sys.executable, "-I", "-S", program, *told], {}
+        return [sys.executable, "-I", "-S", str(STAND_IN), *told], {}
 
     monkeypatch.setitem(version_command.ENGINES, "embedded", stand_in)
     monkeypatch.setattr(version_server, "FIRST_PAUSE_SECONDS", 0.01)

@@ -1,0 +1,56 @@
+"""What a router lets through: who has the token, the paths of answers, and none of a client's own headers."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from aiohttp.test_utils import TestClient, TestServer
+from lone_daemon import lives
+from router_process import child_of
+from waiting import until
+
+from rlwd.ops.engine.engine_load import load_of
+from rlwd.ops.router.router_app import RouterApp
+from tests.ops.router.conftest import Shelf
+
+KEY = {"Authorization": "Bearer secret"}
+
+
+def test_only_answers_reach_a_server(shelf: Shelf) -> None:
+    """Without the token 401, but for health; other paths and headers of a client's stay here; the load is the
+    sum of all servers'; a version whose server is gone is unknown, which sends a gateway to another."""
+    (shelf.folder / "config.json").write_text('{"max_position_embeddings": 4096}')
+    shelf.load(0)
+    shelf.load(1)
+    pid = child_of(shelf.versions.find("v1").pid or 0)
+
+    async def ask() -> None:
+        app = RouterApp(shelf.versions, Path(shelf.folder), token="secret").application()
+        async with TestClient(TestServer(app)) as client:
+
+            async def post(path: str, **headers: str) -> tuple[int, dict[str, Any]]:
+                body = {"model": "v1", "prompt": [1, 2]}
+                async with client.post(path, json=body, headers={**KEY, **headers}) as answer:
+                    return answer.status, await answer.json(content_type=None)
+
+            assert (await client.get("/health")).status == 200
+            for path in ("/v1/models", "/metrics"):
+                assert (await client.get(path)).status == 401
+            status, said = await post("/v1/completions", **{"X-Vllm-Priority": "1"})
+            assert (status, said["pid"], said["model"]) == (200, pid, "policy@v000001-00000000")
+            assert not {"X-Vllm-Priority", "Authorization"} & set(said["headers"])
+            assert (await client.post("/update_weights", json={}, headers=KEY)).status == 404
+            page = await (await client.get("/metrics", headers=KEY)).read()
+            load = load_of(page)
+            assert load is not None
+            assert (load.waiting, load.running) == (2.0, 4.0)
+            models = await (await client.get("/v1/models", headers=KEY)).json()
+            assert models["data"][0]["max_model_len"] == 4096
+            os.kill(pid, signal.SIGKILL)
+            until(lambda: not lives(pid), 30.0)
+            status, said = await post("/v1/completions")
+            assert (status, said["error"]["type"]) == (404, "NotFoundError")
+
+    asyncio.run(ask())
