@@ -27,10 +27,8 @@ pytestmark = pytest.mark.timeout(600)
 
 CONFIG = """\
 reward_spec = "rewards.toml"
-look_seconds = 0.2
+look_seconds = 0.5
 stop_seconds = 6.0
-[stream]
-poll_seconds = 0.05
 [batch]
 episodes = 8
 held_out = 0.0
@@ -123,7 +121,7 @@ class Shop:
     def until(self, true: Any, seconds: float = 240.0) -> None:
         """Wait until something is the case; TimeoutError with everybody's last lines if it never is."""
         every = (self.router, self.daemon, self.gateway)
-        until(true, seconds, told=lambda: "\n".join(one.tail() for one in every), pause=0.1)
+        until(true, seconds, told=lambda: "\n".join(one.tail() for one in every), pause=0.3)
 
     def stages(self) -> dict[str, str]:
         """Return how far each version's rollout is."""
@@ -133,7 +131,8 @@ class Shop:
     def pids(self) -> dict[str, int]:
         """Return the process id of each version's own server, of those that are up."""
         servers = self.router.servers().items()
-        return {name: child_of(one["pid"]) for name, one in servers if one["up"] == "true"}
+        found = {name: child_of(one["pid"]) for name, one in servers if one["up"] == "true"}
+        return {name: pid for name, pid in found.items() if pid is not None}
 
 
 @pytest.fixture

@@ -49,10 +49,13 @@ class RouterProcess(Server):
         return found
 
 
-def child_of(pid: int | str) -> int:
-    """Return the only child of a process: the server itself, below what holds it."""
-    (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return int(child)
+def child_of(pid: int | str) -> int | None:
+    """Return the only child of a process: the server itself, below what holds it; None where it is gone."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
 
 
 def load(engine: HttpEngine, candidate: Candidate) -> None:

@@ -25,6 +25,7 @@ def test_only_answers_reach_a_server(shelf: Shelf) -> None:
     shelf.load(0)
     shelf.load(1)
     pid = child_of(shelf.versions.find("v1").pid or 0)
+    assert pid is not None
 
     async def ask() -> None:
         app = RouterApp(shelf.versions, Path(shelf.folder), token="secret").application()
