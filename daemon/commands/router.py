@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...ops.router.serve import check_room, serve
 from ...ops.router.version_folders import VersionFolders
-from ...ops.router.version_server import Bench
+from ...ops.router.version_server import ServerTerms
 from ..config import Config
 
 
@@ -30,11 +30,11 @@ def run_router(config: Config) -> None:
         raise ValueError(f"learner.model: {base}: no folder of a Hugging Face model (config.json)")
     folder = Path(settings.folder)
     check_room(settings, base, folder)
-    bench = Bench(
+    terms = ServerTerms(
         settings=settings,
         folders=VersionFolders(config.state_path / "checkpoints", base, folder),
         dtype=config.learner.dtype,
         tolerance=config.gate.probe_tolerance,
         starting={},
     )
-    asyncio.run(serve(bench, base, config.engine.token))
+    asyncio.run(serve(terms, base, config.engine.token))

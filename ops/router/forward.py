@@ -6,7 +6,7 @@ import aiohttp
 import orjson
 from aiohttp import web
 
-from .served_versions import NotServed
+from .served_versions import RouterRefusal
 from .version_server import VersionServer
 
 ASKED = ("Content-Type", "X-Request-Id")
@@ -25,7 +25,7 @@ class Forward:
     ) -> web.StreamResponse:
         """Return the server's answer to a request, piece by piece.
 
-        Raises NotServed, 404, where the server is gone before it answered: whoever asked can take another
+        Raises RouterRefusal, 404, where the server is gone before it answered: whoever asked can take another
         version. One that goes in mid-answer breaks the connection off, as an engine does that dies.
         """
         raw = orjson.dumps({**body, "model": server.version})
@@ -38,7 +38,7 @@ class Forward:
                 )
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as problem:
                 said = f"The model `{server.version}` is away: {problem}"
-                raise NotServed(404, "NotFoundError", said) from problem
+                raise RouterRefusal(404, "NotFoundError", said) from problem
             async with answer:
                 return await self._hand_back(request, answer)
         finally:

@@ -17,7 +17,7 @@ from aiohttp.typedefs import Handler
 
 from ..engine.engine_load import EngineLoad, load_of
 from .forward import Forward, open_session
-from .served_versions import BASE, NotServed, ServedVersions
+from .served_versions import BASE, RouterRefusal, ServedVersions
 from .version_server import VersionServer
 
 VERSION = "rlwd-router"
@@ -68,9 +68,9 @@ class RouterApp:
             if self.token and request.path != "/health":
                 given = request.headers.get("Authorization", "")
                 if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
-                    raise NotServed(401, "AuthenticationError", "the token is not engine.token")
+                    raise RouterRefusal(401, "AuthenticationError", "the token is not engine.token")
             return await handler(request)
-        except NotServed as refused:
+        except RouterRefusal as refused:
             error = {"message": str(refused), "type": refused.kind, "code": refused.status}
             error["param"] = "model" if refused.status == 404 else None
             return _json({"error": error}, refused.status)
@@ -86,7 +86,7 @@ class RouterApp:
         body = await _read(request)
         name, link = _text(body, "lora_name"), Path(_text(body, "lora_path"))
         if name == BASE:
-            raise NotServed(400, "InvalidUserInput", f"{name!r} is a served base model")
+            raise RouterRefusal(400, "InvalidUserInput", f"{name!r} is a served base model")
         self.versions.load(name, link)
         return web.Response(text=f"Success: version '{name}' is served.")
 
@@ -112,7 +112,7 @@ class RouterApp:
 
     async def version(self, _: web.Request) -> web.Response:
         """Say what this is."""
-        return _json({"version": VERSION, "slots": self.versions.bench.settings.slots})
+        return _json({"version": VERSION, "slots": self.versions.terms.settings.slots})
 
     async def metrics(self, _: web.Request) -> web.Response:
         """Tell what waits and runs, over all servers, in Prometheus' text format."""
@@ -123,7 +123,7 @@ class RouterApp:
             "vllm:kv_cache_usage_perc": max((one.cache for one in told), default=0.0),
             "rlwd_router_servers": len(up),
             "rlwd_router_starting": len(servers) - len(up),
-            "rlwd_router_slots": self.versions.bench.settings.slots,
+            "rlwd_router_slots": self.versions.terms.settings.slots,
         }
         if len(told) == len(up):
             # One that does not tell has no room, as far as anybody knows: then none is told.
@@ -163,14 +163,14 @@ async def _read(request: web.Request) -> dict[str, Any]:
     try:
         body = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
-        raise NotServed(400, "Bad Request", f"JSON decode error: {error}") from error
+        raise RouterRefusal(400, "Bad Request", f"JSON decode error: {error}") from error
     if not isinstance(body, dict):
-        raise NotServed(400, "Bad Request", "the body must be a JSON object")
+        raise RouterRefusal(400, "Bad Request", "the body must be a JSON object")
     return body
 
 
 def _text(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise NotServed(400, "Bad Request", f"{name}: Field required")
+        raise RouterRefusal(400, "Bad Request", f"{name}: Field required")
     return value

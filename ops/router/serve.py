@@ -11,7 +11,7 @@ from aiohttp import web
 from .router_app import RouterApp
 from .served_versions import ServedVersions
 from .settings import RouterSettings
-from .version_server import Bench
+from .version_server import ServerTerms
 
 log = structlog.get_logger()
 
@@ -57,12 +57,12 @@ def _available_memory() -> int | None:
         return None
 
 
-async def serve(bench: Bench, base: Path, token: str) -> None:
+async def serve(terms: ServerTerms, base: Path, token: str) -> None:
     """Serve until SIGTERM or SIGINT; then answers under way end, and all servers."""
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    versions = ServedVersions(bench)
+    versions = ServedVersions(terms)
     runner = web.AppRunner(
         RouterApp(versions, base, token).application(),
         access_log=None,
@@ -70,7 +70,7 @@ async def serve(bench: Bench, base: Path, token: str) -> None:
         shutdown_timeout=STOP_SECONDS,
     )
     await runner.setup()
-    settings = bench.settings
+    settings = terms.settings
     try:
         await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
         log.info("router_listens", url=f"http://{settings.host}:{settings.port}")

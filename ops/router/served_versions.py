@@ -8,7 +8,7 @@ import structlog
 
 from ...learner.checkpoint.folder import is_base
 from .version_folders import VersionFolders
-from .version_server import Bench, VersionServer
+from .version_server import ServerTerms, VersionServer
 
 log = structlog.get_logger()
 
@@ -19,7 +19,7 @@ WANTED_SECONDS = 30.0
 proven under a name of the moment, and is asked for under its own next."""
 
 
-class NotServed(ValueError):
+class RouterRefusal(ValueError):
     """A version that this router has not, or does not take; `status` is HTTP's."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
@@ -34,8 +34,8 @@ class ServedVersions:
     then the version can be named again at once, as a rollback does.
     """
 
-    def __init__(self, bench: Bench, clock: Callable[[], float] = time.monotonic) -> None:
-        self.bench, self.clock = bench, clock
+    def __init__(self, terms: ServerTerms, clock: Callable[[], float] = time.monotonic) -> None:
+        self.terms, self.clock = terms, clock
         self.names: dict[str, VersionServer] = {}
         self.servers: dict[Path, VersionServer] = {}
         self._asked: dict[VersionServer, float] = {}
@@ -44,43 +44,43 @@ class ServedVersions:
     @property
     def folders(self) -> VersionFolders:
         """Where versions lie."""
-        return self.bench.folders
+        return self.terms.folders
 
     def load(self, name: str, link: Path) -> None:
         """Serve a version under a name, from the folder with its link of full weights.
 
-        Raises NotServed: 503 StillStarting until its server is up, 503 where all slots are taken, 400
+        Raises RouterRefusal: 503 StillStarting until its server is up, 503 where all slots are taken, 400
         where the name is taken or the version cannot be served, 404 where there is none.
         """
         self._drop_lost()
         if (held := self.names.get(name)) is not None and self._link(held) != link:
-            raise NotServed(400, "InvalidUserInput", f"{name!r} has already been loaded")
+            raise RouterRefusal(400, "InvalidUserInput", f"{name!r} has already been loaded")
         server = self.servers.get(link) or self._begin(link)
         self._asked[server] = self.clock()
         if server.lost:
             del self.servers[link]
             self._forget(server)
-            raise NotServed(400, "BadRequestError", f"{name}: {server.lost}")
+            raise RouterRefusal(400, "BadRequestError", f"{name}: {server.lost}")
         if not server.up:
             message = f"{server.version}: {server.doing}"
-            raise NotServed(503, "StillStarting", message)
+            raise RouterRefusal(503, "StillStarting", message)
         if held is not None:
-            raise NotServed(400, "InvalidUserInput", f"{name!r} has already been loaded")
+            raise RouterRefusal(400, "InvalidUserInput", f"{name!r} has already been loaded")
         self.names[name] = server
 
     def unload(self, name: str) -> None:
-        """Serve nothing under a name any more; raises NotServed, 404, for an unknown one."""
+        """Serve nothing under a name any more; raises RouterRefusal, 404, for an unknown one."""
         if self.names.pop(name, None) is None:
-            raise NotServed(404, "NotFoundError", f"{name!r} cannot be found")
+            raise RouterRefusal(404, "NotFoundError", f"{name!r} cannot be found")
 
     def find(self, name: str) -> VersionServer:
-        """Return the server of a name; raises NotServed, 404, where it has none that is up."""
+        """Return the server of a name; raises RouterRefusal, 404, where it has none that is up."""
         server = self._base() if name == BASE else self.names.get(name)
         if server is None:
-            raise NotServed(404, "NotFoundError", f"The model `{name}` does not exist.")
+            raise RouterRefusal(404, "NotFoundError", f"The model `{name}` does not exist.")
         if not server.up:
             said = f"The model `{name}` is away: {server.doing}."
-            raise NotServed(404, "NotFoundError", said)
+            raise RouterRefusal(404, "NotFoundError", said)
         return server
 
     def _base(self) -> VersionServer | None:
@@ -103,19 +103,19 @@ class ServedVersions:
         try:
             manifest = self.folders.find(link)
         except ValueError as problem:
-            raise NotServed(404, "NotFoundError", f"No version found: {problem}") from problem
+            raise RouterRefusal(404, "NotFoundError", f"No version found: {problem}") from problem
         self._ending = [one for one in self._ending if one.ends]
         taken = {one.slot for one in (*self.servers.values(), *self._ending)}
-        free = sorted(set(range(self.bench.settings.slots)) - taken)
+        free = sorted(set(range(self.terms.settings.slots)) - taken)
         if not free:
             raise self._no_slot(manifest.version)
         held = {one.version for one in self.servers.values()} | {manifest.version}
-        self.folders.make_room(held, self.bench.settings.slots)
+        self.folders.make_room(held, self.terms.settings.slots)
         log.info("version_asked_for", version=manifest.version, slot=free[0])
-        self.servers[link] = server = VersionServer(manifest, free[0], self.bench)
+        self.servers[link] = server = VersionServer(manifest, free[0], self.terms)
         return server
 
-    def _no_slot(self, version: str) -> NotServed:
+    def _no_slot(self, version: str) -> RouterRefusal:
         """Make room by a server that nobody names, and say what is waited for."""
         named = set(self.names.values())
         idle = [
@@ -131,9 +131,9 @@ class ServedVersions:
             self._forget(server)
             log.info("version_stopped", version=server.version, slot=server.slot, for_=version)
         if self._ending or len(named) < len(self.servers):
-            return NotServed(503, "StillStarting", f"{version}: waits for a slot")
+            return RouterRefusal(503, "StillStarting", f"{version}: waits for a slot")
         have = ", ".join(sorted(one.version for one in self.servers.values()))
-        return NotServed(
+        return RouterRefusal(
             503,
             "ServiceUnavailableError",
             f"router.slots: all {len(self.servers)} are taken: {have}",

@@ -26,7 +26,7 @@ PROBE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class ServerTerms:
     """What all servers of a router have in common."""
 
     settings: RouterSettings
@@ -48,8 +48,8 @@ class VersionServer:
     into a server that runs.
     """
 
-    def __init__(self, manifest: Manifest, slot: int, bench: Bench) -> None:
-        self.manifest, self.slot, self.bench = manifest, slot, bench
+    def __init__(self, manifest: Manifest, slot: int, terms: ServerTerms) -> None:
+        self.manifest, self.slot, self.terms = manifest, slot, terms
         self.url = ""
         """Where it listens, once it is up."""
         self.up = False
@@ -123,16 +123,16 @@ class VersionServer:
 
     def _start(self) -> None:
         began, device = time.monotonic(), self._device()
-        with self.bench.starting.setdefault(device, threading.Lock()):
+        with self.terms.starting.setdefault(device, threading.Lock()):
             if self._ending.is_set():
                 raise Stopped(self.version)
             self.doing = "its folder is being written"
-            path = self.bench.folders.make(self.manifest, self._ending.is_set)
+            path = self.terms.folders.make(self.manifest, self._ending.is_set)
             self.doing = "its server is being started"
-            served = ServedFolder(self.version, path, self.bench.dtype)
-            told = self.bench.folders.folder / f"{self.version}.log"
+            served = ServedFolder(self.version, path, self.terms.dtype)
+            told = self.terms.folders.folder / f"{self.version}.log"
             told.parent.mkdir(parents=True, exist_ok=True)
-            server, url = version_server(self.bench.settings, served, told, device)
+            server, url = version_server(self.terms.settings, served, told, device)
             self._server = server
             healthy = server.healthy
             server.healthy = lambda: self._ending.is_set() or healthy()
@@ -149,14 +149,14 @@ class VersionServer:
         self.doing = "its server is being proven"
         engine = HttpEngine(url, timeout_seconds=PROBE_SECONDS)
         try:
-            proof = compare(engine, self.version, self.manifest.probe, self.bench.tolerance)
+            proof = compare(engine, self.version, self.manifest.probe, self.terms.tolerance)
         finally:
             engine.close()
         if not proof.served:
             raise ValueError(f"its server does not serve {self.version}: {proof.reason}")
 
     def _device(self) -> str:
-        devices = self.bench.settings.devices
+        devices = self.terms.settings.devices
         return devices[self.slot % len(devices)] if devices else ""
 
     def _watch(self) -> None:

@@ -10,11 +10,11 @@ from waiting import until
 
 from rlwd.learner.candidate import Manifest
 from rlwd.ops.router import version_command, version_server
-from rlwd.ops.router.served_versions import NotServed, ServedVersions
+from rlwd.ops.router.served_versions import RouterRefusal, ServedVersions
 from rlwd.ops.router.settings import RouterSettings
 from rlwd.ops.router.version_command import ServedFolder
 from rlwd.ops.router.version_folders import VersionFolders
-from rlwd.ops.router.version_server import Bench
+from rlwd.ops.router.version_server import ServerTerms
 
 STAND_IN = Path(__file__).parents[2] / "support" / "stand_in_version_server.py"
 
@@ -38,14 +38,14 @@ class Shelf:
     def __init__(self, folder: Path) -> None:
         self.now, self.folder = 0.0, folder
         self.folders = PlainFolders(folder / "checkpoints", folder, folder / "served")
-        self.bench = Bench(
+        self.terms = ServerTerms(
             settings=RouterSettings(server="embedded"),
             folders=self.folders,
             dtype="float32",
             tolerance=0.01,
             starting={},
         )
-        self.versions = ServedVersions(self.bench, clock=lambda: self.now)
+        self.versions = ServedVersions(self.terms, clock=lambda: self.now)
 
     def link(self, number: int) -> Path:
         """Where the version of a number lies."""
@@ -55,7 +55,7 @@ class Shelf:
         """Ask for a version once; return status and what was said, 200 where it is served."""
         try:
             self.versions.load(name or f"v{number}", self.link(number))
-        except NotServed as refused:
+        except RouterRefusal as refused:
             return refused.status, f"{refused.kind}: {refused}"
         return 200, ""
 

@@ -8,7 +8,7 @@ import pytest
 from lone_daemon import lives
 from waiting import until
 
-from rlwd.ops.router.served_versions import NotServed
+from rlwd.ops.router.served_versions import RouterRefusal
 from rlwd.ops.router.settings import RouterSettings
 from tests.ops.router.conftest import Shelf
 
@@ -38,7 +38,7 @@ def test_each_version_has_a_server_of_its_own(shelf: Shelf) -> None:
     assert shelf.said(1, "v0") == (400, "InvalidUserInput: 'v0' has already been loaded")
     assert shelf.versions.find("base") is shelf.versions.find("v0")
     shelf.versions.unload("v0~trial")
-    with pytest.raises(NotServed, match="does not exist"):
+    with pytest.raises(RouterRefusal, match="does not exist"):
         shelf.versions.find("v0~trial")
     assert server_of(shelf, "v0") == pids[0]
 
@@ -73,7 +73,7 @@ def test_a_server_that_dies_is_started_again(shelf: Shelf) -> None:
     server = shelf.versions.find("v1")
     os.kill(killed, signal.SIGKILL)
     until(lambda: not server.up, 30.0)
-    with pytest.raises(NotServed, match="is away"):
+    with pytest.raises(RouterRefusal, match="is away"):
         shelf.versions.find("v1")
     assert list(shelf.versions.listed()) == ["v0"]
     until(lambda: list(shelf.versions.listed()) == ["v0", "v1"], 60.0)
