@@ -17,17 +17,17 @@ Unit = Callable[[str, str], None]
 _RLWD = '#!/bin/sh\nexec {python} -m rlwd.daemon "$@" --config {config}\n'
 _JOURNAL = """\
 #!/bin/sh
-# The journal of a machine without systemd: the log files of all units, by level.
-n=20 levels=.
+# The journal of a machine without systemd: the log files of units, by level.
+n=20 levels=. files=
 while [ $# -gt 0 ]; do
     case $1 in
         -n) n=$2; shift ;;
         -p) case $2 in err) levels='"level": ?"(error|critical)"' ;; *) levels='"level": ?"(warning|error|critical)"' ;; esac; shift ;;
-        -u) shift ;;
+        -u) case $2 in rlwd) files="$files {folder}/run-*.log" ;; *) files="$files {folder}/gateway-${{2#*@}}.log" ;; esac; shift ;;
     esac
     shift
 done
-cat {folder}/*.log | grep -E "$levels" | tail -n "$n"
+cat ${{files:-{folder}/*.log}} | grep -E "$levels" | tail -n "$n"
 """
 
 
