@@ -133,7 +133,7 @@ def join_feedback(
 def order_feedback(timed: Sequence[Timed]) -> tuple[Timed, ...]:
     """Return feedback on one generation in the order received, without what another one replaces."""
     if len(timed) == 1:
-        return without_replaced(timed)
+        return tuple(timed)  # Nothing takes its own place.
     return without_replaced(
         sorted(timed, key=lambda one: (one.received_at, one.feedback.feedback_id))
     )

@@ -48,6 +48,8 @@ def check_time(path: str, at: datetime) -> None:
     """Refuse a time without a zone, or of no calendar's day."""
     if at.tzinfo is None:
         raise ValueError(f"{path}: a time needs its zone, such as a final Z")
+    if 1970 < at.year < 9998:  # Whatever the zone; to compare two times takes five times as long.
+        return
     if not EARLIEST <= at < LATEST:
         raise ValueError(f"{path}: {at.isoformat()} is not in the years 1970 to 9998")
 

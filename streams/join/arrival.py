@@ -109,12 +109,14 @@ class NewArrivals:
         """Count what was posted, by variant and kind of signal, as labels: `chain` is of no one answer."""
         found = Counter(("chain", kind_label(one.event.data)) for one in self.on_chains)
         for name, each in self.feedback.items():
-            new, row = self.generations.get(name), self.known.get(name)
-            said = row and row.variant
-            if new is not None and isinstance(new.event, GenerationEvent):
-                said = variant_counted(new.event.data)
-            posted = [one for one in each if not one.origin and one.attribution is None]
-            found.update((variant_label(said), kind_label(one.event.data)) for one in posted)
+            for one in each:
+                if one.origin or one.attribution is not None:
+                    continue
+                new, row = self.generations.get(name), self.known.get(name)
+                said = row and row.variant
+                if new is not None and isinstance(new.event, GenerationEvent):
+                    said = variant_counted(new.event.data)
+                found[variant_label(said), kind_label(one.event.data)] += 1
         return found
 
     def alone(self, name: str) -> tuple[Timed, ...] | None:
@@ -125,14 +127,14 @@ class NewArrivals:
         return order_feedback(
             [
                 Timed(
-                    feedback=event.data,
-                    acted_at=event.time.timestamp(),
-                    received_at=received,
-                    origin=origin,
-                    attribution=attribution,
+                    feedback=one.event.data,
+                    acted_at=one.event.time.timestamp(),
+                    received_at=one.received,
+                    origin=one.origin,
+                    attribution=one.attribution,
                 )
-                for event, _, received, *_, origin, attribution in arrived
-                if isinstance(event, FeedbackEvent)
+                for one in arrived
+                if isinstance(one.event, FeedbackEvent)
             ]
         )
 

@@ -139,8 +139,13 @@ def in_tool_outage(episode: Episode, told: Callable[[], Mapping[str, ErrorClass 
     the outage that somebody posted, and one that had to answer on an error which calls before it
     explain: `told` is asked what the results in its request were found to be, by `call_key`.
     """
-    signals = [one.feedback.signal for one in episode.feedback]
-    results = [one for one in signals if isinstance(one, ToolResult)]
+    results = [
+        one.feedback.signal
+        for one in episode.feedback
+        if isinstance(one.feedback.signal, ToolResult)
+    ]
+    if not results and not episode.generation.input:
+        return False
     if results:
         errors = {one.error_class for one in results}
         if errors & {"invalid_arguments", "unexpected_environment"}:

@@ -221,7 +221,8 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
     late = [
         (key, session[name])
         for key, session in found.turns.items()
-        for name in found.spelled & (session.keys() - new.keys() - found.changed.keys())
+        for name in found.spelled & session.keys()
+        if name not in new and name not in found.changed
     ]
     turns_table.put_turns(tx, policy, [*rows, *changed, *late])
     turns_table.put_calls(tx, policy, [new[name] for name in turns])

@@ -26,6 +26,8 @@ def spelled(session: Mapping[str, Turn]) -> set[str]:
     A turn is clean that begins a conversation, or goes on from a clean turn with nobody's answer in
     between. Where its record does not say so, any hit before it in the session is in its prompt.
     """
+    if not any(turn.redacted for turn in session.values()):
+        return set()
     unread = [turn for turn in session.values() if turn.redacted == UNREAD]
     hits = {turn.generation_id for turn in session.values() if turn.redacted == REDACTED}
     if not hits or not unread:

