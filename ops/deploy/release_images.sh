@@ -6,7 +6,8 @@
 #
 # BASE is the base image, BUILDER the builder, BUILD_OPTIONS, PUSH_OPTIONS and INSPECT_OPTIONS go to the
 # builder's `build` and `push` and to skopeo's `inspect`. OTHERS=no pins ours alone. Writes
-# ops/deploy/compose/.env, which compose reads, and prints how the kustomization is told.
+# ops/deploy/compose/.env, which compose reads, and prints how the kustomization is told. What else
+# stands in that file, such as RLWD_MODEL, stays.
 set -eu
 registry=${1:?the registry, as registry.example.com/team} tag=${2:?the tag}
 builder=${BUILDER:-podman}
@@ -45,6 +46,8 @@ if test "${OTHERS:-yes}" = yes; then
 "
     done
 fi
-printf '%s' "$pins" > "$compose/.env"
+set_here=$(printf '%s' "$pins" | cut -d = -f 1 | paste -s -d '|' -)
+{ grep -vE "^($set_here)=" "$compose/.env" 2> /dev/null || true; printf '%s' "$pins"; } > "$compose/.env.next"
+mv -f "$compose/.env.next" "$compose/.env"
 echo "$compose/.env:" && cat "$compose/.env"
 echo "(cd ops/deploy/kubernetes && kustomize edit set image$edits)"

@@ -3,6 +3,7 @@
 import importlib.resources
 import json
 import re
+import shlex
 import stat
 import subprocess
 from pathlib import Path
@@ -126,6 +127,38 @@ def test_prometheus_and_grafana_find_their_files() -> None:
     assert f"../dashboard.json:{folder}/rlwd.json:ro" in SERVICES["grafana"]["volumes"]
     (source,) = documents(COMPOSE / "grafana_datasources.yaml")[0]["datasources"]
     assert (source["url"], source["isDefault"]) == ("http://prometheus:9090", True)
+
+
+def test_a_person_is_erased_with_a_key_that_is_lent(tmp_path: Path) -> None:
+    """The documented commands are rlwd's, and put the key where the configs look for it."""
+    lines = (DEPLOY.parents[1] / "docs" / "install.md").read_text().splitlines()
+    (compose,) = [one for one in lines if one.startswith("docker compose run")]
+    words = shlex.split(compose)
+    parses(words[words.index("daemon") + 1 :])
+    source, place, _ = words[words.index("--volume") + 1].split(":")
+    assert f'user_key = "file:{place}"' in CONFIG
+    assert source.removeprefix("$PWD") == FILE["secrets"]["user_key"]["file"].removeprefix(".")
+    (cluster,) = [one for one in lines if one.startswith("kubectl") and "rlwd erase" in one]
+    script = shlex.split(cluster)[-1]
+    (erase,) = re.findall(r"rlwd (erase .*?);", script)
+    parses(shlex.split(erase))
+    # As the pod's shell runs it, with a stand-in for rlwd that shows the key's place.
+    config_file = tmp_path / "rlwd.toml"
+    config_file.write_text((DEPLOY / "kubernetes" / "rlwd.toml").read_text())
+    own = script.replace("/etc/rlwd/rlwd.toml", str(config_file))
+    own = own.replace("/tmp/user-key", f"{tmp_path}/key").replace("/tmp/erase", f"{tmp_path}/erase")
+    (tmp_path / "rlwd").write_text(f'#!/bin/sh\ngrep user_key "$6"; cat {tmp_path}/key')
+    (tmp_path / "rlwd").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "-c", own],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+        input="the key",
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == f'user_key = "file:{tmp_path}/key"\nthe key'
+    assert not (tmp_path / "key").exists()
 
 
 def test_secrets_are_made_once(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,44 @@ def test_a_release_names_every_image(tmp_path: Path) -> None:
     asked = (tmp_path / "asked").read_text()
     assert asked.count(f"BASE=docker.io/library/python:3.11-slim-bookworm@{digest}") == 2
     assert f"rlwd-gateway=registry.example.com/team/rlwd-gateway@{digest}" in said.stdout
+    # What the operator wrote there is the operator's: the model's folder, the GPUs.
+    compose = source / "ops/deploy/compose/.env"
+    compose.write_text(
+        "RLWD_MODEL=/m\nLEARNER_GPU=1\n" + compose.read_text().replace("1.2@", "1.1@")
+    )
+    subprocess.run(command, cwd=source, env=environment, capture_output=True, check=True)
+    lines = compose.read_text().splitlines()
+    assert lines[:2] == ["RLWD_MODEL=/m", "LEARNER_GPU=1"]
+    assert dict(line.split("=", 1) for line in lines[2:]) == pins
+
+
+def built_from(path: str) -> bool:
+    """Whether the builder is given a file: the last line of .dockerignore that matches it decides."""
+    given, parts = True, Path(path).parts
+    for line in (ROOT / ".dockerignore").read_text().split():
+        pattern = Path(line.removeprefix("!")).parts
+        above = parts[: len(pattern)]
+        if len(above) == len(pattern) and all(map(fnmatch, above, pattern)):
+            given = line.startswith("!")
+    return given
+
+
+def test_the_builder_is_given_what_is_installed_and_no_secret() -> None:
+    """What a link of the package leads to is there, or the image's pages fail; no key is in a layer."""
+    folders = ("streams", "rewards", "learner", "kernels", "ops", "daemon")
+    links = [one for name in folders for one in (ROOT / name).rglob("*") if one.is_symlink()]
+    assert links
+    for link in links:
+        assert built_from(str(link.resolve(strict=True).relative_to(ROOT))), link
+    compose = "ops/deploy/compose"
+    for kept in (
+        "secrets/user-key",
+        f"{compose}/secrets/user_key",
+        f"{compose}/.env.before",
+        ".git",
+    ):
+        assert not built_from(kept), kept
+    assert not built_from("docs/install.md")
 
 
 def podman(*arguments: str) -> str:
