@@ -27,17 +27,29 @@ class EventStream:
         if not self._begun:
             self._begun = True
             data = data.removeprefix(_MARK)
-        self._buffer += self._with_line_feeds(data)
+        data = self._with_line_feeds(data)
+        if self._buffer:
+            self._buffer += data
+            yield from self._from_buffer()
+        else:
+            # Most pieces are whole events: nothing is copied for these.
+            *whole, rest = data.split(b"\n\n")
+            self._buffer += rest
+            for event in whole:
+                if event := event.strip(b"\n"):
+                    yield event
+        # A blank line may be cut in two.
+        self._searched = max(0, len(self._buffer) - 1)
+        if len(self._buffer) > LONGEST_EVENT:
+            raise ValueError(f"an event is longer than {LONGEST_EVENT} bytes")
+
+    def _from_buffer(self) -> Iterator[bytes]:
         while (end := self._buffer.find(b"\n\n", self._searched)) >= 0:
             event = bytes(self._buffer[:end]).strip(b"\n")
             del self._buffer[: end + 2]
             self._searched = 0
             if event:
                 yield event
-        # A blank line may be cut in two.
-        self._searched = max(0, len(self._buffer) - 1)
-        if len(self._buffer) > LONGEST_EVENT:
-            raise ValueError(f"an event is longer than {LONGEST_EVENT} bytes")
 
     def rest(self) -> Iterator[bytes]:
         """Yield the last event, where its blank line never came."""
@@ -62,6 +74,8 @@ def fields(event: bytes) -> tuple[list[bytes], bytes | None]:
     >>> fields(b"event: error\\ndata: {}\\n: a comment")
     ([b': a comment'], b'{}')
     """
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return [], event[6:]
     comments, data = list[bytes](), list[bytes]()
     for line in event.split(b"\n"):
         if line.startswith(b"data:"):

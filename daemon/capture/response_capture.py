@@ -152,6 +152,8 @@ class ResponseCapture:
             data = write_json(self.take(piece))
             if unasked:
                 return b""
+        if not comments:
+            return b"data: " + data + b"\n\n"
         lines = [self.hide(line) for line in comments]
         return b"\n".join([*lines, b"data: " + data, b"", b""])
 

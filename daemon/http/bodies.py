@@ -31,6 +31,8 @@ async def read_body(request: web.Request, seconds: float) -> bytes:
     if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
         raise BodyRefused(415, "Content-Encoding: compressed bodies are not taken")
     try:
+        if request.content.is_eof():
+            return await request.read()  # All of it has come: nobody is waited for.
         async with asyncio.timeout(seconds):
             return await request.read()
     except TimeoutError:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ...streams.state.durable import replace_file
 from ...streams.state.file_lock import FileLocked, lock_file
 from .lost import LostCounts
 from .record import Entry, Kind, read_segment
@@ -89,10 +88,16 @@ class SpoolFolder:
         )
 
     def note_cursor(self, place: tuple[int, int]) -> None:
-        """Note up to where the log has everything; where this fails, the next life sends again."""
+        """Note up to where the log has everything; where this fails, the next life sends again.
+
+        It is not forced to the disk, which requests would wait for: a kill leaves the old or the new
+        one, and after a power cut, too, the next life only sends again.
+        """
         document = {"segment": place[0], "offset": place[1]}
+        aside = self.path / ".cursor.json"
         with contextlib.suppress(OSError):
-            replace_file(self.path / "cursor.json", json.dumps(document).encode())
+            aside.write_bytes(json.dumps(document).encode())
+            aside.replace(self.path / "cursor.json")
 
     def close(self) -> None:
         """Let another process have it."""

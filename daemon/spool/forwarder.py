@@ -19,8 +19,11 @@ log = structlog.get_logger()
 
 DAY_SECONDS = 86_400
 EXPIRY_SECONDS = 3600.0
-CALM_SECONDS, BUSY_SECONDS, BUSY_RECORDS = 0.02, 0.1, 4
-"""How long records gather, and from how many in one batch on it is the longer time."""
+GATHER_SECONDS, LONGEST_GATHER_SECONDS = 0.02, 1.0
+"""How long records gather at least and at most."""
+BUSY_RECORDS, SHARE = 4, 0.05
+"""From so many records in one batch on they gather for longer, so that carrying them takes no larger share
+of the time: each batch costs a commit, and what it computes no request can meanwhile."""
 
 
 class Forwarder:
@@ -143,6 +146,7 @@ class Forwarder:
     def _run(self) -> None:
         said = False
         while True:
+            began = time.monotonic()
             try:
                 self._expire()
                 count = self.step()
@@ -157,11 +161,22 @@ class Forwarder:
             if count < 0:
                 self._stopping.wait(self.retry_seconds)
             elif count < self.batch and not self._stopping.is_set():
-                # A moment lets records gather, so that a flush carries many: each one takes this
-                # thread's time from the requests, so it is longer where they come one upon another.
+                took = time.monotonic() - began
                 self.spool.waiting.wait()
-                self._stopping.wait(BUSY_SECONDS if count >= BUSY_RECORDS else CALM_SECONDS)
+                self._stopping.wait(gathered_for(count, took))
         self._let_go()
+
+
+def gathered_for(count: int, took: float) -> float:
+    """Return how long records are to gather after a batch of so many, which took so many seconds.
+
+    >>> gathered_for(1, 0.01), gathered_for(50, 0.01), gathered_for(50, 0.5)
+    (0.02, 0.19, 1.0)
+    """
+    if count < BUSY_RECORDS:
+        return GATHER_SECONDS
+    longer = round(took * (1.0 / SHARE - 1.0), 3)
+    return min(LONGEST_GATHER_SECONDS, max(GATHER_SECONDS, longer))
 
 
 def slim(payload: bytes) -> bytes:

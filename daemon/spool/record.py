@@ -15,6 +15,8 @@ from enum import IntEnum
 
 _FRAME = struct.Struct("<II")
 _HEAD = struct.Struct("<BHHH")
+READ_BYTES = 1 << 18
+"""Of a segment that are read at once."""
 
 
 class Kind(IntEnum):
@@ -65,13 +67,21 @@ def read_segment(file: int, segment: int, start: int, stop: int | None = None) -
 
     `file` is a descriptor, so that a segment is read also where its name is gone.
     """
-    offset = start
+    offset, held, first = start, b"", start
+
+    def read(at: int, count: int) -> bytes:
+        # In large pieces: a call for each record takes the processor's time from requests.
+        nonlocal held, first
+        if at + count > first + len(held):
+            held, first = os.pread(file, max(count, READ_BYTES), at), at
+        return held[at - first : at - first + count]
+
     while stop is None or offset < stop:
-        frame = os.pread(file, _FRAME.size, offset)
+        frame = read(offset, _FRAME.size)
         if len(frame) < _FRAME.size:
             return
         length, crc = _FRAME.unpack(frame)
-        body = os.pread(file, length, offset + _FRAME.size)
+        body = read(offset + _FRAME.size, length)
         if len(body) < length or length < _HEAD.size or zlib.crc32(body) != crc:
             return
         offset += _FRAME.size + length
