@@ -93,7 +93,8 @@ class HoldoutWatch:
         """Add the next window to the sums of its users; False where there is none to add."""
         with self.store.transaction() as tx:
             whole = self._whole(tx)
-            if whole is None:
+            # A state that was lost reads old answers before its first learner has made v0.
+            if whole is None or candidates_table.find_anchor(tx, self.policy) is None:
                 return False
             mark = watermark(tx, self.policy) - self.longest_horizon - GRACE_SECONDS
             end = min(mark, whole.until + WINDOW_SECONDS)

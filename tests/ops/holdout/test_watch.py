@@ -194,6 +194,15 @@ def test_the_champions_users_are_a_fixed_sample(house: House) -> None:
     assert again.champion_users == found.champion_users
 
 
+def test_nothing_is_compared_before_v0_is_there(house: House) -> None:
+    """An empty state reads the answers of the one that was lost while its first learner still starts."""
+    come(house, {"champion": 0.6, "holdout": 0.6})
+    with house.ledger.store.transaction() as tx:
+        for table in ("candidates", "champions"):
+            tx.execute(f"DELETE FROM {table}")
+    assert look(house, watching(house)) is None
+
+
 def test_without_a_holdout_nothing_is_compared(house: House) -> None:
     """A share of 0, or nobody held out yet, is no look and no problem."""
     come(house, {"champion": 0.5})
