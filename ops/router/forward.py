@@ -36,32 +36,34 @@ class Forward:
                 answer = await self.session.post(
                     server.url + request.path, data=raw, headers=headers, allow_redirects=False
                 )
+                streamed = answer.content_type == "text/event-stream"
+                whole = b"" if streamed else await answer.read()
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as problem:
                 said = f"The model `{server.version}` is away: {problem}"
                 raise RouterRefusal(404, "NotFoundError", said) from problem
+            told = {name: answer.headers[name] for name in TOLD if name in answer.headers}
+            if not streamed:
+                return web.Response(body=whole, status=answer.status, headers=told)
             async with answer:
-                return await self._hand_back(request, answer)
+                return await _stream(request, answer, told)
         finally:
             server.under_way -= 1
 
-    async def _hand_back(
-        self, request: web.Request, answer: aiohttp.ClientResponse
-    ) -> web.StreamResponse:
-        headers = {name: answer.headers[name] for name in TOLD if name in answer.headers}
-        if answer.content_type != "text/event-stream":
-            whole = await answer.read()
-            return web.Response(body=whole, status=answer.status, headers=headers)
-        response = web.StreamResponse(status=answer.status, headers=headers)
-        await response.prepare(request)
-        try:
-            async for piece in answer.content.iter_any():
-                await response.write(piece)
-        except aiohttp.ClientError:
-            if request.transport is not None:
-                request.transport.abort()
-            return response
-        await response.write_eof()
+
+async def _stream(
+    request: web.Request, answer: aiohttp.ClientResponse, headers: dict[str, str]
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    await response.prepare(request)
+    try:
+        async for piece in answer.content.iter_any():
+            await response.write(piece)
+    except aiohttp.ClientError:
+        if request.transport is not None:
+            request.transport.abort()
         return response
+    await response.write_eof()
+    return response
 
 
 def open_session() -> aiohttp.ClientSession:

@@ -22,6 +22,8 @@ RESTARTS = 3
 """Restarts in a row that may fail before the version counts as lost."""
 FIRST_PAUSE_SECONDS = 1.0
 """Between those; it doubles each time."""
+STEADY_SECONDS = 60.0
+"""One that died sooner after it was proven counts among them."""
 PROBE_SECONDS = 60.0
 
 
@@ -97,29 +99,34 @@ class VersionServer:
         while not self._ending.is_set():
             try:
                 self._start()
-                failures = 0
-                self._watch()
+                lived = self._watch()
+                failures = failures + 1 if lived < STEADY_SECONDS else 0
+                problem = f"its server ended {lived:.0f} s after it was proven"
             except Stopped:
                 break
-            except (ServerDied, ValueError, OSError) as problem:
+            except (ServerDied, ValueError, OSError) as found:
                 failures += 1
-                if not self._may_go_on(failures, str(problem)):
-                    break
+                problem = str(found)
             finally:
                 self.up = False
                 self._stop()
+            if not self._may_go_on(failures, problem):
+                break
 
     def _may_go_on(self, failures: int, problem: str) -> bool:
         """Say what went wrong, and wait; False where it is not tried again.
 
         What never served is not: whoever asked for it is told, and asks again.
         """
-        again = self.url != "" and failures <= RESTARTS and not self._ending.is_set()
+        if self._ending.is_set():
+            return False
+        again = self.url != "" and failures <= RESTARTS
         log.error("version_server_failed", version=self.version, problem=problem, again=again)
         if not again:
             self.lost = problem
             return False
-        return not self._ending.wait(FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1))
+        pause = FIRST_PAUSE_SECONDS * 2.0 ** (failures - 1) if failures else 0.0
+        return not self._ending.wait(pause)
 
     def _start(self) -> None:
         began, device = time.monotonic(), self._device()
@@ -159,16 +166,17 @@ class VersionServer:
         devices = self.terms.settings.devices
         return devices[self.slot % len(devices)] if devices else ""
 
-    def _watch(self) -> None:
-        server = self._server
+    def _watch(self) -> float:
+        """Return once it ended or is to end, and how long it lived, in seconds."""
+        server, began = self._server, time.monotonic()
         assert server is not None
         while not self._ending.wait(WATCH_SECONDS):
             if not server.alive:
                 self.up = False
                 self.restarts += 1
                 self.doing = "its server died and is being started again"
-                log.error("version_server_died", version=self.version, log=str(server.log))
-                return
+                break
+        return time.monotonic() - began
 
     def _stop(self) -> None:
         server, self._server = self._server, None

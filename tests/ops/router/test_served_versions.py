@@ -10,6 +10,7 @@ from waiting import until
 
 from rlwd.ops.router.served_versions import RouterRefusal
 from rlwd.ops.router.settings import RouterSettings
+from rlwd.ops.router.version_server import RESTARTS
 from tests.ops.router.conftest import Shelf
 
 
@@ -90,6 +91,17 @@ def test_one_that_cannot_be_started_again_is_lost(shelf: Shelf) -> None:
     until(lambda: not shelf.versions.listed() and not shelf.versions.servers, 60.0)
     shelf.answers(1, "-1.0")
     shelf.load(1)
+
+
+def test_one_that_dies_again_and_again_is_lost(shelf: Shelf) -> None:
+    """Each time it came up and was proven; after some such deaths in a row nothing is started any more."""
+    shelf.load(1)
+    for death in range(RESTARTS + 1):
+        until(lambda: bool(shelf.versions.listed()), 60.0)
+        server = shelf.versions.find("v1")
+        os.kill(server_of(shelf, "v1"), signal.SIGKILL)
+        until(lambda server=server, death=death: server.restarts == death + 1, 60.0)
+    until(lambda: not shelf.versions.listed() and not shelf.versions.servers, 60.0)
 
 
 def test_what_does_not_answer_its_probe_is_never_named(shelf: Shelf) -> None:
