@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from waiting import until
 
 from rlwd.ops.router.served_versions import RouterRefusal
 from rlwd.ops.router.settings import RouterSettings
-from rlwd.ops.router.version_server import RESTARTS
+from rlwd.ops.router.version_server import RESTARTS, VersionServer
 from tests.ops.router.conftest import Shelf
 
 
@@ -19,6 +20,11 @@ def server_of(shelf: Shelf, name: str) -> int:
     holder = shelf.versions.find(name).pid
     (pid,) = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()
     return int(pid)
+
+
+def died(server: VersionServer, times: int) -> bool:
+    """Whether a server died so often."""
+    return server.restarts == times
 
 
 def test_each_version_has_a_server_of_its_own(shelf: Shelf) -> None:
@@ -96,11 +102,11 @@ def test_one_that_cannot_be_started_again_is_lost(shelf: Shelf) -> None:
 def test_one_that_dies_again_and_again_is_lost(shelf: Shelf) -> None:
     """Each time it came up and was proven; after some such deaths in a row nothing is started any more."""
     shelf.load(1)
-    for death in range(RESTARTS + 1):
+    server = shelf.versions.find("v1")
+    for death in range(1, RESTARTS + 2):
         until(lambda: bool(shelf.versions.listed()), 60.0)
-        server = shelf.versions.find("v1")
         os.kill(server_of(shelf, "v1"), signal.SIGKILL)
-        until(lambda server=server, death=death: server.restarts == death + 1, 60.0)
+        until(partial(died, server, death), 60.0)
     until(lambda: not shelf.versions.listed() and not shelf.versions.servers, 60.0)
 
 
