@@ -19,6 +19,8 @@ from ..workers.worker import GatewayWorker
 _FAST = (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5)
 _SLOW = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
+STARTS = "rlwd_gateway_worker_starts_total"
+
 WATCHED = (
     Series(
         "rlwd_gateway_flag_generation",
@@ -63,7 +65,7 @@ WATCHED = (
         "Connections that were closed, because their request did not come in time.",
     ),
     Series(
-        "rlwd_gateway_worker_starts_total",
+        STARTS,
         "Times that this process was started in its parent's life; 1 where it has no parent.",
     ),
     Series("rlwd_gateway_log_away", "1 while the log does not take records."),
@@ -90,6 +92,17 @@ class Watched(Collector):
         """Return the series of now."""
         self.table.show(self.read())
         return self.table.collect()
+
+
+def starts_page(starts: int) -> bytes:
+    """Return a page for a worker that answers nobody: how often it was started, for the parent knows that."""
+    table, registry = (
+        SeriesTable([one for one in WATCHED if one.name == STARTS]),
+        CollectorRegistry(),
+    )
+    table.show({STARTS: starts})
+    registry.register(table)
+    return generate_latest(registry)
 
 
 class GatewayMetrics:

@@ -16,6 +16,7 @@ from ..http.answers import JSON, printable, refusal
 from ..workers.merged_metrics import merged_page
 from .completions import no_flags, read_object, refused
 from .context import CALLER, CONTEXT, GatewayContext
+from .metrics import starts_page
 from .openapi import openapi_document
 
 
@@ -118,13 +119,16 @@ async def _reasons(context: GatewayContext) -> list[tuple[str, str]]:
 async def metrics(request: web.Request) -> web.Response:
     """Handle `/metrics`: of all workers, each series with its worker's number where there are several."""
     context = request.app[CONTEXT]
-    page = context.metrics.page()
-    if context.worker is not None:
-        peers = context.worker.peers
-        numbers = {name: number for number, name in peers.names.items()}
-        told = await _ask_peers(context, "/metrics")
-        others = {numbers[name]: one for name, one in told.items() if one is not None}
-        page = merged_page({context.worker.number: page, **others})
+    page, worker = context.metrics.page(), context.worker
+    if worker is not None:
+        told, names = await _ask_peers(context, "/metrics"), worker.peers.names
+        # One that dies before it serves would be seen by nothing else.
+        others = {
+            number: told[name] or starts_page(worker.counts.starts(number))
+            for number, name in names.items()
+            if name in told
+        }
+        page = merged_page({worker.number: page, **others})
     return web.Response(
         body=page, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     )

@@ -91,6 +91,15 @@ def test_each_process_of_ours_is_started_and_asked_as_it_can_be(
     assert f'"{service}:{port}"' in scraped
 
 
+def test_the_learner_may_load_what_it_compiles() -> None:
+    """A container's tmpfs is noexec unless it is told otherwise, and Triton's cache lies in one."""
+    image = (DEPLOY / "Containerfile").read_text()
+    cache = Path(re.findall(r"TRITON_CACHE_DIR=(\S+)", image)[0])
+    places = dict(one.partition(":")[::2] for one in SERVICES["daemon"]["tmpfs"])
+    (options,) = [said for place, said in places.items() if cache.is_relative_to(place)]
+    assert "exec" in options.split(",")
+
+
 def test_the_others_are_where_the_config_looks_for_them(config: Config) -> None:
     """Broker, engine and MLflow by their names and ports; the topics that are made are those that are read."""
     kafka = SERVICES["kafka"]["environment"]

@@ -64,7 +64,7 @@ HOSTS: dict[str, tuple[Shown, ...]] = {
             "bytes",
             {
                 "{{instance}}": "sum by (instance) (rlwd_gateway_spool_bytes)",
-                "limit": "max(rlwd_gateway_spool_limit_bytes)",
+                "limit": "max(sum by (instance) (rlwd_gateway_spool_limit_bytes))",
             },
         ),
         Shown(

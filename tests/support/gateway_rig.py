@@ -16,6 +16,7 @@ from waiting import until
 
 from rlwd.daemon.gateway.app import GatewaySettings, serve_gateway
 from rlwd.daemon.telemetry.tracing import Tracing
+from rlwd.daemon.workers.worker import GatewayWorker
 from rlwd.ops.flags.assignment import Shares, holdout_salt
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
@@ -144,10 +145,13 @@ class GatewayRig:
         life: ExitStack | None = None,
         clock: Callable[[], float] = time.time,
         tracing: Tracing | None = None,
+        worker: GatewayWorker | None = None,
         **changes: Any,
     ) -> httpx.Client:
         settings = msgspec.structs.replace(self.settings, **changes)
-        serving = serve_gateway(settings, sink or self.sink, clock=clock, tracing=tracing)
+        serving = serve_gateway(
+            settings, sink or self.sink, clock=clock, tracing=tracing, worker=worker
+        )
         url = self.loop.run(serving.__aenter__())
         ending = self.stack if life is None else life
         ending.callback(lambda: self.loop.run(serving.__aexit__(None, None, None)))
