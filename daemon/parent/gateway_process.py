@@ -26,6 +26,8 @@ log = structlog.get_logger()
 
 GC_THRESHOLDS = (10_000, 20, 20)
 """New objects before the youngest are searched; searches of a generation before the next one's."""
+TURN_SECONDS = 1.0
+"""Pause after which a worker says again that its loop turns."""
 MARGIN_SECONDS = 15.0
 """What all else may take at the end, on a busy machine."""
 
@@ -86,6 +88,8 @@ def run_gateway(
             log.info("gateway_listens", url=url)
             if worker is not None:
                 worker.counts.note_serving(worker.number)
+                turning = asyncio.create_task(_turns(worker))  # The loop ends it.
+                turning.set_name("turns")
             listens()
             notify("READY=1")
             await told.wait()
@@ -104,6 +108,12 @@ def _look_at_new_objects_only() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
+
+
+async def _turns(worker: GatewayWorker) -> None:
+    while True:
+        worker.counts.note_turn(worker.number)
+        await asyncio.sleep(TURN_SECONDS)
 
 
 def _heed(told: asyncio.Event, at_once: asyncio.Event, worker: GatewayWorker | None) -> None:

@@ -27,6 +27,8 @@ LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 30.0
 """Before a worker is started again; it doubles with each that ends before it served for a while."""
 SERVED_SECONDS = 30.0
 """A while: who dies sooner, again and again, would spend a core on its starts."""
+LOOK_SECONDS, HUNG_SECONDS = 10.0, 120.0
+"""How often the parent looks whether workers turn, and after how long without it one is killed."""
 KILLED_SECONDS = 60.0
 """Between two times that who does not end is killed."""
 HURRY = signal.SIGUSR1
@@ -73,6 +75,7 @@ class WorkerParent:
         self._signals = self._heeded = self._status = 0
         self._deadline: float | None = None
         self._began = False
+        self._looks_at = time.monotonic() + LOOK_SECONDS
         self._wakes, self._wake = os.pipe()
         self._lives, self._life = os.pipe()
 
@@ -85,6 +88,7 @@ class WorkerParent:
             while True:
                 self._heed()
                 self._start_due()
+                self._end_hung()
                 if self._deadline is not None and not self._running:
                     return self._status
                 ready, _, _ = select.select([self._wakes, *self._running], [], [], self._wait())
@@ -109,12 +113,24 @@ class WorkerParent:
             for one, handler in before.items():
                 signal.signal(one, handler)
 
-    def _wait(self) -> float | None:
+    def _end_hung(self) -> None:
+        """Kill who serves and turns no more: the clients that it holds would wait for nothing."""
+        now = time.monotonic()
+        if self._deadline is not None or now < self._looks_at:
+            return
+        # Where this process stood still too, as in a paused container, they have a moment to turn.
+        stood_still = now - self._looks_at > LOOK_SECONDS
+        self._looks_at = now + LOOK_SECONDS
+        for one in self._running.values():
+            turned = max(one.serves_since or now, self.counts.turned_at(one.number))
+            if not stood_still and now - turned > HUNG_SECONDS:
+                log.error("worker_hangs", worker=one.number, seconds=round(now - turned))
+                os.kill(one.pid, signal.SIGKILL)
+
+    def _wait(self) -> float:
         """Return how long there is nothing to do but to listen."""
-        times = [*self._due.values()]
-        if self._deadline is not None:
-            times.append(self._deadline)
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        looks = self._looks_at if self._deadline is None else self._deadline
+        return max(0.0, min([*self._due.values(), looks]) - time.monotonic())
 
     def _heed(self) -> None:
         """Do what the signals that came ask for, and end who does not end by the deadline."""

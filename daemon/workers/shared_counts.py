@@ -6,6 +6,7 @@ import mmap
 import os
 import struct
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ..callers.allowance import Allowance, Allowances
 
 _WORKER = struct.Struct("<qqq")
 """Connections that are open; 1 where it serves; times that it was started."""
+_TURN = struct.Struct("<d")
+"""Monotonic time at which its loop last turned."""
 _CLIENT = struct.Struct("<ddqqq")
 """The fields of `Allowance`, in their order."""
 
@@ -32,7 +35,8 @@ class SharedCounts:
         self._clients = {
             name: begin + place * _CLIENT.size for place, name in enumerate(sorted(clients))
         }
-        self._memory = mmap.mmap(-1, begin + max(1, len(self._clients)) * _CLIENT.size)
+        self._turns = begin + len(self._clients) * _CLIENT.size
+        self._memory = mmap.mmap(-1, self._turns + workers * _TURN.size)
         for offset in self._clients.values():
             self._store(offset, Allowance())
 
@@ -81,6 +85,15 @@ class SharedCounts:
     def starts(self, worker: int) -> int:
         """Return how often a worker was started."""
         return self._worker(worker)[2]
+
+    def note_turn(self, worker: int) -> None:
+        """Note that a worker's loop turns."""
+        _TURN.pack_into(self._memory, self._turns + (worker - 1) * _TURN.size, time.monotonic())
+
+    def turned_at(self, worker: int) -> float:
+        """Return when a worker's loop last turned, as far as it said; monotonic."""
+        at: float = _TURN.unpack_from(self._memory, self._turns + (worker - 1) * _TURN.size)[0]
+        return at
 
     def allowance(self, client: str) -> Allowance:
         """Return what a client has used; hold the lock until what changes of it is stored."""

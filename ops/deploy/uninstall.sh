@@ -13,8 +13,15 @@ case ${1:-} in
 esac
 
 units=/usr/local/lib/systemd/system
-# Patterns, which may find nothing: it may have been run before.
-if test -d /run/systemd/system; then systemctl stop 'rlwd-gateway@*.service' 'rlwd.service*'; fi
+if test -d /opt/rlwd; then
+    exec 9> /opt/rlwd/.lock
+    flock -n 9 || { echo "uninstall.sh: install.sh is at work" >&2; exit 1; }
+fi
+# Patterns, which may find nothing: it may have been run before. Ingest members are units of the operator's.
+if test -d /run/systemd/system; then systemctl stop 'rlwd-*.service' 'rlwd.service*'; fi
+for unit in /etc/systemd/system/rlwd-*.service; do
+    test ! -e "$unit" || echo "$unit is your own, and starts what is gone: systemctl disable $(basename "$unit")" >&2
+done
 rm -f /etc/systemd/system/*.wants/rlwd.service /etc/systemd/system/*.wants/rlwd-gateway@*.service
 rm -f "$units/rlwd.service" "$units/rlwd-gateway@.service"
 rm -f /usr/local/bin/rlwd /usr/local/lib/sysusers.d/rlwd.conf

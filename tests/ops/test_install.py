@@ -3,6 +3,7 @@
 tests/ops/test_systemd.py runs it as it is; tests/ops/test_releases.py has what it calls.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -11,7 +12,10 @@ from pathlib import Path
 import pytest
 from deployed import DEPLOY
 
-PLACES = ("/opt/rlwd", "/etc/rlwd", "/var/lib/rlwd", "/usr/local", "/root/", "/home/")
+PLACES = (
+    *("/opt/rlwd", "/etc/rlwd", "/etc/systemd", "/run/systemd", "/var/lib/rlwd", "/var/cache/rlwd"),
+    *("/usr/local", "/root/", "/home/"),
+)
 PYTHON = """#!/bin/sh
 # A stand-in for Python: makes what looks like an environment, installs and checks nothing.
 case "$*" in
@@ -40,12 +44,13 @@ class Machine:
         self.folder, self.scripts = folder, folder / "with space"
         self.scripts.mkdir()
         user, group = os.getuid(), os.getgid()
-        text = (DEPLOY / "install.sh").read_text()
-        for place in PLACES:
-            text = text.replace(place, f"{folder}{place}")
-        text = text.replace("-o rlwd -g rlwd", f"-o {user} -g {group}")
-        text = text.replace("-g rlwd", f"-g {group}").replace("-o root", f"-o {user}")
-        (self.scripts / "install.sh").write_text(text)
+        for script in ("install.sh", "uninstall.sh"):
+            text = (DEPLOY / script).read_text()
+            for place in PLACES:
+                text = text.replace(place, f"{folder}{place}")
+            text = text.replace("-o rlwd -g rlwd", f"-o {user} -g {group}")
+            text = text.replace("-g rlwd", f"-g {group}").replace("-o root", f"-o {user}")
+            (self.scripts / script).write_text(text)
         for name in ("releases.sh", "rlwd.sysusers"):
             shutil.copy(DEPLOY / name, self.scripts)
         (folder / "checks").write_text(":")
@@ -64,8 +69,12 @@ class Machine:
 
     def install(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Type it."""
+        return self.type("install.sh", *arguments)
+
+    def type(self, script: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Type another one."""
         return subprocess.run(
-            ["sh", str(self.scripts / "install.sh"), *arguments],
+            ["sh", str(self.scripts / script), *arguments],
             cwd=self.folder,
             env={**os.environ, "PATH": f"{self.tools}:{os.environ['PATH']}", "EXTRAS": ""},
             capture_output=True,
@@ -148,3 +157,22 @@ def test_a_python_that_no_unit_sees_is_refused(machine: Machine) -> None:
     assert done.returncode == 1
     assert f"{home}/python3.12: the units see nothing there" in done.stderr
     assert machine.releases == set()
+
+
+def test_uninstalling_ends_what_runs_and_names_what_stays(machine: Machine) -> None:
+    """Ingest members too, whose units are the operator's; and not while an installation is at work."""
+    assert machine.install("rlwd.whl").returncode == 0
+    (machine.folder / "run/systemd/system").mkdir(parents=True)
+    machine.tool("systemctl", f'#!/bin/sh\necho "$@" >> "{machine.folder}/told"\n')
+    units = machine.folder / "etc/systemd/system"
+    units.mkdir(parents=True)
+    (units / "rlwd-ingest-two.service").touch()
+    with (machine.folder / "opt/rlwd/.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        refused = machine.type("uninstall.sh")
+        assert (refused.returncode, "is at work" in refused.stderr) == (1, True)
+    done = machine.type("uninstall.sh")
+    assert done.returncode == 0, done.stderr
+    assert "rlwd-*.service" in (machine.folder / "told").read_text()
+    assert "rlwd-ingest-two.service is your own" in done.stderr
+    assert not (machine.folder / "opt/rlwd").exists()

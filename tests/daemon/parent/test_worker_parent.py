@@ -14,6 +14,7 @@ from pathlib import Path
 CODE = """
 import os, select, signal, sys
 from pathlib import Path
+from rlwd.daemon.parent import worker_parent
 from rlwd.daemon.parent.worker_parent import WorkerParent
 from rlwd.daemon.workers.shared_counts import SharedCounts
 from rlwd.streams.logs import log_to_stderr
@@ -21,6 +22,8 @@ from rlwd.streams.logs import log_to_stderr
 log_to_stderr("parent", form="json")
 folder, fails, slow = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "slow"
 
+if fails == "hang":
+    worker_parent.LOOK_SECONDS, worker_parent.HUNG_SECONDS = 0.5, 5.0
 forks, fork = [], os.fork
 
 def no_room():
@@ -46,6 +49,8 @@ def serve(number, parent, listens):
     if fails == "brief" and number == 2:
         return
     while not heard or (slow and "hurry" not in heard):
+        if (fails, number) != ("hang", 2):
+            counts.note_turn(number)
         if parent in select.select([parent], [], [], 0.05)[0]:
             heard.append("alone")
             break
@@ -154,3 +159,15 @@ def test_who_dies_soon_after_it_serves_is_started_ever_later(tmp_path: Path) -> 
         log = (tmp_path / "log").read_text().splitlines()
         pauses = [json.loads(one)["again_in_seconds"] for one in log if "worker_died" in one]
         assert pauses[:3] == [0.1, 0.2, 0.4]
+
+
+def test_who_serves_and_turns_no_more_is_started_again(tmp_path: Path) -> None:
+    """A worker that hangs would hold its clients for ever; the one beside it goes on."""
+    with parent(tmp_path, fails="hang") as child:
+        first = pids(lines(child, 3))
+        again = pids(lines(child, 1))
+        assert set(again) == {2}
+        assert again[2] != first[2]
+        assert "worker_hangs" in (tmp_path / "log").read_text()
+        child.terminate()
+        assert lines(child, 3) == ["1 term", "2 term", "stopping"]

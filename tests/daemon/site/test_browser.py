@@ -113,7 +113,7 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedPage
         )
         rows = ["/records/generations/0", "/records/generations/0/16", f"/gateways/{name}"]
         lists = ["/answers?part=edit_similarity", "/answers?tool=none", "/nothing"]
-        first = ["/problems", "/learner", "/ledger", "/signals", "/batches/1"]
+        first = ["/problems", "/runbook", "/learner", "/ledger", "/signals", "/batches/1"]
         yield pages, [*first, *answers, *rows, *lists]
     told.ledger.store.close()
 

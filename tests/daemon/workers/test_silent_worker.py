@@ -23,7 +23,8 @@ def test_one_that_dies_before_it_serves_is_counted(tmp_path: Path) -> None:
             counts.begin(one)
         counts.note_serving(1)
         life, write = os.pipe()
-        stack.callback(lambda: [os.close(one) for one in (life, write)])
+        stack.callback(os.close, life)
+        stack.callback(os.close, write)
         worker = GatewayWorker(
             number=1,
             sockets=[SharedSocket(fileno=one.detach()) for one in listening_sockets(LOOPBACK, 0)],
