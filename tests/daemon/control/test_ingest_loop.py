@@ -3,17 +3,14 @@
 Real processes on a real broker and a real PostgreSQL (CONTRACTS 12, 15, 16, 24).
 """
 
-import contextlib
 import signal
-import sys
 import time
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
+from ingest_members import Member, are_shared, write_config
 from kafka_server import KafkaServer
 from ledger_by_hand import feedback, generation
 from places_by_hand import new_schema
@@ -23,71 +20,21 @@ from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import build_ingest, event_sink
-from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, free_port
+from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
 from rlwd.streams.log.ports import Partition
 from rlwd.streams.state.store import Store
 
 PARTITIONS = 4
-SESSION_SECONDS = 4.0
-
-
-def write_config(folder: Path, database: str, bootstrap: str) -> Path:
-    name = uuid.uuid4().hex[:8]
-    path = folder / "rlwd.toml"
-    path.write_text(f"""
-database = "{database}"
-[learner]
-model = "base"
-[stream]
-kind = "kafka"
-generations = "generations-{name}"
-feedback = "feedback-{name}"
-dead_letters = "deadletter-{name}"
-[stream.kafka]
-bootstrap_servers = ["{bootstrap}"]
-group_id = "group-{name}"
-session_timeout_seconds = {SESSION_SECONDS}
-""")
-    return path
-
-
-class Member(Server):
-    """One `rlwd run --role ingest`."""
-
-    def __init__(self, config: Path, name: str) -> None:
-        self.port = free_port()
-        command = [sys.executable, "-m", "rlwd.daemon", "run", "--config", str(config)]
-        super().__init__(
-            [*command, "--role", "ingest", "--member", name, "--port", str(self.port)],
-            name=name,
-            log=config.parent / f"{name}.log",
-            healthy=lambda: bool(self.ask("readyz").get("ready")),
-            start_seconds=60.0,
-        )
-
-    def ask(self, page: str) -> dict[str, Any]:
-        """Return one of its pages, or nothing while it does not answer."""
-        url = f"http://{LOOPBACK}:{self.port}/{page}"
-        with contextlib.suppress(httpx.HTTPError):
-            answer: dict[str, Any] = httpx.get(
-                url, timeout=5.0, trust_env=False, verify=NO_TLS
-            ).json()
-            return answer
-        return {}
-
-    @property
-    def partitions(self) -> set[str]:
-        """What it reads."""
-        return set(self.ask("statusz").get("live", {}).get("partitions", ()))
+"""Of each topic, where a test does not say otherwise."""
 
 
 class Group:
     """Members that share topics and a database, and what was sent to them."""
 
-    def __init__(self, config: Path) -> None:
-        self.path, self.config = config, load_config(config)
+    def __init__(self, config: Path, partitions: int) -> None:
+        self.path, self.config, self.partitions = config, load_config(config), partitions
         self.store = state_store(self.config)
         self.sink = event_sink(self.config)
         self.members: list[Member] = []
@@ -95,9 +42,15 @@ class Group:
         self.seen: dict[Partition, int] = {}
 
     def start(self, name: str) -> Member:
+        member = self.spawn(name)
+        member.wait()
+        return member
+
+    def spawn(self, name: str) -> Member:
+        """Start a member and wait for nothing."""
         member = Member(self.path, name)
         self.members.append(member)
-        member.start()
+        member.spawn()
         return member
 
     def send(self, count: int) -> None:
@@ -138,9 +91,14 @@ class Group:
         until(true, seconds, told=lambda: f"{what}: {self.sent} sent, {self.delivered} taken")
 
     def shared(self) -> bool:
-        """Whether all partitions are read, half of them by each of two members."""
-        one, two = (member.partitions for member in self.members)
-        return len(one) == len(two) == PARTITIONS and not one & two
+        """Whether all partitions are read, some by each member that lives, and none by two."""
+        return are_shared(self.members, 2 * self.partitions)
+
+    def shared_under_load(self) -> bool:
+        """The same, after more was sent."""
+        self.send(10)
+        time.sleep(0.2)
+        return self.shared()
 
     def close(self) -> None:
         for member in self.members:
@@ -151,32 +109,36 @@ class Group:
 
 
 @pytest.fixture
-def group(tmp_path: Path, postgres_url: str, kafka_server: KafkaServer) -> Iterator[Group]:
-    """Topics and a database of their own, and no member yet."""
+def group(
+    request: pytest.FixtureRequest, tmp_path: Path, postgres_url: str, kafka_server: KafkaServer
+) -> Iterator[Group]:
+    """Topics and a database of their own, and no member yet; a test may say how many partitions."""
+    partitions = getattr(request, "param", PARTITIONS)
     config = write_config(tmp_path, new_schema(postgres_url), kafka_server.bootstrap)
     stream = load_config(config).stream
     topics = (stream.generations, stream.feedback, stream.dead_letters)
-    kafka_server.create_topics(topics, partitions=PARTITIONS)
-    made = Group(config)
+    kafka_server.create_topics(topics, partitions=partitions)
+    made = Group(config, partitions)
     yield made
     made.close()
 
 
 @pytest.mark.kafka
-def test_a_killed_member_loses_and_doubles_nothing(group: Group) -> None:
-    """Its partitions move to the other, come back with it, and every record counts once."""
-    one, two = group.start("one"), group.start("two")
-    group.wait("shared", group.shared)
-    group.send(200)
-    two.kill()
+@pytest.mark.parametrize("group", [16], indirect=True)
+def test_members_come_die_and_return_under_load_and_every_record_counts_once(group: Group) -> None:
+    """Of 16 partitions a fourth member takes a share and a killed one's moves to the others, mid-stream."""
+    members = [group.spawn(name) for name in ("one", "two", "three")]
+    group.wait("shared by three", group.shared)
     group.send(100)
-    group.wait("taken over", lambda: len(one.partitions) == 2 * PARTITIONS)
+    members.append(group.spawn("four"))
+    group.wait("shared by four", group.shared_under_load)
+    group.send(100)
+    members[1].kill()
+    group.wait("taken over", group.shared_under_load)
+    members[1].spawn()
+    group.wait("shared by four again", group.shared_under_load)
     group.wait("read", lambda: group.delivered == group.sent)
-    two.start()
-    group.wait("shared again", group.shared)
-    group.send(100)
-    group.wait("read by both", lambda: group.delivered == group.sent)
-    stop_in_order(one, two)
+    stop_in_order(*members)
     assert_accounted_for(group)
 
 
