@@ -15,6 +15,7 @@ from bench_close import bench_close
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
+from bench_members import bench_members
 from bench_pages import bench_pages
 from bench_profile import bench_profile
 from bench_redaction import bench_redaction
@@ -34,6 +35,7 @@ from rich.console import Console
 
 PARTS = (
     "ingest",
+    "members",
     "close",
     "session",
     "redaction",
@@ -71,6 +73,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             ),
             say=console.log,
         )
+    if "members" in parts:
+        lines += bench_members(records=given.records, rounds=given.rounds, say=console.log)
     if "close" in parts:
         lines += bench_close(rounds=given.rounds, say=console.log)
     if "session" in parts:
