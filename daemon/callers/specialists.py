@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -139,10 +139,19 @@ def topic_of(topic: str, policy: str, parent: str) -> str:
 
 
 def check_specialists(
-    parent: str, specialists: Mapping[str, SpecialistSettings], adapters: int
+    parent: str, specialists: Mapping[str, SpecialistSettings], adapters: int, topics: Sequence[str]
 ) -> None:
-    """Raise ValueError, naming the key, where they do not fit beside one another, or into the engines."""
+    """Raise ValueError, naming the key, where they do not fit beside one another, or into the engines.
+
+    `topics` are the parent's.
+    """
     Specialists(parent, specialists)
+    taken = {*topics}
+    for name in specialists:
+        own = {topic_of(topic, name, parent) for topic in topics}
+        if both := sorted(own & taken):
+            raise ValueError(f"specialists.{name}: its topic {both[0]} is another's")
+        taken |= own
     left = parents_adapters(adapters, specialists)
     if specialists and left < LEAST_ADAPTERS:
         raise ValueError(

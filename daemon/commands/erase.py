@@ -12,6 +12,7 @@ from ...streams.state.sqlite import SqliteStore
 from ..config import Config
 from ..erasures.erasure_list import note_erased
 from ..erasures.person import erase_person
+from ..own_part import other_policies
 from ..store import existing_store
 
 NOT_REACHED = (
@@ -48,10 +49,13 @@ def run_erase(
     on_server = not isinstance(store, SqliteStore)
     again = done.batches_waiting or (not done.bytes_gone and (rewrite or not on_server))
     store.close()
+    others = other_policies(config, None if hashed else tenant)
     left = NOT_REACHED + ON_SERVER * on_server + NOT_REWRITTEN * (on_server and not rewrite)
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
         "listed_in": str(config.erasures_path),
+        # A person of a tenant with a specialist has answers of two policies, and each is erased by itself.
+        **({"other_policies": others} if others else {}),
         "not_reached": left,
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())

@@ -5,6 +5,7 @@ by its keyed hash alone, and whoever is on the list and not among a state's eras
 again: by `rlwd restore`, and by the daemon before it takes in anything, however the state came back.
 """
 
+import fcntl
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -110,6 +111,9 @@ def forget_listed(config: Config, store: Store, now: float) -> None:
 def _append(path: Path, lines: bytes) -> None:
     new = not path.exists()
     with path.open("ab+") as file:
+        # Several policies, and commands beside their daemons, may have one list: what is cut off below
+        # must not be what another one has just written.
+        fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         whole = file.read()
         # What was cut off at its end goes: nothing was erased after it.

@@ -172,9 +172,22 @@ def _may_train(event: Event) -> bool:
 
 
 def _of_nobody(event: GenerationEvent) -> GenerationEvent:
-    """Return a record that counts for no variant: whoever wrote it here would have a say in a rollout."""
-    data = msgspec.structs.replace(event.data, variant="", salt="", bucket=-1)
-    return msgspec.structs.replace(event, data=data)
+    """Return of another policy's record that it came, and whose it is.
+
+    What else it says is of people who are none of this policy's: their hashes, their product's numbers and
+    references, what they asked and what tools were called. Whoever wrote it here has no say in a rollout.
+    """
+    data = event.data
+    bare = Generation(
+        generation_id=data.generation_id,
+        session_id=data.session_id,
+        session_found="chance",
+        tenant=data.tenant,
+        segment=data.segment,
+        policy=data.policy,
+        user_named=False,
+    )
+    return msgspec.structs.replace(event, data=bare)
 
 
 def by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:

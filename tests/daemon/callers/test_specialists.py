@@ -126,12 +126,47 @@ def test_a_specialist_s_config_follows_from_its_parent_s(tmp_path: Path) -> None
         (OWN.replace("rlwd.toml", "gone.toml"), r"parent: gone.toml: No such file"),
         (OWN.replace("rlwd.toml", "../rlwd.toml"), r"parent: the name of another config file"),
         (OWN.replace("episodes", "episode"), r"batch.episode: unknown key; did you mean episodes"),
+        (OWN.replace('"acme"', '["acme"]'), r"policy: \['acme'\] has no"),
+        (
+            OWN.replace("[http]\nport = 8091\n", "http = 1\n"),
+            r"http: is 1, and a section is needed",
+        ),
+        (f'{OWN}[stream]\nfeedback = "f"', r"stream.feedback: follows from the policy's name"),
+        (f'{OWN}[stream.kafka]\ngroup_id = "rlwd"', r"stream.kafka.group_id: follows from"),
+        (f"{OWN}[engine]\nadapters = 18", r"engine.adapters: follows from the policy's name"),
     ],
 )
 def test_a_specialist_s_config_is_refused_by_key(tmp_path: Path, own: str, says: str) -> None:
     """What it may not say, or its parent does not know, is named."""
     with pytest.raises(ValueError, match=says):
         load_config(files(tmp_path, own=own))
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (('policy = "main"', 'policy = "main"\nparent = "acme.toml"'), "is a specialist itself"),
+        (("[learner]", "stream = 3\n[learner]"), "stream: is 3, and a section is needed"),
+        (("[specialists.acme]", "[specialists]\nacme = 3\n[specialists.b]"), "acme: is 3, and"),
+        (
+            ("[privacy.tenants.acme]\nredact = false", "[privacy.tenants]\nacme = 3"),
+            "acme: is 3, and",
+        ),
+    ],
+)
+def test_a_parent_that_is_none_is_refused(
+    tmp_path: Path, change: tuple[str, str], says: str
+) -> None:
+    """Two that name one another, and sections that are none, end a specialist's start by their key."""
+    with pytest.raises(ValueError, match=says):
+        load_config(files(tmp_path, PARENT.replace(*change)))
+
+
+def test_no_topic_is_another_s(tmp_path: Path) -> None:
+    """A name by which a specialist's answers would stand among its parent's feedback is refused."""
+    stream = '[stream]\ngenerations = "rlwd"\nfeedback = "rlwd.code"\n'
+    with pytest.raises(ValueError, match=r"specialists.code: its topic rlwd.code is another's"):
+        load_config(files(tmp_path, f"{PARENT}{stream}").with_name("rlwd.toml"))
 
 
 def test_a_signed_id_says_whose_answer_it_is() -> None:

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from rlwd.daemon.cli import app
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.config import load_config
+from rlwd.daemon.store import state_store
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import batch_path, pending_batch, write_batch
 from rlwd.learner.ledger.seal import seal
@@ -85,6 +86,27 @@ def test_a_user_of_a_tenant_is_named_with_it(
     assert orjson.loads(capsys.readouterr().out)["generations"] == 1
     assert run_erase(config, "ann", hashed=False) == 1
     assert orjson.loads(capsys.readouterr().out)["generations"] == 2
+
+
+def test_other_policies_of_the_same_people_are_named(
+    ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tenant with a specialist has answers in two states, and erasing in one of them leaves the other's."""
+    shared = "[engine]\nadapters = 18\n[specialists.acme]\ntenants = ['acme']\n[specialists.lab]\n"
+    (tmp_path / "rlwd.toml").write_text(f"{CONFIG}{shared}tenants = ['lab']\n")
+    (tmp_path / "acme.toml").write_text(
+        "policy = 'acme'\nparent = 'rlwd.toml'\n[http]\nport = 8091\n"
+    )
+    parent, own = load_config(tmp_path / "rlwd.toml"), load_config(tmp_path / "acme.toml")
+    state_store(own).close()
+    said = list[list[str] | None]()
+    for config, tenant, hashed in (
+        *((parent, "acme", False), (parent, "free", False), (parent, "acme", True)),
+        (own, "acme", False),
+    ):
+        run_erase(config, "ann", hashed=hashed, tenant=tenant)
+        said.append(orjson.loads(capsys.readouterr().out).get("other_policies"))
+    assert said == [["acme"], None, ["acme", "lab"], ["policy"]]
 
 
 def test_nobody_is_nobody(

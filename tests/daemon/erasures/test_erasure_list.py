@@ -1,6 +1,9 @@
 """The list of erasures: each person once, durable, and a damaged line is named."""
 
+import fcntl
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -17,6 +20,28 @@ def test_each_person_stands_there_once_by_policy(tmp_path: Path) -> None:
     assert read_listed(path, "a") == {"h1": 1.0, "h2": 2.0}
     assert read_listed(path, "b") == {"h3": 3.0}
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_policies_that_write_at_once_lose_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one cuts off at the end of their list is never what another one has just written."""
+    path, waits = tmp_path / "erased.jsonl", fcntl.flock
+    note_erased(path, "a", {"h1": 1.0})
+    others = [Thread(target=note_erased, args=(path, "b", {f"h{n}": 1.0})) for n in range(2)]
+
+    def meanwhile(file: Any, kind: int) -> None:
+        waits(file, kind)
+        while others:
+            others.pop().start()
+
+    monkeypatch.setattr(fcntl, "flock", meanwhile)
+    started = [*others]
+    note_erased(path, "a", {"h2": 2.0})
+    for one in started:
+        one.join()
+    assert set(read_listed(path, "b")) == {"h0", "h1"}
+    assert set(read_listed(path, "a")) == {"h1", "h2"}
 
 
 def test_a_line_that_was_cut_off_is_none(tmp_path: Path) -> None:

@@ -294,3 +294,26 @@ def test_a_count_of_any_size_is_taken_in(ledger: Ledger, count: int) -> None:
     """What a product wrote as its usage is kept within what every database holds."""
     ledger.take(generation("g", 0.0, usage=Usage(completion_tokens=count)))
     assert ledger.fates() == {"waiting": 1}
+
+
+def test_of_another_policy_s_answer_nothing_is_kept_but_that_it_came(ledger: Ledger) -> None:
+    """Not who asked, what was asked or called, nor what the product says of it by numbers and references."""
+    horizon = SPEC.decision_seconds
+    ledger.joiner = Joiner(
+        "policy",
+        Scorer(SPEC),
+        horizon,
+        measure=lambda _: '{"asks": 1.0}',
+        owns=lambda one: one.tenant != "lab",
+    )
+    with ledger.store.transaction() as tx:
+        ledger.joiner.resume(tx, [GENERATIONS])
+    said = {"user_hash": "u", "numbers": {"price": 3.0}, "references": {"ticket": "4711"}}
+    ledger.take(
+        generation("g", 0.0, tenant="lab", session_found="named", variant="champion", **said)
+    )
+    assert ledger.fates() == {"excluded:other_policy": 1}
+    kept = "SELECT user_hash, variant, version, tokens, user_named, tenant FROM episodes"
+    assert ledger.ask(kept) == ("", "", "", 0, 0, "lab")
+    for table in ("contents", "turns", "own_numbers", "referenced", "session_turns", "made_calls"):
+        assert ledger.ask(f"SELECT COUNT(*) FROM {table}") == (0,), table
