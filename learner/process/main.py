@@ -33,6 +33,7 @@ from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
 from .protocol import (
+    CLOSED,
     NO_ROOM,
     Asking,
     Command,
@@ -221,6 +222,7 @@ def _served(
     """Serve until it cannot go on; returns the exit code."""
     from ..checkpoint.no_room import NoRoom
     from ..checkpoint.write import StaleEpoch  # imports torch, so after the thread
+    from ..service.port import ServiceClosed
 
     try:
         serve(settings, commands, out, given, others, traffic)
@@ -230,6 +232,8 @@ def _served(
     except (NoRoom, ValueError) as problem:
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)
+        if isinstance(problem, ServiceClosed):
+            return CLOSED
         return NO_ROOM if isinstance(problem, NoRoom) else UNUSABLE
     except RuntimeError:
         if settings.learner.processes > 1:

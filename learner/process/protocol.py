@@ -8,6 +8,8 @@ import msgspec
 
 NO_ROOM = 5
 """Status of a child that ended because the disk takes no checkpoint."""
+CLOSED = 6
+"""Status of one whose training service does nothing until somebody changes something: key, account, model."""
 
 
 class Apply(msgspec.Struct, frozen=True, kw_only=True, tag="apply", tag_field="kind"):

@@ -15,6 +15,7 @@ import structlog
 
 from ..settings import LearnerProcessSettings
 from .protocol import (
+    CLOSED,
     NO_ROOM,
     Command,
     Ended,
@@ -133,8 +134,10 @@ class LearnerSupervisor:
         return True
 
     def blamed(self, batch_id: int | None) -> int | None:
-        """Return which batch's fault the last death was; None of one that could write no checkpoint."""
-        return None if self._last_status == NO_ROOM else batch_id
+        """Return which batch's fault the last death was; None of one that could write no checkpoint, or
+        whose training service does nothing for anybody.
+        """
+        return None if self._last_status in (NO_ROOM, CLOSED) else batch_id
 
     def refuse(self, digests: Iterable[str]) -> None:
         """Tell the next child which weights it may not start from."""

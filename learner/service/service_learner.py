@@ -78,7 +78,10 @@ class ServiceLearner(LearnerElsewhere):
 
         def begun() -> Probe:
             self.service.begin(None)
-            found = probe(self.service, self.vocabulary, self.settings)
+            try:
+                found = probe(self.service, self.vocabulary, self.settings)
+            except BatchGivenUp as problem:
+                raise ServiceAway(f"the probe: {problem}") from problem
             self._keep("first", 0)
             return found
 

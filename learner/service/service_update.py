@@ -165,23 +165,27 @@ def apply_at_service(
         held_out = _held_out(service, weighable)
         preference = preference_evidence(people, liked, _likelihoods(service, people))
         all_finite(metrics, held_out, preference)
+        probed = probe(service, vocabulary, settings)
     except BatchGivenUp as problem:
         problem.left_out = chosen.left_out
         raise
     return Update(
         held_out=held_out,
         preference=preference,
-        probe=probe(service, vocabulary, settings),
+        probe=probed,
         metrics=metrics,
         left_out=chosen.left_out,
     )
 
 
 def probe(service: TrainingService, vocabulary: int, settings: LearnerSettings) -> Probe:
-    """Return the walk over the vocabulary of `Learner.probe`, and what the weights say of it."""
+    """Return the walk over the vocabulary of `Learner.probe`, and what the weights say of it.
+
+    Raises BatchGivenUp where that is not finite: no manifest could hold it.
+    """
     ids = tuple((7 * i + 1) % vocabulary for i in range(settings.probe_tokens))
-    (found,) = service.logprobs([datum(as_scored("probe", ids))])
-    return Probe(token_ids=ids, logprobs=tuple(found))
+    (found,) = scored(service, [as_scored("probe", ids)])
+    return Probe(token_ids=ids, logprobs=tuple(found.tolist()))
 
 
 def _after(

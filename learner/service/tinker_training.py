@@ -6,10 +6,11 @@ gave up is over: the next one begins from what was saved.
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import httpx
 import numpy as np
@@ -24,6 +25,7 @@ from .port import AdamStep, Datum, Logprobs, ServiceAway, ServiceClosed
 from .tinker_faults import FAULTS, in_our_words
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 LINEAR: Final = "cross_entropy"
 """The service's name of the loss -sum(w log pi)."""
@@ -95,7 +97,7 @@ class TinkerTraining:
                 for one in data
             ]
             found = [
-                future.result(self.timeout)[-len(one.token_ids) :]
+                _last(future.result(self.timeout), one)
                 for future, one in zip(futures, data, strict=True)
             ]
             return [[_number(value) for value in each] for each in found]
@@ -150,11 +152,12 @@ class TinkerTraining:
     ) -> Logprobs:
         """Wait for what a pass says of the tokens that are looked at."""
         outputs = made.result(self.timeout).loss_fn_outputs
-        found = [
-            out["logprobs"].to_numpy()[-len(one.token_ids) :]
+        if any("logprobs" not in out for out in outputs):
+            raise ValueError("a pass without log-probabilities")
+        return [
+            [*_last(out["logprobs"].to_numpy().ravel().astype(float).tolist(), one)]
             for out, one in zip(outputs, data, strict=True)
         ]
-        return [each.astype(float).tolist() for each in found]
 
     def _rest(self) -> tinker.RestClient:
         return tinker.RestClient(base_url=self.settings.service.url, api_key=self._key)
@@ -213,6 +216,18 @@ def _tinker_datum(one: Datum) -> types.Datum:
     )
 
 
+def _last(found: Sequence[T], one: Datum) -> Sequence[T]:
+    """Return what is said of the tokens that are looked at, the last ones of a sequence.
+
+    Raises ValueError where it is said of another number of tokens than the sequence has.
+    """
+    asked = len(one.prompt_token_ids) + len(one.token_ids)
+    # A pass says nothing of the first token; sampling has a place for it.
+    if len(found) not in (asked - 1, asked):
+        raise ValueError(f"{len(found)} log-probabilities of {asked} tokens")
+    return found[-len(one.token_ids) :]
+
+
 def _number(value: float | None) -> float:
     if value is None:
         raise ValueError("a token without a log-probability")
@@ -220,7 +235,8 @@ def _number(value: float | None) -> float:
 
 
 def _download(url: str, path: Path, timeout: float) -> None:
-    """Fetch one file; the address is signed, and carries no key of ours."""
+    """Fetch one file in so many seconds; the address is signed, and carries no key of ours."""
+    until = time.monotonic() + timeout
     with (
         httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
         path.open("wb") as file,
@@ -228,4 +244,7 @@ def _download(url: str, path: Path, timeout: float) -> None:
         answer.raise_for_status()
         for piece in answer.iter_bytes():
             file.write(piece)
+            # A limit of each read alone is none for a server that sends a byte now and then.
+            if time.monotonic() > until:
+                raise TimeoutError(f"{path.name}: not whole after {timeout:g} s")
     path.chmod(0o644)  # the engine may run as another user

@@ -20,7 +20,7 @@ import orjson
 import zstandard
 from aiohttp import web
 from safetensors.torch import load_file, save_file
-from stand_in_wire import data_of, outputs_of, sampled
+from stand_in_wire import data_of, outputs_of, said_badly, sampled
 from tinker.proto import tinker_public_pb2 as wire
 from tiny_learner import TINY
 
@@ -41,7 +41,7 @@ class Fault(msgspec.Struct):
     kind: str
     """`lost`: done, and the answer never comes; `restart`: the process forgets what is not saved, and
     answers 503; `failed`: accepted, and refused later; `pending`: not ready yet; `slow`: done half a second
-    later; else a status."""
+    later; `short`, `nameless`: a pass of which a token too few is told, or nothing; else a status."""
     times: int = 1
     """How many of them."""
 
@@ -258,6 +258,8 @@ class StandInDoor:
                 if kind == "failed":
                     raise ContentsRefused("ordered")
                 promises[name] = await asyncio.to_thread(self.service.do, path, given)
+                if kind in ("short", "nameless"):
+                    promises[name] = said_badly(promises[name], kind)
             except (ContentsRefused, ServiceClosed, ValueError) as refused:
                 promises[name] = {"error": str(refused), "category": "user"}
         ids = {"sample_sequence_ids": [name]} if path == "asample" else {}

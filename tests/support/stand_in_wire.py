@@ -48,6 +48,21 @@ def outputs_of(logprobs: Logprobs, lengths: Sequence[int]) -> bytes:
     return written
 
 
+def said_badly(answer: bytes, kind: str) -> bytes:
+    """Return the answer to a pass without the last token of its first sequence, or without any number."""
+    made = wire.ForwardBackwardOutput.FromString(answer)
+    fields = made.loss_fn_outputs[0].fields
+    ends = np.frombuffer(fields["logprobs"].offsets, dtype=np.int64).copy()
+    if kind == "nameless":
+        del fields["logprobs"]
+    else:
+        ends[1:] -= 4
+        fields["logprobs"].offsets = ends.tobytes()
+        fields["logprobs"].data = fields["logprobs"].data[4:]
+    written: bytes = made.SerializeToString()
+    return written
+
+
 def sampled(logprobs: Sequence[float], policy: Policy, ids: Sequence[int]) -> bytes:
     """Return the answer to a request for the base model's likeliest next token, with its prompt's."""
     asked = torch.tensor([list(ids)])

@@ -1,7 +1,12 @@
 """A worker whose tensors are at a service: checkpoints, rollbacks and exactly one application, whatever it does."""
 
-from collections.abc import Callable
+import io
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,12 +14,15 @@ from stand_in_server import StandInServer, at_service
 
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, problem_of, read_manifest
+from rlwd.learner.process import main
 from rlwd.learner.process.protocol import BatchFailed, Checkpointed
+from rlwd.learner.process.supervisor import LearnerSupervisor
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch
 from rlwd.learner.service import service_learner
-from rlwd.learner.service.port import ServiceClosed
-from rlwd.learner.service.service_learner import ServiceState
+from rlwd.learner.service.own_training import OwnTraining
+from rlwd.learner.service.port import Datum, Logprobs, ServiceClosed
+from rlwd.learner.service.service_learner import ServiceLearner, ServiceState
 from rlwd.learner.service.tinker_training import TinkerTraining
 from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
 
@@ -135,6 +143,58 @@ def test_neither_learner_takes_up_the_others_checkpoints(
     Worker(own)
     with pytest.raises(ValueError, match="made by our own learner"):
         Worker(msgspec.structs.replace(there, folder=own.folder))
+
+
+def test_an_account_that_lapses_in_mid_batch_costs_no_batch(
+    there: LearnerProcessSettings,
+    stand_in: StandInServer,
+    make_batch: MakeBatch,
+    sealed: Sealed,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The learner ends with the service's words, and its death is not the batch's: after three it would be lost."""
+    worker, given = Worker(there), sealed(make_batch(1))
+
+    def serve(*_: object) -> None:
+        stand_in.order(("forward_backward", "403", 1))
+        worker.apply(given)
+
+    monkeypatch.setattr(main, "serve", serve)
+    said = io.BytesIO()
+    arguments: Any = (there, None, said, None, None, None, None)
+    status = main._served(*arguments)
+    assert b"403" in said.getvalue()
+    child = LearnerSupervisor(there, Path(there.folder) / "settings.json")
+    child.process = subprocess.Popen(
+        [sys.executable, "-c", f"raise SystemExit({status})"], stdin=subprocess.PIPE
+    )
+    child.process.wait()
+    assert child.reap(0.0)
+    assert child.blamed(1) is None
+    assert isinstance(worker.apply(given), Checkpointed)
+
+
+def test_a_probe_that_is_no_number_is_waited_for(
+    plain: LearnerSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No manifest could hold it, and a policy whose only manifest cannot be read never starts again."""
+    monkeypatch.setattr(service_learner, "WAITS", (0.0,))
+    told, service = list[str](), Lying(plain)
+    learner = ServiceLearner(service, plain, tmp_path, told.append)
+    assert all(math.isfinite(one) for one in learner.first().logprobs)
+    assert ["not finite" in one for one in told] == [True, False]
+
+
+class Lying(OwnTraining):
+    """Our own learner as a service whose first numbers are none."""
+
+    lies = 1
+
+    def logprobs(self, data: Sequence[Datum]) -> Logprobs:
+        """Say nothing that is a number, once."""
+        found = super().logprobs(data)
+        self.lies -= 1
+        return found if self.lies < 0 else [[math.nan for _ in each] for each in found]
 
 
 def test_a_base_that_refuses_the_probe_is_told_at_the_start(

@@ -93,3 +93,13 @@ def test_what_a_person_has_to_change_is_told(
             service.begin(None)
     with pytest.raises(ValueError, match=r"learner\.service\.key"):
         TinkerTraining(at_service(plain, stand_in, key="$NOBODY_SET_THIS"))
+
+
+@pytest.mark.parametrize("kind", ["short", "nameless"])
+def test_a_pass_that_says_too_little_is_away(
+    service: TinkerTraining, stand_in: StandInServer, kind: str
+) -> None:
+    """What it says of another number of tokens than it was asked for is believed of none of them."""
+    stand_in.order(("forward_backward", kind, 1))
+    with pytest.raises(ServiceAway, match="log-probabilities"):
+        service.logprobs([ONE])
