@@ -140,6 +140,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         check_topics(self.stream)
         check_router(self.router, self.learner, self.engine.token, bool(self.specialists))
         if not self.parent:
+            topics = (self.stream.generations, self.stream.feedback, self.stream.dead_letters)
             check_specialists(self.policy, self.specialists, self.engine.adapters, topics)
 
     @property
