@@ -95,6 +95,9 @@ def _over_parent(own: Mapping[str, Any], parent: dict[str, Any]) -> dict[str, An
         # The machine's log lines are the parent's to look at: of two, each line would be two issues.
         "triage": {"logs": []},
     }
+    if experiment := _section(parent, "mlflow").get("experiment"):
+        # Traces hold what people said.
+        derived["mlflow"] = {"experiment": f"{experiment}/{name}"}
     for kind in ("generations", "feedback"):
         derived["gateway"][f"{kind}_topic"] = derived["stream"][kind]
     common = {key: value for key, value in parent.items() if key != "policy"}

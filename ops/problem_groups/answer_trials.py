@@ -30,7 +30,8 @@ HABITS = {
 PAGE = 20_000
 """Rows that one view of the database reads."""
 MOST_SEGMENTS = 50
-"""Kinds of work that are told apart; further ones are one."""
+"""Kinds of work that are told apart, those with the most answers: callers name them, and may name a new
+one for each request. Further ones are one."""
 OTHERS = "(others)"
 
 _ROWS = (
@@ -43,6 +44,13 @@ _ROWS = (
     " episodes.generation_id AND f.kind = 'undone' AND f.dead = 0) THEN 1 ELSE 0 END"
     " FROM episodes WHERE policy = ? AND generation_id > ? AND received >= ? AND received < ?"
     f" AND COALESCE(variant, '') NOT IN ('{SHADOW}', '{SIDE}') ORDER BY generation_id LIMIT {PAGE}"
+)
+
+
+_SEGMENTS = (
+    "SELECT COALESCE(segment, ''), COUNT(*) FROM episodes WHERE policy = ? AND received >= ?"
+    f" AND received < ? AND COALESCE(variant, '') NOT IN ('{SHADOW}', '{SIDE}') GROUP BY 1"
+    f" ORDER BY 2 DESC, 1 LIMIT {MOST_SEGMENTS}"
 )
 
 
@@ -86,15 +94,19 @@ class AnswerTrials:
     def read(self, store: Store, policy: str, first_day: int, until_day: int) -> None:
         """Count all answers that were received on these days."""
         after, read = "", 0
+        with store.reading() as view:
+            days = (first_day * DAY, until_day * DAY)
+            rows = view.execute(_SEGMENTS, (policy, *days)).fetchall()
+        self._segments = {segment: told_name(segment) for segment, _ in rows}
         while True:
             with store.reading() as view:
-                rows = _page(view, policy, after, first_day, until_day)
-            for one in rows:
+                page = _page(view, policy, after, first_day, until_day)
+            for one in page:
                 self.add(one)
-            read += len(rows)
-            if len(rows) < PAGE:
+            read += len(page)
+            if len(page) < PAGE:
                 break
-            after = rows[-1].generation_id
+            after = page[-1].generation_id
         self.counted.read.append(f"{read} answers")
 
     def add(self, one: TriedAnswer) -> None:
@@ -147,11 +159,7 @@ class AnswerTrials:
                 numbers[f"{TOOL}{told_name(name[len(TOOL) :])}"] += int(calls)
 
     def _segment(self, segment: str) -> str:
-        known = self._segments.get(segment)
-        if known is None:
-            known = told_name(segment) if len(self._segments) < MOST_SEGMENTS else OTHERS
-            self._segments[segment] = known
-        return known
+        return self._segments.get(segment, OTHERS)
 
     def _group(self, source: Any, name: str, unit: str) -> str:
         return self.counted.group(

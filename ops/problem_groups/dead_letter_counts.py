@@ -1,7 +1,7 @@
 """Dead letter counts: records that were refused, by the reason and the day."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from ...streams.state.store import Store
 from .fingerprint import normal
@@ -9,8 +9,13 @@ from .log_files import SLOT, SLOTS_A_DAY
 from .problem_group import DAY, CountedProblems, ProblemGroup
 
 UNIT = "ten minutes of the log"
-_CODE = re.compile(r"(unknown_generation|unknown_session|unknown_reference): ")
-"""Reasons whose words are the id that was unknown."""
+MOST_REASONS = 200
+"""Reasons that are told apart, those that came most; further ones are one: a record may say anything."""
+OTHERS = "other reasons"
+_CODE = re.compile(r"([a-z]+(?:_[a-z]+)+): ")
+"""Reasons that begin with their name: behind it stand ids, which products make of what they like."""
+_VALUE = re.compile(r"'.*'(?= - at `)", re.DOTALL)
+"""A value that a record held, quotes in it too."""
 
 
 def read_dead_letters(
@@ -27,10 +32,13 @@ def read_dead_letters(
         (first,) = view.execute(
             "SELECT MIN(received) FROM episodes WHERE policy = ?", (policy,)
         ).fetchone()
-    for at, topic, reason in rows:
+    names = [f"{topic}: {_said(str(reason))}" for _, topic, reason in rows]
+    often = Counter(names)
+    told = {*sorted(often, key=lambda name: (-often[name], name))[:MOST_REASONS]}
+    for (at, _, _), name in zip(rows, names, strict=True):
         refused += 1
         group = counted.group(
-            ProblemGroup(source="dead_letter", name=f"{topic}: {_said(str(reason))}", unit=UNIT)
+            ProblemGroup(source="dead_letter", name=name if name in told else OTHERS, unit=UNIT)
         )
         slots[group, int(at // DAY)].add(int(at % DAY) // SLOT)
     began = until_day if first is None else int(first // DAY)
@@ -44,4 +52,4 @@ def read_dead_letters(
 
 def _said(reason: str) -> str:
     code = _CODE.match(reason)
-    return code[1] if code else normal(reason)
+    return code[1] if code else normal(_VALUE.sub("<words>", reason))

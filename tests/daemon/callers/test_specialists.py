@@ -19,6 +19,8 @@ at_most = 90
 adapters = 18
 [gateway]
 user_key = "key"
+[mlflow]
+experiment = "people"
 [triage]
 logs = ["all.log"]
 webhook = "https://tracker.example/issues"
@@ -111,6 +113,7 @@ def test_a_specialist_s_config_follows_from_its_parent_s(tmp_path: Path) -> None
     assert str(config.flags_path) == parent.gateway.flags_of("acme")
     # Each policy tells of its own people's problems, and of the machine's log lines one alone.
     assert (config.triage.webhook, config.triage.logs) == (parent.triage.webhook, ())
+    assert (config.mlflow.experiment, parent.mlflow.experiment) == ("people/acme", "people")
     # Its people are asked first, those of a tenant with settings of its own too.
     assert config.privacy.of("acme").consent == config.privacy.of("lab").consent == "opt_in"
     assert not config.privacy.of("acme").redact
