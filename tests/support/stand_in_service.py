@@ -257,9 +257,10 @@ class StandInDoor:
             try:
                 if kind == "failed":
                     raise ContentsRefused("ordered")
-                promises[name] = await asyncio.to_thread(self.service.do, path, given)
-                if kind in ("short", "nameless"):
-                    promises[name] = said_badly(promises[name], kind)
+                found = await asyncio.to_thread(self.service.do, path, given)
+                if isinstance(found, bytes) and kind in ("short", "nameless"):
+                    found = said_badly(found, kind)
+                promises[name] = found
             except (ContentsRefused, ServiceClosed, ValueError) as refused:
                 promises[name] = {"error": str(refused), "category": "user"}
         ids = {"sample_sequence_ids": [name]} if path == "asample" else {}
