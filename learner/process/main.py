@@ -180,9 +180,8 @@ def main() -> int:
     """Run the child; returns its exit code."""
     given = _arguments()
     log_to_stderr(f"learner, rank {given.rank}" if given.rank else "learner")
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C goes to the daemon, which ends us in order
+    # Ctrl-C goes to the daemon, which ends us in order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # Whatever a library prints must not reach the pipe; only rank 0 has somebody to tell.
     out = os.fdopen(os.open(os.devnull, os.O_WRONLY) if given.rank else os.dup(1), "wb")
     os.dup2(2, 1)
@@ -232,9 +231,7 @@ def _served(
     except (NoRoom, ValueError) as problem:
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)
-        if isinstance(problem, ServiceClosed):
-            return CLOSED
-        return NO_ROOM if isinstance(problem, NoRoom) else UNUSABLE
+        return {NoRoom: NO_ROOM, ServiceClosed: CLOSED}.get(type(problem), UNUSABLE)
     except RuntimeError:
         if settings.learner.processes > 1:
             time.sleep(LAST_WORDS_SECONDS)
