@@ -40,7 +40,9 @@ def test_before_the_first_start(folder: Path, capsys: pytest.CaptureFixture[str]
     status, lines = lines_of(folder, capsys)
     assert status == 1
     assert [line for line in lines if line.startswith("FAIL")] == about("engine", lines)
-    assert about("engine", lines)[0].endswith("is not healthy -> start it: vLLM, `rlwd engine`, or `rlwd router`")
+    assert about("engine", lines)[0].endswith(
+        "is not healthy -> start it: vLLM, `rlwd engine`, or `rlwd router`"
+    )
     (flags,) = about("flags", lines)
     assert flags.startswith("warn")
     (daemon,) = about("daemon", lines)
