@@ -45,7 +45,7 @@ class LimitedConnection(asyncio.Protocol):
         self._begun = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.BaseTransport | None = None
-        self._counted = False
+        self._counted = self.heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; over the limit it is closed at once."""
@@ -74,13 +74,17 @@ class LimitedConnection(asyncio.Protocol):
             self.limits.unasked -= 1
 
     def close_between_requests(self) -> None:
-        """Close where a request was answered and no other is."""
+        """Close where a request was answered and no other is, nor has begun to come since the last call."""
         transport = self._transport
+        if self.heard:
+            self.heard = False
+            return
         if self._timer is None and transport is not None and transport not in self.limits.answering:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
         """Pass bytes on; the timer ends with the first request's headers."""
+        self.heard = True
         if self._timer is not None:
             self._begun = (self._begun + data)[-MOST_HEADER_BYTES:]
             if b"\r\n\r\n" in self._begun or b"\n\n" in self._begun:
@@ -123,6 +127,8 @@ class ConnectionLimits:
         """All of them."""
         self.answering = set[asyncio.BaseTransport]()
         """Those whose request is being answered."""
+        self.ending = False
+        """Whether each connection is closed as its answer ends."""
         self.refused = 0
         """Connections closed because there were too many."""
         self.too_slow = 0
@@ -138,6 +144,11 @@ class ConnectionLimits:
     def give_back(self) -> None:
         """Count one less."""
         self.connected -= 1
+
+    def last(self, answer: web.StreamResponse) -> None:
+        """Close an answer's connection behind it where the server ends."""
+        if self.ending:
+            answer.force_close()
 
     def limit(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], LimitedConnection]:
         """Return a factory of connections that keep to the limits."""
@@ -171,7 +182,11 @@ class LimitedRunner(web.AppRunner):
                 self.limits.answering.add(transport)
             try:
                 answer: web.StreamResponse = await handler(request)
+                self.limits.last(answer)
                 return answer
+            except web.HTTPException as refusal:
+                self.limits.last(refusal)
+                raise
             finally:
                 if transport is not None:
                     self.limits.answering.discard(transport)
@@ -196,16 +211,13 @@ class LimitedRunner(web.AppRunner):
 
         Connections between two requests are closed, and each other one as its answer ends.
         """
-        serving = super().server
-        assert serving is not None, "it was set up"
-        serving.pre_shutdown()
-        for _ in range(TURNS_TO_CONNECT):
-            await asyncio.sleep(0)  # A request that has just come is being answered then.
-        # aiohttp listens to them no more, and would leave them open: who asks would wait for nothing.
-        for one in list(self.limits.live):
-            one.close_between_requests()
+        # Not by aiohttp's own `pre_shutdown`: from then on it throws away what comes, and of a request
+        # whose headers are there the body would be waited for in vain.
+        self.limits.ending = True
         end = time.monotonic() + seconds
         while self.limits.connected and time.monotonic() < end and not at_once.is_set():
+            for one in list(self.limits.live):
+                one.close_between_requests()
             await asyncio.sleep(0.02)
         return self.limits.connected
 

@@ -32,7 +32,8 @@ def one(turn):
         answer = tell(gateways, "/v1/chat/completions", json.loads(sys.argv[1]))
         if answer is None: continue
         seen.append("answers")
-        signal = {"kind": "accepted"}
+        # Not all alike: of answers that all earn the same none can be learned from, and that is a problem.
+        signal = {"kind": ("accepted", "rejected")[turn // 2 % 2]}
         said = {"feedback_id": uuid.uuid4().hex, "generation_id": answer["id"], "signal": signal}
         if tell(gateways, "/v1/feedback", said): seen.append("judged")
 threads = [threading.Thread(target=one, args=(n,)) for n in range(3)]
@@ -52,7 +53,7 @@ def judged(machine: SystemdMachine) -> int:
 
 
 class People:
-    """They ask gateways, the next one where the first refuses, and accept what they get."""
+    """They ask gateways, the next one where the first refuses, and accept half of what they get."""
 
     def __init__(self, machine: SystemdMachine, *gateways: str) -> None:
         self.machine = machine

@@ -70,3 +70,34 @@ def test_who_never_asks_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> 
         return told
 
     assert asyncio.run(closed()) == b""
+
+
+def test_a_body_that_comes_while_the_server_ends_is_read() -> None:
+    """The headers came before, the body after: it is answered, and then its connection is closed."""
+
+    async def told() -> bytes:
+        async def page(request: web.Request) -> web.Response:
+            return web.Response(text=f"{len(await request.read())} bytes")
+
+        app = web.Application()
+        app.router.add_post("/", page)
+        limits = ConnectionLimits(10, 10.0)
+        runner = LimitedRunner(app, limits, idle_seconds=30.0)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        reader, writer = await asyncio.open_connection(LOOPBACK, runner.addresses[0][1])
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nhalf")
+        while not limits.answering:
+            await asyncio.sleep(0.01)
+        await runner.stop_listening()
+        ending = asyncio.create_task(runner.let_end(60.0, asyncio.Event()))
+        await asyncio.sleep(0.1)
+        writer.write(b"half")
+        answer = await asyncio.wait_for(reader.read(), 30.0)
+        assert await ending == 0
+        writer.close()
+        await writer.wait_closed()
+        await runner.cleanup()
+        return answer
+
+    assert asyncio.run(told()).endswith(b"8 bytes")
