@@ -45,7 +45,8 @@ class LimitedConnection(asyncio.Protocol):
         self._begun = b""
         self._timer: asyncio.TimerHandle | None = None
         self._transport: asyncio.BaseTransport | None = None
-        self._counted = self.heard = False
+        self._counted = False
+        self.heard = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Count the connection; over the limit it is closed at once."""
@@ -73,11 +74,11 @@ class LimitedConnection(asyncio.Protocol):
             self._timer, self._begun = None, b""
             self.limits.unasked -= 1
 
-    def close_between_requests(self) -> None:
-        """Close where a request was answered and no other is, nor has begun to come since the last call."""
-        transport = self._transport
-        if self.heard:
-            self.heard = False
+    def close_between_requests(self, *, patient: bool) -> None:
+        """Close where a request was answered and no other is; `patient`, nor has begun to come since last asked."""
+        transport, heard = self._transport, self.heard
+        self.heard = False
+        if heard and patient:
             return
         if self._timer is None and transport is not None and transport not in self.limits.answering:
             transport.close()
@@ -214,10 +215,12 @@ class LimitedRunner(web.AppRunner):
         # Not by aiohttp's own `pre_shutdown`: from then on it throws away what comes, and of a request
         # whose headers are there the body would be waited for in vain.
         self.limits.ending = True
-        end = time.monotonic() + seconds
-        while self.limits.connected and time.monotonic() < end and not at_once.is_set():
+        began = time.monotonic()
+        while self.limits.connected and time.monotonic() < began + seconds and not at_once.is_set():
+            # Not for ever: who sends a byte now and then would hold the end up.
+            patient = time.monotonic() < began + FIRST_REQUEST_SECONDS
             for one in list(self.limits.live):
-                one.close_between_requests()
+                one.close_between_requests(patient=patient)
             await asyncio.sleep(0.02)
         return self.limits.connected
 

@@ -17,6 +17,7 @@ import httpx
 import pytest
 from kafka import KafkaProducer
 from kafka_server import KafkaServer
+from procedures_only import procedures_only
 from prometheus_server import PrometheusServer, prometheus_folder
 from small_disk import fill_up, small_disk
 from waiting import until
@@ -27,10 +28,7 @@ from rlwd.ops.servers.embedded_server import EmbeddedServer
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(1200),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="alerts take their time: make procedures",
-    ),
+    procedures_only("alerts take their time"),
 ]
 
 ALERTS = Path(__file__).parents[2] / "ops" / "deploy" / "alerts.yaml"

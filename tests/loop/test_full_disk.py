@@ -1,19 +1,16 @@
 """The checkpoints' disk is full: real daemon and learner processes on a small disk of their own."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lone_daemon import BATCH, Workshop
+from procedures_only import procedures_only
 from small_disk import fill_up, small_disk
 
 pytestmark = [
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="a learner is started five times: make procedures",
-    ),
+    procedures_only("a learner is started five times"),
 ]
 
 

@@ -1,6 +1,5 @@
 """docs/runbook.md, procedures: what the page says is typed, on a loop that people use meanwhile."""
 
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ import pytest
 from kafka.admin import KafkaAdminClient
 from kafka_server import KafkaServer
 from plant import Plant
+from procedures_only import PROCEDURES
 from waiting import until
 
 from rlwd.daemon.commands.status import state_view
@@ -24,18 +24,10 @@ from rlwd.streams.join.episodes_table import load_episodes
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="it starts a loop many times over: make procedures",
-    ),
+    PROCEDURES,
 ]
 
 PARTITIONS = 2
-
-
-def topics_of(plant: Plant) -> list[str]:
-    stream = plant.config.stream
-    return [stream.generations, stream.feedback, stream.dead_letters]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +38,7 @@ def plant(
     folder = tmp_path_factory.mktemp("plant")
     with EmbeddedServer(tiny_policy, folder) as engine:
         plant = Plant(folder, tiny_policy, engine, kafka_server.bootstrap)
-        kafka_server.create_topics(topics_of(plant), partitions=PARTITIONS)
+        kafka_server.create_topics(plant.topics, partitions=PARTITIONS)
         try:
             plant.start()
             yield plant
@@ -182,10 +174,10 @@ def test_the_brokers_disk_is_lost(plant: Plant, kafka_server: KafkaServer) -> No
     plant.all_known()
     read = {name for name, each in plant.status()["records"].items() if each["delivered"]}
     admin = KafkaAdminClient(bootstrap_servers=kafka_server.bootstrap)
-    admin.delete_topics(topics_of(plant))
-    until(lambda: not set(topics_of(plant)) & set(admin.list_topics()))
+    admin.delete_topics(plant.topics)
+    until(lambda: not set(plant.topics) & set(admin.list_topics()))
     admin.close()
-    kafka_server.create_topics(topics_of(plant), partitions=PARTITIONS)
+    kafka_server.create_topics(plant.topics, partitions=PARTITIONS)
 
     def commands() -> list[str]:
         return re.findall(r"`(rlwd accept-gap \S+ \d+ --back)`", told_of_the_log(plant))

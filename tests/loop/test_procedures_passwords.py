@@ -1,7 +1,5 @@
 """docs/runbook.md: the passwords of PostgreSQL and of Kafka are rotated, both over what really asks for them."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from another_database import another_database
 from kafka_security import PASSWORD, USER, KafkaSecurity
 from kafka_server import KafkaServer, kafka_jars
 from plant import IN_FILES, Plant
+from procedures_only import NEEDS_CREATEDB, PROCEDURES
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.exit_status import FAULT
@@ -20,13 +19,8 @@ from rlwd.ops.servers.embedded_server import EmbeddedServer
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="it starts a loop many times over: make procedures",
-    ),
-    pytest.mark.skipif(
-        shutil.which("createdb") is None, reason="no createdb: apt install postgresql-client"
-    ),
+    PROCEDURES,
+    NEEDS_CREATEDB,
 ]
 
 ROLE, OLD = "rotated", "an-old-one"

@@ -1,7 +1,5 @@
 """docs/runbook.md, what needs a server: the state moves to PostgreSQL and back, and a member joins there."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ import pytest
 from another_database import another_database
 from kafka_server import KafkaServer
 from plant import Plant
+from procedures_only import NEEDS_CREATEDB, PROCEDURES
 from waiting import until
 
 from rlwd.daemon.config import load_config
@@ -21,13 +20,8 @@ from rlwd.ops.servers.process import LOOPBACK, NO_TLS
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="it starts a loop many times over: make procedures",
-    ),
-    pytest.mark.skipif(
-        shutil.which("createdb") is None, reason="no createdb: apt install postgresql-client"
-    ),
+    PROCEDURES,
+    NEEDS_CREATEDB,
 ]
 
 SERVED = "postgresql://rlwd@db/rlwd"
@@ -53,10 +47,7 @@ def plant(
             SERVED: url,
             "editor /etc/rlwd/rlwd.toml": f"sed -i 's#^database = .*#{NAMED}#' {plant.path}",
         }
-        stream = plant.config.stream
-        kafka_server.create_topics(
-            [stream.generations, stream.feedback, stream.dead_letters], partitions=2
-        )
+        kafka_server.create_topics(plant.topics, partitions=2)
         try:
             plant.start()
             yield plant

@@ -4,7 +4,6 @@ The loop learns, is backed up while it runs, learns on, and loses its folder. Wh
 nothing of the versions that were made since; engine and log do.
 """
 
-import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from kafka import TopicPartition
 from kafka.admin import KafkaAdminClient
 from kafka_server import KafkaServer
 from loop_processes import LoopProcesses
+from procedures_only import PROCEDURES
 
 from rlwd.daemon.audit.audit import Audit, audit
 from rlwd.daemon.backup.backup import make_backup
@@ -29,10 +29,7 @@ from rlwd.streams.join.fate import TOO_OLD, WAITING
 pytestmark = [
     pytest.mark.kafka,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(
-        not os.environ.get("RLWD_PROCEDURES"),
-        reason="it starts a loop many times over: make procedures",
-    ),
+    PROCEDURES,
 ]
 
 POLICY = "restored"

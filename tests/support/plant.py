@@ -60,6 +60,12 @@ class Plant(LoopProcesses):
         self.asked, self.token = 0, ""
         """`token` is the one that people's product shows the gateways."""
 
+    @property
+    def topics(self) -> list[str]:
+        """The topics that its config names."""
+        stream = self.config.stream
+        return [stream.generations, stream.feedback, stream.dead_letters]
+
     def _replaced(self) -> dict[str, str]:
         more = f's#"{self.engine.url}"#"{self.engine.url}", "{self.another.url}"#'
         return {

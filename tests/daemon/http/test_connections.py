@@ -101,3 +101,37 @@ def test_a_body_that_comes_while_the_server_ends_is_read() -> None:
         return answer
 
     assert asyncio.run(told()).endswith(b"8 bytes")
+
+
+def test_who_only_begins_to_ask_does_not_hold_the_end_up() -> None:
+    """One that was answered, and sends its next request byte by byte, is closed; the server ends."""
+
+    async def left() -> int:
+        async def page(_: web.Request) -> web.Response:
+            return web.Response(text="here")
+
+        app = web.Application()
+        app.router.add_get("/", page)
+        runner = LimitedRunner(app, ConnectionLimits(10, 10.0), idle_seconds=600.0)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        reader, writer = await asyncio.open_connection(LOOPBACK, runner.addresses[0][1])
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"here")
+
+        async def trickle() -> None:
+            writer.write(b"GET / HTTP/1.1\r\nX-Long: ")
+            while not writer.is_closing():
+                writer.write(b"x")
+                await asyncio.sleep(0.015)  # Its headers are too long after two minutes.
+
+        trickling = asyncio.create_task(trickle())
+        await runner.stop_listening()
+        found = await asyncio.wait_for(runner.let_end(3600.0, asyncio.Event()), 60.0)
+        trickling.cancel()
+        writer.close()
+        await asyncio.gather(trickling, writer.wait_closed(), return_exceptions=True)
+        await runner.cleanup()
+        return found
+
+    assert asyncio.run(left()) == 0
