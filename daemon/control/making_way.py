@@ -10,8 +10,9 @@ FRESH_SECONDS = 10.0
 """What a gateway said before says nothing of now: it ended, hangs, or asks for flags too seldom."""
 SAY_SECONDS = 1.0
 """Between two times that the learner is told that requests are still slow."""
-LASTS_SECONDS = 5.0
-"""How long the learner believes it: a daemon that hangs, or waits for its database, holds nobody up."""
+LASTS_SECONDS = 30.0
+"""How long the learner believes it: longer than a round of the daemon's loop, which seals a batch in one of
+them on the same busy machine; and a daemon that hangs, or waits for its database, holds nobody up."""
 
 
 class MakingWay:

@@ -30,6 +30,8 @@ pytestmark = pytest.mark.timeout(600)
 
 ABOVE, LONGEST = 2.0, 30.0
 """Above what a request takes on the busiest machine; longer than the window of requests looked at, twice."""
+ATTEMPTS = 4
+"""Batches of which one must be paused to the end: on a busy machine a report may come too late for one."""
 
 
 class SharedMachine:
@@ -89,6 +91,13 @@ class SharedMachine:
         sink.flush(10.0)
         sink.close()
         self.said += BATCH
+
+    def paused(self) -> float:
+        """Say one more batch; return how long it was paused by the time that it was learned, seconds."""
+        before = self.learned()
+        self.say()
+        self.shop.until(lambda: self.learned() == before + 1)
+        return self.shop.manifests[-1].metrics["yield/seconds"]
 
     def learned(self) -> int:
         """Return how many batches the tables have as applied."""
@@ -162,7 +171,5 @@ def test_it_makes_way_and_goes_on(shared: SharedMachine) -> None:
 
     shared.rig.engine.pause = 1.5 * ABOVE
     shop.until(lambda: shared.p95() > ABOVE)
-    shared.say()
-    shop.until(lambda: shared.learned() == before + 2)
-    assert shop.manifests[-1].metrics["yield/seconds"] >= LONGEST
+    assert any(shared.paused() >= LONGEST for _ in range(ATTEMPTS))
     assert shared.p95() > ABOVE
