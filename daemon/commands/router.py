@@ -2,19 +2,24 @@
 
 import asyncio
 import importlib.util
+import os
 from pathlib import Path
 
 from ...ops.router.serve import check_room, serve
 from ...ops.router.version_folders import VersionFolders
 from ...ops.router.version_server import ServerTerms
+from ...streams.state.file_lock import lock_file
 from ..config import Config
+
+LOCK = "router.lock"
+"""In the folder of versions: two routers would delete what the other one writes and serves."""
 
 
 def run_router(config: Config) -> None:
     """Serve until it is told to end.
 
     Raises ValueError, naming the key, where there are no such versions, where what is to be started is not
-    installed, or the disk is too small for the slots.
+    installed, or the disk is too small for the slots; FileLocked where another router has the folder.
     """
     settings, base = config.router, Path(config.learner.model)
     if config.learner.weights == "adapter":
@@ -30,11 +35,17 @@ def run_router(config: Config) -> None:
         raise ValueError(f"learner.model: {base}: no folder of a Hugging Face model (config.json)")
     folder = Path(settings.folder)
     check_room(settings, base, folder)
+    held = lock_file(folder / LOCK)
     terms = ServerTerms(
         settings=settings,
-        folders=VersionFolders(config.state_path / "checkpoints", base, folder),
+        folders=VersionFolders(
+            config.state_path / "checkpoints", base, folder, slots=settings.slots
+        ),
         dtype=config.learner.dtype,
         tolerance=config.gate.probe_tolerance,
         starting={},
     )
-    asyncio.run(serve(terms, base, config.engine.token))
+    try:
+        asyncio.run(serve(terms, base, config.engine.token))
+    finally:
+        os.close(held)

@@ -9,7 +9,7 @@ from pathlib import Path
 from ...learner.candidate import Candidate
 from ...learner.checkpoint.folder import chain_problem
 from ...learner.checkpoint.weight_link import LINK, TENSORS, WEIGHTS, chain, link_path
-from .adapter_check import EXPONENTS, DamagedAdapter, check_adapter, finite, tensors_in
+from .adapter_check import EXPONENTS, DamagedAdapter, check_adapter, finite, reading, tensors_in
 from .threads import Submit, run_in_thread
 
 Signature = tuple[tuple[str, int, int, int], ...]
@@ -26,6 +26,11 @@ def check_weights(candidate: Candidate) -> None:
     Raises DamagedAdapter naming the file that is missing or changed, and otherwise ValueError naming the
     weight that is not finite. Of the links below only the digests are looked at: they were versions too.
     """
+    with reading(candidate.path):
+        _check_links(candidate)
+
+
+def _check_links(candidate: Candidate) -> None:
     checkpoint = candidate.path.parent
     problem = chain_problem(checkpoint.parent, int(checkpoint.name), candidate.digest)
     if problem is not None:

@@ -28,7 +28,10 @@ def digests_of(folder: Path) -> dict[str, str]:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Write the folder and, last, its digests; ValueError where the version cannot be put together."""
+    """Write the folder and, last, its digests.
+
+    Ends with a line that says why where the version cannot be put together, or the disk is full.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoints", type=Path, required=True)
     parser.add_argument("--sequence", type=int, required=True)
@@ -38,9 +41,16 @@ def main(arguments: Sequence[str]) -> None:
     log_to_stderr("export")
     with quick_imports():
         from ...learner.checkpoint.export_model import export_model
-    manifest = read_manifest(asked.checkpoints, asked.sequence)
-    export_model(asked.checkpoints, manifest, asked.model, asked.out, tolerance=None)
-    replace_file(digests_path(asked.out), json.dumps(digests_of(asked.out)).encode())
+        from ...learner.checkpoint.no_room import NoRoom, making
+    try:
+        manifest = read_manifest(asked.checkpoints, asked.sequence)
+        with making(asked.out):
+            export_model(asked.checkpoints, manifest, asked.model, asked.out, tolerance=None)
+            replace_file(digests_path(asked.out), json.dumps(digests_of(asked.out)).encode())
+    except NoRoom:
+        sys.exit(f"router.folder: {asked.out.parent}: its disk is full: make room")
+    except ValueError as problem:
+        sys.exit(str(problem))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from .version_server import VersionServer
 ASKED = ("Content-Type", "X-Request-Id")
 """Headers that go on to the server: vLLM obeys some that clients must not set."""
 TOLD = ("Content-Type",)
+KEPT_SECONDS = 4.0
+"""An idle connection is kept so long: vLLM closes it after 5 s, which may be as the next request is sent."""
 
 
 class Forward:
@@ -28,14 +30,18 @@ class Forward:
         Raises RouterRefusal, 404, where the server is gone before it answered: whoever asked can take another
         version. One that goes in mid-answer breaks the connection off, as an engine does that dies.
         """
-        raw = orjson.dumps({**body, "model": server.version})
+        try:
+            raw = orjson.dumps({**body, "model": server.version})
+        except orjson.JSONEncodeError as problem:
+            # It is read deeper than it is written.
+            raise RouterRefusal(
+                400, "Bad Request", f"the body cannot be written: {problem}"
+            ) from problem
         headers = {name: request.headers[name] for name in ASKED if name in request.headers}
         server.under_way += 1
         try:
             try:
-                answer = await self.session.post(
-                    server.url + request.path, data=raw, headers=headers, allow_redirects=False
-                )
+                answer = await self._post(server.url + request.path, raw, headers)
                 streamed = answer.content_type == "text/event-stream"
                 whole = b"" if streamed else await answer.read()
             except (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError) as problem:
@@ -48,6 +54,15 @@ class Forward:
                 return await _stream(request, answer, told)
         finally:
             server.under_way -= 1
+
+    async def _post(self, url: str, raw: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
+        """Ask, and once more where the connection was closed under us, as servers do with idle ones."""
+        try:
+            return await self.session.post(url, data=raw, headers=headers, allow_redirects=False)
+        except aiohttp.ClientConnectorError:
+            raise
+        except aiohttp.ClientConnectionError:
+            return await self.session.post(url, data=raw, headers=headers, allow_redirects=False)
 
 
 async def _stream(
@@ -69,7 +84,7 @@ async def _stream(
 def open_session() -> aiohttp.ClientSession:
     """Return a session for the servers: an answer may take as long as who asked for it waits."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=5.0),
         cookie_jar=aiohttp.DummyCookieJar(),
         headers={"Accept-Encoding": "identity"},

@@ -67,7 +67,9 @@ class RouterApp:
         try:
             if self.token and request.path != "/health":
                 given = request.headers.get("Authorization", "")
-                if not hmac.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
+                wanted = f"Bearer {self.token}".encode()
+                # A header may hold bytes that are no text.
+                if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted):
                     raise RouterRefusal(401, "AuthenticationError", "the token is not engine.token")
             return await handler(request)
         except RouterRefusal as refused:

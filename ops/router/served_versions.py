@@ -109,8 +109,8 @@ class ServedVersions:
         free = sorted(set(range(self.terms.settings.slots)) - taken)
         if not free:
             raise self._no_slot(manifest.version)
-        held = {one.version for one in self.servers.values()} | {manifest.version}
-        self.folders.make_room(held, self.terms.settings.slots)
+        held = {one.version for one in self.servers.values()}
+        self.folders.needed = frozenset({*held, manifest.version})
         log.info("version_asked_for", version=manifest.version, slot=free[0])
         self.servers[link] = server = VersionServer(manifest, free[0], self.terms)
         return server

@@ -6,7 +6,10 @@ import msgspec
 
 LEAST_SLOTS = 4
 """The anchor, the champion, the one before it, and a candidate."""
-OURS = ("--model", "--served-model-name", "--host", "--port", "--dtype", "--name", "--api-key")
+OURS = (
+    *("--model", "--served-model-name", "--host", "--port", "--dtype", "--name", "--api-key"),
+    *("--logprobs-mode", "--generation-config"),
+)
 """What the router itself tells a server."""
 
 
@@ -44,5 +47,6 @@ class RouterSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
                 " and a candidate are each on a server of their own"
             )
         for one in self.arguments:
-            if one.partition("=")[0] in OURS:
+            # vLLM takes `--served_model_name` for the same.
+            if one.partition("=")[0].replace("_", "-") in OURS:
                 raise ValueError(f"router.arguments: {one}: the router says this itself")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import structlog
@@ -27,6 +27,8 @@ log = structlog.get_logger()
 
 TOLD_BYTES = 2000
 """Of what a failed export wrote, so much of its end is told."""
+KEPT_LOGS = 100
+"""Logs of versions that are kept, the newest: a server writes one for as long as it lives."""
 
 
 class Stopped(Exception):
@@ -36,9 +38,11 @@ class Stopped(Exception):
 class VersionFolders:
     """Makes the folder of a version from its checkpoints, or finds it sound. Any thread may use it."""
 
-    def __init__(self, checkpoints: Path, model: Path, folder: Path) -> None:
-        """`model` is the base model's folder, which is v0's own."""
+    def __init__(self, checkpoints: Path, model: Path, folder: Path, *, slots: int) -> None:
+        """`model` is the base model's folder, which is v0's own; of `slots` versions the folders are kept."""
         self.checkpoints, self.model, self.folder = checkpoints.absolute(), model, folder
+        self.slots, self.needed = slots, frozenset[str]()
+        """`needed` are the versions that have a server or get one: their folders stay."""
         self._one_at_a_time = threading.Lock()
 
     def find(self, link: Path) -> Manifest:
@@ -59,6 +63,8 @@ class VersionFolders:
     def make(self, manifest: Manifest, stopped: Callable[[], bool]) -> Path:
         """Return a version's folder, every file as it was written; one that is not is made anew.
 
+        Before that the oldest folders that nobody needs are deleted: here, since a large one takes seconds,
+        in which the event loop answers people, and since no other version is being written.
         Raises ValueError where it cannot be made, and Stopped where it is no longer wanted meanwhile.
         """
         if is_base(manifest):
@@ -68,6 +74,7 @@ class VersionFolders:
         with self._one_at_a_time:
             if not self._sound(out):
                 self.remove(manifest.version)
+                self._make_room()
                 self._export(manifest, out, stopped)
                 if not self._sound(out):
                     raise ValueError(f"{out}: is not what was written a moment ago")
@@ -119,19 +126,23 @@ class VersionFolders:
         digests_path(out).unlink(missing_ok=True)
         shutil.rmtree(out, ignore_errors=True)
 
-    def make_room(self, held: Collection[str], most: int) -> None:
-        """Delete the oldest folders that none of these versions needs, until there are less than `most`.
+    def _make_room(self) -> None:
+        """Delete the oldest folders that are not needed, until there is room for one more, and old logs.
 
-        What was left half-made goes too. Before a version is begun: then none is being written for nobody.
+        What was left half-made goes too: nothing else is being written.
         """
-        if not self.folder.is_dir():
-            return
-        found = sorted(
-            (path for path in self.folder.iterdir() if path.is_dir()),
-            key=lambda path: path.stat().st_mtime,
-        )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = _by_age(path for path in self.folder.iterdir() if path.is_dir())
         left = len(found)
         for path in found:
-            if path.name not in held and (left >= most or path.name.startswith(".")):
+            if path.name not in self.needed and (left >= self.slots or path.name.startswith(".")):
                 self.remove(path.name)
                 left -= 1
+        for path in _by_age(self.folder.glob("*.log"))[:-KEPT_LOGS]:
+            if path.stem not in self.needed:
+                path.unlink(missing_ok=True)
+
+
+def _by_age(paths: Iterable[Path]) -> list[Path]:
+    """Return files or folders, the oldest first."""
+    return sorted(paths, key=lambda path: path.stat().st_mtime)

@@ -107,6 +107,10 @@ class VersionServer:
             except (ServerDied, ValueError, OSError) as found:
                 failures += 1
                 problem = str(found)
+            except Exception as found:  # The top of this thread's loop: who asked for it is told.
+                log.exception("version_server_fault", version=self.version)
+                failures += 1
+                problem = repr(found)
             finally:
                 self.up = False
                 self._stop()

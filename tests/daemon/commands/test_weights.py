@@ -1,5 +1,6 @@
 """`rlwd weights`: versions of full weights as folders that others read, from the command line."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from tiny_learner import TINY
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rlwd.daemon.cli import main
+from rlwd.daemon.commands.router import LOCK
 from rlwd.daemon.config import load_config
 from rlwd.daemon.doctor.doctor import findings
 from rlwd.daemon.doctor.doctor_finding import Grade
@@ -23,6 +25,7 @@ from rlwd.learner.checkpoint.weight_link import TENSORS, link_path, read_link
 from rlwd.learner.checkpoint.write import Checkpoints, Origin
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.train.state import Learner
+from rlwd.streams.state.file_lock import lock_file
 
 
 class State(NamedTuple):
@@ -185,3 +188,15 @@ def test_what_does_not_go_with_full_weights_is_named(
     refused("router", adapters, 'learner.weights: is "adapter": an engine itself takes those')
     told = "router.slots: 3 is not between 4 and 64"
     refused("router", config + "[router]\nslots = 3\n", told)
+
+
+def test_two_routers_do_not_share_a_folder(made: State, rlwd: Command, tmp_path: Path) -> None:
+    """The second ends with 75 and names the process that has it: each would delete what the other serves."""
+    state = State(tmp_path / "rlwd.toml", [])
+    state.config.write_text(made.config.read_text() + '[router]\nserver = "embedded"\n')
+    folder = tmp_path / "state" / "served"
+    folder.mkdir(parents=True)
+    held = lock_file(folder / LOCK)
+    status, said = rlwd(state, "router")
+    os.close(held)
+    assert (status, f"{folder / LOCK}: held by process {os.getpid()}" in said) == (75, True), said

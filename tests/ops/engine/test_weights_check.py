@@ -1,5 +1,7 @@
 """Versions of full weights: damaged or not finite ones are named before any server is started with them."""
 
+import errno
+import os
 import shutil
 from concurrent.futures import Future
 from pathlib import Path
@@ -13,7 +15,7 @@ from rlwd.learner.candidate import Candidate
 from rlwd.learner.checkpoint.folder import read_manifest
 from rlwd.learner.checkpoint.weight_link import TENSORS
 from rlwd.learner.digests import file_digest
-from rlwd.ops.engine.adapter_check import DamagedAdapter
+from rlwd.ops.engine.adapter_check import DamagedAdapter, tensors_in
 from rlwd.ops.engine.weights_check import VersionCheck
 
 
@@ -82,4 +84,32 @@ def test_weights_that_are_not_finite_are_named(
         lambda where, at: told if at == number else read_manifest(where, at),
     )
     with pytest.raises(ValueError, match=f"weight {name} is not finite"):
+        VersionCheck().now(copied)
+
+
+def test_a_file_that_is_cut_off_while_it_is_read_is_named(copied: Candidate) -> None:
+    """It is an error, and no signal that ends the process, as it would be of a file in memory."""
+    path = copied.path / TENSORS
+    save_file({name: torch.zeros(1 << 16) for name in "abc"}, path)
+    read = tensors_in(path)
+    assert next(read)[0] == "a"
+    os.truncate(path, 1 << 12)
+    with pytest.raises(ValueError, match=f"{path}: tensor b is cut off"):
+        next(read)
+    for kept in (4, 100):
+        os.truncate(path, kept)
+        with pytest.raises(ValueError, match=f"{path}: not a safetensors file: "):
+            next(tensors_in(path))
+
+
+def test_a_disk_that_cannot_be_read_is_named(
+    copied: Candidate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As damage, by the file's name: the daemon goes on."""
+
+    def failing(path: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+
+    monkeypatch.setattr("rlwd.learner.checkpoint.folder.file_digest", failing)
+    with pytest.raises(DamagedAdapter, match=f"{copied.path}/.*: Input/output error"):
         VersionCheck().now(copied)

@@ -37,10 +37,14 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.now, self.folder = 0.0, folder
-        self.folders = PlainFolders(folder / "checkpoints", folder, folder / "served")
+        self.serve(PlainFolders(folder / "checkpoints", folder, folder / "served", slots=4))
+
+    def serve(self, folders: VersionFolders) -> None:
+        """Serve versions from these folders, before any was asked for."""
+        self.folders = folders
         self.terms = ServerTerms(
             settings=RouterSettings(server="embedded"),
-            folders=self.folders,
+            folders=folders,
             dtype="float32",
             tolerance=0.01,
             starting={},

@@ -128,9 +128,25 @@ def test_what_does_not_answer_its_probe_is_never_named(shelf: Shelf) -> None:
     until(refused, 60.0, told=lambda: said)
 
 
+def test_a_fault_that_nobody_foresaw_is_told(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asked for the version hears of it, and may ask again: it is not said to be starting for ever."""
+
+    def failing(*_: object) -> Path:
+        raise KeyError("unforeseen")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(shelf.folders, "make", failing)
+        until(lambda: shelf.said(1) == (400, "BadRequestError: v1: KeyError('unforeseen')"), 60.0)
+    shelf.load(1)
+
+
 def test_least_slots_and_words_of_the_routers_own() -> None:
-    """Three slots are too few, and a server's port is the router's to say: both are named."""
+    """Three slots are too few, and a server's port is the router's to say, and so is what its answers record:
+    each is named, however it is spelt."""
     with pytest.raises(ValueError, match=r"router\.slots: 3 is below 4"):
         RouterSettings(slots=3)
     with pytest.raises(ValueError, match=r"router\.arguments: --port=1: the router says this"):
         RouterSettings(arguments=("--enforce-eager", "--port=1"))
+    for word in ("--served_model_name=x", "--logprobs-mode=raw_logprobs"):
+        with pytest.raises(ValueError, match=f"router\\.arguments: {word}: the router says this"):
+            RouterSettings(arguments=(word,))
