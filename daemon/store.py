@@ -75,6 +75,30 @@ def existing_store(config: Config) -> Store:
     return state_store(config)
 
 
+@contextlib.contextmanager
+def state_view(path: Path | str) -> Iterator[Transaction]:
+    """Yield a view of a state database that nothing is written to, not even a migration.
+
+    Raises ValueError where there is none, ConnectionError where its server is away.
+    """
+    if isinstance(path, str):
+        # Here, because only who names a server needs its client.
+        from ..streams.state.postgres import read_only
+
+        with read_only(path) as view:
+            yield view
+        return
+    if not path.is_file():
+        refuse_half(path.parent)
+        raise ValueError(f"{path}: there is no state database; `rlwd run` makes it")
+    opened = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    try:
+        opened.execute("BEGIN")
+        yield opened
+    finally:
+        opened.close()
+
+
 def refuse_half(state: Path) -> None:
     """Raise ValueError, with the command to give, where a state folder holds half of a restore."""
     mark = state / RESTORING

@@ -52,7 +52,7 @@ from .store import opening, state_store
 from .telemetry.open_tracing import open_tracing
 from .telemetry.tracing import Tracing
 from .wire_reading import build_reading
-from .wire_release import build_conductor, build_holdout, build_outlets, build_release
+from .wire_release import build_conductor, build_holdout, build_outlets, build_parent, build_release
 
 log = structlog.get_logger()
 
@@ -132,8 +132,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
     check_checkpoints(config, opened)
     held = take_lease(opened, config.policy, clock())
     forget_listed(config, opened, clock())
-    store = LeasedStore(opened, held)
-    checkpoints = config.state_path / "checkpoints"
+    store, checkpoints = LeasedStore(opened, held), config.state_path / "checkpoints"
     write_epoch(checkpoints, held.epoch)
     ingest = _ingest(config, store)
     mirror = Mirror(config.mlflow, config.policy, config.state_path, store, config.privacy)
@@ -154,6 +153,7 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
         release=release,
         reading=build_reading(config, store, event_sink(config), clock),
         gateways=GatewayWatch(store, config.policy, config.flags_path, flag_page, making_way),
+        parent=build_parent(config),
         holdout=build_holdout(config, store, mirror),
         tools=ToolWatch(store, config.policy, config.tool_errors),
         conductor=build_conductor(config, store, mirror),

@@ -40,9 +40,11 @@ from ..ops.tracking.reports import (
 from ..rewards.spec.spec import reward_spec
 from ..streams.log.ports import EventSink
 from ..streams.state.store import Store
+from .began_with import BeganWith
 from .config import Config
 from .control.control_loop import Outlets
 from .control.own_command import OwnCommand
+from .control.parent_watch import ParentWatch
 from .control.triage_timer import TriageTimer
 from .own_part import own_adapters
 
@@ -175,6 +177,11 @@ def build_conductor(config: Config, store: Store, mirror: Mirror) -> Conductor:
         look_seconds=config.look_seconds,
         looked=experiment_reporter(mirror),
     )
+
+
+def build_parent(config: Config) -> ParentWatch:
+    """Build what looks at whether a specialist's parent took back what it began with."""
+    return ParentWatch(BeganWith(config).problem)
 
 
 def _questions(config: Config) -> tuple[ProbeQuestion, ...]:

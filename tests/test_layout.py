@@ -86,7 +86,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/anchored", "daemon/specialist_file"),
     ("daemon/config",),
     ("daemon/by_hand", "daemon/control", "daemon/own_part", "daemon/places", "daemon/store"),
-    ("daemon/erasures", "daemon/lists", "daemon/parent"),
+    ("daemon/began_with", "daemon/erasures", "daemon/lists", "daemon/parent"),
     ("daemon/views",),
     ("daemon/site", "daemon/wire_reading", "daemon/wire_release"),
     ("daemon/wire",),

@@ -9,6 +9,7 @@ import orjson
 from ...ops.flags.assignment import hash_user, tenant_key
 from ...streams.secret_values import read_secret
 from ...streams.state.sqlite import SqliteStore
+from ..began_with import began_with_any
 from ..config import Config
 from ..erasures.erasure_list import note_erased
 from ..erasures.person import erase_person
@@ -50,12 +51,14 @@ def run_erase(
     again = done.batches_waiting or (not done.bytes_gone and (rewrite or not on_server))
     store.close()
     others = other_policies(config, None if hashed else tenant)
+    began = began_with_any(config, done.learned)
     left = NOT_REACHED + ON_SERVER * on_server + NOT_REWRITTEN * (on_server and not rewrite)
     report: dict[str, Any] = {
         **msgspec.to_builtins(done),
         "listed_in": str(config.erasures_path),
         # A person of a tenant with a specialist has answers of two policies, and each is erased by itself.
         **({"other_policies": others} if others else {}),
+        **({"specialists_began_with": began} if began else {}),
         "not_reached": left,
     }
     print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())

@@ -27,7 +27,7 @@ from ...streams.quick_imports import quick_imports
 from ...streams.state.bulk import by_ids
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from .status import state_view
+from ..store import state_view
 
 if TYPE_CHECKING:
     from ...learner.rebuild.rebuild_plan import RebuildPlan

@@ -2,9 +2,7 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -22,12 +20,13 @@ from ...ops.rollout.problems import release_problems
 from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
+from ..began_with import BeganWith
 from ..config import Config
 from ..status.loop_rows import loop_rows
 from ..status.reading_status import describe_reader, describe_rescoring
 from ..status.shown_text import shown
 from ..status.snapshot import describe, describe_reach, difference_of, users_on_trial
-from ..store import refuse_half
+from ..store import state_view
 
 EXPERIMENTS_SHOWN = 5
 
@@ -63,6 +62,7 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
                 problems["drift_budget"] = drifted
             if answers := unlearnable(view, config.policy):
                 problems["answers"] = answers
+            problems |= _parent(config)
             window = config.tool_errors.window_seconds
             outages = read_outages(view, config.policy, window, now)
             held = _held(view, config.policy)
@@ -121,35 +121,19 @@ def _experiments(view: Transaction, policy: str) -> dict[str, Any]:
     }
 
 
+def _parent(config: Config) -> dict[str, str]:
+    try:
+        taken_back = BeganWith(config).problem()
+    except (OSError, ValueError, sqlite3.Error):
+        return {}  # On another host than the parent's; `rlwd doctor` says so.
+    return {"parent": taken_back} if taken_back else {}
+
+
 def _reach(view: Transaction, config: Config, now: float, *, listening: bool) -> FlagReach | None:
     try:
         return read_reach(view, config.policy, config.flags_path, now, listening=listening)
     except sqlite3.OperationalError:
         return None  # Likewise: nobody wrote down who asked.
-
-
-@contextmanager
-def state_view(path: Path | str) -> Iterator[Transaction]:
-    """Yield a view of a state database that nothing is written to, not even a migration.
-
-    Raises ValueError where there is none, ConnectionError where its server is away.
-    """
-    if isinstance(path, str):
-        # Here, because only who names a server needs its client.
-        from ...streams.state.postgres import read_only
-
-        with read_only(path) as view:
-            yield view
-        return
-    if not path.is_file():
-        refuse_half(path.parent)
-        raise ValueError(f"{path}: there is no state database; `rlwd run` makes it")
-    opened = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    try:
-        opened.execute("BEGIN")
-        yield opened
-    finally:
-        opened.close()
 
 
 def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:

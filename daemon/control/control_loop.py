@@ -34,6 +34,7 @@ from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
 from .own_command import OwnCommand
+from .parent_watch import ParentWatch
 from .timers import Intent, Timers
 from .training import Training
 from .triage_timer import TriageTimer
@@ -85,16 +86,16 @@ class ControlLoop(DaemonLoop):
         outlets: Outlets,
         reading: ReadingWorker,
         gateways: GatewayWatch,
+        parent: ParentWatch,
         retention_days: float,
         stop_seconds: float,
         clock: Callable[[], float],
     ) -> None:
         super().__init__(consumer, pages, timers, clock=clock, stop_seconds=stop_seconds)
-        self.lease, self.training, self.release = lease, training, release
-        self.rescore = rescore
+        self.lease, self.training, self.rescore, self.release = lease, training, rescore, release
         self.holdout, self.tools, self.conductor = holdout, tools, conductor
         self.outlets, self.mirror = outlets, outlets.mirror
-        self.gateways, self.reading = gateways, reading
+        self.gateways, self.reading, self.parent = gateways, reading, parent
         self.retention_days = retention_days
         self._champion = ""
         self._renewed = 0.0
@@ -156,6 +157,8 @@ class ControlLoop(DaemonLoop):
                 self.outlets.refresh.look()
             case Intent.TRIAGE:
                 self.outlets.triage.look(now)
+            case Intent.PARENT:
+                self.parent.look()
             case Intent.HOLDOUT:
                 self.holdout.look(now)
             case Intent.TOOLS:
@@ -226,6 +229,7 @@ class ControlLoop(DaemonLoop):
             "gateways": self.gateways.problem(),
             "reader": self.reading.problem,
             "triage": self.outlets.triage.problem,
+            "parent": self.parent.problem,
             "drift_budget": self.training.held or None,
             "learner": self.training.child.problem(self.training.head is not None),
         }

@@ -32,6 +32,8 @@ class Intent(StrEnum):
     """Draw the gate's benchmark anew, where it is due."""
     TRIAGE = "triage"
     """Group the problems of a week, where one is over."""
+    PARENT = "parent"
+    """See whether what a specialist began with was taken back."""
     MEASURE = "measure"
     """Count fates for the metrics page."""
 
@@ -48,6 +50,7 @@ PERIODS: Mapping[Intent, float] = {
     Intent.RETRAIN: 60.0,
     Intent.REFRESH: 3600.0,
     Intent.TRIAGE: 10.0,
+    Intent.PARENT: 5.0,
     Intent.MEASURE: 2.0,
 }
 """Seconds between two of a kind."""

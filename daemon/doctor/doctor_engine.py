@@ -9,8 +9,8 @@ import httpx
 from ...ops.engine.http_engine import HttpEngine, error_of
 from ...ops.engine.port import StillStarting, prove, try_out
 from ...ops.rollout import candidates_table
-from ..commands.status import state_view
 from ..config import Config
+from ..store import state_view
 from .doctor_finding import Finding, fail, ok, warn
 
 SECONDS = 5.0

@@ -13,8 +13,8 @@ from ...rewards.satisfaction.judge_prompt import judge_messages, vote_of
 from ...rewards.satisfaction.message import NextMessage
 from ...streams.readings.reading_tallies import tallies_of
 from ..anchored import satisfaction_with_secrets
-from ..commands.status import state_view
 from ..config import Config
+from ..store import state_view
 from .doctor_finding import Finding, fail, ok, warn
 
 SECONDS = 5.0

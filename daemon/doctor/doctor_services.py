@@ -13,10 +13,10 @@ from ...ops.rollout.crowd import crowd_problem
 from ...ops.rollout.problems import release_problems
 from ...ops.tool_errors.outages import read_outages
 from ...streams.state.lease import read_holder
-from ..commands.status import state_view
+from ..began_with import BeganWith
 from ..config import Config
 from ..init.look_around import look_for_mlflow
-from ..store import refuse_half
+from ..store import refuse_half, state_view
 from .doctor_finding import Finding, fail, ok, warn
 
 SECONDS = 5.0
@@ -42,6 +42,7 @@ def check_services(config: Config) -> Iterator[Finding]:
     """Look at who runs, and whether they are ready."""
     yield from _in_charge(config)
     yield from _release(config)
+    yield from _parent(config)
     yield _gateway(config)
     yield _mlflow(config)
 
@@ -98,6 +99,23 @@ def _release(config: Config) -> Iterator[Finding]:
         yield ok("outages", outages.sentence)
     for name, problem in problems.items():
         yield warn(f"release, {name}", problem, REMEDIES[name])
+
+
+def _parent(config: Config) -> Iterator[Finding]:
+    """Look at whether what a specialist began with still stands."""
+    try:
+        began = BeganWith(config)
+        if not began.version:
+            return
+        taken_back = began.problem()
+    except (OSError, ValueError, sqlite3.Error) as problem:
+        seen = f"its tables cannot be read, so nobody sees here what it takes back: {problem}"
+        yield warn("parent", seen, "on its own host: `rlwd status` says what it rolled back")
+        return
+    if taken_back:
+        yield warn("parent", taken_back, "`rlwd pause` meanwhile: no further version meets people")
+    else:
+        yield ok("parent", f"{began.version}, which v0 was made from, stands")
 
 
 def _gateway(config: Config) -> Finding:

@@ -18,10 +18,9 @@ from ...ops.stages.experiment import Experiment, ExperimentKind, MetricReading
 from ...streams.state.lease import keep_daemon_waiting
 from ...streams.state.transaction import Transaction
 from ..by_hand.flag_wait import FLAG_SECONDS, wait_for_flags
-from ..commands.status import state_view
 from ..config import Config
 from ..status.shown_text import shown
-from ..store import existing_store
+from ..store import existing_store, state_view
 
 
 def run_aa(config: Config, *, share: float, days: float, by: str, why: str) -> int:

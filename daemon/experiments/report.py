@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.text import Text
 
 from ...ops.rollout import holdout_table
-from ..commands.status import state_view
 from ..config import Config
+from ..store import state_view
 from .report_drift import drift_tables, read_drift_report
 from .report_table import report_table, sentence
 

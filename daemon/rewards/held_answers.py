@@ -14,8 +14,8 @@ from ...streams.events.episode import Episode
 from ...streams.events.generation import SHADOW
 from ...streams.join import offsets
 from ...streams.state.transaction import Transaction
-from ..commands.status import state_view
 from ..explain.held_answer import HeldAnswer, load_held
+from ..store import state_view
 
 AT_ONCE = 1000
 """Answers read in one view: a long one would keep the daemon's write-ahead log from being emptied."""

@@ -25,6 +25,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "holdout": ("/", "Overview"),
     "flags": ("/", "Overview"),
     "gateways": ("/", "Overview"),
+    "parent": ("/learner", "Learner"),
 }
 """Where a problem is seen in numbers, and the name of that page."""
 

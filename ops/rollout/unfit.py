@@ -1,4 +1,4 @@
-"""Unfit: why a version is never offered, goes no further, or cannot be pinned."""
+"""Unfit: why a version is never offered, goes no further, cannot be pinned, or should not be gone on from."""
 
 from collections.abc import Mapping
 
@@ -30,6 +30,38 @@ def flaw_of(tx: Transaction, policy: str, candidate: Candidate) -> tuple[Stage, 
     ):
         if known is not None and known.digest == candidate.digest:
             return Stage.SUPERSEDED, f"the same weights as {known.version}"
+    return None
+
+
+def taken_back(view: Transaction, policy: str, version: str) -> tuple[str, str] | None:
+    """Return which version was refused for cause, this one or one that it was made from, and why.
+
+    None where none was. A version of another life of the policy is asked for by its own name alone.
+    """
+    refused = dict[str, str]()
+    for first, other, reason in view.execute(
+        "SELECT q.version, c.version, q.reason FROM quarantined q LEFT JOIN candidates c"
+        " ON c.policy = q.policy AND c.digest = q.digest WHERE q.policy = ?",
+        (policy,),
+    ).fetchall():
+        # The same weights may have had several names.
+        refused |= dict.fromkeys(filter(None, (first, other)), reason)
+    if version in refused:
+        return version, refused[version]
+    made = {
+        sequence: (name, parent)
+        for sequence, name, parent in view.execute(
+            "SELECT sequence, version, parent_sequence FROM checkpoints WHERE policy = ?", (policy,)
+        ).fetchall()
+        if refused
+    }
+    at: int | None = sequence_of(version)
+    if made.get(at, ("", None))[0] != version:
+        return None
+    while at in made:
+        name, at = made.pop(at)
+        if name in refused:
+            return name, refused[name]
     return None
 
 

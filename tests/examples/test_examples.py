@@ -12,8 +12,8 @@ import pytest
 from kafka_server import KafkaServer
 from loop_processes import LoopProcesses
 
-from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.explain.explain import explain
+from rlwd.daemon.store import state_view
 from rlwd.streams.events.event import FeedbackEvent, GenerationEvent, decode_event
 from rlwd.streams.log.kafka_settings import KafkaSettings
 from rlwd.streams.log.kafka_source import KafkaSource

@@ -27,10 +27,11 @@ from planted_sentence import REQUEST, SENTENCE, WORDS, plant_everywhere
 from prometheus_server import PrometheusServer, prometheus_folder, prometheus_is_here, promtool
 
 from rlwd.daemon.commands.erase import run_erase
-from rlwd.daemon.commands.status import print_status, state_view
+from rlwd.daemon.commands.status import print_status
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.doctor.doctor import examine
 from rlwd.daemon.status.snapshot import describe
+from rlwd.daemon.store import state_view
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.sealed import SealedBatch

@@ -17,8 +17,8 @@ from loop_processes import LoopProcesses
 from places_by_hand import new_schema
 
 from rlwd.daemon.audit.audit import audit
-from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.store import state_view
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import NO_TLS, Server

@@ -20,7 +20,6 @@ from chaos_proof import missing_from_ledger
 from kafka_server import KafkaServer
 from waiting import until
 
-from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd, CrowdAnswer, CrowdResults
 from rlwd.daemon.demo.demo_profile import Profile
@@ -28,6 +27,7 @@ from rlwd.daemon.demo.open_scene import commit_scene
 from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.demo.scene import Scene
 from rlwd.daemon.hacks.hack_profile import changed
+from rlwd.daemon.store import state_view
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.learner.open_models.fetch import cache_folder, open_model

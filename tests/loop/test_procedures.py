@@ -13,8 +13,8 @@ from plant import Plant
 from procedures_only import PROCEDURES
 from waiting import until
 
-from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.exit_status import FAULT
+from rlwd.daemon.store import state_view
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.servers.embedded_server import EmbeddedServer

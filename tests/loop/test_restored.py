@@ -19,7 +19,7 @@ from rlwd.daemon.backup.backup import make_backup
 from rlwd.daemon.backup.backup_manifest import BackupManifest
 from rlwd.daemon.backup.restore import restore
 from rlwd.daemon.commands.accept_gap import run_accept_gap
-from rlwd.daemon.commands.status import state_view
+from rlwd.daemon.store import state_view
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.flags.flag_file import read_flags

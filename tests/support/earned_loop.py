@@ -7,8 +7,8 @@ from loop_processes import LoopProcesses
 from readers import Readers, Reading
 from spoken_versions import SpokenVersions
 
-from rlwd.daemon.commands.status import state_view
 from rlwd.daemon.config import load_config
+from rlwd.daemon.store import state_view
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.servers.process import LOOPBACK

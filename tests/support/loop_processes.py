@@ -13,9 +13,10 @@ import msgspec
 import orjson
 from waiting import until
 
-from rlwd.daemon.commands.status import state_view, status_document
+from rlwd.daemon.commands.status import status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.demo.crowd import Crowd
+from rlwd.daemon.store import state_view
 from rlwd.daemon.worlds.habits import Habits
 from rlwd.daemon.worlds.people import People
 from rlwd.daemon.worlds.styles_people import StylesPeople

@@ -1,0 +1,130 @@
+"""What a specialist began with, by the tables of its parent: a version that was taken back, or made from one."""
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+import pytest
+from daemon_by_hand import open_daemon_ledger
+from ledger_by_hand import Ledger
+from manifests_by_hand import manifest
+from releases_by_hand import promote, register, version
+
+from rlwd.daemon.began_with import BeganWith, began_with_any
+from rlwd.daemon.commands.status import status_document
+from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.control.parent_watch import ParentWatch
+from rlwd.daemon.doctor.doctor_services import check_services
+from rlwd.daemon.store import state_store
+from rlwd.learner.candidate import Candidate, Manifest
+from rlwd.learner.checkpoint.folder import MANIFEST_FILES, checkpoint_path
+from rlwd.learner.ledger.checkpoints_table import record_checkpoints
+from rlwd.ops.rollout.controller import RolloutController
+
+PARENT = """\
+state = "."
+[learner]
+model = "base"
+[engine]
+adapters = 12
+[gateway]
+user_key = "key"
+[specialists.acme]
+tenants = ["acme"]
+"""
+OWN = 'policy = "acme"\nparent = "rlwd.toml"\n[http]\nport = 8091\n'
+
+
+def write(checkpoints: Path, made: Manifest) -> None:
+    """Write a checkpoint's manifest as a learner would."""
+    place = checkpoint_path(checkpoints, made.sequence)
+    place.mkdir(parents=True)
+    raw = msgspec.json.encode(made)
+    (place / MANIFEST_FILES[0]).write_bytes(raw)
+    (place / MANIFEST_FILES[1]).write_text(hashlib.sha256(raw).hexdigest())
+
+
+class Parent:
+    """A parent that promoted two versions one after the other, and a specialist that began with the second."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "rlwd.toml").write_text(PARENT)
+        (folder / "acme.toml").write_text(OWN)
+        self.config = load_config(folder / "rlwd.toml")
+        self.own: Config = load_config(folder / "acme.toml")
+        self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        self.controller = RolloutController("policy", self.config.rollout)
+        self.versions: list[Candidate] = [version(number, folder) for number in range(3)]
+        register(self.ledger.store, self.controller, self.versions[0])
+        for one in self.versions[1:]:
+            promote(self.ledger.store, self.controller, one)
+        with self.ledger.store.transaction() as tx:
+            made = [
+                manifest(number, number - 1 if number else None, version=one.version)
+                for number, one in enumerate(self.versions)
+            ]
+            record_checkpoints(tx, "policy", made)
+        for first in made:
+            write(self.config.state_path / "checkpoints", first)
+        named, began = "acme@v000000-0", self.versions[2].version
+        v0 = manifest(0, None, policy="acme", version=named, started_from=began)
+        write(self.own.state_path / "checkpoints", v0)
+        state_store(self.own).close()
+
+    def take_back(self, why: str) -> None:
+        with self.ledger.store.transaction() as tx:
+            self.controller.rollback(tx, why, 3.0)
+
+    def doctor(self) -> str:
+        return "\n".join(one.line for one in check_services(self.own) if one.what == "parent")
+
+
+@pytest.fixture
+def parent(tmp_path: Path) -> Parent:
+    return Parent(tmp_path)
+
+
+def test_nothing_is_wrong_while_it_stands(parent: Parent) -> None:
+    """A champion that ended without blame, or an older one that was taken back from others, is no problem."""
+    assert BeganWith(parent.own).problem() == ""
+    assert "parent" not in status_document(parent.own, 4.0)["problems"]
+    assert f"ok    parent: {parent.versions[2].version}" in parent.doctor()
+    assert BeganWith(parent.config).problem() == ""
+
+
+def test_what_it_was_made_from_counts_too(parent: Parent) -> None:
+    """A pinned older champion that is taken back took part in what came after it; both versions are named."""
+    one, two = parent.versions[1].version, parent.versions[2].version
+    with parent.ledger.store.transaction() as tx:
+        parent.controller.pin(tx, one, "kim", "a look", 3.0)
+    assert BeganWith(parent.own).problem() == ""
+    parent.take_back("kim: rude")
+    said = f"acme began with {two}, made from {one}, which policy took back (kim: rude)"
+    assert said in status_document(parent.own, 4.0)["problems"]["parent"]
+    assert said in parent.doctor()
+
+
+def test_what_was_known_stays_while_the_parent_cannot_be_seen(parent: Parent) -> None:
+    """Its tables may be on another host; doctor says that nobody looks, and the daemon goes on."""
+    watch = ParentWatch(BeganWith(parent.own).problem)
+    parent.take_back("rude")
+    watch.look()
+    assert watch.problem is not None
+    parent.ledger.store.close()
+    (parent.config.state_path / "rlwd.db").rename(parent.config.state_path / "away.db")
+    before = watch.problem
+    watch.look()
+    assert watch.problem == before
+    assert "its tables cannot be read" in parent.doctor()
+    fresh = ParentWatch(BeganWith(parent.own).problem)
+    fresh.look()
+    assert fresh.problem is None
+
+
+def test_who_is_erased_at_the_parent_is_told_of_with_who_began_there(parent: Parent) -> None:
+    """Versions that had learned from somebody are in specialists that began with what was made of them."""
+    one, two = parent.versions[1].version, parent.versions[2].version
+    assert began_with_any(parent.config, [one]) == {"acme": two}
+    assert began_with_any(parent.config, [two]) == {"acme": two}
+    assert began_with_any(parent.config, ["policy@v000009-00000000"]) == {}
+    assert began_with_any(parent.own, [two]) == {}
