@@ -91,5 +91,20 @@ def move_database(
     )
 
 
-ON_STATE = (accept_gap, erase, backup, restore, move_database)
+def drop_policy(
+    name: Annotated[str, typer.Argument(help="The policy that is given up.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Delete; without it, rows are only counted.")
+    ] = False,
+    rewrite: Annotated[bool, typer.Option(help="Let PostgreSQL write its tables anew.")] = False,
+    config: ConfigFile = TOML,
+) -> None:
+    """Delete every row of one policy from the state database; others' rows stay, and its daemon is stopped."""
+    from .backup.drop_policy import run_drop
+    from .config import load_config
+
+    raise typer.Exit(run_drop(load_config(config), name, dropping=yes, rewrite=rewrite))
+
+
+ON_STATE = (accept_gap, erase, backup, restore, move_database, drop_policy)
 """In the order of the help."""

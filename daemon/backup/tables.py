@@ -65,11 +65,7 @@ def copy_tables(view: Transaction, tx: Transaction, policy: str) -> dict[str, in
     of the policy, lacks a column, or does not have afterwards what was read.
     """
     if is_shared(tx):
-        # The copy is one transaction, and may take longer than a poll's.
-        tx.execute(
-            "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
-            " ('transaction_timeout', 'idle_in_transaction_session_timeout')"
-        )
+        without_time_limit(tx)
     wanted = {shape.name: set(shape.columns) for shape in shapes(tx)}
     found = shapes(view)
     if {shape.name: set(shape.columns) for shape in found} != wanted:
@@ -92,6 +88,14 @@ def copy_tables(view: Transaction, tx: Transaction, policy: str) -> dict[str, in
         raise ValueError(f"not every row arrived: {', '.join(wrong)}")
     _settle(tx, policy)
     return copied
+
+
+def without_time_limit(tx: Transaction) -> None:
+    """Let one transaction on a server take longer than a poll's."""
+    tx.execute(
+        "SELECT set_config(name, '0', true) FROM pg_settings WHERE name IN"
+        " ('transaction_timeout', 'idle_in_transaction_session_timeout')"
+    )
 
 
 def _renumbered(

@@ -4,6 +4,7 @@ Weights are not unlearned: the report names every version that was trained on so
 which of those what is served today descends from, so that somebody can decide.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -86,16 +87,17 @@ def erase_person(
         ),
         batches_forgotten=tuple(forgotten),
         batches_waiting=tuple(waiting),
-        bytes_gone=_scrub(store, rewrite=rewrite),
+        bytes_gone=scrubbed(store, TABLES, rewrite=rewrite),
         mlflow_traces=tuple(trace_id_of(experiment, name) for name in found.traced),
         benchmarks=tuple(benchmarks),
     )
 
 
-def _scrub(store: Store, *, rewrite: bool) -> bool:
+def scrubbed(store: Store, tables: Sequence[str], *, rewrite: bool) -> bool:
+    """Get deleted rows of these tables out of the files; return whether they are, also where a server is away."""
     assert isinstance(store, Scrubs), "a store of a whole state database"
     try:
-        return store.scrub(TABLES, rewrite=rewrite)
+        return store.scrub(tables, rewrite=rewrite)
     except ConnectionError as problem:
         # What is forgotten stays so: the rows are deleted, and erasing again scrubs again.
         log.warning("not_scrubbed", problem=str(problem))
