@@ -16,8 +16,6 @@ The same tables, statements and promises as SqliteStore's. What differs:
   no trace, except that after a connection lost in COMMIT nobody knows. The offsets then tell.
 """
 
-import functools
-import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,18 +26,11 @@ from psycopg.adapt import Buffer, Loader
 from psycopg.conninfo import conninfo_to_dict
 
 from .migration import migrate
+from .postgres_dialect import in_dialect, placed
 from .postgres_vacuum import vacuum
 from .refused import telling_refusals
 from .transaction import Rows, Transaction
 
-_TYPES = {
-    # Offsets outgrow 4 bytes, and a 4-byte REAL cannot tell two seconds of one minute apart.
-    "INTEGER": "BIGINT",
-    "REAL": "DOUBLE PRECISION",
-    "BLOB": "BYTEA",
-    # Sorted by bytes, as SQLite does, and not by whatever locale the server was set up with.
-    "TEXT": 'TEXT COLLATE "C"',
-}
 _PASSING = (
     psycopg.OperationalError,
     psycopg.errors.IdleInTransactionSessionTimeout,
@@ -78,7 +69,7 @@ class PostgresStore:
         try:
             with self.transaction() as tx:
                 self._keep_others_out(tx)
-                migrate(tx, self.name, migrations, _in_dialect, changing)
+                migrate(tx, self.name, migrations, in_dialect, changing)
         except BaseException:
             self.close()
             raise
@@ -87,15 +78,19 @@ class PostgresStore:
     def transaction(self) -> Iterator[Transaction]:
         """Yield a transaction that commits at the end of the block, or leaves no trace.
 
-        Raises ConnectionError where the server is away, ends it, or finds two in a circle.
+        Raises ConnectionError where the server is away, is a standby, ends it, or finds two in a circle.
         """
         with self._turn, _connecting(self.name):
             connection = self._begin()
             try:
                 yield PostgresTransaction(connection)
-            except BaseException:
+            except BaseException as problem:
                 with suppress(psycopg.Error):
                     connection.execute("ROLLBACK")
+                if isinstance(problem, psycopg.errors.ReadOnlySqlTransaction):
+                    # A standby, in the midst of a failover; the next connection may lead to the primary.
+                    connection.close()
+                    raise ConnectionError(f"{self.name}: {str(problem).strip()}") from problem
                 raise
             if connection.execute("COMMIT").statusmessage != "COMMIT":
                 raise RuntimeError(f"{self.name}: a statement failed and the block went on")
@@ -180,14 +175,14 @@ class PostgresTransaction:
 
     def execute(self, sql: str, parameters: Any = (), /) -> Rows:
         """Run one statement."""
-        return self._connection.execute(_placed(sql), parameters)
+        return self._connection.execute(placed(sql), parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> Rows:
         """Run one statement for each row of parameters."""
         cursor = self._connection.cursor()
         rows = list(parameters)
         if rows:
-            cursor.executemany(_placed(sql), rows)
+            cursor.executemany(placed(sql), rows)
         return cursor
 
 
@@ -247,14 +242,3 @@ def _connecting(name: str) -> Iterator[None]:
         yield
     except _PASSING as problem:
         raise ConnectionError(f"{name}: {str(problem).strip()}") from problem
-
-
-def _in_dialect(statement: str) -> str:
-    """Return a migration's statement with PostgreSQL's names of types."""
-    return re.sub(r"\b(INTEGER|REAL|BLOB|TEXT)\b", lambda found: _TYPES[found[0]], statement)
-
-
-@functools.lru_cache(maxsize=512)
-def _placed(sql: str) -> bytes:
-    """Return a statement with psycopg's placeholders; no literal of ours holds a `?`."""
-    return sql.replace("%", "%%").replace("?", "%s").encode()

@@ -202,6 +202,21 @@ def test_a_connection_that_ends_is_a_connection_error_and_the_next_works(
     assert count(server) == 1
 
 
+def test_a_server_that_became_a_standby_is_away_until_the_next_connection_finds_a_primary(
+    server: PostgresStore, url: str
+) -> None:
+    """What may only be read is no fault of ours: nothing was written, and it is tried again elsewhere."""
+    with psycopg.connect(url, autocommit=True) as admin, server.transaction() as tx:
+        # What a standby says; the sessions of a primary that becomes one end with it.
+        tx.execute("SET default_transaction_read_only = on")
+        admin.execute("INSERT INTO a VALUES (1)")
+    with pytest.raises(ConnectionError, match="read-only"), server.transaction() as tx:
+        tx.execute("INSERT INTO a VALUES (2)")
+    with server.transaction() as tx:
+        tx.execute("INSERT INTO a VALUES (3)")
+    assert count(server) == 2
+
+
 def test_who_stops_in_a_transaction_keeps_nobody_waiting(server: PostgresStore, url: str) -> None:
     """A paused process holds its rows for as long as the server allows; it then has written nothing."""
     with server.transaction() as tx:
