@@ -39,6 +39,8 @@ class Ingest:
         self._stopped: dict[Partition, PartitionStopped] = {}
         self._known = False
         self._untaken: dict[Partition, int] = {}
+        self._refused = False
+        """Whether the store refused what was polled last, as another reader's."""
 
     @property
     def problem(self) -> str | None:
@@ -76,7 +78,7 @@ class Ingest:
             result = self._take(records, now)
         except StaleOffset as problem:
             log.warning("offset_stale", problem=str(problem))
-            self._untaken = _starts(records)
+            self._untaken, self._refused = _starts(records), True
             time.sleep(timeout_seconds)
             return Ingested()
         except (ConnectionError, TimeoutError) as problem:
@@ -95,9 +97,7 @@ class Ingest:
     def _take(self, records: Sequence[Record], now: float) -> Ingested:
         progress = self.source.progress()
         with self.store.transaction() as tx:
-            result = self.joiner.ingest(tx, records, now)
-            offsets.mark_read_past(tx, self.joiner.policy, progress, now, self.joiner.owner)
-        return result
+            return self.joiner.ingest(tx, records, now, progress)
 
     def _catch_up(self) -> None:
         """Record all partitions once, and go back to records that were polled and not taken in."""
@@ -108,13 +108,24 @@ class Ingest:
         if self._stopped:
             self._resume_accepted()
         if self._untaken:
+            # The store may name a reader that claimed them too late, or may have lost our claim in a
+            # failover. Nobody else will read them, so where the log says that they are ours we claim
+            # them again; a reader that lost them is not told so.
+            mine = self.source.confirmed(self._untaken) if self._refused else set()
             with self.store.transaction() as tx:
-                stored = self.joiner.look_up(tx, list(self._untaken))
+                stored = self.joiner.look_up(tx, [*self._untaken.keys() - mine])
+                if mine:
+                    stored |= self.joiner.resume(tx, sorted(mine))
             self.source.seek({**self._untaken, **stored})
-            self._untaken = {}
+            self._untaken, self._refused = {}, False
 
     def _resume_accepted(self) -> None:
-        """Go on where an operator accepted a gap: the store then stands elsewhere."""
+        """Go on where an operator accepted a gap: the store then stands elsewhere.
+
+        What is another's by now stands still there, if it does, and is not taken back.
+        """
+        held = self.source.assigned()
+        self._stopped = {each: at for each, at in self._stopped.items() if each in held}
         with self.store.reading() as view:
             stored = offsets.load_offsets(view, self.joiner.policy)
         for partition, stopped in list(self._stopped.items()):

@@ -9,17 +9,15 @@ import os
 import secrets
 import socket
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import msgspec
 
 from ..answers import traced
 from ..events.event import FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.stage import EpisodeStage
-from ..log.ports import Partition, Record
+from ..log.ports import Partition, ReadPosition, Record
 from ..readings.unknown_signals import count_unknown
 from ..readings.unread import ReadingScope, note_unread
 from ..redaction.privacy import PrivacySettings
@@ -30,8 +28,10 @@ from .episodes_table import EpisodeRow
 from .fate import JoinSettings
 from .intake import take
 from .offsets import Counts, PollCounts
-from .record_reader import Owns, RecordReader
+from .record_reader import Owns, RecordReader, count_records, without_person
 from .scoring import Horizon, Scoring
+
+NOTHING_READ: Mapping[Partition, ReadPosition] = {}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,17 +102,24 @@ class Joiner:
         self._positions.update(starts)
         return starts
 
-    def ingest(self, tx: Transaction, records: Sequence[Record], now: float) -> Ingested:
+    def ingest(
+        self,
+        tx: Transaction,
+        records: Sequence[Record],
+        now: float,
+        progress: Mapping[Partition, ReadPosition] = NOTHING_READ,
+    ) -> Ingested:
         """Take in one poll's records and move the offsets that carried them.
 
+        `progress` is how far partitions have been read with them.
         Raises StaleOffset, and the transaction leaves no trace, where another process moved one.
         """
         erased = erasure.known_to_poll(tx, self.policy)
         arrivals, polled = self.reader.read(tx, records, self._positions, now)
         if erased:
-            arrivals = [_without_person(arrival, erased) for arrival in arrivals]
+            arrivals = [without_person(arrival, erased) for arrival in arrivals]
         taken = take(tx, self.policy, arrivals, self._keys, now, self.settings, self.scoring.score)
-        _count(arrivals, taken)
+        count_records(arrivals, taken)
         late = self.settle(tx, taken, now)
         self._note(tx, taken, now)
         if erased:
@@ -121,7 +128,7 @@ class Joiner:
             erasure.forget_feedback_on(tx, self.policy, touched, people, erased)
             erasure.forget_readings_on(tx, self.policy, taken.feedback, erased)
         return Ingested(
-            counts=self._advance(tx, polled, taken.refused_before),
+            counts=self._advance(tx, polled, taken.refused_before, progress, now),
             generations=len(taken.generations),
             arrived=taken.generations,
             told=taken.told(),
@@ -145,15 +152,23 @@ class Joiner:
         tx: Transaction,
         polled: Mapping[Partition, PollCounts],
         refused_before: Mapping[Partition, int],
+        progress: Mapping[Partition, ReadPosition],
+        now: float,
     ) -> Counts:
-        """Move the offsets over what was polled; return what became of all records."""
+        """Move the offsets over what was polled; return what became of all records.
+
+        In one pass over the partitions: who claims some of them meanwhile locks them in the same order.
+        """
         total = Counts()
-        for partition in sorted({*polled, *refused_before}):
+        for partition in sorted({*polled, *refused_before, *progress}):
             if partition in polled:
                 offsets.advance_offset(tx, self.policy, partition, polled[partition], self.owner)
                 total.add(polled[partition].counts)
             if count := refused_before.get(partition, 0):
                 offsets.count_dead_lettered(tx, self.policy, partition, count)
+            if partition in progress:
+                at = {partition: progress[partition]}
+                offsets.mark_read_past(tx, self.policy, at, now, self.owner)
         self._moved = {partition: counts.end for partition, counts in polled.items()}
         return total
 
@@ -232,28 +247,3 @@ def _is_final(row: EpisodeRow) -> bool:
     """Whether feedback comes too late for an episode: it is in a batch, or its decision is over."""
     closed = row.stage == EpisodeStage.CLOSED and not row.fate.startswith("excluded:")
     return row.batch_id is not None or closed
-
-
-def _count(arrivals: Iterable[Arrival], taken: NewArrivals) -> None:
-    new = {id(arrival) for arrival in taken.new}
-    refused = {id(arrival) for arrival in taken.refused}
-    for arrival in arrivals:
-        if id(arrival) in new:
-            arrival.counts.accepted += 1
-        elif id(arrival) in refused:
-            arrival.counts.dead_lettered += 1
-        else:
-            arrival.counts.duplicate += 1
-
-
-def _without_person(arrival: Arrival, erased: Mapping[str, str]) -> Arrival:
-    """Return a record of an erased person under the name drawn for them; any other as it is."""
-    event = arrival.event
-    if event.data.user_hash not in erased:
-        return arrival
-    alias = erased[event.data.user_hash]
-    if isinstance(event, GenerationEvent):
-        data = msgspec.structs.replace(event.data, user_hash=alias)
-        return arrival._replace(event=msgspec.structs.replace(event, data=data), fate=fate.ERASED)
-    said = msgspec.structs.replace(event.data, user_hash=alias)
-    return arrival._replace(event=msgspec.structs.replace(event, data=said))

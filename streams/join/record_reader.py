@@ -1,6 +1,6 @@
 """RecordReader: a poll's records become arrivals; what cannot be read becomes a dead letter."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -17,7 +17,7 @@ from ..redaction.privacy import PrivacySettings
 from ..redaction.redacted_event import redact_event
 from ..state.transaction import Transaction
 from . import dead_letters, fate
-from .arrival import Arrival
+from .arrival import Arrival, NewArrivals
 from .dead_letters import DeadLetter
 from .dedup import EventKeys, key_of
 from .offsets import PollCounts
@@ -200,3 +200,29 @@ def by_partition(records: Sequence[Record]) -> dict[Partition, list[Record]]:
             batch = found.setdefault(last, [])
         batch.append(record)
     return found
+
+
+def count_records(arrivals: Iterable[Arrival], taken: NewArrivals) -> None:
+    """Count records by what became of them, each where it came from."""
+    new = {id(arrival) for arrival in taken.new}
+    refused = {id(arrival) for arrival in taken.refused}
+    for arrival in arrivals:
+        if id(arrival) in new:
+            arrival.counts.accepted += 1
+        elif id(arrival) in refused:
+            arrival.counts.dead_lettered += 1
+        else:
+            arrival.counts.duplicate += 1
+
+
+def without_person(arrival: Arrival, erased: Mapping[str, str]) -> Arrival:
+    """Return a record of an erased person under the name drawn for them; any other as it is."""
+    event = arrival.event
+    if event.data.user_hash not in erased:
+        return arrival
+    alias = erased[event.data.user_hash]
+    if isinstance(event, GenerationEvent):
+        data = msgspec.structs.replace(event.data, user_hash=alias)
+        return arrival._replace(event=msgspec.structs.replace(event, data=data), fate=fate.ERASED)
+    said = msgspec.structs.replace(event.data, user_hash=alias)
+    return arrival._replace(event=msgspec.structs.replace(event, data=said))

@@ -11,12 +11,39 @@ and the state database keep of it, since without its headers its bytes say littl
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 import msgspec
+
+from .ports import Partition, Record
 
 PREFIX = "ce_"
 
 Header = tuple[str, bytes | None]
+
+
+class Consumed(Protocol):
+    """A record as the client gives it."""
+
+    offset: int
+    """Its position in its partition."""
+    key: bytes | None
+    """Its key."""
+    value: bytes | None
+    """Its bytes; None of a tombstone."""
+    headers: Sequence[Header]
+    """Its headers."""
+    timestamp: int
+    """Of the producer or the broker, ms; below 0 where there is none."""
+
+
+def record_of(partition: Partition, each: Consumed) -> Record:
+    """Return a record as it is read here, whatever its mode."""
+    # A tombstone has no value. It is no event, and its dead letter says so.
+    value = each.value or b""
+    if each.headers:
+        value = as_structured(value, each.headers, each.timestamp)
+    return Record(partition=partition, offset=each.offset, key=each.key, value=value)
 
 
 def as_structured(value: bytes, headers: Sequence[Header], timestamp_ms: int) -> bytes:

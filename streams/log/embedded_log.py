@@ -3,7 +3,7 @@
 import sqlite3
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from .log_file import DEFAULT_PARTITIONS, EmbeddedLog, PartitionTail
@@ -182,6 +182,14 @@ class EmbeddedSource:
     def partitions(self) -> list[Partition]:
         """Return all partitions of the topics."""
         return [lane.partition for lane in self._log.lanes(self._topics)]
+
+    def assigned(self) -> set[Partition]:
+        """Return the partitions that were found: whoever reads the file has them all."""
+        return set(self._positions)
+
+    def confirmed(self, partitions: Iterable[Partition]) -> set[Partition]:
+        """Return none: a file does not know who reads it."""
+        return set()
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""

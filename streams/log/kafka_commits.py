@@ -46,6 +46,17 @@ class Commits:
             with contextlib.suppress(failures.KafkaError):
                 self._consumer.commit_async(dict(self._shown))
 
+    def are_taken(self, partitions: Iterable[TopicPartition]) -> bool:
+        """Commit these at once; return whether the broker took that, from a member of its group.
+
+        It refuses one that the group has left behind, whatever that one believes of itself.
+        """
+        shown = {each: self._shown[each] for each in partitions if each in self._shown}
+        with contextlib.suppress(failures.KafkaError):
+            self._consumer.commit(shown, timeout_ms=3000)
+            return bool(shown)
+        return False
+
     def show_last(self) -> None:
         """Commit at once, and wait for the answer a moment."""
         if self._shown:

@@ -5,6 +5,7 @@ import queue
 import re
 import socket
 import threading
+from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -138,6 +139,15 @@ def open_consumer(settings: KafkaSettings) -> KafkaConsumer:
         max_partition_fetch_bytes=settings.max_partition_fetch_bytes,
         **settings.connection(),
     )
+
+
+def partitions_of(consumer: KafkaConsumer, topics: Sequence[str]) -> list[Partition]:
+    """Return the partitions that these topics have now; none of a topic that is missing."""
+    return [
+        Partition(topic=topic, index=index)
+        for topic in topics
+        for index in consumer.partitions_for_topic(topic) or ()
+    ]
 
 
 def check_crc32c() -> None:

@@ -12,15 +12,15 @@ promised here:
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from kafka import TopicPartition
 from kafka import errors as failures
 
-from .binary_mode import as_structured
+from .binary_mode import record_of
 from .kafka_commits import Commits
 from .kafka_end_offsets import Ends
-from .kafka_group import Listener, Membership, of_client, open_consumer
+from .kafka_group import Listener, Membership, of_client, open_consumer, partitions_of
 from .kafka_settings import KafkaSettings
 from .kafka_sink import KafkaSink
 from .kafka_topics import DENIED, connecting, create_topics, denied, raise_for_missing
@@ -62,11 +62,7 @@ class KafkaSource:
         with connecting(settings):
             # kafka-python 3.0.12 forgets the subscription's request for metadata where another one
             # is under way, and would join as if the topics had no partitions.
-            self._partitions = [
-                Partition(topic=topic, index=index)
-                for topic in topics
-                for index in self._consumer.partitions_for_topic(topic) or ()
-            ]
+            self._partitions = partitions_of(self._consumer, topics)
             if missing := set(topics) - {each.topic for each in self._partitions}:
                 self._consumer.close(autocommit=False, timeout_ms=3000)
                 raise_for_missing(settings, missing)
@@ -135,15 +131,7 @@ class KafkaSource:
         except DENIED as problem:
             raise ValueError(f"kafka: {denied(problem)}") from problem
         return [
-            Record(
-                partition=self._placed[where],
-                offset=each.offset,
-                key=each.key,
-                # A tombstone has no value. It is no event, and its dead letter says so.
-                value=as_structured(each.value or b"", each.headers, each.timestamp)
-                if each.headers
-                else each.value or b"",
-            )
+            record_of(self._placed[where], each)
             for where, records in found.items()
             # A partition that is not placed yet is paused and should bring no records.
             if where in self._placed
@@ -211,6 +199,18 @@ class KafkaSource:
     def partitions(self) -> list[Partition]:
         """Return the partitions that the topics had when this was made."""
         return list(self._partitions)
+
+    def assigned(self) -> set[Partition]:
+        """Return the partitions that were placed here and not taken away, as far as was heard."""
+        held = self._consumer.assignment()
+        return {partition for each, partition in self._placed.items() if each in held}
+
+    def confirmed(self, partitions: Iterable[Partition]) -> set[Partition]:
+        """Return which of these the broker's group says are this member's now."""
+        asked = self.assigned().intersection(partitions)
+        joined = not self._membership.joining
+        taken = joined and self._commits.are_taken(map(of_client, asked))
+        return self.assigned() & asked if taken else set()
 
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""

@@ -119,6 +119,17 @@ class EventSource(Protocol):
         """Return all partitions that the topics have at first, assigned here or not."""
         ...
 
+    def assigned(self) -> set[Partition]:
+        """Return the partitions that are this reader's, as far as it has heard."""
+        ...
+
+    def confirmed(self, partitions: Iterable[Partition]) -> set[Partition]:
+        """Return which of these are surely this reader's now: the log was asked, and says so.
+
+        None where it cannot tell, or does not answer within some seconds.
+        """
+        ...
+
     def seek(self, offsets: Mapping[Partition, int]) -> None:
         """Go on from these offsets; for partitions that are not assigned here, do nothing."""
         ...

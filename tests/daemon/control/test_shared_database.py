@@ -12,7 +12,7 @@ import orjson
 import psycopg
 import pytest
 from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
-from ledger_by_hand import Ledger, feedback, generation
+from ledger_by_hand import GENERATIONS, Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
 from waiting import until
@@ -27,6 +27,7 @@ from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch
 from rlwd.streams.events.signals import Rejected
+from rlwd.streams.join import offsets
 from rlwd.streams.join.arrival import NewArrivals
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
@@ -230,5 +231,36 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     assert ingest.away is None
     assert ledger.ask("SELECT SUM(delivered), SUM(accepted) FROM offsets") == (50, 50)
     assert ledger.fates() == {"waiting": 50}
+    ingest.source.close()
+    sink.close()
+
+
+def test_who_takes_partitions_over_in_a_poll_waits_for_its_end(
+    tmp_path: Path, open_ledger: Callable[[], Ledger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A poll and a claim lock the partitions in one order, so that neither is ended as one of a circle."""
+    successor, ledger, log = open_ledger(), open_ledger(), tmp_path / "log.db"
+    sink = EmbeddedSink(log, partitions=1)
+    sink.send("generations", "s", generation("g", 1000.0))
+    sink.flush(10.0)
+    topics = ["feedback", "generations"]
+    opens = partial(EmbeddedSource, log, topics, partitions=1)
+    ingest = Ingest(ledger.store, ledger.joiner, opens)
+    real, claims = offsets.advance_offset, list[tuple[threading.Thread, list[Any]]]()
+
+    def claim() -> Any:
+        with successor.store.transaction() as tx:
+            return successor.joiner.resume(tx, [FEEDBACK, GENERATIONS])
+
+    def claimed_meanwhile(*given: Any) -> None:
+        real(*given)
+        claims.append(in_thread(claim))
+        wait_until_blocked(ledger.store)
+
+    monkeypatch.setattr(offsets, "advance_offset", claimed_meanwhile)
+    assert ingest.step(2000.0, 0.0, 10).counts.delivered == 1, ingest.away
+    for thread, results in claims:
+        thread.join(30.0)
+        assert results == [{FEEDBACK: 0, GENERATIONS: 1}]
     ingest.source.close()
     sink.close()

@@ -194,13 +194,16 @@ def test_after_a_pause_no_end_is_trusted_until_the_broker_was_heard(
 def test_a_second_process_of_the_same_name_fences_the_first(
     settings: KafkaSettings, topic: str, sink: KafkaSink
 ) -> None:
-    """The member that was replaced stops with an error that says why."""
+    """The member that was replaced is told that it has nothing, and stops with an error that says why."""
     first = KafkaSource(settings, [topic], Store())
     write(sink, topic, 4)
     read(first, 4)
     second = KafkaSource(settings, [topic], Store())
     try:
         assert len(read(second, 4)) == 4
+        mine = set(second.partitions())
+        assert (first.assigned(), first.confirmed(mine)) == (mine, set())
+        assert second.confirmed(mine) == mine
         with pytest.raises(
             RuntimeError, match="another process has joined with this group_instance"
         ):
