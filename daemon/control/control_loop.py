@@ -29,7 +29,7 @@ from ...streams.state.transaction import Transaction
 from ..status.answer_metrics import session_values
 from ..status.reading_metrics import reading_values
 from ..status.release_metrics import release_values, traffic_values, working_values
-from ..status.tallies import Tallies
+from ..status.tallies import Counting
 from .gateway_watch import GatewayWatch
 from .lifecycle import Deadline
 from .loop import Consumer, DaemonLoop, StatusPages
@@ -97,10 +97,9 @@ class ControlLoop(DaemonLoop):
         self.outlets, self.mirror = outlets, outlets.mirror
         self.gateways, self.reading, self.parent = gateways, reading, parent
         self.retention_days = retention_days
-        self._champion = ""
-        self._renewed = 0.0
+        self._champion, self._renewed = "", 0.0
         self._unlearnable: str | None = None
-        self._mirrored = set[str]()
+        self._mirrored, self.counting = set[str](), Counting(self.policy)
 
     def run(self) -> None:
         """Turn until asked to stop, then leave nothing half done."""
@@ -174,12 +173,14 @@ class ControlLoop(DaemonLoop):
             case _:
                 super().do(intent, now)
 
-    def measure(self, asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
+    def measure(self, asked: KeysView[Intent], view: Transaction, now: float) -> None:
         """Show what the tables say, and what goes on around the loop; mirror it when it is time."""
-        seen = super().measure(asked, view, now)
+        super().measure(asked, view, now)
+        seen = self.counting.tallies(view, now)
         reach = self.gateways.measure(view)
         read = describe_readings(view, self.policy, now)
         self.metrics.show(
+            seen.shown(),
             reading_values(read["all"], read["waiting"]),
             working_values(self.training.child, self.release.fleet, reach, self.mirror),
             traffic_values(self.training.child, self.gateways.making_way.p95),
@@ -197,7 +198,6 @@ class ControlLoop(DaemonLoop):
             values |= dict.fromkeys(self._mirrored - values.keys(), 0.0)
             self._mirrored = set(values)
             self.mirror.metrics("parent", int(now), values, now)
-        return seen
 
     def names(self) -> dict[str, Any]:
         """Return the lease's epoch."""

@@ -7,6 +7,7 @@ no learner and no release. On SQLite one process writes at a time, so a second w
 
 from typing import Any
 
+from ...streams.rescore.rescorings_table import find_rescoring
 from .lifecycle import Deadline
 from .loop import DaemonLoop
 from .timers import PERIODS, Intent
@@ -19,12 +20,40 @@ class IngestLoop(DaemonLoop):
     """One member of the group; dead letters are forwarded by the control role."""
 
     role = "ingest"
+    _apart: str | None = None
+    """How its reward spec differs from the daemon's; None where it does not, as far as is known."""
 
     def prepare(self, now: float) -> None:
         """Do nothing: there is no lease to hold."""
 
     def work(self, now: float) -> None:
         """Do nothing more: what was polled is joined and scored."""
+
+    def do(self, intent: Intent, now: float) -> None:
+        """Do what a timer asked for; by another spec than the daemon's no horizon is closed.
+
+        What a member scores by an older one is scored again, but what it gives up is given up.
+        """
+        if intent is Intent.CLOSE_HORIZONS:
+            self._apart = self._compare()
+        if intent is not Intent.CLOSE_HORIZONS or self._apart is None:
+            super().do(intent, now)
+
+    def _compare(self) -> str | None:
+        own = self.ingest.joiner.scoring.score.version
+        with self.store.reading() as view:
+            known = find_rescoring(view, self.policy)
+        if known is None or known.spec_version == own:
+            return None
+        return (
+            f"this member has reward spec {own}, the daemon {known.spec_version}: it closes no horizon;"
+            " give both the same file and restart them"
+        )
+
+    def problems(self) -> dict[str, str | None]:
+        """Return what keeps it from being ready, by dependency."""
+        found = super().problems()
+        return found | {"rewards": found["rewards"] or self._apart}
 
     def names(self) -> dict[str, Any]:
         """Return the role, and the name under which it holds partitions."""

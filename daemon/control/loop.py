@@ -12,12 +12,12 @@ from ...streams.events.event import GenerationEvent
 from ...streams.events.generation import Generation
 from ...streams.join.arrival import Arrival
 from ...streams.join.ingest import Ingest
+from ...streams.join.offsets import watermark
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
-from ..status.answer_metrics import lag_values
+from ..status.answer_metrics import lag_values, mark_values
 from ..status.metrics import Metrics
 from ..status.server import StatusServer
-from ..status.tallies import Counting, Tallies
 from ..supervisor.notify import notify, notify_stopping
 from ..telemetry.tracing import Tracing
 from .lifecycle import Deadline, Lifecycle
@@ -83,7 +83,7 @@ class DaemonLoop(abc.ABC):
         self.server, self.vitals, self.metrics = pages.server, pages.server.vitals, pages.metrics
         self.tracing = consumer.tracing
         self.timers, self.clock, self.stop_seconds = timers, clock, stop_seconds
-        self.lifecycle, self.counting = Lifecycle(), Counting(self.policy)
+        self.lifecycle = Lifecycle()
         self.away: str | None = None
         """What keeps the database from being reached, while it does."""
         self.turned = False
@@ -160,17 +160,16 @@ class DaemonLoop(abc.ABC):
         if intent is Intent.CLOSE_HORIZONS:
             self.ingest.close_horizons(now)
 
-    def measure(self, _asked: KeysView[Intent], view: Transaction, now: float) -> Tallies:
-        """Show what the tables say, and return it."""
-        seen = self.counting.tallies(view, now)
-        self.metrics.show(seen.shown(), lag_values(self.ingest.source.progress()))
+    def measure(self, _asked: KeysView[Intent], view: Transaction, _now: float) -> None:
+        """Show what this process reads and took in, and by which mark it closes horizons."""
         self.metrics.show(
+            lag_values(self.ingest.source.progress()),
+            mark_values(watermark(view, self.policy)),
             {
                 "rlwd_feedback_total": dict(self.ingest.told),
                 "rlwd_spans_total": self.tracing.counts(),
-            }
+            },
         )
-        return seen
 
     @abc.abstractmethod
     def names(self) -> dict[str, Any]:

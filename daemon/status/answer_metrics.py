@@ -81,8 +81,13 @@ def intake_values(
         "rlwd_records_total": {outcome: getattr(records, outcome) for outcome in outcomes},
         "rlwd_late_feedback_total": late,
         "rlwd_weighed_total": changes,
-        "rlwd_watermark_timestamp_seconds": watermark if watermark else {},
+        **mark_values(watermark),
     }
+
+
+def mark_values(watermark: float) -> Shown:
+    """Return the mark that horizons close by; none where a partition was never read."""
+    return {"rlwd_watermark_timestamp_seconds": watermark if watermark else {}}
 
 
 def answer_values(seen: AnswerTallies) -> Shown:

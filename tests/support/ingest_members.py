@@ -59,6 +59,13 @@ class Member(Server):
         return {}
 
     @property
+    def series(self) -> set[str]:
+        """Names of the series that have a value on its metrics page."""
+        url = f"http://{LOOPBACK}:{self.port}/metrics"
+        page = httpx.get(url, timeout=5.0, trust_env=False, verify=NO_TLS).text
+        return {line.partition("{")[0].split()[0] for line in page.splitlines() if line[:1] != "#"}
+
+    @property
     def partitions(self) -> set[str]:
         """What it reads."""
         return set(self.ask("statusz").get("live", {}).get("partitions", ()))

@@ -24,6 +24,7 @@ from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark
 from rlwd.streams.log.ports import Partition
+from rlwd.streams.rescore.rescorings_table import FIRST, Rescoring, put_rescoring
 from rlwd.streams.state.store import Store
 
 PARTITIONS = 4
@@ -160,6 +161,55 @@ def test_a_paused_member_cannot_rewind_an_offset(group: Group) -> None:
     group.wait("shared at last", group.shared)
     stop_in_order(one, two)
     assert_accounted_for(group)
+
+
+@pytest.mark.kafka
+def test_a_member_whose_claim_is_gone_claims_its_partitions_again(group: Group) -> None:
+    """A claim that a failover lost, or that a reader made which woke too late, holds no record up."""
+    one = group.start("one")
+    group.wait("assigned", group.shared)
+    group.send(20)
+    group.wait("read", lambda: group.delivered == group.sent)
+    with group.store.transaction() as tx:
+        tx.execute("UPDATE offsets SET owner = 'of one that is gone'")
+    group.send(20)
+    group.wait("read on", lambda: group.delivered == group.sent)
+    stop_in_order(one)
+    assert_accounted_for(group)
+
+
+@pytest.mark.kafka
+def test_a_member_counts_no_table_and_closes_no_horizon_by_another_spec_than_the_daemons(
+    group: Group,
+) -> None:
+    """What all answers come to is the daemon's to tell; what is given up, by its reward spec alone."""
+    one = group.start("one")
+    group.send(20)
+    own = {"rlwd_log_lag_records", "rlwd_feedback_total", "rlwd_watermark_timestamp_seconds"}
+    group.wait("told", lambda: one.series >= own and group.delivered == group.sent)
+    counted = {"rlwd_generations", "rlwd_records_total", "rlwd_late_feedback_total"}
+    assert not one.series & counted, "it would have come with the others"
+    with group.store.transaction() as tx:
+        put_rescoring(tx, "policy", Rescoring("of the daemon", FIRST, 0, 0, 0.0, None))
+    group.wait("told apart", lambda: "of the daemon" in str(one.ask("readyz")))
+    group.sink.send(group.config.stream.generations, "s", generation("s.silent", time.time()))
+    group.sink.flush(30.0)
+    silent = "episodes WHERE generation_id = 's.silent' AND stage"
+    group.wait("read", lambda: ask(group, f"SELECT COUNT(*) FROM {silent} = 'open'") == 1)
+    with group.store.transaction() as tx:
+        tx.execute("UPDATE episodes SET due = 1.0 WHERE generation_id = 's.silent'")
+    time.sleep(2.5)  # Two of its looks at what is due.
+    assert ask(group, f"SELECT COUNT(*) FROM {silent} = 'open'") == 1
+    with group.store.transaction() as tx:
+        tx.execute("DELETE FROM rescorings")
+    group.wait("closed", lambda: ask(group, f"SELECT COUNT(*) FROM {silent} = 'closed'") == 1)
+    assert one.ask("readyz")["ready"]
+
+
+def ask(group: Group, sql: str) -> Any:
+    """Return the first value of a query."""
+    with group.store.reading() as view:
+        return view.execute(sql).fetchone()[0]
 
 
 def stop_in_order(*members: Any) -> None:
