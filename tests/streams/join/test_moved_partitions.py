@@ -63,7 +63,7 @@ def test_a_partition_that_stood_still_here_is_not_taken_back_where_it_goes_on(
         return true()
 
     def wait(true: Callable[[], bool]) -> None:
-        until(lambda: turned(true), 60.0, told=lambda: [each.problem for each in members])
+        until(lambda: turned(true), 60.0, told=lambda: str([each.problem for each in members]))
 
     join("one")
     wait(lambda: (members[0].problem or "").count("outside the log") == 2)
