@@ -108,6 +108,7 @@ def lane_rules(config: Config, tokens: SpeltTokens | None = None) -> LaneRules:
         settings=config.learner.lanes,
         own_words=privacy.allows_own_words if allowed else None,
         spell=None if tokens is None else tokens.spell,
+        at_one=bool(config.learner.service.url),
     )
 
 

@@ -20,13 +20,12 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 NOT_AT_A_SERVICE: dict[str, dict[str, float | str]] = {
     "": {"kl_weight": 0.0, "average": 0.0, "processes": 1},
-    "lanes": {"lanes.kto": 0.0, "lanes.dpo": 0.0, "lanes.sft": 0.0, "lanes.hindsight": 0.0},
     "drift": {"drift.version_kl": 0.0, "drift.version_norm": 0.0, "drift.day_kl": 0.0},
     "replay": {"replay.texts": ""},
     "yielding": {"yielding.above_seconds": 0.0},
 }
 """By section, what has to be so behind a training service: the rest needs the whole vocabulary, the
-weights, hidden states, or a lane that only our own learner has."""
+weights, or hidden states."""
 
 
 class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,11 +15,12 @@ import msgspec
 import torch
 from torch import Tensor
 
+from ...kernels.dispatch import HeadOutputs
 from ..chains import chains, dealt
 from ..sealed import SealedEpisode
-from ..train.packing import Pack, Share, pack
-from ..train.state import Learner
+from ..train.packing import Pack
 from ..train.steps import BatchGivenUp
+from .tensors import LaneTensors
 
 
 class BesideAnswers(NamedTuple):
@@ -36,7 +37,7 @@ class DealtPart:
 
     def __init__(
         self,
-        learner: Learner,
+        tensors: LaneTensors,
         name: str,
         units: Sequence[tuple[SealedEpisode, ...]],
         *,
@@ -44,15 +45,15 @@ class DealtPart:
         batch_id: int,
     ) -> None:
         assert units, "a lane without units has no part"
-        self.learner, self.name, self._units = learner, name, units
-        whole = min(1.0, len(units) / learner.settings.minibatch_episodes)
+        self.tensors, self.name, self._units = tensors, name, units
+        whole = min(1.0, len(units) / tensors.settings.minibatch_episodes)
         tokens = math.fsum(
             one.weight * len(one.completion_token_ids) for each in units for one in each
         )
         self.pull = weight * whole / tokens
         """What a token of weight 1 pulls with in a pass of one step."""
         self.tokens = sum(len(one.completion_token_ids) for each in units for one in each)
-        self._draw = random.Random(f"{learner.settings.seed}/{batch_id}/{name}")
+        self._draw = random.Random(f"{tensors.settings.seed}/{batch_id}/{name}")
         self._order = (
             chains([unit[0] for unit in units])
             if all(len(unit) == 1 for unit in units)
@@ -84,9 +85,9 @@ class DealtPart:
         ours = self._dealt(step, of)
         episodes = [one for index in ours for one in self._units[index]]
         size = len(self._units[0])
-        ranks = self.learner.ranks
+        ranks = self.tensors.ranks
         self.sums, self.laid = ranks.begun(self.sums), ranks.begun(self.laid)
-        for share in self._packs(len(ours), episodes, size):
+        for share in self.tensors.packs(episodes, size):
             places = [ours[unit] * size + at for unit in share.indices for at in range(size)]
             self.laid["forward"] += share.packed.forward_tokens * share.counts
             self.laid["shared"] += share.packed.shared_tokens * share.counts
@@ -111,6 +112,17 @@ class DealtPart:
         """Return the loss of a pack, undivided; `places` are its episodes' among all, unit by unit."""
         raise NotImplementedError
 
+    def head(
+        self, places: Sequence[int], packed: Pack, anchor_MD: Tensor | None = None
+    ) -> HeadOutputs:
+        """Score a pack, with gradients."""
+        return self.tensors.head(self.episodes(places), packed, anchor_MD)
+
+    def episodes(self, places: Sequence[int]) -> list[SealedEpisode]:
+        """Return the episodes at these places."""
+        size = len(self._units[0])
+        return [self._units[place // size][place % size] for place in places]
+
     def metrics(self) -> dict[str, float]:
         """Return units, tokens, what passed the model for them, and mean reward, and the means over units of `sums`."""
         return {
@@ -121,35 +133,6 @@ class DealtPart:
             f"lane/{self.name}/reward": math.fsum(one.reward for one in self.taught) / self.units,
             **{f"lane/{self.name}/{key}": v / self.units for key, v in sorted(self.sums.items())},
         }
-
-    def _packs(self, dealt: int, episodes: Sequence[SealedEpisode], size: int) -> list[Share]:
-        """Return this rank's packs of whole units that fit one forward pass."""
-        if size == 1:
-            return self.learner.packs(episodes)
-        settings, policy = self.learner.settings, self.learner.policy
-        most, ranks = settings.pack_tokens * settings.rows_per_forward, self.learner.ranks
-        each = [len(e.prompt_token_ids) + len(e.completion_token_ids) for e in episodes]
-        room, left, groups = ranks.room(sum(each), most), 0, list[list[int]]()
-        for unit in range(dealt):
-            length = sum(each[unit * size : (unit + 1) * size])
-            if length > left:
-                groups.append([])
-                left = room
-            groups[-1].append(unit)
-            left -= length
-        return [
-            Share(
-                group,
-                pack(
-                    [e for unit in group for e in episodes[unit * size : (unit + 1) * size]],
-                    tokens=settings.pack_tokens,
-                    device=policy.device,
-                    together=policy.packs,
-                ),
-                float(counts),
-            )
-            for group, counts in ranks.dealt(groups)
-        ]
 
 
 def without_ratio(

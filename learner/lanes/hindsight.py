@@ -16,13 +16,10 @@ import torch
 from torch import Tensor
 
 from ..sealed import SealedEpisode
-from ..train.loss import swept_loss
 from ..train.packing import Pack
-from ..train.score import score
-from ..train.state import Learner
 from .dealt_part import BesideAnswers, DealtPart, without_ratio
 from .model_words import ModelWords
-from .reference import score_reference
+from .tensors import LaneTensors
 
 HINDSIGHT = "hindsight"
 MOST_ADVANTAGE = 2.0
@@ -35,14 +32,14 @@ class HindsightPart(DealtPart):
 
     def __init__(
         self,
-        learner: Learner,
+        tensors: LaneTensors,
         told: Sequence[tuple[SealedEpisode, SealedEpisode]],
         *,
         batch_id: int,
     ) -> None:
         plain = [without_ratio(one) for one, _ in told]
-        before = score(learner, plain).logp
-        after = score(learner, [without_ratio(teacher) for _, teacher in told]).logp
+        before = tensors.scored(plain)
+        after = tensors.scored([without_ratio(teacher) for _, teacher in told])
         self.advantages = [
             (teacher - own).clamp(-MOST_ADVANTAGE, MOST_ADVANTAGE)
             for own, teacher in zip(before, after, strict=True)
@@ -51,13 +48,13 @@ class HindsightPart(DealtPart):
             msgspec.structs.replace(one, logprobs=tuple(logp.tolist()))
             for one, logp in zip(plain, before, strict=True)
         ]
-        weight = learner.settings.lanes.hindsight
+        weight = tensors.settings.lanes.hindsight
         super().__init__(
-            learner, HINDSIGHT, [(one,) for one in ours], weight=weight, batch_id=batch_id
+            tensors, HINDSIGHT, [(one,) for one in ours], weight=weight, batch_id=batch_id
         )
         self.weights = [one.weight for one in ours]
-        kl = learner.settings.kl_weight
-        self.anchors = score_reference(learner, plain).states if kl else []
+        kl = tensors.settings.kl_weight
+        self.anchors = tensors.reference(plain).states if kl else []
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided."""
@@ -65,17 +62,9 @@ class HindsightPart(DealtPart):
         advantages_M = torch.cat([self.advantages[place] for place in places])
         self.sums["advantage"] += float(advantages_M.abs().sum())
         weights_S = advantages_M.new_tensor([self.weights[place] for place in places])
-        return swept_loss(
-            self.learner.hidden(packed),
-            anchor_MD,
-            self.learner.policy.head_VD,
-            packed,
-            advantages_M,
-            weights_M=weights_S[packed.segments_M],
-            normaliser=1.0,
-            settings=self.learner.settings,
-            anchor_head_VD=self.learner.policy.anchor_head_VD,
-        ).total
+        return self.tensors.region_loss(
+            self.episodes(places), packed, advantages_M, weights_S[packed.segments_M], anchor_MD
+        )
 
     def metrics(self) -> dict[str, float]:
         """Return also the mean size of a token's advantage."""

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from ..sealed import SealedEpisode
 from ..train.packing import Pack
-from ..train.state import Learner
 from .dealt_part import DealtPart, without_ratio
-from .reference import score_reference
+from .tensors import LaneTensors
 
 SFT = "sft"
 
@@ -25,19 +24,19 @@ class ImitationPart(DealtPart):
     """The lane's episodes of a batch."""
 
     def __init__(
-        self, learner: Learner, episodes: Sequence[SealedEpisode], *, batch_id: int
+        self, tensors: LaneTensors, episodes: Sequence[SealedEpisode], *, batch_id: int
     ) -> None:
         ours = [without_ratio(one) for one in episodes]
-        weight = learner.settings.lanes.sft
-        super().__init__(learner, SFT, [(one,) for one in ours], weight=weight, batch_id=batch_id)
+        weight = tensors.settings.lanes.sft
+        super().__init__(tensors, SFT, [(one,) for one in ours], weight=weight, batch_id=batch_id)
         self.weights = [one.weight for one in ours]
-        self.kl_weight = learner.settings.kl_weight
-        self.anchors = score_reference(learner, ours).states if self.kl_weight else []
+        self.kl_weight = tensors.settings.kl_weight
+        self.anchors = tensors.reference(ours).states if self.kl_weight else []
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided."""
         anchor_MD = torch.cat([self.anchors[i] for i in places]) if self.anchors else None
-        head = self.learner.head(packed, anchor_MD=anchor_MD)
+        head = self.head(places, packed, anchor_MD)
         weights_S = head.logp.new_tensor([self.weights[place] for place in places])
         loss_M = -head.logp
         if self.anchors:

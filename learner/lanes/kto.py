@@ -8,7 +8,7 @@ s is an answer's summed log-ratio to the anchor, sign 1 where its reward is abov
 weight times |2 reward - 1|: a reward of 1/2 is no decision. Liked and disliked answers of a batch have
 equal weight together, as far as a factor of MOST_BALANCE goes (TRL's advice is a ratio of 1 to 4/3). z is
 the mean KL(policy to anchor) of the batch's answers in the pass before, exact and over the whole
-vocabulary, where the paper estimates it from mismatched pairs. 4 / beta makes the pull of a token at
+vocabulary; at a training service estimated from mismatched pairs, as in the paper. 4 / beta makes the pull of a token at
 s = z that of an advantage of 1. Legend: M completion tokens, S episodes.
 """
 
@@ -21,9 +21,8 @@ from torch import Tensor
 from ...kernels.dispatch import Kto, Packed, segment_losses
 from ..sealed import SealedEpisode
 from ..train.packing import Pack
-from ..train.state import Learner
 from .dealt_part import DealtPart, bounds_of, without_ratio
-from .reference import score_reference
+from .tensors import LaneTensors
 from .within_region import within_region
 
 KTO = "kto"
@@ -37,21 +36,21 @@ class KtoPart(DealtPart):
     """The lane's episodes of a batch."""
 
     def __init__(
-        self, learner: Learner, episodes: Sequence[SealedEpisode], *, batch_id: int
+        self, tensors: LaneTensors, episodes: Sequence[SealedEpisode], *, batch_id: int
     ) -> None:
-        lanes = learner.settings.lanes
+        lanes = tensors.settings.lanes
         ours = [without_ratio(one) for one in episodes]
         super().__init__(
-            learner, KTO, [(one,) for one in ours], weight=lanes.kto, batch_id=batch_id
+            tensors, KTO, [(one,) for one in ours], weight=lanes.kto, batch_id=batch_id
         )
-        self.reference = score_reference(learner, ours)
+        self.reference = tensors.reference(ours)
         self.likings = [2.0 * one.earned - 1.0 for one in ours]
         worth = [
             w.weight * min(abs(liking), 1.0) for w, liking in zip(ours, self.likings, strict=True)
         ]
         liked = math.fsum(w for w, liking in zip(worth, self.likings, strict=True) if liking > 0)
         up, down = balance(liked, math.fsum(worth) - liked)
-        down *= learner.settings.negative_weight
+        down *= tensors.settings.negative_weight
         self.worth = [
             w * (up if liking > 0 else down) for w, liking in zip(worth, self.likings, strict=True)
         ]
@@ -59,21 +58,24 @@ class KtoPart(DealtPart):
         self.objective = Kto(beta=lanes.kto_beta)
 
     def begin_pass(self) -> None:
-        """Deal anew; z is what the pass before found."""
-        if "kl" in self.sums:
+        """Deal anew; z is what the pass before found, or an estimate where only that can be had."""
+        if (estimate := self.tensors.apart(self.taught)) is not None:
+            self.baseline = estimate
+        elif "kl" in self.sums:
             self.baseline = self.sums["kl"] / self.units
         super().begin_pass()
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided."""
-        states_MD = torch.cat([self.reference.states[place] for place in places])
-        head = self.learner.head(packed, anchor_MD=states_MD)
+        known = self.reference.states
+        states_MD = torch.cat([known[place] for place in places]) if known else None
+        head = self.head(places, packed, states_MD)
         likings_S = head.logp.new_tensor([self.likings[place] for place in places])
         logp_M, masked = within_region(
             head.logp,
             torch.cat([self.reference.policy[place] for place in places]),
             (likings_S > 0)[packed.segments_M],
-            self.learner.settings.region,
+            self.tensors.settings.region,
         )
         self.sums["masked"] += masked
         given = Packed(
@@ -86,7 +88,7 @@ class KtoPart(DealtPart):
         losses_S = segment_losses(given, self.objective).losses
         liked = int((likings_S > 0).sum())
         self.sums["liked"] += liked
-        self.sums["kl"] += float(head.kl.detach().sum())
+        self.sums["kl"] += float(head.kl.detach().sum()) if known else self.baseline * len(places)
         self.sums["loss"] += float(losses_S.detach().sum())
         worth_S = head.logp.new_tensor([self.worth[place] for place in places])
         total: Tensor = (losses_S * worth_S).sum() * (4.0 / self.objective.beta)

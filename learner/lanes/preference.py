@@ -17,10 +17,9 @@ from torch import Tensor
 from ...kernels.dispatch import Dpo, Packed, segment_losses
 from ..sealed import SealedEpisode
 from ..train.packing import Pack
-from ..train.state import Learner
 from .dealt_part import BesideAnswers, DealtPart, bounds_of, without_ratio
 from .model_words import ModelWords
-from .reference import score_reference
+from .tensors import LaneTensors
 from .within_region import within_region
 
 DPO = "dpo"
@@ -31,21 +30,21 @@ class PreferencePart(DealtPart):
 
     def __init__(
         self,
-        learner: Learner,
+        tensors: LaneTensors,
         pairs: Sequence[tuple[SealedEpisode, SealedEpisode]],
         *,
         batch_id: int,
     ) -> None:
-        lanes = learner.settings.lanes
-        super().__init__(learner, DPO, pairs, weight=lanes.dpo, batch_id=batch_id)
-        self.reference = score_reference(learner, [one for pair in pairs for one in pair])
+        lanes = tensors.settings.lanes
+        super().__init__(tensors, DPO, pairs, weight=lanes.dpo, batch_id=batch_id)
+        self.reference = tensors.reference([one for pair in pairs for one in pair])
         self.weights = [edit.weight for edit, _ in pairs]
         self.objective = Dpo(beta=lanes.dpo_beta, by_length=False, likelihood_weight=lanes.dpo_sft)
 
     def loss(self, places: Sequence[int], packed: Pack) -> Tensor:
         """Return the loss of a pack, undivided."""
         given = Packed(
-            logp=self._pulled(self.learner.head(packed).logp, places, packed),
+            logp=self._pulled(self.head(places, packed).logp, places, packed),
             bounds=bounds_of(packed),
             reference=torch.cat([self.reference.logp[place] for place in places]),
         )
@@ -63,9 +62,9 @@ class PreferencePart(DealtPart):
         edits_S = torch.tensor([place % 2 == 0 for place in places], device=logp_M.device)
         edits_M = edits_S[packed.segments_M]
         before_M = torch.cat([self.reference.policy[place] for place in places])
-        held_M, masked = within_region(logp_M, before_M, edits_M, self.learner.settings.region)
+        held_M, masked = within_region(logp_M, before_M, edits_M, self.tensors.settings.region)
         self.sums["masked"] += masked
-        down = self.learner.settings.negative_weight
+        down = self.tensors.settings.negative_weight
         return torch.where(edits_M, held_M, down * held_M + (1.0 - down) * held_M.detach())
 
 

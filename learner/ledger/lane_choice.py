@@ -26,6 +26,8 @@ class LaneRules:
     """Whether a tenant allows that what its people wrote themselves is trained on; None: none does."""
     spell: Spell | None = None
     """The bytes of token ids; None where the model's tokens do not say them, and no edit is learned from."""
+    at_one: bool = False
+    """Ratios are made of answers at temperature 1 alone: a training service says no other log-probabilities."""
 
     @property
     def admitted(self) -> fate.Admitted:
@@ -112,6 +114,8 @@ def choose_lanes(
     rule = fate.exclusion_from_ratio(episode.generation, top_p=settings.top_p)
     if rule is None and not 0 <= row.age <= max_policy_age:
         rule = fate.TOO_OLD
+    if rule is None and rules.at_one and episode.generation.sampling.temperature != 1.0:
+        rule = fate.OTHER_TEMPERATURE
     if fate.exclusion_from_training(episode.generation, admitted=rules.admitted) is not None:
         return LaneChoice(lane="", rule=rule or "")
     correction, follow_up = _own_words(episode, rules, origins)

@@ -45,6 +45,11 @@ class ServiceScoring:
         logp = scored(self.service, episodes)
         return Scores(logp=logp, anchor=[], metrics=means(ratio_sums(logp, episodes))), None
 
+    def measured(self, episodes: Sequence[SealedEpisode]) -> Scores:
+        """Score them."""
+        logp = scored(self.service, episodes)
+        return Scores(logp=logp, anchor=[], metrics=means(ratio_sums(logp, episodes)))
+
 
 def datum(episode: SealedEpisode, weights: Sequence[float] = ()) -> Datum:
     """Return an episode's tokens as a service takes them."""
@@ -99,22 +104,25 @@ def kl_estimate(
     return float((ratio_M * (apart_M.expm1() - apart_M)).mean())
 
 
-def at_temperature_one(chosen: Selection) -> Selection:
-    """Leave out what was drawn at another temperature: a service says log-probabilities at 1 alone.
+def at_temperature_one(fit: Selection) -> Selection:
+    """Return what is learned from by ratios; leave out what was drawn at another temperature than 1.
 
-    Likewise what no ratio can be made of: none of the other lanes is learned from at a service.
+    A service says log-probabilities at 1 alone. Another lane may still learn from what is left out. Of
+    what is held out all that was drawn stays.
     """
-    left_out = dict(chosen.left_out)
-    for one in (*chosen.episodes, *chosen.held_out):
+    left_out = dict(fit.left_out)
+    for one in (*fit.episodes, *fit.held_out):
+        if one.in_lane(RATIO) and not one.person and not math.isclose(one.temperature, 1.0):
+            left_out[one.generation_id] = fate.OTHER_TEMPERATURE
+    for one in fit.held_out:
         if not one.completion_token_ids:
             left_out[one.generation_id] = fate.NO_TOKENS
-        elif one.in_lane(RATIO) and not one.person:
-            if not math.isclose(one.temperature, 1.0):
-                left_out[one.generation_id] = fate.OTHER_TEMPERATURE
-        elif not one.person:
+        elif not one.in_lane(RATIO) and not one.person:
             left_out[one.generation_id] = fate.NO_SPREAD
     return Selection(
-        episodes=tuple(e for e in chosen.episodes if e.generation_id not in left_out),
-        held_out=tuple(e for e in chosen.held_out if e.generation_id not in left_out),
+        episodes=tuple(
+            e for e in fit.episodes if e.in_lane(RATIO) and e.generation_id not in left_out
+        ),
+        held_out=tuple(e for e in fit.held_out if e.generation_id not in left_out),
         left_out=left_out,
     )

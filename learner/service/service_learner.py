@@ -26,7 +26,8 @@ from ..train.steps import BatchGivenUp
 from ..train.update import Update
 from .port import ContentsRefused, ServiceAway, TrainingService
 from .service_base import ServiceBase
-from .service_update import ServiceSteps, apply_at_service, probe
+from .service_steps import ServiceSteps
+from .service_update import apply_at_service, probe
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -1,21 +1,13 @@
-"""Service update: one sealed batch applied through the port, by the rules of `train/update.py`.
-
-Each step asks for its tokens' log-probabilities, works out how hard each is pulled, and gives these as
-weights: two passes a step, one for the first, whose log-probabilities are those of the whole batch.
-"""
+"""Service update: one sealed batch applied through the port, by the rules of `train/update.py`."""
 
 import random
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-import torch
-from torch import Tensor
+import msgspec
 
 from ..candidate import HeldOut, Probe
-from ..chains import chains
 from ..estimators.side_by_side import Estimators
-from ..pulls import pulls
+from ..lanes.lane_parts import parts_on
 from ..sealed import SealedBatch, SealedEpisode, as_scored
 from ..settings import LearnerSettings
 from ..train.evidence import (
@@ -26,112 +18,22 @@ from ..train.evidence import (
     preference_evidence,
     record_drift,
 )
-from ..train.loss import effective_share, means, pull_sums
+from ..train.loss import means
 from ..train.selection import select_episodes
-from ..train.steps import BatchGivenUp, first_share
-from ..train.update import DRIFT_EPISODES, Update, all_finite, worth_too_little
-from ..train.valued import Valued, valued_by
-from ..train.weight import minibatches, token_weight
-from .port import AdamStep, TrainingService
+from ..train.steps import BatchGivenUp
+from ..train.update import DRIFT_EPISODES, Update, all_finite, told_of, valued_beside
+from ..train.valued import Valued
+from .port import TrainingService
 from .scoring import (
     ServiceScoring,
     at_temperature_one,
-    behaviour,
     datum,
     finite,
     kl_estimate,
     ratio_sums,
     scored,
 )
-
-
-@dataclass(slots=True, kw_only=True)
-class ServiceSteps:
-    """Makes the optimizer's steps, and knows how many the policy's life had."""
-
-    service: TrainingService
-    """Where the weights are."""
-    settings: LearnerSettings
-    """How to learn."""
-    made: int
-    """Steps of the policy's life."""
-
-    def optimise(
-        self, batch_id: int, given: Valued, progress: Callable[[int, int], None]
-    ) -> dict[str, float]:
-        """Make all the steps and return means over them, in the order of `train.steps.optimise`.
-
-        No later pass is begun whose first step's ratios are worth less than `ess_floor`.
-        """
-        settings, size = self.settings, self.settings.minibatch_episodes
-        shuffle = random.Random(f"{settings.seed}/{batch_id}")
-        units, weights = chains(given.episodes), [one.weight for one in given.episodes]
-        totals: dict[str, float] = defaultdict(float)
-        shares, done = list[float](), 0
-        for passed in range(settings.passes):
-            shuffle.shuffle(units)
-            steps = minibatches(units, weights, size)
-            for place, chosen in enumerate(steps):
-                now = [given.scores.logp[i] for i in chosen]
-                if done:
-                    now = scored(self.service, [given.episodes[i] for i in chosen])
-                pulls_M, sums = self._pulled(given, chosen, now)
-                if place == 0:
-                    shares.append(effective_share(sums))
-                    if passed and shares[-1] < settings.ess_floor:
-                        return _told(totals, shares, done)
-                for name, value in sums.items():
-                    totals[name] += value
-                self._step(given, chosen, pulls_M)
-                done += 1
-                progress(done, done - place - 1 + len(steps) * (settings.passes - passed))
-        return _told(totals, shares, done)
-
-    def _pulled(
-        self, given: Valued, chosen: Sequence[int], now: Sequence[Tensor]
-    ) -> tuple[Tensor, dict[str, float]]:
-        """Return how hard the chosen episodes' tokens are pulled, and the sums that are reported."""
-        episodes = [given.episodes[i] for i in chosen]
-        advantages = [given.advantages[i] for i in chosen]
-        old = [given.scores.logp[i] for i in chosen]
-        pulls_M = pulls(now, old, behaviour(episodes), advantages, self.settings)
-        advantages_M, logp_M = torch.cat(advantages), torch.cat(list(now))
-        weighed_M = pulls_M * torch.cat(
-            [torch.full_like(a, e.weight) for a, e in zip(advantages, episodes, strict=True)]
-        )
-        judged_M = advantages_M != 0 if self.settings.negative_weight else advantages_M > 0
-        return pulls_M, {
-            **ratio_sums(now, episodes),
-            **pull_sums(pulls_M, advantages_M, self.settings),
-            "loss/policy": -float((weighed_M * logp_M).sum()),
-            "ratio/masked": float((judged_M & (pulls_M == 0)).sum()),
-            "advantage/negative_share": float((weighed_M * (advantages_M < 0)).abs().sum()),
-            "advantage/weight": float(weighed_M.abs().sum()),
-        }
-
-    def _step(self, given: Valued, chosen: Sequence[int], pulls_M: Tensor) -> None:
-        """Give the pulls as weights and make one step on their gradients."""
-        settings = self.settings
-        episodes = [given.episodes[i] for i in chosen]
-        lengths = [len(one.completion_token_ids) for one in episodes]
-        normaliser = token_weight(given.episodes) * sum(lengths)
-        parts = torch.split(pulls_M, lengths)
-        data = [
-            datum(one, (part * (one.weight / normaliser)).tolist())
-            for one, part in zip(episodes, parts, strict=True)
-        ]
-        finite(self.service.forward_backward(data))
-        warmth = min(1.0, (self.made + 1) / (settings.warmup_steps + 1))
-        self.service.step(
-            AdamStep(
-                learning_rate=settings.learning_rate * warmth,
-                beta1=settings.beta1,
-                beta2=settings.beta2,
-                eps=settings.eps,
-                clip_norm=settings.clip_norm,
-            )
-        )
-        self.made += 1
+from .service_steps import ServiceSteps
 
 
 def apply_at_service(
@@ -147,21 +49,21 @@ def apply_at_service(
     BatchGivenUp where nothing can be learned from the batch or a number is not finite.
     """
     service, settings = steps.service, steps.settings
-    chosen = at_temperature_one(select_episodes(batch, settings, vocabulary))
+    fit = select_episodes(batch, settings, vocabulary)
+    chosen = at_temperature_one(fit)
     try:
-        given = valued_by(ServiceScoring(service, settings), estimators, chosen)
-        share = first_share(given.episodes, given.advantages, given.scores, settings)
-        given.metrics["ess/before"] = share
-        if share < settings.ess_floor:
-            raise worth_too_little(chosen, given, share, settings)
+        made = parts_on(steps.lanes, fit.episodes, batch.batch_id)
+        scoring = ServiceScoring(service, settings)
+        given = valued_beside(scoring, estimators, fit, chosen, made)
+        ratio = given.episodes if given.advantages else []
         people = [one for one in chosen.held_out if one.person]
         liked = _likelihoods(service, people)
-        metrics = given.metrics | steps.optimise(batch.batch_id, given, progress)
+        metrics = given.metrics | steps.optimise(batch.batch_id, given, progress, made.parts)
         weighable = [one for one in chosen.held_out if not one.person]
         metrics |= _after(service, estimators, given, settings, batch.batch_id)
-        metrics["after/kl/anchor"] = _apart_from_base(service, weighable or given.episodes)
-        metrics |= batch_metrics(batch, chosen, given.episodes, given.baselines)
-        metrics |= lane_rewards(metrics, given.episodes)
+        metrics["after/kl/anchor"] = _apart_from_base(service, weighable or _as_drawn(given))
+        metrics |= batch_metrics(batch, chosen, ratio, given.baselines)
+        metrics |= lane_rewards(metrics, ratio)
         held_out = _held_out(service, weighable)
         preference = preference_evidence(people, liked, _likelihoods(service, people))
         all_finite(metrics, held_out, preference)
@@ -200,9 +102,20 @@ def _after(
     some = measured_after(given.episodes, draw)
     measured = [given.episodes[i] for i in some]
     new = scored(service, measured)
-    told = {f"after/{name}": value for name, value in means(ratio_sums(new, measured)).items()}
+    found = told_of(means(ratio_sums(new, measured)), given.advantages)
+    told = {f"after/{name}": value for name, value in found.items()}
     told["drift"] = record_drift(estimators, measured, [given.scores.logp[i] for i in some], new)
     return told
+
+
+def _as_drawn(given: Valued) -> list[SealedEpisode]:
+    """Return the episodes of a batch; without ratios as if the policy before the batch had drawn them."""
+    if given.advantages:
+        return given.episodes
+    return [
+        msgspec.structs.replace(one, logprobs=tuple(logp.tolist()))
+        for one, logp in zip(given.episodes, given.scores.logp, strict=True)
+    ]
 
 
 def _apart_from_base(service: TrainingService, episodes: Sequence[SealedEpisode]) -> float:
@@ -224,12 +137,3 @@ def _held_out(service: TrainingService, episodes: Sequence[SealedEpisode]) -> He
 
 def _likelihoods(service: TrainingService, episodes: Sequence[SealedEpisode]) -> list[float]:
     return [float(each.mean()) for each in scored(service, episodes)]
-
-
-def _told(totals: Mapping[str, float], shares: Sequence[float], steps: int) -> dict[str, float]:
-    return {
-        **means(dict(totals)),
-        "ess/least": min(shares),
-        "ess/last": shares[-1],
-        "steps": float(steps),
-    }

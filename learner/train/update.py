@@ -10,7 +10,8 @@ from torch import Tensor
 
 from ...streams.join import fate
 from ..candidate import HeldOut, Preference, Probe
-from ..sealed import RATIO, SealedBatch, SealedEpisode
+from ..estimators.side_by_side import Estimators
+from ..sealed import RATIO, SealedBatch
 from ..settings import LearnerSettings
 from .evidence import (
     batch_metrics,
@@ -21,11 +22,11 @@ from .evidence import (
     record_drift,
     token_likelihoods,
 )
-from .score import Scores, score
+from .score import score
 from .selection import Selection, select_episodes
 from .state import Learner, LearnerSnapshot
 from .steps import BatchGivenUp, LanePart, LaneParts, Lanes, first_share, optimise, ratio_alone
-from .valued import NothingLeft, Valued, valued
+from .valued import EpisodeScoring, NothingLeft, OwnScoring, Valued, valued_by
 
 DRIFT_EPISODES = 32
 """Answers of the other lanes on which the policy is measured where the ratio lane makes no step, and of any
@@ -75,8 +76,8 @@ def apply_batch(
     try:
         made = lanes(learner, fit.episodes, batch.batch_id)
         parts = made.parts
-        first = _valued(learner, fit, chosen, made, batch.batch_id)
-        given = _worth_a_step(learner, chosen, first, parts)
+        scoring = OwnScoring(learner, batch.batch_id)
+        given = valued_beside(scoring, learner.estimators, fit, chosen, made)
         return _applied(
             learner,
             batch,
@@ -92,24 +93,36 @@ def apply_batch(
         raise
 
 
-def _valued(
-    learner: Learner,
+def valued_beside(
+    scoring: EpisodeScoring,
+    estimators: Estimators,
     fit: Selection,
     chosen: Selection,
     made: LaneParts,
-    batch_id: int,
-) -> Valued | None:
-    """Return the ratio lane's episodes, or None where there are none and other lanes have some.
+) -> Valued:
+    """Return the ratio lane's episodes, `chosen` of those that are fit, beside what other lanes learn.
 
-    What no lane could use is left out, by the rule of `unfit` where there is one. Raises BatchGivenUp where that is all.
+    Where there are none, or their ratios say too little, some of the other lanes' without advantages. What
+    no lane could use is left out, by the rule of `unfit` where there is one; BatchGivenUp where that is all.
     """
+    given = _valued(scoring, estimators, fit, chosen, made)
+    return _worth_a_step(scoring, chosen, given, made.parts)
+
+
+def _valued(
+    scoring: EpisodeScoring,
+    estimators: Estimators,
+    fit: Selection,
+    chosen: Selection,
+    made: LaneParts,
+) -> Valued | None:
     taught = {one.generation_id for part in made.parts for one in part.taught}
     for episode in fit.episodes:
         if not episode.in_lane(RATIO) and episode.generation_id not in taught:
             rule = made.unfit.get(episode.generation_id, fate.NO_SPREAD)
             chosen.left_out[episode.generation_id] = rule
     try:
-        given = valued(learner, chosen, batch_id)
+        given = valued_by(scoring, estimators, chosen)
     except NothingLeft:
         if not taught:
             raise
@@ -120,15 +133,18 @@ def _valued(
 
 
 def _worth_a_step(
-    learner: Learner, chosen: Selection, given: Valued | None, parts: Sequence[LanePart]
-) -> Valued | None:
-    """Return the ratio lane's episodes, or the other lanes' alone where the ratios say too little.
+    scoring: EpisodeScoring,
+    chosen: Selection,
+    given: Valued | None,
+    parts: Sequence[LanePart],
+) -> Valued:
+    """Return the other lanes' episodes where the ratios say too little: are worth less than `ess_floor`.
 
-    That is below `ess_floor`; then those that no other lane learns from are left out. Raises BatchGivenUp where that is all.
+    Then those that no other lane learns from are left out. Raises BatchGivenUp where that is all.
     """
     if given is None:
-        return None
-    settings = learner.settings
+        return _without_ratio(scoring, parts)
+    settings = scoring.settings
     share = first_share(given.episodes, given.advantages, given.scores, settings)
     given.metrics["ess/before"] = share
     if share >= settings.ess_floor:
@@ -138,7 +154,7 @@ def _worth_a_step(
         raise worth_too_little(chosen, given, share, settings)
     names = [one.generation_id for one in given.episodes]
     chosen.left_out.update({name: fate.LOW_ESS for name in names if name not in taught})
-    without = _without_ratio(learner, parts)
+    without = _without_ratio(scoring, parts)
     # What says why the ratios are worth so little: the mismatch that is alarmed about, too.
     told = {n: v for n, v in given.metrics.items() if n.startswith(OF_RATIOS)}
     return replace(without, metrics=without.metrics | told)
@@ -170,13 +186,12 @@ def _applied(
     learner: Learner,
     batch: SealedBatch,
     chosen: Selection,
-    given: Valued | None,
+    given: Valued,
     parts: Sequence[LanePart],
     progress: Callable[[int, int], None],
     weights: Mapping[str, Tensor],
 ) -> Update:
     anchored = learner.settings.kl_weight > 0.0
-    given = given or _without_ratio(learner, parts)
     episodes, old, metrics = given.episodes, given.scores, dict(given.metrics)
     ratio = episodes if given.advantages else []
     people = [one for one in chosen.held_out if one.person]
@@ -190,7 +205,7 @@ def _applied(
     anchors = [old.anchor[i] for i in some] if old.anchor else []
     # The gate has a budget of drift, whether or not the loss is told of the anchor.
     new = score(learner, measured, anchor=True, anchors=anchors)
-    metrics |= {f"after/{name}": value for name, value in _told(new, ratio).items()}
+    metrics |= {f"after/{name}": value for name, value in told_of(new.metrics, ratio).items()}
     metrics["drift"] = record_drift(
         learner.estimators, measured, [old.logp[i] for i in some], new.logp
     )
@@ -232,18 +247,14 @@ def all_finite(
         raise BatchGivenUp(f"not finite: {', '.join(odd)}")
 
 
-def _without_ratio(learner: Learner, parts: Sequence[LanePart]) -> Valued:
+def _without_ratio(scoring: EpisodeScoring, parts: Sequence[LanePart]) -> Valued:
     """Return some of the other lanes' episodes, which say how far the policy moves; none has an advantage."""
     episodes = [one for part in parts for one in part.taught][:DRIFT_EPISODES]
-    scores = score(learner, episodes, anchor=learner.settings.kl_weight > 0.0)
-    metrics = {f"before/{name}": value for name, value in _told(scores, ()).items()}
+    scores = scoring.measured(episodes)
+    metrics = {f"before/{name}": value for name, value in told_of(scores.metrics, ()).items()}
     return Valued(episodes=episodes, baselines=[], advantages=[], scores=scores, metrics=metrics)
 
 
-def _told(scores: Scores, ratio: Sequence[SealedEpisode]) -> dict[str, float]:
+def told_of(found: Mapping[str, float], ratio: Sequence[object]) -> dict[str, float]:
     """Return what was scored; of ratios nothing where no episode has one."""
-    return {
-        name: value
-        for name, value in scores.metrics.items()
-        if ratio or not name.startswith("ratio/")
-    }
+    return {n: value for n, value in found.items() if ratio or not n.startswith("ratio/")}

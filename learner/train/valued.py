@@ -49,17 +49,6 @@ class NothingLeft(BatchGivenUp):
     """A batch of which nothing can be learned by ratios."""
 
 
-def valued(learner: Learner, chosen: Selection, batch_id: int) -> Valued:
-    """Score the episodes, hold each against its baseline, and let all estimators take them up.
-
-    Where one step takes all of them, and the trust region does not ask for the log-probabilities
-    before it, the step's own forward is the scoring (`first`). An episode whose reward cannot say which
-    answer was better is left out (`chosen.left_out`). Raises NothingLeft where none is left; where that
-    is so by the rewards alone, before any pass.
-    """
-    return valued_by(_Own(learner, batch_id), learner.estimators, chosen)
-
-
 class EpisodeScoring(Protocol):
     """Says log-probabilities of a batch's episodes before the first step."""
 
@@ -87,9 +76,17 @@ class EpisodeScoring(Protocol):
         """Score all of them, and return the sums of the first step where that was the scoring."""
         ...
 
+    def measured(self, episodes: Sequence[SealedEpisode]) -> Scores:
+        """Score episodes that no step is made on, as what says how far the policy moves."""
+        ...
+
 
 def valued_by(scoring: EpisodeScoring, estimators: Estimators, chosen: Selection) -> Valued:
-    """As `valued`, whoever scores."""
+    """Score the episodes, hold each against its baseline, and let all estimators take them up.
+
+    An episode whose reward cannot say which answer was better is left out (`chosen.left_out`). Raises
+    NothingLeft where none is left; where that is so by the rewards alone, before any pass.
+    """
     episodes, settings = chosen.episodes, scoring.settings
     _leave_out(chosen, with_spread(episodes))
     anchors, states_ND = scoring.anchored(episodes)
@@ -141,21 +138,28 @@ def _advantages(
     ]
 
 
-class _Own(EpisodeScoring):
-    """The learner of this process."""
+class OwnScoring(EpisodeScoring):
+    """The learner of this process.
+
+    Where one step takes all episodes, and the trust region does not ask for the log-probabilities before
+    it, the step's own forward is the scoring (`Valued.first`).
+    """
 
     def __init__(self, learner: Learner, batch_id: int) -> None:
         self.learner, self.batch_id = learner, batch_id
 
     @property
     def settings(self) -> LearnerSettings:
+        """As EpisodeScoring says."""
         return self.learner.settings
 
     @property
     def averaged(self) -> bool:
+        """As EpisodeScoring says."""
         return self.learner.average is not None
 
     def anchored(self, episodes: Sequence[SealedEpisode]) -> tuple[list[Tensor], Tensor | None]:
+        """As EpisodeScoring says."""
         return _anchored(self.learner, episodes)
 
     def scored(
@@ -165,7 +169,12 @@ class _Own(EpisodeScoring):
         advantages: Sequence[Tensor],
         anchors: list[Tensor],
     ) -> tuple[Scores, dict[str, float] | None]:
+        """As EpisodeScoring says."""
         return _scored(self.learner, episodes, kept, advantages, anchors, self.batch_id)
+
+    def measured(self, episodes: Sequence[SealedEpisode]) -> Scores:
+        """As EpisodeScoring says."""
+        return score(self.learner, episodes, anchor=self.settings.kl_weight > 0.0)
 
 
 def _anchored(

@@ -26,9 +26,6 @@ PATIENCE = 400.0
 LEARNER = """\
 kl_weight = 0.0
 estimator = "tracker"
-[learner.lanes]
-kto = 0.0
-dpo = 0.0
 [learner.service]
 url = "{url}"
 model = "{model}"
@@ -81,12 +78,15 @@ def kill_in_mid_batch(shop: Workshop, daemon: LoneDaemon, stand_in: StandInServe
 def test_a_batch_is_learned_once_and_its_version_served(
     shop: Workshop, stand_in: StandInServer
 ) -> None:
-    """Killed in mid-batch, with steps made that nobody keeps: the next daemon's application is the only one."""
+    """Killed in mid-batch, with steps made that nobody keeps: the next daemon's application is the only one.
+
+    Half of the answers were drawn at a temperature of which a service says nothing: KTO learns from them.
+    """
     first = shop.daemon("first")
     first.start_seconds = PATIENCE
     first.start()
     shop.until(lambda: first.live.get("learner") == "waiting for episodes", PATIENCE)
-    shop.say()
+    shop.say(temperatures=(1.0, 0.5))
     kill_in_mid_batch(shop, first, stand_in)
     assert shop.manifests == []
     heir = shop.daemon("heir")
@@ -96,7 +96,8 @@ def test_a_batch_is_learned_once_and_its_version_served(
     assert (made.batch_id, made.applied) == (1, (1,))
     named = checkpoint_path(shop.config.state_path / "checkpoints", made.sequence) / "service.json"
     kept = msgspec.json.decode(named.read_bytes(), type=ServiceState)
-    assert kept.steps == made.metrics["steps"] == 12
+    assert kept.steps == made.metrics["steps"] == 6
+    assert made.metrics["lane/kto/units"] == BATCH / 2
     assert stand_in.counts["steps"] > kept.steps
     store = existing_store(shop.config)
     with store.reading() as view:

@@ -21,6 +21,7 @@ from rlwd.learner.lanes.hindsight import HindsightPart
 from rlwd.learner.lanes.imitation import ImitationPart
 from rlwd.learner.lanes.kto import KtoPart, kto_episodes
 from rlwd.learner.lanes.preference import PreferencePart
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.ranks.group import ALONE
 from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
@@ -235,21 +236,21 @@ class TableLife(LaneLife):
         }
         parts = list[LanePart]()
         if liked := kto_episodes(episodes):
-            parts.append(KtoPart(learner, liked, batch_id=batch_id))
+            parts.append(KtoPart(OwnTensors(learner), liked, batch_id=batch_id))
         if edited := by_lane["dpo"]:
             pairs = [
                 (without_ratio(one, completion=(self._wish(one),)), without_ratio(one))
                 for one in edited
             ]
-            parts.append(PreferencePart(learner, pairs, batch_id=batch_id))
+            parts.append(PreferencePart(OwnTensors(learner), pairs, batch_id=batch_id))
         if taken := by_lane["sft"]:
-            parts.append(ImitationPart(learner, taken, batch_id=batch_id))
+            parts.append(ImitationPart(OwnTensors(learner), taken, batch_id=batch_id))
         if replied := by_lane["hindsight"]:
             told = [
                 (one, msgspec.structs.replace(one, prompt_token_ids=(self._told(one),)))
                 for one in replied
             ]
-            parts.append(HindsightPart(learner, told, batch_id=batch_id))
+            parts.append(HindsightPart(OwnTensors(learner), told, batch_id=batch_id))
         return LaneParts(parts, {})
 
     def _wish(self, episode: SealedEpisode) -> int:

@@ -5,7 +5,7 @@ import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,14 +152,19 @@ class Workshop:
         self.daemons.append(LoneDaemon(path))
         return self.daemons[-1]
 
-    def say(self, count: int = BATCH) -> None:
-        """Write so many answers of v0 to the log, each with what somebody did with it."""
+    def say(self, count: int = BATCH, temperatures: Sequence[float] = (1.0,)) -> None:
+        """Write so many answers of v0 to the log, each with what somebody did with it.
+
+        Two each are drawn at one of the temperatures, in turns.
+        """
         ((version,),) = self.ask("SELECT version FROM champions")
         sink, now = EmbeddedSink(self.config.log_path), time.time()
         for number in range(self.said, self.said + count):
             name = f"s{number}.g"
             verdict = Accepted() if number % 2 else Rejected()
-            sink.send(self.config.stream.generations, name, generation(name, now, version=version))
+            drawn = {"temperature": temperatures[number // 2 % len(temperatures)]}
+            record = generation(name, now, version=version, sampling=drawn)
+            sink.send(self.config.stream.generations, name, record)
             sink.send(self.config.stream.feedback, name, feedback(f"f{number}", name, verdict, now))
         sink.flush(10.0)
         sink.close()

@@ -20,6 +20,7 @@ from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.hindsight import BLOCK, HindsightPart, with_teachers
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
@@ -73,7 +74,7 @@ def test_the_gradient_is_the_papers(settings: LearnerSettings, make_episode: Mak
     words = ModelWords(Path(settings.model))
     episodes = followed(make_episode, settings.model, STYLES, WISH)
     told = with_teachers(episodes, words, longest=500).units
-    ours = gradients_of_part(learner, HindsightPart(learner, told, batch_id=1))
+    ours = gradients_of_part(learner, HindsightPart(OwnTensors(learner), told, batch_id=1))
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
     for episode, teacher in told:
         policy = rows(learner, episode)

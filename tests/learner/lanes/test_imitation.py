@@ -19,6 +19,7 @@ from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.imitation import ImitationPart
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.sealed import SaidMessage, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import prompt_ids
@@ -54,7 +55,7 @@ def test_the_gradient_is_of_the_likelihood_and_the_kl(
     """In plain PyTorch and float64 it is the same, over the lane's own tokens."""
     learner = apart_from_anchor(msgspec.structs.replace(settings, lanes=SFT))
     episodes = imported(make_episode)
-    ours = gradients_of_part(learner, ImitationPart(learner, episodes, batch_id=1))
+    ours = gradients_of_part(learner, ImitationPart(OwnTensors(learner), episodes, batch_id=1))
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
     for episode in episodes:
         policy = rows(learner, episode)
@@ -72,7 +73,7 @@ def test_a_policy_is_started_cold(
     """One batch of imported answers makes them ten times as likely, token by token."""
     learner = Learner(msgspec.structs.replace(settings, lanes=SFT, passes=6))
     episodes = imported(make_episode, 16)
-    plain = ImitationPart(learner, episodes, batch_id=1).taught
+    plain = ImitationPart(OwnTensors(learner), episodes, batch_id=1).taught
 
     def likely() -> float:
         return sum(float(one.mean()) for one in score(learner, plain).logp) / len(plain)
@@ -107,7 +108,7 @@ def test_a_policy_is_started_from_texts_alone(
     assert spelt[0].prompt_token_ids == tuple(asked)
     assert spelt[0].completion_token_ids == (*words.spell("good day"), 256)
     learner = Learner(msgspec.structs.replace(settings, lanes=SFT, passes=6))
-    plain = ImitationPart(learner, spelt, batch_id=1).taught
+    plain = ImitationPart(OwnTensors(learner), spelt, batch_id=1).taught
 
     def likely() -> float:
         return sum(float(one.mean()) for one in score(learner, plain).logp) / len(plain)

@@ -18,6 +18,7 @@ from lanes_by_hand import (
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.kto import KtoPart, balance, kto_episodes
 from rlwd.learner.lanes.lane_parts import lane_parts
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.score import score
@@ -56,7 +57,7 @@ def of_lane(make_batch: MakeBatch, episodes: list[SealedEpisode]) -> SealedBatch
 def test_the_gradient_is_the_papers(settings: LearnerSettings, make_episode: MakeEpisode) -> None:
     """Equation 8 in plain PyTorch, float64, episode by episode, gives the same gradient."""
     learner, episodes = apart_from_anchor(settings), greedy(make_episode)
-    part = KtoPart(learner, episodes, batch_id=1)
+    part = KtoPart(OwnTensors(learner), episodes, batch_id=1)
     ours = gradients_of_part(learner, part)
     beta, apart, pulls = settings.lanes.kto_beta, [], []
     for episode in episodes:
@@ -85,7 +86,7 @@ def test_what_has_moved_far_enough_pulls_no_more(
 ) -> None:
     """Once the policy has left the trust region on the side that is pushed to, nothing is left to push."""
     learner, episodes = apart_from_anchor(settings), greedy(make_episode)
-    part = KtoPart(learner, episodes, batch_id=1)
+    part = KtoPart(OwnTensors(learner), episodes, batch_id=1)
     assert any(float(one.abs().max()) > 0 for one in gradients_of_part(learner, part))
     assert part.sums["masked"] == 0.0
     liked = [one.reward > 0.5 for one in episodes]
@@ -104,7 +105,7 @@ def test_a_pass_of_several_steps_is_the_whole(
 ) -> None:
     """The gradients of a pass's steps are on average that of all episodes at once."""
     learner = apart_from_anchor(settings)
-    part = KtoPart(learner, greedy(make_episode), batch_id=1)
+    part = KtoPart(OwnTensors(learner), greedy(make_episode), batch_id=1)
     whole = gradients_of_part(learner, part)
     learner.optimizer.zero_grad()
     for step in range(3):
@@ -116,9 +117,9 @@ def test_a_pass_of_several_steps_is_the_whole(
 def test_few_pull_less(settings: LearnerSettings, make_episode: MakeEpisode) -> None:
     """Two episodes where a step has four pull with half the lane's weight; eight with all of it."""
     learner = Learner(settings)
-    few = KtoPart(learner, greedy(make_episode, 2), batch_id=1)
+    few = KtoPart(OwnTensors(learner), greedy(make_episode, 2), batch_id=1)
     assert few.pull * sum(e.weight * len(e.completion_token_ids) for e in few.taught) == 0.5
-    many = KtoPart(learner, greedy(make_episode), batch_id=1)
+    many = KtoPart(OwnTensors(learner), greedy(make_episode), batch_id=1)
     total = sum(e.weight * len(e.completion_token_ids) for e in many.taught)
     assert many.pull * total == pytest.approx(1.0)
 
@@ -143,7 +144,7 @@ def test_liked_answers_rise_and_disliked_fall(
 ) -> None:
     """A batch of greedy answers alone teaches; equal answers at both sides would not."""
     learner, episodes = Learner(settings), greedy(make_episode, 24)
-    plain = [KtoPart(learner, episodes, batch_id=1)][0].taught
+    plain = [KtoPart(OwnTensors(learner), episodes, batch_id=1)][0].taught
     before = [float(one.sum()) for one in score(learner, plain).logp]
     update = apply_batch(learner, of_lane(make_batch, episodes), lanes=lane_parts)
     after = [float(one.sum()) for one in score(learner, plain).logp]

@@ -18,6 +18,7 @@ from lanes_by_hand import (
 from rlwd.learner.lanes.lane_parts import lane_parts
 from rlwd.learner.lanes.model_words import ModelWords
 from rlwd.learner.lanes.preference import PreferencePart, edited_pairs
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import prompt_ids
@@ -53,7 +54,7 @@ def test_the_gradient_is_dpos(settings: LearnerSettings, make_episode: MakeEpiso
     learner, lanes = apart_from_anchor(settings), settings.lanes
     words = ModelWords(Path(settings.model))
     pairs = edited_pairs(edited(make_episode, words), words, longest=100).units
-    part = PreferencePart(learner, pairs, batch_id=1)
+    part = PreferencePart(OwnTensors(learner), pairs, batch_id=1)
     ours = gradients_of_part(learner, part)
     loss, tokens = torch.zeros((), dtype=torch.float64), 0.0
     for pair in pairs:
@@ -81,7 +82,7 @@ def test_what_has_moved_far_enough_pulls_no_more(
     )
     words = ModelWords(Path(settings.model))
     pairs = edited_pairs(edited(make_episode, words), words, longest=100).units
-    part = PreferencePart(learner, pairs, batch_id=1)
+    part = PreferencePart(OwnTensors(learner), pairs, batch_id=1)
     before = list(part.reference.policy)
     for apart, pulls in ((0.3, False), (-0.3, True)):
         part.reference.policy[:] = [

@@ -1,5 +1,6 @@
 """Lane choice: what the ratio lane cannot use is sealed for another lane, where one is on."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,21 @@ def test_what_has_no_usable_ratio_is_for_kto(tmp_path: Path, rule: str) -> None:
             assert lanes == {"plain": "ratio"}
             assert ledger.fates() == {rule: 1, "waiting": 1}
         ledger.store.close()
+
+
+def test_at_a_service_another_temperature_is_for_kto(tmp_path: Path) -> None:
+    """Its log-probabilities are at temperature 1: no ratio of anything else can be made."""
+    rules = dataclasses.replace(KTO, at_one=True)
+    ledger = ledger_with(tmp_path, rules)
+    for name, temperature in (("odd", 0.7), ("plain", 1.0)):
+        sampling = {"temperature": temperature}
+        decide(ledger, name, 1000.0, version=version_of(30), sampling=sampling)
+    batch = sealed(ledger, rules)
+    assert batch is not None
+    assert {one.generation_id: one.lane for one in batch.episodes} == {
+        "odd": "kto",
+        "plain": "ratio",
+    }
 
 
 @pytest.mark.parametrize(

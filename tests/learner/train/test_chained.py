@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tiny_learner import TINY
 
 from rlwd.learner.lanes.kto import KtoPart
+from rlwd.learner.lanes.tensors import OwnTensors
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.packing import Share, pack
@@ -126,7 +127,7 @@ def test_lanes_share_too(learners: tuple[Learner, Learner]) -> None:
     episodes = tree(random.Random(5), 12)
     found = []
     for learner in learners:
-        part = KtoPart(learner, episodes, batch_id=1)
+        part = KtoPart(OwnTensors(learner), episodes, batch_id=1)
         part.begin_pass()
         for step in range(3):
             part.backward(step, 3)
