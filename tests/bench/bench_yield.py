@@ -1,8 +1,10 @@
 """Bench of yielding: people's requests and a learner on the same cores, with pauses for them and without.
 
 Gateway, engine and learner are processes of their own, as in a small deployment, and the daemon's part is
-done here by the daemon's own objects. Three ways take turns: the learner stands still, it works and makes
-way, it works and does not.
+done here by the daemon's own objects. Three ways take turns: the learner stands still, it works and does
+not make way, it works and does; the bound of a round is between what people waited in the two before. The
+learner is not niced: on two cores that alone keeps it out of people's way, and where learner and engine
+share a GPU, or the bandwidth of a memory, it does nothing.
 """
 
 import asyncio
@@ -33,6 +35,8 @@ PEOPLE = 4
 """Who ask one after another, all the time."""
 TOKENS = 200
 """Of each answer of a step, prompt and completion."""
+THREADS = 2
+"""Of the learner: as many as small machines have cores."""
 FLAGS = Path("state/flags.json")
 STILL, WAY, NO_WAY = "still", "way", "no way"
 
@@ -49,10 +53,12 @@ class BusyLearner:
             ess_floor=0.0,
             estimator="tracker",
             passes=1000,
+            nice=0,
+            threads=THREADS,
             minibatch_episodes=EPISODES,
             pack_tokens=4 * TOKENS,
             rows_per_forward=1,
-            # The bound is found by the first round, and said by this side of the pipe.
+            # The bound is found anew in each round, and said by this side of the pipe.
             yielding=YieldSettings(above_seconds=1.0, batch_seconds=86_400.0),
         )
         self.child = LearnerSupervisor(
@@ -77,7 +83,7 @@ class BusyLearner:
 
 
 def bench_yield(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
-    """Measure the three ways in turns; the first round warms up and gives the bound."""
+    """Measure the three ways in turns; the first round warms up."""
     with tempfile.TemporaryDirectory(prefix="rlwd-bench-") as place:
         folder = Path(place)
         model, version, adapter = make_policy(folder, say)
@@ -101,22 +107,19 @@ async def _measured(
         await asyncio.sleep(0.1)
     making_way = MakingWay(learner.child)
     flags = folder / "shared" / FLAGS
-    p95s: dict[str, list[float]] = {way: [] for way in (STILL, WAY, NO_WAY)}
+    p95s: dict[str, list[float]] = {way: [] for way in (STILL, NO_WAY, WAY)}
     rates: dict[str, list[float]] = {way: [] for way in p95s}
     for number in range(rounds + 1):
-        for way in (STILL, NO_WAY, WAY) if number else (STILL, NO_WAY):
-            p95, rate = await _round(url, learner, flags, making_way, way)
-            if number:
-                p95s[way].append(1000 * p95)
+        found = dict[str, float]()
+        for way in (STILL, NO_WAY, WAY):
+            if way == WAY:
+                making_way.above_seconds = (found[STILL] + found[NO_WAY]) / 2
+                say(f"yield: learner.yielding.above_seconds = {making_way.above_seconds:.4f}")
+            found[way], rate = await _round(url, learner, flags, making_way, way)
+            say(f"yield: {way}: p95 {1000 * found[way]:.1f} ms, {rate:.0f} tokens/s")
+            if number:  # the first one warms up
+                p95s[way].append(1000 * found[way])
                 rates[way].append(rate)
-            else:
-                p95s[way] = [p95]
-        if not number:
-            # Half-way between what requests take beside a learner that stands still, and one that works.
-            bound = (p95s[STILL][0] + max(p95s[NO_WAY][0], 1.1 * p95s[STILL][0])) / 2
-            making_way.above_seconds = bound
-            say(f"yield: learner.yielding.above_seconds = {bound:.3f}")
-            p95s = {each: [] for each in p95s}
     return _lines(p95s, rates)
 
 
