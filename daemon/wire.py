@@ -102,11 +102,10 @@ def joiner(config: Config) -> Joiner:
 
 def lane_rules(config: Config, tokens: SpeltTokens | None = None) -> LaneRules:
     """Return which lanes are on, and whose own words they learn from."""
-    privacy = config.privacy
-    allowed = privacy.own_words or any(one.own_words for one in privacy.tenants.values())
+    asked = [config.privacy.own_words, *(one.own_words for one in config.privacy.tenants.values())]
     return LaneRules(
         settings=config.learner.lanes,
-        own_words=privacy.allows_own_words if allowed else None,
+        own_words=config.privacy.allows_own_words if any(asked) else None,
         spell=None if tokens is None else tokens.spell,
         at_one=bool(config.learner.service.url),
     )
@@ -255,7 +254,7 @@ def _training(
 
 def token_credits(config: Config, tokens: SpeltTokens | None) -> Credit:
     """Return what gives an edited answer's tokens a credit each; the whole answer's where it cannot."""
-    if tokens is None:
-        log.info("credit_by_answer", reason="the model's tokens do not say which text they spell")
-        return whole_answer
-    return partial(token_credit, reward_spec(config.reward_spec), spell=tokens.spell)
+    if tokens is not None:
+        return partial(token_credit, reward_spec(config.reward_spec), spell=tokens.spell)
+    log.info("credit_by_answer", reason="the model's tokens do not say which text they spell")
+    return whole_answer
