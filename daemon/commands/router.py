@@ -4,19 +4,22 @@ import asyncio
 import importlib.util
 import os
 from pathlib import Path
+from threading import Event
 
 from ...ops.router.serve import check_room, serve
 from ...ops.router.version_folders import VersionFolders
 from ...ops.router.version_server import ServerTerms
 from ...streams.state.file_lock import lock_file
 from ..config import Config
+from ..exit_status import starting
+from ..supervisor.notify import notify, notify_stopping
 
 LOCK = "router.lock"
 """In the folder of versions: two routers would delete what the other one writes and serves."""
 
 
 def run_router(config: Config) -> None:
-    """Serve until it is told to end.
+    """Serve until it is told to end; a supervisor is told once requests are taken.
 
     Raises ValueError, naming the key, where there are no such versions, where what is to be started is not
     installed, or the disk is too small for the slots; FileLocked where another router has the folder.
@@ -45,7 +48,16 @@ def run_router(config: Config) -> None:
         tolerance=config.gate.probe_tolerance,
         starting={},
     )
+    began = Event()
+
+    def ready() -> None:
+        began.set()
+        notify("READY=1")
+
     try:
-        asyncio.run(serve(terms, base, config.engine.token))
+        with starting(began.is_set):
+            asyncio.run(
+                serve(terms, base, config.engine.token, ready=ready, ending=notify_stopping)
+            )
     finally:
         os.close(held)

@@ -43,8 +43,10 @@ deployed() {
 start_next() {
     # Called once the link is switched: units of one release, and the command.
     from=$(deployed current)
-    for unit in rlwd.service rlwd-gateway@.service; do
+    for unit in rlwd.service rlwd-gateway@.service rlwd-router.service; do
         test ! -e "/etc/systemd/system/$unit" || echo "/etc/systemd/system/$unit is used in place of ours" >&2
+        # A release before the first with a router has no unit of one.
+        test -e "$from/$unit" || { rm -f "$units/$unit"; continue; }
         place "$from/$unit" "$units/$unit"
     done
     ln -sfn "$folder/current/bin/rlwd" /usr/local/bin/.rlwd.next

@@ -22,8 +22,9 @@ if test -d /run/systemd/system; then systemctl stop 'rlwd-*.service' 'rlwd.servi
 for unit in /etc/systemd/system/rlwd-*.service; do
     test ! -e "$unit" || echo "$unit is your own, and starts what is gone: systemctl disable $(basename "$unit")" >&2
 done
-rm -f /etc/systemd/system/*.wants/rlwd.service /etc/systemd/system/*.wants/rlwd-gateway@*.service
-rm -f "$units/rlwd.service" "$units/rlwd-gateway@.service"
+rm -f /etc/systemd/system/*.wants/rlwd.service /etc/systemd/system/*.wants/rlwd-gateway@*.service \
+    /etc/systemd/system/*.wants/rlwd-router.service
+rm -f "$units/rlwd.service" "$units/rlwd-gateway@.service" "$units/rlwd-router.service"
 rm -f /usr/local/bin/rlwd /usr/local/lib/sysusers.d/rlwd.conf
 rm -rf /opt/rlwd /var/cache/rlwd
 if test -d /run/systemd/system; then systemctl daemon-reload; fi
@@ -32,7 +33,8 @@ if test "${1:-}" = --purge; then
     # First of all: it fails while a process of the user's runs, such as vLLM, and nothing is lost yet.
     if getent passwd rlwd > /dev/null; then userdel rlwd; fi
     rm -rf /etc/rlwd /var/lib/rlwd \
-        /etc/systemd/system/rlwd.service.d /etc/systemd/system/rlwd-gateway@*.service.d
+        /etc/systemd/system/rlwd.service.d /etc/systemd/system/rlwd-gateway@*.service.d \
+        /etc/systemd/system/rlwd-router.service.d
     echo "rlwd is gone, with its config and its state."
 else
     echo "rlwd is gone. /etc/rlwd, /var/lib/rlwd and the user rlwd stay: --purge takes them away."

@@ -3,20 +3,24 @@
 import asyncio
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
+from ..servers.process import STOP_SECONDS as SERVER_SECONDS
 from .router_app import RouterApp
 from .served_versions import ServedVersions
 from .settings import RouterSettings
-from .version_server import ServerTerms
+from .version_server import PROBE_SECONDS, ServerTerms
 
 log = structlog.get_logger()
 
 STOP_SECONDS = 5.0
 """How long answers under way may take to end after SIGTERM."""
+END_SECONDS = STOP_SECONDS + PROBE_SECONDS + SERVER_SECONDS
+"""How long it may take after SIGTERM: then one server may be being proven, and has to end."""
 GIB = 1 << 30
 MEMORY = Path("/proc/meminfo")
 
@@ -57,8 +61,18 @@ def _available_memory() -> int | None:
         return None
 
 
-async def serve(terms: ServerTerms, base: Path, token: str) -> None:
-    """Serve until SIGTERM or SIGINT; then answers under way end, and all servers."""
+async def serve(
+    terms: ServerTerms,
+    base: Path,
+    token: str,
+    *,
+    ready: Callable[[], object] = lambda: None,
+    ending: Callable[[float], object] = lambda _: None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; then answers under way end, and all servers.
+
+    `ready` is called once requests are taken, and `ending` with the longest time, in seconds, that the end takes.
+    """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -74,7 +88,9 @@ async def serve(terms: ServerTerms, base: Path, token: str) -> None:
     try:
         await web.TCPSite(runner, settings.host, settings.port, backlog=1024).start()
         log.info("router_listens", url=f"http://{settings.host}:{settings.port}")
+        ready()
         await stop.wait()
+        ending(END_SECONDS)
     finally:
         await runner.cleanup()
         await asyncio.to_thread(versions.end)

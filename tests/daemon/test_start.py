@@ -311,7 +311,7 @@ def test_a_state_of_another_user_is_named(folder: Path) -> None:
 
 def test_the_units_restart_on_everything_but_2() -> None:
     """A fault that trying does not cure ends the unit, so that it is seen and not hidden by restarts."""
-    for unit in ("rlwd.service", "rlwd-gateway@.service"):
+    for unit in ("rlwd.service", "rlwd-gateway@.service", "rlwd-router.service"):
         lines = (UNITS / unit).read_text().splitlines()
         assert {"Restart=always", "RestartPreventExitStatus=2"} <= set(lines)
 

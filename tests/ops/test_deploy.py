@@ -9,7 +9,7 @@ from deployed import DEPLOY
 
 from rlwd.daemon.exit_status import FAULT
 
-UNITS = ("rlwd.service", "rlwd-gateway@.service")
+UNITS = ("rlwd.service", "rlwd-gateway@.service", "rlwd-router.service")
 MOST_EXPOSURE = 2.0
 needs_analyze = pytest.mark.skipif(
     shutil.which("systemd-analyze") is None, reason="systemd-analyze is not here"
@@ -53,7 +53,7 @@ def test_a_unit_is_hardened(unit: str, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-300:]
 
 
-def test_both_units_are_one_user() -> None:
+def test_all_units_are_one_user() -> None:
     """They share the state folder: two users would take it from each other."""
     for key in ("User", "Group", "StateDirectory", "StateDirectoryMode", "UMask"):
         lines = {
@@ -64,6 +64,11 @@ def test_both_units_are_one_user() -> None:
         }
         assert len(lines) == 1, key
     assert not any("DynamicUser" in (DEPLOY / unit).read_text() for unit in UNITS)
+
+
+def test_a_servers_end_for_want_of_memory_is_not_the_routers() -> None:
+    """By default systemd would end the whole unit, and with it the server of every other version."""
+    assert "OOMPolicy=continue" in (DEPLOY / "rlwd-router.service").read_text().splitlines()
 
 
 def test_no_unit_is_started_again_with_what_is_wrong() -> None:

@@ -113,6 +113,26 @@ def test_it_stops_late_and_what_is_started_next_is_there(machine: Machine) -> No
     assert machine.current == first
 
 
+def test_each_release_brings_its_own_units(machine: Machine) -> None:
+    """All three, and none is enabled: who has no router pays for none. A release before the first with a
+    router has no unit of one: going back to it takes that away, and changes all else."""
+    units = machine.folder / "usr/local/lib/systemd/system"
+    three = {path.name for path in DEPLOY.glob("*.service")}
+    assert machine.install("rlwd.whl").returncode == 0
+    (before,) = machine.current.glob("lib/python3*/site-packages/rlwd/ops/deploy")
+    (before / "rlwd-router.service").unlink()
+    first = machine.current
+    assert machine.install("rlwd.whl").returncode == 0
+    assert {path.name for path in units.iterdir()} == three
+    assert not list((machine.folder / "etc").rglob("*.wants"))
+    done = machine.install("--back")
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in units.iterdir()} == three - {"rlwd-router.service"}
+    assert machine.current == first
+    assert machine.type("uninstall.sh").returncode == 0
+    assert not list(units.iterdir())
+
+
 def test_it_stops_early_and_nothing_has_changed(machine: Machine) -> None:
     """A config that the release does not take leaves the one before, and nothing of the new one."""
     assert machine.install("rlwd.whl").returncode == 0

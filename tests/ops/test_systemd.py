@@ -75,6 +75,16 @@ def test_both_units_run_as_installed(machine: SystemdMachine) -> None:
     assert "hunter" not in machine.journal()
 
 
+def test_a_router_is_there_and_nobody_pays_for_it(machine: SystemdMachine) -> None:
+    """Its unit is not enabled; started where adapters are learned it ends with status 2, once."""
+    assert machine.show("rlwd-router", "UnitFileState") == "disabled"
+    assert machine.show("rlwd-router", "ActiveState") == "inactive"
+    machine.run("systemctl", "start", "--no-block", "rlwd-router")
+    machine.wait_shown("rlwd-router", "ActiveState", "failed")
+    assert machine.show("rlwd-router", "ExecMainStatus") == str(FAULT)
+    machine.run("systemctl", "reset-failed", "rlwd-router")
+
+
 def test_a_restart_of_a_gateway_refuses_nobody(machine: SystemdMachine) -> None:
     """People who ask while it is restarted, three times, all get their answer."""
     people = People(machine, GATEWAY)

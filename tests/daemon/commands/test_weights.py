@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +27,7 @@ from rlwd.learner.checkpoint.weight_link import TENSORS, link_path, read_link
 from rlwd.learner.checkpoint.write import Checkpoints, Origin
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.learner.train.state import Learner
+from rlwd.ops.servers.process import free_port
 from rlwd.streams.state.file_lock import lock_file
 
 
@@ -200,3 +203,25 @@ def test_two_routers_do_not_share_a_folder(made: State, rlwd: Command, tmp_path:
     status, said = rlwd(state, "router")
     os.close(held)
     assert (status, f"{folder / LOCK}: held by process {os.getpid()}" in said) == (75, True), said
+
+
+def test_a_supervisor_hears_of_a_router(made: State, tmp_path: Path) -> None:
+    """Once it takes requests, and that it ends, with the longest time which that may take."""
+    config, told = tmp_path / "rlwd.toml", tmp_path / "notify"
+    config.write_text(
+        f'{made.config.read_text()}[router]\nserver = "embedded"\nport = {free_port()}\n'
+    )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(told))
+        supervisor.settimeout(60.0)
+        router = subprocess.Popen(
+            [sys.executable, "-m", "rlwd.daemon", "router", "--config", str(config)],
+            env={**os.environ, "NOTIFY_SOCKET": str(told)},
+        )
+        try:
+            assert supervisor.recv(100) == b"READY=1"
+            router.terminate()
+            assert supervisor.recv(100).startswith(b"STOPPING=1\nEXTEND_TIMEOUT_USEC=")
+            assert router.wait(60.0) == 0
+        finally:
+            router.kill()
