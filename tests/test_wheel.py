@@ -113,6 +113,7 @@ def test_every_group_is_in_the_wheel(wheel: Path) -> None:
         "rlwd/ops/deploy/install.sh",
         "rlwd/ops/deploy/compose/compose.yaml",
         "rlwd/ops/deploy/kubernetes/kustomization.yaml",
+        "rlwd/ops/deploy/kubernetes_router/kustomization.yaml",
         "rlwd/ops/deploy/rlwd-gateway@.service",
         "rlwd/ops/deploy/rlwd-router.service",
         "rlwd/ops/deploy/rlwd.sysusers",

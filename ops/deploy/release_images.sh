@@ -8,6 +8,8 @@
 # builder's `build` and `push` and to skopeo's `inspect`. OTHERS=no pins ours alone. Writes
 # ops/deploy/compose/.env, which compose reads, and prints how the kustomization is told. What else
 # stands in that file, such as RLWD_MODEL, stays.
+#
+# ROUTER=yes makes the router's image too, for full weights, in VLLM, which is vLLM's own and large.
 set -eu
 registry=${1:?the registry, as registry.example.com/team} tag=${2:?the tag}
 builder=${BUILDER:-podman}
@@ -23,12 +25,21 @@ digest() {
 
 pinned="${base%@*}@$(digest "$base")"
 echo "base: $pinned"
+images="gateway learner"
+if test "${ROUTER:-no}" = yes; then
+    vllm=${VLLM:-docker.io/vllm/vllm-openai:v0.32.0}
+    vllm="${vllm%@*}@$(digest "$vllm")"
+    images="$images router"
+fi
 pins="" edits=""
-for image in gateway learner; do
+for image in $images; do
     name="$registry/rlwd-$image"
+    case $image in
+        router) set -- --file ops/deploy/Containerfile.router --build-arg "VLLM=$vllm" ;;
+        *) set -- --file ops/deploy/Containerfile --target "$image" --build-arg "BASE=$pinned" ;;
+    esac
     # shellcheck disable=SC2086
-    "$builder" build ${BUILD_OPTIONS:-} --file ops/deploy/Containerfile --target "$image" \
-        --build-arg "BASE=$pinned" --tag "$name:$tag" .
+    "$builder" build ${BUILD_OPTIONS:-} "$@" --tag "$name:$tag" .
     # shellcheck disable=SC2086
     "$builder" push ${PUSH_OPTIONS:-} "$name:$tag"
     found=$(digest "$name:$tag")
@@ -50,4 +61,6 @@ set_here=$(printf '%s' "$pins" | cut -d = -f 1 | paste -s -d '|' -)
 { grep -vE "^($set_here)=" "$compose/.env" 2> /dev/null || true; printf '%s' "$pins"; } > "$compose/.env.next"
 mv -f "$compose/.env.next" "$compose/.env"
 echo "$compose/.env:" && cat "$compose/.env"
-echo "(cd ops/deploy/kubernetes && kustomize edit set image$edits)"
+folder=kubernetes
+test "${ROUTER:-no}" != yes || folder=kubernetes_router
+echo "(cd ops/deploy/$folder && kustomize edit set image$edits)"

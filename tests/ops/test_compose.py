@@ -1,7 +1,5 @@
 """What compose.yaml starts: that it is a compose file, and that rlwd has all that it names."""
 
-import importlib.resources
-import json
 import re
 import shlex
 import stat
@@ -11,7 +9,16 @@ from typing import Any
 
 import jsonschema
 import pytest
-from deployed import DEPLOY, documents, flags, load_with, needs_exactly, parses, probed
+from deployed import (
+    DEPLOY,
+    compose_schema,
+    documents,
+    flags,
+    load_with,
+    needs_exactly,
+    parses,
+    probed,
+)
 from prometheus_server import promtool
 
 from rlwd.daemon.config import Config
@@ -30,9 +37,7 @@ def config(tmp_path: Path) -> Config:
 
 def test_it_is_a_compose_file() -> None:
     """It follows the schema of the Compose specification."""
-    package = importlib.resources.files("check_jsonschema")
-    schema = package / "builtin_schemas" / "vendor" / "compose-spec.json"
-    jsonschema.validate(FILE, json.loads(schema.read_text()))
+    jsonschema.validate(FILE, compose_schema())
 
 
 def test_every_service_is_watched_and_waits_for_what_it_needs() -> None:
@@ -176,7 +181,8 @@ def test_secrets_are_made_once(tmp_path: Path) -> None:
     script.write_text((COMPOSE / "secrets.sh").read_text())
     subprocess.run(["sh", str(script)], check=True)
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
-    assert made.keys() == FILE["secrets"].keys()
+    routers = documents(COMPOSE / "router.yaml")[0]["secrets"]
+    assert made.keys() == {*FILE["secrets"], *routers}
     assert len(made["user_key"]) == 64
     assert (
         made["database_url"] == f"postgresql://rlwd:{made['postgres_password']}@postgres:5432/rlwd"

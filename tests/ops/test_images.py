@@ -100,6 +100,13 @@ def test_a_release_names_every_image(tmp_path: Path) -> None:
     lines = compose.read_text().splitlines()
     assert lines[:2] == ["RLWD_MODEL=/m", "LEARNER_GPU=1"]
     assert dict(line.split("=", 1) for line in lines[2:]) == pins
+    # vLLM's image is fetched by nobody who did not ask for a router's.
+    assert "router" not in (tmp_path / "asked").read_text()
+    wanted = {**environment, "ROUTER": "yes"}
+    subprocess.run(command, cwd=source, env=wanted, capture_output=True, check=True)
+    assert f"VLLM=docker.io/vllm/vllm-openai:v0.32.0@{digest}" in (tmp_path / "asked").read_text()
+    pin = f"RLWD_ROUTER_IMAGE=registry.example.com/team/rlwd-router:1.2@{digest}"
+    assert pin in compose.read_text().splitlines()
 
 
 def built_from(path: str) -> bool:

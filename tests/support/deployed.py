@@ -1,5 +1,7 @@
 """Deployed: the files of `ops/deploy`, read as what runs them reads them."""
 
+import importlib.resources
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,13 @@ def documents(path: Path) -> list[dict[str, Any]]:
     return [one for one in yaml.safe_load_all(path.read_text()) if one is not None]
 
 
+def compose_schema() -> dict[str, Any]:
+    """Return the schema of the Compose specification."""
+    package = importlib.resources.files("check_jsonschema")
+    schema = package / "builtin_schemas" / "vendor" / "compose-spec.json"
+    return dict(json.loads(schema.read_text()))
+
+
 def load_with(config: str, given: dict[str, str], folder: Path) -> Config:
     """Load a config where these secrets, text by path, are given and no others."""
     for path, text in given.items():
@@ -31,9 +40,11 @@ def load_with(config: str, given: dict[str, str], folder: Path) -> Config:
 
 
 def read_secrets(process: str, config: Config) -> None:
-    """Read what a gateway, or a daemon, reads of a config's secrets when it starts."""
+    """Read what a gateway, a router, or a daemon reads of a config's secrets when it starts."""
     if process == "gateway":
         config.with_secrets("gateway")
+    elif process == "router":
+        config.with_secrets("engine")
     else:
         config.with_secrets("http", "engine")
         assert str(config.state_database).startswith("postgresql://")
