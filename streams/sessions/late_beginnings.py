@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from ..state.transaction import Transaction
 from . import turns_table
 from .contents import Held
+from .parents import Calls
 from .retold import KEPT_SECONDS, load_retold, may_be_retold
 from .turn import Turn
-from .turns_table import SessionKey
+from .turns_table import SessionKey, session_of
 
 
 def begun_by_late(
@@ -43,3 +44,24 @@ def begun_by_late(
         for name, turn in turns.get(key, {}).items()
         if not turn.link and name not in new
     }
+
+
+def begun_unseen(
+    new: Mapping[str, Held],
+    turns: Mapping[SessionKey, Mapping[str, Turn]],
+    calls: Mapping[str, Calls],
+) -> set[str]:
+    """Return the first turns of sessions that go on now, and whose call is known only since they came.
+
+    On a server, a call and a turn that it started may be taken in at the same moment by two processes:
+    then neither sees the other, and this is the first that sees both.
+    """
+    found = set[str]()
+    for held in new.values():
+        data, key = held.event.data, session_of(held.event.data)
+        made = calls.get(data.tenant, {}).get(data.call_id or data.session_id, ())
+        if any(call.session_id != data.session_id for call in made):
+            found |= {
+                each for each, turn in turns[key].items() if not turn.link and each not in new
+            }
+    return found

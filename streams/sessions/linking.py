@@ -15,7 +15,7 @@ from . import turns_table
 from .bases import Base, find_bases
 from .contents import Held, load_contents
 from .history import history_tag, wrote
-from .late_beginnings import begun_by_late
+from .late_beginnings import begun_by_late, begun_unseen
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
 from .retold import put_retold
@@ -89,11 +89,13 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             received, unread = new[name].received, new[name].unread
             known[name] = turn_of(data, received, tokens[name], unread=unread)
     new = {name: new[name] for name in tokens}
+    calls = _calls(tx, policy, new.values(), new.values())
     late = _reconsidered(turns, came) | begun_by_late(tx, policy, new, turns)
+    late |= begun_unseen(new, turns, calls)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
-    calls = _calls(tx, policy, looked_at.values(), new.values())
+    calls = _calls(tx, policy, looked_at.values(), new.values()) if reread else calls
     found = LinkedTurns(turns=turns, keys=keys, calls=calls)
     links = dict[str, Link]()
     for name, held in looked_at.items():

@@ -15,6 +15,7 @@ from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
 from ledger_by_hand import GENERATIONS, Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
+from talks_by_hand import Talk, call, links
 from waiting import until
 
 from rlwd.daemon.audit.audit import audit
@@ -233,6 +234,30 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     assert ledger.fates() == {"waiting": 50}
     ingest.source.close()
     sink.close()
+
+
+def test_a_call_and_what_it_started_that_come_at_one_moment_meet_at_the_next_turn(
+    open_ledger: Callable[[], Ledger],
+) -> None:
+    """Two members that take both in at once see neither; the subagent's next turn sees them."""
+    ledger, other = open_ledger(), open_ledger()
+    agent = Talk("agent", session="call-77")
+    first = Record(partition=FEEDBACK, offset=0, key=b"s", value=agent.turn(2.0))
+    with ledger.store.transaction() as tx:
+        ledger.joiner.resume(tx, [GENERATIONS])
+    with ledger.store.transaction() as tx:
+        called = Talk("a").turn(1.0, calls=(call("call-77"),))
+        made = Record(partition=GENERATIONS, offset=0, key=b"s", value=called)
+        ledger.joiner.ingest(tx, [made], 5.0)
+        with other.store.transaction() as beside:
+            other.joiner.ingest(beside, [first], 5.0)
+    other.joiner.committed()
+    other.ends[FEEDBACK] = 1
+    assert links(ledger)[agent.turns[0]] == (None, "", "")
+    other.take(agent.turn(3.0), partition=FEEDBACK)
+    found = links(ledger)
+    assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
+    assert found[agent.turns[1]][:2] == (agent.turns[0], "tokens")
 
 
 def test_who_takes_partitions_over_in_a_poll_waits_for_its_end(
