@@ -144,8 +144,19 @@ class Server:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(self.stop_seconds if seconds is None else seconds)
             self.kill()
+            self._end_what_is_left()
             if self.process.stdin is not None:
                 self.process.stdin.close()
+
+    def _end_what_is_left(self) -> None:
+        """Kill what a tether left behind that was itself killed: nobody else would, and a GPU stays taken.
+
+        Its number is another's where a process has it again; while a group has it, none gets it.
+        """
+        assert self.process is not None, f"{self.name} was not started"
+        if self.tether and not Path(f"/proc/{self.process.pid}").exists():
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, 9)
 
     @property
     def alive(self) -> bool:

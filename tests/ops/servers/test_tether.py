@@ -9,7 +9,7 @@ from pathlib import Path
 from lone_daemon import lives
 from waiting import until
 
-from rlwd.ops.servers.process import tethered
+from rlwd.ops.servers.process import Server, tethered
 
 FAMILY = ["sh", "-c", "sleep 1000 & echo $! > child; echo $$ > parent; wait"]
 """A command with a child, both named by files."""
@@ -58,3 +58,18 @@ def test_a_fault_leaves_no_child(tmp_path: Path) -> None:
     for each in (held, well):
         assert each.stdin is not None
         each.stdin.close()
+
+
+def test_what_a_killed_tether_leaves_ends_with_its_server(tmp_path: Path) -> None:
+    """Whoever started it sees that it is gone, and stops it before the next one: nothing of it lives on."""
+    server = Server(
+        FAMILY, name="a family", log=tmp_path / "log", healthy=bool, cwd=tmp_path, tether=True
+    )
+    server.spawn()
+    assert server.process is not None
+    command, child = pids(tmp_path)
+    os.kill(server.process.pid, signal.SIGKILL)
+    until(lambda: not server.alive, 30.0)
+    assert lives(command)
+    server.stop()
+    until(lambda: not lives(command) and not lives(child), 30.0)
