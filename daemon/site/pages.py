@@ -34,6 +34,7 @@ from ..views.rollout_list import read_list
 from ..views.runbook import sections
 from ..views.signals import read_signals
 from ..views.tools import read_tools
+from ..views.triage import newest_week, read_triage
 from ..views.trials import read_experiments, read_holdout
 from .counted import PATIENCE_SECONDS, CountedOnce
 from .frame import Handler, Site
@@ -94,6 +95,7 @@ class Pages:
             web.get("/signals", shows("signals.html", "/signals", self._signals)),
             web.get("/readings", shows("readings.html", "/readings", self._readings)),
             web.get("/tools", shows("tools.html", "/tools", self._tools)),
+            web.get("/triage", shows("triage.html", "/triage", self._triage)),
             web.get("/problems", self.site.tells("problems.html", "/problems", self._problems)),
             web.get("/runbook", self._runbook),
             *self.site.files(),
@@ -127,6 +129,7 @@ class Pages:
             "experiments": read_experiments(view, policy),
             "drift": read_drift(view, policy),
             "silent": read_silent(view, policy, self.config.flags_path, now),
+            "triaged": newest_week(self.config.state_path),
             "curves": curves,
             "drawn_at": drawn_at,
             "reward_chart": line_chart("reward", "Reward by version over time", curves.reward),
@@ -193,6 +196,10 @@ class Pages:
 
     def _tools(self, view: Transaction, _: web.Request) -> dict[str, Any]:
         return read_tools(view, self.policy)
+
+    def _triage(self, view: Transaction, request: web.Request) -> dict[str, Any]:
+        asked = known_values(request.query, ("since",))
+        return read_triage(view, self.policy, self.config.triage, self.config.state_path, asked)
 
     def _problems(self, _: web.Request) -> Mapping[str, Any]:
         try:

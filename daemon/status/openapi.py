@@ -84,6 +84,9 @@ def _pages() -> dict[str, Any]:
         "/signals": _page("What answers are worth, and what was said of them.", "text/html"),
         "/readings": _page("What was read in people's next messages.", "text/html"),
         "/tools": _page("How calls of tools ended, and what fails.", "text/html"),
+        "/triage": _page(
+            "A week's problems, grouped, with the answers that show them.", "text/html"
+        ),
     }
 
 

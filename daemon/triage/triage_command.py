@@ -1,7 +1,10 @@
 """Triage command: `rlwd triage`, the problems of a week as a report; and what the daemon's timer runs."""
 
+import contextlib
+import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -12,9 +15,11 @@ from ...ops.rollout import rollouts_table
 from ...ops.rollout.problems import release_problems
 from ...ops.triage import triage_tables
 from ...ops.triage.report_page import headline, report_page
+from ...ops.triage.settings import FOLDER
 from ...ops.triage.triage_job import Surroundings, TriageJob, due_week
 from ...ops.triage.triage_report import TriageReport
 from ...ops.triage.webhook import Webhook
+from ...streams.state.file_lock import FileLocked, lock_file
 from ...streams.state.store import Store
 from ..config import Config
 from ..store import existing_store
@@ -51,10 +56,33 @@ def run_triage(
 def run_due(config: Config, *, now: float | None = None) -> int:
     """File each week that is over and was not looked at, and post what waits; as the timer does.
 
-    Returns 0 where all of it went well, 1 where an issue could not be told.
+    Returns 0 where all of it went well, or another process is at it, and 1 where an issue could not be told.
     """
-    clock = time.time() if now is None else now
     config = config.with_secrets("triage")
+    try:
+        with _alone(config.state_path / FOLDER):
+            return _run_alone(config, time.time() if now is None else now)
+    except FileLocked as other:
+        who = f"process {other.holder}" if other.holder else "another process"
+        print(
+            f"{who} does it already: it files what is due and tells it; nothing was done here",
+            file=sys.stderr,
+        )
+        return 0
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep a second one of this state out; raises FileLocked, with whoever is at it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    held = lock_file(folder / "lock")
+    try:
+        yield
+    finally:
+        os.close(held)
+
+
+def _run_alone(config: Config, clock: float) -> int:
     store, said = existing_store(config), list[str]()
     try:
         if config.triage.every == "week":
@@ -91,13 +119,13 @@ def _file_weeks(store: Store, config: Config, now: float) -> list[str]:
             return said
         report, counted = job.report(days, _surroundings(store, config, days, now))
         # Written first: who dies here writes the same file again.
-        write_report(config.state_path / "triage", report, keep=True)
-        opened = job.file(days, report, counted, now)
-        if opened is not None:
-            said.append(_said(report, opened))
+        write_report(config.state_path / FOLDER, report, keep=True)
+        said.append(_said(report, job.file(days, report, counted, now)))
 
 
-def _said(report: TriageReport, opened: int) -> str:
+def _said(report: TriageReport, opened: int | None) -> str:
+    if opened is None:
+        return f"week of {report.since}: another process filed it meanwhile"
     return f"week of {report.since}: {headline(report)}; {opened} issues opened"
 
 

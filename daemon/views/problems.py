@@ -26,6 +26,7 @@ PAGES: Mapping[str, tuple[str, str]] = {
     "flags": ("/", "Overview"),
     "gateways": ("/", "Overview"),
     "parent": ("/learner", "Learner"),
+    "triage": ("/triage", "Triage"),
 }
 """Where a problem is seen in numbers, and the name of that page."""
 

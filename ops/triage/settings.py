@@ -7,6 +7,9 @@ import msgspec
 from ...streams.secret_values import FILE
 from .webhook_address import check_address
 
+FOLDER = "triage"
+"""In the state folder: the reports of weeks, and who is at them."""
+
 
 class TriageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Problems of logs, tools and behaviour, grouped and told once a week (docs/triage.md)."""

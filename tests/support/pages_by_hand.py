@@ -19,6 +19,7 @@ state = "."
 model = "base"
 [rollout]
 steps = [0.05, 0.45]
+{more}
 [http]
 {http}
 """
@@ -55,10 +56,10 @@ class ServedPages:
 
 
 @contextmanager
-def served(folder: Path, store: Store, http: str = "") -> Iterator[ServedPages]:
-    """Serve the pages of a store; `http` are lines of the section of that name."""
+def served(folder: Path, store: Store, http: str = "", more: str = "") -> Iterator[ServedPages]:
+    """Serve the pages of a store; `http` are lines of the section of that name, `more` other sections."""
     path, port = folder / "rlwd.toml", free_port()
-    path.write_text(CONFIG.format(http=http))
+    path.write_text(CONFIG.format(http=http, more=more))
     server = build_pages(load_config(path), store, {}, port=port).server
     server.start()
     try:

@@ -12,10 +12,12 @@ from playwright.sync_api import Browser, Page
 from real_browser import DESKTOP, PHONE, axe_finds, chromium, window
 from rollouts_by_hand import told_story
 from told_ledger import told_ledger
+from triage_by_hand import group, report
 from waiting import until
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.store import existing_store
+from rlwd.daemon.triage.report_files import write_report as write_triage
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.gateway_report import GatewayReport, write_report
 from rlwd.ops.rollout import rollouts_table
@@ -113,7 +115,17 @@ def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[ServedPage
         )
         rows = ["/records/generations/0", "/records/generations/0/16", f"/gateways/{name}"]
         lists = ["/answers?part=edit_similarity", "/answers?tool=none", "/nothing"]
-        first = ["/problems", "/runbook", "/learner", "/ledger", "/signals", "/batches/1"]
+        triaged = group("search fails as timeout", state="new", evidence=(told.edited,))
+        write_triage(folder / "triage", report("2026-11-16", triaged, group("edited in reply")))
+        first = [
+            "/problems",
+            "/runbook",
+            "/learner",
+            "/ledger",
+            "/signals",
+            "/triage",
+            "/batches/1",
+        ]
         yield pages, [*first, *answers, *rows, *lists]
     told.ledger.store.close()
 

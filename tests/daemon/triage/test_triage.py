@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from issue_tracker import IssueTracker
 from lone_daemon import LoneDaemon
@@ -17,6 +18,8 @@ from triage_weeks import DAY, MINE, NEW, OLD, join_weeks, write_config, write_we
 from waiting import until
 
 from rlwd.ops.problem_groups.days import last_monday, named_day
+from rlwd.ops.servers.process import LOOPBACK
+from rlwd.streams.state.file_lock import lock_file
 
 MONDAY = last_monday(int(time.time() // DAY))
 """End of the last week that is over."""
@@ -135,6 +138,17 @@ def test_a_killed_post_is_no_second_issue(folder: Path, tracker: IssueTracker) -
     assert len(tracker.posts) == len(tracker.issues) + 1
 
 
+def test_one_that_is_at_it_is_not_waited_for(folder: Path, tracker: IssueTracker) -> None:
+    """Whoever types it meanwhile is told so, with the process, and nothing is filed or posted twice."""
+    write_config(folder, WEEKLY)
+    (folder / "state" / "triage").mkdir()
+    held = lock_file(folder / "state" / "triage" / "lock")
+    said = triage(folder, "--if-due").stderr
+    assert said.startswith(f"process {os.getpid()} does it already")
+    assert (len(tracker.posts), [*(folder / "state" / "triage").glob("*.md")]) == (0, [])
+    os.close(held)
+
+
 def test_a_daemon_looks_at_the_week_once(
     folder: Path, tracker: IssueTracker, weeks: Path, tmp_path: Path
 ) -> None:
@@ -150,6 +164,8 @@ def test_a_daemon_looks_at_the_week_once(
     with LoneDaemon(new / "rlwd.toml") as daemon:
         until(lambda: tracker.issues, 240.0, told=daemon.tail)
         until(lambda: "404" in str(daemon.ask("readyz")), 120.0, told=daemon.tail)
+        shown = httpx.get(f"http://{LOOPBACK}:{daemon.port}/triage", trust_env=False, timeout=30.0)
+    assert "search fails as invalid arguments" in shown.text
     (page,) = (new / "state" / "triage").glob("*.md")
     assert page.name == f"triage-{named_day(MONDAY - 7)}.md"
     assert "search fails as invalid arguments" in page.read_text()
