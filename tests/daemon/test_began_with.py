@@ -7,19 +7,24 @@ import msgspec
 import pytest
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
+from lone_daemon import LoneDaemon
 from manifests_by_hand import manifest
 from releases_by_hand import promote, register, version
+from typer.testing import CliRunner
+from waiting import until
 
 from rlwd.daemon.began_with import BeganWith, began_with_any
+from rlwd.daemon.cli import app
 from rlwd.daemon.commands.status import status_document
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.control.parent_watch import ParentWatch
 from rlwd.daemon.doctor.doctor_services import check_services
 from rlwd.daemon.store import state_store
-from rlwd.learner.candidate import Candidate, Manifest
+from rlwd.learner.candidate import Candidate, Manifest, version_name
 from rlwd.learner.checkpoint.folder import MANIFEST_FILES, checkpoint_path
 from rlwd.learner.ledger.checkpoints_table import record_checkpoints
 from rlwd.ops.rollout.controller import RolloutController
+from rlwd.ops.servers.process import free_port
 
 PARENT = """\
 state = "."
@@ -32,13 +37,13 @@ user_key = "key"
 [specialists.acme]
 tenants = ["acme"]
 """
-OWN = 'policy = "acme"\nparent = "rlwd.toml"\n[http]\nport = 8091\n'
+OWN = 'policy = "acme"\nparent = "rlwd.toml"\n[http]\nport = {port}\n'
 
 
 def write(checkpoints: Path, made: Manifest) -> None:
     """Write a checkpoint's manifest as a learner would."""
     place = checkpoint_path(checkpoints, made.sequence)
-    place.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     raw = msgspec.json.encode(made)
     (place / MANIFEST_FILES[0]).write_bytes(raw)
     (place / MANIFEST_FILES[1]).write_text(hashlib.sha256(raw).hexdigest())
@@ -49,7 +54,7 @@ class Parent:
 
     def __init__(self, folder: Path) -> None:
         (folder / "rlwd.toml").write_text(PARENT)
-        (folder / "acme.toml").write_text(OWN)
+        (folder / "acme.toml").write_text(OWN.format(port=free_port()))
         self.config = load_config(folder / "rlwd.toml")
         self.own: Config = load_config(folder / "acme.toml")
         self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
@@ -66,10 +71,16 @@ class Parent:
             record_checkpoints(tx, "policy", made)
         for first in made:
             write(self.config.state_path / "checkpoints", first)
-        named, began = "acme@v000000-0", self.versions[2].version
-        v0 = manifest(0, None, policy="acme", version=named, started_from=began)
-        write(self.own.state_path / "checkpoints", v0)
+        self._begin(self.own.state_path / "checkpoints", self.versions[2].version)
         state_store(self.own).close()
+
+    def _begin(self, checkpoints: Path, started_from: str) -> None:
+        place = checkpoint_path(checkpoints, 0)
+        v0 = version(0, place)
+        named = version_name("acme", 0, v0.digest)
+        v0.path.rename(place / named)
+        of = {"policy": "acme", "version": named, "digest": v0.digest}
+        write(checkpoints, manifest(0, None, started_from=started_from, **of))
 
     def take_back(self, why: str) -> None:
         with self.ledger.store.transaction() as tx:
@@ -102,6 +113,23 @@ def test_what_it_was_made_from_counts_too(parent: Parent) -> None:
     said = f"acme began with {two}, made from {one}, which policy took back (kim: rude)"
     assert said in status_document(parent.own, 4.0)["problems"]["parent"]
     assert said in parent.doctor()
+
+
+def test_the_specialists_daemon_says_so_once_it_is_taken_back(
+    parent: Parent, tmp_path: Path
+) -> None:
+    """`rlwd rollback` on the parent is typed while it runs: /readyz names the version, the reason and what to do."""
+    two = parent.versions[2].version
+    with LoneDaemon(tmp_path / "acme.toml") as daemon:
+        assert daemon.told("parent") == ""
+        typed = ["rollback", "champion", "--reason", "rude", "--no-wait"]
+        done = CliRunner().invoke(app, [*typed, "-c", str(tmp_path / "rlwd.toml")])
+        assert done.exit_code == 0, done.output
+        until(lambda: daemon.told("parent"), 60.0, told=daemon.tail)
+        said = daemon.told("parent")
+    assert f"acme began with {two}, which policy took back (" in said
+    assert ": rude); all of its" in said
+    assert "Give it another name in [specialists]" in said
 
 
 def test_what_was_known_stays_while_the_parent_cannot_be_seen(parent: Parent) -> None:
