@@ -201,6 +201,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "gateway.spool_max_bytes": (1 << 16, 1024 * GIB),
     "gateway.request_seconds": (0.1, DAY),
     "gateway.stop_seconds": (0.0, DAY),
+    "gateway.hang_seconds": (3.0, DAY),
     "gateway.empty_engine_seconds": (0.0, 3600.0),
     "gateway.max_body_bytes": (1024, GIB),
     "gateway.max_feedback_bytes": (1024, GIB),

@@ -7,6 +7,7 @@ wrote is in it (`exception_text`). Modules write with `structlog.get_logger()`; 
 `logging` gets the same shape, from warnings on.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -73,7 +74,7 @@ def log_to_stderr(
         processors=[*shared, *renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         # One write for a line: two threads never share one.
-        logger_factory=structlog.WriteLoggerFactory(stream),
+        logger_factory=structlog.WriteLoggerFactory(_Lines(stream)),  # type: ignore[arg-type]
     )
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
@@ -88,6 +89,26 @@ def log_to_stderr(
     logging.captureWarnings(True)
     sys.excepthook = _log_last_error
     threading.excepthook = _log_thread_error
+
+
+class _Lines:
+    """Takes lines for a stream; what it does not take, on a full disk or a terminal that was closed, is left out.
+
+    Whoever logs is in the middle of something: an answer, or the thread that carries records.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def write(self, line: str) -> None:
+        """Write, or leave it out."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.write(line)
+
+    def flush(self) -> None:
+        """Likewise."""
+        with contextlib.suppress(OSError, ValueError):
+            self.stream.flush()
 
 
 def journal_mark(level: str, stream: TextIO | None = None) -> str:

@@ -19,6 +19,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/exception_text",),
     (
         "kernels",
+        "streams/ending_signals",
         "streams/logs",
         "streams/quick_imports",
         "streams/routed_experts",

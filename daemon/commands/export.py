@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -11,6 +10,7 @@ from typing import Any, BinaryIO
 
 import orjson
 
+from ...streams.ending_signals import unwinding
 from ...streams.redaction.privacy import PrivacySettings
 from ...streams.state.store import Store
 from ...streams.writers.atif_writer import trajectories
@@ -87,19 +87,13 @@ def _opened(to: Path | None) -> Iterator[BinaryIO]:
         with to.open("wb") as file:
             yield file
         return
-    before = signal.signal(signal.SIGTERM, _end)
-    handle, part = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
-    try:
-        with open(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, to)
-    finally:
-        Path(part).unlink(missing_ok=True)
-        signal.signal(signal.SIGTERM, before)
-
-
-def _end(number: int, _: object) -> None:
-    """End in order, so that no half of a file is left."""
-    raise SystemExit(128 + number)
+    with unwinding():
+        handle, part = tempfile.mkstemp(prefix=f"{to.name}.", suffix=".part", dir=to.parent)
+        try:
+            with open(handle, "wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, to)
+        finally:
+            Path(part).unlink(missing_ok=True)

@@ -74,6 +74,7 @@ def run_watch(
     repo: Path, url: str, token: str, horizons: tuple[float, ...], *, every: float | None
 ) -> int:
     """Watch until told to end, or look once; return 1 where feedback waits for the gateway then."""
+    from ...streams.ending_signals import ending_signals
     from ...streams.logs import log_to_stderr
     from ..keep.keep_watch import open_watch
 
@@ -84,7 +85,7 @@ def run_watch(
             if every is None:
                 return 1 if watch.turn(time.time()) else 0
             stop = threading.Event()
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ending_signals():
                 signal.signal(number, lambda *_: stop.set())
             watch.watch(every, stop)
     return 0

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import sqlite3
 import sys
 import time
@@ -20,6 +19,7 @@ from ...learner.ledger.ready import Age
 from ...learner.ledger.remade import NotHeld, Remaking, held_episodes, kept_batch, remade_batch
 from ...learner.sealed import SealedBatch
 from ...learner.spelt_tokens import load_spelt_tokens
+from ...streams.ending_signals import unwinding
 from ...streams.events.episode import Episode
 from ...streams.join import fate
 from ...streams.join.erasure import erased_users
@@ -38,6 +38,7 @@ StateView = Callable[[], AbstractContextManager[Transaction]]
 """Opens a view of the state that writes nothing to it, not even a migration."""
 
 
+@unwinding()  # The log read again, with what people wrote, must not stay behind.
 def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str = "") -> int:
     """Rebuild, and print a line a version; return 0 where all are equal, 1 where one differs.
 
@@ -53,7 +54,6 @@ def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str 
     place = _new_folder(config, out or config.state_path / "rebuilt" / version)
     os.nice(config.learner.nice)
     _say_plan(plan)
-    before = signal.signal(signal.SIGTERM, _end)
     try:
         with quick_imports():
             # Here: other commands do without torch, and so does whoever mistyped this one.
@@ -66,8 +66,6 @@ def run_rebuild(config: Config, version: str, out: Path | None, begin_with: str 
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -81,11 +79,6 @@ def state_of_daemon(config: Config) -> Iterator[Transaction]:
         raise ValueError(
             f"{place}: is not a state of this rlwd: {problem}; `rlwd run` migrates it"
         ) from problem
-
-
-def _end(number: int, _: object) -> None:
-    """End in order: the log read again, with what people wrote, must not stay behind."""
-    raise SystemExit(128 + number)
 
 
 class BatchSource:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 
+from ...streams.ending_signals import ending_signals
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
@@ -56,9 +58,8 @@ class Lifecycle:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Catch SIGTERM and SIGINT in the block; restore the old handlers after it."""
-        caught = (signal.SIGTERM, signal.SIGINT)
-        old = {number: signal.signal(number, self._catch) for number in caught}
+        """Catch what ends a process in the block; restore the old handlers after it."""
+        old = {number: signal.signal(number, self._catch) for number in ending_signals()}
         try:
             yield
         finally:
@@ -68,5 +69,7 @@ class Lifecycle:
     def _catch(self, number: int, _frame: FrameType | None) -> None:
         # Only a flag: nothing else is safe in a handler.
         if self.stopping:
+            if number == signal.SIGHUP:
+                return
             os._exit(128 + number)
         self.stopping, self.by_signal = True, number

@@ -4,8 +4,6 @@ import asyncio
 import importlib.util
 import os
 import secrets
-import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from typing import Any
 import orjson
 from rich.console import Console
 
+from ...streams.ending_signals import unwinding
 from ...streams.state.durable import replace_file
 from ..config import load_config
 from ..store import state_store
@@ -56,6 +55,7 @@ class DemoOptions:
     """The crowd stays at least until so many versions are promoted."""
 
 
+@unwinding()  # A killed demo must not leave its servers behind.
 def run_demo(options: DemoOptions, scene: Scene) -> int:
     """Run a demo from an empty folder; return the exit status.
 
@@ -65,8 +65,6 @@ def run_demo(options: DemoOptions, scene: Scene) -> int:
     for name in ("torch", "transformers", "peft", "safetensors"):
         if not installed(name):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-    # A killed demo must not leave its servers behind: SIGTERM unwinds like an interrupt.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     console, began = Console(), time.monotonic()
     _check_target(options.report)
     folder = _fresh(options.folder)

@@ -96,6 +96,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     stop_seconds: float = 150.0
     """Once it is told to stop: longest wait for the answers under way, which are cut then. A second
     signal cuts them at once."""
+    hang_seconds: float = 120.0
+    """Of several workers, one that serves and whose loop has not turned for so long is killed and started
+    again."""
     empty_engine_seconds: float = 15.0
     """Longest wait for the daemon to fill an engine that came back without any version."""
     max_body_bytes: int = 4 << 20

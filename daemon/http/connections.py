@@ -87,7 +87,9 @@ class LimitedConnection(asyncio.Protocol):
         """Pass bytes on; the timer ends with the first request's headers."""
         self.heard = True
         if self._timer is not None:
-            self._begun = (self._begun + data)[-MOST_HEADER_BYTES:]
+            # Blank lines before a request are none of it.
+            begun = self._begun + data if self._begun else data.lstrip(b"\r\n")
+            self._begun = begun[-MOST_HEADER_BYTES:]
             if b"\r\n\r\n" in self._begun or b"\n\n" in self._begun:
                 self._asked()
         if self._counted:

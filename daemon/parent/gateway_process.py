@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from ...streams.ending_signals import ending_signals
 from ...streams.log.ports import EventSink
 from ...streams.logs import log_to_stderr
 from ..config import Config
@@ -72,7 +73,7 @@ def run_gateway(
     listens: Callable[[], None] = lambda: None,
     worker: GatewayWorker | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then end in order: requests, spool, log. A second signal hurries.
+    """Serve until a signal that ends; then end in order: requests, spool, log. A second signal hurries.
 
     `listens` is called once it takes requests. Under systemd the next gateway of the unit takes the
     requests that come meanwhile. A worker is told by its parent, and ends too where that is gone.
@@ -133,5 +134,5 @@ def _heed(told: asyncio.Event, at_once: asyncio.Event, worker: GatewayWorker | N
     def stop() -> None:
         (at_once if told.is_set() else told).set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop)
+    for number in ending_signals():
+        loop.add_signal_handler(number, told.set if number is signal.SIGHUP else stop)

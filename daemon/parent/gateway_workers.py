@@ -71,6 +71,7 @@ class GatewayWorkers:
             self.counts,
             serving=self._serving,
             stopping=self._stopping,
+            hang_seconds=self.settings.hang_seconds,
         )
         return parent.run()
 

@@ -14,10 +14,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import NoReturn
 
 import structlog
 
+from ...streams.ending_signals import ending_signals
 from ..exit_status import ENDED, FAULT, LATER
 from ..workers.shared_counts import SharedCounts
 
@@ -27,14 +29,13 @@ LEAST_PAUSE_SECONDS, MOST_PAUSE_SECONDS = 0.1, 30.0
 """Before a worker is started again; it doubles with each that ends before it served for a while."""
 SERVED_SECONDS = 30.0
 """A while: who dies sooner, again and again, would spend a core on its starts."""
-LOOK_SECONDS, HUNG_SECONDS = 10.0, 120.0
-"""How often the parent looks whether workers turn, and after how long without it one is killed."""
+LOOK_SECONDS = 10.0
+"""At least so often the parent looks whether workers turn."""
 KILLED_SECONDS = 60.0
 """Between two times that who does not end is killed."""
 HURRY = signal.SIGUSR1
 """Tells a worker that ends to cut what is under way; SIGTERM alone comes twice where a supervisor sends
 it to all processes, too."""
-_HEARD = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,27 +61,30 @@ class WorkerParent:
         *,
         serving: Callable[[], None],
         stopping: Callable[[], float],
+        hang_seconds: float,
     ) -> None:
         """`serve` is run in each worker, with its number, a descriptor that can be read once the parent
         is gone, and what to call once it takes requests; it returns once it has ended in order.
 
         `serving` is called once all do so, and `stopping` at the first signal: it returns how many
-        seconds the workers have.
+        seconds the workers have. One that has not turned for `hang_seconds` is killed.
         """
+        self.hang_seconds, self.look_seconds = hang_seconds, min(LOOK_SECONDS, hang_seconds / 4)
         self.workers, self.counts = workers, counts
         self._serve, self._serving, self._stopping = serve, serving, stopping
         self._running: dict[int, Running] = {}  # by the pipe's end for reading
         self._due: dict[int, float] = dict.fromkeys(range(1, workers + 1), 0.0)
         self._pauses: dict[int, float] = {}
+        self._heard = ending_signals()
         self._signals = self._heeded = self._status = 0
         self._deadline: float | None = None
         self._began = False
-        self._looks_at = time.monotonic() + LOOK_SECONDS
+        self._looks_at = time.monotonic() + self.look_seconds
         self._wakes, self._wake = os.pipe()
         self._lives, self._life = os.pipe()
 
     def run(self) -> int:
-        """Serve until SIGTERM or SIGINT, which a second one hurries; return the exit status.
+        """Serve until a signal that ends, which a second one hurries; return the exit status.
 
         A worker that cannot begin at the first start ends all of them, by its own status.
         """
@@ -100,11 +104,12 @@ class WorkerParent:
 
     @contextlib.contextmanager
     def _signals_heard(self) -> Iterator[None]:
-        def count(*_: object) -> None:
-            self._signals += 1
+        def count(number: int, _: FrameType | None) -> None:
+            if number != signal.SIGHUP or not self._signals:
+                self._signals += 1
 
         os.set_blocking(self._wake, False)
-        before = {one: signal.signal(one, count) for one in _HEARD}
+        before = {one: signal.signal(one, count) for one in self._heard}
         signal.set_wakeup_fd(self._wake, warn_on_full_buffer=False)
         try:
             yield
@@ -119,11 +124,11 @@ class WorkerParent:
         if self._deadline is not None or now < self._looks_at:
             return
         # Where this process stood still too, as in a paused container, they have a moment to turn.
-        stood_still = now - self._looks_at > LOOK_SECONDS
-        self._looks_at = now + LOOK_SECONDS
+        stood_still = now - self._looks_at > self.look_seconds
+        self._looks_at = now + self.look_seconds
         for one in self._running.values():
             turned = max(one.serves_since or now, self.counts.turned_at(one.number))
-            if not stood_still and now - turned > HUNG_SECONDS:
+            if not stood_still and now - turned > self.hang_seconds:
                 log.error("worker_hangs", worker=one.number, seconds=round(now - turned))
                 os.kill(one.pid, signal.SIGKILL)
 
@@ -165,7 +170,7 @@ class WorkerParent:
         self.counts.begin(number)
         told, tell = os.pipe()
         # A signal that comes before the worker heeds it waits, and ends it then.
-        signal.pthread_sigmask(signal.SIG_BLOCK, (*_HEARD, HURRY))
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*self._heard, HURRY))
         try:
             pid = os.fork()
         except OSError as problem:
@@ -179,7 +184,7 @@ class WorkerParent:
                 self._become(number, tell)
             self._running[told] = Running(number=number, pid=pid)
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._heard, HURRY))
             os.close(tell)
 
     def _become(self, number: int, tell: int) -> NoReturn:
@@ -188,9 +193,10 @@ class WorkerParent:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            # From a terminal all get it; the parent tells us.
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*_HEARD, HURRY))
+            # From a terminal all get these; the parent tells us.
+            for heard in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(heard, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._heard, HURRY))
             os.environ.pop("NOTIFY_SOCKET", None)
             for one in (self._life, self._wake, self._wakes, *self._running):
                 os.close(one)
@@ -201,8 +207,9 @@ class WorkerParent:
         except BaseException:  # noqa: BLE001 - the top of a process
             sys.excepthook(*sys.exc_info())
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(OSError):  # A terminal that was closed, a full disk.
+                    stream.flush()
             os._exit(status)
 
     def _hear(self, told: int) -> None:

@@ -3,12 +3,19 @@
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+
+import structlog
 
 from ...streams.state.file_lock import FileLocked, lock_file
 from .lost import LostCounts
 from .record import Entry, Kind, read_segment
+
+log = structlog.get_logger()
+
+_SEGMENT = re.compile(r"[0-9]{12}\.seg")
 
 
 class SpoolBusy(RuntimeError):
@@ -16,16 +23,45 @@ class SpoolBusy(RuntimeError):
 
 
 class SpoolFolder:
-    """Segments, cursor and lost counts on disk. Raises SpoolBusy where another process has it."""
+    """Segments, cursor and lost counts on disk. Raises SpoolBusy where another process has it; after
+    that, as after an OSError, nothing stays open."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = self._take()
-        self.lost = LostCounts(path)
-        self.sizes = {int(p.stem): p.stat().st_size for p in sorted(path.glob("*.seg"))}
+        self.sizes: dict[int, int] = {}
         """Bytes of each segment, oldest first; kept up to date by whoever writes."""
-        # Held open: a segment is still read where its name was removed.
-        self.files = {number: os.open(self.segment(number), os.O_RDONLY) for number in self.sizes}
+        self.files: dict[int, int] = {}
+        self._lock = self._take()
+        try:
+            self.lost = LostCounts(path)
+        except BaseException:
+            os.close(self._lock)
+            raise
+        with self.given_up_on_error():
+            # Held open: a segment is still read where its name was removed.
+            for number, segment in self._segments():
+                self.files[number] = os.open(segment, os.O_RDONLY)
+                self.sizes[number] = os.fstat(self.files[number]).st_size
+
+    @contextlib.contextmanager
+    def given_up_on_error(self) -> Iterator[None]:
+        """Within, an error closes all, so that it may be tried again, and leaves no empty segment each time."""
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                for number in [one for one, size in self.sizes.items() if not size]:
+                    self.delete(number)
+            self.close()
+            raise
+
+    def _segments(self) -> Iterator[tuple[int, Path]]:
+        """Yield our segments, oldest first; anything else that lies there is somebody's own, and stays."""
+        for path in sorted(self.path.glob("*.seg")):
+            if _SEGMENT.fullmatch(path.name) and path.is_file():
+                yield int(path.stem), path
+            else:
+                log.warning("no_segment_of_ours", file=str(path))
 
     def _take(self) -> int:
         self.path.mkdir(parents=True, exist_ok=True)

@@ -162,7 +162,7 @@ class Forwarder:
                 self._stopping.wait(self.retry_seconds)
             elif count < self.batch and not self._stopping.is_set():
                 took = time.monotonic() - began
-                self.spool.waiting.wait()
+                self.spool.waiting.wait(EXPIRY_SECONDS)
                 self._stopping.wait(gathered_for(count, took))
         self._let_go()
 

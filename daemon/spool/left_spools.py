@@ -24,7 +24,7 @@ class LeftSpools:
     """
 
     def __init__(self, folders: Sequence[Path], open_one: Callable[[Path], Forwarder]) -> None:
-        """`open_one` raises SpoolBusy or OSError where a folder cannot be had."""
+        """`open_one` raises SpoolBusy, OSError or ValueError where a folder cannot be had."""
         self.forwarders: list[Forwarder] = []
         """Of those that are open."""
         self._folders, self._open_one = list(folders), open_one
@@ -58,7 +58,7 @@ class LeftSpools:
             for folder in list(self._folders):
                 try:
                     forwarder = await asyncio.shield(asyncio.to_thread(self._open_one, folder))
-                except (SpoolBusy, OSError) as problem:
+                except (SpoolBusy, OSError, ValueError) as problem:
                     if str(problem) != said:
                         said = str(problem)
                         log.warning("spool_left_alone", folder=str(folder), problem=said)

@@ -49,11 +49,12 @@ class Spool:
         self._unsent: dict[int, Counter[str]] = {}
         self._claimed: list[Entry] = []
         self._cursor = self._position = self._files.cursor
-        self._scan()
-        self._rotate()
-        for orphan in list(self._open.values()):
-            self._write(replace(orphan, kind=Kind.GENERATION))
-        self._retire()
+        with self._files.given_up_on_error():
+            self._scan()
+            self._rotate()
+            for orphan in list(self._open.values()):
+                self._write(replace(orphan, kind=Kind.GENERATION))
+            self._retire()
 
     def _scan(self) -> None:
         """Find what is unsent, and the admissions whose end never came."""

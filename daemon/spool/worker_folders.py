@@ -1,5 +1,8 @@
 """WorkerFolders: where each of a gateway's workers spools, and which folders are left of earlier ones."""
 
+import glob
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -15,8 +18,16 @@ def worker_spool(spool: Path, worker: int) -> Path:
 def left_spools(spool: Path, workers: int) -> list[Path]:
     """Return the folders of workers that a gateway had, beyond those that it has now."""
     own = {worker_spool(spool, one) for one in range(1, workers + 1)}
-    found = spool.parent.glob(f"{spool.name}-w[0-9]*")
-    return sorted(one for one in found if one.is_dir() and one not in own)
+    found = (one for one in _of_workers(spool) if one.is_dir() and one not in own)
+    return sorted(found)
+
+
+def _of_workers(spool: Path) -> Iterator[Path]:
+    """Yield what is named as a worker's folder; a copy of one beside it is somebody's own."""
+    named = re.compile(r"-w[1-9][0-9]*")
+    for one in spool.parent.glob(f"{glob.escape(spool.name)}-w*"):
+        if named.fullmatch(one.name.removeprefix(spool.name)):
+            yield one
 
 
 def all_spools(spool: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from ...streams.ending_signals import ending_signals
 from ...streams.logs import log_to_stderr
 from ...streams.quick_imports import quick_imports
 
@@ -47,7 +47,7 @@ class EmbeddedSettings:
 
 
 async def serve(settings: EmbeddedSettings) -> None:
-    """Serve until SIGTERM or SIGINT; raise what ended the decoder if anything did."""
+    """Serve until a signal that ends; raise what ended the decoder if anything did."""
     decoder = Decoder(
         settings.model,
         threads=settings.threads,
@@ -56,7 +56,7 @@ async def serve(settings: EmbeddedSettings) -> None:
     )
     decoder.start()
     stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runner = web.AppRunner(
         EngineApp(settings.model, decoder, settings.name).application(),

@@ -2,13 +2,13 @@
 
 import asyncio
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import structlog
 from aiohttp import web
 
+from ...streams.ending_signals import ending_signals
 from ..servers.process import STOP_SECONDS as SERVER_SECONDS
 from .router_app import RouterApp
 from .served_versions import ServedVersions
@@ -69,12 +69,12 @@ async def serve(
     ready: Callable[[], object] = lambda: None,
     ending: Callable[[float], object] = lambda _: None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT; then answers under way end, and all servers.
+    """Serve until a signal that ends; then answers under way end, and all servers.
 
     `ready` is called once requests are taken, and `ending` with the longest time, in seconds, that the end takes.
     """
     stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, stop.set)
     versions = ServedVersions(terms)
     runner = web.AppRunner(

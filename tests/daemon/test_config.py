@@ -336,6 +336,7 @@ KEYS = [
     "gateway.references",
     "gateway.request_seconds",
     "gateway.stop_seconds",
+    "gateway.hang_seconds",
     "gateway.empty_engine_seconds",
     "gateway.max_body_bytes",
     "gateway.max_feedback_bytes",

@@ -143,24 +143,27 @@ def test_without_a_file_it_is_standard_output(tmp_path: Path) -> None:
     assert "3 answers of 1 sessions" in done.stderr
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_an_export_that_is_ended_leaves_what_was_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
-    """SIGTERM in mid-file: the file of before stands as it was, and no half of another one."""
+    """SIGTERM, or a terminal that closes, in mid-file: the file of before stands as it was, and no half of another one."""
     config = lived(tmp_path, session_events())
     to = tmp_path / "out.jsonl"
     to.write_text("before")
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # Where the tests run under nohup.
 
     def ended(session: ExportedSession) -> Iterator[dict[str, Any]]:
         yield {"half": "a file"}
-        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), number)
 
     monkeypatch.setitem(export.WRITERS, "atif", ended)
     command = ["export", "--format", "atif", "--to", str(to), "-c", str(config)]
-    assert CliRunner().invoke(app, command).exit_code == 128 + signal.SIGTERM
+    assert CliRunner().invoke(app, command).exit_code == 128 + number
     assert to.read_text() == "before"
     assert [one.name for one in tmp_path.glob("out*")] == ["out.jsonl"]
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_DFL
 
 
 def test_what_is_no_file_is_written_to_and_not_replaced(tmp_path: Path) -> None:

@@ -42,6 +42,18 @@ def test_a_second_signal_means_at_once() -> None:
     assert (done.returncode, done.stdout) == (128 + signal.SIGTERM, "still here\n")
 
 
+def test_a_closed_terminal_asks_once() -> None:
+    """Its signal comes twice, from the shell and from the kernel: the process still ends in order."""
+    code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)" + IMPATIENT
+    done = subprocess.run(
+        [sys.executable, "-c", code.replace("SIGTERM", "SIGHUP")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "still here\nnot here\n")
+
+
 def test_a_deadline_is_shared_and_never_negative() -> None:
     """Time left only shrinks, down to nothing."""
     deadline = Deadline.after(5.0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -110,7 +111,8 @@ class Stopping:
         self.supervisor.bind(str(folder / "notify"))
         self.supervisor.settimeout(60)
         code = (
-            "import sys, msgspec\n"
+            "import signal, sys, msgspec\n"
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # Where the tests run under nohup.
             "from rlwd.daemon.gateway.settings import GatewaySettings\n"
             "from rlwd.daemon.parent.gateway_process import run_gateway\n"
             "class Away:\n"
@@ -157,16 +159,56 @@ class Stopping:
 
 
 def test_an_answer_under_way_is_not_cut(gateway: GatewayRig, tmp_path: Path) -> None:
-    """It ends after the SIGTERM, whole, and the supervisor is told to wait for as long as may be."""
+    """It ends after the signal, whole, and the supervisor is told to wait for as long as may be.
+
+    The signal is a closing terminal's, which comes twice; SIGTERM is tried with several workers.
+    """
     gateway.engine.pause = 1.0
     stopping = Stopping(gateway, tmp_path, stop_seconds=600.0)
     try:
-        stopping.child.terminate()
+        stopping.child.send_signal(signal.SIGHUP)
         told = stopping.hear("STOPPING=1")
+        stopping.child.send_signal(signal.SIGHUP)
         assert int(told.partition("EXTEND_TIMEOUT_USEC=")[2]) > 600 * 1_000_000
         assert stopping.end() == "200"
     finally:
         stopping.close()
+
+
+def test_a_log_that_takes_no_lines_stops_nothing(gateway: GatewayRig, tmp_path: Path) -> None:
+    """On a full disk what would be logged is left out: who asks is answered, and records reach the log."""
+    gateway.set_flags()
+    code = (
+        "import sys, msgspec\n"
+        "from pathlib import Path\n"
+        "from rlwd.streams.log.embedded_log import EmbeddedSink\n"
+        "from rlwd.streams.logs import log_to_stderr\n"
+        "from rlwd.daemon.gateway.settings import GatewaySettings\n"
+        "from rlwd.daemon.parent.gateway_process import run_gateway\n"
+        "log_to_stderr('gateway')\n"
+        "left = ['away']\n"
+        "def sink():\n"
+        "    if left: raise ConnectionError(left.pop())\n"
+        "    return EmbeddedSink(Path(sys.argv[2]))\n"
+        "run_gateway(msgspec.json.decode(sys.argv[1], type=GatewaySettings), sink)\n"
+    )
+    settings = msgspec.structs.replace(gateway.settings, port=(port := free_port()))
+    log = tmp_path / "log.db"
+    arguments = [sys.executable, "-c", code, msgspec.json.encode(settings).decode(), str(log)]
+    with open("/dev/full", "w") as full:
+        child = subprocess.Popen(arguments, stderr=full)
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10, verify=NO_TLS) as client:
+            wait_for(lambda: client.get("/readyz").status_code == 200)
+            gateway.engine.wrong.status = 500
+            assert client.post(CHAT, json=HELLO).status_code == 500
+            gateway.engine.wrong.status = 200
+            assert client.post(CHAT, json=HELLO).status_code == 200
+            # The thread that carries them logged that the log was away.
+            wait_for(lambda: "rlwd_gateway_forwarded_total 2.0" in client.get("/metrics").text)
+    finally:
+        child.kill()
+        child.wait()
 
 
 @pytest.mark.parametrize(("stop_seconds", "signals"), [(0.1, 1), (600.0, 2)])

@@ -12,6 +12,7 @@ from gateway_rig import CHAT, HELLO, GatewayRig, wait_for
 
 from rlwd.daemon.audit.audit import Audit
 from rlwd.daemon.commands.erase import run_erase
+from rlwd.daemon.spool import forwarder
 from rlwd.daemon.wire import event_sink
 
 
@@ -202,8 +203,11 @@ def test_feedback_that_the_log_refuses_is_kept_and_can_be_erased(gateway: Gatewa
     assert list((here.spool / "oversize").iterdir()) == []
 
 
-def test_what_was_too_large_is_not_kept_for_ever(gateway: GatewayRig) -> None:
-    """Copies older than `oversize_days` go when a gateway starts."""
+def test_what_was_too_large_is_not_kept_for_ever(
+    gateway: GatewayRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Copies older than `oversize_days` go when a gateway starts, and while it lives."""
+    monkeypatch.setattr(forwarder, "EXPIRY_SECONDS", 0.2)
     here = AuditedGateway(gateway, oversize_days=1.0)
     folder = here.spool / "oversize"
     folder.mkdir(parents=True)
@@ -214,4 +218,6 @@ def test_what_was_too_large_is_not_kept_for_ever(gateway: GatewayRig) -> None:
     with here.life() as client:
         wait_for(lambda: not (folder / "old.json").exists())
         assert client.get("/livez").status_code == 200
-    assert [path.name for path in folder.iterdir()] == ["new.json"]
+        # One that grows old while nobody asks anything.
+        os.utime(folder / "new.json", (then - 2 * 86_400, then - 2 * 86_400))
+        wait_for(lambda: not (folder / "new.json").exists())

@@ -72,6 +72,26 @@ def test_who_never_asks_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> 
     assert asyncio.run(closed()) == b""
 
 
+def test_blank_lines_are_no_request() -> None:
+    """Who begins with them and asks nothing is closed as too slow, and holds no place for ever."""
+
+    async def told() -> bytes:
+        limits = ConnectionLimits(8, 0.3)
+        runner = LimitedRunner(web.Application(), limits, idle_seconds=30.0)
+        await runner.setup()
+        await web.TCPSite(runner, LOOPBACK, 0).start()
+        reader, writer = await asyncio.open_connection(*runner.addresses[0])
+        writer.write(b"\r\n\r\n")
+        found = await asyncio.wait_for(reader.read(), 30.0)
+        assert (limits.too_slow, limits.unasked) == (1, 0)
+        writer.close()
+        await writer.wait_closed()
+        await runner.cleanup()
+        return found
+
+    assert asyncio.run(told()) == b""
+
+
 def test_a_body_that_comes_while_the_server_ends_is_read() -> None:
     """The headers came before, the body after: it is answered, and then its connection is closed."""
 

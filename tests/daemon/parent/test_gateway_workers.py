@@ -18,12 +18,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from closing_terminal import ClosingTerminal
 from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread
 from waiting import until
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.http.credentials import hash_token
 from rlwd.daemon.spool.lost import read_lost
+from rlwd.daemon.spool.spool import Spool
 from rlwd.ops.flags.gateway_report import read_reports
 from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
 from rlwd.streams.events.event import decode_event
@@ -43,6 +45,7 @@ token = "operator"
 user_key = "key"
 max_connections = 24
 stop_seconds = 60.0
+{more}
 [clients.one]
 tokens = ["{hash}"]
 requests_per_day = {cap}
@@ -95,11 +98,22 @@ class Talk:
 class Gateway:
     """One life of `rlwd gateway --workers N`."""
 
-    def __init__(self, folder: Path, port: int, workers: int, log: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        workers: int,
+        log: Path,
+        terminal: ClosingTerminal | None = None,
+    ) -> None:
         self.url, self.log = f"http://{LOOPBACK}:{port}", log
-        command = [sys.executable, "-m", "rlwd.daemon", "gateway", "--workers", str(workers)]
+        command = ["-m", "rlwd.daemon", "gateway", "--workers", str(workers)]
         with log.open("w") as out:
-            self.process = subprocess.Popen(command, cwd=folder, stderr=out)
+            self.process: subprocess.Popen[bytes] = (
+                subprocess.Popen([sys.executable, *command], cwd=folder, stderr=out)
+                if terminal is None
+                else terminal.run(command, folder)
+            )
 
     def get(self, path: str) -> httpx.Response:
         return httpx.get(
@@ -145,9 +159,9 @@ def rig(tmp_path: Path) -> Iterator[GatewayRig]:
         loop.close()
 
 
-def write(rig: GatewayRig, port: int, stream: str) -> None:
+def write(rig: GatewayRig, port: int, stream: str, more: str = "") -> None:
     text = CONFIG.format(
-        stream=stream, port=port, engine=rig.engine.url, hash=hash_token("one"), cap=CAP
+        stream=stream, port=port, engine=rig.engine.url, hash=hash_token("one"), cap=CAP, more=more
     )
     (rig.folder / "rlwd.toml").write_text(text)
 
@@ -237,6 +251,51 @@ def test_several_workers_are_one_gateway_and_lose_nothing(rig: GatewayRig) -> No
     found = delivered(log)
     assert len(found) == len(set(found))
     assert not sum(read_lost(one).total() for one in load_config(rig.folder / "rlwd.toml").spools)
+
+
+@pytest.mark.timeout(900)
+def test_one_that_hangs_is_replaced_and_a_closed_terminal_ends_all_in_order(
+    rig: GatewayRig,
+) -> None:
+    """The other answers meanwhile; at the end the answer under way is whole, and each has its record."""
+    port, terminal = free_port(), ClosingTerminal()
+    write(rig, port, AWAY.format(host=LOOPBACK, port=free_port()), "hang_seconds = 10.0")
+    gateway = Gateway(rig.folder, port, 2, rig.folder / "nothing.log", terminal)
+    try:
+        until(gateway.ready, 300.0, pause=0.2)
+        hung = gateway.pid(2)
+        os.kill(hung, signal.SIGSTOP)
+        talk = Talk(url=gateway.url)
+        with talk.going_on():
+            until(lambda: len(talk.answered) > 10, 120.0)
+            assert gateway.get("/readyz").json()["reasons"] == [
+                "worker gateway-w2: does not answer"
+            ]
+            until(lambda: gateway.number("rlwd_gateway_worker_starts_total").get("2") == 2, 120.0)
+            until(gateway.ready, 120.0)
+        assert gateway.pid(2) != hung
+        assert "worker_hangs" in terminal.shown
+        assert not talk.broken
+        rig.engine.pause = 1.0
+        slow = Talk(url=gateway.url)
+        asking, before = threading.Thread(target=slow.ask), len(rig.engine.asked)
+        asking.start()
+        until(lambda: len(rig.engine.asked) > before)
+        slow.ends.set()
+        terminal.close()
+        os.kill(gateway.process.pid, signal.SIGHUP)  # The shell's own.
+        asking.join(60)
+        assert len(slow.answered) == 1, slow.broken
+        gateway.process.wait(120)
+    finally:
+        terminal.close()
+        gateway.process.kill()
+        gateway.process.wait()
+    spools = [Spool(one, 1 << 20) for one in load_config(rig.folder / "rlwd.toml").spools]
+    kept = {entry.id for one in spools for entry in one.read(100_000)}
+    for one in spools:
+        one.close()
+    assert kept == {*talk.answered, *slow.answered}
 
 
 def reporting(flags: Path) -> set[str]:

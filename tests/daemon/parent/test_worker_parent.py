@@ -14,7 +14,6 @@ from pathlib import Path
 CODE = """
 import os, select, signal, sys
 from pathlib import Path
-from rlwd.daemon.parent import worker_parent
 from rlwd.daemon.parent.worker_parent import WorkerParent
 from rlwd.daemon.workers.shared_counts import SharedCounts
 from rlwd.streams.logs import log_to_stderr
@@ -22,8 +21,6 @@ from rlwd.streams.logs import log_to_stderr
 log_to_stderr("parent", form="json")
 folder, fails, slow = Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "slow"
 
-if fails == "hang":
-    worker_parent.LOOK_SECONDS, worker_parent.HUNG_SECONDS = 0.5, 5.0
 forks, fork = [], os.fork
 
 def no_room():
@@ -58,7 +55,8 @@ def serve(number, parent, listens):
 
 counts = SharedCounts(2, [], folder)
 raise SystemExit(WorkerParent(
-    2, serve, counts, serving=lambda: say("all serve"), stopping=lambda: say("stopping") or 60.0
+    2, serve, counts, serving=lambda: say("all serve"), stopping=lambda: say("stopping") or 60.0,
+    hang_seconds=5.0 if fails == "hang" else 120.0,
 ).run())
 """
 
