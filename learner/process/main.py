@@ -180,8 +180,7 @@ def main() -> int:
     """Run the child; returns its exit code."""
     given = _arguments()
     log_to_stderr(f"learner, rank {given.rank}" if given.rank else "learner")
-    # From a terminal, Ctrl-C or its end, these go to the daemon, which ends us in order.
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGHUP):  # A terminal's: the daemon ends us in order.
         signal.signal(number, signal.SIG_IGN)
     # Whatever a library prints must not reach the pipe; only rank 0 has somebody to tell.
     out = os.fdopen(os.open(os.devnull, os.O_WRONLY) if given.rank else os.dup(1), "wb")
