@@ -75,12 +75,14 @@ class LimitedConnection(asyncio.Protocol):
             self.limits.unasked -= 1
 
     def close_between_requests(self, *, patient: bool) -> None:
-        """Close where a request was answered and no other is; `patient`, nor has begun to come since last asked."""
-        transport, heard = self._transport, self.heard
+        """Close where no request is being answered; `patient`, only where one was, and no other has begun to
+        come since last asked.
+        """
+        transport, comes = self._transport, self.heard or self._timer is not None
         self.heard = False
-        if heard and patient:
+        if comes and patient:
             return
-        if self._timer is None and transport is not None and transport not in self.limits.answering:
+        if transport is not None and transport not in self.limits.answering:
             transport.close()
 
     def data_received(self, data: bytes) -> None:
@@ -212,7 +214,8 @@ class LimitedRunner(web.AppRunner):
     async def let_end(self, seconds: float, at_once: asyncio.Event) -> int:
         """Wait for the answers under way, for so long and until `at_once` is set; return how many are left.
 
-        Connections between two requests are closed, and each other one as its answer ends.
+        Connections between two requests are closed, and each other one as its answer ends; those that never
+        asked, or have only begun to, once `FIRST_REQUEST_SECONDS` are over.
         """
         # Not by aiohttp's own `pre_shutdown`: from then on it throws away what comes, and of a request
         # whose headers are there the body would be waited for in vain.

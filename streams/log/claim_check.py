@@ -129,7 +129,7 @@ def expire(folder: Path, before: float) -> int:
     for path in folder.glob("*"):
         # Another daemon may have deleted it first.
         with contextlib.suppress(FileNotFoundError):
-            if path.stat().st_mtime < before:
+            if path.is_file() and path.stat().st_mtime < before:
                 path.unlink()
                 deleted += 1
     return deleted

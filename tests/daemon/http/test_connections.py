@@ -63,6 +63,7 @@ def test_who_never_asks_does_not_hold_it_up(monkeypatch: pytest.MonkeyPatch) -> 
         while runner.limits.unasked < 1:
             await asyncio.sleep(0.01)
         await runner.stop_listening()
+        assert await asyncio.wait_for(runner.let_end(3600.0, asyncio.Event()), 30.0) == 0
         await runner.cleanup()
         told = await reader.read()
         writer.close()

@@ -80,15 +80,17 @@ def test_what_is_no_event_is_not_parked(folder: Path) -> None:
 
 
 def test_files_expire_by_their_age(folder: Path) -> None:
-    """Only what was written before is deleted; nothing there is nothing to do."""
+    """Only what was written before is deleted, and no folder that somebody left; nothing there is nothing to do."""
     assert expire(folder, 50.0) == 0
     store_payload(folder, LARGE)
     store_payload(folder, generation("g2", 10.0))
     old = folder / json.loads(store_payload(folder, LARGE))["dataref"]
-    os.utime(old, (10.0, 10.0))
+    (folder / "strange").mkdir()
+    for one in (old, folder / "strange"):
+        os.utime(one, (10.0, 10.0))
     assert expire(folder, 50.0) == 1
     assert not old.exists()
-    assert len(list(folder.iterdir())) == 1
+    assert len(list(folder.iterdir())) == 2
 
 
 @pytest.mark.kafka
