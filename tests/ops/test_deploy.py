@@ -66,9 +66,10 @@ def test_all_units_are_one_user() -> None:
     assert not any("DynamicUser" in (DEPLOY / unit).read_text() for unit in UNITS)
 
 
-def test_a_servers_end_for_want_of_memory_is_not_the_routers() -> None:
-    """By default systemd would end the whole unit, and with it the server of every other version."""
-    assert "OOMPolicy=continue" in (DEPLOY / "rlwd-router.service").read_text().splitlines()
+def test_a_childs_end_for_want_of_memory_is_not_its_units() -> None:
+    """By default systemd would end a learner's daemon, a worker's siblings, every other version's server."""
+    for unit in UNITS:
+        assert "OOMPolicy=continue" in (DEPLOY / unit).read_text().splitlines(), unit
 
 
 def test_no_unit_is_started_again_with_what_is_wrong() -> None:
