@@ -6,7 +6,7 @@ lie in `proof-state/PART/`.
 """
 
 import argparse
-import signal
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,9 @@ from pathlib import Path
 
 from proof_parts import PARTS, Part, Run, parts_named
 from proof_run import Kept
+
+from rlwd.streams.ending_signals import unwinding
+from rlwd.streams.state.file_lock import FileLocked
 
 STATE = Path(__file__).parents[2] / "proof-state"
 
@@ -32,6 +35,8 @@ class Proof:
     """Names of the runs that were done."""
     failed: list[str] = field(default_factory=list)
     """Names of those that failed, and where to look."""
+    busy: dict[str, str] = field(default_factory=dict)
+    """By the names of the runs that another process is at, which one that is."""
 
     def run(self, parts: Sequence[Part]) -> None:
         """Do what was not done."""
@@ -41,7 +46,11 @@ class Proof:
                 if kept.done(run) or self._left_out(kept, run):
                     continue
                 print(f"{part.name} {run.name}: about {run.minutes:g} minutes", flush=True)
-                ran = kept.do(run)
+                try:
+                    ran = kept.do(run)
+                except FileLocked as problem:
+                    self.busy[f"{part.name} {run.name}"] = problem.holder
+                    continue
                 if self.minutes is not None:
                     self.minutes -= ran.seconds / 60.0
                 if kept.done(run):
@@ -51,7 +60,7 @@ class Proof:
                         f"{part.name} {run.name} (status {ran.status}; {kept.output(run)})"
                     )
             if any(kept.done(run) for run in part.runs):
-                kept.end()
+                self.failed += kept.end()
 
     def told(self, parts: Sequence[Part]) -> str:
         """Return what was run, and which seeds were not, and why."""
@@ -61,7 +70,7 @@ class Proof:
         for part in parts:
             kept = Kept(part, self.state)
             before = [
-                run.name
+                run.name + kept.made_by(run)
                 for run in part.runs
                 if kept.done(run) and f"{part.name} {run.name}" not in self.now
             ]
@@ -69,7 +78,9 @@ class Proof:
                 lines.append(f"run before: {part.name} {', '.join(before)}")
             for run in part.runs:
                 if not kept.done(run) and f"{part.name} {run.name}" not in failed:
-                    why = self._left_out(kept, run) or "stopped before it was done"
+                    busy = self.busy.get(f"{part.name} {run.name}")
+                    why = f"process {busy} is at it" if busy is not None else ""
+                    why = why or self._left_out(kept, run) or "stopped before it was done"
                     lines.append(f"not run: {part.name} {run.name}: {why}")
         return "\n".join(lines)
 
@@ -99,13 +110,20 @@ def listed(parts: Sequence[Part], state: Path) -> str:
     return "\n".join(lines)
 
 
+def _minutes(said: str) -> float:
+    minutes = float(said)
+    if not 0 <= minutes < math.inf:
+        raise argparse.ArgumentTypeError(f"{said} is no number of minutes")
+    return minutes
+
+
 def main(parts: Sequence[Part] = PARTS) -> int:
     """Do what the arguments say; return 1 where a run failed."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help="; ".join(p.name for p in parts))
-    parser.add_argument("--seeds", type=int, nargs="*", help="these seeds (of people: folds) alone")
+    parser.add_argument("--seeds", type=int, nargs="+", help="these seeds (of people: folds) alone")
     parser.add_argument(
-        "--minutes", type=float, help="begin nothing that takes longer than is left"
+        "--minutes", type=_minutes, help="begin nothing that takes longer than is left"
     )
     parser.add_argument("--state", type=Path, default=STATE, help="where reports are kept")
     given = parser.parse_args()
@@ -117,12 +135,16 @@ def main(parts: Sequence[Part] = PARTS) -> int:
     except ValueError as problem:
         parser.error(str(problem))
     seeds = None if given.seeds is None else frozenset(given.seeds)
+    known = {run.seed for part in asked for run in part.runs}
+    if seeds is not None and seeds - known:
+        there = ", ".join(map(str, sorted(known)))
+        parser.error(f"--seeds: no run has {min(seeds - known)}; there are {there}")
     proof = Proof(given.state.resolve(), seeds, given.minutes)
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    try:
-        proof.run(asked)
-    finally:
-        print(proof.told(asked), flush=True)
+    with unwinding():  # Nor does a terminal that closes leave a run behind.
+        try:
+            proof.run(asked)
+        finally:
+            print(proof.told(asked), flush=True)
     return 1 if proof.failed else 0
 
 

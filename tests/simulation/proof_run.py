@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from kafka_server import KafkaMissing, KafkaServer
 from proof_parts import Part, Run
 
 from rlwd.streams.state.durable import replace_file
+from rlwd.streams.state.file_lock import lock_file
 
 ROOT = Path(__file__).parents[2]
 STOP_SECONDS = 120.0
@@ -49,15 +50,21 @@ class Kept:
 
     def done(self, run: Run) -> bool:
         """Return whether a run's reports are there, or, of one that leaves none, that it ended well."""
-        if run.reports:
-            return all((self.folder / one).is_file() for one in run.reports)
         ran = self.ran(run)
-        return ran is not None and ran.status == 0
+        if run.reports:
+            there = all((self.folder / one).is_file() for one in run.reports)
+            return there and (ran is None or _same(run.command, ran.command))
+        return ran is not None and ran.status == 0 and _same(run.command, ran.command)
 
     def ran(self, run: Run) -> Ran | None:
-        """Return how a run was done last; None where it was not, or not by this command."""
+        """Return how a run was done last, by whichever command; None where it was not by `do`."""
         path = self._file(run, "run.json")
         return msgspec.json.decode(path.read_bytes(), type=Ran) if path.is_file() else None
+
+    def made_by(self, run: Run) -> str:
+        """Return the commit that a run was done by, to be put behind its name; empty where none is known."""
+        ran = self.ran(run)
+        return f" ({ran.code})" if ran is not None and ran.code else ""
 
     def output(self, run: Run) -> Path:
         """Return where a run's output is."""
@@ -67,12 +74,25 @@ class Kept:
         """Return what a run cannot begin without; empty where nothing is missing."""
         if self.part.data and "RLWD_DATA" not in os.environ:
             return "RLWD_DATA names no folder of recorded feedback"
+        there = run.reports and all((self.folder / one).is_file() for one in run.reports)
+        if there and not self.done(run):
+            return f"{self.folder / run.reports[0]} is of another command; move it away"
         missing = [one for one in run.needs if not (self.state / one).is_file()]
         return f"needs PART={missing[0].partition('/')[0]} first" if missing else ""
 
     def do(self, run: Run) -> Ran:
-        """Run it, with what an earlier attempt left put aside; a stop of this process stops it too."""
+        """Run it, with what an earlier attempt left put aside; a stop of this process stops it too.
+
+        Raises FileLocked where another process is at it: its folder must not be removed under it.
+        """
         self.folder.mkdir(parents=True, exist_ok=True)
+        held = lock_file(self._file(run, "lock"))
+        try:
+            return self._do(run)
+        finally:
+            os.close(held)
+
+    def _do(self, run: Run) -> Ran:
         self._put_aside(run)
         began, place, clock = time.time(), machine(), time.monotonic()
         with _broker(run) as bootstrap:
@@ -90,10 +110,15 @@ class Kept:
         replace_file(self._file(run, "run.json"), msgspec.json.encode(ran))
         return ran
 
-    def end(self) -> None:
-        """Show or write what the runs came to."""
+    def end(self) -> list[str]:
+        """Show or write what the runs came to; return what failed at it."""
+        failed = []
         for command in self.part.ends:
-            subprocess.run([sys.executable, *self.filled(command)], check=False, cwd=ROOT)
+            asked = [sys.executable, *self.filled(command)]
+            status = subprocess.run(asked, check=False, cwd=ROOT).returncode
+            if status:
+                failed.append(f"{self.part.name} {command[1]} (status {status})")
+        return failed
 
     def filled(self, command: tuple[str, ...]) -> list[str]:
         """Return a command with the folders in their places."""
@@ -107,6 +132,19 @@ class Kept:
 
     def _file(self, run: Run, ending: str) -> Path:
         return self.folder / f"{run.name}.{ending}"
+
+
+def _same(command: Sequence[str], done: Sequence[str]) -> bool:
+    """Return whether a recorded command is this one, wherever the folders were and whatever the broker was."""
+    more = list(done[len(command) :])
+    return (
+        len(done) >= len(command)
+        and more[:1] in ([], ["--kafka"])
+        and all(
+            one.endswith(asked.rpartition("}")[2]) if "{" in asked else one == asked
+            for asked, one in zip(command, done, strict=False)
+        )
+    )
 
 
 def machine() -> str:
