@@ -133,8 +133,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             raise ValueError("learner.model: names no folder of a Hugging Face model")
         if self.database and not self.database.startswith(("$", FILE, *POSTGRES)):
             raise ValueError("database: must be empty, postgresql://…, $NAME or file:PATH")
-        if self.batch.at_most < self.batch.episodes:
-            raise ValueError(f"batch.at_most: {self.batch.at_most} is below batch.episodes")
+        if (most := self.batch.at_most) < max(self.batch.episodes, self.batch.users):
+            raise ValueError(f"batch.at_most: {most} is below batch.episodes or batch.users")
         check_once("engine.urls", self.engine.urls)
         check_once("gateway.engines", self.gateway.engines)
         check_topics(self.stream)

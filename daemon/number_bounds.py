@@ -42,6 +42,7 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "batch.at_most": (1, 1_000_000),
     "batch.held_out": (0.0, 0.9),
     "batch.user_share": (0.001, 1.0),
+    "batch.users": (1, 1_000_000),
     "batch.max_lead": (0, 1000),
     **dict.fromkeys((f"trust.{one}_share" for one in WHOSE), (0.001, 1.0)),
     "trust.response_floor": (0.001, 1.0),

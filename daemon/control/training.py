@@ -18,6 +18,7 @@ from ...learner.ledger.batches_table import (
 from ...learner.ledger.checkpoints_table import record_checkpoints, reopen_lost
 from ...learner.ledger.lane_choice import RATIO_ONLY, LaneRules
 from ...learner.ledger.lineage import Lineage
+from ...learner.ledger.ready import waits_for
 from ...learner.ledger.seal import seal
 from ...learner.ledger.token_credits import Credit, whole_answer
 from ...learner.ledger.weighed import Trust
@@ -105,11 +106,10 @@ class Training:
             self._hear(report)
         self._take_finished(now)
         self.state = self.gathers or self.state
-        if self._asking and self.head is not None:
-            command = self._next(now, standing())
-            if command is not None:
-                self._asking = False
-                self.child.send(command)
+        idle = self._asking and self.head is not None
+        if idle and (command := self._next(now, standing())) is not None:
+            self._asking = False
+            self.child.send(command)
         finished, self._finished = self._finished, []
         return finished
 
@@ -189,10 +189,10 @@ class Training:
             if batch is None and lead is not None and self._attributed(tx):
                 self._seal(tx, self.head, now)
                 batch = pending_batch(tx, self.policy)
-        if batch is None:
-            held = lead is None and self.head > 0
-            self.state = "waiting for the engines" if held else "waiting for episodes"
-            return None
+            if batch is None:
+                engines = "waiting for the engines" if lead is None and self.head > 0 else ""
+                self.state = engines or waits_for(tx, self.policy, self.settings)
+                return None
         crash_here(CrashPoint.SEALED)
         return self._give(*batch)
 

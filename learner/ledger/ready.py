@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ...streams.events.stage import EpisodeStage
 from ...streams.state.transaction import Transaction, row_lock
 from ..candidate import sequence_of
+from .batch_settings import BatchSettings
 from .passed_over import Decided
 
 ReadyRow = tuple[str, str, float, int, str | None, str]
@@ -53,6 +54,22 @@ def ready_rows(tx: Transaction, policy: str, spec_version: str | None) -> list[R
     spec = spec_version or (ready[0][7] if ready else None)
     decided = sorted(ready, key=lambda row: row[8] or 0.0, reverse=True)
     return [row[:6] for row in decided if row[7] == spec]
+
+
+def waits_for(tx: Transaction, policy: str, settings: BatchSettings) -> str:
+    """Return what the next batch waits for, for people: other users only where there are answers enough."""
+    if settings.users > 1:
+        (answers, named, unnamed) = tx.execute(
+            "SELECT COUNT(*), COUNT(DISTINCT CASE WHEN user_named = 1 THEN user_hash END),"
+            " COUNT(CASE WHEN user_named = 0 OR user_hash IS NULL THEN 1 END) FROM episodes"
+            f" WHERE policy = ? AND stage = '{EpisodeStage.READY}'",
+            (policy,),
+        ).fetchone()
+        if answers >= settings.episodes and named + unnamed < settings.users:
+            return (
+                f"waiting for other people: answers to {named + unnamed} of {settings.users} users"
+            )
+    return "waiting for episodes"
 
 
 def by_age(

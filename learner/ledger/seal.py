@@ -17,9 +17,9 @@ from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
-from .ready import Age, ReadyEpisode, by_age, ready_rows
+from .ready import Age, by_age, ready_rows
 from .token_credits import Credit, credit_in_batch, whole_answer
-from .user_share import beyond_share
+from .user_share import beyond_share, of_users, too_few
 from .weighed import AGREED, BY_BATCH, WEIGHED, Trust, weigh_episodes
 
 MIGRATIONS = (
@@ -55,9 +55,9 @@ def seal(
 ) -> SealedBatch | None:
     """Seal a batch of the ready episodes that come first (`ready.py`); None where there are too few.
 
-    Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait to be
-    scored again. Those beyond one user's share are excluded by name once there is a batch without them, those
-    too old or in no lane in any case. `trust` says what each counts. A later revision is after training.
+    Their rewards are by one spec: `spec_version`, or that of the episode received first; others wait to be scored
+    again. Those beyond one user's share are excluded by name once there is a batch without them, those too old or
+    in no lane in any case. `trust` says what each counts. A later revision is after training.
     """
     close_theirs(tx, policy)
     fresh, too_old = by_age(ready_rows(tx, policy, spec_version), age, max_policy_age, lanes.oldest)
@@ -66,13 +66,15 @@ def seal(
     note_decided(tx, policy, batch_id, too_old, too_old=True)
     beyond = beyond_share([one.user for one in fresh], settings.user_share)
     within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
-    if len(within) < settings.episodes:
+    wanted = of_users(within, [one.user for one in within], settings.users, settings.at_most)
+    if too_few([one.user for one in wanted], settings):
         return None
-    chosen = choose_episodes(tx, policy, within[: settings.at_most], lanes, max_policy_age)
-    if len(chosen) < settings.episodes:
+    chosen = choose_episodes(tx, policy, wanted, lanes, max_policy_age)
+    if too_few([one.row.user for one in chosen], settings):
         return None
     # Only now: until there is a batch, others' answers may still come and make room for them.
-    episodes_table.close(tx, policy, _ids_beyond(fresh, beyond), fate.USER_SHARE)
+    left = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
+    episodes_table.close(tx, policy, left, fate.USER_SHARE)
     note_decided(tx, policy, batch_id, [one.row.decided for one in chosen], too_old=False)
     people = held_out_people(chosen, settings.held_out, batch_id)
     held = people.keys() | _held_out(chosen, settings.held_out)
@@ -89,10 +91,6 @@ def seal(
     )
     _write_rows(tx, batch, now)
     return batch
-
-
-def _ids_beyond(fresh: Sequence[ReadyEpisode], beyond: Sequence[bool]) -> list[str]:
-    return [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
 
 
 def _held_out(chosen: Sequence[ChosenEpisode], share: float) -> set[str]:

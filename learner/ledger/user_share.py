@@ -1,7 +1,12 @@
-"""User share: no person's answers are more than a stated share of what one batch learns from."""
+"""User share: how much of what one batch learns from is one person's, and how many persons it is from."""
 
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from typing import TypeVar
+
+from .batch_settings import BatchSettings
+
+One = TypeVar("One")
 
 
 def beyond_share(users: Sequence[Hashable | None], share: float) -> list[bool]:
@@ -25,6 +30,41 @@ def beyond_share(users: Sequence[Hashable | None], share: float) -> list[bool]:
             seen[user] += 1
         beyond.append(user is not None and seen[user] > most)
     return beyond
+
+
+def users_among(users: Sequence[Hashable | None]) -> int:
+    """Return how many persons these answers are to, each to nobody in particular counted as one.
+
+    >>> users_among(["ann", "ann", None, None])
+    3
+    """
+    return len({user for user in users if user is not None}) + users.count(None)
+
+
+def too_few(users: Sequence[Hashable | None], settings: BatchSettings) -> bool:
+    """Return whether these are too few answers for a batch, or answers to too few persons."""
+    return len(users) < settings.episodes or users_among(users) < settings.users
+
+
+def of_users(
+    answers: Sequence[One], users: Sequence[Hashable | None], least: int, most: int
+) -> Sequence[One]:
+    """Return the first `most` answers, in their order, of `least` persons at least where there are so many.
+
+    Where the first would be of fewer, each of the first `least` persons has one answer before anybody has two.
+
+    >>> of_users("abcdef", ["ann", "ann", "ann", "ben", "ann", "cas"], least=3, most=4)
+    ['a', 'b', 'd', 'f']
+    """
+    if users_among(users[:most]) >= min(least, most):
+        return answers[:most]
+    seen = set[Hashable]()
+    first, others = list[int](), list[int]()
+    for place, user in enumerate(users):
+        new = len(first) < least and (user is None or user not in seen)
+        (first if new else others).append(place)
+        seen.add(user)
+    return [answers[place] for place in sorted([*first, *others][:most])]
 
 
 def _largest_count(counts: Counter[Hashable], unnamed: int, share: float) -> int:

@@ -79,6 +79,7 @@ KEYS = [
     "batch.at_most",
     "batch.held_out",
     "batch.user_share",
+    "batch.users",
     "batch.max_lead",
     "trust.user_share",
     "trust.user_times",

@@ -65,6 +65,11 @@ def _batches(episodes: int) -> Terms:
     return Terms(batch=msgspec.structs.replace(Terms().batch, episodes=episodes))
 
 
+def _people(users: int) -> Terms:
+    batch = msgspec.structs.replace(Terms().batch, users=users)
+    return Terms(spec=PATIENT, batch=batch)
+
+
 def _silence(value: float) -> Terms:
     return Terms(spec=msgspec.structs.replace(DEFAULT, undecided={"default": value}))
 
@@ -112,5 +117,10 @@ CASES = (
         scenario="everything",
         setting="a day to decide",
         terms=lambda _: Terms(spec=PATIENT),
+    ),
+    Case(
+        scenario="everything",
+        setting="a day to decide, batches of 250 people",
+        terms=lambda _: _people(250),
     ),
 )

@@ -14,6 +14,7 @@ from rlwd.learner.ledger import token_credits
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.batches_table import count_death, pending_batch, write_batch
 from rlwd.learner.ledger.passed_over import describe_passed_over
+from rlwd.learner.ledger.ready import waits_for
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.sealed import SealedBatch, batch_hash
 from rlwd.rewards.spec.spec import reward_spec
@@ -110,6 +111,37 @@ def test_one_user_teaches_no_more_than_a_share(ledger: Ledger) -> None:
     others = [f"other{number}" for number in range(6)]
     assert [one.generation_id for one in batch.episodes] == ["heavy0", "heavy1", *others]
     assert ledger.fates() == {"excluded:user_share": 6, "waiting": 8}
+
+
+def test_a_batch_waits_for_as_many_users_as_it_takes(ledger: Ledger) -> None:
+    """Answers enough, but to few users, are kept; then each of so many users comes before anybody's second."""
+    settings = BatchSettings(episodes=4, at_most=6, held_out=0.0, user_share=1.0, users=4)
+    for number in range(3):
+        decide(ledger, f"one{number}", 1000.0 + number, user_hash=f"u{number}")
+    for number in range(9):
+        decide(ledger, f"heavy{number}", 1100.0 + number, user_hash="heavy")
+    few = msgspec.structs.replace(settings, users=5)
+    assert seal_now(ledger, few) is None
+    with ledger.store.reading() as view:
+        assert waits_for(view, "policy", few).endswith("answers to 4 of 5 users")
+        assert waits_for(view, "policy", settings) == "waiting for episodes"
+    assert ledger.fates() == {"waiting": 12}
+    batch = sealed_now(ledger, settings)
+    ones = {"one0", "one1", "one2"}
+    assert ones < {one.generation_id for one in batch.episodes}
+    assert len(batch.episodes) == 6
+
+
+def test_who_is_not_named_counts_as_one_of_the_users(ledger: Ledger) -> None:
+    """Where a product names nobody a bound on users is one on answers."""
+    settings = BatchSettings(episodes=2, held_out=0.0, users=4)
+    for number in range(3):
+        decide(ledger, f"g{number}", 1000.0 + number, user_hash="nobody", user_named=False)
+    assert seal_now(ledger, settings) is None
+    with ledger.store.reading() as view:
+        assert waits_for(view, "policy", settings).endswith("answers to 3 of 4 users")
+    decide(ledger, "known", 1100.0, user_hash="ann")
+    assert len(sealed_now(ledger, settings).episodes) == 4
 
 
 def test_users_whom_the_product_did_not_name_are_not_one_user(ledger: Ledger) -> None:
