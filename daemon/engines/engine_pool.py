@@ -193,10 +193,14 @@ class EnginePool:
             return False
 
 
+KEPT_SECONDS = 4.0
+"""An idle connection is kept so long: vLLM's server closes it after 5, while a request may be on its way."""
+
+
 def open_session(request_seconds: float) -> aiohttp.ClientSession:
     """Return a client session for engines: unlimited kept-alive connections, no cookies."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=30.0, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=60),
         timeout=aiohttp.ClientTimeout(total=request_seconds, sock_connect=5.0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=True,

@@ -23,10 +23,13 @@ def left_spools(spool: Path, workers: int) -> list[Path]:
 
 
 def _of_workers(spool: Path) -> Iterator[Path]:
-    """Yield what is named as a worker's folder; a copy of one beside it is somebody's own."""
-    named = re.compile(r"-w[1-9][0-9]*")
-    for one in spool.parent.glob(f"{glob.escape(spool.name)}-w*"):
-        if named.fullmatch(one.name.removeprefix(spool.name)):
+    return _beside(spool, r"-w[1-9][0-9]*")
+
+
+def _beside(spool: Path, tail: str) -> Iterator[Path]:
+    """Yield what is named as the spool and a tail; a copy of one beside it is somebody's own."""
+    for one in spool.parent.glob(f"{glob.escape(spool.name)}-*"):
+        if re.fullmatch(tail, one.name.removeprefix(spool.name)):
             yield one
 
 
@@ -34,5 +37,4 @@ def all_spools(spool: Path) -> list[Path]:
     """Return the folders of every gateway of a config: its own, those of gateways on ports of their own,
     and those of workers, whether there are so many now or there were once.
     """
-    others = (spool.parent.glob(f"{spool.name}-{one}*") for one in ("[0-9]", "w[0-9]"))
-    return [spool, *sorted(folder for found in others for folder in found)]
+    return [spool, *sorted(_beside(spool, r"-(w[1-9][0-9]*|[0-9]+(-w[1-9][0-9]*)?)"))]

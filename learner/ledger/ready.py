@@ -8,6 +8,7 @@ from ...streams.state.transaction import Transaction, row_lock
 from ..candidate import sequence_of
 from .batch_settings import BatchSettings
 from .passed_over import Decided
+from .user_share import beyond_share, of_users
 
 ReadyRow = tuple[str, str, float, int, str | None, str]
 """Generation id, version, reward, its revision, the user where one is named, and the segment."""
@@ -100,6 +101,17 @@ def by_age(
             )
         )
     return sorted(fresh, key=lambda episode: (episode.age < 0, episode.age)), too_old
+
+
+def wanted_of(
+    fresh: Sequence[ReadyEpisode], settings: BatchSettings
+) -> tuple[Sequence[ReadyEpisode], list[str]]:
+    """Return those that a batch would be of, the first of them first, and the ids beyond one user's share."""
+    out = beyond_share([one.user for one in fresh], settings.user_share)
+    within = [one for one, beyond in zip(fresh, out, strict=True) if not beyond]
+    gone = [one.generation_id for one, beyond in zip(fresh, out, strict=True) if beyond]
+    users = [one.user for one in within]
+    return of_users(within, users, settings.users, settings.at_most), gone
 
 
 def _imported(version: str) -> bool:

@@ -17,9 +17,9 @@ from ..sealed import RATIO, SaidMessage, SealedBatch, SealedEpisode, batch_hash
 from .batch_settings import BatchSettings
 from .lane_choice import RATIO_ONLY, ChosenEpisode, LaneChoice, LaneRules, choose_episodes
 from .passed_over import PASSED_OVER, note_decided, passed_over
-from .ready import Age, by_age, ready_rows
+from .ready import Age, by_age, ready_rows, wanted_of
 from .token_credits import Credit, credit_in_batch, whole_answer
-from .user_share import beyond_share, of_users, too_few
+from .user_share import too_few
 from .weighed import AGREED, BY_BATCH, WEIGHED, Trust, weigh_episodes
 
 MIGRATIONS = (
@@ -64,17 +64,14 @@ def seal(
     episodes_table.close(tx, policy, [one.generation_id for one in too_old], fate.TOO_OLD)
     batch_id = _next_id(tx, policy)
     note_decided(tx, policy, batch_id, too_old, too_old=True)
-    beyond = beyond_share([one.user for one in fresh], settings.user_share)
-    within = [one for one, left_out in zip(fresh, beyond, strict=True) if not left_out]
-    wanted = of_users(within, [one.user for one in within], settings.users, settings.at_most)
+    wanted, beyond = wanted_of(fresh, settings)
     if too_few([one.user for one in wanted], settings):
         return None
     chosen = choose_episodes(tx, policy, wanted, lanes, max_policy_age)
     if too_few([one.row.user for one in chosen], settings):
         return None
     # Only now: until there is a batch, others' answers may still come and make room for them.
-    left = [one.generation_id for one, out in zip(fresh, beyond, strict=True) if out]
-    episodes_table.close(tx, policy, left, fate.USER_SHARE)
+    episodes_table.close(tx, policy, beyond, fate.USER_SHARE)
     note_decided(tx, policy, batch_id, [one.row.decided for one in chosen], too_old=False)
     people = held_out_people(chosen, settings.held_out, batch_id)
     held = people.keys() | _held_out(chosen, settings.held_out)

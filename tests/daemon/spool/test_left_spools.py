@@ -9,6 +9,7 @@ from gateway_rig import CHAT, HELLO, GatewayRig, LoopThread, wait_for
 
 from rlwd.daemon.spool import left_spools
 from rlwd.daemon.spool.lost import NAME
+from rlwd.daemon.spool.worker_folders import all_spools
 
 
 @pytest.fixture
@@ -68,3 +69,11 @@ def test_a_spool_that_cannot_be_opened_at_first_is_taken_over_later(
         counts.rmdir()
         assert {one.generation_id for one in gateway.sink.generations(2)} == {first, wanted}
         wait_for(lambda: not any(one.stat().st_size for one in counts.parent.glob("*.seg")))
+
+
+def test_a_copy_of_a_spool_is_no_gateways(tmp_path: Path) -> None:
+    """What commands read of every gateway are its own, those of ports and of workers, each by its whole name."""
+    theirs = ["spool", "spool-8001", "spool-8001-w2", "spool-w2"]
+    for name in (*theirs, "spool-8001.bak", "spool-w2.old", "spool-2026-11-27", "spool-wide"):
+        (tmp_path / name).mkdir()
+    assert [one.name for one in all_spools(tmp_path / "spool")] == theirs
