@@ -133,6 +133,10 @@ def demo_command(
     """Show the loop learning: a policy, and a crowd with a preference that nobody told it."""
     from .demo.run import DemoOptions, run_demo
 
+    if promoted is not None and (hack is not None or taste is DemoTaste.SHAPE):
+        raise typer.BadParameter(
+            "--promoted: the people of --hack and of --taste shape stay for --seconds"
+        )
     scene = _scene(seed, model, taste, guard, people, users, hack)
     options = DemoOptions(
         seed=seed,

@@ -44,7 +44,8 @@ def draw_hacks(runs: Sequence[HackRun], path: Path) -> None:
     for row, hack in enumerate(hacks):
         for column, guard in enumerate(guards):
             run, axes = by_kind.get((hack, guard)), places[row][column]
-            axes.set_title(f"{TOLD[hack]}, {TOLD[guard]}", loc="left", fontsize=10)
+            seed = "" if run is None else f", seed {run.seed}"
+            axes.set_title(f"{TOLD[hack]}, {TOLD[guard]}{seed}", loc="left", fontsize=10)
             if run is None:
                 axes.set_axis_off()
             else:

@@ -40,10 +40,15 @@ COLUMNS = (
 
 
 def lived(hack: Hack, guard: Guard, seed: int, kept: Path, *, rounds: int, asked: int) -> HackRun:
-    """Return one life, lived now or kept from before."""
+    """Return one life, lived now or kept from before; raises ValueError where that one is of another length."""
     file = kept / f"{hack}-{guard}-{seed}.json"
     if file.exists():
-        return msgspec.json.decode(file.read_bytes(), type=HackRun)
+        found = msgspec.json.decode(file.read_bytes(), type=HackRun)
+        if len(found.answers) != rounds * asked:
+            raise ValueError(
+                f"{file}: of {len(found.answers)} answers and not of {rounds * asked}; move it away"
+            )
+        return found
     given, marks = list[Given](), list[HackMark]()
     with tempfile.TemporaryDirectory() as folder:
         life = HackLife(hack, guard, seed, kept / "policies", Path(folder) / "rlwd.db")
@@ -106,11 +111,14 @@ def main() -> None:
     whole = [
         msgspec.json.decode((folder / FILE).read_bytes(), type=HackRun) for folder in given.demos
     ]
-    lives = [
-        lived(hack, guard, seed, given.kept, rounds=given.rounds, asked=given.asked)
-        for seed in range(given.seeds)
-        for hack, guard in ARMS
-    ]
+    try:
+        lives = [
+            lived(hack, guard, seed, given.kept, rounds=given.rounds, asked=given.asked)
+            for seed in range(given.seeds)
+            for hack, guard in ARMS
+        ]
+    except ValueError as problem:
+        parser.error(str(problem))
     runs = sorted([*whole, *lives], key=lambda run: (HACKS.index(run.hack), run.guard, run.seed))
     print(hack_table(runs))
     if not given.print_only:

@@ -60,6 +60,15 @@ class Case:
         """Scenario and setting."""
         return f"{self.scenario}, {self.setting}"
 
+    @property
+    def settings(self) -> str:
+        """All that a life of it depends on beside code, policy and seed: a kept one of another is none of it."""
+        terms = self.terms(None)
+        served = (terms.users, terms.per_hour, terms.at_once, terms.arm_answers, terms.margin)
+        learned = (terms.spec.version, terms.trust, terms.lanes.settings, terms.batch)
+        set_ = (sorted(self.learner.items()), self.pins_after)
+        return repr((SCENARIOS[self.scenario], served, learned, set_))
+
 
 def _batches(episodes: int) -> Terms:
     return Terms(batch=msgspec.structs.replace(Terms().batch, episodes=episodes))

@@ -79,6 +79,8 @@ def main() -> None:
     parser.add_argument("--print-only", action="store_true", help="leave the document as it is")
     parser.add_argument("--tables-only", action="store_true", help="live nothing")
     given = parser.parse_args()
+    if not any(case.name.startswith(given.only) for case in CASES):
+        parser.error(f"--only {given.only}: no case's name begins so")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     torch.set_num_threads(1)
     lives = given.folder / given.policy
@@ -92,10 +94,13 @@ def main() -> None:
             asked = not given.tables_only and case.name.startswith(given.only)
             if asked and not file.exists():
                 one = live(case, given.policy, seed, given.folder / "base")
+                one = msgspec.structs.replace(one, settings=case.settings)
                 file.write_bytes(msgspec.json.encode(one))
             if file.exists():
-                found[case.name, seed] = msgspec.json.decode(file.read_bytes(), type=Told)
-                one = found[case.name, seed]
+                one = msgspec.json.decode(file.read_bytes(), type=Told)
+                if one.settings not in ("", case.settings):
+                    parser.error(f"{file}: was lived by other settings; move it away")
+                found[case.name, seed] = one
                 print(case.name, seed, one.until, one.again, f"{one.final:.3f}", flush=True)
     if not given.print_only and given.policy == "tiny":
         draw_people(found, given.seeds, DOCUMENT.with_suffix(".png"))

@@ -56,6 +56,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     """What `/statusz` would name."""
     curve: list[float]
     """Share of the last 200 that were what was wanted, every 50 answers."""
+    settings: str = ""
+    """What was lived, as `Case.settings` has it; empty of lives from before that was kept."""
 
 
 def reached(given: Sequence[Given], begin: int = 0) -> tuple[int | None, int | None]:

@@ -91,8 +91,9 @@ def _same(
     path: Path, people: Sequence[str], settings: LearnerSettings, prompt_tokens: int
 ) -> FoldResult:
     found = msgspec.json.decode(path.read_bytes(), type=FoldResult)
+    # Another machine has the model's folder in another place, and other threads.
     asked = msgspec.structs.replace(
-        settings, model=found.settings.model, threads=found.settings.threads
+        settings, model=Path(settings.model).name, threads=found.settings.threads
     )
     same = found.settings == asked and found.prompt_tokens == prompt_tokens
     if not same or sorted(people) != sorted(found.held_out):
@@ -114,6 +115,12 @@ def _before(tokenizer: object, one: Generation) -> str:
     return told
 
 
+def _count(said: str) -> int:
+    if int(said) < 1:
+        raise argparse.ArgumentTypeError(f"{said} is below 1")
+    return int(said)
+
+
 def main() -> None:
     """Run what the arguments say, and write report, table and picture."""
     parser = argparse.ArgumentParser(description="Learn from some people, test on others.")
@@ -121,11 +128,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("people-state"))
     parser.add_argument("--model", type=Path, help="a Hugging Face folder; SmolLM2 where left out")
     parser.add_argument("--fold", type=int, action="append", default=[], choices=range(FOLDS))
-    parser.add_argument("--threads", type=int, default=SETTINGS.threads)
-    parser.add_argument("--passes", type=int, default=SETTINGS.passes)
+    parser.add_argument("--threads", type=_count, default=SETTINGS.threads)
+    parser.add_argument("--passes", type=_count, default=SETTINGS.passes)
     parser.add_argument("--rate", type=float, default=SETTINGS.learning_rate)
     parser.add_argument("--dtype", default=fast_dtype(), choices=("float32", "bfloat16"))
-    parser.add_argument("--prompt-tokens", type=int, default=PROMPT_TOKENS)
+    parser.add_argument("--prompt-tokens", type=_count, default=PROMPT_TOKENS)
     given = parser.parse_args()
     if given.data is None:
         parser.error("--data: name a folder of recorded decisions, or set RLWD_DATA")

@@ -4,16 +4,19 @@
 """
 
 import random
+from pathlib import Path
 
 import msgspec
 import pytest
 import torch
 from episodes_by_hand import did, episode
 from hack_lives import record_of
+from hacks import lived
 from table_policy import Arm, Pay, shares
 
 from rlwd.daemon.capture.tool_schemas import ToolSchemas
 from rlwd.daemon.hacks.hack_profile import Guard, hack_rewards
+from rlwd.daemon.hacks.hack_run import HackAnswer, HackRun
 from rlwd.daemon.worlds.agent import HACKS, SUCCEEDS, TOOLS, Doing, FileChange, Hack, written
 from rlwd.daemon.worlds.agent_people import AgentPeople
 from rlwd.daemon.worlds.world import Answer, Ask
@@ -91,3 +94,19 @@ def test_the_naive_spec_is_cheated_and_the_shipped_one_is_not(hack: Hack) -> Non
     """Without its guard the policy gets out of what mostly fails; with it, it tries."""
     assert acting(hack, "off")["debug"] < 0.2
     assert min(acting(hack, "on").values()) > 0.8
+
+
+def test_a_kept_life_of_another_length_is_not_taken_for_one_of_these(tmp_path: Path) -> None:
+    """A short life that was tried before would stand in the table as one of the others."""
+    kept = HackRun(
+        hack="asks-instead",
+        guard="on",
+        seed=0,
+        servers=False,
+        answers=(HackAnswer(1.0, True, "acts"),) * 6,
+    )
+    file = tmp_path / "asks-instead-on-0.json"
+    file.write_bytes(msgspec.json.encode(kept))
+    assert lived("asks-instead", "on", 0, tmp_path, rounds=2, asked=3) == kept
+    with pytest.raises(ValueError, match="of 6 answers and not of 1024; move it away"):
+        lived("asks-instead", "on", 0, tmp_path, rounds=8, asked=128)

@@ -86,6 +86,10 @@ def test_a_known_taste_is_found_in_people_never_seen(tiny_policy: Path, tmp_path
     assert before == [(tmp_path / f"fold-{number}.json").read_bytes() for number in range(2)]
     with pytest.raises(ValueError, match=r"fold-0\.json: of other people or settings"):
         run(data, tmp_path, msgspec.structs.replace(settings, passes=1), folds=2)
+    other = tmp_path / "another-model"
+    other.symlink_to(tiny_policy)
+    with pytest.raises(ValueError, match=r"fold-0\.json: of other people or settings"):
+        run(data, tmp_path, msgspec.structs.replace(settings, model=str(other)), folds=2)
 
 
 def test_a_folder_without_decisions_is_named(tmp_path: Path) -> None:
