@@ -8,7 +8,7 @@ from ...streams.state.transaction import Transaction, row_lock
 from ..candidate import sequence_of
 from .batch_settings import BatchSettings
 from .passed_over import Decided
-from .user_share import beyond_share, of_users
+from .user_share import beyond_share, in_turn, of_users
 
 ReadyRow = tuple[str, str, float, int, str | None, str]
 """Generation id, version, reward, its revision, the user where one is named, and the segment."""
@@ -106,12 +106,14 @@ def by_age(
 def wanted_of(
     fresh: Sequence[ReadyEpisode], settings: BatchSettings
 ) -> tuple[Sequence[ReadyEpisode], list[str]]:
-    """Return those that a batch would be of, the first of them first, and the ids beyond one user's share."""
+    """Return those that a batch would be of, the first of them first, and the ids beyond one user's share of all."""
     out = beyond_share([one.user for one in fresh], settings.user_share)
     within = [one for one, beyond in zip(fresh, out, strict=True) if not beyond]
     gone = [one.generation_id for one, beyond in zip(fresh, out, strict=True) if beyond]
-    users = [one.user for one in within]
-    return of_users(within, users, settings.users, settings.at_most), gone
+    places = in_turn([one.user for one in within], settings.user_share, settings.at_most)
+    turn = [within[place] for place in places]
+    users = [one.user for one in turn]
+    return of_users(turn, users, settings.users, settings.at_most), gone
 
 
 def _imported(version: str) -> bool:

@@ -1,5 +1,6 @@
 """User share: how much of what one batch learns from is one person's, and how many persons it is from."""
 
+import math
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
@@ -30,6 +31,31 @@ def beyond_share(users: Sequence[Hashable | None], share: float) -> list[bool]:
             seen[user] += 1
         beyond.append(user is not None and seen[user] > most)
     return beyond
+
+
+def in_turn(users: Sequence[Hashable | None], share: float, most: int) -> list[int]:
+    """Return the places, in their order, of the answers that a batch of the first `most` may hold.
+
+    `users` is what `beyond_share` has left, so that each has at most `share` of all of them. Of more than a batch
+    takes the first may be one user's all the same: there each has at most `share` of `most`, to the next whole
+    answer, and the rest waits for another batch. What is left fills a batch: `share` of a part, rounded up, is
+    no less than a part of what each has.
+
+    >>> in_turn(["ann", "ann", "ann", "ben", "cas", "dan"], 0.5, 4)
+    [0, 1, 3, 4, 5]
+    """
+    named = {user for user in users if user is not None}
+    if len(users) <= most or not named:
+        return list(range(len(users)))
+    # The product is a float, as in `_largest_count`.
+    each = max(1, math.ceil(max(share, 1.0 / len(named)) * most - 1e-9))
+    seen, found = Counter[Hashable](), list[int]()
+    for place, user in enumerate(users):
+        if user is not None:
+            seen[user] += 1
+        if user is None or seen[user] <= each:
+            found.append(place)
+    return found
 
 
 def users_among(users: Sequence[Hashable | None]) -> int:

@@ -113,6 +113,28 @@ def test_one_user_teaches_no_more_than_a_share(ledger: Ledger) -> None:
     assert ledger.fates() == {"excluded:user_share": 6, "waiting": 8}
 
 
+def test_of_more_than_a_batch_takes_one_user_has_no_more_than_a_share(ledger: Ledger) -> None:
+    """A share of all that is ready would be a whole batch of somebody who comes first; the rest waits its turn."""
+    for number in range(10):
+        decide(ledger, f"heavy{number}", 1000.0 + number, user_hash="heavy")
+    for number in range(30):
+        decide(ledger, f"other{number:02d}", 1100.0 + number, user_hash=f"u{number}")
+    settings = BatchSettings(episodes=8, at_most=12, held_out=0.0, user_share=0.25)
+    names = [one.generation_id for one in sealed_now(ledger, settings).episodes]
+    assert names == [f"heavy{n}" for n in range(3)] + [f"other{n:02d}" for n in range(9)]
+    assert ledger.fates() == {"waiting": 40}
+    names = [one.generation_id for one in sealed_now(ledger, settings).episodes]
+    assert [one for one in names if one.startswith("heavy")] == [f"heavy{n}" for n in range(3, 6)]
+
+
+def test_users_of_a_share_each_fill_a_batch(ledger: Ledger) -> None:
+    """A share that is no whole number of answers leaves no batch short, where it would never be sealed."""
+    for number in range(12):
+        decide(ledger, f"g{number:02d}", 1000.0 + number, user_hash=f"u{number % 4}")
+    settings = BatchSettings(episodes=10, at_most=10, held_out=0.0, user_share=0.25)
+    assert len(sealed_now(ledger, settings).episodes) == 10
+
+
 def test_a_batch_waits_for_as_many_users_as_it_takes(ledger: Ledger) -> None:
     """Answers enough, but to few users, are kept; then each of so many users comes before anybody's second."""
     settings = BatchSettings(episodes=4, at_most=6, held_out=0.0, user_share=1.0, users=4)
