@@ -1,5 +1,6 @@
 """Benchmark runs: what the commands of `rlwd benchmark` do."""
 
+import os
 import sys
 import time
 from collections import defaultdict
@@ -23,17 +24,39 @@ from ...ops.benchmark.build import BenchmarkSource, TooFew, build_benchmark
 from ...ops.benchmark.build import retire as retire_benchmark
 from ...ops.benchmark.replay_folder import VersionReplay, replays
 from ...rewards.spec.spec import reward_spec
+from ...streams.state.file_lock import FileLocked, lock_file
 from ..config import Config
 from ..store import existing_store
 
 NAME = "sessions"
 """Of a benchmark where nobody gives one."""
+LOCK = "benchmark.lock"
+"""In the state folder, and not in that of the benchmarks: that this one is there says whose they are."""
 
 
 def run_build(
     config: Config, name: str, *, size: int | None, segments: tuple[str, ...], if_due: bool
 ) -> int:
-    """Build a version and print its manifest; return 1, with nothing written, where too few may be drawn."""
+    """Build a version and print its manifest; return 1, with nothing written, where too few may be drawn.
+
+    One at a time: two would both be the next version, and each would let the other's people go.
+    """
+    existing_store(config).close()  # Says so where there is none, before anything is made.
+    config.state_path.mkdir(parents=True, exist_ok=True)
+    try:
+        held = lock_file(config.state_path / LOCK)
+    except FileLocked as other:
+        print(f"process {other.holder} draws one; nothing was done here", file=sys.stderr)
+        return 0 if if_due else 1
+    try:
+        return _run_build(config, name, size, segments, if_due)
+    finally:
+        os.close(held)
+
+
+def _run_build(
+    config: Config, name: str, size: int | None, segments: tuple[str, ...], if_due: bool
+) -> int:
     name, folder, now = (
         name or config.benchmark.name or NAME,
         config.state_path / FOLDER,

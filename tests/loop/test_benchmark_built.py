@@ -1,5 +1,6 @@
 """A benchmark, from requests over HTTP to the file that `rlwd benchmark build` writes."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from rollout_rig import RolloutRig
 from rlwd.daemon.doctor.doctor_benchmark import check_benchmark
 from rlwd.ops.benchmark.benchmark_file import benchmark_names, path_of, read_benchmark
 from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.streams.state.file_lock import lock_file
 
 SETTINGS = RolloutSettings(steps=(0.5,), anchor_share=0.0, step_seconds=0.0, bake_seconds=0.0)
 
@@ -119,3 +121,15 @@ def test_a_new_version_shares_little_with_the_one_before(
     with shop.rig.store.reading() as view:
         held = view.execute("SELECT DISTINCT number FROM benchmark_people").fetchall()
     assert held == [(2,)]
+
+
+def test_one_is_drawn_at_a_time(shop: BenchmarkShop, tmp_path: Path) -> None:
+    """Two would both be the next version, and each would let the other's people go."""
+    shop.crowd(range(30))
+    held = lock_file(shop.config.state_path / "benchmark.lock")
+    said = f"process {os.getpid()} draws one"
+    assert said in shop.run("build", expect=1)["stderr"]
+    assert said in shop.run("build", "--if-due")["stderr"]
+    assert benchmark_names(tmp_path / "benchmarks") == []
+    os.close(held)
+    assert shop.run("build")["version"].startswith("shop@000001-")
