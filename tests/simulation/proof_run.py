@@ -53,7 +53,9 @@ class Kept:
         ran = self.ran(run)
         if run.reports:
             there = all((self.folder / one).is_file() for one in run.reports)
-            return there and (ran is None or _same(run.command, ran.command))
+            # Of one that was broken off there may be half a report; an output without a record says so.
+            broken_off = ran is None and self.output(run).exists()
+            return there and not broken_off and (ran is None or _same(run.command, ran.command))
         return ran is not None and ran.status == 0 and _same(run.command, ran.command)
 
     def ran(self, run: Run) -> Ran | None:
@@ -75,7 +77,7 @@ class Kept:
         if self.part.data and "RLWD_DATA" not in os.environ:
             return "RLWD_DATA names no folder of recorded feedback"
         there = run.reports and all((self.folder / one).is_file() for one in run.reports)
-        if there and not self.done(run):
+        if there and self.ran(run) is not None and not self.done(run):
             return f"{self.folder / run.reports[0]} is of another command; move it away"
         missing = [one for one in run.needs if not (self.state / one).is_file()]
         return f"needs PART={missing[0].partition('/')[0]} first" if missing else ""

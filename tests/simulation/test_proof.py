@@ -111,6 +111,16 @@ def test_a_report_of_another_command_is_none_of_todays(say: Any, tmp_path: Path)
     assert "run now: short seed-0" in say(part(writes(0)), "short")[1]
 
 
+def test_half_a_report_of_a_run_that_was_broken_off_is_none(say: Any, tmp_path: Path) -> None:
+    """Some write what they have as they go: there is an output then, and no record."""
+    (tmp_path / "short").mkdir()
+    for name in ("0.json", "seed-0.txt", "1.json"):
+        (tmp_path / "short" / name).write_text("half")
+    _, told = say(part(writes(0), writes(1)), "short")
+    assert "run now: short seed-0\n" in told
+    assert "run before: short seed-1" in told
+
+
 def test_what_another_process_is_at_is_left_to_it(say: Any, tmp_path: Path) -> None:
     """Its folder is not removed under it, and the other runs are done."""
     (tmp_path / "short").mkdir()
