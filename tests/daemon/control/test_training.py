@@ -194,6 +194,18 @@ def test_before_v0_nothing_is_sealed(desk: Desk) -> None:
     assert desk.training.state == "waiting for episodes"
 
 
+def test_it_says_that_it_waits_for_other_people(desk: Desk) -> None:
+    """Answers enough, to too few: none is sealed, and the state counts users; with more of them it learns."""
+    three = BatchSettings(episodes=4, held_out=0.0, user_share=1.0, users=3)
+    desk.training.settings = three
+    for name, user in (("a", "ann"), ("b", "ann"), ("c", "ann"), ("d", "ben"), ("e", "ben")):
+        decide(desk.ledger, name, 1000.0, user_hash=user)
+    assert desk.step(Asking(sequence=0)) == []
+    assert desk.training.state == "waiting for other people: answers to 2 of 3 users"
+    decide(desk.ledger, "f", 1000.0, user_hash="cas")
+    assert [type(one) for one in desk.step()] == [Apply]
+
+
 def test_a_refusal_comes_before_any_batch(desk: Desk) -> None:
     """What was refused for cause is left first; the batch follows once the learner is back."""
     desk.manifests.append(manifest(1, 0))
