@@ -17,7 +17,8 @@ class BatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Largest share of a batch that answers to one named user may be; more of them are left out
     (`excluded:user_share`). Where fewer users than that are there, each has an equal part."""
     users: int = 1
-    """Fewest users whose answers a batch is sealed of, an answer to nobody in particular counted as one: where
-    few say anything, and those often, the learner waits for others. 1: as many as there are."""
+    """Fewest users whose answers a batch is sealed of, held-out ones among them; all answers to nobody in
+    particular count as one user's. Where few say anything, and those often, the learner waits for others.
+    1: as many as there are."""
     max_lead: int = 1
     """Versions that the learner may be ahead of the champion."""

@@ -66,10 +66,9 @@ def waits_for(tx: Transaction, policy: str, settings: BatchSettings) -> str:
             f" WHERE policy = ? AND stage = '{EpisodeStage.READY}'",
             (policy,),
         ).fetchone()
-        if answers >= settings.episodes and named + unnamed < settings.users:
-            return (
-                f"waiting for other people: answers to {named + unnamed} of {settings.users} users"
-            )
+        users = named + bool(unnamed)
+        if answers >= settings.episodes and users < settings.users:
+            return f"waiting for other people: answers to {users} of {settings.users} users"
     return "waiting for episodes"
 
 

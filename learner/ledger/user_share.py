@@ -59,12 +59,12 @@ def in_turn(users: Sequence[Hashable | None], share: float, most: int) -> list[i
 
 
 def users_among(users: Sequence[Hashable | None]) -> int:
-    """Return how many persons these answers are to, each to nobody in particular counted as one.
+    """Return how many persons these answers are to for sure: all to nobody in particular may be one's.
 
     >>> users_among(["ann", "ann", None, None])
-    3
+    2
     """
-    return len({user for user in users if user is not None}) + users.count(None)
+    return len(set(users))
 
 
 def too_few(users: Sequence[Hashable | None], settings: BatchSettings) -> bool:
@@ -84,10 +84,10 @@ def of_users(
     """
     if users_among(users[:most]) >= min(least, most):
         return answers[:most]
-    seen = set[Hashable]()
+    seen = set[Hashable | None]()
     first, others = list[int](), list[int]()
     for place, user in enumerate(users):
-        new = len(first) < least and (user is None or user not in seen)
+        new = len(first) < least and user not in seen
         (first if new else others).append(place)
         seen.add(user)
     return [answers[place] for place in sorted([*first, *others][:most])]

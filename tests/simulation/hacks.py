@@ -89,6 +89,18 @@ def hack_table(runs: Sequence[HackRun]) -> str:
     return "\n".join(lines)
 
 
+def with_whole(table: str, document: str) -> str:
+    """Return the table with the rows of whole runs that the document has, each before its like without servers."""
+    head, rule, *rows = table.splitlines()
+    hacks = tuple(f"| {hack} |" for hack in HACKS)
+    told = [
+        line for line in document.splitlines() if line.startswith(hacks) and "| whole |" in line
+    ]
+    places = [(*row.split(" | ")[:3], row) for row in (*told, *rows)]
+    ordered = sorted(places, key=lambda one: (hacks.index(f"{one[0]} |"), one[1], one[2]))
+    return "\n".join([head, rule, *(one[-1] for one in ordered)])
+
+
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
@@ -124,7 +136,9 @@ def main() -> None:
     if not given.print_only:
         shown = {(run.hack, run.guard): run for run in reversed(lives)}
         draw_hacks(list(shown.values()), DOCUMENT.with_suffix(".png"))
-        DOCUMENT.write_text(written(DOCUMENT.read_text(), "hacks", hack_table(runs)))
+        document, table = DOCUMENT.read_text(), hack_table(runs)
+        table = table if whole else with_whole(table, document)
+        DOCUMENT.write_text(written(document, "hacks", table))
 
 
 if __name__ == "__main__":

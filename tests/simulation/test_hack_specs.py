@@ -11,7 +11,7 @@ import pytest
 import torch
 from episodes_by_hand import did, episode
 from hack_lives import record_of
-from hacks import lived
+from hacks import DOCUMENT, lived, with_whole
 from table_policy import Arm, Pay, shares
 
 from rlwd.daemon.capture.tool_schemas import ToolSchemas
@@ -110,3 +110,12 @@ def test_a_kept_life_of_another_length_is_not_taken_for_one_of_these(tmp_path: P
     assert lived("asks-instead", "on", 0, tmp_path, rounds=2, asked=3) == kept
     with pytest.raises(ValueError, match="of 6 answers and not of 1024; move it away"):
         lived("asks-instead", "on", 0, tmp_path, rounds=8, asked=128)
+
+
+def test_a_table_of_lives_keeps_the_rows_of_whole_runs() -> None:
+    """Who has not run the whole demos again does not lose what was measured of them."""
+    page = DOCUMENT.read_text()
+    rows = page.split("<!-- simulated: hacks -->")[1].split("<!-- end")[0].strip().splitlines()
+    lives = [row for row in rows if "| whole |" not in row]
+    assert len(lives) < len(rows)
+    assert with_whole("\n".join(lives), page).splitlines() == rows

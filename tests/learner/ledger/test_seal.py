@@ -154,16 +154,17 @@ def test_a_batch_waits_for_as_many_users_as_it_takes(ledger: Ledger) -> None:
     assert len(batch.episodes) == 6
 
 
-def test_who_is_not_named_counts_as_one_of_the_users(ledger: Ledger) -> None:
-    """Where a product names nobody a bound on users is one on answers."""
-    settings = BatchSettings(episodes=2, held_out=0.0, users=4)
+def test_who_is_not_named_may_be_one_person(ledger: Ledger) -> None:
+    """Leaving the user out passes no bound on users: all such answers count as one user's."""
+    settings = BatchSettings(episodes=2, held_out=0.0, users=3)
     for number in range(3):
         decide(ledger, f"g{number}", 1000.0 + number, user_hash="nobody", user_named=False)
+    decide(ledger, "known", 1100.0, user_hash="ann")
     assert seal_now(ledger, settings) is None
     with ledger.store.reading() as view:
-        assert waits_for(view, "policy", settings).endswith("answers to 3 of 4 users")
-    decide(ledger, "known", 1100.0, user_hash="ann")
-    assert len(sealed_now(ledger, settings).episodes) == 4
+        assert waits_for(view, "policy", settings).endswith("answers to 2 of 3 users")
+    decide(ledger, "other", 1101.0, user_hash="ben")
+    assert len(sealed_now(ledger, settings).episodes) == 5
 
 
 def test_users_whom_the_product_did_not_name_are_not_one_user(ledger: Ledger) -> None:
