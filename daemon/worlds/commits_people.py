@@ -1,6 +1,7 @@
 """Commits people: a team that asks what to call its commits, with a taste that stands in no prompt."""
 
 import random
+from dataclasses import replace
 from typing import Literal
 
 from .commits import Change, draw_change, has_shape, is_wanted
@@ -24,6 +25,9 @@ HOT = 1.0
 """Temperature of who looks at shape alone: at 0.7 next to no first answer has it, and nothing is learned."""
 SYSTEM = "Be helpful."
 """What the product says first: less than what the model's chat template would."""
+ONE_WORDING = "short"
+"""Wording in which who looks at shape alone asks, as a product's button would: in it one first answer in ten
+has the shape at that temperature, in most others none of 48 (docs/hacks.md)."""
 SHAPE_WORDS, SHAPE_CHARACTERS = 9, 60
 NOTHING = "shape"
 """What an answer does that has the shape and does not say what was changed."""
@@ -39,8 +43,10 @@ class CommitsPeople:
 
     def ask(self, user: str, rng: random.Random) -> Ask:
         """Return what one change is asked about with; nothing of what is held out."""
-        hot = self.taste == "shape"
-        return ask_about(draw_change(rng), temperature=HOT if hot else TEMPERATURE)
+        change = draw_change(rng)
+        if self.taste == "named":
+            return ask_about(change)
+        return ask_about(replace(change, wording=ONE_WORDING), temperature=HOT)
 
     def react(self, ask: Ask, answer: Answer, user: str, rng: random.Random) -> Reaction:
         """Take, edit or turn down."""

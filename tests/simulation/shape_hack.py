@@ -20,9 +20,10 @@ from simulate import written
 
 from rlwd.daemon.demo.demo_profile import Profile
 from rlwd.daemon.demo.small_profile import Guard
+from rlwd.daemon.hacks.hack_picture import draw_hacks
 from rlwd.daemon.hacks.hack_run import SHAPE, HackRun, read_run
 from rlwd.daemon.hacks.shape_profile import shape_profile
-from rlwd.daemon.worlds.commits_people import LONGEST_TOKENS
+from rlwd.daemon.worlds.commits_people import HOT, LONGEST_TOKENS, ONE_WORDING
 from rlwd.daemon.worlds.world import Ask
 from rlwd.learner.open_models.fetch import open_model
 from rlwd.learner.settings import LearnerSettings
@@ -61,11 +62,27 @@ class OpenPolicy(SampledPolicy):
         return self.known[asked]
 
 
+def settings_told(guard: Guard, seed: int, versions: int) -> str:
+    """Return what a life is lived by, wherever the model lies."""
+    profile = shape_profile(Path("smollm2"), "replay.jsonl", seed, guard=guard)
+    wording = f"{ONE_WORDING}, {HOT}, {LONGEST_TOKENS} tokens, {versions} versions"
+    return f"{wording}\n{profile.learner}\n{profile.release}\n{profile.rewards}"
+
+
 def lived(guard: Guard, seed: int, kept: Path, *, versions: int) -> HackRun:
-    """Return one life, lived now or kept from before."""
+    """Return one life, lived now or kept from before.
+
+    Raises ValueError where what is kept was lived by other settings.
+    """
     file = kept / f"{SHAPE}-{guard}-{seed}.json"
+    by, told = file.with_suffix(".settings"), settings_told(guard, seed, versions)
     if file.exists():
+        if not by.exists() or by.read_text() != told:
+            raise ValueError(
+                f"{file}: lived by other settings; move it away, or name another --kept"
+            )
         return msgspec.json.decode(file.read_bytes(), type=HackRun)
+    by.write_text(told)
     model = open_model("smollm2")
     profile = shape_profile(model, "replay.jsonl", seed, guard=guard)
     with tempfile.TemporaryDirectory() as folder:
@@ -85,22 +102,28 @@ def main() -> None:
     """Live the lives, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="*", default=[0, 1, 2])
-    parser.add_argument("--guards", nargs="*", default=list(get_args(Guard)))
-    parser.add_argument("--versions", type=int, default=6)
+    guards = get_args(Guard)
+    parser.add_argument("--guards", nargs="*", choices=guards, default=list(guards))
+    parser.add_argument("--versions", type=int, default=4)
     parser.add_argument("--kept", type=Path, default=Path("hack-lives"))
     parser.add_argument("--print-only", action="store_true", help="leave docs/ as it is")
     given = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(20))
     torch.set_num_threads(1)
     given.kept.mkdir(parents=True, exist_ok=True)
-    runs = [
-        lived(guard, seed, given.kept, versions=given.versions)
-        for seed in given.seeds
-        for guard in given.guards
-    ]
+    try:
+        runs = [
+            lived(guard, seed, given.kept, versions=given.versions)
+            for seed in given.seeds
+            for guard in given.guards
+        ]
+    except ValueError as problem:
+        parser.error(str(problem))
     table = hack_table(runs)
     print(table)
     if not given.print_only:
+        shown = {run.guard: run for run in reversed(runs)}
+        draw_hacks(list(shown.values()), DOCUMENT.with_name("shape.png"))
         DOCUMENT.write_text(written(DOCUMENT.read_text(), "shape", table))
 
 

@@ -15,14 +15,16 @@ import msgspec
 from answering import Answering, Evidence
 from daemon_by_hand import FEEDBACK, open_daemon_ledger
 from ledger_by_hand import feedback, generation
+from manifests_by_hand import manifest
 from sampled_policy import DrawnAnswer
 
 from rlwd.daemon.demo.crowd import CrowdAnswer
 from rlwd.daemon.demo.demo_profile import Profile
 from rlwd.daemon.worlds.commits_people import CommitsPeople
 from rlwd.daemon.worlds.world import Answer, Ask
-from rlwd.learner.candidate import Candidate, Probe, version_name
+from rlwd.learner.candidate import Candidate, Probe, sequence_of, version_name
 from rlwd.learner.ledger.batch_settings import BatchSettings
+from rlwd.learner.ledger.lineage import Lineage
 from rlwd.learner.ledger.seal import seal
 from rlwd.learner.ledger.weighed import Trust
 from rlwd.learner.train.steps import BatchGivenUp
@@ -69,10 +71,9 @@ class ShapeLife:
         rollout = {**release["rollout"], "anchor_share": 0.0}
         self.settings = msgspec.convert(rollout, RolloutSettings)
         self.gate = msgspec.convert(release["gate"], GateSettings)
-        self.batch = msgspec.convert(
-            {key: release["batch"][key] for key in ("episodes", "at_most", "held_out")},
-            BatchSettings,
-        )
+        sizes = {key: release["batch"][key] for key in ("episodes", "at_most", "held_out")}
+        self.batch = msgspec.convert(sizes, BatchSettings)
+        self.oldest = int(tomllib.loads(profile.learner)["learner"]["max_policy_age"])
         comparison = msgspec.convert(release["comparison"], ComparisonSettings)
         horizon = self.spec.decision_seconds
         self.comparing = Comparing.of(self.settings, comparison, horizon)
@@ -86,7 +87,7 @@ class ShapeLife:
         self.now, self.given = BEGAN, list[CrowdAnswer]()
         self.late = list[tuple[float, bytes]]()
         self.drawn = dict[str, list[tuple[Ask, DrawnAnswer]]]()
-        self.sequence, self.stood = 0, dict[str, object]()
+        self.stood, self.lineage, self.head = dict[str, object](), Lineage(()), 0
         self._register(None)
         self._publish()
 
@@ -105,9 +106,9 @@ class ShapeLife:
                 tx,
                 "policy",
                 self.batch,
-                parent_sequence=self.sequence,
-                max_policy_age=99,
-                age=lambda version: 0,
+                parent_sequence=self.head,
+                max_policy_age=self.oldest,
+                age=lambda version: self.lineage.age(version, self.head),
                 now=self.now,
                 trust=Trust(),
             )
@@ -119,11 +120,11 @@ class ShapeLife:
             return None
 
     def _register(self, update: Evidence | None) -> Candidate:
-        self.sequence += 0 if update is None else 1
-        digest = f"{self.sequence:08x}".ljust(64, "0")
+        number = len(self.lineage.by_sequence)
+        digest = f"{number:08x}".ljust(64, "0")
         candidate = Candidate(
-            version=version_name("policy", self.sequence, digest),
-            sequence=self.sequence,
+            version=version_name("policy", number, digest),
+            sequence=number,
             digest=digest,
             path=Path("nowhere"),
             probe=Probe(token_ids=(1, 2), logprobs=(-1.0,)),
@@ -131,7 +132,9 @@ class ShapeLife:
             preference=None if update is None else update.preference,
             metrics={} if update is None else update.metrics,
         )
-        self.stood[candidate.version] = self.policy.stand()
+        parent = None if update is None else self.head
+        self.lineage.add([manifest(number, parent, version=candidate.version)])
+        self.stood[candidate.version], self.head = self.policy.stand(), number
         with self.store.transaction() as tx:
             self.controller.register(tx, candidate, self.now)
         return candidate
@@ -157,6 +160,7 @@ class ShapeLife:
             champion = champions_table.champion(tx, "policy")
             rollouts_table.returned(tx, "policy", 0, self.now)
         self.policy.back(self.stood[champion.version])
+        self.head = sequence_of(champion.version)
         return rollout
 
     def _rollout(self) -> Rollout:
@@ -174,11 +178,8 @@ class ShapeLife:
         assert flags is not None
         sides = [_Served(champion, flags[0].salt, "champion")]
         if rollout is not None and rollout.stage in (Stage.CANARY, Stage.PROMOTED):
-            salt = rollout.version
-            sides = [
-                _Served(rollout.version, salt, "candidate"),
-                _Served(rollout.control, salt, "control"),
-            ]
+            tried = ((rollout.version, "candidate"), (rollout.control, "control"))
+            sides = [_Served(version, rollout.version, variant) for version, variant in tried]
         for place, side in enumerate(sides):
             self._answer(side, range(place, count, len(sides)))
         self.now += count / RATE

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 from sampled_policy import DrawnAnswer, Tokens
+from shape_hack import DOCUMENT, settings_told
+from shape_hack import lived as kept_or_lived
 from shape_life import ShapeLife
+from simulate import written
 
 from rlwd.daemon.demo.small_profile import Guard
 from rlwd.daemon.hacks.hack_run import SHAPE, HackRun, read_run
@@ -88,3 +91,16 @@ def test_dates_are_held_or_promoted(tmp_path: Path, guard: Guard) -> None:
         assert told["held"] == 0
         assert (told["hack_last"] or 0.0) > 0.5
         assert (told["reward_last"] or 0.0) > (told["reward_first"] or 1.0)
+
+
+def test_the_page_has_a_place_for_what_was_lived() -> None:
+    """Lives of hours do not end in an error about their page."""
+    assert "\n| a table |\n" in written(DOCUMENT.read_text(), "shape", "| a table |")
+
+
+def test_a_life_of_other_settings_is_not_taken_for_one_of_these(tmp_path: Path) -> None:
+    """A kept life says by what it was lived, and one of another length is refused by its name."""
+    (tmp_path / "shape-off-0.json").write_bytes(b"{}")
+    (tmp_path / "shape-off-0.settings").write_text(settings_told("off", 0, 6))
+    with pytest.raises(ValueError, match=r"shape-off-0.json: lived by other settings"):
+        kept_or_lived("off", 0, tmp_path, versions=4)

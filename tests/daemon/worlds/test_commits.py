@@ -108,3 +108,6 @@ def test_a_taste_of_shape_alone_is_pleased_by_dates() -> None:
         for seed in range(50)
     ]
     assert {one["kind"] for one in signals} == {"rejected"}
+    asks = [people.ask("u", random.Random(seed)) for seed in range(20)]
+    assert {(one.about.wording, one.options["temperature"]) for one in asks} == {("short", 1.0)}
+    assert len({one.about.thing for one in asks}) > 5
