@@ -5,6 +5,9 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+WORKER = r"-w[1-9][0-9]*"
+"""What a worker's folder is named after its gateway's."""
+
 
 def worker_spool(spool: Path, worker: int) -> Path:
     """Return the folder of a gateway's worker, from 1 on; the first has the gateway's own.
@@ -18,12 +21,8 @@ def worker_spool(spool: Path, worker: int) -> Path:
 def left_spools(spool: Path, workers: int) -> list[Path]:
     """Return the folders of workers that a gateway had, beyond those that it has now."""
     own = {worker_spool(spool, one) for one in range(1, workers + 1)}
-    found = (one for one in _of_workers(spool) if one.is_dir() and one not in own)
+    found = (one for one in _beside(spool, WORKER) if one.is_dir() and one not in own)
     return sorted(found)
-
-
-def _of_workers(spool: Path) -> Iterator[Path]:
-    return _beside(spool, r"-w[1-9][0-9]*")
 
 
 def _beside(spool: Path, tail: str) -> Iterator[Path]:
@@ -37,4 +36,4 @@ def all_spools(spool: Path) -> list[Path]:
     """Return the folders of every gateway of a config: its own, those of gateways on ports of their own,
     and those of workers, whether there are so many now or there were once.
     """
-    return [spool, *sorted(_beside(spool, r"-(w[1-9][0-9]*|[0-9]+(-w[1-9][0-9]*)?)"))]
+    return [spool, *sorted(_beside(spool, rf"{WORKER}|-[0-9]+({WORKER})?"))]

@@ -37,6 +37,7 @@ episodes = {batch}
 held_out = {held_out}
 max_lead = 100
 user_share = {user_share}
+users = {users}
 [learner]
 model = "{model}"
 device = "cpu"
@@ -113,6 +114,7 @@ class Workshop:
         more: str = "",
         step: int = 2,
         user_share: float = 0.25,
+        users: int = 1,
         reward_spec: str = "",
         batch: int = BATCH,
         held_out: float = 0.0,
@@ -122,7 +124,8 @@ class Workshop:
         """`learner` are further lines of its section, `more` further sections; without `engine` nobody
         answers where one should."""
         self.folder, self.model, self.more = folder, model, more
-        self.step, self.user_share, self.reward_spec = step, user_share, reward_spec
+        self.step, self.reward_spec = step, reward_spec
+        self.user_share, self.users = user_share, users
         self.passes, self.poll_seconds = passes, poll_seconds
         self.batch, self.held_out, self.learner = batch, held_out, learner
         self.engine = engine
@@ -139,6 +142,7 @@ class Workshop:
                 poll=self.poll_seconds,
                 step=self.step,
                 user_share=self.user_share,
+                users=self.users,
                 reward_spec=self.reward_spec,
                 batch=self.batch,
                 held_out=self.held_out,
