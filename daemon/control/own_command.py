@@ -30,6 +30,8 @@ class OwnCommand:
         self.config, self.command, self.done, self.failed = config, command, done, failed
         self._process: subprocess.Popen[bytes] | None = None
         self._said: IO[bytes] | None = None
+        self.status = 0
+        """With which the last one ended; 0 before one did."""
 
     def look(self) -> None:
         """Say what became of the last one, and start another unless it still goes on."""
@@ -57,6 +59,7 @@ class OwnCommand:
         self._process, self._said = None, None
         told = " ".join(" ".join(lines).split())[-1000:]
         # Of what is not due there is nothing to say each hour.
+        self.status = status
         if status:
             log.warning(self.failed, status=status, problem=told)
         elif "is not due" not in told:

@@ -3,7 +3,7 @@
 When a week was last looked at is in the state, so that a restart neither repeats one nor leaves one out.
 """
 
-from ...ops.problem_groups.days import SeenDays
+from ...ops.problem_groups.days import SeenDays, day_of
 from ...ops.problem_groups.problem_group import DAY
 from ...ops.tool_errors.calls_table import read_until
 from ...ops.triage import triage_tables
@@ -31,7 +31,7 @@ class TriageTimer:
         self._due_since: float | None = None
         self._read_since: float | None = None
         self.problem: str | None = None
-        """Why issues are not told; None where none failed."""
+        """Why the week's report is not made, or issues are not told; None where none failed."""
 
     def look(self, now: float) -> None:
         """Start the command where a week is over or an issue waits, and see how it stands."""
@@ -43,7 +43,13 @@ class TriageTimer:
             waits = tells and triage_tables.waiting_issues(view, self.policy, now)
             self.problem = triage_tables.issue_problem(view, self.policy) if tells else None
         # One that has ended is heard of, too.
-        if self.command.running or now - self._started < AGAIN_SECONDS:
+        running = self.command.running
+        if due and self.command.status and self.problem is None:
+            self.problem = (
+                f"the week's report was not made: `rlwd triage --if-due` ended with status"
+                f" {self.command.status}, and the log says why"
+            )
+        if running or now - self._started < AGAIN_SECONDS:
             return
         if due or waits:
             self._started = now
@@ -58,7 +64,7 @@ class TriageTimer:
 
         A daemon that was away first reads what the log holds, and tools' calls are counted a while after.
         """
-        last = triage_tables.last_until(view, self.policy)
+        last = triage_tables.last_until(view, self.policy, day_of(now))
         if due_week(last, now, self.settings.baseline_days) is None:
             self._due_since = self._read_since = None
             return False

@@ -27,6 +27,8 @@ from .report_files import write_report
 
 ROLLOUTS = 200
 """Newest candidates whose control is known."""
+KNOWN_SECONDS = 2.0 * DAY
+"""So long after the end of a week what status names is taken for what it named then: the timer may wait a day."""
 
 
 def run_triage(
@@ -113,7 +115,7 @@ def _file_weeks(store: Store, config: Config, now: float) -> list[str]:
     job, said = TriageJob(store, config.policy, config.triage), list[str]()
     while True:
         with store.reading() as view:
-            last = triage_tables.last_until(view, config.policy)
+            last = triage_tables.last_until(view, config.policy, day_of(now))
             days = due_week(last, now, config.triage.baseline_days)
         if days is None:
             return said
@@ -131,12 +133,13 @@ def _said(report: TriageReport, opened: int | None) -> str:
 
 def _surroundings(store: Store, config: Config, days: SeenDays, now: float) -> Surroundings:
     """Return what candidates are compared with, and what status names, where the days end about now."""
-    end, problems = float(days.until * DAY), dict[str, str]()
+    end: float = days.until * DAY
+    problems: dict[str, str] | None = None
     with store.reading() as view:
         controls = {
             one.version: one.control
             for one in rollouts_table.history(view, config.policy, limit=ROLLOUTS)
         }
-        if end >= now - DAY:
+        if end >= now - KNOWN_SECONDS:
             problems = release_problems(view, config.policy, config.rollout, min(end, now))
     return Surroundings(controls=controls, problems=problems)

@@ -9,7 +9,7 @@ import msgspec
 from ...ops.problem_groups.judged_group import JudgedGroup
 from ...ops.problem_groups.problem_group import SOURCES, told_name
 from ...ops.triage import triage_tables
-from ...ops.triage.report_page import headline
+from ...ops.triage.report_page import headline, passed_first
 from ...ops.triage.settings import FOLDER, TriageSettings
 from ...ops.triage.triage_report import TriageReport
 from ...streams.state.transaction import Transaction
@@ -83,6 +83,7 @@ def _told(report: TriageReport) -> dict[str, Any]:
             }
             for one in report.behaviour
         ],
+        "drift": passed_first(report)[:MOST_ROWS],
     }
 
 

@@ -7,6 +7,7 @@ import msgspec
 
 from ...rewards.behaviours.behaviour import TOOL
 from ...streams.answers.answer_rows import LATEST
+from ...streams.answers.observed import largest_segments
 from ...streams.events.generation import SHADOW, SIDE
 from ...streams.join.fate import MIRRORED, SIDE_REQUEST
 from ...streams.state.store import Store
@@ -44,13 +45,6 @@ _ROWS = (
     " episodes.generation_id AND f.kind = 'undone' AND f.dead = 0) THEN 1 ELSE 0 END"
     " FROM episodes WHERE policy = ? AND generation_id > ? AND received >= ? AND received < ?"
     f" AND COALESCE(variant, '') NOT IN ('{SHADOW}', '{SIDE}') ORDER BY generation_id LIMIT {PAGE}"
-)
-
-
-_SEGMENTS = (
-    "SELECT COALESCE(segment, ''), COUNT(*) FROM episodes WHERE policy = ? AND received >= ?"
-    f" AND received < ? AND COALESCE(variant, '') NOT IN ('{SHADOW}', '{SIDE}') GROUP BY 1"
-    f" ORDER BY 2 DESC, 1 LIMIT {MOST_SEGMENTS}"
 )
 
 
@@ -96,8 +90,8 @@ class AnswerTrials:
         after, read = "", 0
         with store.reading() as view:
             days = (first_day * DAY, until_day * DAY)
-            rows = view.execute(_SEGMENTS, (policy, *days)).fetchall()
-        self._segments = {segment: told_name(segment) for segment, _ in rows}
+            largest = largest_segments(view, policy, *days, MOST_SEGMENTS)
+        self._segments = {segment: told_name(segment) for segment in largest}
         while True:
             with store.reading() as view:
                 page = _page(view, policy, after, first_day, until_day)

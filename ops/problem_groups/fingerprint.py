@@ -9,12 +9,17 @@ import re
 
 LONGEST = 200
 """Characters of a name that are told."""
+LOOKED_AT = 10 * LONGEST
+"""Characters that are looked at once quotations are out: some rules take the square of a word's length."""
 _APOSTROPHE = r"(?<![\w])'(?:[^'\n]|(?<=\w)'(?=\w))*'(?![\w])"
+_WHOLE: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[a-z][a-z0-9+.-]{0,31}://[^\s\"'<>]+"), "<url>"),
+    (re.compile(rf"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|{_APOSTROPHE}"), "<words>"),
+)
+"""Rules for all of a text: cut in two, a quotation would be told."""
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern), stands)
     for pattern, stands in (
-        (r"[a-z][a-z0-9+.-]*://[^\s\"'<>]+", "<url>"),
-        (rf"\"[^\"\n]*\"|“[^”\n]*”|«[^»\n]*»|{_APOSTROPHE}", "<words>"),
         (r"\b[\w.-]+@v\d+(?:-[0-9a-f]+)?", "<version>"),
         (r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+", "<address>"),
         (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<address>"),
@@ -38,6 +43,9 @@ def normal(text: str) -> str:
     >>> normal("Expected `str`, got `int` - at `$.data.user_hash`")
     'Expected `str`, got `int` - at `$.data.user_hash`'
     """
+    for pattern, stands in _WHOLE:
+        text = pattern.sub(stands, text)
+    text = text[:LOOKED_AT]
     for pattern, stands in _RULES:
         text = pattern.sub(stands, text)
     return " ".join(text.split())[:LONGEST]

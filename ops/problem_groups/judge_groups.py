@@ -32,9 +32,12 @@ class _Totals:
                 self.by_version[unit][version] += count
         self.hits = defaultdict[str, Counter[int]](Counter)
         self.versions = defaultdict[str, Counter[str]](Counter)
+        for (group, version), count in counted.shared.items():
+            self.versions[group][version] = count
+        shared = {group for group, _ in counted.shared}
         for (group, version, day), count in counted.hits.items():
             self.hits[group][day] += count
-            if day in days.window:
+            if day in days.window and group not in shared:
                 self.versions[group][version] += count
         self.evidence = defaultdict[str, list[tuple[str, float, str]]](list)
         for (group, version), shown in counted.evidence.items():

@@ -4,6 +4,7 @@ import glob
 import gzip
 import json
 import re
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -29,6 +30,7 @@ MOST_GROUPS = 2000
 MOST_NAMED = 100_000
 """Answers that lines name of which it is looked up who got them."""
 LONGEST_LINE = 1 << 20
+_WORKER = re.compile(r"-w\d+$")
 _FRAME = re.compile(r'File "([^"]+)", line \d+, in (\S+)')
 
 
@@ -51,7 +53,8 @@ class LogFiles:
     def __init__(self, counted: CountedProblems, since_day: int) -> None:
         """Evidence is of days from `since_day` on."""
         self.counted, self.since_day = counted, since_day
-        self._slots = defaultdict[tuple[str, str, int], set[int]](set)
+        self._slots = defaultdict[tuple[str, int], set[int]](set)
+        self._versions = defaultdict[tuple[str, str], set[int]](set)
         self._names = set[str]()
         self._days = set[int]()
         self._named: dict[tuple[str, str], float] = {}
@@ -72,13 +75,15 @@ class LogFiles:
                         self._days.add(day)
                         if one is not None:
                             self._add(one, day)
-            except (OSError, EOFError) as problem:
+            except (OSError, EOFError, zlib.error) as problem:
                 why = getattr(problem, "strerror", None) or str(problem)
                 self.counted.read.append(f"{path} cannot be read to its end: {why}")
         for day in self._days:
             self.counted.trials[UNIT, "", day] = SLOTS_A_DAY
-        for key, found in self._slots.items():
-            self.counted.hits[key] += len(found)
+        for (group, day), found in self._slots.items():
+            self.counted.hits[group, "", day] += len(found)
+        for key, found in self._versions.items():
+            self.counted.shared[key] = len(found)
         self.counted.read.append(_told(patterns, len(paths), lines, others))
 
     def attribute(self, store: Store, policy: str) -> None:
@@ -102,9 +107,11 @@ class LogFiles:
         group = self.counted.group(
             ProblemGroup(source="log", name=one.name, unit=UNIT, people=ANSWERS)
         )
-        self._slots[group, told_name(one.version) if one.version else "", day].add(
-            int(one.at % DAY) // SLOT
-        )
+        self._slots[group, day].add(int(one.at % DAY) // SLOT)
+        if day >= self.since_day:
+            # One slot may be of several versions, and is one slot of the day all the same.
+            version = told_name(one.version) if one.version else ""
+            self._versions[group, version].add(int(one.at) // SLOT)
         if one.generation and len(self._named) < MOST_NAMED:
             self._named[group, one.generation] = one.at
 
@@ -125,7 +132,9 @@ def problem_of(line: dict[str, Any], at: float) -> LogProblem | None:
     level = str(line.get("level", ""))
     if level not in LEVELS:
         return None
-    parts = [str(line.get("process", "")), level, normal(str(line.get("message", "")))]
+    # What one of several workers logs, the others do as well: it is one problem of them.
+    process = _WORKER.sub("", str(line.get("process", "")))
+    parts = [process, level, normal(str(line.get("message", "")))]
     if line.get("logger"):
         parts.insert(2, str(line["logger"]))
     if isinstance(line.get("status"), int):

@@ -1,5 +1,6 @@
 """Problem group: what happened often enough to have a name, with how often, by version and day."""
 
+import unicodedata
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +23,8 @@ SOURCES: dict[Source, str] = {
 DAY = 86_400
 EVIDENCE = 5
 """Answers that a group names."""
+_TURNS = frozenset(("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"))
+"""Bidirectional classes of characters that turn the direction of what follows."""
 
 
 class ProblemGroup(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,6 +59,9 @@ class CountedProblems:
     """By fingerprint, version and day."""
     trials: Counter[tuple[str, str, int]] = field(default_factory=Counter)
     """By unit, version and day."""
+    shared: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """By fingerprint and version, the hits of the days that are looked at where one hit may be of several
+    versions; `hits` has each of them once then, and names no version."""
     evidence: dict[tuple[str, str], list[tuple[float, str]]] = field(
         default_factory=lambda: defaultdict(list)
     )
@@ -85,8 +91,19 @@ class CountedProblems:
 def told_name(text: str) -> str:
     """Return a name that somebody else chose, as it is told: one line, nothing that ends a code span.
 
-    >>> told_name("se`arch\\n<b>"), told_name("")
-    ('se arch <b>', 'not said')
+    Nor does anything move a terminal's cursor or turn the direction of writing.
+
+    >>> told_name("se`arch\\n<b>"), told_name("a\\x9b2J\\u202eb"), told_name("")
+    ('se arch <b>', 'a 2J b', 'not said')
     """
-    shown = "".join(" " if ord(one) < 32 or one in "`\x7f\u2028\u2029" else one for one in text)
-    return " ".join(shown.split())[:LONGEST] or "not said"
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(" " if _is_control(one) else one for one in text)
+    return " ".join(text.replace("`", " ").split())[:LONGEST] or "not said"
+
+
+def _is_control(one: str) -> bool:
+    """Return whether a character is shown by what it does to others."""
+    return (
+        unicodedata.category(one) in ("Cc", "Cs", "Zl", "Zp")
+        or unicodedata.bidirectional(one) in _TURNS
+    )

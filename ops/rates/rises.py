@@ -7,7 +7,7 @@ less than its days do.
 from collections.abc import Hashable, Mapping, Sequence
 from typing import TypeVar
 
-from .spike import Baseline, baseline_of, spike_tail
+from .spike import Baseline, baseline_of, none_tail, spike_tail
 
 LEAST_WINDOWS = 7
 """Windows of the past from which on a rate is held against it: fewer do not say how it varies."""
@@ -50,7 +50,7 @@ def gone_tail(now: Windows, before: Windows) -> float:
     if not trials or len(past) < LEAST_WINDOWS:
         return 1.0
     known = _of_all(baseline_of(past, LEAST_WINDOWS), now, past)
-    return 1.0 - spike_tail(1, trials, known)
+    return none_tail(trials, known)
 
 
 def matters(hits: int, trials: int, rate: float) -> bool:

@@ -69,9 +69,7 @@ def spike_tail(errors: int, calls: int, before: Baseline) -> float:
     """
     if errors <= 0:
         return 1.0
-    # Two reasons to be unsure of the rate add up as their variances do.
-    known = 1 / (before.spread / (1 - before.spread) + 1 / (before.calls + 1.0))
-    a, b = before.rate * known, (1 - before.rate) * known
+    a, b = _prior(before)
     term = math.exp(
         _choose(calls, errors) + _log_beta(errors + a, calls - errors + b) - _log_beta(a, b)
     )
@@ -83,6 +81,19 @@ def spike_tail(errors: int, calls: int, before: Baseline) -> float:
         if term < NEGLIGIBLE * total and k >= middle:
             break
     return min(1.0, total)
+
+
+def none_tail(calls: int, before: Baseline) -> float:
+    """Return the probability of no failure at all if nothing has changed; beta-binomial as `spike_tail`."""
+    a, b = _prior(before)
+    return math.exp(_log_beta(a, calls + b) - _log_beta(a, b))
+
+
+def _prior(before: Baseline) -> tuple[float, float]:
+    """Return the parameters of the beta distribution that the rate of a window is drawn from."""
+    # Two reasons to be unsure of the rate add up as their variances do.
+    known = 1 / (before.spread / (1 - before.spread) + 1 / (before.calls + 1.0))
+    return before.rate * known, (1 - before.rate) * known
 
 
 def _choose(n: int, k: int) -> float:

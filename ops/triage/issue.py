@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from ..problem_groups.judged_group import JudgedGroup
+from ..problem_groups.problem_group import told_name
 from .group_page import group_lines
 from .triage_report import TriageReport
 from .triage_tables import RememberedGroup
@@ -82,4 +83,5 @@ def issue_bodies(
 
 
 def _title(report: TriageReport, one: JudgedGroup) -> str:
-    return f"{report.policy}: {one.state}: {one.group.name}"[:LONGEST_TITLE]
+    # What a process logged may hold what a terminal or a mail does not merely show.
+    return f"{report.policy}: {one.state}: {told_name(one.group.name)}"[:LONGEST_TITLE]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from ..problem_groups.judged_group import JudgedGroup
 from .group_page import code, group_lines, share
-from .triage_report import TriageReport
+from .triage_report import DriftSeen, TriageReport
 
 MOST_TOLD, MOST_ROWS = 50, 100
 """Groups that are told in full, and those that are rows; the rest is counted. JSON has all."""
@@ -19,6 +19,11 @@ def headline(report: TriageReport) -> str:
     """Return the report in a sentence."""
     counts = {state: len(report.of(state)) for state in ("new", "spiking", "steady", "gone")}
     return ", ".join(f"{count} {state}" for state, count in counts.items())
+
+
+def passed_first(report: TriageReport) -> list[DriftSeen]:
+    """Return what the drift watch saw, what passed its bar before what did not."""
+    return sorted(report.drift, key=lambda one: not one.passed)
 
 
 def _lines(report: TriageReport) -> Iterator[str]:
@@ -84,9 +89,9 @@ def _drift(report: TriageReport) -> Iterator[str]:
     if not report.drift:
         yield "The drift watch looked at no version in these days."
     else:
-        yield "| version | held against | behaviour | here | there | difference | bar |"
-        yield "| --- | --- | --- | ---: | ---: | ---: | ---: |"
-        for one in report.drift:
+        yield "| version | held against | behaviour | here | there | difference | bar | looked |"
+        yield "| --- | --- | --- | ---: | ---: | ---: | ---: | --- |"
+        for one in passed_first(report)[:MOST_ROWS]:
             between = (
                 "" if one.low is None or one.high is None else f"{one.low:+.3f} to {one.high:+.3f}"
             )
@@ -94,7 +99,9 @@ def _drift(report: TriageReport) -> Iterator[str]:
             yield (
                 f"| {code(one.version)} | {code(one.against)} | {code(one.behaviour)} |"
                 f" {one.rate:.3f} | {one.reference:.3f} | {between} | {one.bar:+g}{passed} |"
+                f" {one.looked} |"
             )
+        yield from _rest(len(report.drift) - MOST_ROWS)
     for alarm in report.alarms:
         ids = ", ".join(code(name) for name in alarm.evidence[:5])
         yield from ("", f"- alarm: {code(alarm.version)}: {code(alarm.said)}; answers: {ids}")

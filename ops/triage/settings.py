@@ -41,7 +41,7 @@ class TriageSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     """Longest wait for one answer of the webhook."""
     retries: int = 3
     """How often a post that failed is tried again at once, each time after twice as long; after that it
-    is tried again each hour, for a day."""
+    is tried again each hour for a day, and each day for a week."""
 
     def __post_init__(self) -> None:
         if self.webhook and not self.webhook.startswith(("$", FILE)):

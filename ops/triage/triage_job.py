@@ -32,8 +32,8 @@ class Surroundings:
 
     controls: Mapping[str, str]
     """By candidate, the version that it is compared with."""
-    problems: Mapping[str, str]
-    """Problems that status names, at the end of the window."""
+    problems: Mapping[str, str] | None
+    """Problems that status names, at the end of the window; None where that is not known."""
 
 
 def due_week(last: int | None, now: float, before_days: int) -> SeenDays | None:
@@ -82,7 +82,7 @@ class TriageJob:
                 false_share=self.settings.false_share,
                 groups=tuple(groups),
                 behaviour=behaviour_of(answers.numbers),
-                drift=drift_rows(view, self.policy, days),
+                drift=drift_rows(view, self.policy, days, answers.numbers.keys()),
                 alarms=stood_alarms(view, self.policy, days),
                 read=tuple(counted.read),
             ), counted

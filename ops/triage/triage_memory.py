@@ -13,6 +13,8 @@ from .triage_tables import Counts, RememberedGroup
 SAVED: tuple[Source, ...] = ("log", "tool", "dead_letter")
 """Sources that may forget sooner than a later week asks: their counts are saved."""
 STANDING: Source = "standing"
+BEGINS = ("new", "spiking")
+"""States of which an issue is opened when they begin."""
 
 
 def add_saved(
@@ -21,30 +23,40 @@ def add_saved(
     known: Mapping[str, RememberedGroup],
     days: SeenDays,
 ) -> None:
-    """Take what was saved of days before the window, in the place of what is left of them."""
+    """Take what was saved of days before the window, in the place of what is left of them.
+
+    A day is saved for each of what is counted by itself: where log files were named later than calls of
+    tools were counted, they are the past of what they hold.
+    """
     hits, trials = saved
-    held = {day for _, _, day in trials if day < days.since}
-    units = {unit for unit, _, _ in trials} | _saved_units(counted)
-    groups = {name for name, one in counted.groups.items() if one.source in SAVED}
-    for counts, names in ((counted.trials, units), (counted.hits, groups)):
-        for key in [key for key in counts if key[0] in names and key[2] in held]:
-            del counts[key]
+    held = {(unit, day) for unit, _, day in trials if day < days.since}
+    units = {name: one.unit for name, one in counted.groups.items() if one.source in SAVED}
+    for key in [key for key in counted.trials if (key[0], key[2]) in held]:
+        del counted.trials[key]
+    for key in [key for key in counted.hits if (units.get(key[0]), key[2]) in held]:
+        del counted.hits[key]
     for key, count in trials.items():
-        if key[2] in held:
+        if (key[0], key[2]) in held:
             counted.trials[key] = count
     for (name, version, day), count in hits.items():
-        if name in known and day in held:
+        if name in known and (known[name].unit, day) in held:
             counted.group(_group(known[name]))
             counted.hits[name, version, day] = count
 
 
 def add_standing(
     counted: CountedProblems,
-    problems: Mapping[str, str],
+    problems: Mapping[str, str] | None,
     known: Mapping[str, RememberedGroup],
     days: SeenDays,
 ) -> None:
-    """Note the problems that status names as groups: they are there or not, and were or were not."""
+    """Note the problems that status names as groups: they are there or not, and were or were not.
+
+    None: nobody knows which there were, so that none of them is said to be gone.
+    """
+    if problems is None:
+        counted.read.append("problems that status names: not known of days that ended longer ago")
+        return
     for name, said in sorted(problems.items()):
         group = counted.group(ProblemGroup(source=STANDING, name=f"problem {name}"))
         counted.hits[group, "", days.until - 1] = 1
@@ -73,12 +85,16 @@ def to_save(counted: CountedProblems, days: SeenDays) -> tuple[Counts, Counts]:
 def to_remember(
     report: TriageReport, known: Mapping[str, RememberedGroup], told: Iterable[JudgedGroup]
 ) -> list[RememberedGroup]:
-    """Return what is remembered of each group: what is new stays so until an issue is opened for it."""
+    """Return what is remembered of each group: what is new stays so until an issue is opened for it.
+
+    What begins now is not told by an issue of what was before.
+    """
     names = {one.fingerprint for one in told}
     found = []
     for one in report.groups:
         was = known.get(one.fingerprint)
-        is_told = one.fingerprint in names or (was is not None and bool(was.told))
+        goes_on = was is not None and (one.state not in BEGINS or was.state == one.state)
+        is_told = one.fingerprint in names or (was is not None and bool(was.told) and goes_on)
         waits = was is not None and was.state == "new" and one.state == "steady" and not is_told
         found.append(
             RememberedGroup(

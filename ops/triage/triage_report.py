@@ -1,7 +1,7 @@
 """Triage report: all that is told of some days, as a record; the same days give the same bytes."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -10,7 +10,7 @@ from ...streams.state.transaction import Transaction
 from ..drift import alarms_table
 from ..drift.drift_look import DriftLook
 from ..problem_groups.answered import ANSWERS
-from ..problem_groups.days import SeenDays
+from ..problem_groups.days import SeenDays, day_of, named_day
 from ..problem_groups.judged_group import JudgedGroup
 from ..problem_groups.problem_group import DAY, told_name
 
@@ -60,6 +60,8 @@ class DriftSeen(msgspec.Struct, frozen=True, kw_only=True):
     """From which difference on it is an alarm."""
     passed: bool
     """Whether it is shown to have passed that."""
+    looked: str = ""
+    """Day of the look; a version that still serves is looked at after these days, too."""
 
 
 class StoodAlarm(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +93,7 @@ class TriageReport(msgspec.Struct, frozen=True, kw_only=True):
     behaviour: tuple[VersionBehaviour, ...]
     """By version."""
     drift: tuple[DriftSeen, ...]
-    """What the drift watch saw, of looks in these days."""
+    """What the drift watch saw of versions of these days, at its last look."""
     alarms: tuple[StoodAlarm, ...]
     """Drift alarms of these days."""
     read: tuple[str, ...]
@@ -108,12 +110,18 @@ def behaviour_of(numbers: Mapping[str, Counter[str]]) -> tuple[VersionBehaviour,
     return tuple(_behaviour(version, numbers[version]) for version in order[:MOST_VERSIONS])
 
 
-def drift_rows(view: Transaction, policy: str, days: SeenDays) -> tuple[DriftSeen, ...]:
-    """Return what the drift watch's last looks saw of versions that it looked at in these days."""
+def drift_rows(
+    view: Transaction, policy: str, days: SeenDays, answered: Collection[str]
+) -> tuple[DriftSeen, ...]:
+    """Return what the drift watch's last looks saw of versions that it looked at in these days.
+
+    Of each version the last look alone is held, and what still serves is looked at every minute: where it
+    `answered` in these days, a later look is of these days' answers, too.
+    """
     looks = [
         look
         for look in alarms_table.looks(view, policy)
-        if days.since * DAY <= look.at < days.until * DAY
+        if look.at >= days.since * DAY and (look.at < days.until * DAY or look.version in answered)
     ]
     looks.sort(key=lambda look: (look.version, look.total, look.against))
     return tuple(row for look in looks for row in _rows(look))
@@ -151,6 +159,7 @@ def _rows(look: DriftLook) -> list[DriftSeen]:
             high=None if one.high is None else round(one.high, 6),
             bar=one.bar,
             passed=one.passed,
+            looked=named_day(day_of(look.at)),
         )
         for one in look.behaviours
     ]

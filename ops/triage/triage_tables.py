@@ -36,9 +36,11 @@ MOST_GROUPS = 5_000
 """Groups that are remembered, those that were seen last."""
 MOST_ISSUES = 1_000
 """Issues that are kept after they were told."""
-ROUNDS = 24
-"""Hours for which a webhook that fails is tried; then the issue is given up, and the problem stands."""
-ROUND_SECONDS = 3600.0
+HOURLY, DAILY = 24, 6
+"""How often an issue that failed is tried each hour, and after that each day: a week in all."""
+ROUNDS = HOURLY + DAILY
+"""Tries after which an issue is given up: the problem stands until the next report is filed."""
+HOUR_SECONDS, DAY_SECONDS = 3600.0, 86_400.0
 
 Counts = Counter[tuple[str, str, int]]
 """By name, version and day."""
@@ -78,10 +80,13 @@ class WaitingIssue(NamedTuple):
     """How often it was tried in vain, all tries at once counting for one."""
 
 
-def last_until(view: Transaction, policy: str) -> int | None:
-    """Return the day up to which the last filed report looked; None where there was none."""
+def last_until(view: Transaction, policy: str, today: int) -> int | None:
+    """Return the day up to which the last filed report looked; None where there was none.
+
+    A report of days that are still to come was filed by a clock that was ahead, and is none.
+    """
     (found,) = view.execute(
-        "SELECT MAX(until) FROM triage_runs WHERE policy = ?", (policy,)
+        "SELECT MAX(until) FROM triage_runs WHERE policy = ? AND until <= ?", (policy, today)
     ).fetchone()
     return None if found is None else int(found)
 
@@ -142,8 +147,8 @@ def remember(tx: Transaction, policy: str, groups: Iterable[RememberedGroup]) ->
 
 
 def forget_old(tx: Transaction, policy: str, before_day: int, keep_from_day: int) -> None:
-    """Forget groups that were not seen since then, counts of days before `keep_from_day`, old runs and
-    the oldest of what is more than is kept."""
+    """Forget groups that were not seen since then, counts of days before `keep_from_day`, old runs, issues
+    that were given up, and the oldest of what is more than is kept."""
     tx.execute(
         "DELETE FROM triage_groups WHERE policy = ? AND (last_day < ? OR fingerprint NOT IN (SELECT"
         " fingerprint FROM triage_groups WHERE policy = ? ORDER BY last_day DESC, fingerprint LIMIT ?))",
@@ -151,6 +156,10 @@ def forget_old(tx: Transaction, policy: str, before_day: int, keep_from_day: int
     )
     tx.execute("DELETE FROM triage_days WHERE policy = ? AND day < ?", (policy, keep_from_day))
     tx.execute("DELETE FROM triage_runs WHERE policy = ? AND until < ?", (policy, before_day))
+    tx.execute(
+        "DELETE FROM triage_issues WHERE policy = ? AND told IS NULL AND rounds >= ?",
+        (policy, ROUNDS),
+    )
     tx.execute(
         'DELETE FROM triage_issues WHERE policy = ? AND told IS NOT NULL AND "key" NOT IN (SELECT "key"'
         " FROM triage_issues WHERE policy = ? AND told IS NOT NULL ORDER BY told DESC LIMIT ?)",
@@ -188,9 +197,10 @@ def note_told(tx: Transaction, policy: str, key: str, now: float) -> None:
 def note_failed(tx: Transaction, policy: str, key: str, problem: str, now: float) -> None:
     """Note that an issue could not be told, and when it is tried again."""
     tx.execute(
-        "UPDATE triage_issues SET rounds = rounds + 1, problem = ?, next = ?"
+        "UPDATE triage_issues SET rounds = rounds + 1, problem = ?,"
+        " next = CASE WHEN rounds + 1 < ? THEN ? ELSE ? END"
         ' WHERE policy = ? AND "key" = ?',
-        (problem, now + ROUND_SECONDS, policy, key),
+        (problem, HOURLY, now + HOUR_SECONDS, now + DAY_SECONDS, policy, key),
     )
 
 
@@ -203,5 +213,5 @@ def issue_problem(view: Transaction, policy: str) -> str | None:
     ).fetchone()
     if not count:
         return None
-    lost = f", {given_up} of them given up after a day" if given_up else ""
+    lost = f", {given_up} of them given up after a week" if given_up else ""
     return f"{count} issues could not be told{lost}: {problem}"

@@ -5,7 +5,7 @@ At least once: whoever dies between a post and its note posts the same bytes und
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import httpx
@@ -19,6 +19,10 @@ PASSING = frozenset((408, 425, 429))
 """Statuses below 500 after which the same post may succeed by itself."""
 FIRST_WAIT = 1.0
 """Seconds before the first try after one that failed; each wait is twice the one before."""
+SILENT_IN_A_ROW = 3
+"""So many issues one after the other that nothing was answered to: it is not for what is in one of them."""
+TOO_MANY = 429
+"""The status by which a receiver takes no more for now, whatever it is."""
 
 
 class PostedIssue(NamedTuple):
@@ -27,7 +31,11 @@ class PostedIssue(NamedTuple):
     problem: str
     """Why it failed; empty where the receiver has it."""
     passing: bool
-    """Whether the same may succeed by itself, for this issue as for others."""
+    """Whether the same may succeed by itself."""
+    is_silent: bool = False
+    """Whether nothing was answered within the time."""
+    is_away: bool = False
+    """Whether no other issue would be taken now, either."""
 
 
 class Webhook:
@@ -49,35 +57,40 @@ class Webhook:
     def deliver(self) -> tuple[int, str]:
         """Post what waits, each with its tries; return how many the receiver has, and what failed last.
 
-        Where nothing answers the rest is not tried: all of it waits for an hour.
+        An issue that a receiver stumbles over holds up no other; once one failed for now, each of the others
+        has one try. Where nothing is taken at all the rest is not tried: all of it waits for an hour.
         """
         with self.store.reading() as view:
             waiting = triage_tables.waiting_issues(view, self.policy, self.clock())
-        told, problem = 0, ""
+        told, problem, retries, silent = 0, "", self.settings.retries, 0
         for number, one in enumerate(waiting):
-            posted = self._tell(one)
+            posted = self._tell(one, retries)
+            silent = silent + 1 if posted.is_silent else 0
             if not posted.problem:
                 told += 1
                 continue
-            problem = posted.problem
-            failed = waiting[number:] if posted.passing else [one]
-            with self.store.transaction() as tx:
-                for each in failed:
-                    now = self.clock()
-                    triage_tables.note_failed(tx, self.policy, each.key, problem, now)
-            if posted.passing:
+            problem, retries = posted.problem, 0 if posted.passing else retries
+            ends = posted.is_away or silent == SILENT_IN_A_ROW
+            self._note_failed(waiting[number:] if ends else [one], problem)
+            if ends:
                 break
         return told, problem
 
-    def _tell(self, issue: WaitingIssue) -> PostedIssue:
+    def _note_failed(self, issues: Iterable[WaitingIssue], problem: str) -> None:
+        now = self.clock()
+        with self.store.transaction() as tx:
+            for each in issues:
+                triage_tables.note_failed(tx, self.policy, each.key, problem, now)
+
+    def _tell(self, issue: WaitingIssue, retries: int) -> PostedIssue:
         wait = FIRST_WAIT
-        for tried in range(self.settings.retries + 1):
+        for tried in range(retries + 1):
             posted = asyncio.run(self._post(issue))
             if not posted.problem:
                 with self.store.transaction() as tx:
                     triage_tables.note_told(tx, self.policy, issue.key, self.clock())
                 return posted
-            if not posted.passing or tried == self.settings.retries:
+            if not posted.passing or tried == retries:
                 break
             self.sleep(wait)
             wait *= 2
@@ -103,10 +116,11 @@ class Webhook:
             ):
                 status = response.status_code
         except TimeoutError:
-            return PostedIssue(f"the webhook did not answer in {seconds:g} s", True)
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as problem:
+            return PostedIssue(f"the webhook did not answer in {seconds:g} s", True, is_silent=True)
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as problem:
             # Its words may name the address, which may be a secret.
-            return PostedIssue(f"the webhook cannot be reached ({type(problem).__name__})", True)
+            why = f"the webhook cannot be reached ({type(problem).__name__})"
+            return PostedIssue(why, True, is_away=True)
         if 200 <= status < 300:
             return PostedIssue("", False)
         if 300 <= status < 400:
@@ -114,4 +128,5 @@ class Webhook:
                 f"the webhook redirects (status {status}), which is not followed", False
             )
         passing = status >= 500 or status in PASSING
-        return PostedIssue(f"the webhook refuses it with status {status}", passing)
+        why = f"the webhook refuses it with status {status}"
+        return PostedIssue(why, passing, is_away=status == TOO_MANY)

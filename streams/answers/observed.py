@@ -219,6 +219,22 @@ def received_between(view: Transaction, policy: str, before: float) -> tuple[flo
     return None if row[0] is None else (float(row[0]), float(row[1]))
 
 
+def largest_segments(
+    view: Transaction, policy: str, since: float, until: float, most: int
+) -> list[str]:
+    """Return the kinds of work with the most answers in a time, the largest first.
+
+    Callers name them, and may name a new one for each request. Side and mirrored requests do not count.
+    """
+    rows = view.execute(
+        "SELECT COALESCE(segment, ''), COUNT(*) FROM episodes WHERE policy = ? AND received >= ?"
+        f" AND received < ? AND COALESCE(variant, '') NOT IN ('{SHADOW}', '{SIDE}') GROUP BY 1"
+        " ORDER BY 2 DESC, 1 LIMIT ?",
+        (policy, since, until, most),
+    ).fetchall()
+    return [str(segment) for segment, _ in rows]
+
+
 class EarlierCount(NamedTuple):
     """What a segment had in a time before."""
 

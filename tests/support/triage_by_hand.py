@@ -3,7 +3,7 @@
 from rlwd.ops.problem_groups.days import day_named, named_day
 from rlwd.ops.problem_groups.judged_group import JudgedGroup, State, VersionRate, WeekCount
 from rlwd.ops.problem_groups.problem_group import ProblemGroup
-from rlwd.ops.triage.triage_report import TriageReport, VersionBehaviour
+from rlwd.ops.triage.triage_report import DriftSeen, TriageReport, VersionBehaviour
 
 
 def group(
@@ -42,7 +42,7 @@ def group(
     )
 
 
-def report(since: str, *groups: JudgedGroup) -> TriageReport:
+def report(since: str, *groups: JudgedGroup, drift: tuple[DriftSeen, ...] = ()) -> TriageReport:
     """The report of a week."""
     return TriageReport(
         policy="policy",
@@ -63,7 +63,7 @@ def report(since: str, *groups: JudgedGroup) -> TriageReport:
                 tools={"search": 1.0},
             ),
         ),
-        drift=(),
+        drift=drift,
         alarms=(),
         read=("70 answers were read",),
     )

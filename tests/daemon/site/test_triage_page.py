@@ -9,6 +9,7 @@ from pages_by_hand import ServedPages, served
 from triage_by_hand import group, report
 
 from rlwd.daemon.triage.report_files import write_report
+from rlwd.ops.triage.triage_report import DriftSeen
 
 
 @pytest.fixture
@@ -28,7 +29,20 @@ def test_each_group_leads_to_the_answers_that_show_it(pages: ServedPages, tmp_pa
     new = group(
         "<b>search</b> fails", state="spiking", evidence=("s.g1",), explains="policy@v000002-1"
     )
-    write_report(tmp_path / "triage", report("2026-11-16", new, group("undone in reply")))
+    drift = DriftSeen(
+        version="policy@v000002-1",
+        against="its predecessor",
+        behaviour="tools:<i>mail",
+        rate=0.61,
+        reference=0.1,
+        low=0.3,
+        high=0.7,
+        bar=0.1,
+        passed=True,
+        looked="2026-11-23",
+    )
+    week = report("2026-11-16", new, group("undone in reply"), drift=(drift,))
+    write_report(tmp_path / "triage", week)
     text = pages.text("/triage")
     assert "2026-11-16 up to 2026-11-23: 0 new, 1 spiking, 1 steady, 0 gone" in text
     assert "&lt;b&gt;search&lt;/b&gt; fails" in text
@@ -38,6 +52,9 @@ def test_each_group_leads_to_the_answers_that_show_it(pages: ServedPages, tmp_pa
     assert "explains it" in text
     assert 'href="/answers/s.g1"' in text
     assert pages.client.get("/answers/s.g1").status_code == 200
+    assert "tools:&lt;i&gt;mail" in text
+    assert "+0.300 to +0.700" in text
+    assert '<span class="tag bad">passed</span>' in text
     older = pages.text("/triage?since=2026-11-09")
     assert "old news" in older
     assert "old news" not in text

@@ -17,6 +17,10 @@ from lone_daemon import LoneDaemon
 from triage_weeks import DAY, MINE, NEW, OLD, join_weeks, write_config, write_weeks
 from waiting import until
 
+from rlwd.daemon.config import load_config
+from rlwd.daemon.store import state_store
+from rlwd.ops.drift import alarms_table
+from rlwd.ops.drift.drift_look import BehaviourLook, DriftLook
 from rlwd.ops.problem_groups.days import last_monday, named_day
 from rlwd.ops.servers.process import LOOPBACK
 from rlwd.streams.state.file_lock import lock_file
@@ -63,8 +67,31 @@ def started(folder: Path, *options: str) -> subprocess.Popen[str]:
     return subprocess.Popen([*command, *options], stdout=pipe, stderr=pipe, text=True)
 
 
+def look_at(folder: Path, version: str, at: float) -> None:
+    """Write down what the drift watch saw of a version."""
+    asks = BehaviourLook(
+        name="asks", rate=0.6, reference=0.1, low=0.3, high=0.7, users=80, bar=0.1, passed=True
+    )
+    seen = DriftLook(
+        version=version,
+        against=OLD,
+        at=at,
+        answers=80,
+        reward=0.7,
+        reference_reward=0.6,
+        behaviours=(asks,),
+    )
+    store = state_store(load_config(folder / "rlwd.toml"))
+    with store.transaction() as tx:
+        alarms_table.save_look(tx, "policy", seen)
+    store.close()
+
+
 def test_what_is_new_what_spikes_and_which_version_explains_it(folder: Path) -> None:
-    """Tools, logs and answers are grouped, held against the weeks before, and shown by answers' ids alone."""
+    """Tools, logs and answers are grouped, held against the weeks before, and shown by answers' ids alone; beside
+    them what the drift watch last saw of the versions that answered, though it looked again since."""
+    look_at(folder, NEW, MONDAY * DAY + 3500.0)
+    look_at(folder, "policy@v000003-cccccccc", MONDAY * DAY + 3500.0)
     report = json.loads(triage(folder, *LAST_WEEK, "--json").stdout)
     groups = {one["group"]["name"]: one for one in report["groups"]}
     mail = groups["mail fails as provider error"]
@@ -82,7 +109,10 @@ def test_what_is_new_what_spikes_and_which_version_explains_it(folder: Path) -> 
     assert groups["daemon warning engine_away: <url>"]["state"] == "steady"
     assert groups["undone in default"]["state"] == "steady"
     assert {one["version"] for one in report["behaviour"]} == {OLD, NEW}
+    seen = [(one["version"], one["behaviour"], one["passed"]) for one in report["drift"]]
+    assert seen == [(NEW, "asks", True)]
     page = triage(folder, *LAST_WEEK).stdout
+    assert f"| {named_day(MONDAY)} |" in page.partition("## Drift")[2]
     assert "### `search fails as invalid arguments`" in page
     assert f"It comes with `{NEW}`." in page
     assert MINE not in page + json.dumps(report)

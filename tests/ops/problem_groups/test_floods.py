@@ -22,9 +22,7 @@ def test_a_flood_of_segments_hides_no_kind_of_work(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those with the most answers are told apart, whatever the ids of the others' answers begin with."""
-    monkeypatch.setattr(
-        answer_trials, "_SEGMENTS", answer_trials._SEGMENTS.replace("LIMIT 50", "LIMIT 2")
-    )
+    monkeypatch.setattr(answer_trials, "MOST_SEGMENTS", 2)
     made_up = [generation(f"!{n}", 9.0, segment=f"x{n}", consent=False) for n in range(6)]
     real = [generation(f"s.{n}", 9.0, segment="reply", consent=False) for n in range(3)]
     ledger.take(*made_up, *real)

@@ -58,4 +58,7 @@ def test_what_is_rare_is_not_gone_and_what_came_daily_is() -> None:
     """A week without something that comes once a month says nothing."""
     week = [(144, 0)] * 7
     assert gone_tail(week, [(144, 5)] * 28) < 0.001
+    # So far below what was to be expected that no float holds the probability of a single hit.
+    for trials, hits in ((400, 200), (20_000, 2000), (1_000_000, 300_000)):
+        assert gone_tail([(trials, 0)] * 7, [(trials, hits)] * 28) < 1e-9
     assert gone_tail(week, [(144, 0)] * 27 + [(144, 1)]) > 0.2

@@ -104,13 +104,26 @@ def test_an_issue_is_opened_once_for_each_thing_that_begins(
     assert lives(*states) == told
 
 
+def test_a_spike_that_waited_for_others_is_told_the_week_after() -> None:
+    """Of what an issue was opened for when it was new, and whose spike was one more than a report opens."""
+    known: dict[str, RememberedGroup] = {}
+    weeks: list[tuple[State, bool]] = [("new", True), ("spiking", False), ("spiking", True)]
+    for state, opens in weeks:
+        report = report_of(judged("a", state))
+        due = worth_telling(report, known, 5)
+        assert len(due) == 1
+        known = {one.fingerprint: one for one in to_remember(report, known, due * opens)}
+    assert worth_telling(report_of(judged("a", "spiking")), known, 5) == []
+
+
 def test_names_that_others_chose_end_no_code_span_and_call_nobody() -> None:
-    """A tool that the model calls @everyone or `</a> stays in its code span, in one line."""
-    one = judged("`@everyone\n# fails | as", "new")
+    """A tool that the model calls @everyone or `</a> stays in its code span, in one line, and moves no cursor."""
+    one = judged("`@everyone\n# fails |\x9b2J\u202e as", "new")
     lines = list(group_lines(one))
-    assert lines[0] == "Tools: `@everyone # fails ¦ as`."
+    assert lines[0] == "Tools: `@everyone # fails ¦ 2J as`."
     ((key, raw),) = issue_bodies(report_of(one), [one], ["x"]).items()
     issue = msgspec.json.decode(raw)
+    assert issue["title"] == "p: new: @everyone # fails | 2J as"
     assert issue["key"] == key == f"p-{one.fingerprint}-2026-11-23"
     assert (issue["labels"], issue["fingerprint"]) == (["x", "tool", "new"], one.fingerprint)
 

@@ -33,7 +33,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Ledger]:
 
 
 def groups_of(
-    job: TriageJob, monday: int, problems: dict[str, str], *, file: bool = True
+    job: TriageJob, monday: int, problems: dict[str, str] | None, *, file: bool = True
 ) -> dict[str, JudgedGroup]:
     """Look at the week before a Monday; return its groups by name."""
     days = SeenDays(since=monday - 7, until=monday, before_days=28)
@@ -82,12 +82,32 @@ def test_what_its_source_forgot_is_still_the_past(ledger: Ledger, tmp_path: Path
     assert second["problem crowd"].state == "gone"
     third = groups_of(job, MONDAY + 14, {"crowd": "24 users a day"})
     assert third["problem crowd"].state == "new"
+    # A daemon that was away looks at a week that is long over: nobody knows whether the problem stood.
+    assert "problem crowd" not in groups_of(job, MONDAY + 21, None)
+    assert groups_of(job, MONDAY + 28, {"crowd": "25"})["problem crowd"].state == "steady"
     with store.reading() as view:
         waiting = triage_tables.waiting_issues(view, "policy", 1e12)
     told = [one.body for one in waiting]
     assert sum(FULL in one for one in told) == 1
     assert sum("problem crowd" in one for one in told) == 2
     assert not any("search" in one for one in told)
+
+
+def test_logs_that_are_named_later_have_the_past_that_they_hold(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """A first report without log files leaves nothing that their own days would give way to."""
+    ledger.take(generation("g1", MONDAY * DAY - 50_000.0))
+    ledger.take(b"not a record", partition=FEEDBACK, now=MONDAY * DAY - 40_000.0)
+    groups_of(TriageJob(ledger.store, "policy", TriageSettings()), MONDAY, {})
+    logs = tmp_path / "logs"
+    write_log_lines(logs, MONDAY + 7)
+    job = TriageJob(ledger.store, "policy", TriageSettings(logs=(str(logs / "*"),)))
+    found = groups_of(job, MONDAY + 7, {})
+    away = found["daemon warning engine_away: <url>"]
+    assert (away.state, away.no_past) == ("steady", False)
+    assert [week.hits for week in away.weeks] == [7, 7, 7, 0, 0]
+    assert found[FULL].state == "new"
 
 
 def test_what_is_kept_is_bounded(ledger: Ledger) -> None:
@@ -104,4 +124,7 @@ def test_what_is_kept_is_bounded(ledger: Ledger) -> None:
         assert list(triage_tables.remembered(tx, "policy")) == [f"g{MONDAY}"]
         hits, trials = triage_tables.saved_days(tx, "policy", range(MONDAY - 400, MONDAY + 1))
         assert dict(hits) == dict(trials) == {(f"g{MONDAY}", "", MONDAY): 3}
-        assert triage_tables.last_until(tx, "policy") == MONDAY
+        assert triage_tables.last_until(tx, "policy", MONDAY) == MONDAY
+        # The report of a clock that was a month ahead keeps no week from being looked at.
+        triage_tables.file_run(tx, "policy", MONDAY + 21, MONDAY + 28, 0.0)
+        assert triage_tables.last_until(tx, "policy", MONDAY + 7) == MONDAY

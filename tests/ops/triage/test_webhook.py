@@ -11,7 +11,7 @@ from rlwd.ops.rollout import candidates_table
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.triage import triage_tables
 from rlwd.ops.triage.settings import TriageSettings
-from rlwd.ops.triage.triage_tables import ROUNDS
+from rlwd.ops.triage.triage_tables import HOURLY, ROUNDS
 from rlwd.ops.triage.webhook import Webhook
 from rlwd.streams.open import open_store
 from rlwd.streams.state.store import Store
@@ -65,21 +65,46 @@ def test_what_fails_is_tried_again_and_told_once(store: Store, tracker: IssueTra
 
 
 def test_what_is_refused_holds_up_no_other(store: Store, tracker: IssueTracker) -> None:
-    """One is refused and the others are told; an hour later it is tried again, and a day later given up."""
+    """One is refused and the others are told; it is tried again each hour, after a day each day, and given up
+    after a week."""
     tracker.statuses = [422]
     posting = Posting(store, tracker.url)
     assert posting.webhook.deliver() == (2, "the webhook refuses it with status 422")
     assert posting.problem == ("1 issues could not be told: the webhook refuses it with status 422")
     assert posting.webhook.deliver() == (0, "")
-    for _ in range(ROUNDS - 1):
-        posting.now += 3601.0
-        tracker.statuses = [422]
-        posting.webhook.deliver()
-    posting.now += 36010.0
-    posts = len(tracker.posts)
+    for tried in range(1, ROUNDS):
+        posting.now += 3601.0 if tried < HOURLY else 86_401.0
+        with store.transaction() as tx:
+            (one,) = triage_tables.waiting_issues(tx, "p", posting.now)
+            triage_tables.note_failed(tx, "p", one.key, "refused", posting.now)
+            soon = triage_tables.waiting_issues(tx, "p", posting.now + 3601.0)
+        assert len(soon) == (tried < HOURLY - 1)
+        assert ("given up" in str(posting.problem)) == (tried == ROUNDS - 1)
+    posting.now += 1e6
     assert posting.webhook.deliver() == (0, "")
-    assert len(tracker.posts) == posts == ROUNDS + 2
+    assert len(tracker.posts) == 3
     assert "1 of them given up" in str(posting.problem)
+    # What was given up is no problem of a later week, nor does it keep the daemon from being ready.
+    with store.transaction() as tx:
+        triage_tables.forget_old(tx, "p", 0, 0)
+    assert posting.problem is None
+
+
+def test_an_issue_that_a_receiver_stumbles_over_holds_up_no_other(
+    store: Store, tracker: IssueTracker
+) -> None:
+    """It answers 500 to one and takes the others, with the tries of one; a receiver that takes no more is
+    asked no more."""
+    tracker.statuses = [500, 500, 500]
+    posting = Posting(store, tracker.url)
+    assert posting.webhook.deliver() == (2, "the webhook refuses it with status 500")
+    assert (set(tracker.issues), posting.slept) == ({"k1", "k2"}, [1.0, 2.0])
+    assert str(posting.problem).startswith("1 issues could not be told")
+    with store.transaction() as tx:
+        triage_tables.open_issues(tx, "p", {"k3": "{}", "k4": "{}"}, 3700.0)
+    posting.now, tracker.statuses = 3700.0, [500, 500, 500, 429]
+    assert posting.webhook.deliver() == (0, "the webhook refuses it with status 429")
+    assert len(tracker.posts) == 5 + 4
 
 
 def test_who_is_away_costs_one_round_of_tries(store: Store) -> None:
@@ -90,6 +115,9 @@ def test_who_is_away_costs_one_round_of_tries(store: Store) -> None:
     assert posting.slept == [1.0, 2.0]
     assert str(posting.problem).startswith("3 issues could not be told")
     assert "secret" not in str(posting.problem)
+    posting.now += 3601.0
+    posting.webhook.settings = TriageSettings(webhook="http://issues..example/", retries=0)
+    assert "cannot be reached" in posting.webhook.deliver()[1], "no name that can be looked up"
 
 
 def test_a_redirect_is_not_followed(store: Store, tracker: IssueTracker) -> None:
