@@ -60,6 +60,7 @@ def profile_document(
         "currency": settings.currency,
         "recorded": settings.recorded,
         "lift": settings.lift,
+        "unmatched": sorted(settings.segments.keys() - figures.keys()),
         "segments": {name: segment_document(one) for name, one in figures.items()},
         ALL: segment_document(whole) if week.whole.answers else None,
     }
@@ -98,8 +99,13 @@ def terms_of(config: Config, spec: Spec, lift: float | None) -> Terms:
 
 
 def _worth_of(figures: Mapping[str, Figures]) -> float | None:
-    """Return the mean worth of a taken answer; None where that of any taken one is not known."""
-    known = [(one.value.of_answer, one.value.taken) for one in figures.values() if one.value.taken]
+    """Return the mean worth of a taken answer; None where that of any taken one is not known.
+
+    Where none was taken, of all that might have been.
+    """
+    every = [(one.value, one.volume.answers) for one in figures.values()]
+    known = [(value.of_answer, value.taken) for value, _ in every if value.taken]
+    known = known or [(value.of_answer, answers) for value, answers in every]
     if not known or any(worth is None for worth, _ in known):
         return None
     return sum((worth or 0.0) * count for worth, count in known) / sum(count for _, count in known)

@@ -29,6 +29,8 @@ def profile_tables(document: Mapping[str, Any]) -> Iterator[Any]:
     )
     segments = dict(document["segments"])
     yield _overview(segments, document["all"])
+    for name in document["unmatched"]:
+        yield shown(f"note: profile.segments.{name} is of none of these segments")
     for name, one in segments.items():
         yield from _segment(f"segment {name}" if name else "no segment", one, document)
     if len(segments) > 1:

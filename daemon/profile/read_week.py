@@ -13,6 +13,7 @@ from ...rewards.spec.spec import Spec
 from ...streams.answers.observed import (
     EarlierCount,
     earlier_counts,
+    largest_segments,
     observed_answers,
     received_between,
     started_elsewhere,
@@ -23,6 +24,8 @@ from ..rewards.held_answers import readable, state_name
 
 EARLY = 86400.0
 """Seconds within which the first answer may come of a time that is taken as seen whole."""
+MOST_SEGMENTS, OTHERS = 50, "(others)"
+"""Segments that are told apart, those with the most answers, and the name of all further ones together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,13 +54,15 @@ def read_week(
     opened, decides = partial(readable, place), DecisiveNames(spec.decisive)
     with opened() as view:
         seen = _seen(view, policy, since, until)
+        apart = frozenset(largest_segments(view, policy, since, until, MOST_SEGMENTS))
     nothing = ValueError(f"{told or state_name(place)}: holds no answer of the time asked for")
     if seen is None:
         raise nothing
     tallies = defaultdict[str, SegmentTally](SegmentTally)
     for page in observed_answers(opened, policy, since, until):
         for one in page:
-            tallies[one.segment].add(one, seen, decides, spec.decision_seconds(one.segment))
+            name = one.segment if one.segment in apart else OTHERS
+            tallies[name].add(one, seen, decides, spec.decision_seconds(one.segment))
     if not tallies:
         raise nothing
     with opened() as view:

@@ -76,22 +76,29 @@ def _choice(
     if missing:
         say = f"undecided: not enough is known of {', '.join(missing)}"
         return "undecided", say, missing, False
-    return _between(levels, lora, full)
+    return _between(levels, pace, lora, full)
 
 
 def _between(
-    levels: WorkLevels, lora: CostFacts, full: CostFacts
+    levels: WorkLevels, pace: PaceFacts, lora: CostFacts, full: CostFacts
 ) -> tuple[Choice, str, Sequence[str], bool]:
     """Choose where everything is known and there is something to learn from."""
     dear = levels.value == "high"
     if lora.version_days is None:
+        few = pace.promote_days is None
+        by = "pace" if few else LORA
         if dear:
-            say = (
-                "undecided: the work is worth learning, and its users are too few to tell a version"
+            why = "its users are too few to tell a version" if few else "no version comes in time"
+            return (
+                "undecided",
+                f"undecided: the work is worth learning, and {why}",
+                ("value", by),
+                True,
             )
-            return "undecided", say, ("value", "pace"), True
         say = "harness only: the users are too few to tell a version from its control in time"
-        return "harness", say, ("pace",), True
+        if not few:
+            say = "harness only: no version comes about in time, by adapters either"
+        return "harness", say, (by,), True
     if lora.pays is False:
         say = "harness only: the hoped-for lift does not pay for adapters"
         return "harness", say, (LORA,), True
@@ -130,9 +137,7 @@ def _why_adapters(levels: WorkLevels, full: CostFacts) -> tuple[str, Sequence[st
         say = "LoRA: much work with more to learn, of too little value for full weights"
         return say, ("volume", "value", FULL), True
     why = (
-        "do not pay"
-        if full.version_days is not None
-        else "have too few answers for a version in time"
+        "do not pay" if full.version_days is not None else "no version of them comes about in time"
     )
     return f"LoRA: full weights would be argued for, and {why}", ("volume", FULL), True
 

@@ -17,9 +17,10 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What one way of learning costs, in `profile.currency`. None where no version comes about."""
 
     version_days: float | None
-    """Expected days a version: until its batch is there, and until it is promoted, whichever is longer."""
+    """Expected days a version: until its batch is there, is trained on, and the version promoted, whichever is
+    longest."""
     waits_for: str
-    """Which of these is the longest: answers, users or the least times; `nothing` where none comes about."""
+    """What takes the longest: answers, users, training or the least times; `nothing` where none comes about."""
     version_answers: float | None
     """DecidedRequest answers that a version is made of."""
     version_tokens: float | None
@@ -39,7 +40,8 @@ class CostFacts(msgspec.Struct, frozen=True, kw_only=True):
     week: float | None
     """All of it, a week."""
     break_even_lift: float | None
-    """Relative lift at which a week's value pays for a week's cost; None where the value is not known, or 0."""
+    """Relative lift at which a week's value pays for a week's cost; None where the value is not above 0, or not
+    known."""
     pays: bool | None
     """Whether the hoped-for lift is above that; None where it is not known."""
     net_week: float | None
@@ -70,7 +72,7 @@ def cost_of(
 ) -> CostFacts:
     """Return what a way of learning costs; `kept` are the versions whose weights are kept."""
     prices: MethodCosts = settings.lora if method == "lora" else settings.full
-    days, waits_for = _period(prices, work, pace, episodes, settings.patience_days)
+    days, waits_for = _period(prices, work, pace, episodes, passes, settings.patience_days)
     serving = _serving(prices, work, settings)
     storage = prices.version_gb * kept * settings.storage_gb_month / WEEKS_A_MONTH
     engineers = prices.engineers * settings.engineer_week
@@ -80,6 +82,7 @@ def cost_of(
         if method == "lora":
             # A sealed batch has no more; full weights take all that came.
             answers = min(answers, max(float(at_most), prices.tokens / max(work.tokens_decided, 1)))
+        answers = min(answers, _trained_in(days, prices, work, passes))
         tokens = answers * work.tokens_decided * passes
         hours = tokens / prices.tokens_second / 3600 + prices.version_hours * prices.gpus
     version = None if hours is None else hours * settings.train_gpu_hour
@@ -110,13 +113,18 @@ def _returns(
     """Return break-even lift, whether the lift pays, and what it leaves a week; None for what is unknown."""
     if week is None or worth is None:
         return None, None, None
-    # Where nobody takes an answer, no relative lift brings anything.
-    even = week / worth if worth else None
+    # Where nobody takes an answer, or it costs more than it saves, no relative lift brings anything.
+    even = week / worth if worth > 0 else None
     return even, even is not None and even <= lift, worth * lift - week
 
 
 def _period(
-    prices: MethodCosts, work: Workload, pace: PaceFacts, episodes: int, patience: float
+    prices: MethodCosts,
+    work: Workload,
+    pace: PaceFacts,
+    episodes: int,
+    passes: int,
+    patience: float,
 ) -> tuple[float | None, str]:
     """Return the days that a version takes, and what it waits for."""
     if not pace.decided_day:
@@ -128,10 +136,27 @@ def _period(
         fill = max(fill, prices.tokens / tokens_day) if tokens_day else math.inf
     if pace.promote_days is None:
         return None, "nothing"
+    least = max(episodes * work.tokens_decided, prices.tokens) * passes
+    hours = least / _tokens_hour(prices) + prices.version_hours
     days, waits_for = max(
-        (fill, "answers"), (pace.promote_days, "users"), (pace.floor_days, "least times")
+        (fill, "answers"),
+        (pace.promote_days, "users"),
+        (pace.floor_days, "least times"),
+        (hours / 24, "training"),
     )
     return (days, waits_for) if days <= patience else (None, "nothing")
+
+
+def _tokens_hour(prices: MethodCosts) -> float:
+    """Return the tokens that all GPUs of a version train on in an hour."""
+    return prices.gpus * prices.tokens_second * 3600
+
+
+def _trained_in(days: float, prices: MethodCosts, work: Workload, passes: int) -> float:
+    """Return how many decided answers the GPUs train on in so many days; inf where nobody counted tokens."""
+    hours = max(0.0, days * 24 - prices.version_hours)
+    tokens = work.tokens_decided * passes
+    return hours * _tokens_hour(prices) / tokens if tokens else math.inf
 
 
 def _serving(prices: MethodCosts, work: Workload, settings: ProfileSettings) -> float:

@@ -14,15 +14,17 @@ def share(part: float, whole: float) -> float | None:
 
 
 def quantile(values: Sequence[float], at: float) -> float | None:
-    """Return the value at a share of the sorted ones, the lower of two; None of none.
+    """Return the least value that so great a share of all does not pass, the lower of two; None of none.
 
-    >>> quantile([3.0, 1.0, 2.0], 0.5), quantile([], 0.5)
-    (2.0, None)
+    >>> quantile([3.0, 1.0, 2.0], 0.5), quantile([1.0, 9.0], 0.5), quantile([], 0.5)
+    (2.0, 1.0, None)
+    >>> quantile([float(n) for n in range(1, 11)], 0.9)
+    9.0
     """
     if not values:
         return None
     ordered = sorted(values)
-    return ordered[min(int(at * len(ordered)), len(ordered) - 1)]
+    return ordered[max(math.ceil(at * len(ordered)) - 1, 0)]
 
 
 def growth(earlier: float, later: float) -> float | None:

@@ -26,7 +26,8 @@ class HorizonFacts(msgspec.Struct, frozen=True, kw_only=True):
     steps_p90: float | None
     """Of nine in ten sessions."""
     growth_turns: float | None
-    """Answers a session in the second half of the time over the first, less 1; None below two days."""
+    """Answers a session in the second half of the time over the first, less 1; None below two days, and where
+    no session began in one of them."""
     decision_seconds: float
     """How long an answer waits for its decision, by the reward spec."""
 
@@ -48,6 +49,6 @@ def horizon_of(tally: SegmentTally, seen: SeenTime, decision_seconds: float) -> 
         switches=share(sum(one.switches for one in sessions), len(sessions)),
         steps=share(sum(steps), len(sessions)),
         steps_p90=quantile(steps, 0.9),
-        growth_turns=growth(*means) if seen.days >= LEAST_DAYS else None,
+        growth_turns=growth(*means) if seen.days >= LEAST_DAYS and all(halves) else None,
         decision_seconds=decision_seconds,
     )

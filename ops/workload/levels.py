@@ -19,6 +19,9 @@ COIN = 0.45
 """Share of wrong decisions from which on they say nothing."""
 SELDOM = 0.01
 """Share of decided answers below which nothing decides."""
+SEEN_SELDOM = 300
+"""Answers from which on that is believed: of fewer none may be decided on though one in a hundred is (the rule
+of three)."""
 DISAGREE = 0.2
 """Cohen's kappa below which people judge alike requests no more alike than by chance (slight agreement by
 Landis and Koch, 1977)."""
@@ -71,7 +74,8 @@ def _checked(facts: VerificationFacts, bars: ProfileLevels) -> Checked:
     decided, noise = facts.decided, facts.noise
     if decided is None or (not facts.signals and not facts.decided_count):
         return "unknown"
-    if decided < SELDOM or (noise is not None and noise >= COIN):
+    seldom = decided < SELDOM and facts.matured >= SEEN_SELDOM
+    if seldom or (noise is not None and noise >= COIN):
         return "none"
     if facts.decided_count < ENOUGH:
         return "unknown"

@@ -199,9 +199,8 @@ def _cost(of: Figures, method: str, name: str, cost: CostFacts) -> Reason:
         said = f"{money(cost.week, of)} a week; whether it pays is unknown"
         level = "unknown"
     elif cost.break_even_lift is None:
-        said = (
-            f"{money(cost.week, of)} a week, and no answer is taken that a lift could make more of"
-        )
+        why = "what is taken is worth nothing" if of.value.taken else "no answer is taken"
+        said = f"{money(cost.week, of)} a week, and {why} that a lift could make more of"
         level, argues = "does not pay", ("harness",)
     else:
         said = (

@@ -58,6 +58,8 @@ class VerificationFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     decided: float | None
     """Share decided on, of the answers that are old enough and may be learned from."""
+    matured: int
+    """Answers that are old enough and may be learned from, as recorded."""
     decided_count: int
     """Answers with a decision, as recorded."""
     acted_on: float | None
@@ -107,6 +109,7 @@ def verification_facts(
     weighed = share(sum(a * n for a, n in known), sum(n for _, n in known))
     return VerificationFacts(
         decided=share(tally.matured_decided, tally.matured),
+        matured=tally.matured,
         decided_count=tally.decided,
         acted_on=share(tally.acted_on, tally.answers),
         signals={kind: n / tally.answers for kind, n in tally.kinds.most_common()},

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from rlwd.ops.stages.settings import RolloutSettings
-from rlwd.ops.workload.costs import Workload, cost_of
+from rlwd.ops.workload.costs import CostFacts, Workload, cost_of
+from rlwd.ops.workload.horizon import horizon_of
 from rlwd.ops.workload.pace import (
     USUAL_CORRELATION,
     PaceFacts,
@@ -15,8 +16,8 @@ from rlwd.ops.workload.pace import (
     correlation_of,
     pace_of,
 )
-from rlwd.ops.workload.people_and_sessions import PersonTally
-from rlwd.ops.workload.settings import ProfileSettings
+from rlwd.ops.workload.people_and_sessions import PersonTally, SessionTally
+from rlwd.ops.workload.settings import LoraCosts, ProfileSettings
 from rlwd.ops.workload.tally import SeenTime, SegmentTally
 from rlwd.ops.workload.verdicts import DecisiveNames, verdicts
 from rlwd.ops.workload.verification import AlikeFacts, verification_facts
@@ -87,6 +88,44 @@ def test_a_week_of_a_version_costs_its_parts() -> None:
     full = cost_of("full", work, pace(), few, **terms)
     assert (full.version_days, full.waits_for, full.version_answers) == (10.0, "answers", 10_000.0)
     assert full.week_serving == pytest.approx(2 * 168 * 3.0)
+
+
+def test_a_version_takes_as_long_as_its_gpus_train_on_it() -> None:
+    """A GPU of 20 tokens a second: 256 answers of 500 tokens in four passes take 7.1 hours, and two days 1,728
+    answers; of one token a second six days, and of a tenth no version comes about in time."""
+    work = Workload(tokens_decided=500.0, tokens_week=9e6, value_week=10_000.0)
+    terms = {"episodes": 256, "at_most": 9000, "passes": 4, "kept": 8}
+
+    def cost(tokens_second: float, gpus: int = 1) -> CostFacts:
+        lora = LoraCosts(gpus=gpus, tokens_second=tokens_second, version_hours=0.0)
+        return cost_of("lora", work, pace(), ProfileSettings(lora=lora), **terms)
+
+    assert (cost(20.0).version_days, cost(20.0).waits_for) == (2.0, "users")
+    assert cost(20.0).version_answers == pytest.approx(2 * 86_400 * 20 / 2000)
+    assert cost(1.0).version_days == pytest.approx(256 * 2000 / 86_400)
+    assert cost(1.0).waits_for == "training"
+    assert cost(1.0).version_answers == pytest.approx(256)
+    # What is paid for are the hours that there are.
+    assert cost(1.0).week_training == pytest.approx(168 * 3.0)
+    assert cost(1.0, gpus=4).waits_for == "users"
+    assert (cost(0.1).version_days, cost(0.1).week) == (None, None)
+
+
+def test_work_that_costs_time_pays_for_nothing() -> None:
+    """Where taken answers are worth less than nothing no lift breaks even, and learning does not pay."""
+    work = Workload(tokens_decided=500.0, tokens_week=9e6, value_week=-10_000.0)
+    terms = {"episodes": 256, "at_most": 1024, "passes": 4, "kept": 8}
+    lora = cost_of("lora", work, pace(), ProfileSettings(), **terms)
+    assert (lora.break_even_lift, lora.pays) == (None, False)
+
+
+def test_a_half_without_sessions_says_nothing_of_growth() -> None:
+    """Of a week whose last days brought none nobody knows whether sessions grew."""
+    tally = SegmentTally(answers=3)
+    tally.sessions["t", "a"] = SessionTally(first=0.0, answers=3)
+    assert horizon_of(tally, WEEK, 60.0).growth_turns is None
+    tally.sessions["t", "b"] = SessionTally(first=6 * 86400.0, answers=6)
+    assert horizon_of(tally, WEEK, 60.0).growth_turns == 1.0
 
 
 def test_what_is_not_counted_costs_nothing_it_claims() -> None:
