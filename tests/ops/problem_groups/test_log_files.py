@@ -97,8 +97,8 @@ def test_a_file_that_cannot_be_unpacked_keeps_nothing_back(tmp_path: Path) -> No
     """It is named among what was read, and the others are counted."""
     (tmp_path / "a.gz").write_bytes(b"no gzip")
     whole = gzip.compress("\n".join(line(1, second) for second in range(9000)).encode())
-    # A disk lost the middle of one, and one is still being written.
-    (tmp_path / "b.gz").write_bytes(whole[:2000] + bytes(600) + whole[2600:])
+    # A disk lost a block of one, and one is still being written.
+    (tmp_path / "b.gz").write_bytes(whole[:10] + b"\xff" * 600 + whole[610:])
     (tmp_path / "c.gz").write_bytes(whole[:2000])
     (tmp_path / "d.log").write_text(line(1))
     counted = counted_of([str(tmp_path / "*")])

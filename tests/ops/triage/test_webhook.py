@@ -116,8 +116,10 @@ def test_who_is_away_costs_one_round_of_tries(store: Store) -> None:
     assert str(posting.problem).startswith("3 issues could not be told")
     assert "secret" not in str(posting.problem)
     posting.now += 3601.0
-    posting.webhook.settings = TriageSettings(webhook="http://issues..example/", retries=0)
-    assert "cannot be reached" in posting.webhook.deliver()[1], "no name that can be looked up"
+    for webhook, token in (("http://xn--.example/", ""), (posting.webhook.settings.webhook, "“t”")):
+        posting.webhook.settings = TriageSettings(webhook=webhook, token=token, retries=0)
+        assert "cannot be reached" in posting.webhook.deliver()[1], "no request can be made of it"
+        posting.now += 3601.0
 
 
 def test_a_redirect_is_not_followed(store: Store, tracker: IssueTracker) -> None:
