@@ -129,7 +129,7 @@ def gateway(
         raise ValueError(f"parent: start the gateway with {loaded.parent}: it serves all policies")
     log_to_stderr("gateway", loaded.log_level, loaded.log_format)
     from .parent.gateway_workers import run_processes
-    from .wire import event_sink
+    from .wire_log import event_sink
 
     run_processes(loaded, loaded.gateway_as(port, workers), lambda: event_sink(loaded))
 

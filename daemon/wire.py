@@ -25,10 +25,6 @@ from ..rewards.spec.spec import reward_spec
 from ..rewards.spec.token_credit import token_credit
 from ..streams.join.ingest import Ingest
 from ..streams.join.joiner import Joiner
-from ..streams.log.embedded_log import EmbeddedSink, EmbeddedSource
-from ..streams.log.kafka_source import KafkaSink, KafkaSource
-from ..streams.log.oversize_sink import OversizeSink
-from ..streams.log.ports import EventSink, EventSource, Resume
 from ..streams.rescore.rescore import Rescore
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
@@ -48,9 +44,10 @@ from .own_part import own_answers
 from .places import check_checkpoints, check_control_places
 from .site.page_server import build_flag_page, build_pages
 from .status.spec_doubts import spec_doubts
-from .store import opening, state_store
+from .store import state_store
 from .telemetry.open_tracing import open_tracing
 from .telemetry.tracing import Tracing
+from .wire_log import event_sink, event_source
 from .wire_reading import build_reading
 from .wire_release import build_conductor, build_holdout, build_outlets, build_parent, build_release
 
@@ -58,26 +55,6 @@ log = structlog.get_logger()
 
 CHAMPIONS_MEASURED = 3
 """One in so many of the champion's users has the behaviour of their answers measured."""
-
-
-def event_source(config: Config, resume: Resume) -> EventSource:
-    """Open the log to read from."""
-    topics = (config.stream.generations, config.stream.feedback)
-    if config.stream.kind == "kafka":
-        return KafkaSource(config.stream.kafka, topics, resume)
-    with opening(config.log_path):
-        return EmbeddedSource(config.log_path, topics, resume)
-
-
-def event_sink(config: Config) -> EventSink:
-    """Open the log to write to, and the folder for what is too large for it."""
-    sink: EventSink
-    if config.stream.kind == "kafka":
-        sink = KafkaSink(config.stream.kafka)
-    else:
-        with opening(config.log_path):
-            sink = EmbeddedSink(config.log_path)
-    return OversizeSink(sink, config.data_path) if config.data_path else sink
 
 
 def joiner(config: Config) -> Joiner:

@@ -19,7 +19,8 @@ from ...streams.open import open_store
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
 from ..config import Config
-from ..wire import event_source, joiner
+from ..wire import joiner
+from ..wire_log import event_source
 
 
 class LogAgain:

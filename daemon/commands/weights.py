@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ...learner.candidate import sequence_of
 from ...learner.checkpoint.folder import read_manifest, sequences
+from ...streams.quick_imports import quick_imports
 from ..config import Config
 
 
@@ -13,9 +14,6 @@ def run_weights(config: Config, version: str, out: Path | None) -> int:
     It reads the checkpoints and writes the new folder alone, so a learner may run beside it. Raises
     ValueError where it cannot be made.
     """
-    # Here: the other commands do without torch.
-    from ...learner.checkpoint.export_model import export_model
-
     folder, sequence = config.state_path / "checkpoints", sequence_of(version)
     if sequence not in sequences(folder):
         raise ValueError(f"{version}: {folder} has no checkpoint of it")
@@ -25,6 +23,9 @@ def run_weights(config: Config, version: str, out: Path | None) -> int:
     place = out or config.state_path / "weights" / version
     if place.exists():
         raise ValueError(f"{place}: is there already; name a new folder by --out")
+    with quick_imports():
+        # Here: the other commands do without torch, and so does whoever mistyped this one.
+        from ...learner.checkpoint.export_model import export_model
     made = export_model(
         folder,
         manifest,

@@ -7,12 +7,15 @@ import argparse
 import json
 from pathlib import Path
 
+from ...streams.quick_imports import quick_imports
+
 
 def convert(weights: Path, folder: Path) -> None:
     """Write the model and the tokenizer inside a GGUF file as a folder; raises what transformers raises."""
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils.logging import disable_progress_bar
+    with quick_imports():
+        import torch
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     source = {"pretrained_model_name_or_path": weights.parent, "gguf_file": weights.name}

@@ -29,6 +29,7 @@ import structlog
 from ...streams.logs import log_to_stderr
 from ...streams.quick_imports import quick_imports
 from ...streams.state.file_lock import FileLocked, lock_file
+from ..base_weights import base_weights
 from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
@@ -188,15 +189,14 @@ def main() -> int:
     try:
         settings = msgspec.json.decode(given.settings.read_bytes(), type=LearnerProcessSettings)
         held = None if given.rank else lock_folder(Path(settings.folder))
-    except (OSError, msgspec.MsgspecError, FolderLocked) as problem:
+        base_weights(settings.learner.model)  # Before torch, which takes seconds to import.
+    except (OSError, ValueError, FolderLocked) as problem:
         log.error("settings_unusable", path=str(given.settings), problem=str(problem))
         _say_why(out, problem)
         return UNUSABLE
     if (epoch := read_epoch(Path(settings.folder))) > settings.lease_epoch:
-        log.error(
-            "later_lease_rules",
-            problem=f"EPOCH is {epoch}, this learner's lease {settings.lease_epoch}",
-        )
+        told = f"EPOCH is {epoch}, this learner's lease {settings.lease_epoch}"
+        log.error("later_lease_rules", problem=told)
         return OUTDATED
     if threads := threads_of_each(settings.learner):
         os.environ["OMP_NUM_THREADS"] = str(threads)

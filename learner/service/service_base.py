@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..base_weights import base_weights
 from ..digests import files_digest
 from ..made_with import MadeWith
 from ..settings import LearnerSettings
@@ -29,7 +30,6 @@ class ServiceBase:
         Raises ValueError, naming `learner.model`, where it holds no model.
         """
         folder, service = Path(settings.model), settings.service
-        weights = sorted(folder.glob("*.safetensors"))
         try:
             config = json.loads((folder / "config.json").read_bytes())
             vocabulary = int(config.get("text_config", config)["vocab_size"])
@@ -37,12 +37,8 @@ class ServiceBase:
             raise ValueError(
                 f"learner.model: {settings.model!r}: config.json: {problem}"
             ) from problem
-        if not weights:
-            raise ValueError(
-                f"learner.model: {settings.model!r} holds no .safetensors of a base model"
-            )
         return cls(
-            digest=files_digest(weights),
+            digest=files_digest(base_weights(settings.model)),
             told=f"{folder.name} ({service.model} at {service.url}, {vocabulary} tokens)",
             vocabulary=vocabulary,
             made_with=MadeWith.measured(settings, f"{service.model} at {service.url}"),

@@ -24,7 +24,7 @@ def read_sequences(
         lines = path.read_bytes().splitlines()
     except OSError as problem:
         raise ValueError(f"{key}: {problem}") from None
-    found = list[tuple[int, ...]]()
+    found, words = list[tuple[int, ...]](), ModelWords(model)
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -34,7 +34,7 @@ def read_sequences(
             raise ValueError(f"{key}: {path}:{number}: {problem}") from None
         if bool(one.text) == bool(one.token_ids):
             raise ValueError(f"{key}: {path}:{number}: either `text` or `token_ids` is needed")
-        ids = one.token_ids or _spell(model, one.text)
+        ids = one.token_ids or words.spell(one.text)
         if not 2 <= len(ids) <= longest:
             told = f"{len(ids)} tokens; 2 to learner.max_episode_tokens {longest} are taken"
             raise ValueError(f"{key}: {path}:{number}: {told}")
@@ -48,13 +48,10 @@ def read_sequences(
 
 def spelt(model: Path, texts: tuple[str, ...], *, vocabulary: int) -> list[SealedEpisode]:
     """Return texts as the model's tokenizer spells them; none where it has no tokenizer."""
+    words = ModelWords(model)
     try:
-        found = [_spell(model, text) for text in texts]
+        found = [words.spell(text) for text in texts]
     except (OSError, ValueError):
         return []
     usable = [ids for ids in found if len(ids) > 1 and max(ids) < vocabulary]
     return [as_scored(f"sequence{index}", ids) for index, ids in enumerate(usable)]
-
-
-def _spell(model: Path, text: str) -> tuple[int, ...]:
-    return ModelWords(model).spell(text)

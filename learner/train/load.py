@@ -9,6 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from ..base_weights import base_weights
 from ..digests import files_digest
 from ..mixture import found_mixture
 from ..settings import LearnerSettings
@@ -28,10 +29,7 @@ def load_policy(settings: LearnerSettings) -> Policy:
     Raises ValueError, naming `learner.model`, where the folder holds no model that can be trained:
     docs/models.md has the families that were tried.
     """
-    folder = Path(settings.model)
-    weights = sorted(folder.glob("*.safetensors"))
-    if not settings.model or not weights:
-        raise ValueError(f"learner.model: {settings.model!r} holds no .safetensors of a base model")
+    folder, weights = Path(settings.model), base_weights(settings.model)
     disable_progress_bar()
     causal = AutoModelForCausalLM.from_pretrained(folder, dtype=DTYPES[settings.dtype])
     try:

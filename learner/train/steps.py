@@ -236,7 +236,7 @@ def step(learner: Learner) -> float:
 
 def _warmth(learner: Learner) -> float:
     """Share of the learning rate at this step of the policy's life."""
-    made = next((int(v) for name, v in learner.moments().items() if name.endswith("/step")), 0)
+    made = next((int(each["step"]) for each in learner.optimizer.state.values()), 0)
     return min(1.0, (made + 1) / (learner.settings.warmup_steps + 1))
 
 

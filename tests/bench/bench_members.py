@@ -24,7 +24,7 @@ from waiting import until
 
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
-from rlwd.daemon.wire import event_sink
+from rlwd.daemon.wire_log import event_sink
 from rlwd.streams.events.event import encode_event
 from rlwd.streams.join.offsets import record_counts
 from rlwd.streams.state.store import Store

@@ -92,7 +92,6 @@ def test_a_command_loads_only_what_it_uses(command: str, config: Path) -> None:
         "daemon.wire",
         "daemon.cli",
         "daemon.control.control_loop",
-        "daemon.gateway.app",
         "daemon.doctor.doctor",
         "daemon.commands.replay",
         "daemon.demo.run",
@@ -101,6 +100,13 @@ def test_a_command_loads_only_what_it_uses(command: str, config: Path) -> None:
 def test_daemon_and_gateway_load_nothing_of_the_learner(module: str) -> None:
     """Torch and its kin are the learner's and the engine's alone (CONTRACTS 25)."""
     assert loaded_by(f"import rlwd.{module}") & (LEARNERS | {"mlflow"}) == set()
+
+
+def test_a_gateway_loads_nothing_of_the_daemons_either() -> None:
+    """What it is started with, on an embedded log: no client of a broker, no timers, none of the pages."""
+    code = "import rlwd.daemon.parent.gateway_workers, rlwd.daemon.wire_log"
+    unused = LEARNERS | {"mlflow", "kafka", "apscheduler", "jinja2", "rapidfuzz", "httpx"}
+    assert loaded_by(code) & unused == set()
 
 
 def test_a_watched_package_is_seen() -> None:

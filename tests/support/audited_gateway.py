@@ -12,7 +12,8 @@ from gateway_rig import CHAT, HELLO, GatewayRig
 from rlwd.daemon.audit.audit import Audit, audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
-from rlwd.daemon.wire import event_sink, event_source, joiner
+from rlwd.daemon.wire import joiner
+from rlwd.daemon.wire_log import event_sink, event_source
 from rlwd.streams.join.ingest import Ingest, read_to_end
 from rlwd.streams.log.ports import EventSink
 

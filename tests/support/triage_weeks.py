@@ -9,7 +9,8 @@ from ledger_by_hand import feedback, generation
 
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
-from rlwd.daemon.wire import event_source, joiner
+from rlwd.daemon.wire import joiner
+from rlwd.daemon.wire_log import event_source
 from rlwd.ops.servers.process import free_port
 from rlwd.ops.tool_errors.watch import ToolWatch
 from rlwd.streams.events.signals import Accepted, ToolResult, Undone

@@ -14,7 +14,8 @@ from ledger_by_hand import feedback, generation
 from rlwd.daemon.audit.audit import Audit, audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
-from rlwd.daemon.wire import event_source, joiner
+from rlwd.daemon.wire import joiner
+from rlwd.daemon.wire_log import event_source
 from rlwd.streams.answers.answer_tallies import count_fates
 from rlwd.streams.events.signals import Accepted
 from rlwd.streams.join.ingest import Ingest, read_to_end

@@ -19,7 +19,8 @@ from waiting import until
 from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config, load_config
 from rlwd.daemon.store import state_store
-from rlwd.daemon.wire import build_ingest, event_sink
+from rlwd.daemon.wire import build_ingest
+from rlwd.daemon.wire_log import event_sink
 from rlwd.ops.servers.process import free_port
 from rlwd.streams.events.signals import Accepted, Rejected
 from rlwd.streams.join.offsets import load_offsets, record_counts, watermark

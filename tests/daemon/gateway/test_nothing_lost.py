@@ -13,7 +13,7 @@ from gateway_rig import CHAT, HELLO, GatewayRig, wait_for
 from rlwd.daemon.audit.audit import Audit
 from rlwd.daemon.commands.erase import run_erase
 from rlwd.daemon.spool import forwarder
-from rlwd.daemon.wire import event_sink
+from rlwd.daemon.wire_log import event_sink
 
 
 def generations(found: Audit) -> tuple[int, int]:

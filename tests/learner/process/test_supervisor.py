@@ -1,8 +1,10 @@
 """The daemon's end of the learner's pipe."""
 
+import os
 from pathlib import Path
 
 import msgspec
+import pytest
 from tiny_learner import TINY
 
 from rlwd.learner.checkpoint.epoch import write_epoch
@@ -11,11 +13,12 @@ from rlwd.learner.process.supervisor import LearnerSupervisor
 from rlwd.learner.settings import LearnerProcessSettings
 
 
-def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
+def test_who_asked_and_died_is_not_heard(tmp_path: Path, tiny_policy: Path) -> None:
     """What a dead learner said last is dropped, so that nobody commands who is not there."""
     write_epoch(tmp_path, 2)
+    learner = msgspec.structs.replace(TINY, model=str(tiny_policy))
     outdated = LearnerProcessSettings(
-        learner=TINY, policy="policy", folder=str(tmp_path), lease_epoch=1
+        learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
     )
     child = LearnerSupervisor(outdated, tmp_path)
     child.ensure(100.0)
@@ -27,10 +30,11 @@ def test_who_asked_and_died_is_not_heard(tmp_path: Path) -> None:
     assert (child.reports(), child.alive, child.reap(101.0)) == ([], False, False)
 
 
-def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
+def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path, tiny_policy: Path) -> None:
     """An operator hears how often it ended in a row, and with which status; before that nothing."""
+    learner = msgspec.structs.replace(TINY, model=str(tiny_policy))
     unusable = LearnerProcessSettings(
-        learner=TINY, policy="policy", folder=str(tmp_path), lease_epoch=1
+        learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
     )
     write_epoch(tmp_path, 2)
     child = LearnerSupervisor(unusable, tmp_path)
@@ -43,8 +47,12 @@ def test_a_learner_that_cannot_start_is_told_of(tmp_path: Path) -> None:
         assert child.trouble == f"ended {times}, last with status 4; its log lines say why"
 
 
-def test_a_learner_says_what_it_cannot_use(tmp_path: Path) -> None:
-    """The reason of a learner that refuses its model reaches the daemon, and stays until one is ready."""
+def test_a_learner_says_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason of a learner that refuses its model reaches the daemon, and stays until one is ready; without a
+    model it imports no torch to say so."""
+    (tmp_path / "torch.py").write_text('raise RuntimeError("it is imported")\n')
+    places = [str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(places))
     learner = msgspec.structs.replace(TINY, model=str(tmp_path / "nothing"))
     unusable = LearnerProcessSettings(
         learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
