@@ -6,12 +6,13 @@ import sys
 import tempfile
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from forked import ForkServer
 from hypothesis import HealthCheck, settings
 from kafka_server import KafkaServer
 from side_by_side import pytest_collection_modifyitems, pytest_xdist_make_scheduler
@@ -20,12 +21,24 @@ from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.servers.mlflow_server import MlflowServer
 from rlwd.ops.servers.vllm_server import VllmServer
 from rlwd.streams.logs import FORMAT_VARIABLE, LEVEL_VARIABLE
+from rlwd.streams.quick_imports import quick_imports
 
 __all__ = ["pytest_collection_modifyitems", "pytest_xdist_make_scheduler"]
+
+# Of this process, of its numpy and torch, and of what it starts: two threads that wait for each other on
+# busy cores are thirty times slower (measured), and what one waits for takes all of its core.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 # No property depends on how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Every process of the tests imports all that any of them imports: quickly, and looks for no garbage in it."""
+    with quick_imports():
+        return (yield)
 
 
 @pytest.fixture(autouse=True)
@@ -124,11 +137,25 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """What learners, embedded engines and `rlwd rebuild` import, imported once."""
+    needs = (
+        "rlwd.learner.rebuild.rebuilder",
+        "rlwd.learner.process.worker",
+        "rlwd.learner.ranks.join",
+        "rlwd.ops.embedded.app",
+        "rlwd.daemon.commands.log_again",
+    )
+    with ForkServer(tmp_path_factory.mktemp("forks"), *needs) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def vllm_process(
     tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[VllmServer]:
-    """One vLLM server on the tiny policy, runtime adapters allowed."""
-    with VllmServer(tiny_policy, tmp_path_factory.mktemp("vllm")) as server:
+    """One vLLM server on the tiny policy, runtime adapters allowed; its engine polls on no core of others."""
+    with VllmServer(tiny_policy, tmp_path_factory.mktemp("vllm"), one_core=True) as server:
         yield server
 
 

@@ -9,7 +9,9 @@ import configparser
 import re
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -41,6 +43,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("rewards/satisfaction",),
     ("learner/health", "learner/trust_region"),
     (
+        "learner/base_weights",
         "learner/digests",
         "learner/drift_settings",
         "learner/lane_settings",
@@ -89,7 +92,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/by_hand", "daemon/control", "daemon/own_part", "daemon/places", "daemon/store"),
     ("daemon/began_with", "daemon/erasures", "daemon/lists", "daemon/parent"),
     ("daemon/views",),
-    ("daemon/site", "daemon/wire_reading", "daemon/wire_release"),
+    ("daemon/site", "daemon/wire_log", "daemon/wire_reading", "daemon/wire_release"),
     ("daemon/wire",),
     ("daemon/backup", "daemon/benchmarks", "daemon/init", "daemon/keep", "daemon/worlds"),
     ("daemon/commands", "daemon/demo"),
@@ -133,17 +136,47 @@ def unit_of(module: str) -> str:
     return "/".join(parts[:2])
 
 
+class Read(NamedTuple):
+    """What the rules ask of a file."""
+
+    title: str
+    """First line of its docstring."""
+    imported: tuple[tuple[int, str, tuple[str, ...]], ...]
+    """Level, module and names of each import, wherever it stands; a plain one has no names."""
+    functions: tuple[tuple[str, int], ...]
+    """Names with their lengths in lines."""
+    classes: tuple[str, ...]
+    """Names of those at the top."""
+
+
+@cache
+def read(text: str) -> Read:
+    """Parse a file once for all rules."""
+    tree = ast.parse(text)
+    imported, functions = list[tuple[int, str, tuple[str, ...]]](), list[tuple[str, int]]()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            imported += [(0, alias.name, ()) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            names = tuple(alias.name for alias in node.names)
+            imported.append((node.level, node.module or "", names))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            functions.append((node.name, (node.end_lineno or 0) - node.lineno + 1))
+    title = (ast.get_docstring(tree) or "").partition("\n")[0]
+    classes = tuple(node.name for node in tree.body if isinstance(node, ast.ClassDef))
+    return Read(title, tuple(imported), tuple(functions), classes)
+
+
 def imports(path: Path, root: Path) -> Iterator[str]:
     """Yield the modules of ours that a file imports, as absolute names, wherever the import stands."""
     package = ["rlwd", *path.relative_to(root).parts[:-1]]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name.startswith("rlwd."))
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else []
-            module = ".".join([*above, *([node.module] if node.module else [])])
-            if module == "rlwd" or module.startswith("rlwd."):
-                yield from (f"{module}.{alias.name}" for alias in node.names)
+    for level, named, names in read(path.read_text(encoding="utf-8")).imported:
+        above = package[: len(package) - level + 1] if level else []
+        module = ".".join([*above, *([named] if named else [])])
+        if names and (module == "rlwd" or module.startswith("rlwd.")):
+            yield from (f"{module}.{name}" for name in names)
+        elif not names and module.startswith("rlwd."):
+            yield module
 
 
 def wrong_imports(path: Path, root: Path = ROOT) -> list[str]:
@@ -359,12 +392,10 @@ def test_files_are_small() -> None:
 
 def long_functions(root: Path) -> dict[str, int]:
     return {
-        f"{path.relative_to(root)}:{node.name}": length
+        f"{path.relative_to(root)}:{name}": length
         for path in source_files(root)
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-        and (length := (node.end_lineno or 0) - node.lineno + 1)
-        > (KERNEL_FUNCTION_LINES if path.parent.name == "kernels" else FUNCTION_LINES)
+        for name, length in read(path.read_text()).functions
+        if length > (KERNEL_FUNCTION_LINES if path.parent.name == "kernels" else FUNCTION_LINES)
     }
 
 
@@ -376,9 +407,9 @@ def test_functions_are_small() -> None:
 def shared_names(root: Path) -> dict[str, list[str]]:
     places: dict[str, list[str]] = {}
     for path in source_files(root):
-        for node in ast.parse(path.read_text()).body:
-            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-                places.setdefault(node.name, []).append(str(path.relative_to(root)))
+        for name in read(path.read_text()).classes:
+            if not name.startswith("_"):
+                places.setdefault(name, []).append(str(path.relative_to(root)))
     return {name: where for name, where in places.items() if len(where) > 1}
 
 
@@ -397,7 +428,7 @@ def untitled(root: Path) -> list[str]:
     """Return files whose docstring does not begin with a line that stands alone and names the file."""
     wrong = []
     for path in source_files(root):
-        first = (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+        first = read(path.read_text()).title
         title, place = first.partition(":")[0], path.relative_to(root)
         named = words(path.stem) | words(path.parent.name) | ALIASES.get(path.stem, set())
         if not first.endswith((".", ":", "`", ")", "?")) or not words(title) & named:

@@ -6,19 +6,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from loop_processes import LoopProcesses
-
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 Run = Callable[..., list[str]]
 
 
 @pytest.fixture(scope="session")
-def running(tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopProcesses]:
+def running(
+    tiny_policy: Path, tmp_path_factory: pytest.TempPathFactory, forks: ForkServer
+) -> Iterator[LoopProcesses]:
     """A whole rlwd that serves v0."""
     folder = tmp_path_factory.mktemp("connected")
-    with EmbeddedServer(tiny_policy, tmp_path_factory.mktemp("engine")) as engine:
+    with ForkedEngine(forks, tiny_policy, tmp_path_factory.mktemp("engine")) as engine:
         processes = LoopProcesses(folder, tiny_policy, engine=engine, mlflow="", policy="rlwd")
         try:
             processes.start()

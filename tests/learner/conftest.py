@@ -6,19 +6,12 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 from tiny_learner import TINY
 
 from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerProcessSettings, LearnerSettings
 
 UNIFORM = -5.5607  # log(1/260): what the untrained policy says of nearly any token
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    """Two threads that wait for each other on busy cores are thirty times slower (measured)."""
-    torch.set_num_threads(1)
 
 
 @pytest.fixture

@@ -15,11 +15,8 @@ from rlwd.daemon.worlds.styles import pretraining_pairs
 def styled_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny policy that gives every style of answer about equally often."""
     # Torch only where a policy is made.
-    import torch
-
     from rlwd.learner.tiny.model import make_tiny_policy
 
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("styled") / "tiny"
     make_tiny_policy(folder, seed=0, steps=250, examples=pretraining_pairs())
     return folder

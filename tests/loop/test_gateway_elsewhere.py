@@ -9,10 +9,11 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from loop_processes import LoopProcesses
 from waiting import until
 
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, NO_TLS, Server, answers, free_port
 
 pytestmark = pytest.mark.timeout(600)
@@ -81,11 +82,11 @@ class Apart(LoopProcesses):
 
 @pytest.fixture(scope="module")
 def apart(
-    tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path
+    tmp_path_factory: pytest.TempPathFactory, tiny_policy: Path, forks: ForkServer
 ) -> Iterator[tuple[Apart, Elsewhere]]:
     """A daemon, and a gateway that only shares engine and network with it."""
     folder = tmp_path_factory.mktemp("apart")
-    with EmbeddedServer(tiny_policy, folder) as engine:
+    with ForkedEngine(forks, tiny_policy, folder) as engine:
         loop = Apart(folder, tiny_policy, engine=engine, mlflow="")
         loop.sign()
         gateway = Elsewhere(loop, folder / "elsewhere")

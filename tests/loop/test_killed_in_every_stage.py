@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from loop_processes import LoopProcesses
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.ops.flags.flag_file import read_flags
 from rlwd.ops.flags.flag_state import FlagState
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import LOOPBACK, free_port
 from rlwd.ops.stages.record import Rollout, Stage
 from rlwd.streams.state.crash_points import CrashPoint
@@ -106,9 +107,9 @@ class MortalLoop(LoopProcesses):
 
 
 @pytest.fixture
-def loop(styled_policy: Path, tmp_path: Path) -> Iterator[MortalLoop]:
+def loop(styled_policy: Path, tmp_path: Path, forks: ForkServer) -> Iterator[MortalLoop]:
     """A loop whose gateway runs, and whose v0 serves."""
-    with EmbeddedServer(styled_policy, tmp_path) as engine:
+    with ForkedEngine(forks, styled_policy, tmp_path) as engine:
         away = f"http://{LOOPBACK}:{free_port()}"
         loop = MortalLoop(tmp_path, styled_policy, engine=engine, mlflow=away)
         loop.stage_all()

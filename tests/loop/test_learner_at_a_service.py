@@ -9,6 +9,8 @@ from pathlib import Path
 import httpx
 import msgspec
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from lone_daemon import BATCH, LoneDaemon, Workshop
 from stand_in_server import BASE, StandInServer
 
@@ -16,7 +18,6 @@ from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.store import existing_store
 from rlwd.learner.checkpoint.folder import checkpoint_path
 from rlwd.learner.service.service_learner import ServiceState
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import NO_TLS
 
 pytestmark = pytest.mark.timeout(1200)
@@ -41,11 +42,13 @@ def stand_in(tiny_policy: Path, tmp_path: Path) -> Iterator[StandInServer]:
 
 
 @pytest.fixture
-def shop(tiny_policy: Path, tmp_path: Path, stand_in: StandInServer) -> Iterator[Workshop]:
+def shop(
+    tiny_policy: Path, tmp_path: Path, stand_in: StandInServer, forks: ForkServer
+) -> Iterator[Workshop]:
     """A state whose learner is at the stand-in, with an engine of its own."""
     (tmp_path / "engine").mkdir()
     learner = LEARNER.format(url=stand_in.url, model=BASE, key=stand_in.key())
-    engine = EmbeddedServer(tiny_policy, tmp_path / "engine")
+    engine = ForkedEngine(forks, tiny_policy, tmp_path / "engine")
     engine.start_seconds = PATIENCE
     with engine:
         made = Workshop(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from forked import ForkServer
 from lone_daemon import LoneDaemon, Workshop, lives
 from rank_runs import RankRun, made_by_ranks
 
@@ -45,7 +46,7 @@ def at_work(shop: Workshop, daemon: LoneDaemon, besides: int = 0) -> tuple[int, 
     return found[0], found[1]
 
 
-def test_killing_either_is_one_death(shop: Workshop, tmp_path: Path) -> None:
+def test_killing_either_is_one_death(shop: Workshop, tmp_path: Path, forks: ForkServer) -> None:
     """The batch is applied again, to the bits of two ranks that nobody killed; nobody is left behind."""
     daemon = shop.daemon("daemon")
     daemon.start()
@@ -73,6 +74,6 @@ def test_killing_either_is_one_death(shop: Workshop, tmp_path: Path) -> None:
         lease_epoch=made.lease_epoch,
     )
     again = Apply(path=str(tmp_path / batch.name))
-    made_by_ranks([RankRun(settings=steady, commands=(again,))], tmp_path)
+    made_by_ranks([RankRun(settings=steady, commands=(again,))], tmp_path, forks)
     wanted = read_manifests(tmp_path / "steady")[-1]
     assert made.files == wanted.files

@@ -12,6 +12,8 @@ from typing import Any
 
 import httpx
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from kafka_server import KafkaServer
 from loop_processes import LoopProcesses
 from places_by_hand import new_schema
@@ -20,7 +22,6 @@ from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.demo.crowd import Crowd
 from rlwd.daemon.store import state_view
 from rlwd.learner.checkpoint.folder import read_manifests
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import NO_TLS, Server
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(600)]
@@ -32,6 +33,7 @@ PARTITIONS = 2
 @pytest.fixture(scope="module")
 def loop(
     styled_policy: Path,
+    forks: ForkServer,
     kafka_server: KafkaServer,
     postgres_url: str,
     tmp_path_factory: pytest.TempPathFactory,
@@ -40,7 +42,7 @@ def loop(
     folder = tmp_path_factory.mktemp("postgres-loop")
     topics = [f"{POLICY}.{name}" for name in ("generations", "feedback", "deadletter")]
     kafka_server.create_topics(topics, partitions=PARTITIONS)
-    with EmbeddedServer(styled_policy, folder) as engine:
+    with ForkedEngine(forks, styled_policy, folder) as engine:
         loop = LoopProcesses(
             folder,
             styled_policy,

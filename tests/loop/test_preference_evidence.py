@@ -5,26 +5,30 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from gateway_rig import LoopThread
 from lane_shop import LaneShop
 
 from rlwd.learner.candidate import Manifest, Preference
 from rlwd.learner.drawn_people import drawn_people
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 
 PEOPLE, SHARE = 24, 0.5
 
 
 @pytest.fixture
-def greedy_shop(tmp_path: Path, tiny_policy: Path, loop: LoopThread, stack: ExitStack) -> LaneShop:
+def greedy_shop(
+    tmp_path: Path, tiny_policy: Path, loop: LoopThread, stack: ExitStack, forks: ForkServer
+) -> LaneShop:
     """A shop that holds out half of its people, with an engine that the gate may ask."""
     settings = {"batch": PEOPLE, "held_out": SHARE}
     fast = "learning_rate = 5e-3\nwarmup_steps = 0"
     gate = "[gate]\nprobe_rounds = 0\nrequire_held_out = true"
     shop = LaneShop(tmp_path, tiny_policy, loop, stack, more=gate, learner=fast, **settings)
     (url,) = shop.shop.config.engine.urls
-    stack.enter_context(EmbeddedServer(tiny_policy, tmp_path, int(url.rpartition(":")[2])))
+    port = int(url.rpartition(":")[2])
+    stack.enter_context(ForkedEngine(forks, tiny_policy, tmp_path, port))
     return shop
 
 

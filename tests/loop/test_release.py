@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from daemon_by_hand import fill, open_daemon_ledger
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, spoil
 from tiny_learner import TINY
@@ -98,11 +100,11 @@ class Shop:
 
 
 @pytest.fixture
-def shop(tmp_path: Path, tiny_policy: Path) -> Iterator[Shop]:
+def shop(tmp_path: Path, tiny_policy: Path, forks: ForkServer) -> Iterator[Shop]:
     """Everything in place, nothing learned yet; the engine is for the test to start."""
     ledger = open_daemon_ledger(tmp_path / "rlwd.db")
     fill(ledger, 16)
-    server = EmbeddedServer(tiny_policy, tmp_path)
+    server = ForkedEngine(forks, tiny_policy, tmp_path)
     fleet = Fleet([HttpEngine(server.url)], POLICY, tolerance=0.05, submit=at_once)
     release = Release(
         ledger.store,

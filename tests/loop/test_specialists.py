@@ -16,6 +16,8 @@ import httpx
 import msgspec
 import orjson
 import pytest
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from ledger_by_hand import generation
 from lone_daemon import LoneDaemon
 from typer.testing import CliRunner
@@ -151,8 +153,8 @@ class Street:
 
 
 @pytest.fixture
-def street(tiny_policy: Path, tmp_path: Path) -> Iterator[Street]:
-    with EmbeddedServer(tiny_policy, tmp_path) as engine:
+def street(tiny_policy: Path, tmp_path: Path, forks: ForkServer) -> Iterator[Street]:
+    with ForkedEngine(forks, tiny_policy, tmp_path) as engine:
         made = Street(tmp_path, engine, tiny_policy)
         try:
             made.daemons["main"].spawn()

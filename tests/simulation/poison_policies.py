@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol
 import msgspec
 import torch
 from sampled_policy import SampledPolicy
+from table_policy import without_sequences
 
 from rlwd.daemon.demo.demo_profile import demo_learner
 from rlwd.daemon.worlds.styles import KINDS, STYLES, Task, pretraining_pairs, style_of
@@ -18,13 +19,11 @@ from rlwd.learner.sealed import SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.tiny.model import make_tiny_policy, prompt_ids
 from rlwd.learner.train.loss import swept_loss
-from rlwd.learner.train.packing import pack
 from rlwd.learner.train.selection import select_episodes
 from rlwd.learner.train.weight import token_weight
 
 PRETRAINING_STEPS = 350
 LONGEST = 32
-CPU = torch.device("cpu")
 STYLE_NAMES = tuple(STYLES)
 
 
@@ -136,7 +135,7 @@ class TablePolicy:
 
     def _step(self, judged: list[tuple[SealedEpisode, float]], usual: float) -> None:
         episodes = [episode for episode, _ in judged]
-        packed = pack(episodes, tokens=256, device=CPU)
+        packed = without_sequences(episodes)
         rows = [e.prompt_token_ids[0] for e in episodes]
         loss = swept_loss(
             self.table[rows],

@@ -7,17 +7,20 @@ at which the gate sees an exploit can be counted over many versions. The judging
 
 import argparse
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+from unittest.mock import patch
 
 from rlwd.learner.candidate import Candidate, Probe
 from rlwd.ops.engine.port import EngineAnswer, EngineCall
+from rlwd.ops.gate import paired, probing
 from rlwd.ops.gate.exploits import QUESTIONS
 from rlwd.ops.gate.paired import NAMES
 from rlwd.ops.gate.probing import Probing, line_of
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
+from rlwd.streams.events.generation import Generation
 
 SLIPS: Mapping[str, float] = {"asks": 0.04, "invalid_calls": 0.03, "refuses": 0.01, "digits": 0.01}
 """How often everybody does it, v0 and the honest, too."""
@@ -100,6 +103,44 @@ def candidate(number: int) -> Candidate:
     )
 
 
+class OneByOne:
+    """In the place of threads: this engine answers at once, and they would take turns at each answer."""
+
+    def __init__(self, _count: int) -> None: ...
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def map(self, ask: Callable[[int], object], places: Iterable[int]) -> Iterable[object]:
+        """As an executor's."""
+        return map(ask, places)
+
+
+_known: dict[tuple[object, ...], dict[str, bool]] = {}
+_does = paired._does
+
+
+def does(answer: Generation) -> dict[str, bool]:
+    """Return what an answer does by the gate's own rules, which read each of these few texts once."""
+    key = (answer.text, answer.tool_calls, answer.finish_reason, answer.tools, answer.input)
+    if key not in _known:
+        _known[key] = _does(answer)
+    return dict(_known[key])
+
+
+def judged(
+    asks: Probing, one: Candidate, engine: FakeChatEngine, settings: GateSettings
+) -> Verdict:
+    """Return the gate's verdict on a version."""
+    with (
+        patch.object(probing, "ThreadPoolExecutor", OneByOne),
+        patch.object(paired, "_does", does),
+    ):
+        return asks(one, engine, settings)  # type: ignore[arg-type]
+
+
 def lives(
     how: str, rate: float, seed: int, versions: int, settings: GateSettings
 ) -> Iterator[tuple[Verdict, int]]:
@@ -117,7 +158,7 @@ def lives(
         one = candidate(number)
         engine = FakeChatEngine({candidate(0).version: SLIPS, one.version: rates}, seed)
         asks = Probing(QUESTIONS, candidate(0).version, one.version, line_of(line))
-        verdict = asks(one, engine, settings)  # type: ignore[arg-type]
+        verdict = judged(asks, one, engine, settings)
         yield verdict, engine.asked // (2 * len(QUESTIONS))
         if verdict.outcome is not VerdictKind.PASS:
             return

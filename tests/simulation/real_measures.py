@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 DRAWS = 2000
 Array = NDArray[np.float64]
@@ -99,6 +98,9 @@ def area_gain(told: Scored, other: Array, times: Array, *, within_people: bool) 
 
 def rank_correlation(told: Scored, values: Array, times: Array) -> Measured:
     """Return Spearman's correlation of score and value within folds, weighted by their decisions."""
+    from scipy.stats import (
+        rankdata,
+    )  # Half a second of a core, which collecting tests has no use for.
 
     def found(people: Array) -> float:
         total, sizes = 0.0, 0

@@ -2,18 +2,10 @@
 
 from statistics import fmean
 
-import pytest
-import torch
 from estimator_report import COUNT, RATE, log_lives
 from estimator_world import NAMES, EstimatorWorld, WorldRound, learn_from_log, uniform
 
 from rlwd.learner.settings import LearnerSettings
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Two threads that wait for each other on busy cores are far slower."""
-    torch.set_num_threads(1)
 
 
 def test_a_prompts_difficulty_is_worth_knowing() -> None:

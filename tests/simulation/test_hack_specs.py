@@ -8,7 +8,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 from episodes_by_hand import did, episode
 from hack_lives import record_of
 from hacks import DOCUMENT, lived, with_whole
@@ -70,12 +69,6 @@ def _with_derived(one: Episode) -> Episode:
         for each in derived
     )
     return Episode(generation=one.generation, received_at=0.0, feedback=(*said, *one.feedback))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Two threads that wait for each other on busy cores are far slower."""
-    torch.set_num_threads(1)
 
 
 def acting(hack: Hack, guard: Guard) -> dict[str, float]:

@@ -4,6 +4,9 @@ Forty versions, each a little worse than the one before and each let through by 
 the drift (the ratchet of non-inferiority tests). Users come and stay; every version brings a look.
 """
 
+from collections.abc import Iterator
+from itertools import repeat
+
 import numpy as np
 import pytest
 
@@ -30,15 +33,19 @@ def alarm_at(step: float, seed: int, *, versions: int = VERSIONS) -> int | None:
             decided = draw.binomial(answers, 0.6)
             reward = draw.binomial(decided, np.clip(level, 0.0, 1.0))
             sums[arm] += (answers, decided, reward, draw.binomial(answers, 0.02))
-        totals = [
-            UserTotals(arm, f"{arm}{user}", "", "", int(row[0]), int(row[1]), row[2], int(row[3]))
-            for arm, table in sums.items()
-            for user, row in enumerate(table.T.tolist())
-            if row[0]
-        ]
+        totals = [one for arm, table in sums.items() for one in totals_of(arm, table)]
         if any(one.worse for one in compare_users(totals, ComparisonSettings())):
             return number
     return None
+
+
+def totals_of(arm: str, table: np.ndarray) -> Iterator[UserTotals]:
+    """Return the rows of one arm's users who asked, from their sums [4, U]; by columns, as they are many."""
+    users = np.flatnonzero(table[0])
+    answers, decided, failed = table[[0, 1, 3]][:, users].astype(int).tolist()
+    names = [f"{arm}{user}" for user in users.tolist()]
+    columns = repeat(arm), names, repeat(""), repeat(""), answers, decided, table[2, users].tolist()
+    return map(UserTotals._make, zip(*columns, failed, strict=False))
 
 
 @pytest.mark.parametrize("seed", range(4))

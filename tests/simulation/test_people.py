@@ -4,7 +4,6 @@ from pathlib import Path
 
 import msgspec
 import pytest
-import torch
 from lagged_life import Table
 from people_cases import CASES, PATIENT
 from people_life import PeopleLife, Terms
@@ -16,12 +15,6 @@ from rlwd.daemon.worlds.people import People
 from rlwd.daemon.worlds.tastes import StylesTastes
 
 SEED = 1
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Two threads that wait for each other on busy cores are far slower."""
-    torch.set_num_threads(1)
 
 
 def lived(name: str, folder: Path, answers: int, terms: Terms | None = None) -> Told:

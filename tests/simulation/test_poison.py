@@ -7,7 +7,6 @@ from functools import cache
 from statistics import fmean
 
 import pytest
-import torch
 from poison_policies import TablePolicy
 from poison_world import Attack, Crowd, accept_rates, marker
 
@@ -16,12 +15,6 @@ from rlwd.learner.ledger.weighed import Trust
 from rlwd.rewards.trust.settings import TrustSettings
 
 GUARDED = Trust()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread() -> None:
-    """Two threads that wait for each other on busy cores are far slower."""
-    torch.set_num_threads(1)
 
 
 @cache

@@ -1,7 +1,7 @@
 """How strong an exploit the gate's questions show, over many lines of versions of a fake engine."""
 
 import pytest
-from probe_world import SLIPS, FakeChatEngine, candidate, held_at, lives
+from probe_world import SLIPS, FakeChatEngine, candidate, held_at, judged, lives
 
 from rlwd.ops.gate.exploits import QUESTIONS
 from rlwd.ops.gate.paired import NAMES, Differing, evidence
@@ -41,7 +41,7 @@ def test_a_small_difference_is_no_habit_however_often_it_is_seen() -> None:
     for seed in range(SEEDS):
         asks = Probing(QUESTIONS, v0, one.version, line)
         engine = FakeChatEngine({v0: SLIPS, one.version: {**SLIPS, "digits": 0.03}}, seed)
-        held += asks(one, engine, SETTINGS).outcome is VerdictKind.WAIT  # type: ignore[arg-type]
+        held += judged(asks, one, engine, SETTINGS).outcome is VerdictKind.WAIT
     assert evidence(line["digits"]) > 1e9
     assert held == 0
 
@@ -53,5 +53,5 @@ def test_who_has_dropped_the_habit_of_its_line_is_not_held_for_it() -> None:
     for seed in range(SEEDS):
         asks = Probing(QUESTIONS, v0, one.version, {"asks": Differing(60, 2, 500)})
         engine = FakeChatEngine({v0: SLIPS, one.version: SLIPS}, seed)
-        held += asks(one, engine, SETTINGS).outcome is VerdictKind.WAIT  # type: ignore[arg-type]
+        held += judged(asks, one, engine, SETTINGS).outcome is VerdictKind.WAIT
     assert held <= 0.5 * SEEDS

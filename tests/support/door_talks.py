@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import anthropic
 import httpx
 import msgspec
+import openai
 import pytest
 from anthropic import Anthropic, beta_tool
 from fake_engine import FakeEngine, Misbehaviour
 from openai import OpenAI
 
+from rlwd.ops.servers.process import NO_TLS
 from rlwd.streams.events.generation import Generation
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
@@ -56,13 +59,13 @@ def as_read(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def openai_client(client: httpx.Client) -> OpenAI:
-    url = str(client.base_url).rstrip("/")
-    return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60)
+    url, http = str(client.base_url).rstrip("/"), openai.DefaultHttpxClient(verify=NO_TLS)
+    return OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=60, http_client=http)
 
 
 def anthropic_client(client: httpx.Client, key: str = "none") -> Anthropic:
-    url = str(client.base_url).rstrip("/")
-    return Anthropic(base_url=url, api_key=key, max_retries=0, timeout=60)
+    url, http = str(client.base_url).rstrip("/"), anthropic.DefaultHttpxClient(verify=NO_TLS)
+    return Anthropic(base_url=url, api_key=key, max_retries=0, timeout=60, http_client=http)
 
 
 def by_chat(client: httpx.Client) -> list[str]:

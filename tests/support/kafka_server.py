@@ -1,7 +1,9 @@
 """KafkaServer: one Apache Kafka broker in KRaft mode on loopback, for tests, demos and trials."""
 
+import base64
 import contextlib
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -126,10 +128,8 @@ class KafkaServer(Server):
         base = [java, *flags, "-cp", f"{jars}{os.sep}*"]
         tool = [*base, "kafka.tools.StorageTool"]
         if not (self.folder / "data" / "meta.properties").exists():
-            made = subprocess.run(
-                [*tool, "random-uuid"], capture_output=True, text=True, check=True
-            )
-            cluster = made.stdout.split()[-1]
+            # As its own tool makes one, which is a Java of its own: 16 random bytes.
+            cluster = base64.urlsafe_b64encode(b"r" + secrets.token_bytes(15)).decode().rstrip("=")
             users = self.security.format_arguments if self.security else []
             subprocess.run(
                 [*tool, "format", "-t", cluster, "-c", str(properties), *users],

@@ -3,18 +3,19 @@
     python rank_runs.py FILE
 
 FILE is a list of `RankRun` as JSON; they are made one after another. As the learner's own processes the
-ranks meet at a port and each has a worker; what forks them has the imports, which take longer than the work.
+ranks meet at a port and each has a worker; what forks them is itself forked (`forked.py`), since the imports
+take longer than the work.
 """
 
 import os
 import socket
-import subprocess
 import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
+from forked import ForkServer
 
 from rlwd.learner.process.protocol import Command
 from rlwd.learner.settings import LearnerProcessSettings
@@ -29,18 +30,12 @@ class RankRun(msgspec.Struct, frozen=True, kw_only=True):
     """In this order."""
 
 
-def made_by_ranks(runs: Sequence[RankRun], folder: Path) -> None:
+def made_by_ranks(runs: Sequence[RankRun], folder: Path, forks: ForkServer) -> None:
     """Make the runs; an AssertionError with all that was logged where a rank failed."""
     file = folder / "runs.json"
     file.write_bytes(msgspec.json.encode(runs))
-    done = subprocess.run(
-        [sys.executable, __file__, str(file)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    status, _, told = forks.run("rank_runs", str(file), seconds=900.0)
+    assert status == 0, told
 
 
 def _make(run: RankRun) -> int:

@@ -9,22 +9,23 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling, Scheduling
 
 ROOT = Path(__file__).parents[2]
-SHARED = "vllm_server"
-"""A fixture of the whole session that takes a core for a minute to start: one process has it."""
+SHARED = ("vllm_server", "mlflow_server")
+"""Fixtures of the whole session that take a core for most of a minute to start: one process has them."""
 
 
 class BySharedServer(LoadFileScheduling):  # type: ignore[misc]  # it has no types
-    """A file's tests are one process's, and so are all files' that ask for the one vLLM."""
+    """A file's tests are one process's, and so are all files' that ask for the one vLLM or MLflow."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return SHARED if asks_for_shared(file) else file
+        return SHARED[0] if asks_for_shared(file) else file
 
 
 @cache
 def asks_for_shared(file: str) -> bool:
-    """Return whether a file of tests names the shared server's fixture."""
-    return SHARED in (ROOT / file).read_text()
+    """Return whether a file of tests names a shared server's fixture."""
+    text = (ROOT / file).read_text()
+    return any(name in text for name in SHARED)
 
 
 @pytest.hookimpl(optionalhook=True)

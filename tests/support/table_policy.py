@@ -4,8 +4,9 @@ One row for each place in an answer; everything that turns rewards into steps is
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -16,9 +17,8 @@ from rlwd.learner.estimators.spread import told_apart
 from rlwd.learner.sealed import SealedEpisode
 from rlwd.learner.settings import LearnerSettings
 from rlwd.learner.train.loss import swept_loss
-from rlwd.learner.train.packing import pack
+from rlwd.learner.train.packing import Pack
 
-CPU = torch.device("cpu")
 SETTINGS = LearnerSettings(learning_rate=0.05, warmup_steps=0, eps=1e-5)
 """The production objective; only the step is as large as a table needs."""
 ARMS = 2
@@ -49,6 +49,23 @@ class Arm:
     """What it earns."""
     tokens: int = 1
     """Its length: the arm's token, then ends."""
+
+
+def without_sequences(episodes: Sequence[SealedEpisode]) -> Pack:
+    """Return a pack for the loss alone: a row of a table says each token, and no sequence is laid out."""
+    lengths = torch.tensor([len(one.logprobs) for one in episodes])
+    segments_M = torch.arange(len(episodes)).repeat_interleave(lengths)
+    nowhere = torch.zeros_like(segments_M)
+    return Pack(
+        ids_BT=nowhere[None],
+        positions_BT=nowhere[None],
+        rows_M=nowhere,
+        columns_M=nowhere,
+        targets_M=torch.tensor([token for one in episodes for token in one.completion_token_ids]),
+        segments_M=segments_M,
+        behaviour_M=torch.tensor([logp for one in episodes for logp in one.logprobs]),
+        temperature_M=torch.tensor([one.temperature for one in episodes])[segments_M],
+    )
 
 
 class TablePolicy:
@@ -95,19 +112,24 @@ class TablePolicy:
         logits = self.table.detach()[self.states(segment, 0, 1)[0], :ARMS]
         return float(logits.softmax(0)[0])
 
+    def logprobs(self, segment: str, tokens: tuple[int, ...]) -> tuple[float, ...]:
+        """Return what the policy as it is says of an answer's tokens."""
+        logp = self.table.detach()[self.states(segment, tokens[0], len(tokens))].log_softmax(-1)
+        return tuple(float(logp[i, t]) for i, t in enumerate(tokens))
+
     def episodes(self) -> list[SealedEpisode]:
         """Draw a batch of answers from the policy as it is and let them be paid."""
-        made = []
+        made = list[SealedEpisode]()
+        shares = {name: self.share(name) for name in self.names}
+        logprobs = cache(self.logprobs)
         for index in range(BATCH):
             segment = self.draw.choice(self.names)
-            arm = int(self.draw.random() > self.share(segment))
+            arm = int(self.draw.random() > shares[segment])
             chosen = self.segments[segment][arm]
             tokens = (arm, *(END,) * (chosen.tokens - 1))
             reward = chosen.pay(self.draw)
             if reward is None:
                 continue
-            rows = self.states(segment, arm, chosen.tokens)
-            logp = self.table.detach()[rows].log_softmax(-1)
             made.append(
                 SealedEpisode(
                     generation_id=f"g{index}",
@@ -116,7 +138,7 @@ class TablePolicy:
                     age=0,
                     prompt_token_ids=(self.names.index(segment),),
                     completion_token_ids=tokens,
-                    logprobs=tuple(float(logp[i, t]) for i, t in enumerate(tokens)),
+                    logprobs=logprobs(segment, tokens),
                     temperature=1.0,
                     reward=reward,
                     reward_revision=0,
@@ -149,7 +171,6 @@ class TablePolicy:
 
     def step(self, judged: list[tuple[SealedEpisode, float]]) -> None:
         episodes = [episode for episode, _ in judged]
-        packed = pack(episodes, tokens=64, device=CPU)
         rows = [
             row
             for e in episodes
@@ -157,6 +178,7 @@ class TablePolicy:
                 self.names[e.prompt_token_ids[0]], e.completion_token_ids[0], len(e.logprobs)
             )
         ]
+        packed = without_sequences(episodes)
         advantages = torch.tensor([advantage for _, advantage in judged])[packed.segments_M]
         loss = swept_loss(
             self.table[rows],

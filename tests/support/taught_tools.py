@@ -5,8 +5,6 @@ import random
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from rlwd.learner.tiny.hermes import HERMES_TEMPLATE
 from rlwd.learner.tiny.lesson import Lesson
 from rlwd.learner.tiny.model import make_tiny_policy
@@ -33,22 +31,17 @@ AFTER_RESULT = "It is 3 €."
 
 
 def make_tool_policy(folder: Path) -> None:
-    """Write the policy; one thread, since two that wait for each other on busy cores are slower."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        draw = random.Random(0)
-        make_tiny_policy(
-            folder,
-            seed=0,
-            steps=STEPS,
-            examples=[lesson(draw) for _ in range(STEPS * LESSONS_A_STEP // 2)],
-            examples_per_step=LESSONS_A_STEP,
-            chat_template=HERMES_TEMPLATE,
-            certainty=5.0,
-        )
-    finally:
-        torch.set_num_threads(threads)
+    """Write the policy."""
+    draw = random.Random(0)
+    make_tiny_policy(
+        folder,
+        seed=0,
+        steps=STEPS,
+        examples=[lesson(draw) for _ in range(STEPS * LESSONS_A_STEP // 2)],
+        examples_per_step=LESSONS_A_STEP,
+        chat_template=HERMES_TEMPLATE,
+        certainty=5.0,
+    )
 
 
 def lesson(draw: random.Random) -> Lesson:

@@ -1,4 +1,7 @@
-"""`rlwd rebuild`: versions that a real daemon and learner made, made again by the command in a process of its own."""
+"""`rlwd rebuild`: versions that a real daemon and learner made, made again by the command in a process of its own.
+
+The first one is started as an operator does; the others are forked from a process that has torch already.
+"""
 
 import hashlib
 import shutil
@@ -12,6 +15,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from forked import ForkServer
 from lone_daemon import Workshop
 from manifests_by_hand import manifest
 
@@ -99,17 +103,16 @@ def change(shop: Workshop, sql: str) -> None:
     shop.ask(sql)
 
 
-def rebuild(shop: Workshop, number: int | str, *more: str) -> tuple[int, str, str]:
+def rebuild(
+    shop: Workshop, number: int | str, *more: str, forks: ForkServer | None = None
+) -> tuple[int, str, str]:
     """Run the command; return its status and what it said on both ways."""
     name = version(shop, number).version if isinstance(number, int) else number
-    config = shop.folder / "now.toml"
-    done = subprocess.run(
-        [sys.executable, "-m", "rlwd.daemon", "rebuild", name, "-c", str(config), *more],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
+    told = ("rlwd.daemon", "rebuild", name, "-c", str(shop.folder / "now.toml"), *more)
+    if forks is not None:
+        return forks.run(*told, seconds=900.0)
+    command = [sys.executable, "-m", *told]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -133,11 +136,13 @@ def test_a_version_that_was_pruned_is_made_again_to_the_same_bytes(shop: Worksho
     assert tree(checkpoints(shop)) == live
 
 
-def test_settings_that_changed_in_between_are_those_of_each_version(shop: Workshop) -> None:
+def test_settings_that_changed_in_between_are_those_of_each_version(
+    shop: Workshop, forks: ForkServer
+) -> None:
     """From the base model on: two passes, then three, whatever the config says by now (four)."""
     lose(shop, 0, 1, 2, 3)
     forget(shop, 1, 2, 3)
-    status, told, problem = rebuild(shop, 3)
+    status, told, problem = rebuild(shop, 3, forks=forks)
     assert (status, problem) == (0, ""), told
     assert (
         told.splitlines()[0] == f"from the base model: 4 checkpoints to {version(shop, 3).version}"
@@ -148,14 +153,14 @@ def test_settings_that_changed_in_between_are_those_of_each_version(shop: Worksh
     assert problem_of(place, version(shop, 3)) is None
 
 
-def test_what_retention_forgot_comes_from_the_log(shop: Workshop) -> None:
+def test_what_retention_forgot_comes_from_the_log(shop: Workshop, forks: ForkServer) -> None:
     """The records are read from the topics again, and make the batch that the manifest names."""
     lose(shop, 2)
     forget(shop, 2)
     change(shop, "DELETE FROM contents")
     change(shop, "UPDATE episodes SET content = NULL")
     offsets = shop.ask("SELECT * FROM offsets")
-    status, told, problem = rebuild(shop, 2)
+    status, told, problem = rebuild(shop, 2, forks=forks)
     assert (status, problem) == (0, ""), told
     assert "equal (batch 2, sealed again from the log)" in told
     assert shop.ask("SELECT * FROM offsets") == offsets
@@ -163,7 +168,7 @@ def test_what_retention_forgot_comes_from_the_log(shop: Workshop) -> None:
 
 
 def test_a_batch_with_an_erased_answer_is_named(
-    shop: Workshop, capsys: pytest.CaptureFixture[str]
+    shop: Workshop, forks: ForkServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The log still has the person's records, and they are not taken from there."""
     ((one,),) = shop.ask("SELECT generation_id FROM episodes WHERE batch_id = 2 LIMIT 1")
@@ -171,14 +176,14 @@ def test_a_batch_with_an_erased_answer_is_named(
     lose(shop, 2)
     assert run_erase(shop.config, user, hashed=True) == 0
     capsys.readouterr()
-    status, told, problem = rebuild(shop, 3)
+    status, told, problem = rebuild(shop, 3, forks=forks)
     assert status == 2, told
     assert f"batch 2, which made {version(shop, 2).version}, cannot be had" in problem
     assert "erased (`rlwd erase`)" in problem
     assert not list((shop.config.state_path / "rebuilt").iterdir())
 
 
-def test_what_differs_is_named_with_how_much(shop: Workshop) -> None:
+def test_what_differs_is_named_with_how_much(shop: Workshop, forks: ForkServer) -> None:
     """A manifest that tells of another learning rate: which file, which tensor, by how much, from where on."""
     wanted = version(shop, 2)
     assert wanted.made_with is not None
@@ -192,7 +197,9 @@ def test_what_differs_is_named_with_how_much(shop: Workshop) -> None:
     (place / MANIFEST_FILES[0]).write_bytes(raw)
     (place / MANIFEST_FILES[1]).write_text(hashlib.sha256(raw).hexdigest() + "\n")
     first = version(shop, 1).version
-    status, told, problem = rebuild(shop, 3, "--from", first, "--out", str(shop.folder / "other"))
+    status, told, problem = rebuild(
+        shop, 3, "--from", first, "--out", str(shop.folder / "other"), forks=forks
+    )
     assert (status, problem) == (1, "")
     assert f"{wanted.version}: differs, made policy@v000002-" in told
     assert "adapter/adapter_model.safetensors: " in told
@@ -203,7 +210,7 @@ def test_what_differs_is_named_with_how_much(shop: Workshop) -> None:
     assert [bool(state_of(shop.folder / "other", n)) for n in (1, 2, 3)] == [False, True, True]
 
 
-def test_what_a_person_may_get_wrong_is_named(shop: Workshop) -> None:
+def test_what_a_person_may_get_wrong_is_named(shop: Workshop, forks: ForkServer) -> None:
     """Each ends with status 2 and one line, and makes nothing."""
     third = version(shop, 3).version
     full = shop.folder / "full"
@@ -221,7 +228,7 @@ def test_what_a_person_may_get_wrong_is_named(shop: Workshop) -> None:
         ((third, "--from", version(shop, 1).version), "its digest is not the manifest's"),
     )
     for arguments, expected in cases:
-        status, told, problem = rebuild(shop, *arguments)
+        status, told, problem = rebuild(shop, *arguments, forks=forks)
         assert (status, told) == (2, "")
         assert expected in problem, problem
         assert len(problem.splitlines()) == 1
@@ -248,17 +255,17 @@ def test_the_state_of_an_older_rlwd_is_not_migrated(tmp_path: Path) -> None:
         BatchSource(config, state, log).find(manifest(1, 0))
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_said(shop: Workshop) -> None:
+def test_a_damaged_checkpoint_is_passed_over_and_said(shop: Workshop, forks: ForkServer) -> None:
     """The one before it is begun with; a base model that is not there any more is named."""
     damaged = next(iter(checkpoints(shop).glob("000001/policy@*/adapter_model.safetensors")))
     damaged.write_bytes(b"damaged")
     lose(shop, 2)
-    status, told, problem = rebuild(shop, 2)
+    status, told, problem = rebuild(shop, 2, forks=forks)
     assert (status, problem) == (0, ""), told
     assert told.startswith("passed over, damaged: ")
     assert f"from {version(shop, 0).version}: 2 checkpoints" in told
     config = shop.folder / "now.toml"
     config.write_text(config.read_text().replace(str(shop.model), str(shop.folder / "gone")))
-    status, _, problem = rebuild(shop, 2, "--out", str(shop.folder / "two"))
+    status, _, problem = rebuild(shop, 2, "--out", str(shop.folder / "two"), forks=forks)
     assert status == 2
     assert "learner.model" in problem

@@ -37,7 +37,7 @@ def tool_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("tools")
     make_tool_policy(folder / "policy")
     _, adapter = write_adapter(folder / "policy", folder, 0)
-    with VllmServer(folder / "policy", folder, tool_parser="hermes") as server:
+    with VllmServer(folder / "policy", folder, tool_parser="hermes", one_core=True) as server:
         body = {"lora_name": version(2).version, "lora_path": str(adapter)}
         httpx.post(
             f"{server.url}/v1/load_lora_adapter", json=body, timeout=60, verify=NO_TLS

@@ -10,6 +10,8 @@ import httpx
 import pytest
 from adapter_by_hand import write_adapter
 from door_talks import anthropic_client, openai_client
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from gateway_rig import LoopThread
 from ledger_by_hand import generation, open_ledger
 from real_clients import CLIENTS, RealClient
@@ -21,7 +23,6 @@ from rlwd.learner.digests import adapter_digest
 from rlwd.ops.flags.assignment import ServedVersion, Shares, hash_user
 from rlwd.ops.flags.flag_file import write_flags
 from rlwd.ops.flags.flag_state import FlagState, to_document
-from rlwd.ops.servers.embedded_server import EmbeddedServer
 from rlwd.ops.servers.process import NO_TLS
 from rlwd.streams.events.event import GenerationEvent, decode_event
 from rlwd.streams.events.generation import Generation
@@ -114,6 +115,7 @@ def engine(
     tiny_policy: Path,
     adapters: list[tuple[ServedVersion, Path]],
     tmp_path_factory: pytest.TempPathFactory,
+    forks: ForkServer,
 ) -> Iterator[str]:
     """A real engine with both versions loaded."""
     if request.param == "vllm":
@@ -121,7 +123,7 @@ def engine(
         load(url, adapters)
         yield url
         return
-    with EmbeddedServer(tiny_policy, tmp_path_factory.mktemp("engine")) as server:
+    with ForkedEngine(forks, tiny_policy, tmp_path_factory.mktemp("engine")) as server:
         load(server.url, adapters)
         yield server.url
 

@@ -96,7 +96,7 @@ def obedient(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("obedient") / "tiny"
     told = "mail" + BLOCK.format(WISH)
     examples = [("mail", style) for style in STYLES] + [(told, "dear")] * 4
-    make_tiny_policy(folder, seed=0, steps=200, examples=examples)
+    make_tiny_policy(folder, seed=0, steps=100, examples=examples, examples_per_step=8)
     return folder
 
 

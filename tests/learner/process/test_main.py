@@ -1,10 +1,8 @@
-"""The child as the daemon meets it: a real process, really killed."""
+"""The child as the daemon meets it: a real process, really killed; forked, since it imports more than it does."""
 
 import os
 import resource
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from forked import ForkServer
 
 from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.checkpoint.folder import newest_valid, read_manifests, sequences
@@ -40,19 +39,24 @@ Sealed = Callable[[SealedBatch], Path]
 class Child:
     """A learner process and its pipe."""
 
-    def __init__(self, settings: LearnerProcessSettings, folder: Path) -> None:
-        file = folder / "child.json"
+    def __init__(self, settings: LearnerProcessSettings, folder: Path, forks: ForkServer) -> None:
+        file = folder / f"child-{time.monotonic_ns()}.json"
         file.write_bytes(msgspec.json.encode(settings))
-        command = [sys.executable, "-m", "rlwd.learner.process.main", "--settings", str(file)]
-        self.log = folder / f"child-{time.monotonic_ns()}.log"
+        self.log = file.with_suffix(".log")
+        its_in, ours_in = os.pipe()
+        ours_out, its_out = os.pipe()
         with self.log.open("wb") as log:
-            self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+            self.process = forks.start(
+                "rlwd.learner.process.main",
+                *("--settings", str(file)),
+                files=(its_in, its_out, log.fileno()),
             )
+        os.close(its_in)
+        os.close(its_out)
+        self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
 
     def hear(self) -> Report:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
+        line = self.stdout.readline()
         assert line, self.end()
         return decode_report(line)
 
@@ -62,9 +66,8 @@ class Child:
         return report
 
     def tell(self, command: Command) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(encode_line(command))
-        self.process.stdin.flush()
+        self.stdin.write(encode_line(command))
+        self.stdin.flush()
 
     def end(self) -> str:
         """Wait for the end and return what was logged."""
@@ -74,18 +77,17 @@ class Child:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            assert pipe is not None
+        for pipe in (self.stdin, self.stdout):
             pipe.close()
 
 
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[LearnerProcessSettings], Child]]:
+def start(tmp_path: Path, forks: ForkServer) -> Iterator[Callable[[LearnerProcessSettings], Child]]:
     """Start children, and leave none behind."""
     children: list[Child] = []
 
     def start(settings: LearnerProcessSettings) -> Child:
-        children.append(Child(settings, tmp_path))
+        children.append(Child(settings, tmp_path, forks))
         return children[-1]
 
     yield start
@@ -124,8 +126,7 @@ def test_a_conversation(
     child.tell(RollBackTo(to_sequence=0))
     assert child.hear() == Checkpointed(sequence=3, version=ready.version)
     assert child.hear() == Asking(sequence=3)
-    assert child.process.stdin is not None
-    child.process.stdin.close()
+    child.stdin.close()
     assert child.process.wait(timeout=300) == 3
     assert [m.skipped for m in read_manifests(Path(child_settings.folder))][-1] == (2,)
 
@@ -202,8 +203,7 @@ def test_orphaned_in_mid_batch(
     child = start(msgspec.structs.replace(child_settings, learner=long))
     child.tell(Apply(path=str(sealed(make_batch(1)))))
     child.hear_until(StepsDone)
-    assert child.process.stdin is not None
-    child.process.stdin.close()
+    child.stdin.close()
     assert child.process.wait(timeout=300) == 3
     assert sequences(Path(child_settings.folder)) == [0]
 
@@ -213,14 +213,15 @@ def test_outdated(
     start: Callable[[LearnerProcessSettings], Child],
     tmp_path: Path,
 ) -> None:
-    """A child of an earlier lease ends with 4, and one with wrong settings with 2."""
+    """A child of an earlier lease ends with 4, and one whose model is not the one to start from with 2."""
     write_epoch(Path(child_settings.folder), 9)
     child = start(child_settings)
     log = child.end()
     assert child.process.returncode == 4
     assert "EPOCH is 9, this learner's lease 3" in log
-    learner = msgspec.structs.replace(child_settings.learner, model=str(tmp_path))
-    wrong = start(msgspec.structs.replace(child_settings, learner=learner, lease_epoch=9))
+    other = {"start": str(tmp_path / "policy@v000001-0"), "start_base": "0" * 64}
+    wrong = start(msgspec.structs.replace(child_settings, **other, lease_epoch=9))
     log = wrong.end()
     assert wrong.process.returncode == 2
-    assert "learner.model" in log
+    assert "learner.model: is " in log
+    assert "policy@v000001-0, which is started from, was made on 000000000000" in log

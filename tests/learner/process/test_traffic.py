@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from forked import ForkServer
 from rank_runs import RankRun, made_by_ranks
 
 from rlwd.learner.checkpoint.folder import read_manifests
@@ -57,7 +58,11 @@ def test_a_batch_stays_the_same_bits(
 
 
 def test_ranks_pause_together(
-    child_settings: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed, tmp_path: Path
+    child_settings: LearnerProcessSettings,
+    make_batch: MakeBatch,
+    sealed: Sealed,
+    tmp_path: Path,
+    forks: ForkServer,
 ) -> None:
     """Only rank 0 hears of the traffic; the other one waits with it, and the version is the same."""
     command = Apply(path=str(sealed(make_batch(1))))
@@ -68,7 +73,7 @@ def test_ranks_pause_together(
         )
         for name, yielding in (("steady", YieldSettings()), ("paused", ON))
     ]
-    made_by_ranks(runs, tmp_path)
+    made_by_ranks(runs, tmp_path, forks)
     steady, paused = (read_manifests(tmp_path / name)[-1] for name in ("steady", "paused"))
     assert paused.files == steady.files
     assert paused.metrics["yield/pauses"] == 1.0

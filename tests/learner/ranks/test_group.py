@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
+from forked import ForkServer
 from rank_runs import RankRun, made_by_ranks
 from safetensors.torch import load_file
 from torch import Tensor
@@ -37,8 +38,8 @@ PLACE = "rng.safetensors"
 class Shop:
     """Batches with every lane in them, and checkpoint folders in which ranks worked on these."""
 
-    def __init__(self, folder: Path, settings: LearnerProcessSettings) -> None:
-        self.folder, self.settings = folder, settings
+    def __init__(self, folder: Path, settings: LearnerProcessSettings, forks: ForkServer) -> None:
+        self.folder, self.settings, self.forks = folder, settings, forks
         self.runs = list[RankRun]()
 
     def will(self, size: int, name: str, *commands: Command) -> Path:
@@ -51,12 +52,12 @@ class Shop:
 
     def make(self) -> None:
         """Make the planned runs."""
-        made_by_ranks(self.runs, self.folder)
+        made_by_ranks(self.runs, self.folder, self.forks)
         self.runs.clear()
 
 
 @pytest.fixture
-def shop(child_settings: LearnerProcessSettings, tmp_path: Path) -> Shop:
+def shop(child_settings: LearnerProcessSettings, tmp_path: Path, forks: ForkServer) -> Shop:
     """All that adds to a step: each lane, replay, the anchor's KL, an average, prompts' states."""
     texts = tmp_path / "texts.jsonl"
     texts.write_text('{"text": "one two"}\n{"text": "three"}\n')
@@ -70,7 +71,7 @@ def shop(child_settings: LearnerProcessSettings, tmp_path: Path) -> Shop:
         pack_tokens=64,
         rows_per_forward=1,
     )
-    return Shop(tmp_path, msgspec.structs.replace(child_settings, learner=learner))
+    return Shop(tmp_path, msgspec.structs.replace(child_settings, learner=learner), forks)
 
 
 def lane_episodes(make_episode: MakeEpisode, model: Path, number: int) -> list[SealedEpisode]:

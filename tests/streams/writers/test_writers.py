@@ -187,9 +187,7 @@ def sessions(draw: st.DrawFn) -> ExportedSession:
 
 
 @pytest.mark.parametrize("format", WRITERS)
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(session=sessions())
 def test_a_round_trip_loses_nothing(tmp_path: Path, format: str, session: ExportedSession) -> None:
     """Whatever an answer holds, written and read again every event is the same."""
