@@ -4,10 +4,10 @@ import os
 import platform
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich.table import Table
 
@@ -72,10 +72,6 @@ class Line:
         ours = f"{_number(statistics.median(self.ours))} {self.unit}"
         return self.part, self.what, ours, self.against, theirs, result, goal
 
-    def document(self) -> dict[str, Any]:
-        """Return all of it for a JSON file."""
-        return {**asdict(self), "result": self.result, "met": self.met}
-
 
 HEADER = ("part", "what", "ours", "against", "theirs", "result", "goal")
 
@@ -98,13 +94,6 @@ def terminal_table(lines: Sequence[Line], where: str) -> Table:
         style = {True: "green", False: "red", None: ""}[line.met]
         table.add_row(*line.cells(), style=style)
     return table
-
-
-def markdown_table(lines: Sequence[Line], where: str) -> str:
-    """Return the table for docs/bench.md, with a line that says where it was measured."""
-    rows = [HEADER, ("---",) * len(HEADER), *(line.cells() for line in lines)]
-    body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
-    return f"{body}\n\nMeasured on {where}. The two sides of a row took turns in one run; medians over the rounds.\n"
 
 
 def put_between_markers(page: Path, table: str) -> None:

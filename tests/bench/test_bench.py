@@ -13,15 +13,9 @@ from bench import main
 from bench_fill import filled_store
 from bench_gateway import Taken
 from bench_loop import loop_lines
+from bench_measured import Measured, markdown_table, read_measured, write_measured
 from bench_records import feedback_event, generation_event
-from bench_table import (
-    BEGIN,
-    END,
-    Line,
-    markdown_table,
-    put_between_markers,
-    terminal_table,
-)
+from bench_table import BEGIN, END, Line, put_between_markers, terminal_table
 from rich.console import Console
 
 from rlwd.rewards.spec.scorer import Scorer
@@ -99,7 +93,9 @@ def test_the_table_goes_between_the_markers_and_nowhere_else(tmp_path: Path) -> 
     page = tmp_path / "bench.md"
     page.write_text(f"# rlwd\n\n{BEGIN}\nold\n{END}\n\nmore\n")
     for _ in range(2):
-        put_between_markers(page, markdown_table([ratio()], "2 cores"))
+        put_between_markers(
+            page, markdown_table({"ingest": Measured(machine="2 cores", lines=(ratio(),))})
+        )
     text = page.read_text()
     assert text.startswith(f"# rlwd\n\n{BEGIN}\n| part | what |")
     assert text.endswith(f"{END}\n\nmore\n")
@@ -128,12 +124,49 @@ def test_a_demos_report_becomes_the_loops_lines(tmp_path: Path) -> None:
             *("--json", str(out), "--page", str(page)),
         ]
     )
-    lines = {line["what"]: line for line in json.loads(out.read_text())["lines"]}
-    assert lines["event to served weights: p50"]["result"] == 8.25
-    assert lines["event to served weights: p50"]["met"] is True
-    assert lines["new_part"]["ours"] == [1.0]
-    assert {line["against"] for line in lines.values()} == {"an earlier run of the demo"}
+    lines = {line.what: line for line in read_measured(out)["loop"].lines}
+    assert lines["event to served weights: p50"].result == 8.25
+    assert lines["event to served weights: p50"].met is True
+    assert lines["new_part"].ours == (1.0,)
+    assert {line.against for line in lines.values()} == {"an earlier run of the demo"}
     assert "| 8.25 s |" in page.read_text()
+
+
+def test_what_was_measured_before_stays_beside_what_is_measured_now(tmp_path: Path) -> None:
+    """`--only` replaces the rows of its parts; the others stay, each with where it was measured."""
+    report, kept, page = tmp_path / "report.json", tmp_path / "kept.json", tmp_path / "bench.md"
+    report.write_text(json.dumps(REPORT))
+    page.write_text(f"{BEGIN}\n{END}\n")
+    old = Measured(machine="an old machine", lines=(ratio(),))
+    write_measured(kept, {"ingest": old, "loop": old})
+    main(
+        [
+            *("--only", "loop", "--demo-report", str(report)),
+            *("--json", str(kept), "--page", str(page)),
+        ]
+    )
+    assert read_measured(kept)["ingest"] == old
+    text = page.read_text()
+    assert text.count("| ingest | all of it |") == 1
+    assert "| loop | event to served weights: p50 |" in text
+    assert "- ingest: an old machine\n- loop: " in text
+
+
+@pytest.mark.parametrize("raw", [b"", b"[]", b'{"format": "rlwd bench 2"}', b'{"machine": "x"}'])
+def test_results_that_are_none_are_named_and_stay(raw: bytes, tmp_path: Path) -> None:
+    """A file of something else is not written over."""
+    kept = tmp_path / "kept.json"
+    kept.write_bytes(raw)
+    with pytest.raises(ValueError, match=r"kept\.json"):
+        main(["--only", "loop", "--json", str(kept)])
+    assert kept.read_bytes() == raw
+
+
+def test_a_page_needs_what_was_measured_before(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without it the rows of all other parts would be lost."""
+    with pytest.raises(SystemExit):
+        main(["--only", "loop", "--page", "bench.md"])
+    assert "--page: needs --json" in capsys.readouterr().err
 
 
 def test_a_demo_that_served_nothing_new_is_no_measurement() -> None:
