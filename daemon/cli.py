@@ -81,18 +81,17 @@ def run(
     ] = None,
 ) -> None:
     """Run the daemon: consume, join, score, learn, let out."""
+    from ..streams.log.ports import MemberFenced
     from ..streams.logs import log_to_stderr
     from .config import load_config
 
-    own = () if role is Role.INGEST else ("triage",)
+    ingest = role is Role.INGEST
+    own = () if ingest else ("triage",)
     loaded = load_config(config).with_secrets("http", "engine", *own)
-    log_to_stderr(
-        "ingest" if role is Role.INGEST else "daemon", loaded.log_level, loaded.log_format
-    )
+    log_to_stderr("ingest" if ingest else "daemon", loaded.log_level, loaded.log_format)
     from .supervisor.notify import notify_building
     from .wire import build_control, build_ingest
 
-    ingest = role is Role.INGEST
     notify_building()
     with starting():
         loop = (
@@ -100,7 +99,8 @@ def run(
             if ingest
             else build_control(loaded, config)
         )
-    with starting(lambda: loop.turned):
+    # Started again it would fence the other, and so by turns; in control the lease decides on one.
+    with starting(lambda: loop.turned, for_good=(MemberFenced,) if ingest else ()):
         loop.run()
 
 

@@ -99,16 +99,18 @@ def say_last(line: str) -> None:
 
 
 @contextlib.contextmanager
-def starting(began: Callable[[], bool] = lambda: False) -> Iterator[None]:
+def starting(
+    began: Callable[[], bool] = lambda: False, for_good: tuple[type[Exception], ...] = ()
+) -> Iterator[None]:
     """End the process of a unit as its supervisor is to take it: `FAULT`, `LATER` or `ENDED`.
 
-    `began` says whether it ran before what ended it.
+    `began` says whether it ran before what ended it; `for_good` ends it with `FAULT` then, too.
     """
     try:
         yield
     except REPORTED as problem:
         status, line = status_of(problem), told(problem)
-        if began():
+        if began() and not isinstance(problem, for_good):
             status = ENDED
         elif status == LATER:
             line += "; start or free what is named, or correct the config: it may be tried as it is"

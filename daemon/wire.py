@@ -144,9 +144,8 @@ def build_control(config: Config, path: Path | None = None) -> ControlLoop:
 def build_ingest(config: Config, *, member: str = "", port: int | None = None) -> IngestLoop:
     """Build a daemon in the ingest role.
 
-    `member` is its name in the consumer group and `port` that of its health page, where the config
-    file, which all of them may share, names another's. Raises ValueError without PostgreSQL or
-    Kafka.
+    `member` is its name in the consumer group and `port` that of its health page, where the config file,
+    which all of them may share, names another's. Raises ValueError without PostgreSQL or Kafka.
     """
     if not isinstance(config.state_database, str):
         raise ValueError("database: the ingest role needs a server that several may write to")
@@ -154,8 +153,9 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         raise ValueError("stream.kind: the ingest role shares a consumer group, which needs kafka")
     port = config.http.port if port is None else port
     kafka = config.stream.kafka
-    # The host's name alone is the control role's; the port tells members of one host apart.
-    name = member or f"{kafka.group_instance_id or socket.gethostname()}-ingest-{port}"
+    # Hosts may share a file, and members a host. The host's name alone is the control role's.
+    own = (kafka.group_instance_id, socket.gethostname(), f"ingest-{port}")
+    name = member or "-".join(filter(None, own))
     config = msgspec.structs.replace(
         config,
         stream=msgspec.structs.replace(

@@ -17,7 +17,7 @@ from kafka.record import util as kafka_record
 from kafka.structs import MemberState
 
 from .kafka_settings import KafkaSettings
-from .ports import Partition
+from .ports import MemberFenced, Partition
 
 Polled = dict[TopicPartition, list[Any]]
 """The client's own records, by partition."""
@@ -63,7 +63,17 @@ class Membership:
         return self._joining is not None
 
     def poll(self, seconds: float, limit: int) -> Polled:
-        """Return what the consumer has; raise what the client raises."""
+        """Return what the consumer has; raise what the client raises, MemberFenced among it."""
+        try:
+            return self._poll(seconds, limit)
+        except failures.FencedInstanceIdError as problem:
+            named = self.consumer.config["group_instance_id"]
+            raise MemberFenced(
+                f"kafka: another process has joined as {named}, this one's group_instance_id or --member:"
+                " each member of a group needs its own"
+            ) from problem
+
+    def _poll(self, seconds: float, limit: int) -> Polled:
         if self._joining is None and self._stable():
             # A join that begins in here needs a moment until it shows.
             found: Polled = self.consumer.poll(int(max(seconds, 0.01) * 1000), max_records=limit)

@@ -116,11 +116,6 @@ class KafkaSource:
             parted = problem.divergent_offsets
             self._find_lost({p: self._consumer.position(p, timeout_ms=0) for p in parted})
             return []
-        except failures.FencedInstanceIdError as problem:
-            raise RuntimeError(
-                "kafka: another process has joined with this group_instance_id; each member of"
-                " a group needs its own"
-            ) from problem
         except (failures.RetriableError, failures.NoOffsetForPartitionError):
             # The broker is away, or partitions come and go just now: both pass.
             time.sleep(min(seconds, 0.1))

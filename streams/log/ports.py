@@ -87,6 +87,10 @@ class RecordUnreadable(PartitionStopped):
         )
 
 
+class MemberFenced(RuntimeError):
+    """Another process joined the group under this one's name: the broker lets the newer one stay."""
+
+
 class Resume(Protocol):
     """Says where to go on: the store's next offset for each partition it knows."""
 

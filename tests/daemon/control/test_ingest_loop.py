@@ -3,12 +3,15 @@
 Real processes on a real broker and a real PostgreSQL (CONTRACTS 12, 15, 16, 24).
 """
 
+import re
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from ingest_members import Member, are_shared, write_config
 from kafka_server import KafkaServer
@@ -18,6 +21,7 @@ from waiting import until
 
 from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.config import Config, load_config
+from rlwd.daemon.exit_status import FAULT
 from rlwd.daemon.store import state_store
 from rlwd.daemon.wire import build_ingest
 from rlwd.daemon.wire_log import event_sink
@@ -238,9 +242,16 @@ def assert_accounted_for(group: Group) -> None:
 
 @pytest.mark.kafka
 def test_what_nobody_reads_holds_the_watermark(group: Group) -> None:
-    """Before any partition is read all of them are known, so that no horizon closes early."""
-    built = build_ingest(group.config, member="alone", port=free_port())
+    """Before any partition is read all of them are known, so that no horizon closes early.
+
+    Named by nobody, it has the config's name, the host's and its port: hosts may share the file.
+    """
+    port = free_port()
+    built = build_ingest(named(group.config, "rlwd-0"), port=port)
     ingest = built.ingest
+    source: Any = ingest.source
+    told = source._consumer.config["group_instance_id"]
+    assert told == re.sub(r"[^\w.-]", "-", f"rlwd-0-{socket.gethostname()}-ingest-{port}")
     try:
         ingest.step(time.time(), 0.0, 100)
         with group.store.reading() as view:
@@ -251,6 +262,27 @@ def test_what_nobody_reads_holds_the_watermark(group: Group) -> None:
     finally:
         ingest.source.close()
         ingest.store.close()
+
+
+def named(config: Config, name: str) -> Config:
+    kafka = msgspec.structs.replace(config.stream.kafka, group_instance_id=name)
+    return msgspec.structs.replace(
+        config, stream=msgspec.structs.replace(config.stream, kafka=kafka)
+    )
+
+
+@pytest.mark.kafka
+def test_of_two_members_with_one_name_the_newer_one_stays(group: Group) -> None:
+    """The older one ends with the status with which its unit stays down, and says the name; no record is lost."""
+    older = group.start("two")
+    newer = group.start("two")
+    until(lambda: not older.alive, told=newer.tail)
+    assert older.process is not None
+    assert older.process.returncode == FAULT
+    assert "another process has joined as two," in older.tail()
+    group.send(20)
+    group.wait("taken in by the newer", lambda: group.delivered == group.sent)
+    assert newer.alive
 
 
 def mark_after(ingest: Any, store: Store) -> float:

@@ -20,7 +20,7 @@ from waiting import until
 
 from rlwd.ops.servers.process import free_port
 from rlwd.streams.log.kafka_source import KafkaSettings, KafkaSink, KafkaSource, create_topics
-from rlwd.streams.log.ports import Partition, Record
+from rlwd.streams.log.ports import MemberFenced, Partition, Record
 
 pytestmark = pytest.mark.kafka
 
@@ -204,9 +204,7 @@ def test_a_second_process_of_the_same_name_fences_the_first(
         mine = set(second.partitions())
         assert (first.assigned(), first.confirmed(mine)) == (mine, set())
         assert second.confirmed(mine) == mine
-        with pytest.raises(
-            RuntimeError, match="another process has joined with this group_instance"
-        ):
+        with pytest.raises(MemberFenced, match=f"has joined as {settings.group_instance_id}, "):
             read(first, 1)
     finally:
         first.close()
