@@ -19,7 +19,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ from waiting import until
 
 from rlwd.daemon.config import load_config
 from rlwd.daemon.demo.crowd import Crowd
-from rlwd.daemon.demo.demo_profile import tiny_profile
+from rlwd.daemon.demo.demo_profile import Profile, tiny_profile
 from rlwd.daemon.demo.processes import DemoProcesses
+from rlwd.daemon.hacks.hack_profile import changed
 from rlwd.daemon.worlds.habits import Habits
 from rlwd.daemon.worlds.people import People
 from rlwd.daemon.worlds.styles import hidden_preference
@@ -45,6 +46,8 @@ PAUSE_SECONDS = (0.3, 6.0)
 """Between two kills: long enough for some work to be done, short enough to hit it in the middle."""
 EPISODES = 48
 """To a batch: small, so that many are sealed, applied and offered meanwhile."""
+SHORT = {"min_users": "20", "planned_users": "40", "deadline_seconds": "8.0"}
+"""Rollouts that end soon: what they decide does not matter here, and kills between two steps do."""
 PRETRAINING_STEPS = 60
 """Enough for answers of the right length; what they are worth does not matter here."""
 DRAIN_SECONDS = 90.0
@@ -140,8 +143,7 @@ def run_chaos(
             vllm=vllm,
             mlflow=False,
             pretraining_steps=PRETRAINING_STEPS,
-            # A policy that few like, at a few requests a second: versions must follow one another.
-            profile=tiny_profile(seed, episodes=EPISODES, margin=0.5),
+            profile=_profile(seed),
         )
         loop.write_config()
         pretraining = loop.make_policy()
@@ -169,6 +171,15 @@ def run_chaos(
                 asyncio.run(chaos.run(crowd))
             _drain(loop, crowd)
         return prove(load_config(loop.config), crowd.tally, chaos.toll.kills)
+
+
+def _profile(seed: int) -> Profile:
+    """Return the demo's profile with short rollouts.
+
+    A policy that few like, at a few requests a second: versions must follow one another.
+    """
+    profile = tiny_profile(seed, episodes=EPISODES, margin=0.5)
+    return replace(profile, release=changed(profile.release, SHORT))
 
 
 def _drain(loop: DemoProcesses, crowd: Crowd) -> None:
