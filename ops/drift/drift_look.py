@@ -12,6 +12,7 @@ import msgspec
 from ...rewards.behaviours.behaviour import TOOL
 from ..stages.watch_settings import WatchSettings
 from ..statistics.sequential_tests import Mean, UserSums, ratio_mean, width
+from .bar import bar_of, is_passed
 from .drift_answers import DriftAnswer
 from .segment_mix import DriftRow, mean_of, same_mix
 
@@ -64,7 +65,7 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
         """
         return (
             f"{self.name} {self.rate:.3f} against {self.reference:.3f} ({self.difference:+.3f},"
-            f" bar {self.bar:+g}, {self.users} users)"
+            f" bar {self.bar:+.3g}, {self.users} users)"
         )
 
 
@@ -242,10 +243,9 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
     passed = False
     if math.isfinite(error):
         both = 2 * ours.users * theirs.users / (ours.users + theirs.users)
-        reach = width(both, settings.planned_users, asked.alpha) * error
-        low, high = difference - reach, difference + reach
-        up, down = low > abs(asked.bar), high < -abs(asked.bar)
-        passed = (up or down) if asked.two_sided else (up if asked.bar > 0 else down)
+        errors = width(both, settings.planned_users, asked.alpha)
+        low, high = difference - errors * error, difference + errors * error
+        passed = is_passed(asked.bar, ours, theirs, errors, two_sided=asked.two_sided)
     return BehaviourLook(
         name=asked.name,
         rate=ours.estimate,
@@ -253,6 +253,6 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
         low=low,
         high=high,
         users=users,
-        bar=asked.bar,
+        bar=bar_of(asked.bar, theirs.estimate),
         passed=passed and users >= settings.users,
     )

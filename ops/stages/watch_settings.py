@@ -33,9 +33,10 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     bars: dict[str, float] = {}
     """By behaviour, by how much its mean may rise above that of the reference; a bar below 0 says by
-    how much it may fall, and 0 leaves it out. Laid over the defaults. `length` is relative: 0.5 is half
-    as long again. `tools` is the share of one tool among all calls, up or down; `phrases` the share of
-    people who are told a new phrase: such an alarm is filed and holds nothing."""
+    how much it may fall, or half of the reference's where that is less; 0 leaves it out. Laid over the
+    defaults. `length` is relative: 0.5 is half as long again. `tools` is the share of one tool among all
+    calls, up or down; `phrases` the share of people who are told a new phrase: such an alarm is filed and
+    holds nothing."""
     total: float = 1.0
     """How far a version and all before it may drift together, as a multiple of the bars: it is held against
     v0, too, or the last version that a person promoted over an alarm. 0 compares with the version before

@@ -98,7 +98,7 @@ def _drift(report: TriageReport) -> Iterator[str]:
             passed = " **passed**" if one.passed else ""
             yield (
                 f"| {code(one.version)} | {code(one.against)} | {code(one.behaviour)} |"
-                f" {one.rate:.3f} | {one.reference:.3f} | {between} | {one.bar:+g}{passed} |"
+                f" {one.rate:.3f} | {one.reference:.3f} | {between} | {one.bar:+.3g}{passed} |"
                 f" {one.looked} |"
             )
         yield from _rest(len(report.drift) - MOST_ROWS)

@@ -40,6 +40,19 @@ def test_what_is_far_beyond_the_bar_is_an_alarm() -> None:
     assert all(live_of_rates((0.6, 0.2), seed, users=200, bar=0.1) for seed in range(10))
 
 
+def test_a_fall_to_nothing_is_an_alarm_where_there_is_less_to_lose_than_the_bar() -> None:
+    """From 15 % to none all lives alarm at a bar of 15 points, and from 2 % none does."""
+    assert all(live_of_rates((0.0, 0.15), seed, users=300, bar=-0.15) for seed in range(10))
+    assert not any(live_of_rates((0.0, 0.02), seed, users=300, bar=-0.15) for seed in range(10))
+
+
+@pytest.mark.parametrize("ours", [0.15, 0.075], ids=["no_drift", "just_half"])
+def test_false_alarms_of_a_fall_are_rare(ours: float) -> None:
+    """Looked at after every tenth user, no more than a life in twenty alarms, though half is just left."""
+    alarms = sum(live_of_rates((ours, 0.15), seed, users=200, bar=-0.15) for seed in range(60))
+    assert alarms <= 60 // 20
+
+
 @pytest.mark.parametrize("theirs", [0.5, 0.501], ids=["equal", "hardly_worse"])
 def test_a_version_of_equal_worth_stays_under_watch(theirs: float) -> None:
     """Its mean is the lower one in half of all lives, and shown to be down in hardly any."""

@@ -1,0 +1,47 @@
+"""Bar: how far a behaviour's mean may be from its reference's, and whether it is shown to be further.
+
+A bar above 0 is of a rise, one below 0 of a fall. Pure; the interval comes from `ops/statistics`.
+"""
+
+import math
+
+from ..statistics.sequential_tests import Mean
+
+HALF = 0.5
+"""A fall is past its bar, too, once so much of what the reference had is gone: where there is less than the
+bar to lose, nothing could ever pass it."""
+LEAST = 1 / 3
+"""But not before it is so much of the bar: half of next to nothing is nothing."""
+
+
+def bar_of(bar: float, reference: float) -> float:
+    """Return the bar beside a reference of such a mean: a fall's is no deeper than half of that.
+
+    >>> bar_of(0.1, 0.05), bar_of(-0.15, 0.5), bar_of(-0.15, 0.2), round(bar_of(-0.15, 0.01), 3)
+    (0.1, -0.15, -0.1, -0.05)
+    """
+    return max(bar, min(-HALF * reference, LEAST * bar)) if bar < 0 else bar
+
+
+def is_passed(
+    bar: float, ours: Mean, theirs: Mean, errors: float, *, two_sided: bool = False
+) -> bool:
+    """Return whether the difference of two means is shown to be past the bar.
+
+    `errors` is how many standard errors its interval reaches to either side. With `two_sided` a rise and
+    a fall of so much both count.
+    """
+    difference = ours.estimate - theirs.estimate
+    reach = errors * math.sqrt(ours.variance + theirs.variance)
+    up, down = difference - reach > abs(bar), difference + reach < -abs(bar)
+    if two_sided:
+        return up or down
+    if bar > 0:
+        return up
+    return down or (difference + reach < LEAST * bar and _is_halved(ours, theirs, errors))
+
+
+def _is_halved(ours: Mean, theirs: Mean, errors: float) -> bool:
+    """Return whether less is shown to be left than half of what the reference has."""
+    reach = errors * math.sqrt(ours.variance + HALF * HALF * theirs.variance)
+    return ours.estimate - HALF * theirs.estimate + reach < 0.0
