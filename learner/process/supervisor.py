@@ -202,8 +202,11 @@ class LearnerSupervisor:
         self._reader.start()
 
     def _threads(self) -> dict[str, str]:
+        """Return how many it computes with; the one of the daemon's own numpy is not for it."""
         count = self.settings.learner.threads
-        return {"OMP_NUM_THREADS": str(count)} if count else {}
+        return {"OPENBLAS_NUM_THREADS": str(count or "")} | (
+            {"OMP_NUM_THREADS": str(count)} if count else {}
+        )
 
     def _read(
         self, process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]"

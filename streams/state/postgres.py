@@ -17,6 +17,7 @@ The same tables, statements and promises as SqliteStore's. What differs:
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -27,6 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .migration import migrate
 from .postgres_dialect import in_dialect, placed
+from .postgres_statistics import analyse_new
 from .postgres_vacuum import vacuum
 from .refused import telling_refusals
 from .transaction import Rows, Transaction
@@ -39,6 +41,7 @@ _PASSING = (
 _HAS_TRANSACTION_TIMEOUT = 170_000
 _MIGRATING = 0x726C7764  # Key of the advisory lock that a migration holds: `rlwd`.
 _KEPT_VIEWS = 4
+_ANALYSE_SECONDS = 1.0
 
 
 class PostgresStore:
@@ -64,6 +67,7 @@ class PostgresStore:
         }
         self._transaction_timeout = f"{int((busy_seconds + idle_seconds) * 1000)}"
         self._turn = threading.RLock()
+        self._analysed_at = float("-inf")
         self._writer: psycopg.Connection[Any] | None = None
         self._views: list[psycopg.Connection[Any]] = []
         try:
@@ -94,6 +98,7 @@ class PostgresStore:
                 raise
             if connection.execute("COMMIT").statusmessage != "COMMIT":
                 raise RuntimeError(f"{self.name}: a statement failed and the block went on")
+            self._help_planner(connection)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -148,6 +153,14 @@ class PostgresStore:
             self._writer.execute("SELECT set_config(%s, %s, false)", (setting, value))
         self._writer.execute("BEGIN")
         return self._writer
+
+    def _help_planner(self, connection: psycopg.Connection[Any]) -> None:
+        """Have new tables analysed, now and then; what was committed stands whatever comes of it."""
+        if time.monotonic() - self._analysed_at < _ANALYSE_SECONDS:
+            return
+        self._analysed_at = time.monotonic()
+        with suppress(psycopg.Error):
+            analyse_new(connection)
 
     def _view(self) -> psycopg.Connection[Any]:
         """Begin a view on a kept connection, or on a new one; any thread may ask."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import aiohttp
 import msgspec
-from bench_batch import EPISODES, make_batch
+from bench_batch import make_batch
 from bench_doors import gateway, make_policy
 from bench_gateway import Door, ask
 from bench_table import Line
@@ -33,6 +33,8 @@ ROUND_SECONDS = 25.0
 """Of each way: more than twice the window over which a gateway's requests are looked at."""
 PEOPLE = 4
 """Who ask one after another, all the time."""
+STEP = 2
+"""Answers of a step: what is counted are whole steps, so many of them have to fit into a round."""
 TOKENS = 200
 """Of each answer of a step, prompt and completion."""
 THREADS = 2
@@ -55,7 +57,7 @@ class BusyLearner:
             passes=1000,
             nice=0,
             threads=THREADS,
-            minibatch_episodes=EPISODES,
+            minibatch_episodes=STEP,
             pack_tokens=4 * TOKENS,
             rows_per_forward=1,
             # The bound is found anew in each round, and said by this side of the pipe.
@@ -145,7 +147,7 @@ async def _round(
                 making_way.step(read_reports(flags), time.time())
             await asyncio.sleep(0.25)
         learner.hear()
-        rate = (learner.steps - before) * EPISODES * TOKENS / (time.monotonic() - began)
+        rate = (learner.steps - before) * STEP * TOKENS / (time.monotonic() - began)
         over.set()
         await asyncio.gather(*people)
     ordered = sorted(seconds)

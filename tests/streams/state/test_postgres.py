@@ -383,3 +383,19 @@ def test_feedback_on_a_generation_that_never_came_is_buried_once(
     sql = "SELECT accepted, dead_lettered, delivered FROM offsets WHERE topic = 'feedback'"
     assert first.ask(f"{sql} AND next >= 0") == (0, 1, 1)
     assert first.ask("SELECT COUNT(*) FROM dead_letters") == (1,)
+
+
+def test_tables_that_fill_are_made_known_to_the_planner(server: PostgresStore, url: str) -> None:
+    """Without the server's own analysis, which comes a minute later."""
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("ALTER TABLE a SET (autovacuum_enabled = off)")
+
+        def written() -> bool:
+            """Write on, and return whether the table is known."""
+            with server.transaction() as tx:
+                tx.execute("INSERT INTO a SELECT * FROM generate_series(1, 5000)")
+            known = other.execute("SELECT reltuples FROM pg_class WHERE oid = 'a'::regclass")
+            (rows,) = known.fetchone() or (0.0,)
+            return bool(rows >= 5000)
+
+        until(written, pause=0.1)
