@@ -29,7 +29,7 @@ from rich.console import Console
 
 WIDTH = 170
 Say = Callable[[str], None]
-Part = Callable[[argparse.Namespace, Say], list[Line]]
+Part = Callable[[argparse.Namespace, Say], Sequence[Line]]
 PARTS: dict[str, Part] = {
     "ingest": lambda given, say: bench_ingest(
         records=given.records, rounds=given.rounds, already_open=_already_open(given), say=say
