@@ -6,7 +6,7 @@ from pathlib import Path
 import structlog
 
 from ...learner.candidate import Manifest
-from ...learner.checkpoint.folder import newest_valid, read_manifests, whole_checkpoints
+from ...learner.checkpoint.folder import whole_checkpoints
 from ...learner.ledger.batch_settings import BatchSettings
 from ...learner.ledger.batches_table import (
     count_death,
@@ -43,6 +43,7 @@ from ...streams.rescore.rescorings_table import attribution_stands
 from ...streams.state.crash_points import CrashPoint, crash_here
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
+from .checkpoint_reading import CheckpointReading
 
 log = structlog.get_logger()
 
@@ -83,13 +84,12 @@ class Training:
         self.batches, self.checkpoints, self.register = batches, checkpoints, register
         self.kept, self.keep_newest, self.credit = kept, keep_newest, credit
         self.spec_version, self.lanes, self.sealed = spec_version, lanes, sealed
-        self.lineage = Lineage(())
-        self._read, self._prune_due = -1, False
+        self.lineage, self._prune_due = Lineage(()), False
+        self.reading = CheckpointReading(checkpoints, child.settings.learner)
         self.head: int | None = None
         self.state = "starting"
         self.held = ""
         """Why no version is made, though there may be a batch; empty where one may be."""
-        self._stale = True
         self._asking = False
         self._working_on: int | None = None
         self._died_on: int | None = None
@@ -106,7 +106,9 @@ class Training:
             self._hear(report)
         self._take_finished(now)
         self.state = self.gathers or self.state
-        idle = self._asking and self.head is not None
+        if self._asking and not self.reading.settled:
+            self.state = "reading the newest checkpoint"
+        idle = self._asking and self.head is not None and self.reading.settled
         if idle and (command := self._next(now, standing())) is not None:
             self._asking = False
             self.child.send(command)
@@ -115,7 +117,8 @@ class Training:
 
     def _tend(self, now: float) -> None:
         if self.child.reap(now):
-            self._asking, self._stale, self.state = False, True, "dead"
+            self._asking, self.state = False, "dead"
+            self.reading.look_again()
             self._died_on, self._working_on = self.child.blamed(self._working_on), None
         if self._died_on is not None:
             with self.store.transaction() as tx:
@@ -146,15 +149,12 @@ class Training:
                 (log.error if fault else log.warning)(
                     "batch_failed" if fault else "batch_skipped", batch_id=batch_id, reason=reason
                 )
-            case _:
-                pass
-        self._stale = True
+        self.reading.look_again()
 
     def _take_finished(self, now: float) -> None:
-        if not self._stale:
+        if (found := self.reading.finished()) is None:
             return
-        manifests = read_manifests(self.checkpoints, after=self._read)
-        newest = newest_valid(self.checkpoints)
+        manifests, newest = found
         self.head = newest.sequence if newest else None
         if newest is not None and newest.parent_sequence is not None:
             crash_here(CrashPoint.RETURNED if newest.batch_id is None else CrashPoint.APPLIED)
@@ -164,8 +164,8 @@ class Training:
             for manifest in finished:
                 self.register(tx, manifest, now)
         self.lineage.add(manifests)
-        self._read = max((one.sequence for one in manifests), default=self._read)
-        self._stale, self._prune_due = False, self._prune_due or bool(manifests)
+        self.reading.taken()
+        self._prune_due = self._prune_due or bool(manifests)
         self._finished += finished
         if lost:
             log.error("checkpoint_lost", batches=lost, head=self.head)

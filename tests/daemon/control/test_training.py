@@ -1,5 +1,7 @@
 """The learner's side of the loop: what it is told, in which order, after which death."""
 
+import threading
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,15 @@ from manifests_by_hand import manifest, rolled_back
 from otlp_collector import collecting
 from tiny_learner import TINY
 
+from rlwd.daemon.control import checkpoint_reading
 from rlwd.daemon.control import training as training_file
+from rlwd.daemon.control.checkpoint_reading import CheckpointReading
 from rlwd.daemon.control.training import Training
 from rlwd.daemon.telemetry.open_tracing import open_tracing
 from rlwd.daemon.telemetry.telemetry_settings import TelemetrySettings
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import candidate_of
+from rlwd.learner.checkpoint.weight_link import WeightLink
 from rlwd.learner.drift_settings import DriftSettings
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.weighed import Trust
@@ -122,9 +127,9 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     def read(folder: Path, *, after: int) -> list[Manifest]:
         return [one for one in made.manifests if one.sequence > after]
 
-    monkeypatch.setattr(training_file, "read_manifests", read)
+    monkeypatch.setattr(checkpoint_reading, "read_manifests", read)
     monkeypatch.setattr(training_file, "whole_checkpoints", lambda folder: sorted(made.whole))
-    monkeypatch.setattr(training_file, "newest_valid", lambda folder: made.manifests[-1])
+    monkeypatch.setattr(checkpoint_reading, "newest_valid", lambda folder: made.manifests[-1])
     return made
 
 
@@ -309,6 +314,70 @@ def test_the_manifest_counts_and_not_the_message(desk: Desk) -> None:
     assert desk.ledger.fates() == {"trained": 4}
     assert desk.registered == [0, 1]
     assert desk.ask("SELECT state FROM batches") == ("applied",)
+
+
+def test_the_loop_turns_while_full_weights_are_read(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their digests take minutes: the learner waits for its next command meanwhile, and nobody else does."""
+    reading, over = threading.Event(), threading.Event()
+
+    def newest_valid(folder: Path) -> Manifest:
+        reading.set()
+        assert over.wait(60.0)
+        return desk.manifests[-1]
+
+    monkeypatch.setattr(checkpoint_reading, "newest_valid", newest_valid)
+    full = msgspec.structs.replace(TINY, weights="full")
+    desk.training.reading = CheckpointReading(tmp_path / "checkpoints", full)
+    fill(desk.ledger, 4)
+    assert desk.step(Asking(sequence=0)) == []
+    assert reading.wait(60.0)
+    assert desk.step() == []
+    assert (desk.training.head, desk.registered) == (None, [])
+    assert desk.training.state == "reading the newest checkpoint"
+    over.set()
+    deadline = time.monotonic() + 60.0
+    while not (told := desk.step()):
+        assert time.monotonic() < deadline
+    assert [type(one) for one in told] == [Apply]
+    assert desk.registered == [0]
+
+
+def test_what_did_not_change_is_not_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of full weights: a file that changed is, and so is one of what the newest is built on."""
+    links = [tmp_path / f"{number:06d}" / "weights" for number in range(2)]
+    for number, link in enumerate(links):
+        link.mkdir(parents=True)
+        base = number - 1 if number else None
+        told = WeightLink(
+            kind="changes" if number else "whole",
+            base=base,
+            base_digest="",
+            depth=number,
+            digest="",
+            tensors={},
+        )
+        (link / "link.json").write_bytes(msgspec.json.encode(told))
+    looks = list[int]()
+
+    def newest_valid(folder: Path) -> Manifest:
+        looks.append(1)
+        return manifest(1, 0)
+
+    monkeypatch.setattr(checkpoint_reading, "newest_valid", newest_valid)
+    reading = CheckpointReading(tmp_path, msgspec.structs.replace(TINY, weights="full"))
+    for changed, wanted in ((None, 1), (None, 1), (links[0], 2), (links[1], 3), (None, 3)):
+        if changed is not None:
+            (changed / "weights.safetensors").write_bytes(b"x")
+        reading.look_again()
+        while (found := reading.finished()) is None:
+            assert not reading.settled
+        assert found.newest == manifest(1, 0)
+        reading.taken()
+        assert (reading.settled, len(looks)) == (True, wanted)
 
 
 def test_a_traced_answer_is_traced_into_its_batch(desk: Desk) -> None:
