@@ -12,7 +12,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from ...streams.state.durable import fsync
 from ..candidate import Manifest
-from .folder import check_base, checkpoint_path, is_full, problem_of, state_of
+from .folder import chain_problem, check_base, checkpoint_path, is_full
 from .weight_chain import put_together
 
 WEIGHT_FILES = ("*.safetensors", "*.bin", "*.index.json")
@@ -70,7 +70,7 @@ def export_model(
 
 def _check_links(folder: Path, manifest: Manifest) -> None:
     """Raise ValueError where a link is gone or damaged; optimizer and the rest are not needed."""
-    if state_of(folder, manifest.sequence) and (problem := problem_of(folder, manifest)):
+    if problem := chain_problem(folder, manifest.sequence, manifest.digest):
         raise ValueError(f"{manifest.version}: {problem}")
 
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..ranks.shards import part_of, whole
+from ..ranks.shards import gathered, part_of
 from ..train.full_policy import FullPolicy
 from ..train.policy import Policy
 from ..train.state import Learner
@@ -48,21 +48,20 @@ class LearnerState(NamedTuple):
 
 
 def state_to_write(learner: Learner) -> LearnerState:
-    """Collect it; every rank takes part, in the same order."""
-    moments = {
-        name: whole(tensor).contiguous() for name, tensor in sorted(learner.moments().items())
+    """Collect it; every rank takes part, in the same order, and the tensors are the writing one's alone."""
+    policy, average, ranks = learner.policy, learner.average, learner.ranks
+    files = {
+        OPTIMIZER: gathered(learner.moments(), ranks),
+        RANDOM: {"cpu": torch.get_rng_state()},
     }
-    files = {OPTIMIZER: moments, RANDOM: {"cpu": torch.get_rng_state()}}
-    policy, average = learner.policy, learner.average
     if average is not None or _rounds(learner):
-        trained = policy.trainable().items()
-        files[TRAINED] = {name: whole(p.detach()).contiguous() for name, p in trained}
+        files[TRAINED] = gathered(policy.trainable(), ranks)
     if average is not None and _rounds(learner):
-        files[AVERAGE] = {name: whole(tensor).contiguous() for name, tensor in average.items()}
+        files[AVERAGE] = gathered(average, ranks)
     told, files[ESTIMATORS[1]] = learner.estimators.state()
     full = isinstance(policy, FullPolicy)
     with learner.offered():
-        weights = policy.weights() if isinstance(policy, FullPolicy) else policy.adapter()
+        weights = policy.weights(ranks) if isinstance(policy, FullPolicy) else policy.adapter(ranks)
     every = learner.settings.whole_every if full else 0
     return LearnerState(policy, files, told, weights, every)
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -136,7 +137,7 @@ def put_together(folder: Path, sequence: int) -> dict[str, Tensor]:
                 weights = {name: tensor.clone() for name, tensor in tensors.items()}
             else:
                 apply_patches(weights, _as_patches(tensors, link), digests)
-        except (OSError, KeyError, ValueError) as problem:
+        except (OSError, KeyError, ValueError, SafetensorError) as problem:
             raise ValueError(f"{path}: {problem}") from problem
     if weights.keys() != hashes.keys():
         raise ValueError(f"{folder / f'{sequence:06d}'}: other weights than its link names")

@@ -103,3 +103,22 @@ def links_needed(folder: Path, sequences: Iterable[int]) -> set[int]:
             except ValueError:
                 at = None
     return needed
+
+
+def spare_links(folder: Path, known: Iterable[int], kept: Iterable[int]) -> list[int]:
+    """Return those of the known checkpoints on whose links none of those that are kept is built.
+
+    Where a link that is needed cannot be read now, it may be built on any before it: none of these is spare.
+    """
+    needed = links_needed(folder, kept)
+    unread = (at for at in needed if not _is_readable(folder / f"{at:06d}"))
+    below = max(unread, default=-1)
+    return [at for at in known if at not in needed and at > below]
+
+
+def _is_readable(checkpoint: Path) -> bool:
+    try:
+        read_link(checkpoint)
+    except ValueError:
+        return False
+    return True

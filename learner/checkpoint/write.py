@@ -26,8 +26,8 @@ from .folder import checkpoint_path, state_of, whole_checkpoints
 from .folder import sequences as numbers_of
 from .learner_state import LearnerState, load_state, state_to_write
 from .no_room import making
-from .weight_chain import WeightChain
-from .weight_link import link_path, links_needed
+from .weight_chain import WeightChain, put_together
+from .weight_link import link_path, spare_links
 
 
 class StaleEpoch(RuntimeError):
@@ -139,8 +139,10 @@ class Checkpoints:
             kind = "full" if full else "adapter"
             raise ValueError(f"learner.weights: {path} was made with {kind!r}; use another state")
         if isinstance(learner.policy, FullPolicy):
+            # Who does not write looks for no changes, and need not keep what they would be changes of.
+            taken = self.chain.load if learner.ranks.writes else put_together
             try:
-                learner.policy.load_weights(self.chain.load(self.folder, manifest.sequence))
+                learner.policy.load_weights(taken(self.folder, manifest.sequence))
             except ValueError as problem:
                 raise ValueError(f"{path}: {problem}") from problem
         else:
@@ -168,10 +170,10 @@ class Checkpoints:
         return gone
 
     def _forget_links(self) -> None:
-        needed = links_needed(self.folder, whole_checkpoints(self.folder))
-        for sequence in numbers_of(self.folder):
+        known, kept = numbers_of(self.folder), whole_checkpoints(self.folder)
+        for sequence in spare_links(self.folder, known, kept):
             link = link_path(checkpoint_path(self.folder, sequence))
-            if sequence not in needed and link.is_dir():
+            if link.is_dir():
                 shutil.rmtree(link)
 
     def _write_state(

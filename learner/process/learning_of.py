@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from ..checkpoint.write import Origin
 from ..ranks.group import Ranks
 from ..service.open_service import open_service
@@ -21,12 +23,29 @@ def learning_of(
     """Return our own learner, or one whose tensors a training service has.
 
     `waiting` is told why that is waited for, and an empty text once it is not; `between` is called before
-    each forward pass of our own.
+    each forward pass of our own. Raises ValueError as `check_alike` does.
     """
     learner = settings.learner
     if not learner.service.url:
-        return Learning(learner, ranks, between)
+        learning = Learning(learner, ranks, between)
+        check_alike(learning, ranks)
+        return learning
     return ServiceLearner(open_service(learner), learner, Path(settings.folder), waiting)
+
+
+def check_alike(learning: Learning, ranks: Ranks) -> None:
+    """Raise ValueError where this rank read other files than rank 0; all ranks must ask.
+
+    Of a model that is replaced while they start each would hold a part of another one.
+    """
+    made_with = learning.learner.made_with
+    read = (learning.learner.policy.base_digest, made_with.files, made_with.settings)
+    ours = msgspec.json.encode(read, order="sorted")
+    if ranks.told(ours) != ours:
+        raise ValueError(
+            "learner.model: it, or another file that [learner] names, was replaced while the processes"
+            " started: they read different ones"
+        )
 
 
 def first_origin(learning: Learning | ServiceLearner, settings: LearnerProcessSettings) -> Origin:

@@ -5,7 +5,7 @@ layer is whole only while it runs. Embedding and head stay whole everywhere: the
 as one matrix.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torch import Tensor, nn
@@ -40,6 +40,22 @@ def whole(tensor: Tensor) -> Tensor:
     if not isinstance(tensor, DTensor):
         return tensor
     found: Tensor = tensor.full_tensor()
+    return found
+
+
+def gathered(
+    tensors: Mapping[str, Tensor], ranks: Ranks, *, copy: bool = False
+) -> dict[str, Tensor]:
+    """Return tensors by name, put together from all ranks, on the host of the rank that writes; on others none.
+
+    All ranks must ask. They are put together one after the other, since a GPU that needs others for the whole
+    of them has no room for it. What lies whole on the host is copied where `copy` says so.
+    """
+    found = dict[str, Tensor]()
+    for name in sorted(tensors):
+        one = whole(tensors[name].detach())
+        if ranks.writes:
+            found[name] = one.to("cpu", copy=copy).contiguous()
     return found
 
 

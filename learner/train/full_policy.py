@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..ranks.group import Ranks
-from ..ranks.shards import part_of, shard_decoder, whole
+from ..ranks.group import ALONE, Ranks
+from ..ranks.shards import gathered, part_of, shard_decoder
 from ..settings import LearnerSettings
 from .adapter_targets import AdapterTargets
 from .policy import Policy
@@ -84,10 +84,9 @@ class FullPolicy(Policy):
                 if name in self._copies:
                     own.copy_(self._copies[name])
 
-    def weights(self) -> dict[str, Tensor]:
-        """Return a copy of the weights as the model computes with them, put together from all ranks."""
-        named = sorted(super().trainable().items())
-        return {name: whole(own.detach()).cpu().contiguous().clone() for name, own in named}
+    def weights(self, ranks: Ranks = ALONE) -> dict[str, Tensor]:
+        """Return a copy of the weights as the model computes with them, as `gathered` puts them together."""
+        return gathered(super().trainable(), ranks, copy=True)
 
     def load_weights(self, weights: Mapping[str, Tensor]) -> None:
         """Take up a version's weights, and learn from there; the bits are those that were saved.

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from ..digests import ADAPTER_FILES
 from ..mixture import Mixture
-from ..ranks.group import Ranks
-from ..ranks.shards import part_of, shard_decoder, whole
+from ..ranks.group import ALONE, Ranks
+from ..ranks.shards import gathered, part_of, shard_decoder
 from ..settings import LearnerSettings
 from .adapter_targets import AdapterTargets
 
@@ -115,12 +115,9 @@ class Policy:
     def settle(self) -> None:
         """Take up what learned where the model computes with something else; an adapter does not."""
 
-    def adapter(self) -> dict[str, Tensor]:
-        """Return a copy of the adapter's weights as PEFT names them, put together from all ranks."""
-        state = get_peft_model_state_dict(self.model)
-        return {
-            name: whole(state[name].detach()).cpu().contiguous().clone() for name in sorted(state)
-        }
+    def adapter(self, ranks: Ranks = ALONE) -> dict[str, Tensor]:
+        """Return a copy of the adapter's weights as PEFT names them, as `gathered` puts them together."""
+        return gathered(get_peft_model_state_dict(self.model), ranks, copy=True)
 
     def save_adapter(self, folder: Path, tensors: Mapping[str, Tensor] | None = None) -> None:
         """Write the adapter as PEFT and vLLM read it; equal weights give equal bytes.

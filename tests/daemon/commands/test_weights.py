@@ -22,6 +22,7 @@ from rlwd.daemon.doctor.doctor_finding import Grade
 from rlwd.daemon.store import state_store
 from rlwd.learner.candidate import Manifest
 from rlwd.learner.checkpoint.folder import checkpoint_path, problem_of, whole_checkpoints
+from rlwd.learner.checkpoint.learner_state import OPTIMIZER
 from rlwd.learner.checkpoint.weight_chain import put_together
 from rlwd.learner.checkpoint.weight_link import TENSORS, link_path, read_link
 from rlwd.learner.checkpoint.write import Checkpoints, Origin
@@ -94,11 +95,15 @@ def rlwd(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
 def test_the_folder_is_the_version(
     made: State, rlwd: Command, tiny_policy: Path, tmp_path: Path
 ) -> None:
-    """transformers reads from it the version's bits, with the base model's tokenizer and in its type."""
-    newest = made.versions[2]
+    """transformers reads from it the version's bits, with the base model's tokenizer and in its type; nothing
+    else of the checkpoint is needed."""
+    newest, place = made.versions[2], tmp_path / "state"
+    shutil.copytree(made.config.parent, place)
+    made, tmp_path = State(place / made.config.name, made.versions), tmp_path / "served"
+    (checkpoint_path(made.checkpoints, 2) / OPTIMIZER).unlink()
     assert read_link(checkpoint_path(made.checkpoints, 2)).kind == "changes"
     status, said = rlwd(made, "weights", newest.version, "--out", tmp_path / "out")
-    assert (status, said.partition(",")[0]) == (0, f"{newest.version}: {tmp_path / 'out'}")
+    assert (status, said.partition(",")[0]) == (0, f"{newest.version}: {tmp_path / 'out'}"), said
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "out")
     wanted = put_together(made.checkpoints, 2)
     assert model.dtype == torch.bfloat16

@@ -1,6 +1,7 @@
 """Full weights on disk: whole ones and what changed since; every version comes back to the bit, or is refused by name."""
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -21,12 +22,19 @@ from rlwd.learner.checkpoint.folder import (
     read_manifests,
     whole_checkpoints,
 )
-from rlwd.learner.checkpoint.learner_state import AVERAGE, RANDOM, TRAINED
+from rlwd.learner.checkpoint.learner_state import (
+    AVERAGE,
+    OPTIMIZER,
+    RANDOM,
+    TRAINED,
+    state_to_write,
+)
 from rlwd.learner.checkpoint.weight_chain import WeightChain, put_together
 from rlwd.learner.checkpoint.weight_link import TENSORS, chain, link_path, read_link
 from rlwd.learner.checkpoint.write import Checkpoints, Origin
 from rlwd.learner.process.protocol import BatchFailed, Prune
 from rlwd.learner.process.worker import Worker
+from rlwd.learner.ranks.group import Ranks
 from rlwd.learner.rebuild.rebuild_plan import BASE, plan_rebuild
 from rlwd.learner.rebuild.rebuilder import Rebuilder
 from rlwd.learner.sealed import SealedBatch
@@ -139,10 +147,16 @@ def test_a_chain_of_thirty(full: LearnerProcessSettings) -> None:
     assert problem_of(spoilt, read_manifest(spoilt, 12)) is None
     with pytest.raises(ValueError, match=r"000013/weights/link\.json: missing"):
         put_together(spoilt, 20)
+    os.truncate(link_path(spoilt / "000003") / TENSORS, 100)
+    with pytest.raises(ValueError, match=r"000003/weights/weights\.safetensors: "):
+        put_together(spoilt, 5)
     at = Worker(msgspec.structs.replace(full, folder=str(spoilt)))
     assert (at.head.sequence, in_memory(at.learner)) == (25, long.memory[25])
     assert at.roll_back(20).sequence == 31
     assert (at.head.parent_sequence, in_memory(at.learner)) == (12, long.memory[12])
+    # What the one that is gone was built on nobody knows: it may come back from a backup.
+    at.run(Prune(sequences=(*range(1, 12), 14)), lambda _: None)
+    assert [n for n in range(16) if not link_path(spoilt / f"{n:06d}").is_dir()] == [13]
 
     worker = Worker(full)
     worker.run(Prune(sequences=(*range(10), *range(11, 29))), lambda _: None)
@@ -220,6 +234,23 @@ def test_all_that_a_lineage_may_hold(
     adapter = msgspec.structs.replace(other.learner, weights="adapter")
     with pytest.raises(ValueError, match=r"learner\.weights: .*/000005 was made with 'full'"):
         Worker(msgspec.structs.replace(other, learner=adapter))
+
+
+def test_a_rank_that_does_not_write_keeps_nothing(
+    full: LearnerProcessSettings, make_batch: MakeBatch, sealed: Sealed, tmp_path: Path
+) -> None:
+    """It helps to put moments and weights together and reads the newest ones, and has no second copy of them."""
+    worker = Worker(full)
+    worker.apply(sealed(make_batch(1, episodes=4)))
+    other = Learner(full.learner, Ranks(rank=1, size=1))
+    read = Checkpoints(worker.folder, policy="policy", lease_epoch=3)
+    read.load(other, worker.head)
+    assert in_memory(other) == in_memory(worker.learner)
+    assert other.moments()
+    state = state_to_write(other)
+    assert (state.files[OPTIMIZER], state.files[TRAINED], state.weights) == ({}, {}, {})
+    with pytest.raises(AssertionError, match="nothing was loaded"):
+        read.chain.write_same(tmp_path, {})
 
 
 def test_in_float32_all_of_it_moves(tmp_path: Path) -> None:

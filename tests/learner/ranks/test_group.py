@@ -20,11 +20,13 @@ from rlwd.learner.checkpoint.weight_link import WEIGHTS
 from rlwd.learner.digests import ADAPTER_FILES
 from rlwd.learner.lane_settings import LaneSettings
 from rlwd.learner.lanes.model_words import ModelWords
+from rlwd.learner.process.learning_of import check_alike
 from rlwd.learner.process.protocol import Apply, Command, Prune, RollBackTo, Skip
 from rlwd.learner.ranks.group import ALONE, Ranks
 from rlwd.learner.replay_settings import ReplaySettings
 from rlwd.learner.sealed import Correction, SealedBatch, SealedEpisode
 from rlwd.learner.settings import LearnerProcessSettings
+from rlwd.learner.staying.learning import Learning
 from rlwd.learner.tiny.model import prompt_ids
 from rlwd.learner.train.state import MOMENTS
 
@@ -197,6 +199,24 @@ def test_full_weights(
     # Each link names the version that it goes back to, and so has the same bytes.
     told = [{k: v for k, v in files.items() if k != PLACE} for files in kept]
     assert told == [told[0]] * 2
+
+
+class OfAnother(Ranks):
+    """A rank whose rank 0 has read something else."""
+
+    def told(self, said: bytes) -> bytes:
+        """Return what it read."""
+        return said.replace(b"config.json", b"another.json")
+
+
+def test_a_file_that_is_replaced_while_ranks_start_is_refused(
+    child_settings: LearnerProcessSettings,
+) -> None:
+    """Each would work with another one."""
+    learning = Learning(child_settings.learner)
+    check_alike(learning, ALONE)
+    with pytest.raises(ValueError, match=r"learner\.model: .* was replaced while"):
+        check_alike(learning, OfAnother(rank=1))
 
 
 def test_packs_are_dealt_evenly() -> None:
