@@ -19,8 +19,13 @@ Count = Annotated[int, msgspec.Meta(ge=1)]
 
 
 NOT_AT_A_SERVICE: dict[str, dict[str, float | str]] = {
-    "": {"kl_weight": 0.0, "average": 0.0, "processes": 1},
-    "drift": {"drift.version_kl": 0.0, "drift.version_norm": 0.0, "drift.day_kl": 0.0},
+    "": {"kl_weight": 0.0, "average": 0.0, "processes": 1, "weights": "adapter"},
+    "drift": {
+        "drift.probes": "",
+        "drift.version_kl": 0.0,
+        "drift.version_norm": 0.0,
+        "drift.day_kl": 0.0,
+    },
     "replay": {"replay.texts": ""},
     "yielding": {"yielding.above_seconds": 0.0},
 }

@@ -1,6 +1,7 @@
 """No room: a disk that took no checkpoint, which is no fault of the batch that made it."""
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +28,8 @@ def making(aside: Path) -> Iterator[None]:
 
 def _is_full(problem: OSError | SafetensorError) -> bool:
     codes = (errno.ENOSPC, errno.EDQUOT)
-    if isinstance(problem, OSError):
+    if isinstance(problem, OSError) and problem.errno is not None:
         return problem.errno in codes
-    # Tensors are written by a library that says the number in words.
-    return any(f"(os error {code})" in str(problem) for code in codes)
+    # Of a folder that was copied, and of tensors, the number is only said in words.
+    told = re.findall(r"\[Errno (\d+)\]|\(os error (\d+)\)", str(problem))
+    return any(int(one or other) in codes for one, other in told)

@@ -5,6 +5,7 @@ manifest names until it is whole: saved there, its adapter here. So it may be be
 by this process or the next one, and counts once.
 """
 
+import json
 import shutil
 import time
 import uuid
@@ -14,11 +15,15 @@ from typing import TypeVar
 
 import msgspec
 import structlog
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from ..candidate import Manifest, Probe
 from ..checkpoint.elsewhere import AT_SERVICE, LearnerElsewhere
 from ..checkpoint.estimator_files import read_estimators, write_estimators
 from ..checkpoint.folder import checkpoint_path, whole_checkpoints
+from ..checkpoint.no_room import making
+from ..digests import ADAPTER_FILES
 from ..estimators.side_by_side import Estimators
 from ..sealed import SealedBatch
 from ..settings import LearnerSettings
@@ -26,6 +31,7 @@ from ..train.steps import BatchGivenUp
 from ..train.update import Update
 from .port import ContentsRefused, ServiceAway, TrainingService
 from .service_base import ServiceBase
+from .service_state import ServiceState, state_in
 from .service_steps import ServiceSteps
 from .service_update import apply_at_service, probe
 
@@ -34,21 +40,9 @@ T = TypeVar("T")
 
 WAITS = (1.0, 5.0, 15.0, 60.0)
 """Seconds before a service that is away is asked again; the last one repeats."""
-SCRATCH = ".new-service"
-"""Where an adapter lies until its checkpoint has it; a learner's start sweeps it away."""
-
-
-class ServiceState(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint's `service.json`."""
-
-    url: str
-    """The service that has the state."""
-    model: str
-    """Its name of the base model."""
-    state: str
-    """What `TrainingService.begin` takes."""
-    steps: int
-    """Optimizer steps of the policy's life."""
+SCRATCH, FETCHED = ".new-service", ".new-service-fetched"
+"""Where the present state's adapter lies until its checkpoint has it, and one that is being fetched; a
+learner's start sweeps both away."""
 
 
 class ServiceLearner(LearnerElsewhere):
@@ -70,6 +64,7 @@ class ServiceLearner(LearnerElsewhere):
         self.state: str | None = None
         """What the newest checkpoint's weights and optimizer are saved as."""
         self.steps = 0
+        self._waits = False
 
     def first(self) -> Probe:
         """Make what a policy starts from, a zero adapter; return its probe.
@@ -106,7 +101,12 @@ class ServiceLearner(LearnerElsewhere):
             self.estimators = Estimators.from_state(*was, self.settings)
             self.service.begin(self.state)
             steps = ServiceSteps(service=self.service, settings=self.settings, made=self.steps)
-            told = progress or (lambda done, of: None)
+
+            def told(done: int, of: int) -> None:
+                self._goes_on()
+                if progress:
+                    progress(done, of)
+
             update = apply_at_service(steps, self.estimators, batch, self.vocabulary, told)
             self._keep(f"batch-{batch.batch_id}", steps.made)
             return update
@@ -137,24 +137,40 @@ class ServiceLearner(LearnerElsewhere):
 
     def read(self, checkpoint: Path, manifest: Manifest) -> None:
         """As LearnerElsewhere says; the service is asked for the state at once."""
-        named = _state_in(checkpoint)
+        named = state_in(checkpoint)
         if named is None:
             raise ValueError(
                 f"{checkpoint}: made by our own learner, whose optimizer no service takes up:"
                 " empty learner.service.url, or begin another policy"
             )
+        if named.model != self.settings.service.model:
+            raise ValueError(
+                f"learner.service.model: {checkpoint} was made from {named.model!r} there, and goes on from it:"
+                " set it back, or begin another policy"
+            )
         self._whole(lambda: self.service.begin(named.state))
         self.state, self.steps = named.state, named.steps
         self.estimators = read_estimators(checkpoint, self.settings)
         shutil.rmtree(self._scratch, ignore_errors=True)
-        shutil.copytree(checkpoint / manifest.version, self._scratch)
+        with making(self._scratch):
+            shutil.copytree(checkpoint / manifest.version, self._scratch)
 
     def forget(self, sequences: Iterable[int]) -> None:
-        """Let the service forget what only these checkpoints name; call it before they are pruned."""
+        """Let the service forget what only these checkpoints name; call it before they are pruned.
+
+        What a damaged one names is not known: of one that is kept it may be any, and nothing is forgotten.
+        """
         gone = set(sequences)
         kept, spare = set[str](), set[str]()
         for sequence in whole_checkpoints(self.folder):
-            if named := _state_in(checkpoint_path(self.folder, sequence)):
+            try:
+                named = state_in(checkpoint_path(self.folder, sequence))
+            except ValueError as problem:
+                log.warning("states_not_forgotten", states=1, problem=str(problem))
+                if sequence not in gone:
+                    return
+                continue
+            if named:
                 (spare if sequence in gone else kept).add(named.state)
         try:
             self.service.forget(sorted(spare - kept))
@@ -167,33 +183,55 @@ class ServiceLearner(LearnerElsewhere):
 
     def _keep(self, name: str, steps: int) -> None:
         """Save what was begun there, and take its adapter here; only then is it the present state."""
-        # Named anew at each try: what an earlier one left there is not looked at.
-        unique = f"{name}-{uuid.uuid4().hex[:12]}"
-        state = self.service.save(unique)
+        state, fetched = self.service.save(_unique(name)), self.folder / FETCHED
+
+        def fetch() -> None:
+            # It stands there, unless the service went away since: its steps are not made again for that.
+            self.service.begin(state)
+            shutil.rmtree(fetched, ignore_errors=True)
+            with making(fetched):
+                self.service.export(_unique(name), fetched)
+            _check_whole(fetched)
+
+        self._whole(fetch)
+        # Only now: a batch that is given up writes the present one again.
         shutil.rmtree(self._scratch, ignore_errors=True)
-        self.service.export(unique, self._scratch)
+        fetched.rename(self._scratch)
         self.state, self.steps = state, steps
 
     def _whole(self, made: Callable[[], T]) -> T:
         """Do it, from its beginning again where the service was away."""
         tries = 0
-        while True:
-            try:
-                found = made()
-            except ServiceAway as away:
-                log.warning("training_service_away", problem=str(away), tries=tries + 1)
-                self.waiting(f"waits for the training service: {away}")
-                time.sleep(WAITS[min(tries, len(WAITS) - 1)])
-                tries += 1
-                continue
-            if tries:
-                self.waiting("")
-            return found
+        try:
+            while True:
+                try:
+                    return made()
+                except ServiceAway as away:
+                    log.warning("training_service_away", problem=str(away), tries=tries + 1)
+                    self._waits = True
+                    self.waiting(f"waits for the training service: {away}")
+                    time.sleep(WAITS[min(tries, len(WAITS) - 1)])
+                    tries += 1
+        finally:
+            self._goes_on()  # Where it was given up for another reason, too.
+
+    def _goes_on(self) -> None:
+        """Say that the service is not waited for any more, where it was."""
+        if self._waits:
+            self._waits = False
+            self.waiting("")
 
 
-def _state_in(checkpoint: Path) -> ServiceState | None:
-    """Return what a checkpoint's `service.json` says; None where it has none."""
-    path = checkpoint / AT_SERVICE
-    if not path.exists():
-        return None
-    return msgspec.json.decode(path.read_bytes(), type=ServiceState)
+def _unique(name: str) -> str:
+    """Return a name that was never used: what an earlier try left there is not looked at."""
+    return f"{name}-{uuid.uuid4().hex[:12]}"
+
+
+def _check_whole(adapter: Path) -> None:
+    """Raise ServiceAway where an adapter that came cannot be read: cut off on its way, it would be a version."""
+    config, weights = (adapter / name for name in ADAPTER_FILES)
+    try:
+        json.loads(config.read_bytes())
+        load_file(weights)
+    except (ValueError, SafetensorError) as problem:
+        raise ServiceAway(f"the adapter that it sent: {problem}") from problem

@@ -118,14 +118,14 @@ class TinkerTraining:
 
     def save(self, name: str) -> str:
         """As TrainingService says."""
-        with self._faults():
+        with self._faults(contents=False):
             path = self._begun().save_state(name).result(self.timeout).path
         self._clean = path
         return path
 
     def export(self, name: str, folder: Path) -> None:
         """As TrainingService says; the service's own copy is given up afterwards."""
-        with self._faults():
+        with self._faults(contents=False):
             path = self._begun().save_weights_external(name).result(self.timeout).path
             urls = self._rest().get_external_weights_urls(path).result(self.timeout).urls
             if missing := set(ADAPTER_FILES) - urls.keys():
@@ -183,14 +183,14 @@ class TinkerTraining:
         self._session = self._run = self._base = self._clean = None
 
     @contextmanager
-    def _faults(self, *, beginning: bool = False) -> Iterator[None]:
+    def _faults(self, *, beginning: bool = False, contents: bool = True) -> Iterator[None]:
         """Say what the library raises in the port's words, and give up a run that broke off."""
         try:
             yield
         except ServiceClosed:
             raise
         except FAULTS as problem:
-            found, self._clean = in_our_words(problem, beginning=beginning), None
+            found, self._clean = in_our_words(problem, beginning=beginning, contents=contents), None
             if isinstance(found, ServiceAway):
                 self._leave()
             raise found from problem

@@ -51,6 +51,14 @@ def test_survives_json() -> None:
         (b'{"beta1": 1.0}', r"< 1.0 - at `\$.beta1`"),
         (b'{"beta2": 1.0}', r"< 1.0 - at `\$.beta2`"),
         (b'{"dtype": "float16"}', r"Invalid enum value 'float16' - at `\$.dtype`"),
+        (
+            b'{"weights": "full", "service": {"url": "http://127.0.0.1:9", "model": "m"}}',
+            r"learner\.service\.url: .* needs, in \[learner\], .*weights = 'adapter'",
+        ),
+        (
+            b'{"drift": {"probes": "p"}, "service": {"url": "http://127.0.0.1:9", "model": "m"}}',
+            r"drift\.probes = ''",
+        ),
     ],
 )
 def test_refuses(raw: bytes, message: str) -> None:

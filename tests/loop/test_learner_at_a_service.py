@@ -17,7 +17,7 @@ from stand_in_server import BASE, StandInServer
 from rlwd.daemon.audit.audit import audit
 from rlwd.daemon.store import existing_store
 from rlwd.learner.checkpoint.folder import checkpoint_path
-from rlwd.learner.service.service_learner import ServiceState
+from rlwd.learner.service.service_state import ServiceState
 from rlwd.ops.servers.process import NO_TLS
 
 pytestmark = pytest.mark.timeout(1200)

@@ -41,7 +41,8 @@ class Fault(msgspec.Struct):
     kind: str
     """`lost`: done, and the answer never comes; `restart`: the process forgets what is not saved, and
     answers 503; `failed`: accepted, and refused later; `pending`: not ready yet; `slow`: done half a second
-    later; `short`, `nameless`: a pass of which a token too few is told, or nothing; else a status."""
+    later; `short`, `nameless`: a pass of which a token too few is told, or nothing; of `files`, `short` is one
+    without its end; empty: nothing; else a status."""
     times: int = 1
     """How many of them."""
 
@@ -288,9 +289,12 @@ class StandInDoor:
     async def file(self, request: web.Request) -> web.StreamResponse:
         """Return one file."""
         name, file = request.match_info["name"], request.match_info["file"]
+        path = self.service.folder / "external_weights" / name / file
         if (kind := self._fault("files")).isdigit():
             return web.Response(status=int(kind))
-        return web.FileResponse(self.service.folder / "external_weights" / name / file)
+        if kind == "short":
+            return web.Response(body=path.read_bytes()[:-8])
+        return web.FileResponse(path)
 
     async def deleted(self, request: web.Request) -> web.Response:
         """Delete a checkpoint."""

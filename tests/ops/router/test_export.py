@@ -36,11 +36,10 @@ def test_a_full_disk_and_another_base_model_are_named(
     assert told.startswith(f"learner.model: {tmp_path} is not "), told
 
     def full(source: Path, to: Path, **_: object) -> None:
-        to.mkdir()
-        (to / "half").touch()
+        Path(to).touch()
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(to))
 
-    monkeypatch.setattr(shutil, "copytree", full)
+    monkeypatch.setattr(shutil, "copyfile", full)
     told = told_by(whole_versions[1], tiny_policy, out)
     assert told == f"router.folder: {out.parent}: its disk is full: make room"
     assert list(out.parent.iterdir()) == []
