@@ -39,7 +39,8 @@ class MakingWay:
         self.p95 = max(told, default=None)
         if not self.child.alive:
             return
-        if self.slow and now - self._slow_since_said >= SAY_SECONDS:
+        # A clock that was set back makes what was said last lie ahead.
+        if self.slow and not 0.0 <= now - self._slow_since_said < SAY_SECONDS:
             self.child.send(TrafficSlow(seconds=LASTS_SECONDS))
             self._slow_since_said = now
         elif was and not self.slow:

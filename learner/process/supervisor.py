@@ -1,10 +1,12 @@
 """Supervisor: starts the learner process, talks to it, and starts it again when it dies."""
 
 import contextlib
+import fcntl
 import os
 import queue
 import subprocess
 import sys
+import termios
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -34,6 +36,8 @@ BACKOFF_SECONDS = (0.0, 1.0, 5.0, 15.0, 60.0)
 """Waits before starting a learner that died again and again; the last one repeats."""
 LAST_WORDS_SECONDS = 1.0
 """Longest wait for what a dead learner said at last: its pipe is closed already."""
+UNREAD_BYTES = 4096
+"""So much of its pipe that nobody reads is for commands: a child that was stopped is told no more of traffic."""
 DEATHS_TOLD = 3
 """Deaths in a row after which a learner that is not ready is told of."""
 STEADY_SECONDS = 300.0
@@ -153,6 +157,8 @@ class LearnerSupervisor:
         """Give the child its next command, or say how people's requests are; where it died, `reap` will say so."""
         assert self.process is not None, "no learner to command"
         pipe = _pipe(self.process)
+        if isinstance(command, TrafficSlow) and _unread(pipe) > UNREAD_BYTES:
+            return  # A full pipe would hold up the loop; it is said again.
         try:
             pipe.write(encode_line(command))
             pipe.flush()
@@ -235,3 +241,8 @@ class LearnerSupervisor:
 def _pipe(process: "subprocess.Popen[bytes]") -> IO[bytes]:
     assert process.stdin is not None, "learner without a pipe"
     return process.stdin
+
+
+def _unread(pipe: IO[bytes]) -> int:
+    """Return how many bytes of it the child has not read yet."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

@@ -61,6 +61,14 @@ def test_the_slowest_gateway_decides(learner: FakeLearner) -> None:
     assert len(learner.told) == 3
 
 
+def test_a_clock_that_is_set_back_ends_no_pause(learner: FakeLearner) -> None:
+    """Requests that are still slow then are told of at once: by the old time, not for an hour."""
+    way = MakingWay(learner)
+    for now in (4000.0, 400.0, 400.5, 401.0):
+        way.step([said("a", now, 1.5)], now)
+    assert learner.told == [SLOW] * 3
+
+
 def test_a_gateway_that_went_away_is_not_waited_for(learner: FakeLearner) -> None:
     """What it said last counts for a few seconds, and then no more; nor does one that has no traffic."""
     way = MakingWay(learner)

@@ -1,6 +1,9 @@
 """The daemon's end of the learner's pipe."""
 
 import os
+import subprocess
+import sys
+import threading
 from pathlib import Path
 
 import msgspec
@@ -8,7 +11,7 @@ import pytest
 from tiny_learner import TINY
 
 from rlwd.learner.checkpoint.epoch import write_epoch
-from rlwd.learner.process.protocol import Asking
+from rlwd.learner.process.protocol import Asking, Prune, TrafficSlow
 from rlwd.learner.process.supervisor import LearnerSupervisor
 from rlwd.learner.settings import LearnerProcessSettings
 
@@ -65,3 +68,26 @@ def test_a_learner_says_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.M
     assert child.refusal is not None
     assert child.refusal.startswith("learner.model: ")
     assert child.trouble == f"ended once: {child.refusal}"
+
+
+def test_a_learner_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    """Stopped for long while people's requests are slow: the loop goes on, and there is room for a command."""
+    settings = LearnerProcessSettings(
+        learner=TINY, policy="policy", folder=str(tmp_path), lease_epoch=1
+    )
+    child = LearnerSupervisor(settings, tmp_path)
+    sleeping = [sys.executable, "-c", "import time; time.sleep(3600)"]
+    with subprocess.Popen(sleeping, stdin=subprocess.PIPE) as process:
+        child.process = process
+
+        def told() -> None:
+            for _ in range(3000):
+                child.send(TrafficSlow(seconds=30.0))
+            child.send(Prune(sequences=(1,)))
+
+        telling = threading.Thread(target=told, daemon=True)
+        telling.start()
+        telling.join(60.0)
+        held = telling.is_alive()
+        process.kill()
+    assert not held
