@@ -137,7 +137,7 @@ def tiny_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+def forks() -> Iterator[ForkServer]:
     """What learners, embedded engines and `rlwd rebuild` import, imported once."""
     needs = (
         "rlwd.learner.rebuild.rebuilder",
@@ -146,7 +146,7 @@ def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
         "rlwd.ops.embedded.app",
         "rlwd.daemon.commands.log_again",
     )
-    with ForkServer(tmp_path_factory.mktemp("forks"), *needs) as server:
+    with ForkServer(*needs) as server:
         yield server
 
 

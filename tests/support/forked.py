@@ -75,8 +75,10 @@ class Forked:
 class ForkServer:
     """One process with these modules imported, which forks others on request."""
 
-    def __init__(self, folder: Path, *modules: str) -> None:
-        self._place = folder / "forks"
+    def __init__(self, *modules: str) -> None:
+        # Not in pytest's own folder: a socket's address has room for a hundred characters.
+        self._folder = tempfile.TemporaryDirectory(prefix="rlwd-")
+        self._place = Path(self._folder.name) / "forks"
         # It ends with this process, whose end of the pipe is closed then.
         self._process = subprocess.Popen(
             [sys.executable, __file__, str(self._place), *modules],
@@ -92,6 +94,7 @@ class ForkServer:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+        self._folder.cleanup()
 
     def start(
         self,

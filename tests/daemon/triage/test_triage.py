@@ -73,10 +73,10 @@ def by_hand(folder: Path, *options: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+def forks() -> Iterator[ForkServer]:
     """What the command imports, imported once."""
     needs = ("rlwd.daemon.cli", "rlwd.daemon.store", "rlwd.daemon.triage.triage_command")
-    with ForkServer(tmp_path_factory.mktemp("forks"), *needs) as server:
+    with ForkServer(*needs) as server:
         yield server
 
 
