@@ -9,7 +9,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,16 +103,36 @@ class ShortLife:
         return [one for one in self.tally.answers if one.variant == "candidate"]
 
     async def live(self, seconds: float) -> None:
-        """Let people come until one got an answer of what they taught; fails where nobody ever does."""
+        """Let people come until a batch is sealed of what they said, and again once they may meet what was
+        learned; until one of them has. In between nobody takes the cores that the learner needs."""
+        await self._come(self.sealed, seconds)
+        deadline = time.monotonic() + seconds
+        while not self.offered() and time.monotonic() < deadline:
+            await asyncio.sleep(0.2)
+        await self._come(self.served, seconds)
+
+    async def _come(self, enough: Callable[[], object], seconds: float) -> None:
+        """Let people come until it is enough; fails where it never is."""
+        self.crowd.stopping.clear()
         coming, deadline = asyncio.create_task(self.crowd.run()), time.monotonic() + seconds
-        while not self.served() and time.monotonic() < deadline and not coming.done():
+        while not enough() and time.monotonic() < deadline and not coming.done():
             await asyncio.sleep(0.2)
         self.crowd.stopping.set()
         await coming
-        assert self.served(), (
+        assert enough(), (
             f"{len(self.tally.answers)} answers, {self.tally.failed} failed:"
             f" {self.processes.live()}\n{self.processes.daemon.tail()}"
         )
+
+    def sealed(self) -> bool:
+        """Return whether there is a batch."""
+        with state_view(self.config.state_database) as view:
+            return bool(view.execute("SELECT 1 FROM batches").fetchone())
+
+    def offered(self) -> bool:
+        """Return whether people may meet a version that was learned."""
+        flags = read_flags(self.config.flags_path)
+        return flags is not None and flags.candidate is not None
 
     def missing(self) -> list[str]:
         """Return what people got or were promised, and the ledger does not have yet."""

@@ -1,6 +1,7 @@
 """The page of readings: what was read, what was not and why, and the reliability curve."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,15 @@ from said_by_hand import said
 from rlwd.daemon.status.metrics import Metrics
 from rlwd.daemon.status.reading_metrics import reading_values
 from rlwd.ops.reading.reader_folder import ReaderState, keep, load_reader, load_state
+from rlwd.rewards.satisfaction.learned import LearnedReader
 from rlwd.rewards.satisfaction.training import train
 from rlwd.streams.readings.reading_tallies import add_tallies
 
-READER = train(said(400))
+
+@cache
+def reader() -> LearnedReader:
+    """A reader, trained when it is first asked for."""
+    return train(said(400))
 
 
 @pytest.fixture
@@ -39,10 +45,10 @@ def test_before_it_learned_anything_it_says_so(pages: ServedPages) -> None:
 def test_the_reader_is_shown_with_its_curve(pages: ServedPages, tmp_path: Path) -> None:
     """Version, evidence on people whom it had not met, and a point for each bin."""
     folder = tmp_path / "readers"
-    keep(folder, ReaderState(version=READER.version, trained_at=5.0, silent=""), READER)
+    keep(folder, ReaderState(version=reader().version, trained_at=5.0, silent=""), reader())
     text = pages.text("/readings")
-    held = READER.evidence.held_out
-    assert READER.version in text
+    held = reader().evidence.held_out
+    assert reader().version in text
     assert f"{held.calibration_error:.3f}" in text
     assert "What the reader says and what was decided" in text
     assert text.count('<circle class="dot c0"') == len(held.bins)
@@ -53,20 +59,20 @@ def test_a_silent_reader_says_why(pages: ServedPages, tmp_path: Path) -> None:
     """What it was made from stands there all the same."""
     folder = tmp_path / "readers"
     silent = "its calibration error of 0.070 is above 0.05"
-    keep(folder, ReaderState(version=READER.version, silent=silent), READER)
+    keep(folder, ReaderState(version=reader().version, silent=silent), reader())
     assert silent in pages.text("/readings")
 
 
 def test_a_folder_keeps_what_it_can_read(tmp_path: Path) -> None:
     """A damaged reader, a foreign file and a state that is no JSON are none; old ones are let go."""
     assert load_state(tmp_path) == ReaderState()
-    keep(tmp_path, ReaderState(version=READER.version, silent=""), READER)
-    again = load_reader(tmp_path, READER.version)
+    keep(tmp_path, ReaderState(version=reader().version, silent=""), reader())
+    again = load_reader(tmp_path, reader().version)
     assert again is not None
-    assert again.version == READER.version
+    assert again.version == reader().version
     (file,) = tmp_path.glob("*.npz")
     file.write_bytes(file.read_bytes()[:-9])
-    assert load_reader(tmp_path, READER.version) is None
+    assert load_reader(tmp_path, reader().version) is None
     assert load_reader(tmp_path, "learned@0") is None
     (tmp_path / "state.json").write_text("{")
     assert load_state(tmp_path) == ReaderState()
