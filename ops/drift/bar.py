@@ -24,24 +24,25 @@ def bar_of(bar: float, reference: float) -> float:
 
 
 def is_passed(
-    bar: float, ours: Mean, theirs: Mean, errors: float, *, two_sided: bool = False
+    bar: float, low: float, high: float, *, two_sided: bool = False, halved: bool = False
 ) -> bool:
-    """Return whether the difference of two means is shown to be past the bar.
+    """Return whether a difference in this interval is shown to be past the bar.
 
-    `errors` is how many standard errors its interval reaches to either side. With `two_sided` a rise and
-    a fall of so much both count.
+    `halved` is what `is_halved` says of the two means. With `two_sided` a rise and a fall of so much both
+    count.
     """
-    difference = ours.estimate - theirs.estimate
-    reach = errors * math.sqrt(ours.variance + theirs.variance)
-    up, down = difference - reach > abs(bar), difference + reach < -abs(bar)
+    up, down = low > abs(bar), high < -abs(bar)
     if two_sided:
         return up or down
     if bar > 0:
         return up
-    return down or (difference + reach < LEAST * bar and _is_halved(ours, theirs, errors))
+    return down or (high < LEAST * bar and halved)
 
 
-def _is_halved(ours: Mean, theirs: Mean, errors: float) -> bool:
-    """Return whether less is shown to be left than half of what the reference has."""
+def is_halved(ours: Mean, theirs: Mean, errors: float) -> bool:
+    """Return whether less is shown to be left than half of what the reference has.
+
+    `errors` is how many standard errors an interval reaches to either side.
+    """
     reach = errors * math.sqrt(ours.variance + HALF * HALF * theirs.variance)
     return ours.estimate - HALF * theirs.estimate + reach < 0.0

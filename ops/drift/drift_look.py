@@ -12,7 +12,7 @@ import msgspec
 from ...rewards.behaviours.behaviour import TOOL
 from ..stages.watch_settings import WatchSettings
 from ..statistics.sequential_tests import Mean, UserSums, ratio_mean, width
-from .bar import bar_of, is_passed
+from .bar import bar_of, is_halved, is_passed
 from .drift_answers import DriftAnswer
 from .segment_mix import DriftRow, mean_of, same_mix
 
@@ -245,7 +245,8 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
         both = 2 * ours.users * theirs.users / (ours.users + theirs.users)
         errors = width(both, settings.planned_users, asked.alpha)
         low, high = difference - errors * error, difference + errors * error
-        passed = is_passed(asked.bar, ours, theirs, errors, two_sided=asked.two_sided)
+        halved = is_halved(ours, theirs, errors)
+        passed = is_passed(asked.bar, low, high, two_sided=asked.two_sided, halved=halved)
     return BehaviourLook(
         name=asked.name,
         rate=ours.estimate,
