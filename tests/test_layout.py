@@ -46,6 +46,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
         "learner/base_weights",
         "learner/digests",
         "learner/drift_settings",
+        "learner/installed",
         "learner/lane_settings",
         "learner/replay_settings",
         "learner/service_settings",

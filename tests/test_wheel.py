@@ -235,7 +235,7 @@ def test_what_needs_an_extra_names_it(
 def test_a_daemon_without_the_learners_packages_says_so(
     light: Installed, light_config: Path
 ) -> None:
-    """Its learner ends with one line that says what to install, and /readyz says that it ended."""
+    """Its learner ends with one line that says what to install, and /readyz says it too."""
     from rlwd.daemon.config import load_config
 
     port = load_config(light_config).http.port
@@ -256,6 +256,6 @@ def test_a_daemon_without_the_learners_packages_says_so(
         return str(ready.json()["problems"].get("learner"))
 
     with server:
-        until(lambda: "last with status 2" in problem(), told=problem)
+        until(lambda: "pip install 'rlwd[learner]'" in problem(), told=problem)
         assert "pip install 'rlwd[learner]'" in server.tail()
         assert "Traceback" not in server.tail()

@@ -30,6 +30,7 @@ from ...streams.logs import log_to_stderr
 from ...streams.quick_imports import quick_imports
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..base_weights import base_weights
+from ..installed import check_installed
 from ..checkpoint.epoch import read_epoch
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
@@ -189,6 +190,7 @@ def main() -> int:
     try:
         settings = msgspec.json.decode(given.settings.read_bytes(), type=LearnerProcessSettings)
         held = None if given.rank else lock_folder(Path(settings.folder))
+        check_installed()
         base_weights(settings.learner.model)  # Before torch, which takes seconds to import.
     except (OSError, ValueError, FolderLocked) as problem:
         log.error("settings_unusable", path=str(given.settings), problem=str(problem))
@@ -245,10 +247,6 @@ def _served(
 def _end() -> None:
     try:
         code = main()
-    except ModuleNotFoundError as missing:
-        # torch or one of its kin, which an installation without the extra does not have.
-        log.error("unusable", problem=f"{missing}: pip install 'rlwd[learner]'")
-        code = UNUSABLE
     except Exception:
         log.exception("process_ends")
         code = 1
