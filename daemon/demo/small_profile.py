@@ -6,6 +6,8 @@ docs/small_models.md says what each was chosen by.
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
+
 from ...ops.servers.processor import fast_dtype
 from .demo_profile import Profile
 
@@ -52,7 +54,7 @@ dpo_sft = 1.0
 
 [learner.replay]
 texts = "{replay}"
-share = 0.1
+share = 0.25      # with 0.1 a step held to one text of the 24, and a seed forgot what others are about
 weight = 0.5
 
 """
@@ -62,8 +64,8 @@ RELEASE = """\
 own_words = true       # the team agrees that its edits are learned from
 
 [batch]
-episodes = 64
-at_most = 64
+episodes = {pace.episodes}
+at_most = {pace.episodes}
 held_out = 0.1
 max_lead = 3           # it goes on while a version is tried: the newest is tried next
 
@@ -79,10 +81,10 @@ steps = [0.49]
 anchor_share = 0.02
 step_users = 0
 step_seconds = 0.0
-min_users = 60
-margin = 0.1
-planned_users = 100
-deadline_seconds = {deadline}   # until a version has its users: at 2.5 answers a second, or in float32 at 0.8
+min_users = {pace.min_users}
+margin = {pace.margin}
+planned_users = {pace.planned_users}
+deadline_seconds = {pace.deadline_seconds}   # until a version has its users: at 2.5 answers a second, or in float32 at 1.2
 gate_seconds = 120.0
 bake_seconds = 10.0
 linger_seconds = 20.0
@@ -120,8 +122,27 @@ kept = 0.5
 """
 
 
-DEADLINES = {"bfloat16": 75.0, "float32": 240.0}
-"""Seconds: without instructions for bfloat16 a third as many answers come."""
+class Pace(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is waited for at each turn of the loop, by how fast the processor answers and learns."""
+
+    episodes: int
+    """Answers of a batch."""
+    min_users: int
+    """Fewest users a variant before a version is judged."""
+    margin: float = 0.1
+    """By how much a version may be worse."""
+    planned_users: int = 100
+    """Users a variant that a rollout is planned for."""
+    deadline_seconds: float
+    """Until a version has its users."""
+
+
+PACES = {
+    "bfloat16": Pace(episodes=64, min_users=60, deadline_seconds=75.0),
+    "float32": Pace(episodes=24, min_users=40, deadline_seconds=240.0),
+}
+"""Without instructions for bfloat16 half as many answers come, and each takes three times as long to learn
+from: with batches of 64 what people taught was served to nobody for more than three minutes."""
 
 
 def small_engine() -> dict[str, Any]:
@@ -129,15 +150,20 @@ def small_engine() -> dict[str, Any]:
     return {"dtype": fast_dtype(), **ENGINE}
 
 
-def small_profile(model: Path, replay: str, seed: int, *, guard: Guard = "on") -> Profile:
-    """Return the profile; without guards drift is reported, and holds and refuses nothing."""
+def small_profile(
+    model: Path, replay: str, seed: int, *, guard: Guard = "on", pace: Pace | None = None
+) -> Profile:
+    """Return the profile; without guards drift is reported, and holds and refuses nothing.
+
+    The pace is that of this processor's precision where none is given.
+    """
     held = guard == "on"
     return Profile(
         learner=LEARNER.format(model=model, replay=replay, seed=seed, dtype=fast_dtype()),
         release=RELEASE.format(
             max_drift=5.0 if held else 0.0,
             on_alarm="hold" if held else "report",
-            deadline=DEADLINES[fast_dtype()],
+            pace=pace or PACES[fast_dtype()],
         ),
         rewards=SPEC,
     )
