@@ -30,8 +30,8 @@ from ...streams.logs import log_to_stderr
 from ...streams.quick_imports import quick_imports
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..base_weights import base_weights
-from ..installed import check_installed
 from ..checkpoint.epoch import read_epoch
+from ..installed import check_installed
 from ..ranks.other_ranks import OtherRanks, threads_of_each
 from ..settings import LearnerProcessSettings
 from .protocol import (
