@@ -160,7 +160,8 @@ def _check_origin(path: str, value: str) -> None:
         raise ValueError(f"{path}: {value!r} is not scheme://host[:port]")
 
 
-def _check_kafka_name(path: str, value: str) -> None:
+def check_kafka_name(path: str, value: str) -> None:
+    """Raise ValueError, with the path, for what brokers take for no name of a group or member."""
     if not value and path not in NEVER_EMPTY:
         return
     # As Kafka's brokers have names of members; of groups they would take more.
@@ -230,7 +231,7 @@ _TEXTS: tuple[tuple[set[str], Callable[[str, str], None]], ...] = (
     (OPTIONAL_URLS, _check_url),
     (ENGINES, _check_engine),
     (ORIGINS, _check_origin),
-    (KAFKA_NAMES, _check_kafka_name),
+    (KAFKA_NAMES, check_kafka_name),
     (CALLED, _check_called),
     (TOPICS, _check_topic),
     (NAMES, _check_name),

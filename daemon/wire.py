@@ -29,6 +29,7 @@ from ..streams.rescore.rescore import Rescore
 from ..streams.state.lease import LeasedStore, take_lease
 from ..streams.state.store import Store
 from .anchored import satisfaction_with_secrets
+from .bounds import check_kafka_name
 from .config import Config
 from .control.beginning import beginning
 from .control.control_loop import ControlLoop
@@ -153,15 +154,11 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         raise ValueError("stream.kind: the ingest role shares a consumer group, which needs kafka")
     port = config.http.port if port is None else port
     kafka = config.stream.kafka
-    # Hosts may share a file, and members a host. The host's name alone is the control role's.
-    own = (kafka.group_instance_id, socket.gethostname(), f"ingest-{port}")
-    name = member or "-".join(filter(None, own))
+    own = msgspec.structs.replace(
+        kafka, group_instance_id=_member_name(kafka.group_instance_id, member, port)
+    )
     config = msgspec.structs.replace(
-        config,
-        stream=msgspec.structs.replace(
-            config.stream,
-            kafka=msgspec.structs.replace(kafka, group_instance_id=re.sub(r"[^\w.-]", "-", name)),
-        ),
+        config, stream=msgspec.structs.replace(config.stream, kafka=own)
     )
     store = state_store(config)
     return IngestLoop(
@@ -176,6 +173,21 @@ def build_ingest(config: Config, *, member: str = "", port: int | None = None) -
         stop_seconds=config.stop_seconds,
         clock=SteadyClock(),
     )
+
+
+def _member_name(configured: str, member: str, port: int) -> str:
+    """Return an ingest member's name in its group, which has to be no other member's.
+
+    Raises ValueError where brokers take it for none: put right quietly, two names may become one.
+    """
+    if member:
+        check_kafka_name("--member", member)
+        return member
+    # Hosts may share a file, and members a host. The host's name alone is the control role's.
+    own = (configured, socket.gethostname(), f"ingest-{port}")
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", "-".join(filter(None, own)))
+    check_kafka_name("stream.kafka.group_instance_id, with host and port", name)
+    return name
 
 
 def _consumer(config: Config, store: Store, ingest: Ingest, tracing: Tracing) -> Consumer:

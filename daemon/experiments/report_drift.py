@@ -68,7 +68,7 @@ def _table(look: DriftLook) -> Table:
             f"{one.rate:.3f}",
             f"{one.reference:.3f}",
             Text(f"{one.difference:+.3f}{within}", style="bold" if one.passed else ""),
-            f"{one.bar:+.3g}",
+            one.told_bar,
             str(one.users),
         )
     if look.phrases:

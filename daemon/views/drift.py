@@ -39,7 +39,7 @@ def _row(one: BehaviourLook) -> dict[str, Any]:
         "reference": f"{one.reference:.3f}",
         "difference": f"{one.difference:+.3f}",
         "between": f"{one.low:+.3f} to {one.high:+.3f}" if bounded else between(None, None),
-        "bar": f"{one.bar:+.3g}",
+        "bar": one.told_bar,
         "users": f"{one.users:,}",
         "passed": one.passed,
     }

@@ -14,13 +14,18 @@ LEAST = 1 / 3
 """But not before it is so much of the bar: half of next to nothing is nothing."""
 
 
-def bar_of(bar: float, reference: float) -> float:
-    """Return the bar beside a reference of such a mean: a fall's is no deeper than half of that.
+def bar_of(bar: float, reference: float) -> tuple[float, str]:
+    """Return the bar beside a reference of such a mean, and why it is not the one that was asked for.
 
-    >>> bar_of(0.1, 0.05), bar_of(-0.15, 0.5), bar_of(-0.15, 0.2), round(bar_of(-0.15, 0.01), 3)
-    (0.1, -0.15, -0.1, -0.05)
+    >>> bar_of(0.1, 0.05), bar_of(-0.15, 0.5)
+    ((0.1, ''), (-0.15, ''))
+    >>> bar_of(-0.15, 0.2), bar_of(-0.15, 0.04)
+    ((-0.1, 'half of the reference'), (-0.05, 'a third of the bar'))
     """
-    return max(bar, min(-HALF * reference, LEAST * bar)) if bar < 0 else bar
+    half, least = -HALF * reference, LEAST * bar
+    if bar >= 0 or min(half, least) <= bar:
+        return bar, ""
+    return (half, "half of the reference") if half < least else (least, "a third of the bar")
 
 
 def is_passed(

@@ -4,20 +4,18 @@ Pure. The unit is the user, and every bound holds at all looks together (`ops/st
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
-from ...rewards.behaviours.behaviour import TOOL
 from ..stages.watch_settings import WatchSettings
 from ..statistics.sequential_tests import Mean, UserSums, ratio_mean, width
 from .bar import bar_of, is_halved, is_passed
 from .drift_answers import DriftAnswer
 from .segment_mix import DriftRow, mean_of, same_mix
+from .tool_rows import MOST_TOOLS, first_tools, tool_rows
 
-MOST_TOOLS = 8
-"""Tools whose shares are compared: the first that were called."""
 LONGEST = 4.0
 """Lengths count up to so many times the reference's mean."""
 REWARD = "reward"
@@ -42,6 +40,8 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
     """What the difference may not pass."""
     passed: bool
     """Whether it is shown to have passed it."""
+    why: str = ""
+    """Why the bar is not the one of the settings; empty where it is."""
 
     @property
     def difference(self) -> float:
@@ -65,8 +65,13 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
         """
         return (
             f"{self.name} {self.rate:.3f} against {self.reference:.3f} ({self.difference:+.3f},"
-            f" bar {self.bar:+.3g}, {self.users} users)"
+            f" bar {self.told_bar}, {self.users} users)"
         )
+
+    @property
+    def told_bar(self) -> str:
+        """The bar in words."""
+        return f"{self.bar:+.3g}, {self.why}" if self.why else f"{self.bar:+.3g}"
 
 
 class DriftLook(msgspec.Struct, frozen=True, kw_only=True):
@@ -159,9 +164,9 @@ def _asked(
         if name == "length":
             yield _Asked(name, bar / LONGEST, _lengths(ours), _lengths(theirs), alpha)
         elif name == "tools":
-            tools = _first_tools(ours, theirs)
+            tools = first_tools(ours, theirs)
             for tool in tools:
-                sides = [_tool_rows(one, tool) for one in (ours, theirs)]
+                sides = [tool_rows(one, tool) for one in (ours, theirs)]
                 yield _Asked(f"tools:{tool}", bar, sides[0], sides[1], alpha / MOST_TOOLS / 2, True)
         else:
             yield _Asked(name, bar, _rows(ours, name), _rows(theirs, name), alpha)
@@ -212,29 +217,6 @@ def _relative(
     return relative(ours), relative(theirs)
 
 
-def _calls(behaviours: Mapping[str, float]) -> dict[str, float]:
-    return {name[len(TOOL) :]: count for name, count in behaviours.items() if name.startswith(TOOL)}
-
-
-def _first_tools(ours: Sequence[DriftAnswer], theirs: Sequence[DriftAnswer]) -> list[str]:
-    """Return the first tools that either side called: of a later look the same ones."""
-    found = dict[str, None]()
-    for one in sorted((*ours, *theirs), key=lambda one: (one.received, one.generation_id)):
-        found.update(dict.fromkeys(sorted(_calls(one.behaviours))))
-        if len(found) >= MOST_TOOLS:
-            break
-    return list(found)[:MOST_TOOLS]
-
-
-def _tool_rows(answers: Sequence[DriftAnswer], tool: str) -> list[DriftRow]:
-    calls = ((one, _calls(one.behaviours)) for one in answers)
-    return [
-        DriftRow(one.user, made.get(tool, 0.0), sum(made.values()), one.segment)
-        for one, made in calls
-        if made
-    ]
-
-
 def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) -> BehaviourLook:
     difference = ours.estimate - theirs.estimate
     error = math.sqrt(ours.variance + theirs.variance)
@@ -247,6 +229,7 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
         low, high = difference - errors * error, difference + errors * error
         halved = is_halved(ours, theirs, errors)
         passed = is_passed(asked.bar, low, high, two_sided=asked.two_sided, halved=halved)
+    bar, why = bar_of(asked.bar, theirs.estimate)
     return BehaviourLook(
         name=asked.name,
         rate=ours.estimate,
@@ -254,6 +237,7 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
         low=low,
         high=high,
         users=users,
-        bar=bar_of(asked.bar, theirs.estimate),
+        bar=bar,
         passed=passed and users >= settings.users,
+        why=why,
     )

@@ -39,8 +39,8 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     holds nothing."""
     total: float = 1.0
     """How far a version and all before it may drift together, as a multiple of the bars: it is held against
-    v0, too, or the last version that a person promoted over an alarm. 0 compares with the version before
-    it alone, and many small steps pass."""
+    v0, too, or the last version that a person promoted over an alarm. Half of what was there is half,
+    whatever the multiple. 0 compares with the version before it alone, and many small steps pass."""
     alpha: float = 0.05
     """Probability, over all looks and bars, that a version that behaves as the reference is alarmed at."""
     users: int = 30

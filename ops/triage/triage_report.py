@@ -157,7 +157,7 @@ def _rows(look: DriftLook) -> list[DriftSeen]:
             reference=round(one.reference, 6),
             low=None if one.low is None else round(one.low, 6),
             high=None if one.high is None else round(one.high, 6),
-            bar=one.bar,
+            bar=round(one.bar, 6),
             passed=one.passed,
             looked=named_day(day_of(look.at)),
         )

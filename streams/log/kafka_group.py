@@ -128,7 +128,7 @@ def open_consumer(settings: KafkaSettings) -> KafkaConsumer:
     errors) where no broker answers.
     """
     check_crc32c()
-    member = settings.group_instance_id or re.sub(r"[^\w.-]", "-", socket.gethostname())
+    member = settings.group_instance_id or re.sub(r"[^A-Za-z0-9._-]", "-", socket.gethostname())
     return KafkaConsumer(
         group_id=settings.group_id,
         group_instance_id=member,

@@ -5,13 +5,13 @@ past its lease wakes up in the middle of a turn. So each of its transactions hol
 """
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .store import Store
+from .this_host import boot, host_name
 from .transaction import Transaction, row_lock
 
 MIGRATIONS = (
@@ -52,7 +52,7 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
 
     Raises LeaseHeld, naming host and process, where another daemon lives.
     """
-    host, pid = socket.gethostname(), os.getpid()
+    pid = os.getpid()
     with store.transaction() as tx:
         # A row to lock, so that of two that start at once on a server the second sees the first.
         tx.execute(
@@ -65,16 +65,16 @@ def take_lease(store: Store, policy: str, now: float) -> Lease:
             " WHERE policy = ? AND role = 'control'" + row_lock(tx),
             (policy,),
         ).fetchone()
-        if _lives(row, host, now):
+        if _lives(row, now):
             raise LeaseHeld(
-                f"policy {policy!r} is controlled by process {row[2]} on {row[1]} (epoch {row[0]},"
+                f"policy {policy!r} is controlled by process {row[2]} on {_name_of(row[1])} (epoch {row[0]},"
                 f" seen {now - row[4]:.0f} s ago): stop it first, or give this daemon another state"
             )
         epoch = 1 + row[0]
         tx.execute(
             "UPDATE leases SET epoch = ?, host = ?, pid = ?, started = ?, seen = ?"
             " WHERE policy = ? AND role = 'control'",
-            (epoch, host, pid, _process_start(pid), now, policy),
+            (epoch, _this_host(), pid, _process_start(pid), now, policy),
         )
     return Lease(policy=policy, epoch=epoch)
 
@@ -84,13 +84,12 @@ def refuse_beside_holder(tx: Transaction, name: str, now: float) -> None:
 
     It was made for the tables as they are; who restarts it with this rlwd has them migrated first.
     """
-    host = socket.gethostname()
     rows = tx.execute("SELECT epoch, host, pid, started, seen FROM leases").fetchall()
     for row in rows:
-        if _lives(row, host, now):
+        if _lives(row, now):
             raise LeaseHeld(
-                f"{name} has tables of an older rlwd, and process {row[2]} on {row[1]} works on them:"
-                " restart it first: this rlwd migrates them when it starts in its place"
+                f"{name} has tables of an older rlwd, and process {row[2]} on {_name_of(row[1])} works on"
+                " them: restart it first: this rlwd migrates them when it starts in its place"
             )
 
 
@@ -105,7 +104,7 @@ def hold_lease(tx: Transaction, lease: Lease) -> None:
     ).fetchone()
     if row is None or row[0] != lease.epoch:
         epoch, host, pid = row or (0, "", 0)
-        successor = f"process {pid} on {host}" if pid else "nobody"
+        successor = f"process {pid} on {_name_of(host)}" if pid else "nobody"
         raise LeaseLost(
             f"policy {lease.policy!r}: epoch {lease.epoch} is over: {successor} is in charge"
             f" (epoch {epoch})"
@@ -198,15 +197,25 @@ def read_holder(view: Transaction, policy: str, now: float) -> Holder | None:
     if row is None:
         return None
     epoch, host, pid, _, seen = row
-    alive = _lives(row, socket.gethostname(), now)
-    return Holder(host=host, pid=pid, epoch=epoch, seen=seen, alive=alive)
+    alive = _lives(row, now)
+    return Holder(host=_name_of(host), pid=pid, epoch=epoch, seen=seen, alive=alive)
 
 
-def _lives(row: tuple[int, str, int, str, float], host: str, now: float) -> bool:
-    _, holder_host, pid, started, seen = row
+def _this_host() -> str:
+    """Return the host as its row has it: its name, and which of all that are called so."""
+    return f"{host_name()} {boot()}".rstrip()
+
+
+def _name_of(host: str) -> str:
+    return host.partition(" ")[0]
+
+
+def _lives(row: tuple[int, str, int, str, float], now: float) -> bool:
+    _, host, pid, started, seen = row
     if pid == 0:
         return False
-    if holder_host == host:
+    # An older rlwd wrote the name alone.
+    if host in (_this_host(), host_name()):
         # The same host can be asked; a pid that was given to another program started later.
         return _process_start(pid) == started != ""
     return -AHEAD_SECONDS < now - seen < EXPIRES_SECONDS

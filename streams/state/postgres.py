@@ -28,7 +28,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from .migration import migrate
 from .postgres_dialect import in_dialect, placed
-from .postgres_statistics import analyse_new
+from .postgres_statistics import PlannerHelp
 from .postgres_vacuum import vacuum
 from .refused import telling_refusals
 from .transaction import Rows, Transaction
@@ -41,7 +41,6 @@ _PASSING = (
 _HAS_TRANSACTION_TIMEOUT = 170_000
 _MIGRATING = 0x726C7764  # Key of the advisory lock that a migration holds: `rlwd`.
 _KEPT_VIEWS = 4
-_ANALYSE_SECONDS = 1.0
 
 
 class PostgresStore:
@@ -67,7 +66,7 @@ class PostgresStore:
         }
         self._transaction_timeout = f"{int((busy_seconds + idle_seconds) * 1000)}"
         self._turn = threading.RLock()
-        self._analysed_at = float("-inf")
+        self._planner_help = PlannerHelp(lambda: connect(url), time.monotonic())
         self._writer: psycopg.Connection[Any] | None = None
         self._views: list[psycopg.Connection[Any]] = []
         try:
@@ -98,7 +97,8 @@ class PostgresStore:
                 raise
             if connection.execute("COMMIT").statusmessage != "COMMIT":
                 raise RuntimeError(f"{self.name}: a statement failed and the block went on")
-            self._help_planner(connection)
+            with suppress(psycopg.Error):  # What was committed stands whatever comes of it.
+                self._planner_help.look(connection, time.monotonic())
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -153,14 +153,6 @@ class PostgresStore:
             self._writer.execute("SELECT set_config(%s, %s, false)", (setting, value))
         self._writer.execute("BEGIN")
         return self._writer
-
-    def _help_planner(self, connection: psycopg.Connection[Any]) -> None:
-        """Have new tables analysed, now and then; what was committed stands whatever comes of it."""
-        if time.monotonic() - self._analysed_at < _ANALYSE_SECONDS:
-            return
-        self._analysed_at = time.monotonic()
-        with suppress(psycopg.Error):
-            analyse_new(connection)
 
     def _view(self) -> psycopg.Connection[Any]:
         """Begin a view on a kept connection, or on a new one; any thread may ask."""

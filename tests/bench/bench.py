@@ -22,7 +22,7 @@ from bench_redaction import bench_redaction
 from bench_rewards import bench_rewards
 from bench_sessions import bench_sessions
 from bench_swaps import bench_swaps
-from bench_table import Line, machine, put_between_markers, terminal_table
+from bench_table import Line, machine, parts_on, put_between_markers, terminal_table
 from bench_workers import bench_workers
 from bench_yield import bench_yield
 from rich.console import Console
@@ -65,25 +65,67 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise SystemExit(f"--only: {part!r} is none of {', '.join(PARTS)}")
     if given.page and not given.json:
         parser.error("--page: needs --json, the file with what was measured before")
-    measured = read_measured(given.json) if given.json else {}
+    _check_places(given, wanted)
     console = Console(stderr=True)
-    where = machine()
+    where = machine() + _told_options(parser, given)
     lines: list[Line] = []
-    for part in (one for one in PARTS if one in wanted):
-        new = PARTS[part](given, console.log)
-        lines += new
-        measured[part] = Measured(machine=where, lines=tuple(new))
-        if given.json:
-            _write({part: measured[part] for part in PARTS if part in measured}, given)
     # A table in a file or a pipe is not cut to the 80 columns that rich assumes there.
     out = Console() if sys.stdout.isatty() else Console(width=WIDTH)
-    out.print(terminal_table(lines, where))
+    try:
+        for part in (one for one in PARTS if one in wanted):
+            new = PARTS[part](given, console.log)
+            place = f"an earlier run's {given.demo_report.name}" if _is_read(part, given) else where
+            for line in new:
+                line.cells()  # What cannot be shown is no reason to show none of the others.
+            lines += new
+            _keep({part: Measured(machine=place, lines=tuple(new))}, given, console.log)
+    finally:
+        if lines:
+            out.print(terminal_table(lines, where))
 
 
-def _write(measured: Mapping[str, Measured], given: argparse.Namespace) -> None:
-    write_measured(given.json, measured)
+def _check_places(given: argparse.Namespace, wanted: Sequence[str]) -> None:
+    """Raise what would be raised once the first part is measured, which may be an hour later."""
+    if not given.json:
+        return
+    kept = read_measured(given.json)
+    write_measured(given.json, kept)
     if given.page:
-        put_between_markers(given.page, markdown_table(measured))
+        lost = (parts_on(given.page) & PARTS.keys()) - kept.keys() - set(wanted)
+        if lost:
+            raise SystemExit(
+                f"--page: {given.page} has rows of {', '.join(sorted(lost))}, and {given.json} has none of"
+                " them: name the file that they are from"
+            )
+        given.page.open("r+").close()
+
+
+def _told_options(parser: argparse.ArgumentParser, given: argparse.Namespace) -> str:
+    """Return what was measured otherwise than usual: a row of one round is no row of five."""
+    told = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in vars(given).items()
+        if name not in ("only", "page", "json", "demo_report") and value != parser.get_default(name)
+    ]
+    return f", with {' '.join(told)}" if told else ""
+
+
+def _is_read(part: str, given: argparse.Namespace) -> bool:
+    """Return whether a part is an earlier run's, of wherever that was, and not measured here."""
+    return part == "loop" and given.demo_report is not None
+
+
+def _keep(new: Mapping[str, Measured], given: argparse.Namespace, say: Say) -> None:
+    """Put parts among those of the file as it is by now: another bench may have written to it meanwhile."""
+    if not given.json:
+        return
+    known = {**read_measured(given.json), **new}
+    for part in known.keys() - PARTS.keys():
+        say(f"{given.json}: {part} is no part of the bench any more: its rows are left out")
+    kept = {part: known[part] for part in PARTS if part in known}
+    write_measured(given.json, kept)
+    if given.page:
+        put_between_markers(given.page, markdown_table(kept))
 
 
 def _already_open(given: argparse.Namespace) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ compared with each other was measured side by side. The file is written after ea
 is broken off keeps what it has.
 """
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ class Measured:
     """What one part gave."""
 
     machine: str
-    """What it ran on, when, and how busy that was."""
+    """What it ran on, when, and how busy that was; or whose earlier run was read."""
     lines: tuple[Line, ...]
     """Its rows."""
 
@@ -49,9 +50,18 @@ def read_measured(path: Path) -> dict[str, Measured]:
 
 
 def write_measured(path: Path, parts: Mapping[str, Measured]) -> None:
-    """Replace the file in one step."""
+    """Replace the file in one step.
+
+    Raises ValueError, and leaves the file as it was, where a row could not be read or shown again: its
+    sides have different numbers of rounds, or one of them gave no number.
+    """
+    for name, one in parts.items():
+        for line in one.lines:
+            if not all(map(math.isfinite, (*line.ours, *line.theirs))):
+                raise ValueError(f"{path}: {name}: {line.what}: a round is no number")
+            line.cells()
     raw = msgspec.json.encode(_File(format=FORMAT, parts=dict(parts)))
-    partial = path.with_name(f"{path.name}.partial")
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     partial.write_bytes(msgspec.json.format(raw, indent=1) + b"\n")
     os.replace(partial, path)
 
@@ -60,6 +70,7 @@ def markdown_table(parts: Mapping[str, Measured]) -> str:
     """Return the table for docs/bench.md, with a line for each machine and day that says what was measured there."""
     rows = [HEADER, ("---",) * len(HEADER)]
     rows += [line.cells() for one in parts.values() for line in one.lines]
+    rows = [tuple(cell.replace("|", "\\|") for cell in row) for row in rows]
     body = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     where: dict[str, list[str]] = {}
     for name, one in parts.items():

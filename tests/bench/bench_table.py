@@ -12,6 +12,7 @@ from typing import Literal
 from rich.table import Table
 
 BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +81,17 @@ def machine() -> str:
     """Say what all of this runs on, and how busy it was a moment ago: others' work is in the numbers."""
     cores = len(os.sched_getaffinity(0))
     return (
-        f"{cores} cores ({platform.machine()}), Python {platform.python_version()},"
+        f"{cores} cores ({_processor()}), Python {platform.python_version()},"
         f" {date.today().isoformat()}, load average {os.getloadavg()[0]:.1f} at the start"
     )
+
+
+def _processor() -> str:
+    """Say which processor: many machines have as many cores, and one table may hold figures of two."""
+    told = platform.machine()
+    lines = CPUINFO.read_text().splitlines() if CPUINFO.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return f"{told}, {models[0]}" if models else told
 
 
 def terminal_table(lines: Sequence[Line], where: str) -> Table:
@@ -101,12 +110,25 @@ def put_between_markers(page: Path, table: str) -> None:
 
     Raises ValueError, and writes nothing, where there is not one pair of them.
     """
-    text = page.read_text()
-    before, begun, rest = text.partition(BEGIN)
+    before, after = around_markers(page)
+    page.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+
+
+def parts_on(page: Path) -> set[str]:
+    """Return the parts that a page's table has rows of; raises ValueError as above."""
+    before, after = around_markers(page)
+    table = page.read_text().removeprefix(before).removesuffix(after)
+    rows = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()]
+    return {line for line in rows if line}
+
+
+def around_markers(page: Path) -> tuple[str, str]:
+    """Return what stands before and after a page's table; raises ValueError as above."""
+    before, begun, rest = page.read_text().partition(BEGIN)
     _, ended, after = rest.partition(END)
     if not begun or not ended or BEGIN in rest or END in after:
         raise ValueError(f"{page}: needs one {BEGIN} and after it one {END}")
-    page.write_text(f"{before}{BEGIN}\n{table}{END}{after}")
+    return before, after
 
 
 def _number(value: float) -> str:

@@ -13,7 +13,7 @@ from bench import main
 from bench_fill import filled_store
 from bench_gateway import Taken
 from bench_loop import loop_lines
-from bench_measured import Measured, markdown_table, read_measured, write_measured
+from bench_measured import Measured, markdown_table, read_measured
 from bench_records import feedback_event, generation_event
 from bench_table import BEGIN, END, Line, put_between_markers, terminal_table
 from rich.console import Console
@@ -130,43 +130,6 @@ def test_a_demos_report_becomes_the_loops_lines(tmp_path: Path) -> None:
     assert lines["new_part"].ours == (1.0,)
     assert {line.against for line in lines.values()} == {"an earlier run of the demo"}
     assert "| 8.25 s |" in page.read_text()
-
-
-def test_what_was_measured_before_stays_beside_what_is_measured_now(tmp_path: Path) -> None:
-    """`--only` replaces the rows of its parts; the others stay, each with where it was measured."""
-    report, kept, page = tmp_path / "report.json", tmp_path / "kept.json", tmp_path / "bench.md"
-    report.write_text(json.dumps(REPORT))
-    page.write_text(f"{BEGIN}\n{END}\n")
-    old = Measured(machine="an old machine", lines=(ratio(),))
-    write_measured(kept, {"ingest": old, "loop": old})
-    main(
-        [
-            *("--only", "loop", "--demo-report", str(report)),
-            *("--json", str(kept), "--page", str(page)),
-        ]
-    )
-    assert read_measured(kept)["ingest"] == old
-    text = page.read_text()
-    assert text.count("| ingest | all of it |") == 1
-    assert "| loop | event to served weights: p50 |" in text
-    assert "- ingest: an old machine\n- loop: " in text
-
-
-@pytest.mark.parametrize("raw", [b"", b"[]", b'{"format": "rlwd bench 2"}', b'{"machine": "x"}'])
-def test_results_that_are_none_are_named_and_stay(raw: bytes, tmp_path: Path) -> None:
-    """A file of something else is not written over."""
-    kept = tmp_path / "kept.json"
-    kept.write_bytes(raw)
-    with pytest.raises(ValueError, match=r"kept\.json"):
-        main(["--only", "loop", "--json", str(kept)])
-    assert kept.read_bytes() == raw
-
-
-def test_a_page_needs_what_was_measured_before(capsys: pytest.CaptureFixture[str]) -> None:
-    """Without it the rows of all other parts would be lost."""
-    with pytest.raises(SystemExit):
-        main(["--only", "loop", "--page", "bench.md"])
-    assert "--page: needs --json" in capsys.readouterr().err
 
 
 def test_a_demo_that_served_nothing_new_is_no_measurement() -> None:

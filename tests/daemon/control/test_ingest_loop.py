@@ -285,6 +285,21 @@ def test_of_two_members_with_one_name_the_newer_one_stays(group: Group) -> None:
     assert newer.alive
 
 
+@pytest.mark.kafka
+def test_a_member_that_is_started_again_at_once_goes_on(group: Group) -> None:
+    """Stopped or killed, and back before the broker has missed it: its name is its own, and it fences nobody."""
+    (member,) = (group.start("one"),)
+    for how in (member.stop, member.kill):
+        group.send(10)
+        how()
+        member.spawn()
+        group.wait("taken in", lambda: group.delivered == group.sent)
+        group.send(10)
+        group.wait("and goes on", lambda: group.delivered == group.sent)
+        assert member.alive
+    assert "another process" not in member.tail()
+
+
 def mark_after(ingest: Any, store: Store) -> float:
     ingest.step(time.time(), 0.1, 100)
     with store.reading() as view:
@@ -305,3 +320,25 @@ def test_without_a_server_or_a_broker_the_role_is_refused(tmp_path: Path) -> Non
     with pytest.raises(ValueError, match=r"stream\.kind: .* needs kafka"):
         build_ingest(config(database="postgresql://127.0.0.1:1/none"))
     assert [path.name for path in tmp_path.iterdir()] == ["rlwd.toml"]
+
+
+@pytest.mark.parametrize(
+    ("member", "configured", "told"),
+    [
+        ("two/a", "", "--member: 'two/a'"),
+        ("zwölf", "", "--member: 'zwölf'"),
+        ("m" * 250, "", "--member: "),
+        ("", "g" * 249, "group_instance_id, with host and port: "),
+    ],
+)
+def test_a_name_that_brokers_refuse_is_said_and_never_put_right(
+    member: str, configured: str, told: str, tmp_path: Path
+) -> None:
+    """`two/a` and `two-a` made one name: each of two members fenced the other."""
+    path = tmp_path / "rlwd.toml"
+    path.write_text(
+        'database = "postgresql://127.0.0.1:1/none"\n[learner]\nmodel = "base"\n'
+        f'[stream]\nkind = "kafka"\n[stream.kafka]\ngroup_instance_id = "{configured}"\n'
+    )
+    with pytest.raises(ValueError, match=f"{told}.*: letters, digits, . _ and -, 1 to 249"):
+        build_ingest(load_config(path), member=member, port=8091)

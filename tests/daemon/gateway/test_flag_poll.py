@@ -1,6 +1,7 @@
 """Flags for gateways on other hosts: fetched from a daemon, signed, and never taken on trust."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -13,6 +14,8 @@ from aiohttp import web
 from daemon_by_hand import open_daemon_ledger
 from gateway_rig import CHAT, HELLO, GatewayRig, version, wait_for
 
+from rlwd.daemon.gateway.flag_reporter import gateway_id
+from rlwd.daemon.gateway.settings import GatewaySettings
 from rlwd.daemon.http.access import Access
 from rlwd.daemon.status.flag_page import FlagPage
 from rlwd.daemon.status.metrics import Metrics
@@ -22,6 +25,7 @@ from rlwd.ops.flags.assignment import Shares
 from rlwd.ops.flags.flag_state import FlagState
 from rlwd.ops.flags.signed_flags import GENERATION, SIGNATURE, asking_token, sign_flags
 from rlwd.ops.servers.process import LOOPBACK, NO_TLS, free_port
+from rlwd.streams.state import this_host
 
 KEY, TOKEN = "a key of 16 characters", "the daemon's token"
 
@@ -311,3 +315,17 @@ def test_a_key_that_is_no_secret_is_refused_by_name(gateway: GatewayRig) -> None
         remote(gateway, "http://127.0.0.1:9/flags", flags_key="short")
     with pytest.raises(ValueError, match=r"gateway\.flags_key: required with flags_url"):
         remote(gateway, "http://127.0.0.1:9/flags", flags_key="")
+
+
+def test_gateways_of_hosts_with_one_name_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one, the first that follows a rollback would be taken for both; a restart changes nothing."""
+    monkeypatch.setattr(this_host, "BOOT_ID", tmp_path / "boot")
+    settings = GatewaySettings(flags_url="https://daemon/flags", flags_key=KEY)
+    ids = list[str]()
+    for boot in ("11111111-one", "22222222-two", "11111111-one"):
+        (tmp_path / "boot").write_text(boot)
+        ids.append(gateway_id(settings))
+    assert ids[0] == ids[2] != ids[1]
+    assert ids[0].startswith(f"{settings.name}@{socket.gethostname()}:{settings.port}")

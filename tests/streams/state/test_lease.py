@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ from lone_daemon import BATCH, Workshop
 from places_by_hand import new_schema
 
 from rlwd.streams.open import open_store as open_place
-from rlwd.streams.state import lease
+from rlwd.streams.state import lease, this_host
 from rlwd.streams.state.lease import (
     LeasedStore,
     LeaseHeld,
@@ -29,7 +30,7 @@ from rlwd.streams.state.sqlite import SqliteStore
 OTHER = """
 import sys, time
 from pathlib import Path
-from rlwd.streams.state import lease
+from rlwd.streams.state import lease, this_host
 from rlwd.streams.state.sqlite import SqliteStore
 store = SqliteStore(Path(sys.argv[1]), {"daemon": lease.MIGRATIONS})
 print(lease.take_lease(store, "policy", time.time()).epoch, flush=True)
@@ -108,6 +109,33 @@ def test_another_host_is_believed_for_a_while(store: SqliteStore) -> None:
     with pytest.raises(LeaseHeld, match=r"on elsewhere \(epoch 1, seen 29 s ago\)"):
         take_lease(store, "policy", 129.0)
     assert take_lease(store, "policy", 131.0).epoch == 2
+
+
+def test_another_host_of_the_same_name_cannot_be_asked(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cloned hosts may all be called `localhost`: that no process here has the holder's number says nothing.
+
+    A daemon of an older rlwd wrote the name alone, and is asked by it as it was.
+    """
+    monkeypatch.setattr(this_host, "BOOT_ID", tmp_path / "boot")
+    (tmp_path / "boot").write_text("11111111-one\n")
+    take_lease(store, "policy", 100.0)
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET pid = ?", (2**22 + 1,))
+    (tmp_path / "boot").write_text("22222222-two\n")
+    called = socket.gethostname()
+    with pytest.raises(LeaseHeld, match=rf"on {called} \(epoch 1, seen 29 s ago\)"):
+        take_lease(store, "policy", 129.0)
+    with store.reading() as view:
+        holder = read_holder(view, "policy", 129.0)
+    assert holder is not None
+    assert (holder.host, holder.alive) == (called, True)
+    (tmp_path / "boot").write_text("11111111-one\n")
+    assert take_lease(store, "policy", 129.0).epoch == 2
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET host = ?, pid = ?", (called, 2**22 + 1))
+    assert take_lease(store, "policy", 129.0).epoch == 3
 
 
 def test_a_host_whose_clock_was_far_ahead_holds_nothing_until_then(store: SqliteStore) -> None:
