@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/exception_text",),
     (
         "kernels",
+        "streams/authorities",
         "streams/ending_signals",
         "streams/logs",
         "streams/quick_imports",
