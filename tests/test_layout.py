@@ -87,7 +87,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/status", "daemon/telemetry"),
     ("daemon/audit", "daemon/doors", "daemon/workers"),
     ("daemon/gateway",),
-    ("daemon/exit_status", "daemon/number_bounds"),
+    ("daemon/exit_status", "daemon/number_bounds", "daemon/shown_json"),
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/anchored", "daemon/specialist_file"),
     ("daemon/config",),
