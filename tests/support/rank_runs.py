@@ -117,7 +117,7 @@ def _spoil(learner: "Learner", spoilt: Spoilt) -> None:
             return states_MD
         if not spoilt.gradient:
             return states_MD * torch.nan
-        states_MD.register_hook(lambda gradient_MD: gradient_MD * torch.nan)
+        states_MD.register_hook(lambda gradient_MD: gradient_MD * torch.nan)  # type: ignore[no-untyped-call]
         return states_MD
 
     learner.hidden = hidden  # type: ignore[method-assign]
