@@ -91,6 +91,8 @@ NUMBERS: dict[str, tuple[float, float]] = {
     "learner.probe_tokens": (2, 100_000),
     "learner.processes": (1, 64),
     "learner.threads": (0, 4096),
+    # The ranks wait for one another's pauses for a minute at a time.
+    "learner.hang_seconds": (120.0, DAY),
     "learner.nice": (0, 19),
     "learner.seed": (0, 2**63 - 1),
     "learner.drift.version_kl": (0.0, 1e6),

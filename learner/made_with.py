@@ -111,6 +111,7 @@ def _changing_bits(settings: dict[str, Any], prefix: str = "learner") -> dict[st
 PLACES = (
     *("learner.model", "learner.drift.probes", "learner.replay.texts"),
     *("learner.nice", "learner.threads", "learner.device", "learner.processes"),
+    "learner.hang_seconds",
     *("learner.yielding.above_seconds", "learner.yielding.batch_seconds"),
     # Which service it was, and which of its models, says `machine.device`.
     *(f"learner.service.{name}" for name in ("url", "model", "key", "timeout_seconds")),

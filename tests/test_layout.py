@@ -21,6 +21,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("streams/exception_text",),
     (
         "kernels",
+        "streams/authorities",
         "streams/ending_signals",
         "streams/logs",
         "streams/quick_imports",
@@ -86,7 +87,7 @@ ORDER: tuple[tuple[str, ...], ...] = (
     ("daemon/status", "daemon/telemetry"),
     ("daemon/audit", "daemon/doors", "daemon/workers"),
     ("daemon/gateway",),
-    ("daemon/exit_status", "daemon/number_bounds"),
+    ("daemon/exit_status", "daemon/number_bounds", "daemon/shown_json"),
     ("daemon/bounds", "daemon/config_hint", "daemon/sections"),
     ("daemon/anchored", "daemon/specialist_file"),
     ("daemon/config",),

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
-import orjson
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ from ...ops.benchmark.replay_folder import VersionReplay, replays
 from ...rewards.spec.spec import reward_spec
 from ...streams.state.file_lock import FileLocked, lock_file
 from ..config import Config
+from ..shown_json import shown_json
 from ..store import existing_store
 
 NAME = "sessions"
@@ -183,4 +183,4 @@ def _date(at: float) -> str:
 
 
 def _print(document: Any) -> None:
-    print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+    print(shown_json(document))

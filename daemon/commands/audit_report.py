@@ -2,7 +2,6 @@
 
 from dataclasses import asdict
 
-import orjson
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -11,6 +10,7 @@ from ...learner.checkpoint.folder import read_manifests
 from ..audit.audit import Audit, audit
 from ..config import Config
 from ..own_part import own_learning, own_topics
+from ..shown_json import shown_json
 from ..store import existing_store
 
 
@@ -31,7 +31,7 @@ def run_audit(config: Config, *, as_json: bool, answers: bool = False) -> int:
         told = found.as_document()
         if answers:
             told["learned_from"] = [asdict(one) for one in found.learned_from]
-        print(orjson.dumps(told, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(told))
     else:
         _print(Console(), found)
         _print_learned(found, answers=answers)

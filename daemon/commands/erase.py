@@ -4,7 +4,6 @@ import time
 from typing import Any
 
 import msgspec
-import orjson
 
 from ...ops.flags.assignment import hash_user, tenant_key
 from ...streams.secret_values import read_secret
@@ -14,6 +13,7 @@ from ..config import Config
 from ..erasures.erasure_list import note_erased
 from ..erasures.person import erase_person
 from ..own_part import other_policies
+from ..shown_json import shown_json
 from ..store import existing_store
 
 NOT_REACHED = (
@@ -61,5 +61,5 @@ def run_erase(
         **({"specialists_began_with": began} if began else {}),
         "not_reached": left,
     }
-    print(orjson.dumps(report, option=orjson.OPT_INDENT_2).decode())
+    print(shown_json(report))
     return 1 if again else 0

@@ -1,9 +1,8 @@
 """Explain: one generation's whole story, printed."""
 
-import orjson
-
 from ..config import Config
 from ..explain.explain import explain
+from ..shown_json import shown_json
 from ..store import existing_store
 
 
@@ -13,4 +12,4 @@ def run_explain(config: Config, generation_id: str) -> None:
     with store.reading() as view:
         story = explain(view, config.policy, generation_id)
     store.close()
-    print(orjson.dumps(story, option=orjson.OPT_INDENT_2).decode())
+    print(shown_json(story))

@@ -18,6 +18,7 @@ from ...streams.writers.export_check import ExportRefused, check_answer
 from ...streams.writers.exported import ExportedSession, exported_sessions
 from ...streams.writers.otel_writer import otlp_documents
 from ..config import Config
+from ..shown_json import escaped
 from ..store import existing_store
 
 Writer = Callable[[ExportedSession], Iterable[dict[str, Any]]]
@@ -58,17 +59,25 @@ def export(
 
     Raises ExportRefused, with nothing written, where one holds what redaction would replace.
     """
-    sessions = answers = 0
+    sessions, answers, line = 0, 0, _shown_line if file.isatty() else _line
     privacy = privacy or PrivacySettings()
     with store.reading() as view:
         for one in exported_sessions(view, policy, session, privacy):
             for answer in one.answers:
                 check_answer(answer, privacy.exempts(answer.event.data.tenant))
         for one in exported_sessions(view, policy, session, privacy):
-            file.writelines(orjson.dumps(document) + b"\n" for document in write(one))
+            file.writelines(line(document) for document in write(one))
             sessions += 1
             answers += len(one.answers)
     return sessions, answers
+
+
+def _line(document: Any) -> bytes:
+    return orjson.dumps(document) + b"\n"
+
+
+def _shown_line(document: Any) -> bytes:
+    return escaped(_line(document).decode()).encode()
 
 
 @contextlib.contextmanager

@@ -151,9 +151,10 @@ def _horizons(given: list[float] | None, spec: Path | None) -> tuple[float, ...]
 def _client(url: str, token: str) -> "httpx.Client":
     import httpx
 
+    from ...streams.authorities import authorities
     from ...streams.secret_values import read_secret
 
     found = read_secret("--token", token) if token else os.environ.get("RLWD_TOKEN", "")
     headers = {"Authorization": f"Bearer {found}"} if found else {}
     base = url or os.environ.get("RLWD_URL", "") or URL
-    return httpx.Client(base_url=base, headers=headers, timeout=30.0)
+    return httpx.Client(base_url=base, headers=headers, timeout=30.0, verify=authorities())

@@ -30,12 +30,15 @@ def plant_command(
     import httpx
 
     from ...ops.gate.planted import make_planted, write_planted
+    from ...streams.authorities import authorities
 
     planted = make_planted([name.strip() for name in tenants.split(",") if name.strip()], each)
     # First the file: what was planted and not written down is asked about by nobody.
     write_planted(file, planted)
     headers = {"Authorization": f"Bearer {token}"} if token else None
-    with httpx.Client(base_url=gateway, headers=headers, timeout=120.0, trust_env=False) as client:
+    with httpx.Client(
+        base_url=gateway, headers=headers, timeout=120.0, verify=authorities(), trust_env=False
+    ) as client:
         told = plant(client, planted, times, model)
     print(f"{len(planted)} strings of {tenants} planted by {told} answers; gate.planted = {file}")
 

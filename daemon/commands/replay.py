@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from rich.console import Console
 
 from ...rewards.spec.scorer import Scorer
 from ...rewards.spec.spec import reward_spec
@@ -29,6 +28,7 @@ from ...streams.readers.formats import EVENTS, MalformedRow, OnError, read_event
 from ...streams.readings.unread import ReadingScope
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
+from ..shown_json import shown_json
 
 GENERATIONS, FEEDBACK = "rlwd.generations", "rlwd.feedback"
 POLICY = "replay"
@@ -47,11 +47,10 @@ def run_replay(
     with tempfile.TemporaryDirectory(prefix="rlwd-replay-") as scratch:
         folder = state if state is not None else Path(scratch)
         document = replay(file, format, folder, spec=str(spec) if spec else "")
-    text = orjson.dumps(document, option=orjson.OPT_INDENT_2)
     if report is None:
-        Console().print_json(text.decode())
+        print(shown_json(document))
     else:
-        report.write_bytes(text + b"\n")
+        report.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
 
 
 def replay(file: Path, format: str, folder: Path, *, spec: str = "") -> dict[str, Any]:

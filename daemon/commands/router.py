@@ -7,6 +7,7 @@ from pathlib import Path
 from threading import Event
 
 from ...ops.router.serve import check_room, serve
+from ...ops.router.start_turns import StartTurns
 from ...ops.router.version_folders import VersionFolders
 from ...ops.router.version_server import ServerTerms
 from ...streams.state.file_lock import lock_file
@@ -46,7 +47,7 @@ def run_router(config: Config) -> None:
         ),
         dtype=config.learner.dtype,
         tolerance=config.gate.probe_tolerance,
-        starting={},
+        turns=StartTurns(),
     )
     began = Event()
 

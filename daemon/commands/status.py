@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-import orjson
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +21,7 @@ from ...streams.state.lease import read_holder
 from ...streams.state.transaction import Transaction
 from ..began_with import BeganWith
 from ..config import Config
+from ..shown_json import shown_json
 from ..status.loop_rows import loop_rows
 from ..status.reading_status import describe_reader, describe_rescoring
 from ..status.shown_text import shown
@@ -38,7 +38,7 @@ def print_status(config: Config, as_json: bool, console: Console | None = None) 
     """
     document = status_document(config, time.time())
     if as_json:
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(document))
         return
     console = console or Console()
     for part in status_tables(document):

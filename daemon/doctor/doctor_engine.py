@@ -9,6 +9,7 @@ import httpx
 from ...ops.engine.http_engine import HttpEngine, error_of
 from ...ops.engine.port import StillStarting, prove, try_out
 from ...ops.rollout import candidates_table
+from ...streams.authorities import authorities
 from ..config import Config
 from ..store import state_view
 from .doctor_finding import Finding, fail, ok, warn
@@ -27,7 +28,9 @@ def check_engine(url: str, config: Config) -> Iterator[Finding]:
     )
     headers = {"Authorization": f"Bearer {config.engine.token}"} if config.engine.token else {}
     try:
-        with httpx.Client(base_url=url, headers=headers, timeout=SECONDS, trust_env=False) as http:
+        with httpx.Client(
+            base_url=url, headers=headers, timeout=SECONDS, verify=authorities(), trust_env=False
+        ) as http:
             if not engine.healthy():
                 yield fail(
                     what, "is not healthy", "start it: vLLM, `rlwd engine`, or `rlwd router`"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import httpx
 
 from ...ops.flags.signed_flags import asking_token, check_flags, check_key
+from ...streams.authorities import authorities
 from ..config import Config
 from .doctor_finding import Finding, fail, ok, warn
 
@@ -25,7 +26,9 @@ def check_flags_url(config: Config) -> Iterator[Finding]:
         return
     shown = {"Authorization": f"Bearer {gateway.flags_token or asking_token(key)}"}
     try:
-        answer = httpx.get(url, headers=shown, timeout=SECONDS, trust_env=False)
+        answer = httpx.get(
+            url, headers=shown, timeout=SECONDS, verify=authorities(), trust_env=False
+        )
     except httpx.HTTPError as problem:
         told = f"no answer: {problem or type(problem).__name__}"
         yield warn(what, told, "start the daemon, or correct host and port")

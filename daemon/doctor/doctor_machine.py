@@ -3,6 +3,7 @@
 import importlib.metadata
 import os
 import shutil
+import ssl
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,12 +76,25 @@ def _problem(wanted: Requirement) -> str | None:
 
 def check_machine(config: Config) -> Iterator[Finding]:
     """Look at what the config names on this machine."""
+    yield from _authorities()
     yield _gpu(config)
     yield from _precision(config)
     yield from _processes(config)
     yield from _state(config)
     yield _flags(config)
     yield _spec(config)
+
+
+def _authorities() -> Iterator[Finding]:
+    """Look at an operator's own authority: a file that cannot be read is one that nobody hears of."""
+    if named := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.create_default_context(cafile=named)
+        except OSError as problem:
+            told = f"SSL_CERT_FILE is {named}, which cannot be read: {problem.strerror or problem}"
+            yield fail("authorities", told, "name a PEM file that this user may read")
+        else:
+            yield ok("authorities", f"those of {named} are believed beside the public ones")
 
 
 def _gpu(config: Config) -> Finding:

@@ -11,6 +11,7 @@ from ...ops.reading.reader_folder import load_state
 from ...ops.reading.settings import JudgeSettings
 from ...rewards.satisfaction.judge_prompt import judge_messages, vote_of
 from ...rewards.satisfaction.message import NextMessage
+from ...streams.authorities import authorities
 from ...streams.readings.reading_tallies import tallies_of
 from ..anchored import satisfaction_with_secrets
 from ..config import Config
@@ -61,7 +62,11 @@ def _model(judge: JudgeSettings) -> Iterator[Finding]:
     headers = {"Authorization": f"Bearer {judge.token}"} if judge.token else {}
     try:
         answer = httpx.get(
-            f"{judge.url.rstrip('/')}/models", headers=headers, timeout=SECONDS, trust_env=False
+            f"{judge.url.rstrip('/')}/models",
+            headers=headers,
+            timeout=SECONDS,
+            verify=authorities(),
+            trust_env=False,
         )
         names = [str(one["id"]) for one in answer.json()["data"]] if answer.is_success else []
     except (httpx.HTTPError, ValueError, LookupError, TypeError):

@@ -9,7 +9,9 @@ from typing import Any
 import aiohttp
 import orjson
 
+from ...ops.engine.kept_connections import KEPT_SECONDS
 from ...ops.flags.assignment import Assignment, ServedVersion
+from ...streams.authorities import authorities
 
 EMPTY_RETRY_SECONDS = 0.25
 
@@ -193,14 +195,12 @@ class EnginePool:
             return False
 
 
-KEPT_SECONDS = 4.0
-"""An idle connection is kept so long: vLLM's server closes it after 5, while a request may be on its way."""
-
-
 def open_session(request_seconds: float) -> aiohttp.ClientSession:
     """Return a client session for engines: unlimited kept-alive connections, no cookies."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=60),
+        connector=aiohttp.TCPConnector(
+            limit=0, keepalive_timeout=KEPT_SECONDS, ttl_dns_cache=60, ssl=authorities()
+        ),
         timeout=aiohttp.ClientTimeout(total=request_seconds, sock_connect=5.0),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=True,

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import msgspec
-import orjson
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -19,6 +18,7 @@ from ...streams.state.lease import keep_daemon_waiting
 from ...streams.state.transaction import Transaction
 from ..by_hand.flag_wait import FLAG_SECONDS, wait_for_flags
 from ..config import Config
+from ..shown_json import shown_json
 from ..status.shown_text import shown
 from ..store import existing_store, state_view
 
@@ -77,7 +77,7 @@ def print_experiments(config: Config, name: str, *, kind: ExperimentKind, as_jso
         raise ValueError(f"{name or kind}: no such experiment was started")
     if as_json:
         document = {**msgspec.to_builtins(found[-1]), "says": found[-1].sentence}
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(document))
         return
     console = Console()
     for line in _lines(found[-1]):

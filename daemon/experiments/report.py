@@ -1,12 +1,12 @@
 """Report: `rlwd report`, what learning has brought: champion against holdout, and what versions do."""
 
 import msgspec
-import orjson
 from rich.console import Console
 from rich.text import Text
 
 from ...ops.rollout import holdout_table
 from ..config import Config
+from ..shown_json import shown_json
 from ..store import state_view
 from .report_drift import drift_tables, read_drift_report
 from .report_table import report_table, sentence
@@ -29,7 +29,7 @@ def print_report(config: Config, *, as_json: bool) -> None:
             "periods": msgspec.to_builtins(looks),
             "drift": drift,
         }
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(document))
         return
     console = Console()
     console.print(Text(sentence(looks, config.rollout.anchor_share)))

@@ -14,6 +14,7 @@ from ...ops.flags.signed_flags import (
     check_flags,
     check_key,
 )
+from ...streams.authorities import authorities
 from ..engines.recent_latency import RecentLatency
 from .flag_reporter import gateway_id
 from .settings import GatewaySettings
@@ -43,7 +44,11 @@ class FlagPoll:
     async def start(self) -> None:
         """Ask once, so that the first request finds flags, and then go on."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-        self._session = aiohttp.ClientSession(timeout=timeout, cookie_jar=aiohttp.DummyCookieJar())
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=authorities()),
+            timeout=timeout,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
         await self.ask()
         self._task = asyncio.create_task(self._go_on())
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import httpx
 
+from ...streams.authorities import authorities
 from ..status.shown_text import shown
 
 SECONDS = 3.0
@@ -47,7 +48,7 @@ async def _ask(url: str, key: str) -> PageAnswer:
     told = {"Authorization": f"Bearer {key}"} if key else {}
     async with (
         asyncio.timeout(IN_ALL),
-        httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client,
+        httpx.AsyncClient(timeout=SECONDS, verify=authorities(), trust_env=False) as client,
         client.stream("GET", url, headers=told) as answer,
     ):
         body = bytearray()

@@ -48,9 +48,9 @@ def profile_command(
     """Profile the work: volume, value, verification, horizon; harness, LoRA or full weights; days and costs."""
     document = _document(file, format, since, until, lift, spec, config)
     if as_json:
-        import orjson
+        from ..shown_json import shown_json
 
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(document))
         return
     from rich.console import Console
 

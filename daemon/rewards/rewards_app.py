@@ -137,16 +137,16 @@ def _show(
     as_json: bool,
     *specs: "Spec",
 ) -> None:
-    import orjson
     from rich.console import Console
 
     from ...rewards.spec.scorer import Scorer
+    from ..shown_json import shown_json
 
     for problem in dict.fromkeys(Scorer(spec).problem for spec in specs):
         if problem:
             typer.echo(f"warning: {problem}", err=True)
     if as_json:
-        print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
+        print(shown_json(document))
         return
     console = Console()
     for table in tables(document):

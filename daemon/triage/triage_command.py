@@ -22,6 +22,7 @@ from ...ops.triage.webhook import Webhook
 from ...streams.state.file_lock import FileLocked, lock_file
 from ...streams.state.store import Store
 from ..config import Config
+from ..shown_json import escaped
 from ..store import existing_store
 from .report_files import write_report
 
@@ -49,7 +50,7 @@ def run_triage(
         for path in write_report(folder, report):
             print(path)
     elif as_json:
-        print(msgspec.json.format(msgspec.json.encode(report), indent=2).decode())
+        print(escaped(msgspec.json.format(msgspec.json.encode(report), indent=2).decode()))
     else:
         print(report_page(report), end="")
     return 0

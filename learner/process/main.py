@@ -11,7 +11,6 @@ this is rank 0: it starts the others by the same command, hands the daemon's lin
 when one of them does.
 """
 
-import argparse
 import contextlib
 import os
 import queue
@@ -21,7 +20,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import msgspec
 import structlog
@@ -32,8 +31,9 @@ from ...streams.state.file_lock import FileLocked, lock_file
 from ..base_weights import base_weights
 from ..checkpoint.epoch import read_epoch
 from ..installed import check_installed
-from ..ranks.other_ranks import OtherRanks, threads_of_each
+from ..ranks.other_ranks import OtherRanks, end_with_parent, threads_of_each
 from ..settings import LearnerProcessSettings
+from .arguments import Arguments, read_arguments
 from .protocol import (
     CLOSED,
     NO_ROOM,
@@ -44,6 +44,7 @@ from .protocol import (
     Report,
     TrafficSlow,
     Waiting,
+    Working,
     decode_command,
     encode_line,
 )
@@ -55,18 +56,10 @@ LAST_WORDS_SECONDS = 1.0
 SAME_REASON_SECONDS = 60.0
 """Longest wait for rank 0 to find what another rank found at its start."""
 
+TIMED_OUT = ("imed out", "timeout")
+"""What a collective, or a join, says in which another rank did not answer."""
+
 log = structlog.get_logger()
-
-
-class Arguments(NamedTuple):
-    """The command line."""
-
-    settings: Path
-    """File of `LearnerProcessSettings`."""
-    rank: int
-    """0 for the one that the daemon starts."""
-    port: int
-    """Where rank 0 waits for the others."""
 
 
 class FolderLocked(RuntimeError):
@@ -147,19 +140,6 @@ def _say_why(out: BinaryIO, problem: Exception | str) -> None:
         _say(out, Ended(reason=str(problem)))
 
 
-def _arguments() -> Arguments:
-    parser = argparse.ArgumentParser(
-        prog="rlwd.learner.process.main", description="The learner's process"
-    )
-    parser.add_argument(
-        "--settings", type=Path, required=True, help="LearnerProcessSettings as JSON"
-    )
-    parser.add_argument("--rank", type=int, default=0, help="of a process that rank 0 starts")
-    parser.add_argument("--port", type=int, default=0, help="where rank 0 waits for it")
-    given = parser.parse_args()
-    return Arguments(given.settings, given.rank, given.port)
-
-
 def _start_others(given: Arguments, settings: LearnerProcessSettings, out: BinaryIO) -> OtherRanks:
     """Start what this process is rank 0 of; the end of one of them is the end of this one."""
     count = 0 if given.rank else settings.learner.processes - 1
@@ -180,7 +160,9 @@ def _start_others(given: Arguments, settings: LearnerProcessSettings, out: Binar
 
 def main() -> int:
     """Run the child; returns its exit code."""
-    given = _arguments()
+    given = read_arguments()
+    if given.rank:
+        end_with_parent()
     log_to_stderr(f"learner, rank {given.rank}" if given.rank else "learner")
     for number in (signal.SIGINT, signal.SIGHUP):  # A terminal's: the daemon ends us in order.
         signal.signal(number, signal.SIG_IGN)
@@ -204,7 +186,11 @@ def main() -> int:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     others = _start_others(given, settings, out)
     commands: queue.SimpleQueue[Command] = queue.SimpleQueue()
-    traffic = Traffic(settings.learner.yielding, lambda report: _say(out, report))
+    traffic = Traffic(
+        settings.learner.yielding,
+        lambda report: _say(out, report),
+        at_work=lambda: _say(out, Working()),
+    )
     pipe = (sys.stdin.buffer, commands, others.relay, traffic)
     threading.Thread(target=watch, args=pipe, daemon=True).start()
     os.nice(settings.learner.nice)
@@ -234,9 +220,12 @@ def _served(
         log.error("unusable", problem=str(problem))
         _say_why(out, problem)
         return {NoRoom: NO_ROOM, ServiceClosed: CLOSED}.get(type(problem), UNUSABLE)
-    except RuntimeError:
+    except RuntimeError as problem:
         if settings.learner.processes > 1:
             time.sleep(LAST_WORDS_SECONDS)
+            # Of one that had ended another thread would have told.
+            if any(said in str(problem) for said in TIMED_OUT):
+                _say_why(out, f"one of its processes hangs (learner.hang_seconds): {problem}")
         raise
     finally:
         if held:

@@ -80,6 +80,10 @@ class StepsDone(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_f
     """Optimizer steps in all."""
 
 
+class Working(msgspec.Struct, frozen=True, kw_only=True, tag="working", tag_field="kind"):
+    """Child to daemon, now and then before a forward pass: it does not hang."""
+
+
 class Yielding(msgspec.Struct, frozen=True, kw_only=True, tag="yielding", tag_field="kind"):
     """Child to daemon: it pauses for people's requests, or did."""
 
@@ -136,6 +140,7 @@ Report = (
     LearnerReady
     | Asking
     | StepsDone
+    | Working
     | Yielding
     | Waiting
     | Checkpointed

@@ -1,34 +1,35 @@
 """Supervisor: starts the learner process, talks to it, and starts it again when it dies."""
 
 import contextlib
-import fcntl
 import os
 import queue
 import subprocess
 import sys
-import termios
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO
 
 import msgspec
 import structlog
 
 from ..settings import LearnerProcessSettings
+from .child_pipe import pipe_to, unread
 from .protocol import (
     CLOSED,
     NO_ROOM,
+    Asking,
     Command,
     Ended,
     LearnerReady,
     Report,
     TrafficSlow,
     Waiting,
+    Working,
     Yielding,
     decode_report,
     encode_line,
 )
+from .silence import Silence
 
 log = structlog.get_logger()
 
@@ -54,6 +55,7 @@ class LearnerSupervisor:
     def __init__(self, settings: LearnerProcessSettings, folder: Path) -> None:
         self.settings, self.folder = settings, folder
         self.process: subprocess.Popen[bytes] | None = None
+        self.silence = Silence(settings.learner)
         self.deaths, self.started_at = 0, 0.0
         self.deaths_in_all = 0
         """Deaths under this daemon; `deaths` are those in a row."""
@@ -115,8 +117,9 @@ class LearnerSupervisor:
         return self.trouble or "starting"
 
     def reap(self, now: float) -> bool:
-        """Notice a death; return True once for each."""
+        """Notice a death; return True once for each. One that hangs is killed."""
         if self.process is None or self.process.poll() is None:
+            self._end_if_it_hangs(now)
             return False
         if self._reader is not None:
             self._reader.join(LAST_WORDS_SECONDS)
@@ -130,12 +133,20 @@ class LearnerSupervisor:
         self.deaths_in_all += 1
         self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
-            _pipe(self.process).close()
+            pipe_to(self.process).close()
         self.process, self.waiting, self.ready = None, "", False
         self._made_way = self.yielded_seconds, None
         # Unread reports of the dead process go too: nobody is left to receive an answer to `asking`.
         self._reports = queue.SimpleQueue()
         return True
+
+    def _end_if_it_hangs(self, now: float) -> None:
+        if self.process is not None and self.silence.too_long(now):
+            silent = f"said nothing for {self.silence.most_seconds:.0f} s in the middle of its work"
+            log.error("learner_hangs", pid=self.process.pid, problem=silent)
+            self.refusal = f"it {silent} and was killed (learner.hang_seconds)"
+            self.silence.begin()  # What the kernel cannot end now is killed again after as long.
+            self.process.kill()
 
     def blamed(self, batch_id: int | None) -> int | None:
         """Return which batch's fault the last death was; None of one that could write no checkpoint, or
@@ -156,9 +167,11 @@ class LearnerSupervisor:
     def send(self, command: Command | TrafficSlow) -> None:
         """Give the child its next command, or say how people's requests are; where it died, `reap` will say so."""
         assert self.process is not None, "no learner to command"
-        pipe = _pipe(self.process)
-        if isinstance(command, TrafficSlow) and _unread(pipe) > UNREAD_BYTES:
+        pipe = pipe_to(self.process)
+        if isinstance(command, TrafficSlow) and unread(pipe) > UNREAD_BYTES:
             return  # A full pipe would hold up the loop; it is said again.
+        if not isinstance(command, TrafficSlow):
+            self.silence.begin()  # It may have answered before this goes on.
         try:
             pipe.write(encode_line(command))
             pipe.flush()
@@ -179,7 +192,7 @@ class LearnerSupervisor:
         if self.process is None:
             return True
         with contextlib.suppress(BrokenPipeError):
-            _pipe(self.process).close()
+            pipe_to(self.process).close()
         try:
             self.process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -201,9 +214,10 @@ class LearnerSupervisor:
             env={**os.environ, **self._threads()},
         )
         self.started_at = now
-        self._reports = queue.SimpleQueue()
+        self._reports, self.silence = queue.SimpleQueue(), Silence(self.settings.learner)
+        pipe = (self.process, self._reports, self.silence)
         self._reader = threading.Thread(
-            target=self._read, args=(self.process, self._reports), name="learner-pipe", daemon=True
+            target=self._read, args=pipe, name="learner-pipe", daemon=True
         )
         self._reader.start()
 
@@ -215,13 +229,17 @@ class LearnerSupervisor:
         )
 
     def _read(
-        self, process: "subprocess.Popen[bytes]", reports: "queue.SimpleQueue[Report]"
+        self,
+        process: "subprocess.Popen[bytes]",
+        reports: "queue.SimpleQueue[Report]",
+        silence: Silence,
     ) -> None:
         assert process.stdout is not None, "learner without a pipe"
         with process.stdout as lines:
             for line in lines:
                 try:
                     report = decode_report(line)
+                    silence.heard(idle=isinstance(report, Asking))
                     if isinstance(report, Ended | LearnerReady):
                         self.refusal = report.reason if isinstance(report, Ended) else None
                         self.ready = isinstance(report, LearnerReady)
@@ -232,17 +250,7 @@ class LearnerSupervisor:
                         self._made_way = (
                             (over + report.seconds, None) if report.over else (over, report)
                         )
-                    else:
+                    elif not isinstance(report, Working):
                         reports.put(report)
                 except ValueError:  # msgspec's, or of bytes that are no text
                     log.warning("learner_said", line=line.decode(errors="replace").rstrip())
-
-
-def _pipe(process: "subprocess.Popen[bytes]") -> IO[bytes]:
-    assert process.stdin is not None, "learner without a pipe"
-    return process.stdin
-
-
-def _unread(pipe: IO[bytes]) -> int:
-    """Return how many bytes of it the child has not read yet."""
-    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)

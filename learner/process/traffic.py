@@ -1,4 +1,7 @@
-"""Traffic: the learner's pauses while people's requests are slow. Importable without torch."""
+"""Traffic: the learner's pauses while people's requests are slow. Importable without torch.
+
+They are made before forward passes, and there the daemon is told, too, that the learner works.
+"""
 
 import threading
 import time
@@ -13,6 +16,8 @@ log = structlog.get_logger()
 
 TELL_SECONDS = 1.0
 """Between two times that the daemon is told of a pause that goes on."""
+WORKING_SECONDS = 10.0
+"""Between two times that the daemon is told that the learner works."""
 TOGETHER_SECONDS = 60.0
 """Longest that the other ranks wait to hear that the pause goes on: what they wait in has a time limit."""
 
@@ -29,15 +34,18 @@ class Traffic:
         settings: YieldSettings,
         tell: Callable[[Yielding], None] = lambda _: None,
         *,
+        at_work: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`tell` is told of a pause: when it begins, every second, and when it is over."""
-        self.settings, self.tell, self.clock = settings, tell, clock
+        """`tell` is told of a pause: when it begins, every second, and when it is over. `at_work` is called
+        now and then before a forward pass.
+        """
+        self.settings, self.tell, self.clock, self.at_work = settings, tell, clock, at_work
         self.yielded = 0.0
         """Seconds that the batch was paused so far."""
         self.pauses = 0
         """How often."""
-        self._in_batch = False
+        self._in_batch, self._worked = False, clock()
         self._until = float("-inf")
         self._changed = threading.Condition()
 
@@ -56,6 +64,9 @@ class Traffic:
 
         `together` returns whether something holds on every rank, and all of them call it.
         """
+        if self.clock() - self._worked >= WORKING_SECONDS:
+            self._worked = self.clock()
+            self.at_work()
         if not self.settings.above_seconds or not self._in_batch:
             return
         before = self.yielded

@@ -1,6 +1,7 @@
 """Join: this process takes its place among the ranks of one machine."""
 
 import os
+from datetime import timedelta
 
 import structlog
 import torch
@@ -13,6 +14,9 @@ from .other_ranks import HOST, cores
 log = structlog.get_logger()
 
 LOOPBACK_INTERFACE = "lo"
+WAITED_FOR = 0.9
+"""Share of `learner.hang_seconds` that a rank waits for another one, so that it can say so before the daemon,
+which hears nothing of either meanwhile, kills rank 0 for its silence."""
 
 
 def join_ranks(
@@ -41,6 +45,10 @@ def join_ranks(
         HOST, port, size, is_master=rank == 0, master_listen_fd=listening, wait_for_workers=False
     )
     distributed.init_process_group(
-        "cpu:gloo,cuda:nccl" if on_gpu else "gloo", store=store, rank=rank, world_size=size
+        "cpu:gloo,cuda:nccl" if on_gpu else "gloo",
+        store=store,
+        rank=rank,
+        world_size=size,
+        timeout=timedelta(seconds=WAITED_FOR * settings.hang_seconds),
     )
     return Ranks(rank=rank, size=size)

@@ -8,7 +8,9 @@ and when rank 0 ends, however it ends, the pipe does.
 """
 
 import contextlib
+import ctypes
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from collections.abc import Callable, Sequence
 from ..settings import LearnerSettings
 
 HOST = "127.0.0.1"
+PR_SET_PDEATHSIG = 1
 
 
 def threads_of_each(settings: LearnerSettings) -> int:
@@ -30,6 +33,16 @@ def threads_of_each(settings: LearnerSettings) -> int:
 def cores() -> int:
     """Return on how many cores this process may run."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def end_with_parent() -> None:
+    """Have the kernel kill this process when the one that started it ends.
+
+    The pipe says so too, but one that is stopped, or hangs in a driver, reads none; and it would keep its
+    memory. Only Linux can.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class OtherRanks:

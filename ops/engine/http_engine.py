@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from ...streams.authorities import authorities
 from .engine_load import EngineLoad, load_of
 from .port import Draw, EngineAnswer, EngineCall, StillStarting
 
@@ -33,6 +34,7 @@ class HttpEngine:
             base_url=self._url,
             headers={"Authorization": f"Bearer {token}"} if token else None,
             timeout=timeout_seconds,
+            verify=authorities(),
             trust_env=False,  # A proxy named in the environment has no business between us.
         )
 

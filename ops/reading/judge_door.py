@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
+from ...streams.authorities import authorities
 from .settings import JudgeSettings
 
 LARGEST_ANSWER = 1 << 20
@@ -172,7 +173,12 @@ class JudgeDoor:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
         url = self.settings.url.rstrip("/") + "/"
         async with httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=None, limits=limits, trust_env=False
+            base_url=url,
+            headers=headers,
+            timeout=None,
+            limits=limits,
+            verify=authorities(),
+            trust_env=False,
         ) as client:
             self._client = client
             self._ready.set()

@@ -6,14 +6,13 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from ..engine.kept_connections import KEPT_SECONDS
 from .served_versions import RouterRefusal
 from .version_server import VersionServer
 
 ASKED = ("Content-Type", "X-Request-Id")
 """Headers that go on to the server: vLLM obeys some that clients must not set."""
 TOLD = ("Content-Type",)
-KEPT_SECONDS = 4.0
-"""An idle connection is kept so long: vLLM closes it after 5 s, which may be as the next request is sent."""
 
 
 class Forward:

@@ -12,6 +12,7 @@ from ..engine.port import compare
 from ..servers.process import Server
 from ..servers.server_died import ServerDied
 from .settings import RouterSettings
+from .start_turns import StartTurns
 from .version_command import ServedFolder, version_server
 from .version_folders import Stopped, VersionFolders
 
@@ -25,6 +26,8 @@ FIRST_PAUSE_SECONDS = 1.0
 STEADY_SECONDS = 60.0
 """One that died sooner after it was proven counts among them."""
 PROBE_SECONDS = 60.0
+MADE_WAY_SECONDS = 1.0
+"""Before a start that made way asks for its device again: who waits for it looks more often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +42,8 @@ class ServerTerms:
     """`learner.dtype`."""
     tolerance: float
     """`gate.probe_tolerance`, nats."""
-    starting: dict[str, threading.Lock]
-    """By device, held while one starts: several that start at once misread how much memory is free."""
+    turns: StartTurns
+    """Who starts on which device."""
 
 
 class VersionServer:
@@ -65,7 +68,7 @@ class VersionServer:
         self.under_way = 0
         """Requests that it answers now; the router's event loop counts them."""
         self._server: Server | None = None
-        self._ending = threading.Event()
+        self._ending, self._makes_way = threading.Event(), False
         self._thread = threading.Thread(target=self._run, name=manifest.version, daemon=True)
         self._thread.start()
 
@@ -73,6 +76,11 @@ class VersionServer:
     def version(self) -> str:
         """Name of the version."""
         return self.manifest.version
+
+    @property
+    def missed(self) -> bool:
+        """Whether it was proven before, and people may be without it."""
+        return self.url != ""
 
     @property
     def pid(self) -> int | None:
@@ -84,6 +92,10 @@ class VersionServer:
         """Begin to stop it; what it still answers is given a moment."""
         self.up = False
         self._ending.set()
+
+    def make_way(self) -> None:
+        """Begin its start anew later: a server that people had waits for the device."""
+        self._makes_way = True
 
     @property
     def ends(self) -> bool:
@@ -103,7 +115,11 @@ class VersionServer:
                 failures = failures + 1 if lived < STEADY_SECONDS else 0
                 problem = f"its server ended {lived:.0f} s after it was proven"
             except Stopped:
-                break
+                if self._ending.is_set():
+                    break
+                log.warning("version_start_made_way", version=self.version)
+                self._ending.wait(MADE_WAY_SECONDS)
+                continue
             except (ServerDied, ValueError, OSError) as found:
                 failures += 1
                 problem = str(found)
@@ -134,11 +150,12 @@ class VersionServer:
 
     def _start(self) -> None:
         began, device = time.monotonic(), self._device()
-        with self.terms.starting.setdefault(device, threading.Lock()):
-            if self._ending.is_set():
+        with self.terms.turns.taken(device, self, self._waits) as taken:
+            self._makes_way = False
+            if not taken or self._ending.is_set():
                 raise Stopped(self.version)
             self.doing = "its folder is being written"
-            path = self.terms.folders.make(self.manifest, self._ending.is_set)
+            path = self.terms.folders.make(self.manifest, self._given_up)
             self.doing = "its server is being started"
             served = ServedFolder(self.version, path, self.terms.dtype)
             told = self.terms.folders.folder / f"{self.version}.log"
@@ -146,14 +163,23 @@ class VersionServer:
             server, url = version_server(self.terms.settings, served, told, device)
             self._server = server
             healthy = server.healthy
-            server.healthy = lambda: self._ending.is_set() or healthy()
+            server.healthy = lambda: self._given_up() or healthy()
             server.start()
-            if self._ending.is_set():
+            if self._given_up():
+                self._stop()  # Its memory is free before another one looks for it.
                 raise Stopped(self.version)
         self._prove(url)
         self.url, self.up = url, True
         seconds = round(time.monotonic() - began, 1)
         log.info("version_serves", version=self.version, url=url, pid=self.pid, seconds=seconds)
+
+    def _given_up(self) -> bool:
+        return self._makes_way or self._ending.is_set()
+
+    def _waits(self, behind: str) -> bool:
+        """Say behind which version it waits to start; return whether it still does."""
+        self.doing = f"waits for {behind or 'another version'}, which starts on the same device"
+        return not self._ending.is_set()
 
     def _prove(self, url: str) -> None:
         """Raise ValueError where it does not answer the version's probe as the learner did."""

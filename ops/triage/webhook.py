@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import httpx
 
+from ...streams.authorities import authorities
 from ...streams.state.store import Store
 from . import triage_tables
 from .settings import TriageSettings
@@ -110,7 +111,11 @@ class Webhook:
             async with (
                 asyncio.timeout(seconds),
                 httpx.AsyncClient(
-                    timeout=None, trust_env=False, follow_redirects=False, headers=headers
+                    timeout=None,
+                    verify=authorities(),
+                    trust_env=False,
+                    follow_redirects=False,
+                    headers=headers,
                 ) as client,
                 client.stream("POST", self.settings.webhook, content=issue.body) as response,
             ):

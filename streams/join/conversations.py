@@ -19,6 +19,7 @@ from ..events.signals import kind_of
 from ..log.ports import Partition, Record
 from ..sessions import linking
 from ..sessions.contents import Held
+from ..sessions.late_beginnings import Meetings
 from ..sessions.linking import LinkedTurns
 from ..sessions.spelled import forget_tokens
 from ..state.bulk import by_ids
@@ -38,13 +39,14 @@ def link_conversations(
     fresh: Sequence[Arrival],
     new: Mapping[str, Held],
     settings: JoinSettings,
+    meetings: Meetings,
 ) -> tuple[LinkedTurns, list[Arrival]]:
     """Return where a poll's new generations lead, and the signals that follow; nothing is written.
 
     `new` are those of them that wait for a decision (`held_arrivals`).
     """
     arrived = _first_of_each(fresh)
-    found = linking.find(tx, policy, new)
+    found = linking.find(tx, policy, new, meetings.before)
     said = SaidOfAnswers(tx, policy, found, new)
     signals = [
         _arrival(one, held, arrived[name].record)
@@ -108,7 +110,11 @@ def _places(tx: Transaction, policy: str, ids: Sequence[str]) -> dict[str, Recor
 
 
 def write_conversations(
-    tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Arrival]
+    tx: Transaction,
+    policy: str,
+    found: LinkedTurns,
+    new: Mapping[str, Arrival],
+    meetings: Meetings,
 ) -> None:
     """Write the turns of generations that were new, and what changed for earlier ones."""
     data = {
@@ -116,7 +122,7 @@ def write_conversations(
         for name, arrival in new.items()
         if isinstance(arrival.event, GenerationEvent) and arrival.fate == WAITING
     }
-    linking.write(tx, policy, found, data)
+    meetings.leave(linking.write(tx, policy, found, data))
     forget_tokens(tx, policy, sorted(found.spelled - new.keys()), REDACTED)
     lost = _lost(found)
     tx.executemany(

@@ -18,7 +18,8 @@ from ..events.event import Feedback, FeedbackEvent, GenerationEvent
 from ..events.scored import Score
 from ..events.signals import ToolResult, kind_of
 from ..events.stage import EpisodeStage
-from ..sessions.linking import LinkedTurn
+from ..sessions.late_beginnings import Meetings
+from ..sessions.linking import LinkedTurn, LinkedTurns
 from ..state.bulk import insert_rows
 from ..state.transaction import Transaction, is_shared
 from . import feedback_checks
@@ -50,6 +51,7 @@ def take(
     now: float,
     settings: JoinSettings,
     score: Score,
+    meetings: Meetings,
 ) -> NewArrivals:
     """Take in one poll's feedback, and find the generations that are new, and where they lead."""
     fresh, came, on_chains = _unknown(tx, arrivals, keys)
@@ -57,7 +59,7 @@ def take(
         # Turns of one chain may come in two polls at once: each must see the other's.
         hold_chains(tx, told=True)
     held = held_arrivals(fresh)
-    linked, signals = link_conversations(tx, policy, fresh, held, settings)
+    linked, signals = link_conversations(tx, policy, fresh, held, settings, meetings)
     cap = settings.feedback_per_kind
     on_chain = attribute_feedback(tx, policy, on_chains, held, linked, score, cap, now)
     came |= {_key_of(arrival): arrival for arrival in [*signals, *on_chain.reaching]}
@@ -65,15 +67,14 @@ def take(
     names = {arrival.event.data.generation_id: arrival for arrival in [*fresh, *came.values()]}
     seen = otherwise_seen(linked)
     chains = ChainsAround(tx, policy, held, linked, names, score)
-    bases = {one.base.generation_id for one in linked.new.values() if one.base}
-    known = _known(tx, policy, names, lost | seen | chains.answers | bases)
+    known = _known(tx, policy, names, lost | seen | chains.answers | _bases(linked))
     take_from_answers(tx, policy, on_chain.lost)
     generations = _not_taken(fresh, known)
     new = {key: came[key] for key in _put_feedback(tx, policy, came, known, now)}
     served = {name: arrival.event.data.tenant for name, arrival in generations.items()}
     said = {key: arrival.event.data for key, arrival in new.items()}
     stood = feedback_checks.refuse_feedback(tx, policy, said, served, known, now, cap)
-    write_conversations(tx, policy, linked, generations)
+    write_conversations(tx, policy, linked, generations, meetings)
     spread = chains.spread_again()
     touched = lost | seen | (chains.costed | spread.changed) & known.keys()
     feedback = _by_answer({key: one for key, one in new.items() if key not in stood}, touched)
@@ -92,6 +93,10 @@ def take(
         lost=frozenset(lost | seen),
         spread=spread,
     )
+
+
+def _bases(linked: LinkedTurns) -> set[str]:
+    return {one.base.generation_id for one in linked.new.values() if one.base}
 
 
 def _by_answer(new: Mapping[FeedbackKey, Arrival], touched: set[str]) -> dict[str, list[Arrival]]:

@@ -21,6 +21,7 @@ from ..log.ports import Partition, ReadPosition, Record
 from ..readings.unknown_signals import count_unknown
 from ..readings.unread import ReadingScope, note_unread
 from ..redaction.privacy import PrivacySettings
+from ..sessions.late_beginnings import Meetings
 from ..state.transaction import Transaction
 from . import dedup, episodes_table, erasure, fate, horizons, offsets
 from .arrival import Arrival, Measure, NewArrivals
@@ -81,6 +82,7 @@ class Joiner:
         self.reader = RecordReader(policy, horizon, self._keys, data, privacy, self.readings, owns)
         self._positions: dict[Partition, int] = {}
         self._moved: dict[Partition, int] = {}
+        self._meetings = Meetings()
 
     def resume(self, tx: Transaction, partitions: Sequence[Partition]) -> dict[Partition, int]:
         """Claim partitions that were assigned here; return where to go on with them."""
@@ -118,7 +120,8 @@ class Joiner:
         arrivals, polled = self.reader.read(tx, records, self._positions, now)
         if erased:
             arrivals = [without_person(arrival, erased) for arrival in arrivals]
-        taken = take(tx, self.policy, arrivals, self._keys, now, self.settings, self.scoring.score)
+        score, meetings = self.scoring.score, self._meetings
+        taken = take(tx, self.policy, arrivals, self._keys, now, self.settings, score, meetings)
         count_records(arrivals, taken)
         late = self.settle(tx, taken, now)
         self._note(tx, taken, now)
@@ -175,6 +178,7 @@ class Joiner:
     def committed(self) -> dict[Partition, int]:
         """Remember that the last ingest's transaction committed; return the offsets it moved."""
         self._positions.update(self._moved)
+        self._meetings.committed()
         self._keys.committed()
         return self._moved
 

@@ -4,6 +4,8 @@ A turn that goes on from another version's words is that version's doing too (a 
 tagged, may be kept out of training, and is no evidence for the version that served it.
 """
 
+from collections.abc import Mapping
+
 from .turn import UNKNOWN, Turn
 
 NOBODY = ""
@@ -52,3 +54,16 @@ def history_tag(turn: Turn) -> str:
     if turn.wrote in (NOBODY, turn.version):
         return ""
     return FOREIGN if turn.wrote == OTHERS else SWITCHED
+
+
+def parents_first(session: Mapping[str, Turn]) -> list[str]:
+    """Return the turns, none before its parent; a circle that a product named is cut somewhere."""
+    done = dict[str, None]()
+    for name in session:
+        way = [name]
+        while (parent := session[way[-1]].parent or "") in session and parent not in done:
+            if parent in way:
+                break
+            way.append(parent)
+        done |= dict.fromkeys(reversed(way))
+    return list(done)

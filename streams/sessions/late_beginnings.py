@@ -1,13 +1,17 @@
 """Late beginnings: sessions that began by an answer which is read only after their first turn.
 
 Sessions stand on partitions of their own, so a subagent's turn may be read before the call that started
-it, and one that goes on from a summary before the summary.
+it, and one that goes on from a summary before the summary. On a server two processes may even take both in
+at the same moment: then neither sees the other, and each looks once more with its next poll. Whichever
+committed last sees the other's by then.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from ..state.transaction import Transaction
+from ..events.generation import Generation
+from ..state.transaction import Transaction, is_shared
 from . import turns_table
 from .contents import Held
 from .parents import Calls
@@ -15,18 +19,69 @@ from .retold import KEPT_SECONDS, load_retold, may_be_retold
 from .turn import Turn
 from .turns_table import SessionKey, session_of
 
+Turns = dict[SessionKey, dict[str, Turn]]
+"""Turns by session and id."""
 
-def begun_by_late(
+
+class Unmet(NamedTuple):
+    """What may have missed one another: calls of a poll's turns, and sessions that a call may have begun."""
+
+    made: Mapping[str, Sequence[str]]
+    """By tenant, ids of the calls that the turns made."""
+    begun: Mapping[str, Sequence[tuple[str, str]]]
+    """By tenant, ids of calls that nobody is known to have made, each with the session that it may have begun."""
+
+
+ALL_MET = Unmet({}, {})
+
+
+class Meetings:
+    """What one process's last poll may have missed of another's, until it has looked once more."""
+
+    def __init__(self) -> None:
+        self.before = self._now = ALL_MET
+
+    def leave(self, unmet: Unmet) -> None:
+        """Take what the next poll is to look for, if this one is committed."""
+        self._now = unmet
+
+    def committed(self) -> None:
+        """Go on to the next poll."""
+        self.before = self._now
+
+
+def unmet(tx: Transaction, turns: Iterable[Generation], alone: Iterable[Generation]) -> Unmet:
+    """Return what to look for once more after new turns, of which some are `alone`, without a parent.
+
+    Nothing where only one process writes at a time.
+    """
+    if not is_shared(tx):
+        return ALL_MET
+    made = defaultdict[str, list[str]](list)
+    begun = defaultdict[str, list[tuple[str, str]]](list)
+    for one in turns:
+        made[one.tenant] += [call.id for call in one.tool_calls if call.id]
+    for one in alone:
+        if one.call_id or not one.earlier_answers:
+            ids = filter(None, (one.call_id, one.session_id))
+            begun[one.tenant] += [(name, one.session_id) for name in ids]
+    return Unmet({tenant: ids for tenant, ids in made.items() if ids}, begun)
+
+
+def begun_late(
     tx: Transaction,
     policy: str,
     new: Mapping[str, Held],
-    turns: dict[SessionKey, dict[str, Turn]],
+    turns: Turns,
+    calls: Mapping[str, Calls],
+    before: Unmet,
 ) -> set[str]:
-    """Return the first turns of sessions that may have begun by what comes only now, and look these up.
+    """Return the first turns of sessions that may have begun by what is known only now, and look these up.
 
-    Of a subagent's the call, of one that goes on from a summary the answer that is it.
+    Of a subagent's the call, of one that goes on from a summary the answer that is it. `calls` are those
+    that new turns speak of, `before` is what the poll before left.
     """
-    keys = set[SessionKey]()
+    keys = _met_since(tx, policy, before)
     made = defaultdict[str, list[str]](list)
     for held in new.values():
         data = held.event.data
@@ -38,6 +93,7 @@ def begun_by_late(
     keys |= turns_table.load_awaiting(tx, policy, made)
     for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
         turns[key] = known
+    keys |= set(_begun_unseen(new, calls))
     return {
         name
         for key in keys
@@ -46,22 +102,26 @@ def begun_by_late(
     }
 
 
-def begun_unseen(
-    new: Mapping[str, Held],
-    turns: Mapping[SessionKey, Mapping[str, Turn]],
-    calls: Mapping[str, Calls],
-) -> set[str]:
-    """Return the first turns of sessions that go on now, and whose call is known only since they came.
+def _met_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
+    """Return the sessions that began for a call which another process took in at the same moment."""
+    keys = turns_table.load_awaiting(tx, policy, before.made)
+    wanted = {tenant: [call for call, _ in pairs] for tenant, pairs in before.begun.items()}
+    calls = turns_table.load_calls(tx, policy, wanted)
+    return keys | {
+        SessionKey(tenant, session)
+        for tenant, pairs in before.begun.items()
+        for call, session in pairs
+        if any(one.session_id != session for one in calls.get(tenant, {}).get(call, ()))
+    }
 
-    On a server, a call and a turn that it started may be taken in at the same moment by two processes:
-    then neither sees the other, and this is the first that sees both.
+
+def _begun_unseen(new: Mapping[str, Held], calls: Mapping[str, Calls]) -> Iterator[SessionKey]:
+    """Yield sessions that go on now, and whose call is known only since they came.
+
+    As it may be where a process ended before it could look once more.
     """
-    found = set[str]()
     for held in new.values():
-        data, key = held.event.data, session_of(held.event.data)
+        data = held.event.data
         made = calls.get(data.tenant, {}).get(data.call_id or data.session_id, ())
         if any(call.session_id != data.session_id for call in made):
-            found |= {
-                each for each, turn in turns[key].items() if not turn.link and each not in new
-            }
-    return found
+            yield session_of(data)

@@ -14,8 +14,8 @@ from ..state.transaction import Transaction
 from . import turns_table
 from .bases import Base, find_bases
 from .contents import Held, load_contents
-from .history import history_tag, wrote
-from .late_beginnings import begun_by_late, begun_unseen
+from .history import history_tag, parents_first, wrote
+from .late_beginnings import ALL_MET, Unmet, begun_late, unmet
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
 from .retold import put_retold
@@ -69,8 +69,13 @@ class LinkedTurns:
         return self.turns[self.keys[name]]
 
 
-def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
-    """Return where a poll's new generations lead; those that are no turns are left out."""
+def find(
+    tx: Transaction, policy: str, new: Mapping[str, Held], missed: Unmet = ALL_MET
+) -> LinkedTurns:
+    """Return where a poll's new generations lead; those that are no turns are left out.
+
+    `missed` is what `write` returned of the poll before.
+    """
     keys, came = dict[str, SessionKey](), defaultdict[SessionKey, list[str]](list)
     for name, held in new.items():
         if is_turn(held.event.data):
@@ -78,20 +83,10 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
             came[keys[name]].append(name)
     turns = turns_table.load_turns(tx, policy, came)
     turns_table.keep_last(tx, policy, turns)
-    tokens = dict[str, TokenBytes]()
-    for key, names in came.items():
-        known = turns.setdefault(key, {})
-        # What is known already came again, under whatever name of its record.
-        names[:] = [name for name in names if name not in known]
-        for name in names:
-            data = new[name].event.data
-            tokens[name] = token_bytes(data)
-            received, unread = new[name].received, new[name].unread
-            known[name] = turn_of(data, received, tokens[name], unread=unread)
+    tokens = _put_in(turns, came, new)
     new = {name: new[name] for name in tokens}
     calls = _calls(tx, policy, new.values(), new.values())
-    late = _reconsidered(turns, came) | begun_by_late(tx, policy, new, turns)
-    late |= begun_unseen(new, turns, calls)
+    late = _reconsidered(turns, came) | begun_late(tx, policy, new, turns, calls, missed)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
@@ -119,6 +114,25 @@ def find(tx: Transaction, policy: str, new: Mapping[str, Held]) -> LinkedTurns:
         if name in links or turn.wrote:
             found.new[name] = LinkedTurn(links.get(name), history_tag(turn), bases.get(name))
     return found
+
+
+def _put_in(
+    turns: dict[SessionKey, dict[str, Turn]],
+    came: Mapping[SessionKey, list[str]],
+    new: Mapping[str, Held],
+) -> dict[str, TokenBytes]:
+    """Put what came into its sessions; return the tokens of what was not known, and leave that alone in `came`."""
+    tokens = dict[str, TokenBytes]()
+    for key, names in came.items():
+        known = turns.setdefault(key, {})
+        # What is known already came again, under whatever name of its record.
+        names[:] = [name for name in names if name not in known]
+        for name in names:
+            data = new[name].event.data
+            tokens[name] = token_bytes(data)
+            received, unread = new[name].received, new[name].unread
+            known[name] = turn_of(data, received, tokens[name], unread=unread)
+    return tokens
 
 
 def _reconsidered(
@@ -187,7 +201,7 @@ def _set_links(found: LinkedTurns, linked: Mapping[str, Held], links: Mapping[st
 def _set_histories(found: LinkedTurns, key: SessionKey, linked: Mapping[str, Held]) -> None:
     session = found.turns[key]
     moved = any(key == other for other, _ in found.changed.values())
-    for name in _parents_first(session):
+    for name in parents_first(session):
         turn = session[name]
         parent = None if turn.link == SUBAGENT else session.get(turn.parent or "")
         if name in linked:
@@ -202,21 +216,11 @@ def _set_histories(found: LinkedTurns, key: SessionKey, linked: Mapping[str, Hel
             found.changed.setdefault(name, (key, turn.parent))
 
 
-def _parents_first(session: Mapping[str, Turn]) -> list[str]:
-    """Return the turns, none before its parent; a circle that a product named is cut somewhere."""
-    done = dict[str, None]()
-    for name in session:
-        way = [name]
-        while (parent := session[way[-1]].parent or "") in session and parent not in done:
-            if parent in way:
-                break
-            way.append(parent)
-        done |= dict.fromkeys(reversed(way))
-    return list(done)
+def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Generation]) -> Unmet:
+    """Write the turns of generations that were new, and the changes of earlier ones.
 
-
-def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Generation]) -> None:
-    """Write the turns of generations that were new, and the changes of earlier ones."""
+    Returns what the next poll is to look for once more.
+    """
     turns = [name for name in new if name in found.keys and name in found.session(name)]
     changed = [(key, found.turns[key][name]) for name, (key, _) in found.changed.items()]
     rows = [(found.keys[name], found.session(name)[name]) for name in turns]
@@ -244,3 +248,4 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
             for _, turn in changed
         ],
     )
+    return unmet(tx, [new[name] for name in turns], alone)

@@ -141,6 +141,7 @@ KEYS = [
     "learner.probe_tokens",
     "learner.processes",
     "learner.threads",
+    "learner.hang_seconds",
     "learner.nice",
     "learner.seed",
     "learner.lanes.top_p",

@@ -4,7 +4,7 @@
 
 FILE is a list of `RankRun` as JSON; they are made one after another. As the learner's own processes the
 ranks meet at a port and each has a worker; what forks them is itself forked (`forked.py`), since the imports
-take longer than the work.
+take longer than the work. What each rank reports stands in `reports_of` afterwards.
 """
 
 import os
@@ -13,12 +13,30 @@ import sys
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from forked import ForkServer
 
-from rlwd.learner.process.protocol import Command
+from rlwd.learner.process.protocol import Command, Report, decode_report, encode_line
 from rlwd.learner.settings import LearnerProcessSettings
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rlwd.learner.train.packing import Pack
+    from rlwd.learner.train.state import Learner
+
+
+class Spoilt(msgspec.Struct, frozen=True, kw_only=True):
+    """A forward pass with gradients that goes wrong on one rank alone."""
+
+    rank: int
+    """On which."""
+    at: int
+    """Which one, counted from 1."""
+    gradient: bool
+    """Whether its gradient is not finite, and not its loss."""
 
 
 class RankRun(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,6 +46,8 @@ class RankRun(msgspec.Struct, frozen=True, kw_only=True):
     """As the daemon writes them."""
     commands: tuple[Command, ...]
     """In this order."""
+    spoilt: Spoilt | None = None
+    """What goes wrong; None where nothing does."""
 
 
 def made_by_ranks(runs: Sequence[RankRun], folder: Path, forks: ForkServer) -> None:
@@ -36,6 +56,12 @@ def made_by_ranks(runs: Sequence[RankRun], folder: Path, forks: ForkServer) -> N
     file.write_bytes(msgspec.json.encode(runs))
     status, _, told = forks.run("rank_runs", str(file), seconds=900.0)
     assert status == 0, told
+
+
+def reports_of(folder: Path, rank: int) -> list[Report]:
+    """Return what a rank reported of its commands, of the last run in a checkpoint folder."""
+    lines = folder.with_name(f"{folder.name}.{rank}").read_bytes().splitlines()
+    return [decode_report(line) for line in lines]
 
 
 def _make(run: RankRun) -> int:
@@ -69,8 +95,32 @@ def _work(run: RankRun, rank: int, port: int, listening: socket.socket) -> None:
     if rank == 0:
         # As the daemon tells rank 0 alone, until it hears of a pause; without the setting nobody cares.
         traffic.hear(3600.0)
-    for command in run.commands:
-        worker.run(command, lambda _: None)
+    if run.spoilt is not None and run.spoilt.rank == rank:
+        _spoil(worker.learner, run.spoilt)
+    folder = Path(run.settings.folder)
+    with folder.with_name(f"{folder.name}.{rank}").open("wb") as reports:
+        for command in run.commands:
+            reports.write(encode_line(worker.run(command, lambda _: None)))
+
+
+def _spoil(learner: "Learner", spoilt: Spoilt) -> None:
+    """Have one forward pass give what is not finite, or have it so in the backward pass."""
+    import torch
+
+    whole, passes = learner.hidden, 0
+
+    def hidden(packed: "Pack") -> "Tensor":
+        nonlocal passes
+        states_MD = whole(packed)
+        passes += torch.is_grad_enabled()
+        if passes != spoilt.at or not torch.is_grad_enabled():
+            return states_MD
+        if not spoilt.gradient:
+            return states_MD * torch.nan
+        states_MD.register_hook(lambda gradient_MD: gradient_MD * torch.nan)  # type: ignore[no-untyped-call]
+        return states_MD
+
+    learner.hidden = hidden  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """A stand-in for the server of a version: it has no model, and answers a probe as it is told to.
 
 Its command line is the embedded engine's; `PATH/answers` holds the log-probability that it gives each token,
-or `dies`: then it ends as it starts.
+or `dies`: then it ends as it starts; with `hangs` it never answers.
 """
 
 import argparse
 import json
 import os
 import sys
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,8 @@ def main() -> None:
     answers = told.read_text() if told.exists() else "-1.0"
     if answers == "dies":
         sys.exit("it was told to die")
+    while answers == "hangs":
+        time.sleep(60.0)
     Handler.name, Handler.answers = asked.name, float(answers)
     ThreadingHTTPServer(("127.0.0.1", int(asked.port)), Handler).serve_forever()
 

@@ -32,7 +32,7 @@ from rlwd.streams.join import offsets
 from rlwd.streams.join.arrival import NewArrivals
 from rlwd.streams.join.ingest import Ingest
 from rlwd.streams.log.embedded_log import EmbeddedSink, EmbeddedSource
-from rlwd.streams.log.ports import Record
+from rlwd.streams.log.ports import Partition, Record
 from rlwd.streams.state.lease import LeaseHeld, release_lease, take_lease
 from rlwd.streams.state.store import Store
 from rlwd.streams.state.transaction import Transaction
@@ -236,26 +236,63 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     sink.close()
 
 
-def test_a_call_and_what_it_started_that_come_at_one_moment_meet_at_the_next_turn(
+def at_one_moment(last: Ledger, lasts: bytes, first: Ledger, firsts: bytes) -> None:
+    """Have two members take in a record each, so that neither transaction sees the other's."""
+    with last.store.transaction() as tx:
+        last.joiner.resume(tx, [GENERATIONS])
+    with last.store.transaction() as tx:
+        record = Record(partition=GENERATIONS, offset=0, key=b"s", value=lasts)
+        last.joiner.ingest(tx, [record], 5.0)
+        with first.store.transaction() as beside:
+            record = Record(partition=FEEDBACK, offset=0, key=b"s", value=firsts)
+            first.joiner.ingest(beside, [record], 5.0)
+    for ledger, partition in ((first, FEEDBACK), (last, GENERATIONS)):
+        ledger.joiner.committed()
+        ledger.ends[partition] = 1
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["by its name", "by what it says"])
+@pytest.mark.parametrize("call_last", [True, False], ids=["the call last", "the subagent last"])
+def test_a_call_and_what_it_started_that_come_at_one_moment_meet(
+    open_ledger: Callable[[], Ledger], call_last: bool, named: bool
+) -> None:
+    """Two members that take both in at once see neither: who commits last looks once more with its next poll,
+    though no record comes any more. Nobody else's subagent is taken for its."""
+    ledger, other, third = open_ledger(), open_ledger(), open_ledger()
+    agent = Talk("agent", session="call-77" if named else "own")
+    called = Talk("a").turn(1.0, calls=(call("call-77"),))
+    answer = agent.turn(2.0, call_id="" if named else "call-77")
+    of_others = Talk("other", session="call-77").turn(2.0, tenant="others")
+    third.take(of_others, partition=Partition(topic=FEEDBACK.topic, index=7))
+    if call_last:
+        at_one_moment(ledger, called, other, answer)
+    else:
+        at_one_moment(ledger, answer, other, called)
+    assert links(ledger)[agent.turns[0]] == (None, "", "")
+    ledger.take()
+    found = links(ledger)
+    assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
+    assert found["call-77.other0"] == (None, "", "")
+    ledger.take()
+    other.take()
+    assert links(ledger) == found
+
+
+def test_a_member_that_ended_before_it_looked_once_more_is_made_up_for_at_the_next_turn(
     open_ledger: Callable[[], Ledger],
 ) -> None:
-    """Two members that take both in at once see neither; the subagent's next turn sees them."""
+    """What it would have looked for is lost with it, and the subagent's next turn finds the call."""
     ledger, other = open_ledger(), open_ledger()
     agent = Talk("agent", session="call-77")
-    first = Record(partition=FEEDBACK, offset=0, key=b"s", value=agent.turn(2.0))
-    with ledger.store.transaction() as tx:
-        ledger.joiner.resume(tx, [GENERATIONS])
-    with ledger.store.transaction() as tx:
-        called = Talk("a").turn(1.0, calls=(call("call-77"),))
-        made = Record(partition=GENERATIONS, offset=0, key=b"s", value=called)
-        ledger.joiner.ingest(tx, [made], 5.0)
-        with other.store.transaction() as beside:
-            other.joiner.ingest(beside, [first], 5.0)
-    other.joiner.committed()
-    other.ends[FEEDBACK] = 1
-    assert links(ledger)[agent.turns[0]] == (None, "", "")
-    other.take(agent.turn(3.0), partition=FEEDBACK)
-    found = links(ledger)
+    called = Talk("a").turn(1.0, calls=(call("call-77"),))
+    at_one_moment(ledger, called, other, agent.turn(2.0))
+    successor = open_ledger()
+    successor.take()
+    assert links(successor)[agent.turns[0]] == (None, "", "")
+    with successor.store.transaction() as tx:
+        successor.ends |= successor.joiner.resume(tx, [FEEDBACK])
+    successor.take(agent.turn(3.0), partition=FEEDBACK)
+    found = links(successor)
     assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
     assert found[agent.turns[1]][:2] == (agent.turns[0], "tokens")
 

@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import certifi
 import pytest
 from daemon_by_hand import open_daemon_ledger
 
@@ -243,6 +244,31 @@ def test_more_processes_than_there_is_room_for(
         assert found.startswith(line), found
     config.write_text(written)
     assert about("processes", lines_of(folder, capsys)[1]) == []
+
+
+def test_an_authority_that_cannot_be_read_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSSL passes over a file that is missing or no certificate, and servers are refused without a word of it."""
+    for name, text, told in (
+        (
+            "gone.pem",
+            None,
+            "FAIL  authorities: SSL_CERT_FILE is {}, which cannot be read: No such file",
+        ),
+        ("odd.pem", "odd", "FAIL  authorities: SSL_CERT_FILE is {}, which cannot be read: "),
+        (
+            "own.pem",
+            Path(certifi.where()).read_text(),
+            "ok    authorities: those of {} are believed",
+        ),
+    ):
+        if text is not None:
+            (folder / name).write_text(text)
+        monkeypatch.setenv("SSL_CERT_FILE", str(folder / name))
+        _, lines = lines_of(folder, capsys)
+        (line,) = about("authorities", lines)
+        assert line.startswith(told.format(folder / name)), line
 
 
 @pytest.mark.parametrize(("has", "lines"), [(True, 0), (False, 1)])

@@ -3,14 +3,11 @@
 import os
 import resource
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import pytest
-from forked import ForkServer
+from learner_child import Child
 
 from rlwd.learner.checkpoint.epoch import write_epoch
 from rlwd.learner.checkpoint.folder import newest_valid, read_manifests, sequences
@@ -19,14 +16,10 @@ from rlwd.learner.process.protocol import (
     Asking,
     BatchFailed,
     Checkpointed,
-    Command,
     LearnerReady,
-    Report,
     RollBackTo,
     Skip,
     StepsDone,
-    decode_report,
-    encode_line,
 )
 from rlwd.learner.process.worker import Worker
 from rlwd.learner.sealed import SealedBatch
@@ -34,65 +27,6 @@ from rlwd.learner.settings import LearnerProcessSettings
 
 MakeBatch = Callable[..., SealedBatch]
 Sealed = Callable[[SealedBatch], Path]
-
-
-class Child:
-    """A learner process and its pipe."""
-
-    def __init__(self, settings: LearnerProcessSettings, folder: Path, forks: ForkServer) -> None:
-        file = folder / f"child-{time.monotonic_ns()}.json"
-        file.write_bytes(msgspec.json.encode(settings))
-        self.log = file.with_suffix(".log")
-        its_in, ours_in = os.pipe()
-        ours_out, its_out = os.pipe()
-        with self.log.open("wb") as log:
-            self.process = forks.start(
-                "rlwd.learner.process.main",
-                *("--settings", str(file)),
-                files=(its_in, its_out, log.fileno()),
-            )
-        os.close(its_in)
-        os.close(its_out)
-        self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
-
-    def hear(self) -> Report:
-        line = self.stdout.readline()
-        assert line, self.end()
-        return decode_report(line)
-
-    def hear_until(self, kind: type[Any]) -> Any:
-        while not isinstance(report := self.hear(), kind):
-            pass
-        return report
-
-    def tell(self, command: Command) -> None:
-        self.stdin.write(encode_line(command))
-        self.stdin.flush()
-
-    def end(self) -> str:
-        """Wait for the end and return what was logged."""
-        self.process.wait(timeout=300)
-        return self.log.read_text()
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        for pipe in (self.stdin, self.stdout):
-            pipe.close()
-
-
-@pytest.fixture
-def start(tmp_path: Path, forks: ForkServer) -> Iterator[Callable[[LearnerProcessSettings], Child]]:
-    """Start children, and leave none behind."""
-    children: list[Child] = []
-
-    def start(settings: LearnerProcessSettings) -> Child:
-        children.append(Child(settings, tmp_path, forks))
-        return children[-1]
-
-    yield start
-    for child in children:
-        child.close()
 
 
 def test_a_conversation(

@@ -70,6 +70,38 @@ def test_a_learner_says_what_it_cannot_use(tmp_path: Path, monkeypatch: pytest.M
     assert child.trouble == f"ended once: {child.refusal}"
 
 
+def test_one_that_hangs_at_its_work_is_killed(tmp_path: Path) -> None:
+    """After `hang_seconds` without a word; idle it may be silent, and what the loop did not see is not counted."""
+    settings = LearnerProcessSettings(
+        learner=msgspec.structs.replace(TINY, hang_seconds=400.0),
+        policy="policy",
+        folder=str(tmp_path),
+        lease_epoch=1,
+    )
+    child = LearnerSupervisor(settings, tmp_path)
+    sleeping = [sys.executable, "-c", "import time; time.sleep(3600)"]
+    with subprocess.Popen(sleeping, stdin=subprocess.PIPE) as process:
+        child.process = process
+
+        def looked_at(first: int, last: int) -> None:
+            for now in range(first, last + 1, 50):
+                assert not child.reap(float(now))
+            assert process.returncode is None
+
+        looked_at(0, 1000)  # Nothing was asked of it.
+        child.send(Prune(sequences=(1,)))
+        looked_at(1050, 1450)
+        child.silence.heard(idle=False)
+        looked_at(1500, 1900)
+        looked_at(9000, 9400)  # The machine slept before.
+        child.reap(9450.0)
+        assert process.wait(60) == -9
+    assert child.reap(9450.0)
+    assert child.trouble == (
+        "ended once: it said nothing for 400 s in the middle of its work and was killed (learner.hang_seconds)"
+    )
+
+
 def test_a_learner_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
     """Stopped for long while people's requests are slow: the loop goes on, and there is room for a command."""
     settings = LearnerProcessSettings(

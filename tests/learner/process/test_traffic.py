@@ -101,6 +101,15 @@ def test_it_never_waits_for_ever() -> None:
     assert short.pauses == 1
 
 
+def test_the_daemon_hears_now_and_then_that_it_works() -> None:
+    """Before forward passes, ten seconds apart, paused or not, so that one that hangs can be told from it."""
+    told, at = list[float](), [0.0]
+    traffic = Traffic(YieldSettings(), at_work=lambda: told.append(at[0]), clock=lambda: at[0])
+    for at[0] in (3.0, 9.0, 11.0, 12.0, 20.5, 21.0, 60.0):
+        traffic.make_way()
+    assert told == [11.0, 21.0, 60.0]
+
+
 def test_it_goes_on_at_once_when_requests_are_fast() -> None:
     """The word that they are fast again ends a pause in the middle."""
     traffic, began = Traffic(ON), threading.Event()

@@ -114,10 +114,8 @@ def tensors(folder: Path, manifest: Manifest) -> dict[str, Tensor]:
     return found
 
 
-def assert_same_step(
-    ours: Path, alone: Path, sequence: int, offered: str = ADAPTER_FILES[1]
-) -> None:
-    """Hold what a checkpoint adds to the first one against what one process made it of."""
+def parts_apart(ours: Path, alone: Path, sequence: int) -> dict[str, float]:
+    """Return by which share of what one process moved it our checkpoint is apart from its, by kind."""
     start, one = (read_manifests(alone)[place] for place in (0, sequence))
     many = read_manifests(ours)[sequence]
     found, wanted, before = tensors(ours, many), tensors(alone, one), tensors(alone, start)
@@ -129,9 +127,20 @@ def assert_same_step(
         apart[kind] += float((found[name] - tensor).double().square().sum())
         by = tensor - before[name] if name in before else tensor
         moved[kind] += float(by.double().square().sum())
-    assert {*moved} >= {TRAINED, offered, *MOMENTS[:2]}
-    for kind, squares in moved.items():
-        assert apart[kind] <= CLOSE**2 * squares, (kind, apart[kind], squares)
+    return {
+        kind: (apart[kind] / squares) ** 0.5 if squares else apart[kind]
+        for kind, squares in moved.items()
+    }
+
+
+def assert_same_step(
+    ours: Path, alone: Path, sequence: int, offered: str = ADAPTER_FILES[1]
+) -> None:
+    """Hold what a checkpoint adds to the first one against what one process made it of."""
+    one, many = (read_manifests(folder)[sequence] for folder in (alone, ours))
+    apart = parts_apart(ours, alone, sequence)
+    assert {*apart} >= {TRAINED, offered, *MOMENTS[:2]}
+    assert max(apart.values()) <= CLOSE, apart
     assert many.metrics == pytest.approx(one.metrics, rel=1e-3, abs=1e-4)
     assert many.probe.logprobs == pytest.approx(one.probe.logprobs, abs=CLOSE)
     assert (many.left_out, many.applied) == (one.left_out, one.applied)
@@ -199,6 +208,34 @@ def test_full_weights(
     # Each link names the version that it goes back to, and so has the same bytes.
     told = [{k: v for k, v in files.items() if k != PLACE} for files in kept]
     assert told == [told[0]] * 2
+
+
+@pytest.mark.parametrize("weights", ["adapter", "full"])
+def test_in_bfloat16(
+    shop: Shop,
+    make_batch: MakeBatch,
+    sealed: Callable[..., Path],
+    weights: str,
+) -> None:
+    """There the order of sums is worth about a hundredth of a step: no more between two ranks and one process
+    than between one process and itself with its answers packed otherwise."""
+    learner = msgspec.structs.replace(
+        shop.settings.learner, weights=weights, dtype="bfloat16", passes=1
+    )
+    if weights == "full":
+        learner = msgspec.structs.replace(learner, learning_rate=1e-4)
+    shop.settings = msgspec.structs.replace(shop.settings, learner=learner)
+    batch = Apply(path=str(sealed(make_batch(1, episodes=12))))
+    alone, two = (shop.will(size, f"of{size}", batch) for size in (1, 2))
+    otherwise = msgspec.structs.replace(learner, pack_tokens=40)
+    shop.settings = msgspec.structs.replace(shop.settings, learner=otherwise)
+    repacked = shop.will(1, "repacked", batch)
+    shop.make()
+    by_ranks, by_packs = (parts_apart(folder, alone, 1) for folder in (two, repacked))
+    # Seen: 0.003 and 0.005 of an adapter, 0.011 and 0.017 of full weights; of both moments 0.009 and 0.012.
+    for kind in (TRAINED, *MOMENTS[:2]):
+        assert CLOSE < by_ranks[kind] < 0.05, (kind, by_ranks)
+        assert by_ranks[kind] < 2 * by_packs[kind], (kind, by_ranks, by_packs)
 
 
 class OfAnother(Ranks):

@@ -1,13 +1,18 @@
 """Other ranks: what rank 0 says reaches them, and nobody's end goes unnoticed."""
 
 import contextlib
+import os
 import queue
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 import msgspec
 import pytest
+from lone_daemon import lives, state_of
+from waiting import until
 
 from rlwd.learner.ranks import other_ranks
 from rlwd.learner.ranks.join import join_ranks
@@ -54,6 +59,39 @@ def test_lines_reach_all_and_an_end_is_told(tmp_path: Path) -> None:
     assert first is not None
     with contextlib.suppress(BrokenPipeError):
         first.close()  # Nobody read its last line.
+
+
+STOPPED = """
+import os, signal
+from rlwd.learner.ranks.other_ranks import end_with_parent
+end_with_parent()
+os.kill(os.getpid(), signal.SIGSTOP)
+"""
+STARTS = """
+import subprocess, sys
+print(subprocess.Popen([sys.executable, "-c", sys.argv[1]]).pid, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can")
+def test_one_that_is_stopped_ends_with_who_started_it() -> None:
+    """It reads no pipe that closes, and in a daemon's session nobody wakes it: the kernel kills it."""
+    command = [sys.executable, "-c", STARTS, STOPPED]
+    # Of its own session, as a unit's processes are: else the end of its starter would wake it.
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+    ) as starter:
+        assert starter.stdout is not None
+        stopped = int(starter.stdout.readline())
+        try:
+            until(lambda: state_of(stopped) == "T")
+            starter.kill()
+            until(lambda: not lives(stopped), 60.0)
+        finally:
+            starter.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(stopped, signal.SIGKILL)
 
 
 def test_a_learner_of_one_process_starts_none() -> None:

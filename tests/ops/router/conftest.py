@@ -12,6 +12,7 @@ from rlwd.learner.candidate import Manifest
 from rlwd.ops.router import version_command, version_server
 from rlwd.ops.router.served_versions import RouterRefusal, ServedVersions
 from rlwd.ops.router.settings import RouterSettings
+from rlwd.ops.router.start_turns import StartTurns
 from rlwd.ops.router.version_command import ServedFolder
 from rlwd.ops.router.version_folders import VersionFolders
 from rlwd.ops.router.version_server import ServerTerms
@@ -47,7 +48,7 @@ class Shelf:
             folders=folders,
             dtype="float32",
             tolerance=0.01,
-            starting={},
+            turns=StartTurns(),
         )
         self.versions = ServedVersions(self.terms, clock=lambda: self.now)
 

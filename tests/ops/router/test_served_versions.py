@@ -88,6 +88,25 @@ def test_a_server_that_dies_is_started_again(shelf: Shelf) -> None:
     assert (server_of(shelf, "v0"), server.restarts) == (other, 1)
 
 
+def test_a_start_that_hangs_holds_up_nobody_that_people_miss(shelf: Shelf) -> None:
+    """The server of a version that people had takes its device, and the new one begins anew behind it; who else
+    waits is told for whom, and ends at once where it is not wanted any more."""
+    shelf.load(1)
+    shelf.answers(2, "hangs")
+    until(lambda: "is being started" in shelf.said(2)[1], 60.0)
+    new = shelf.folders.find(shelf.link(2)).version
+    until(lambda: f"waits for {new}, which starts on the same device" in shelf.said(3)[1], 60.0)
+    waiting = shelf.versions.servers[shelf.link(3)]
+    waiting.end()
+    waiting.join()
+    first = shelf.versions.find("v1")
+    os.kill(server_of(shelf, "v1"), signal.SIGKILL)
+    until(lambda: first.restarts == 1 and first.up, 60.0)
+    hanging = shelf.versions.servers[shelf.link(2)]
+    until(lambda: hanging.doing == "its server is being started", 60.0)
+    assert (hanging.lost, hanging.up) == ("", False)
+
+
 def test_one_that_cannot_be_started_again_is_lost(shelf: Shelf) -> None:
     """After some restarts that fail its names are gone, as from an engine that came back empty; who asks for
     the version again has it begun anew."""
