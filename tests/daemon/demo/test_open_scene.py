@@ -11,7 +11,7 @@ from rlwd.daemon.demo.answers_page import write_page
 from rlwd.daemon.demo.open_scene import commit_scene, replay_lines
 from rlwd.daemon.demo.processes import DemoProcesses
 from rlwd.daemon.demo.sitting import ExamAnswer, Sitting
-from rlwd.daemon.demo.small_profile import RANK, Guard, small_engine
+from rlwd.daemon.demo.small_profile import PACES, RANK, Guard, small_engine
 from rlwd.daemon.worlds.everyday import ASKED, REPLAYED
 from rlwd.ops.servers.processor import fast_dtype
 from rlwd.ops.servers.vllm_server import VllmServer
@@ -41,6 +41,10 @@ def test_the_settings_for_small_models_are_a_config(tmp_path: Path, guard: Guard
     assert config.learner.lora_rank == RANK == scene.engine["max_lora_rank"]
     assert config.learner.dtype == scene.engine["dtype"] == fast_dtype()
     assert config.rollout.margin < 0.3
+    pace = PACES[fast_dtype()]
+    assert config.batch.episodes == config.batch.at_most == pace.episodes
+    assert config.rollout.min_users == pace.min_users
+    assert config.rollout.deadline_seconds == pace.deadline_seconds
     held = guard == "on"
     assert config.rollout.watch.on_alarm == ("hold" if held else "report")
     assert (config.gate.max_drift > 0) == held
