@@ -23,7 +23,8 @@ def look(ours: float, theirs: float, *, bar: float = -0.15, users: int = 200) ->
         ]
         for share in (ours, theirs)
     ]
-    (one,) = compare(*sides, settings, alpha=0.01)
+    ours_side, theirs_side = sides
+    (one,) = compare(ours_side, theirs_side, settings, alpha=0.01)
     return one
 
 
