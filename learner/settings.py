@@ -148,9 +148,10 @@ class LearnerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     """CPU threads of a process; 0 leaves torch's own choice, and of several gives each its share of the
     cores. OPENBLAS_NUM_THREADS of the daemon's environment is for its own numpy, and does not reach them."""
     hang_seconds: Positive = 3600.0
-    """A learner that says nothing for so long in the middle of its work is killed and started again; it speaks
-    before forward passes, and writes a checkpoint without a word. Of several, one that does not answer the
-    others for nine tenths of it ends all (docs/scale.md). At a training service nothing is counted."""
+    """A learner that says nothing for so long while it starts, or in the middle of its work, is killed and
+    started again; it speaks before forward passes, and loads its model and writes a checkpoint without a word.
+    Of several, one that does not answer the others for nine tenths of it ends all (docs/scale.md). At a
+    training service nothing is counted."""
     nice: Annotated[int, msgspec.Meta(ge=0, le=19)] = 10
     """Added to the process's niceness, so that serving on the same cores comes first."""
     seed: int = 0

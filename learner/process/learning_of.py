@@ -11,24 +11,26 @@ from ..service.open_service import open_service
 from ..service.service_learner import ServiceLearner
 from ..settings import LearnerProcessSettings
 from ..staying.learning import Learning
-from ..train.state import Between
+from .traffic import Traffic
 
 
 def learning_of(
     settings: LearnerProcessSettings,
     ranks: Ranks,
     waiting: Callable[[str], None],
-    between: Between,
+    traffic: Traffic,
 ) -> Learning | ServiceLearner:
     """Return our own learner, or one whose tensors a training service has.
 
-    `waiting` is told why that is waited for, and an empty text once it is not; `between` is called before
-    each forward pass of our own. Raises ValueError as `check_alike` does.
+    `waiting` is told why that is waited for, and an empty text once it is not; `traffic` lets each forward
+    pass of our own begin. Raises ValueError as `check_alike` does.
     """
     learner = settings.learner
     if not learner.service.url:
-        learning = Learning(learner, ranks, between)
+        learning = Learning(learner, ranks, traffic.make_way)
+        traffic.at_work()  # The model is there; the slowest rank's is waited for.
         check_alike(learning, ranks)
+        traffic.at_work()
         return learning
     return ServiceLearner(open_service(learner), learner, Path(settings.folder), waiting)
 

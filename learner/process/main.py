@@ -121,7 +121,9 @@ def serve(
         _say(out, report)
 
     listening = others.listening.detach() if others.listening else None
+    traffic.at_work()  # Before the wait for the others: the daemon has to wait for longer than they do.
     ranks = join_ranks(settings.learner, given.rank, given.port or others.port, listening)
+    traffic.at_work()
     worker = Worker(settings, ranks, lambda reason: tell(Waiting(reason=reason)), traffic)
     tell(LearnerReady(sequence=worker.head.sequence, version=worker.head.version))
     while True:
@@ -161,8 +163,7 @@ def _start_others(given: Arguments, settings: LearnerProcessSettings, out: Binar
 def main() -> int:
     """Run the child; returns its exit code."""
     given = read_arguments()
-    if given.rank:
-        end_with_parent()
+    end_with_parent()
     log_to_stderr(f"learner, rank {given.rank}" if given.rank else "learner")
     for number in (signal.SIGINT, signal.SIGHUP):  # A terminal's: the daemon ends us in order.
         signal.signal(number, signal.SIG_IGN)

@@ -81,7 +81,7 @@ class StepsDone(msgspec.Struct, frozen=True, kw_only=True, tag="progress", tag_f
 
 
 class Working(msgspec.Struct, frozen=True, kw_only=True, tag="working", tag_field="kind"):
-    """Child to daemon, now and then before a forward pass: it does not hang."""
+    """Child to daemon, at each step of its start and now and then before a forward pass: it does not hang."""
 
 
 class Yielding(msgspec.Struct, frozen=True, kw_only=True, tag="yielding", tag_field="kind"):

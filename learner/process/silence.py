@@ -1,14 +1,14 @@
-"""Silence: how long a learner at work has said nothing. Importable without torch."""
+"""Silence: how long a learner that starts or works has said nothing. Importable without torch."""
 
 from ..settings import LearnerSettings
 
 
 class Silence:
-    """Counts from the last line of one learner process that was told to do something.
+    """Counts from the last line of one learner process that was started, or told to do something.
 
-    The thread that reads its lines calls `heard`, the daemon's loop all else. At its start, and while it
-    has nothing to do, it may be silent for as long as it likes; so may one that waits for a training
-    service, which says why.
+    The thread that reads its lines calls `heard`, the daemon's loop all else. While it has nothing to do it
+    may be silent for as long as it likes; so may one whose tensors a training service has: that may let it
+    wait for as long as it likes.
     """
 
     def __init__(self, settings: LearnerSettings) -> None:
@@ -18,7 +18,7 @@ class Silence:
         self._since = self._looked = float("-inf")
 
     def begin(self) -> None:
-        """Count from now on: it was told to do something."""
+        """Count from now on: it was started, or told to do something."""
         self._at_work = True
         self._words += 1
 

@@ -42,7 +42,7 @@ UNREAD_BYTES = 4096
 DEATHS_TOLD = 3
 """Deaths in a row after which a learner that is not ready is told of."""
 STEADY_SECONDS = 300.0
-"""A learner that lived for so long starts over with the first wait."""
+"""A learner that was ready and lived for so long starts over with the first wait."""
 
 
 class LearnerSupervisor:
@@ -131,7 +131,9 @@ class LearnerSupervisor:
         )
         self._last_status = self.process.returncode
         self.deaths_in_all += 1
-        self.deaths = 1 if now - self.started_at > STEADY_SECONDS else self.deaths + 1
+        # One that needs minutes to load its model is not steady before it has done so.
+        steady = self.ready and now - self.started_at > STEADY_SECONDS
+        self.deaths = 1 if steady else self.deaths + 1
         with contextlib.suppress(BrokenPipeError):
             pipe_to(self.process).close()
         self.process, self.waiting, self.ready = None, "", False
@@ -142,7 +144,8 @@ class LearnerSupervisor:
 
     def _end_if_it_hangs(self, now: float) -> None:
         if self.process is not None and self.silence.too_long(now):
-            silent = f"said nothing for {self.silence.most_seconds:.0f} s in the middle of its work"
+            at = "in the middle of its work" if self.ready else "while it started"
+            silent = f"said nothing for {self.silence.most_seconds:.0f} s {at}"
             log.error("learner_hangs", pid=self.process.pid, problem=silent)
             self.refusal = f"it {silent} and was killed (learner.hang_seconds)"
             self.silence.begin()  # What the kernel cannot end now is killed again after as long.
@@ -215,6 +218,7 @@ class LearnerSupervisor:
         )
         self.started_at = now
         self._reports, self.silence = queue.SimpleQueue(), Silence(self.settings.learner)
+        self.silence.begin()
         pipe = (self.process, self._reports, self.silence)
         self._reader = threading.Thread(
             target=self._read, args=pipe, name="learner-pipe", daemon=True

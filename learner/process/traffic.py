@@ -1,6 +1,7 @@
 """Traffic: the learner's pauses while people's requests are slow. Importable without torch.
 
-They are made before forward passes, and there the daemon is told, too, that the learner works.
+They are made before forward passes, and there the daemon is told, too, that the learner works; so it is at
+each step of its start.
 """
 
 import threading

@@ -65,7 +65,7 @@ class Worker:
             self.folder, policy=settings.policy, lease_epoch=settings.lease_epoch
         )
         self.traffic = traffic or Traffic(settings.learner.yielding)
-        self.learning = learning_of(settings, ranks, waiting, self.traffic.make_way)
+        self.learning = learning_of(settings, ranks, waiting, self.traffic)
         self.head: Manifest = self._start()
 
     @property

@@ -38,8 +38,8 @@ def cores() -> int:
 def end_with_parent() -> None:
     """Have the kernel kill this process when the one that started it ends.
 
-    The pipe says so too, but one that is stopped, or hangs in a driver, reads none; and it would keep its
-    memory. Only Linux can.
+    The pipe says so too, but one that is stopped, or hangs in a driver, reads none; it would keep its memory,
+    and rank 0 the checkpoint folder from the learner of the next daemon. Only Linux can.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

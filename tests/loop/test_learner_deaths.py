@@ -5,6 +5,7 @@ Real daemon and learner processes on one state; a batch takes them long enough t
 
 import os
 import signal
+import sqlite3
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,20 @@ def learner_in_mid_batch(shop: Workshop, daemon: LoneDaemon, besides: int = 0) -
 
     shop.until(at_work)
     return found[-1]
+
+
+def paused_for_long(shop: Workshop, daemon: LoneDaemon) -> bool:
+    """Pause a daemon between two transactions, and let its lease end; False where it was in one."""
+    assert daemon.process is not None
+    pid = daemon.process.pid
+    daemon.signal(signal.SIGSTOP)
+    shop.until(lambda: state_of(pid) == "T")
+    try:
+        shop.change("UPDATE leases SET seen = 0, host = 'another'")  # On its own it would be asked.
+    except sqlite3.OperationalError:
+        daemon.signal(signal.SIGCONT)
+        return False
+    return True
 
 
 def blamed(shop: Workshop, deaths: int) -> bool:
@@ -105,13 +120,29 @@ def test_a_learner_whose_daemon_was_killed_ends_and_the_next_one_does_its_work(
     assert made.lease_epoch == heir.live["epoch"]
 
 
+def test_a_learner_that_hangs_ends_with_its_daemon(shop: Workshop, first: LoneDaemon) -> None:
+    """Stopped it reads no pipe, and would keep the folder from the next daemon's learner for ever."""
+    daemon, heir = first if first.alive else shop.daemons[-1], shop.daemon("after the hang")
+    shop.until(lambda: daemon.live.get("learner") == "waiting for episodes")
+    before = len(shop.manifests)
+    shop.say()
+    hung = learner_in_mid_batch(shop, daemon)
+    os.kill(hung, signal.SIGSTOP)
+    shop.until(lambda: state_of(hung) == "T")
+    daemon.kill_alone()
+    shop.until(lambda: not lives(hung))
+    heir.spawn()
+    shop.until(lambda: len(shop.manifests) == before + 1)
+    assert "held by the learner" not in heir.log.read_text()
+
+
 def test_a_learner_that_was_paused_while_all_changed_writes_nothing(
     shop: Workshop, first: LoneDaemon
 ) -> None:
     """It kept its folder from everybody; with its lock taken away it still publishes nothing.
 
-    Paused, it notices neither the end of its daemon nor the next one. That one's learner is turned
-    away by name, until somebody deletes the lock; then two learners live in one folder.
+    Paused beside its daemon, as a machine's are that sleeps, it does not notice the next one. That one's learner
+    is turned away by name, until somebody deletes the lock; then two learners live in one folder.
     """
     old = first if first.alive else shop.daemons[-1]
     new = shop.daemon("new")
@@ -120,9 +151,8 @@ def test_a_learner_that_was_paused_while_all_changed_writes_nothing(
     shop.say()
     paused = learner_in_mid_batch(shop, old)
     os.kill(paused, signal.SIGSTOP)
-    # Only then: until its last thread stops it could still notice.
     shop.until(lambda: state_of(paused) == "T")
-    old.kill_alone()
+    shop.until(lambda: paused_for_long(shop, old))
     new.spawn()
     turned_away = f"held by the learner with process id {paused}"
     shop.until(lambda: turned_away in new.tail(50))

@@ -182,6 +182,13 @@ class Workshop:
         finally:
             database.close()
 
+    def change(self, sql: str) -> None:
+        """Change what stands in the state database; OperationalError where another has a transaction."""
+        database = sqlite3.connect(self.config.state_path / "rlwd.db", timeout=1.0)
+        with database:
+            database.execute(sql)
+        database.close()
+
     def status(self) -> dict[str, Any]:
         """Return what the state database says."""
         return status_document(self.config, time.time())

@@ -1,6 +1,7 @@
 """The daemon's end of the learner's pipe."""
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -88,6 +89,7 @@ def test_one_that_hangs_at_its_work_is_killed(tmp_path: Path) -> None:
                 assert not child.reap(float(now))
             assert process.returncode is None
 
+        child.ready = True
         looked_at(0, 1000)  # Nothing was asked of it.
         child.send(Prune(sequences=(1,)))
         looked_at(1050, 1450)
@@ -100,6 +102,30 @@ def test_one_that_hangs_at_its_work_is_killed(tmp_path: Path) -> None:
     assert child.trouble == (
         "ended once: it said nothing for 400 s in the middle of its work and was killed (learner.hang_seconds)"
     )
+
+
+def test_one_that_hangs_at_its_start_is_killed_and_counted(
+    tmp_path: Path, tiny_policy: Path
+) -> None:
+    """It has said nothing yet; and each such start is told of as one more in a row, however long it took."""
+    learner = msgspec.structs.replace(TINY, model=str(tiny_policy), hang_seconds=400.0)
+    settings = LearnerProcessSettings(
+        learner=learner, policy="policy", folder=str(tmp_path), lease_epoch=1
+    )
+    child, now = LearnerSupervisor(settings, tmp_path), 0.0
+    for times in ("once", "2 times in a row", "3 times in a row"):
+        child.ensure(now)
+        assert child.process is not None
+        os.kill(child.process.pid, signal.SIGSTOP)
+        for at in range(0, 401, 100):
+            assert not child.reap(now + at)
+        assert child.process.poll() is None
+        child.reap(now := now + 500.0)
+        assert child.process.wait(60) == -9
+        assert child.reap(now)
+        told = "it said nothing for 400 s while it started and was killed (learner.hang_seconds)"
+        assert child.problem(begun=True) == f"ended {times}: {told}"
+    assert not child.comes_back
 
 
 def test_a_learner_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
