@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import shutil
 import ssl
 import sys
@@ -18,6 +19,8 @@ from ..config import Config
 from ..status.spec_doubts import spec_doubts
 from .doctor_finding import Finding, fail, ok, warn
 
+HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""Name of an authority's file in a folder: OpenSSL reads no other."""
 FREE_BYTES = 1 << 30
 """Below this SQLite and checkpoints soon find no room."""
 GPU_DEVICE = Path("/dev/nvidiactl")
@@ -95,6 +98,18 @@ def _authorities() -> Iterator[Finding]:
             yield fail("authorities", told, "name a PEM file that this user may read")
         else:
             yield ok("authorities", f"those of {named} are believed beside the public ones")
+    for folder in filter(None, os.environ.get("SSL_CERT_DIR", "").split(os.pathsep)):
+        if not _has_hashed(folder):
+            told = f"SSL_CERT_DIR is {folder}, which has no file that is called as OpenSSL looks for it"
+            remedy = f"`openssl rehash {folder}`, or name a PEM file by SSL_CERT_FILE"
+            yield fail("authorities", told, remedy)
+
+
+def _has_hashed(folder: str) -> bool:
+    try:
+        return any(HASHED.fullmatch(one.name) for one in Path(folder).iterdir())
+    except OSError:
+        return False
 
 
 def _gpu(config: Config) -> Finding:

@@ -18,6 +18,7 @@ import structlog
 import tinker
 from tinker import types
 
+from ...streams.authorities import authorities
 from ...streams.secret_values import read_secret
 from ..digests import ADAPTER_FILES
 from ..settings import LearnerSettings
@@ -238,7 +239,9 @@ def _download(url: str, path: Path, timeout: float) -> None:
     """Fetch one file in so many seconds; the address is signed, and carries no key of ours."""
     until = time.monotonic() + timeout
     with (
-        httpx.stream("GET", url, timeout=timeout, follow_redirects=True) as answer,
+        httpx.stream(
+            "GET", url, timeout=timeout, follow_redirects=True, verify=authorities()
+        ) as answer,
         path.open("wb") as file,
     ):
         answer.raise_for_status()

@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+import certifi
 import httpx
 import pytest
 
 from rlwd.daemon.engines.engine_pool import EnginePool, open_session
 from rlwd.daemon.init.asked import PageAnswer, ask
+from rlwd.learner.service.tinker_training import _download
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.ops.servers.process import LOOPBACK
 from rlwd.streams.authorities import authorities
@@ -88,6 +90,24 @@ def test_an_authority_of_ones_own(url: str, named: pytest.MonkeyPatch) -> None:
     named.delenv("SSL_CERT_FILE")
     authorities.cache_clear()
     assert believed(url) == (False, False, False)
+
+
+def test_the_systems_are_believed_beside_it(
+    url: str, certificate: Path, named: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Another authority that the environment names takes its place in nothing that is asked, a training service's
+    files among them; OpenSSL, and httpx by itself, would read the named one instead."""
+    named.setenv("SSL_CERT_FILE", certifi.where())
+    authorities.cache_clear()
+    assert believed(url) == (False, False, False)
+    with pytest.raises(httpx.ConnectError):
+        _download(f"{url}/", tmp_path / "file", 60.0)
+    paths = ssl.get_default_verify_paths()._replace(openssl_cafile=str(certificate))
+    named.setattr(ssl, "get_default_verify_paths", lambda: paths)
+    authorities.cache_clear()
+    assert believed(url) == (True, True, True)
+    _download(f"{url}/", tmp_path / "file", 60.0)
+    assert (tmp_path / "file").exists()
 
 
 def test_public_ones_are_believed_beside_it(named: pytest.MonkeyPatch) -> None:

@@ -271,6 +271,19 @@ def test_an_authority_that_cannot_be_read_is_named(
         assert line.startswith(told.format(folder / name)), line
 
 
+def test_a_folder_of_authorities_that_openssl_would_not_look_at_is_named(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks for names that are made from what is in the files, and reads no other file."""
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    (folder / "own.pem").write_text(Path(certifi.where()).read_text())
+    (line,) = about("authorities", lines_of(folder, capsys)[1])
+    assert line.startswith(f"FAIL  authorities: SSL_CERT_DIR is {folder}, which has no file "), line
+    (folder / "9d66eef0.0").symlink_to("own.pem")
+    assert about("authorities", lines_of(folder, capsys)[1]) == []
+
+
 @pytest.mark.parametrize(("has", "lines"), [(True, 0), (False, 1)])
 def test_a_precision_that_these_cores_emulate(
     folder: Path,
