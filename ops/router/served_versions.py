@@ -40,6 +40,8 @@ class ServedVersions:
         self.servers: dict[Path, VersionServer] = {}
         self._asked: dict[VersionServer, float] = {}
         self._ending: list[VersionServer] = []
+        self._missed = set[Path]()
+        """Versions whose server was up and is lost."""
 
     @property
     def folders(self) -> VersionFolders:
@@ -64,6 +66,7 @@ class ServedVersions:
         if not server.up:
             message = f"{server.version}: {server.doing}"
             raise RouterRefusal(503, "StillStarting", message)
+        self._missed.discard(link)
         if held is not None:
             raise RouterRefusal(400, "InvalidUserInput", f"{name!r} has already been loaded")
         self.names[name] = server
@@ -112,7 +115,9 @@ class ServedVersions:
         held = {one.version for one in self.servers.values()}
         self.folders.needed = frozenset({*held, manifest.version})
         log.info("version_asked_for", version=manifest.version, slot=free[0])
-        self.servers[link] = server = VersionServer(manifest, free[0], self.terms)
+        self.servers[link] = server = VersionServer(
+            manifest, free[0], self.terms, missed=link in self._missed
+        )
         return server
 
     def _no_slot(self, version: str) -> RouterRefusal:
@@ -144,6 +149,7 @@ class ServedVersions:
         for link, server in list(self.servers.items()):
             if server.lost and server.restarts:
                 del self.servers[link]
+                self._missed.add(link)
                 self._forget(server)
 
     def _forget(self, server: VersionServer) -> None:

@@ -1,12 +1,13 @@
 """VersionFolders: versions of full weights as Hugging Face folders, each held against its digests before use."""
 
+import contextlib
 import json
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import structlog
@@ -25,6 +26,8 @@ from .export import digests_of, digests_path
 
 log = structlog.get_logger()
 
+LOOK_SECONDS = 0.1
+"""Between two looks of who waits for another one to be written at whether it still is to be."""
 TOLD_BYTES = 2000
 """Of what a failed export wrote, so much of its end is told."""
 KEPT_LOGS = 100
@@ -73,13 +76,23 @@ class VersionFolders:
         out = self.folder / manifest.version
         if self._sound(out):
             return out  # Another one may be written for minutes.
-        with self._one_at_a_time:
+        with self._turn(manifest, stopped):
             self.remove(manifest.version)
             self._make_room()
             self._export(manifest, out, stopped)
             if not self._sound(out):
                 raise ValueError(f"{out}: is not what was written a moment ago")
         return out
+
+    @contextlib.contextmanager
+    def _turn(self, manifest: Manifest, stopped: Callable[[], bool]) -> Iterator[None]:
+        while not self._one_at_a_time.acquire(timeout=LOOK_SECONDS):
+            if stopped():
+                raise Stopped(manifest.version)
+        try:
+            yield
+        finally:
+            self._one_at_a_time.release()
 
     def _sound(self, out: Path) -> bool:
         try:

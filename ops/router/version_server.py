@@ -53,7 +53,11 @@ class VersionServer:
     into a server that runs.
     """
 
-    def __init__(self, manifest: Manifest, slot: int, terms: ServerTerms) -> None:
+    def __init__(
+        self, manifest: Manifest, slot: int, terms: ServerTerms, *, missed: bool = False
+    ) -> None:
+        """`missed` says that people had the version from a server before this one."""
+        self._had = missed
         self.manifest, self.slot, self.terms = manifest, slot, terms
         self.url = ""
         """Where it listens, once it is up."""
@@ -80,7 +84,7 @@ class VersionServer:
     @property
     def missed(self) -> bool:
         """Whether it was proven before, and people may be without it."""
-        return self.url != ""
+        return self._had or self.url != ""
 
     @property
     def pid(self) -> int | None:
@@ -150,12 +154,13 @@ class VersionServer:
 
     def _start(self) -> None:
         began, device = time.monotonic(), self._device()
+        self.doing = "its folder is being written"
+        # Not in its turn: that takes minutes, and no room on the device.
+        path = self.terms.folders.make(self.manifest, self._ending.is_set)
         with self.terms.turns.taken(device, self, self._waits) as taken:
             self._makes_way = False
             if not taken or self._ending.is_set():
                 raise Stopped(self.version)
-            self.doing = "its folder is being written"
-            path = self.terms.folders.make(self.manifest, self._given_up)
             self.doing = "its server is being started"
             served = ServedFolder(self.version, path, self.terms.dtype)
             told = self.terms.folders.folder / f"{self.version}.log"

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 from lone_daemon import lives
 from waiting import until
 
+from rlwd.learner.candidate import Manifest
 from rlwd.ops.router.served_versions import RouterRefusal
 from rlwd.ops.router.settings import RouterSettings
 from rlwd.ops.router.version_server import RESTARTS, VersionServer
@@ -105,6 +108,42 @@ def test_a_start_that_hangs_holds_up_nobody_that_people_miss(shelf: Shelf) -> No
     hanging = shelf.versions.servers[shelf.link(2)]
     until(lambda: hanging.doing == "its server is being started", 60.0)
     assert (hanging.lost, hanging.up) == ("", False)
+
+
+def test_one_that_people_had_is_missed_after_its_server_is_lost(shelf: Shelf) -> None:
+    """Asked for again it is a new server, and takes the device from a start of which nobody has heard."""
+    shelf.load(1)
+    shelf.answers(1, "dies")
+    os.kill(server_of(shelf, "v1"), signal.SIGKILL)
+    until(lambda: not shelf.versions.listed() and not shelf.versions.servers, 60.0)
+    shelf.answers(1, "-1.0")
+    shelf.answers(2, "hangs")
+    until(lambda: "is being started" in shelf.said(2)[1], 60.0)
+    shelf.load(1)
+
+
+def test_a_folder_is_not_written_in_the_devices_turn(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes minutes, and no room there: another version starts meanwhile."""
+    shelf.load(0)
+    writes, written = threading.Event(), threading.Event()
+
+    def slowly(manifest: Manifest, stopped: Callable[[], bool]) -> Path:
+        if manifest.sequence == 1:
+            writes.set()
+            written.wait(60.0)
+        return shelf.folder / "served" / manifest.version
+
+    for number in (1, 2):
+        shelf.answers(number, "-1.0")
+    monkeypatch.setattr(shelf.folders, "make", slowly)
+    assert "StillStarting" in shelf.said(1)[1]
+    assert writes.wait(60.0)
+    shelf.load(2)
+    assert "its folder is being written" in shelf.said(1)[1]
+    written.set()
+    shelf.load(1)
 
 
 def test_one_that_cannot_be_started_again_is_lost(shelf: Shelf) -> None:

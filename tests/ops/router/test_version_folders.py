@@ -55,6 +55,22 @@ def test_another_version_asked_for_leaves_what_is_being_written(
         until(lambda at=number: shelf.said(at)[0] == 200, 60.0, told=lambda: str(shelf.said(1)))  # type: ignore[misc]
 
 
+def test_who_is_not_wanted_any_more_waits_for_no_other_folder(
+    shelf: Shelf, folders: HeldExport
+) -> None:
+    """Its slot is free at once, though the one before it is still being written."""
+    assert shelf.said(1)[0] == 503
+    assert folders.begun.wait(60.0)
+    assert shelf.said(2)[0] == 503
+    waiting = shelf.versions.servers[shelf.link(2)]
+    until(lambda: waiting.doing == "its folder is being written", 60.0)
+    waiting.end()
+    until(lambda: not waiting.ends, 60.0)
+    assert not folders.go.is_set()
+    folders.go.set()
+    shelf.load(1)
+
+
 def test_old_folders_go_on_the_thread_that_needs_their_room(
     shelf: Shelf, folders: HeldExport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
