@@ -7,18 +7,19 @@ committed last sees the other's by then.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 from ..events.generation import Generation
 from ..state.transaction import Transaction, is_shared
 from . import turns_table
 from .contents import Held
 from .parents import Calls
-from .retold import KEPT_SECONDS, load_retold, may_be_retold
+from .retold import OfPerson, Owner, load_people, may_be_retold, may_retell, owner_of
 from .turn import Turn
 from .turns_table import SessionKey, session_of
 
+T = TypeVar("T")
 Turns = dict[SessionKey, dict[str, Turn]]
 """Turns by session and id."""
 
@@ -31,8 +32,24 @@ class Unmet(NamedTuple):
     begun: Mapping[str, Sequence[tuple[str, str]]]
     """By tenant, ids of calls that nobody is known to have made, each with the session that it may have begun."""
 
+    people: Mapping[Owner, frozenset[str]]
+    """Of people who may have gone on from a summary, or said one: which answers and sessions of theirs were seen."""
 
-ALL_MET = Unmet({}, {})
+    def beside(self, other: "Unmet") -> "Unmet":
+        """Return what is in either, once."""
+        mine, others = self.made, other.made
+        made = {at: _both(mine.get(at, ()), others.get(at, ())) for at in {*mine, *others}}
+        own, theirs = self.begun, other.begun
+        begun = {at: _both(own.get(at, ()), theirs.get(at, ())) for at in {*own, *theirs}}
+        # What the later of two saw the earlier may have missed.
+        return Unmet(made, begun, {**other.people, **self.people})
+
+
+def _both(one: Sequence[T], other: Sequence[T]) -> list[T]:
+    return list(dict.fromkeys([*one, *other]))
+
+
+ALL_MET = Unmet({}, {}, {})
 
 
 class Meetings:
@@ -42,18 +59,27 @@ class Meetings:
         self.before = self._now = ALL_MET
 
     def leave(self, unmet: Unmet) -> None:
-        """Take what the next poll is to look for, if this one is committed."""
-        self._now = unmet
+        """Take what the next poll is to look for, if this one is committed.
+
+        It may be where nobody says so: a connection that breaks then takes the answer with it.
+        """
+        self._now = self._now.beside(unmet)
 
     def committed(self) -> None:
         """Go on to the next poll."""
-        self.before = self._now
+        self.before, self._now = self._now, ALL_MET
 
 
-def unmet(tx: Transaction, turns: Iterable[Generation], alone: Iterable[Generation]) -> Unmet:
+def unmet(
+    tx: Transaction,
+    turns: Collection[Generation],
+    alone: Iterable[Generation],
+    seen: Mapping[Owner, Iterable[OfPerson]],
+) -> Unmet:
     """Return what to look for once more after new turns, of which some are `alone`, without a parent.
 
-    Nothing where only one process writes at a time.
+    `seen` is what was known of their people before they were looked at. Nothing where only one process
+    writes at a time.
     """
     if not is_shared(tx):
         return ALL_MET
@@ -65,7 +91,23 @@ def unmet(tx: Transaction, turns: Iterable[Generation], alone: Iterable[Generati
         if one.call_id or not one.earlier_answers:
             ids = filter(None, (one.call_id, one.session_id))
             begun[one.tenant] += [(name, one.session_id) for name in ids]
-    return Unmet({tenant: ids for tenant, ids in made.items() if ids}, begun)
+    people = {owner: {one.generation_id for one in known} for owner, known in seen.items()}
+    for one in turns:
+        if (owner := owner_of(one)) in people:
+            people[owner].add(one.generation_id)
+    return Unmet(
+        {tenant: ids for tenant, ids in made.items() if ids},
+        begun,
+        {owner: frozenset(known) for owner, known in people.items()},
+    )
+
+
+def people_of(tx: Transaction, policy: str, new: Iterable[Held]) -> dict[Owner, Sequence[OfPerson]]:
+    """Return what is known of those whose new answers may be summaries, or go on from one."""
+    told = [held.event.data for held in new]
+    owners = {owner_of(one) for one in told if may_be_retold(one) or may_retell(one)}
+    found = load_people(tx, policy, owners)
+    return {owner: found.get(owner, ()) for owner in owners}
 
 
 def begun_late(
@@ -74,12 +116,13 @@ def begun_late(
     new: Mapping[str, Held],
     turns: Turns,
     calls: Mapping[str, Calls],
+    people: Mapping[Owner, Sequence[OfPerson]],
     before: Unmet,
 ) -> set[str]:
     """Return the first turns of sessions that may have begun by what is known only now, and look these up.
 
     Of a subagent's the call, of one that goes on from a summary the answer that is it. `calls` are those
-    that new turns speak of, `before` is what the poll before left.
+    that new turns speak of, `people` as `people_of` says, `before` is what the poll before left.
     """
     keys = _met_since(tx, policy, before)
     made = defaultdict[str, list[str]](list)
@@ -87,9 +130,12 @@ def begun_late(
         data = held.event.data
         made[data.tenant] += [call.id for call in data.tool_calls if call.id]
         if may_be_retold(data):
-            until = held.received + KEPT_SECONDS
-            for one in load_retold(tx, policy, data, began=True, after=held.received, until=until):
-                keys.add(SessionKey(data.tenant, one.session_id))
+            answer = OfPerson(False, held.received, data.generation_id, data.session_id)
+            keys |= {
+                SessionKey(data.tenant, one.session_id)
+                for one in people[owner_of(data)]
+                if one.may_retell(answer)
+            }
     keys |= turns_table.load_awaiting(tx, policy, made)
     for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
         turns[key] = known
@@ -103,10 +149,21 @@ def begun_late(
 
 
 def _met_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
-    """Return the sessions that began for a call which another process took in at the same moment."""
+    """Return the sessions that began for a call, or may have begun from a summary, which another process took in
+    at the same moment.
+    """
     keys = turns_table.load_awaiting(tx, policy, before.made)
     wanted = {tenant: [call for call, _ in pairs] for tenant, pairs in before.begun.items()}
     calls = turns_table.load_calls(tx, policy, wanted)
+    for owner, known in load_people(tx, policy, before.people).items():
+        seen = before.people[owner]
+        fresh = {one.generation_id for one in known} - seen
+        keys |= {
+            SessionKey(owner.tenant, one.session_id)
+            for one in known
+            for answer in (known if fresh else ())
+            if one.may_retell(answer) and fresh & {one.generation_id, answer.generation_id}
+        }
     return keys | {
         SessionKey(tenant, session)
         for tenant, pairs in before.begun.items()

@@ -5,6 +5,7 @@ begins, which is the summary now. So a summary is looked for among the last long
 named person, too.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,7 +33,7 @@ KEPT_SECONDS = 86_400.0
 
 
 class MayBe(NamedTuple):
-    """An answer that may be retold, or a session that may retell one."""
+    """An answer that may be retold."""
 
     received: float
     """When it was received, epoch seconds."""
@@ -41,7 +42,38 @@ class MayBe(NamedTuple):
     session_id: str
     """Its session."""
     length: int
-    """Characters of the answer, or of what the turn was told."""
+    """Its characters."""
+
+
+class Owner(NamedTuple):
+    """A named person of a tenant."""
+
+    tenant: str
+    user_hash: str
+
+
+class OfPerson(NamedTuple):
+    """What is known of a person here: an answer that may be retold, or a session that may retell one."""
+
+    began: bool
+    """Whether it is the session."""
+    received: float
+    """When the answer, or the session's first one, was received, epoch seconds."""
+    generation_id: str
+    """Which."""
+    session_id: str
+    """Its session."""
+
+    def may_retell(self, answer: "OfPerson") -> bool:
+        """Return whether this is a session that may go on from that answer."""
+        apart = self.session_id != answer.session_id
+        within = 0.0 <= self.received - answer.received <= KEPT_SECONDS
+        return self.began and not answer.began and apart and within
+
+
+def owner_of(generation: Generation) -> Owner:
+    """Return whose a generation is."""
+    return Owner(generation.tenant, generation.user_hash)
 
 
 def told_length(generation: Generation) -> int:
@@ -62,16 +94,36 @@ def may_be_retold(generation: Generation) -> bool:
 
 
 def load_retold(
-    tx: Transaction, policy: str, generation: Generation, *, began: bool, after: float, until: float
+    tx: Transaction, policy: str, generation: Generation, *, after: float, until: float
 ) -> list[MayBe]:
-    """Return a person's answers, or sessions, received between two times, the last ones first."""
+    """Return the answers to a generation's person received between two times, the last ones first."""
     rows = tx.execute(
         "SELECT received, generation_id, session_id, length FROM retold WHERE policy = ?"
-        " AND tenant = ? AND user_hash = ? AND began = ? AND received >= ? AND received <= ?"
+        " AND tenant = ? AND user_hash = ? AND began = 0 AND received >= ? AND received <= ?"
         " ORDER BY received DESC LIMIT ?",
-        (policy, generation.tenant, generation.user_hash, int(began), after, until, KEPT),
+        (policy, generation.tenant, generation.user_hash, after, until, KEPT),
     )
     return [MayBe(*row) for row in rows.fetchall()]
+
+
+def load_people(
+    tx: Transaction, policy: str, owners: Iterable[Owner]
+) -> dict[Owner, list[OfPerson]]:
+    """Return all that is known of these people."""
+    by_tenant = defaultdict[str, set[str]](set)
+    for owner in owners:
+        by_tenant[owner.tenant].add(owner.user_hash)
+    found = defaultdict[Owner, list[OfPerson]](list)
+    for tenant, users in by_tenant.items():
+        for marks, chunk in by_ids(sorted(users)):
+            rows = tx.execute(
+                "SELECT user_hash, began, received, generation_id, session_id FROM retold"
+                f" WHERE policy = ? AND tenant = ? AND user_hash IN ({marks})",
+                (policy, tenant, *chunk),
+            )
+            for user, began, *more in rows.fetchall():
+                found[Owner(tenant, user)].append(OfPerson(bool(began), *more))
+    return found
 
 
 def put_retold(

@@ -74,7 +74,6 @@ def _elsewhere(tx: Transaction, policy: str, held: Held, new: Mapping[str, Held]
             tx,
             policy,
             data,
-            began=False,
             after=held.received - KEPT_SECONDS,
             until=held.received,
         )

@@ -15,7 +15,7 @@ from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
 from ledger_by_hand import GENERATIONS, Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
-from talks_by_hand import Talk, call, links
+from talks_by_hand import Talk, call, links, person
 from waiting import until
 
 from rlwd.daemon.audit.audit import audit
@@ -236,8 +236,11 @@ def test_a_database_that_goes_away_in_a_poll_loses_nothing(
     sink.close()
 
 
-def at_one_moment(last: Ledger, lasts: bytes, first: Ledger, firsts: bytes) -> None:
-    """Have two members take in a record each, so that neither transaction sees the other's."""
+def at_one_moment(
+    last: Ledger, lasts: bytes, first: Ledger, firsts: bytes, *, told: bool = True
+) -> None:
+    """Have two members take in a record each, so that neither transaction sees the other's; `told` says whether
+    the last one hears of its commit."""
     with last.store.transaction() as tx:
         last.joiner.resume(tx, [GENERATIONS])
     with last.store.transaction() as tx:
@@ -247,7 +250,8 @@ def at_one_moment(last: Ledger, lasts: bytes, first: Ledger, firsts: bytes) -> N
             record = Record(partition=FEEDBACK, offset=0, key=b"s", value=firsts)
             first.joiner.ingest(beside, [record], 5.0)
     for ledger, partition in ((first, FEEDBACK), (last, GENERATIONS)):
-        ledger.joiner.committed()
+        if told or ledger is first:
+            ledger.joiner.committed()
         ledger.ends[partition] = 1
 
 
@@ -276,6 +280,50 @@ def test_a_call_and_what_it_started_that_come_at_one_moment_meet(
     ledger.take()
     other.take()
     assert links(ledger) == found
+
+
+@pytest.mark.parametrize("summary_last", [True, False])
+def test_a_summary_and_what_goes_on_from_it_that_come_at_one_moment_meet(
+    open_ledger: Callable[[], Ledger], summary_last: bool
+) -> None:
+    """Under another session of the same person; somebody else who says the same began by himself."""
+    ledger, other, third = open_ledger(), open_ledger(), open_ledger()
+    summary = "The person wants a shop for bread. " * 8
+    said = Talk("a").turn(1.0, user_hash="ada", text=summary)
+    told = person(f"So far: {summary} Go on.")
+    anew = Talk("b", session="t", tokens=list(range(900, 940))).turn(2.0, told, user_hash="ada")
+    of_others = Talk("c", session="u", tokens=list(range(500, 540)))
+    third.take(
+        of_others.turn(2.0, told, user_hash="eve"),
+        partition=Partition(topic=FEEDBACK.topic, index=7),
+    )
+    if summary_last:
+        at_one_moment(ledger, said, other, anew)
+    else:
+        at_one_moment(ledger, anew, other, said)
+    assert links(ledger)["t.b0"] == (None, "", "")
+    ledger.take()
+    found = links(ledger)
+    assert found["t.b0"][:2] == ("s.a0", "summary")
+    assert found["u.c0"] == (None, "", "")
+    ledger.take()
+    other.take()
+    assert links(ledger) == found
+
+
+def test_what_was_committed_and_not_said_to_be_is_looked_for_too(
+    open_ledger: Callable[[], Ledger],
+) -> None:
+    """A connection that broke with the answer to a commit: the member reads on behind it, and looks once more."""
+    ledger, other = open_ledger(), open_ledger()
+    agent = Talk("agent", session="call-77")
+    called = Talk("a").turn(1.0, calls=(call("call-77"),))
+    at_one_moment(ledger, called, other, agent.turn(2.0), told=False)
+    with ledger.store.transaction() as tx:
+        assert ledger.joiner.look_up(tx, [GENERATIONS]) == {GENERATIONS: 1}
+    ledger.take()
+    ledger.take()
+    assert links(ledger)[agent.turns[0]][:2] == ("s.a0", "subagent")
 
 
 def test_a_member_that_ended_before_it_looked_once_more_is_made_up_for_at_the_next_turn(
