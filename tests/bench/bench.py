@@ -14,7 +14,7 @@ from bench_close import bench_close
 from bench_gateway import bench_gateway
 from bench_ingest import bench_ingest
 from bench_loop import bench_loop
-from bench_measured import Measured, markdown_table, read_measured, write_measured
+from bench_measured import Measured, alone_with, markdown_table, read_measured, write_measured
 from bench_members import bench_members
 from bench_pages import bench_pages
 from bench_profile import bench_profile
@@ -88,8 +88,9 @@ def _check_places(given: argparse.Namespace, wanted: Sequence[str]) -> None:
     """Raise what would be raised once the first part is measured, which may be an hour later."""
     if not given.json:
         return
-    kept = read_measured(given.json)
-    write_measured(given.json, kept)
+    with alone_with(given.json):
+        kept = read_measured(given.json)
+        write_measured(given.json, kept)
     if given.page:
         lost = (parts_on(given.page) & PARTS.keys()) - kept.keys() - set(wanted)
         if lost:
@@ -119,13 +120,14 @@ def _keep(new: Mapping[str, Measured], given: argparse.Namespace, say: Say) -> N
     """Put parts among those of the file as it is by now: another bench may have written to it meanwhile."""
     if not given.json:
         return
-    known = {**read_measured(given.json), **new}
-    for part in known.keys() - PARTS.keys():
-        say(f"{given.json}: {part} is no part of the bench any more: its rows are left out")
-    kept = {part: known[part] for part in PARTS if part in known}
-    write_measured(given.json, kept)
-    if given.page:
-        put_between_markers(given.page, markdown_table(kept))
+    with alone_with(given.json):
+        known = {**read_measured(given.json), **new}
+        for part in known.keys() - PARTS.keys():
+            say(f"{given.json}: {part} is no part of the bench any more: its rows are left out")
+        kept = {part: known[part] for part in PARTS if part in known}
+        write_measured(given.json, kept)
+        if given.page:
+            put_between_markers(given.page, markdown_table(kept))
 
 
 def _already_open(given: argparse.Namespace) -> tuple[int, ...]:

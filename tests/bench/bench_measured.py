@@ -5,9 +5,11 @@ compared with each other was measured side by side. The file is written after ea
 is broken off keeps what it has.
 """
 
+import contextlib
+import fcntl
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,20 @@ class Measured:
 class _File:
     format: str
     parts: dict[str, Measured]
+
+
+@contextlib.contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Let no other bench change this file between what is read of it and what is written to it.
+
+    Its folder is what is locked: the file is another one after each writing.
+    """
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def read_measured(path: Path) -> dict[str, Measured]:

@@ -4,6 +4,7 @@ Semantics locked here: what stands in the file and on the page says where it was
 """
 
 import json
+import threading
 from pathlib import Path
 
 import bench
@@ -78,6 +79,34 @@ def test_what_another_bench_kept_meanwhile_stays(
 
     monkeypatch.setitem(bench.PARTS, "close", beside)
     main(["--only", "close", "--json", str(kept)])
+    assert list(read_measured(kept)) == ["ingest", "close"]
+
+
+def test_what_another_bench_keeps_at_the_same_moment_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it writes comes after what was read here is written again, or before it is read."""
+    kept, others = tmp_path / "kept.json", list[threading.Thread]()
+    monkeypatch.setitem(bench.PARTS, "ingest", lambda given, say: [ratio()])
+
+    def beside(path: Path) -> dict[str, Measured]:
+        found = read_measured(path)
+        if others:
+            return found
+        # Until it is over, or has had the time for it.
+        arguments = ["--only", "ingest", "--json", str(kept)]
+        others.append(threading.Thread(target=main, args=(arguments,)))
+        others[0].start()
+        others[0].join(1.0)
+        return found
+
+    def measure(given: object, say: object) -> list[Line]:
+        monkeypatch.setattr(bench, "read_measured", beside)
+        return [ratio(part="close")]
+
+    monkeypatch.setitem(bench.PARTS, "close", measure)
+    main(["--only", "close", "--json", str(kept)])
+    others[0].join(60.0)
     assert list(read_measured(kept)) == ["ingest", "close"]
 
 

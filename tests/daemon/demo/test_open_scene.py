@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from rlwd.daemon.cli import app
 from rlwd.daemon.config import load_config
+from rlwd.daemon.demo import small_profile
 from rlwd.daemon.demo.answers_page import write_page
 from rlwd.daemon.demo.open_scene import commit_scene, replay_lines
 from rlwd.daemon.demo.processes import DemoProcesses
@@ -17,9 +18,14 @@ from rlwd.ops.servers.processor import fast_dtype
 from rlwd.ops.servers.vllm_server import VllmServer
 
 
+@pytest.mark.parametrize("precision", [*PACES])
 @pytest.mark.parametrize("guard", ["on", "off"])
-def test_the_settings_for_small_models_are_a_config(tmp_path: Path, guard: Guard) -> None:
-    """As the demo writes it the daemon reads it; with the guards off drift holds and refuses nothing."""
+def test_the_settings_for_small_models_are_a_config(
+    tmp_path: Path, guard: Guard, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the demo writes it the daemon reads it, on a processor of either kind; with the guards off drift holds and
+    refuses nothing."""
+    monkeypatch.setattr(small_profile, "fast_dtype", lambda: precision)
     model = tmp_path / "model"
     model.mkdir()
     scene = commit_scene(model, 3, taste="named", guard=guard)
@@ -39,9 +45,9 @@ def test_the_settings_for_small_models_are_a_config(tmp_path: Path, guard: Guard
     assert config.learner.seed == 3
     assert Path(config.learner.replay.texts) == tmp_path / "demo" / "replay.jsonl"
     assert config.learner.lora_rank == RANK == scene.engine["max_lora_rank"]
-    assert config.learner.dtype == scene.engine["dtype"] == fast_dtype()
+    assert config.learner.dtype == scene.engine["dtype"] == precision
     assert config.rollout.margin < 0.3
-    pace = PACES[fast_dtype()]
+    pace = PACES[precision]
     assert config.batch.episodes == config.batch.at_most == pace.episodes
     assert config.rollout.min_users == pace.min_users
     assert config.rollout.deadline_seconds == pace.deadline_seconds
