@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from forked import ForkServer
 
-from rlwd.learner.process.protocol import Command, Report, decode_report, encode_line
+from rlwd.learner.process.protocol import Command, Report, Working, decode_report, encode_line
 from rlwd.learner.settings import LearnerProcessSettings
 
 
@@ -32,9 +32,12 @@ class Child:
         self.stdin, self.stdout = os.fdopen(ours_in, "wb"), os.fdopen(ours_out, "rb")
 
     def hear(self) -> Report:
-        line = self.stdout.readline()
-        assert line, self.end()
-        return decode_report(line)
+        """Return what it says next, but for that it works, which it says by the clock."""
+        while True:
+            line = self.stdout.readline()
+            assert line, self.end()
+            if not isinstance(report := decode_report(line), Working):
+                return report
 
     def hear_until(self, kind: type[Any]) -> Any:
         while not isinstance(report := self.hear(), kind):
