@@ -59,6 +59,19 @@ def test_one_that_is_killed_before_it_has_joined(
     assert child.hear() == Ended(reason="its process of rank 1 ended with status -9")
 
 
+def test_one_that_hangs_before_it_has_joined_is_told_of_and_ended(
+    child_settings: LearnerProcessSettings, start: Start
+) -> None:
+    """Stopped as it starts it is waited for as long as in a batch, and then said to hang."""
+    child = start(of_two(child_settings, hang_seconds=10.0))
+    other = other_rank(child)
+    os.kill(other, signal.SIGSTOP)
+    told = child.hear_until(Ended).reason
+    assert told.startswith("one of its processes hangs (learner.hang_seconds): "), told
+    assert child.process.wait(timeout=120) == 1
+    until(lambda: not lives(other))
+
+
 def test_one_that_hangs_is_told_of_and_ended(
     child_settings: LearnerProcessSettings,
     start: Start,
