@@ -98,7 +98,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
     signal cuts them at once."""
     hang_seconds: float = 120.0
     """Of several workers, one that serves and whose loop has not turned for so long is killed and started
-    again."""
+    again. So is one that does not come to serve, within ten minutes at least."""
     empty_engine_seconds: float = 15.0
     """Longest wait for the daemon to fill an engine that came back without any version."""
     max_body_bytes: int = 4 << 20

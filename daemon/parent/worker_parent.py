@@ -31,6 +31,8 @@ SERVED_SECONDS = 30.0
 """A while: who dies sooner, again and again, would spend a core on its starts."""
 LOOK_SECONDS = 10.0
 """At least so often the parent looks whether workers turn."""
+START_SECONDS = 600.0
+"""Longest from a worker's start until it takes requests, at least: it reads its spool first, which may be of gigabytes."""
 KILLED_SECONDS = 60.0
 """Between two times that who does not end is killed."""
 HURRY = signal.SIGUSR1
@@ -46,6 +48,8 @@ class Running:
     """Of the worker, from 1 on."""
     pid: int
     """Of the process."""
+    started: float
+    """Monotonic time at which it was started."""
     serves_since: float | None = None
     """Monotonic time at which it said that it takes requests."""
 
@@ -119,7 +123,9 @@ class WorkerParent:
                 signal.signal(one, handler)
 
     def _end_hung(self) -> None:
-        """Kill who serves and turns no more: the clients that it holds would wait for nothing."""
+        """Kill who serves and turns no more: the clients that it holds would wait for nothing. So who does not
+        come to serve.
+        """
         now = time.monotonic()
         if self._deadline is not None or now < self._looks_at:
             return
@@ -127,8 +133,9 @@ class WorkerParent:
         stood_still = now - self._looks_at > self.look_seconds
         self._looks_at = now + self.look_seconds
         for one in self._running.values():
-            turned = max(one.serves_since or now, self.counts.turned_at(one.number))
-            if not stood_still and now - turned > self.hang_seconds:
+            turned = max(one.serves_since or one.started, self.counts.turned_at(one.number))
+            least = 0.0 if one.serves_since else START_SECONDS
+            if not stood_still and now - turned > max(self.hang_seconds, least):
                 log.error("worker_hangs", worker=one.number, seconds=round(now - turned))
                 os.kill(one.pid, signal.SIGKILL)
 
@@ -167,6 +174,7 @@ class WorkerParent:
 
     def _start(self, number: int) -> None:
         del self._due[number]
+        now = time.monotonic()
         self.counts.begin(number)
         told, tell = os.pipe()
         # A signal that comes before the worker heeds it waits, and ends it then.
@@ -177,12 +185,12 @@ class WorkerParent:
             # The others serve on: memory or room for a process comes back.
             os.close(told)
             log.warning("worker_not_started", worker=number, problem=str(problem))
-            self._died(Running(number=number, pid=0), LATER)
+            self._died(Running(number=number, pid=0, started=now), LATER)
             return
         else:
             if pid == 0:
                 self._become(number, tell)
-            self._running[told] = Running(number=number, pid=pid)
+            self._running[told] = Running(number=number, pid=pid, started=now)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, (*self._heard, HURRY))
             os.close(tell)

@@ -12,8 +12,9 @@ from pathlib import Path
 
 # A worker says who it is, then waits: for SIGTERM, for a second one's hurry, for its parent's end.
 CODE = """
-import os, select, signal, sys
+import os, select, signal, sys, time
 from pathlib import Path
+from rlwd.daemon.parent import worker_parent
 from rlwd.daemon.parent.worker_parent import WorkerParent
 from rlwd.daemon.workers.shared_counts import SharedCounts
 from rlwd.streams.logs import log_to_stderr
@@ -37,6 +38,9 @@ def say(text):
 def serve(number, parent, listens):
     if fails == str(number):
         raise SystemExit(2)
+    if (fails, number) == ("start", 2) and not (folder / "hung").exists():
+        (folder / "hung").touch()
+        time.sleep(3600.0)
     heard = []
     signal.signal(signal.SIGTERM, lambda *_: heard.append("term"))
     signal.signal(signal.SIGUSR1, lambda *_: heard.append("hurry"))
@@ -54,9 +58,11 @@ def serve(number, parent, listens):
     say(f"{number} {heard[-1]}")
 
 counts = SharedCounts(2, [], folder)
+if fails == "start":
+    worker_parent.START_SECONDS = 5.0
 raise SystemExit(WorkerParent(
     2, serve, counts, serving=lambda: say("all serve"), stopping=lambda: say("stopping") or 60.0,
-    hang_seconds=5.0 if fails == "hang" else 120.0,
+    hang_seconds=5.0 if fails in ("hang", "start") else 120.0,
 ).run())
 """
 
@@ -157,6 +163,15 @@ def test_who_dies_soon_after_it_serves_is_started_ever_later(tmp_path: Path) -> 
         log = (tmp_path / "log").read_text().splitlines()
         pauses = [json.loads(one)["again_in_seconds"] for one in log if "worker_died" in one]
         assert pauses[:3] == [0.1, 0.2, 0.4]
+
+
+def test_who_hangs_before_it_serves_is_started_again(tmp_path: Path) -> None:
+    """Nobody would ever say that all serve; the one beside it goes on."""
+    with parent(tmp_path, fails="start") as child:
+        assert set(pids(lines(child, 3))) == {1, 2}
+        assert "worker_hangs" in (tmp_path / "log").read_text()
+        child.terminate()
+        assert lines(child, 3) == ["1 term", "2 term", "stopping"]
 
 
 def test_who_serves_and_turns_no_more_is_started_again(tmp_path: Path) -> None:
