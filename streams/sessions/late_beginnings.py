@@ -3,7 +3,8 @@
 Sessions stand on partitions of their own, so a subagent's turn may be read before the call that started
 it, and one that goes on from a summary before the summary. On a server two processes may even take both in
 at the same moment: then neither sees the other, and each looks once more with its next poll. Whichever
-committed last sees the other's by then.
+committed last sees the other's by then. Where that one ends before its next poll, a subagent is looked for
+once more with its next turn; what may go on from a summary is not, which would be every long session.
 """
 
 from collections import defaultdict
@@ -15,7 +16,16 @@ from ..state.transaction import Transaction, is_shared
 from . import turns_table
 from .contents import Held
 from .parents import Calls
-from .retold import KEPT_SECONDS, load_retold, may_be_retold
+from .retold import (
+    MayBe,
+    Person,
+    Retold,
+    answer_of,
+    load_retold,
+    may_be_retold,
+    may_tell,
+    person_of,
+)
 from .turn import Turn
 from .turns_table import SessionKey, session_of
 
@@ -24,15 +34,19 @@ Turns = dict[SessionKey, dict[str, Turn]]
 
 
 class Unmet(NamedTuple):
-    """What may have missed one another: calls of a poll's turns, and sessions that a call may have begun."""
+    """What may have missed one another: what a poll's turns may have begun, and sessions that began alone."""
 
     made: Mapping[str, Sequence[str]]
     """By tenant, ids of the calls that the turns made."""
     begun: Mapping[str, Sequence[tuple[str, str]]]
     """By tenant, ids of calls that nobody is known to have made, each with the session that it may have begun."""
+    answers: Retold
+    """Answers that may be the summary that a session began with."""
+    beginnings: Retold
+    """First turns that may have begun with the summary of another session."""
 
 
-ALL_MET = Unmet({}, {})
+ALL_MET = Unmet({}, {}, {}, {})
 
 
 class Meetings:
@@ -50,10 +64,15 @@ class Meetings:
         self.before = self._now
 
 
-def unmet(tx: Transaction, turns: Iterable[Generation], alone: Iterable[Generation]) -> Unmet:
+def unmet(
+    tx: Transaction,
+    turns: Iterable[Generation],
+    alone: Iterable[Generation],
+    retold: tuple[Retold, Retold],
+) -> Unmet:
     """Return what to look for once more after new turns, of which some are `alone`, without a parent.
 
-    Nothing where only one process writes at a time.
+    `retold` is what `put_retold` returned of them. Nothing where only one process writes at a time.
     """
     if not is_shared(tx):
         return ALL_MET
@@ -65,7 +84,7 @@ def unmet(tx: Transaction, turns: Iterable[Generation], alone: Iterable[Generati
         if one.call_id or not one.earlier_answers:
             ids = filter(None, (one.call_id, one.session_id))
             begun[one.tenant] += [(name, one.session_id) for name in ids]
-    return Unmet({tenant: ids for tenant, ids in made.items() if ids}, begun)
+    return Unmet({tenant: ids for tenant, ids in made.items() if ids}, begun, *retold)
 
 
 def begun_late(
@@ -81,15 +100,16 @@ def begun_late(
     Of a subagent's the call, of one that goes on from a summary the answer that is it. `calls` are those
     that new turns speak of, `before` is what the poll before left.
     """
-    keys = _met_since(tx, policy, before)
+    keys = _called_since(tx, policy, before)
     made = defaultdict[str, list[str]](list)
+    told = defaultdict[Person, list[MayBe]](list)
+    told |= {person: list(answers) for person, answers in before.answers.items()}
     for held in new.values():
         data = held.event.data
         made[data.tenant] += [call.id for call in data.tool_calls if call.id]
         if may_be_retold(data):
-            until = held.received + KEPT_SECONDS
-            for one in load_retold(tx, policy, data, began=True, after=held.received, until=until):
-                keys.add(SessionKey(data.tenant, one.session_id))
+            told[person_of(data)].append(answer_of(data, held.received))
+    keys |= _went_on(tx, policy, told, before.beginnings)
     keys |= turns_table.load_awaiting(tx, policy, made)
     for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
         turns[key] = known
@@ -102,7 +122,7 @@ def begun_late(
     }
 
 
-def _met_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
+def _called_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
     """Return the sessions that began for a call which another process took in at the same moment."""
     keys = turns_table.load_awaiting(tx, policy, before.made)
     wanted = {tenant: [call for call, _ in pairs] for tenant, pairs in before.begun.items()}
@@ -112,6 +132,20 @@ def _met_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
         for tenant, pairs in before.begun.items()
         for call, session in pairs
         if any(one.session_id != session for one in calls.get(tenant, {}).get(call, ()))
+    }
+
+
+def _went_on(tx: Transaction, policy: str, answers: Retold, beginnings: Retold) -> set[SessionKey]:
+    """Return the sessions that may have begun with one of these answers, and those of these that may with any."""
+    began = load_retold(tx, policy, answers, began=True)
+    told = load_retold(tx, policy, beginnings, began=False)
+    pairs = [(person, answers[person], began.get(person, [])) for person in answers]
+    pairs += [(person, told.get(person, []), beginnings[person]) for person in beginnings]
+    return {
+        SessionKey(person.tenant, beginning.session_id)
+        for person, said, begun in pairs
+        for beginning in begun
+        if any(may_tell(beginning, answer) for answer in said)
     }
 
 

@@ -234,7 +234,7 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
     turns_table.put_calls(tx, policy, [new[name] for name in turns])
     alone = [new[name] for name in turns if not found.session(name)[name].link]
     turns_table.put_awaited(tx, policy, alone)
-    put_retold(
+    retold = put_retold(
         tx,
         policy,
         {name: new[name] for name in turns},
@@ -248,4 +248,4 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
             for _, turn in changed
         ],
     )
-    return unmet(tx, [new[name] for name in turns], alone)
+    return unmet(tx, [new[name] for name in turns], alone, retold)

@@ -5,6 +5,7 @@ begins, which is the summary now. So a summary is looked for among the last long
 named person, too.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,15 @@ KEPT = 8
 """Most of a person's answers, and of such sessions, that are kept: the last ones."""
 KEPT_SECONDS = 86_400.0
 """A summary is retold within a day."""
+
+
+class Person(NamedTuple):
+    """Whom an answer was given to."""
+
+    tenant: str
+    """Of which tenant."""
+    user_hash: str
+    """Who."""
 
 
 class MayBe(NamedTuple):
@@ -61,31 +71,69 @@ def may_be_retold(generation: Generation) -> bool:
     return named and len(generation.text) >= FEWEST and not generation.tool_calls
 
 
-def load_retold(
-    tx: Transaction, policy: str, generation: Generation, *, began: bool, after: float, until: float
-) -> list[MayBe]:
-    """Return a person's answers, or sessions, received between two times, the last ones first."""
-    rows = tx.execute(
-        "SELECT received, generation_id, session_id, length FROM retold WHERE policy = ?"
-        " AND tenant = ? AND user_hash = ? AND began = ? AND received >= ? AND received <= ?"
-        " ORDER BY received DESC LIMIT ?",
-        (policy, generation.tenant, generation.user_hash, int(began), after, until, KEPT),
-    )
-    return [MayBe(*row) for row in rows.fetchall()]
+def person_of(generation: Generation) -> Person:
+    """Return to whom a generation was given."""
+    return Person(generation.tenant, generation.user_hash)
+
+
+def answer_of(generation: Generation, received: float) -> MayBe:
+    """Return an answer that may be retold as its row has it."""
+    name, session = generation.generation_id, generation.session_id
+    # As it is looked for: who retells it leaves out the line's end.
+    return MayBe(received, name, session, len(generation.text.strip()))
+
+
+def beginning_of(generation: Generation, received: float) -> MayBe:
+    """Return the first turn of a session that may retell an answer as its row has it."""
+    name, session = generation.generation_id, generation.session_id
+    return MayBe(received, name, session, told_length(generation))
+
+
+def may_tell(beginning: MayBe, answer: MayBe) -> bool:
+    """Return whether a session may begin with an answer of another one, by time and length."""
+    near = 0.0 <= beginning.received - answer.received <= KEPT_SECONDS
+    return near and beginning.session_id != answer.session_id and answer.length <= beginning.length
+
+
+Retold = dict[Person, list[MayBe]]
+"""Answers, or beginnings of sessions, by person."""
+
+
+def load_retold(tx: Transaction, policy: str, people: Iterable[Person], *, began: bool) -> Retold:
+    """Return the last long answers to these people, or the sessions of theirs that may have begun with one."""
+    found, by_tenant = defaultdict[Person, list[MayBe]](list), defaultdict[str, list[str]](list)
+    for person in sorted(set(people)):
+        by_tenant[person.tenant].append(person.user_hash)
+    for tenant, hashes in by_tenant.items():
+        for marks, chunk in by_ids(hashes):
+            rows = tx.execute(
+                "SELECT user_hash, received, generation_id, session_id, length FROM retold"
+                f" WHERE policy = ? AND tenant = ? AND began = ? AND user_hash IN ({marks})",
+                (policy, tenant, int(began), *chunk),
+            )
+            for user_hash, *row in rows.fetchall():
+                found[Person(tenant, user_hash)].append(MayBe._make(row))
+    return found
 
 
 def put_retold(
     tx: Transaction, policy: str, new: Mapping[str, Generation], turns: Mapping[str, Turn]
-) -> None:
-    """Write which new turns may be summaries, or may go on from one that has not come."""
-    rows = list[tuple[str, str, str, int, float, str, str, int]]()
+) -> tuple[Retold, Retold]:
+    """Write which new turns may be summaries, or may go on from one that has not come; return both."""
+    answers = defaultdict[Person, list[MayBe]](list)
+    beginnings = defaultdict[Person, list[MayBe]](list)
     for name, data in new.items():
-        at, own = turns[name].received, (policy, data.tenant, data.user_hash)
-        place = (at, name, data.session_id)
+        at, person = turns[name].received, person_of(data)
         if may_be_retold(data):
-            rows.append((*own, 0, *place, len(data.text)))
+            answers[person].append(answer_of(data, at))
         if not turns[name].link and may_retell(data):
-            rows.append((*own, 1, *place, told_length(data)))
+            beginnings[person].append(beginning_of(data, at))
+    rows = [
+        (policy, *person, began, *one)
+        for began, found in enumerate((answers, beginnings))
+        for person, each in found.items()
+        for one in each
+    ]
     insert_rows(
         tx,
         "INSERT INTO retold (policy, tenant, user_hash, began, received, generation_id, session_id,"
@@ -94,6 +142,7 @@ def put_retold(
         " ON CONFLICT DO NOTHING",
     )
     _keep_last(tx, sorted({row[:4] for row in rows}))
+    return answers, beginnings
 
 
 def _keep_last(tx: Transaction, owners: Iterable[tuple[str, str, str, int]]) -> None:

@@ -15,7 +15,7 @@ from daemon_by_hand import FEEDBACK, fill, open_daemon_ledger
 from ledger_by_hand import GENERATIONS, Ledger, feedback, generation
 from manifests_by_hand import manifest, version_of
 from places_by_hand import new_schema
-from talks_by_hand import Talk, call, links
+from talks_by_hand import Talk, call, links, person
 from waiting import until
 
 from rlwd.daemon.audit.audit import audit
@@ -273,6 +273,38 @@ def test_a_call_and_what_it_started_that_come_at_one_moment_meet(
     found = links(ledger)
     assert found[agent.turns[0]][:2] == ("s.a0", "subagent")
     assert found["call-77.other0"] == (None, "", "")
+    ledger.take()
+    other.take()
+    assert links(ledger) == found
+
+
+@pytest.mark.parametrize("summary_last", [True, False], ids=["the summary last", "the other last"])
+def test_a_summary_and_the_session_that_begins_with_it_that_come_at_one_moment_meet(
+    open_ledger: Callable[[], Ledger], summary_last: bool
+) -> None:
+    """Two members that take both in at once see neither: who commits last looks once more with its next poll,
+    though no record comes any more. Whoever else is told the same began by himself, as did who begins with
+    what nobody said."""
+    ledger, other, third = open_ledger(), open_ledger(), open_ledger()
+    summary = "The person wants a shop for bread. " * 8
+    told = Talk("a").turn(2.0, user_hash="ada", text=summary)
+    anew = Talk("b", session="t", tokens=list(range(900, 940)))
+    begins = anew.turn(3.0, person(f"So far: {summary} Go on."), user_hash="ada")
+    for at, (user, said) in enumerate([("eve", summary), ("ada", "Something else. " * 20)]):
+        beside = Talk("c", session=f"u{at}", tokens=list(range(700 + 50 * at, 740 + 50 * at)))
+        third.take(
+            beside.turn(3.0, person(said), user_hash=user),
+            partition=Partition(topic=FEEDBACK.topic, index=7),
+        )
+    if summary_last:
+        at_one_moment(ledger, told, other, begins)
+    else:
+        at_one_moment(ledger, begins, other, told)
+    assert links(ledger)["t.b0"] == (None, "", "")
+    ledger.take()
+    found = links(ledger)
+    assert found["t.b0"][:2] == ("s.a0", "summary")
+    assert found["u0.c0"] == found["u1.c0"] == (None, "", "")
     ledger.take()
     other.take()
     assert links(ledger) == found
