@@ -7,13 +7,27 @@ specialist it stays, since every version there was made from it.
 from collections.abc import Collection
 from pathlib import Path
 
+import msgspec
+
 from ..learner.candidate import sequence_of
 from ..learner.checkpoint.folder import read_manifest, read_manifests, sequences
 from ..learner.ledger.lineage import Lineage
+from ..ops.rollout import champions_table
 from ..ops.rollout.unfit import taken_back
 from .config import Config, load_config
 from .specialist_file import FOLDER
 from .store import state_view
+
+
+class Since(msgspec.Struct, frozen=True, kw_only=True):
+    """What a specialist began with, and where its parent is now."""
+
+    version: str
+    """The parent's version that v0 has its weights from; all of its versions were made from that one."""
+    parent_champion: str
+    """The parent's champion now, of which it has nothing beyond what the two have in common."""
+    say: str
+    """Both, for people."""
 
 
 class BeganWith:
@@ -34,6 +48,24 @@ class BeganWith:
         if self.parent is not None and not self._version:
             self._version = _started_from(self.checkpoints)
         return self._version
+
+    def since(self) -> Since | None:
+        """Return what it began with and the parent's champion now; None without one of them.
+
+        Raises ValueError, ConnectionError or sqlite3.Error where the parent's tables cannot be read.
+        """
+        version, parent = self.version, self.parent
+        if parent is None or not version:
+            return None
+        with state_view(parent.state_database) as view:
+            found = champions_table.find_champion(view, parent.policy)
+        if found is None:
+            return None
+        now = found.version
+        gone_on = f"{parent.policy}'s champion is {now} now, and nothing here was made from that"
+        still = f"it still is {parent.policy}'s champion"
+        say = f"began with {version}: {still if now == version else gone_on}"
+        return Since(version=version, parent_champion=now, say=say)
 
     def problem(self) -> str:
         """Return what is wrong with it, and what to do; empty where it stands.

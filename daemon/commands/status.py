@@ -83,6 +83,7 @@ def status_document(config: Config, now: float) -> dict[str, Any]:
                 "lease": lease,
                 "problems": problems,
                 "held": None if held is None else held.sentence,
+                "began_with": _since(config),
                 **_experiments(view, config.policy),
                 "flags": None if flags is None else describe_reach(flags, now),
             }
@@ -129,6 +130,14 @@ def _parent(config: Config) -> dict[str, str]:
     return {"parent": taken_back} if taken_back else {}
 
 
+def _since(config: Config) -> dict[str, Any] | None:
+    try:
+        found = BeganWith(config).since()
+    except (OSError, ValueError, sqlite3.Error):
+        return None  # Likewise.
+    return None if found is None else msgspec.to_builtins(found)
+
+
 def _reach(view: Transaction, config: Config, now: float, *, listening: bool) -> FlagReach | None:
     try:
         return read_reach(view, config.policy, config.flags_path, now, listening=listening)
@@ -141,6 +150,7 @@ def status_tables(document: Mapping[str, Any]) -> list[RenderableType]:
     return [
         Text(f"policy {document['policy']}: {_in_charge(document['lease'])}"),
         *([] if document["held"] is None else [shown(f"held by hand: {document['held']}")]),
+        *([] if document["began_with"] is None else [shown(document["began_with"]["say"])]),
         *([] if document["waits"] is None else [shown(document["waits"])]),
         *(shown(line) for line in document["experiments_say"]),
         *(shown(f"problem, {name}: {why}") for name, why in document["problems"].items()),

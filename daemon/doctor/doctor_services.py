@@ -107,7 +107,7 @@ def _parent(config: Config) -> Iterator[Finding]:
         began = BeganWith(config)
         if not began.version:
             return
-        taken_back = began.problem()
+        taken_back, since = began.problem(), began.since()
     except (OSError, ValueError, sqlite3.Error) as problem:
         seen = f"its tables cannot be read, so nobody sees here what it takes back: {problem}"
         yield warn("parent", seen, "on its own host: `rlwd status` says what it rolled back")
@@ -115,7 +115,8 @@ def _parent(config: Config) -> Iterator[Finding]:
     if taken_back:
         yield warn("parent", taken_back, "`rlwd pause` meanwhile: no further version meets people")
     else:
-        yield ok("parent", f"{began.version}, which v0 was made from, stands")
+        gone_on = "" if since is None else f"; {since.say}"
+        yield ok("parent", f"{began.version}, which v0 was made from, stands{gone_on}")
 
 
 def _gateway(config: Config) -> Finding:

@@ -10,7 +10,7 @@ import structlog
 
 from ...ops.flags.evaluator import FlagEvaluator
 from ...ops.flags.gateway_report import GatewayReport, withdraw_report, write_report
-from ...streams.state.this_host import boot, host_name
+from ...streams.state.this_host import boot, host_name, port_space
 from ..engines.recent_latency import RecentLatency
 from .settings import GatewaySettings
 
@@ -27,8 +27,9 @@ BUSY_SECONDS = 1.0
 def gateway_id(settings: GatewaySettings) -> str:
     """Return what tells this gateway from all others, the same after a restart on its port."""
     place = str(settings.port) if settings.port else f"pid{os.getpid()}"
-    # Hosts may be called the same: two under one id are one, and a rollback is complete with the first.
-    which = boot() if settings.flags_url else ""
+    # Hosts may be called the same, and containers of one: two under one id are one, and a rollback is
+    # complete with the first.
+    which = ".".join(filter(None, (boot() if settings.flags_url else "", port_space())))
     return f"{settings.name}@{host_name()}:{place}" + (f"~{which}" if which else "")
 
 

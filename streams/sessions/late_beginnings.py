@@ -3,11 +3,12 @@
 Sessions stand on partitions of their own, so a subagent's turn may be read before the call that started
 it, and one that goes on from a summary before the summary. On a server two processes may even take both in
 at the same moment: then neither sees the other, and each looks once more with its next poll. Whichever
-committed last sees the other's by then.
+committed last sees the other's by then. Where that one ends before its next poll, a subagent is looked for
+once more with its next turn; what may go on from a summary is not, which would be every long session.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from ..events.generation import Generation
@@ -15,41 +16,53 @@ from ..state.transaction import Transaction, is_shared
 from . import turns_table
 from .contents import Held
 from .parents import Calls
-from .retold import OfPerson, Owner, load_people, may_be_retold, may_retell, owner_of
+from .retold import (
+    MayBe,
+    Person,
+    Retold,
+    answer_of,
+    load_retold,
+    may_be_retold,
+    may_tell,
+    person_of,
+)
 from .turn import Turn
 from .turns_table import SessionKey, session_of
 
+K = TypeVar("K")
 T = TypeVar("T")
 Turns = dict[SessionKey, dict[str, Turn]]
 """Turns by session and id."""
 
 
 class Unmet(NamedTuple):
-    """What may have missed one another: calls of a poll's turns, and sessions that a call may have begun."""
+    """What may have missed one another: what a poll's turns may have begun, and sessions that began alone."""
 
     made: Mapping[str, Sequence[str]]
     """By tenant, ids of the calls that the turns made."""
     begun: Mapping[str, Sequence[tuple[str, str]]]
     """By tenant, ids of calls that nobody is known to have made, each with the session that it may have begun."""
-
-    people: Mapping[Owner, frozenset[str]]
-    """Of people who may have gone on from a summary, or said one: which answers and sessions of theirs were seen."""
+    answers: Retold
+    """Answers that may be the summary that a session began with."""
+    beginnings: Retold
+    """First turns that may have begun with the summary of another session."""
 
     def beside(self, other: "Unmet") -> "Unmet":
         """Return what is in either, once."""
-        mine, others = self.made, other.made
-        made = {at: _both(mine.get(at, ()), others.get(at, ())) for at in {*mine, *others}}
-        own, theirs = self.begun, other.begun
-        begun = {at: _both(own.get(at, ()), theirs.get(at, ())) for at in {*own, *theirs}}
-        # What the later of two saw the earlier may have missed.
-        return Unmet(made, begun, {**other.people, **self.people})
+        return Unmet(
+            _both(self.made, other.made),
+            _both(self.begun, other.begun),
+            _both(self.answers, other.answers),
+            _both(self.beginnings, other.beginnings),
+        )
 
 
-def _both(one: Sequence[T], other: Sequence[T]) -> list[T]:
-    return list(dict.fromkeys([*one, *other]))
+def _both(one: Mapping[K, Sequence[T]], other: Mapping[K, Sequence[T]]) -> dict[K, list[T]]:
+    keys = dict.fromkeys([*one, *other])
+    return {at: list(dict.fromkeys([*one.get(at, ()), *other.get(at, ())])) for at in keys}
 
 
-ALL_MET = Unmet({}, {}, {})
+ALL_MET = Unmet({}, {}, {}, {})
 
 
 class Meetings:
@@ -72,14 +85,13 @@ class Meetings:
 
 def unmet(
     tx: Transaction,
-    turns: Collection[Generation],
+    turns: Iterable[Generation],
     alone: Iterable[Generation],
-    seen: Mapping[Owner, Iterable[OfPerson]],
+    retold: tuple[Retold, Retold],
 ) -> Unmet:
     """Return what to look for once more after new turns, of which some are `alone`, without a parent.
 
-    `seen` is what was known of their people before they were looked at. Nothing where only one process
-    writes at a time.
+    `retold` is what `put_retold` returned of them. Nothing where only one process writes at a time.
     """
     if not is_shared(tx):
         return ALL_MET
@@ -91,23 +103,7 @@ def unmet(
         if one.call_id or not one.earlier_answers:
             ids = filter(None, (one.call_id, one.session_id))
             begun[one.tenant] += [(name, one.session_id) for name in ids]
-    people = {owner: {one.generation_id for one in known} for owner, known in seen.items()}
-    for one in turns:
-        if (owner := owner_of(one)) in people:
-            people[owner].add(one.generation_id)
-    return Unmet(
-        {tenant: ids for tenant, ids in made.items() if ids},
-        begun,
-        {owner: frozenset(known) for owner, known in people.items()},
-    )
-
-
-def people_of(tx: Transaction, policy: str, new: Iterable[Held]) -> dict[Owner, Sequence[OfPerson]]:
-    """Return what is known of those whose new answers may be summaries, or go on from one."""
-    told = [held.event.data for held in new]
-    owners = {owner_of(one) for one in told if may_be_retold(one) or may_retell(one)}
-    found = load_people(tx, policy, owners)
-    return {owner: found.get(owner, ()) for owner in owners}
+    return Unmet({tenant: ids for tenant, ids in made.items() if ids}, begun, *retold)
 
 
 def begun_late(
@@ -116,26 +112,23 @@ def begun_late(
     new: Mapping[str, Held],
     turns: Turns,
     calls: Mapping[str, Calls],
-    people: Mapping[Owner, Sequence[OfPerson]],
     before: Unmet,
 ) -> set[str]:
     """Return the first turns of sessions that may have begun by what is known only now, and look these up.
 
     Of a subagent's the call, of one that goes on from a summary the answer that is it. `calls` are those
-    that new turns speak of, `people` as `people_of` says, `before` is what the poll before left.
+    that new turns speak of, `before` is what the poll before left.
     """
-    keys = _met_since(tx, policy, before)
+    keys = _called_since(tx, policy, before)
     made = defaultdict[str, list[str]](list)
+    told = defaultdict[Person, list[MayBe]](list)
+    told |= {person: list(answers) for person, answers in before.answers.items()}
     for held in new.values():
         data = held.event.data
         made[data.tenant] += [call.id for call in data.tool_calls if call.id]
         if may_be_retold(data):
-            answer = OfPerson(False, held.received, data.generation_id, data.session_id)
-            keys |= {
-                SessionKey(data.tenant, one.session_id)
-                for one in people[owner_of(data)]
-                if one.may_retell(answer)
-            }
+            told[person_of(data)].append(answer_of(data, held.received))
+    keys |= _went_on(tx, policy, told, before.beginnings)
     keys |= turns_table.load_awaiting(tx, policy, made)
     for key, known in turns_table.load_turns(tx, policy, keys - turns.keys()).items():
         turns[key] = known
@@ -148,27 +141,30 @@ def begun_late(
     }
 
 
-def _met_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
-    """Return the sessions that began for a call, or may have begun from a summary, which another process took in
-    at the same moment.
-    """
+def _called_since(tx: Transaction, policy: str, before: Unmet) -> set[SessionKey]:
+    """Return the sessions that began for a call which another process took in at the same moment."""
     keys = turns_table.load_awaiting(tx, policy, before.made)
     wanted = {tenant: [call for call, _ in pairs] for tenant, pairs in before.begun.items()}
     calls = turns_table.load_calls(tx, policy, wanted)
-    for owner, known in load_people(tx, policy, before.people).items():
-        seen = before.people[owner]
-        fresh = {one.generation_id for one in known} - seen
-        keys |= {
-            SessionKey(owner.tenant, one.session_id)
-            for one in known
-            for answer in (known if fresh else ())
-            if one.may_retell(answer) and fresh & {one.generation_id, answer.generation_id}
-        }
     return keys | {
         SessionKey(tenant, session)
         for tenant, pairs in before.begun.items()
         for call, session in pairs
         if any(one.session_id != session for one in calls.get(tenant, {}).get(call, ()))
+    }
+
+
+def _went_on(tx: Transaction, policy: str, answers: Retold, beginnings: Retold) -> set[SessionKey]:
+    """Return the sessions that may have begun with one of these answers, and those of these that may with any."""
+    began = load_retold(tx, policy, answers, began=True)
+    told = load_retold(tx, policy, beginnings, began=False)
+    pairs = [(person, answers[person], began.get(person, [])) for person in answers]
+    pairs += [(person, told.get(person, []), beginnings[person]) for person in beginnings]
+    return {
+        SessionKey(person.tenant, beginning.session_id)
+        for person, said, begun in pairs
+        for beginning in begun
+        if any(may_tell(beginning, answer) for answer in said)
     }
 
 

@@ -15,10 +15,10 @@ from . import turns_table
 from .bases import Base, find_bases
 from .contents import Held, load_contents
 from .history import history_tag, parents_first, wrote
-from .late_beginnings import ALL_MET, Unmet, begun_late, people_of, unmet
+from .late_beginnings import ALL_MET, Unmet, begun_late, unmet
 from .link import NAMED, SUBAGENT, TOKENS, Link
 from .parents import CalledBy, find_parent
-from .retold import OfPerson, Owner, put_retold
+from .retold import put_retold
 from .spelled import mark_spelled
 from .summaries import find_summaries
 from .turn import TokenBytes, Turn, is_turn, token_bytes, turn_of
@@ -55,8 +55,6 @@ class LinkedTurns:
     """The session of each turn that was looked at."""
     calls: dict[str, dict[str, list[CalledBy]]]
     """By tenant and call id, the calls that are named."""
-    people: Mapping[Owner, Sequence[OfPerson]] = field(default_factory=dict)
-    """What was known of the people of new turns that may be summaries, or go on from one."""
     new: dict[str, LinkedTurn] = field(default_factory=dict)
     """The new ones of which something is known."""
     changed: dict[str, tuple[SessionKey, str | None]] = field(default_factory=dict)
@@ -88,13 +86,12 @@ def find(
     tokens = _put_in(turns, came, new)
     new = {name: new[name] for name in tokens}
     calls = _calls(tx, policy, new.values(), new.values())
-    people = people_of(tx, policy, new.values())
-    late = _reconsidered(turns, came) | begun_late(tx, policy, new, turns, calls, people, missed)
+    late = _reconsidered(turns, came) | begun_late(tx, policy, new, turns, calls, missed)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
     calls = _calls(tx, policy, looked_at.values(), new.values()) if reread else calls
-    found = LinkedTurns(turns=turns, keys=keys, calls=calls, people=people)
+    found = LinkedTurns(turns=turns, keys=keys, calls=calls)
     links = dict[str, Link]()
     for name, held in looked_at.items():
         data = held.event.data
@@ -237,7 +234,7 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
     turns_table.put_calls(tx, policy, [new[name] for name in turns])
     alone = [new[name] for name in turns if not found.session(name)[name].link]
     turns_table.put_awaited(tx, policy, alone)
-    put_retold(
+    retold = put_retold(
         tx,
         policy,
         {name: new[name] for name in turns},
@@ -251,4 +248,4 @@ def write(tx: Transaction, policy: str, found: LinkedTurns, new: Mapping[str, Ge
             for _, turn in changed
         ],
     )
-    return unmet(tx, [new[name] for name in turns], alone, found.people)
+    return unmet(tx, [new[name] for name in turns], alone, retold)

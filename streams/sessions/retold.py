@@ -32,8 +32,17 @@ KEPT_SECONDS = 86_400.0
 """A summary is retold within a day."""
 
 
+class Person(NamedTuple):
+    """Whom an answer was given to."""
+
+    tenant: str
+    """Of which tenant."""
+    user_hash: str
+    """Who."""
+
+
 class MayBe(NamedTuple):
-    """An answer that may be retold."""
+    """An answer that may be retold, or a session that may retell one."""
 
     received: float
     """When it was received, epoch seconds."""
@@ -42,38 +51,7 @@ class MayBe(NamedTuple):
     session_id: str
     """Its session."""
     length: int
-    """Its characters."""
-
-
-class Owner(NamedTuple):
-    """A named person of a tenant."""
-
-    tenant: str
-    user_hash: str
-
-
-class OfPerson(NamedTuple):
-    """What is known of a person here: an answer that may be retold, or a session that may retell one."""
-
-    began: bool
-    """Whether it is the session."""
-    received: float
-    """When the answer, or the session's first one, was received, epoch seconds."""
-    generation_id: str
-    """Which."""
-    session_id: str
-    """Its session."""
-
-    def may_retell(self, answer: "OfPerson") -> bool:
-        """Return whether this is a session that may go on from that answer."""
-        apart = self.session_id != answer.session_id
-        within = 0.0 <= self.received - answer.received <= KEPT_SECONDS
-        return self.began and not answer.began and apart and within
-
-
-def owner_of(generation: Generation) -> Owner:
-    """Return whose a generation is."""
-    return Owner(generation.tenant, generation.user_hash)
+    """Characters of the answer, or of what the turn was told."""
 
 
 def told_length(generation: Generation) -> int:
@@ -93,51 +71,69 @@ def may_be_retold(generation: Generation) -> bool:
     return named and len(generation.text) >= FEWEST and not generation.tool_calls
 
 
-def load_retold(
-    tx: Transaction, policy: str, generation: Generation, *, after: float, until: float
-) -> list[MayBe]:
-    """Return the answers to a generation's person received between two times, the last ones first."""
-    rows = tx.execute(
-        "SELECT received, generation_id, session_id, length FROM retold WHERE policy = ?"
-        " AND tenant = ? AND user_hash = ? AND began = 0 AND received >= ? AND received <= ?"
-        " ORDER BY received DESC LIMIT ?",
-        (policy, generation.tenant, generation.user_hash, after, until, KEPT),
-    )
-    return [MayBe(*row) for row in rows.fetchall()]
+def person_of(generation: Generation) -> Person:
+    """Return to whom a generation was given."""
+    return Person(generation.tenant, generation.user_hash)
 
 
-def load_people(
-    tx: Transaction, policy: str, owners: Iterable[Owner]
-) -> dict[Owner, list[OfPerson]]:
-    """Return all that is known of these people."""
-    by_tenant = defaultdict[str, set[str]](set)
-    for owner in owners:
-        by_tenant[owner.tenant].add(owner.user_hash)
-    found = defaultdict[Owner, list[OfPerson]](list)
-    for tenant, users in by_tenant.items():
-        for marks, chunk in by_ids(sorted(users)):
+def answer_of(generation: Generation, received: float) -> MayBe:
+    """Return an answer that may be retold as its row has it."""
+    name, session = generation.generation_id, generation.session_id
+    # As it is looked for: who retells it leaves out the line's end.
+    return MayBe(received, name, session, len(generation.text.strip()))
+
+
+def beginning_of(generation: Generation, received: float) -> MayBe:
+    """Return the first turn of a session that may retell an answer as its row has it."""
+    name, session = generation.generation_id, generation.session_id
+    return MayBe(received, name, session, told_length(generation))
+
+
+def may_tell(beginning: MayBe, answer: MayBe) -> bool:
+    """Return whether a session may begin with an answer of another one, by time and length."""
+    near = 0.0 <= beginning.received - answer.received <= KEPT_SECONDS
+    return near and beginning.session_id != answer.session_id and answer.length <= beginning.length
+
+
+Retold = dict[Person, list[MayBe]]
+"""Answers, or beginnings of sessions, by person."""
+
+
+def load_retold(tx: Transaction, policy: str, people: Iterable[Person], *, began: bool) -> Retold:
+    """Return the last long answers to these people, or the sessions of theirs that may have begun with one."""
+    found, by_tenant = defaultdict[Person, list[MayBe]](list), defaultdict[str, list[str]](list)
+    for person in sorted(set(people)):
+        by_tenant[person.tenant].append(person.user_hash)
+    for tenant, hashes in by_tenant.items():
+        for marks, chunk in by_ids(hashes):
             rows = tx.execute(
-                "SELECT user_hash, began, received, generation_id, session_id FROM retold"
-                f" WHERE policy = ? AND tenant = ? AND user_hash IN ({marks})",
-                (policy, tenant, *chunk),
+                "SELECT user_hash, received, generation_id, session_id, length FROM retold"
+                f" WHERE policy = ? AND tenant = ? AND began = ? AND user_hash IN ({marks})",
+                (policy, tenant, int(began), *chunk),
             )
-            for user, began, *more in rows.fetchall():
-                found[Owner(tenant, user)].append(OfPerson(bool(began), *more))
+            for user_hash, *row in rows.fetchall():
+                found[Person(tenant, user_hash)].append(MayBe._make(row))
     return found
 
 
 def put_retold(
     tx: Transaction, policy: str, new: Mapping[str, Generation], turns: Mapping[str, Turn]
-) -> None:
-    """Write which new turns may be summaries, or may go on from one that has not come."""
-    rows = list[tuple[str, str, str, int, float, str, str, int]]()
+) -> tuple[Retold, Retold]:
+    """Write which new turns may be summaries, or may go on from one that has not come; return both."""
+    answers = defaultdict[Person, list[MayBe]](list)
+    beginnings = defaultdict[Person, list[MayBe]](list)
     for name, data in new.items():
-        at, own = turns[name].received, (policy, data.tenant, data.user_hash)
-        place = (at, name, data.session_id)
+        at, person = turns[name].received, person_of(data)
         if may_be_retold(data):
-            rows.append((*own, 0, *place, len(data.text)))
+            answers[person].append(answer_of(data, at))
         if not turns[name].link and may_retell(data):
-            rows.append((*own, 1, *place, told_length(data)))
+            beginnings[person].append(beginning_of(data, at))
+    rows = [
+        (policy, *person, began, *one)
+        for began, found in enumerate((answers, beginnings))
+        for person, each in found.items()
+        for one in each
+    ]
     insert_rows(
         tx,
         "INSERT INTO retold (policy, tenant, user_hash, began, received, generation_id, session_id,"
@@ -146,6 +142,7 @@ def put_retold(
         " ON CONFLICT DO NOTHING",
     )
     _keep_last(tx, sorted({row[:4] for row in rows}))
+    return answers, beginnings
 
 
 def _keep_last(tx: Transaction, owners: Iterable[tuple[str, str, str, int]]) -> None:

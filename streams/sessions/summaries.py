@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from ..state.transaction import Transaction
 from .contents import Held, load_texts
 from .link import SUMMARY, Link
-from .retold import KEPT_SECONDS, load_retold, may_be_retold, may_retell, told_length
+from .retold import (
+    Retold,
+    answer_of,
+    beginning_of,
+    load_retold,
+    may_be_retold,
+    may_retell,
+    may_tell,
+    person_of,
+)
 from .turn import Sessions, Turn
 
 LOOKED_AT = 8
@@ -35,10 +44,14 @@ def find_summaries(
         and len(sessions.session(name)) > 1
         and sum(len(one.text) for one in held.event.data.input) >= FEWEST
     }
-    for name, held in {**new, **reread}.items():
-        if name not in links and may_retell(held.event.data):
-            elsewhere = _elsewhere(tx, policy, held, new)
-            begun[name] = [*begun.get(name, ()), *elsewhere]
+    retelling = {
+        name: held
+        for name, held in {**new, **reread}.items()
+        if name not in links and may_retell(held.event.data)
+    }
+    told = _long_answers(tx, policy, retelling, new)
+    for name, held in retelling.items():
+        begun[name] = [*begun.get(name, ()), *_elsewhere(held, told)]
     wanted = {one for each in begun.values() for one in each}
     texts = load_texts(tx, policy, sorted(wanted - new.keys())) if wanted else {}
     texts |= {name: new[name].event.data.text for name in wanted & new.keys()}
@@ -65,24 +78,28 @@ def _before(held: Held, session: Mapping[str, Turn]) -> list[str]:
     return [name for *_, name in sorted(earlier, reverse=True)[:LOOKED_AT]]
 
 
-def _elsewhere(tx: Transaction, policy: str, held: Held, new: Mapping[str, Held]) -> list[str]:
+def _long_answers(
+    tx: Transaction, policy: str, retelling: Mapping[str, Held], new: Mapping[str, Held]
+) -> Retold:
+    """Return the last long answers to the people who may be retold one, those of the poll itself too."""
+    people = {person_of(held.event.data) for held in retelling.values()}
+    if not people:
+        return {}
+    found = load_retold(tx, policy, people, began=False)
+    for held in new.values():
+        data = held.event.data
+        if person_of(data) in people and may_be_retold(data):
+            found.setdefault(person_of(data), []).append(answer_of(data, held.received))
+    return found
+
+
+def _elsewhere(held: Held, told: Retold) -> list[str]:
     """Return the last long answers to the person before this turn in other sessions, the last first."""
-    data, most = held.event.data, told_length(held.event.data)
+    data = held.event.data
+    begins = beginning_of(data, held.received)
     found = [
-        (one.received, one.generation_id)
-        for one in load_retold(
-            tx,
-            policy,
-            data,
-            after=held.received - KEPT_SECONDS,
-            until=held.received,
-        )
-        if one.session_id != data.session_id and one.length <= most
+        (answer.received, answer.generation_id)
+        for answer in told.get(person_of(data), ())
+        if may_tell(begins, answer)
     ]
-    for name, other in new.items():
-        answer = other.event.data
-        near = 0.0 <= held.received - other.received <= KEPT_SECONDS
-        alike = (answer.tenant, answer.user_hash) == (data.tenant, data.user_hash)
-        if near and alike and answer.session_id != data.session_id and may_be_retold(answer):
-            found.append((other.received, name))
     return [name for _, name in sorted(found, reverse=True)[:LOOKED_AT]]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .store import Store
-from .this_host import boot, host_name
+from .this_host import boot, host_name, process_space
 from .transaction import Transaction, row_lock
 
 MIGRATIONS = (
@@ -24,7 +24,7 @@ CREATE TABLE leases (
 )
 
 EXPIRES_SECONDS = 30.0
-"""A holder on another host that was not seen for so long has lost the lease."""
+"""A holder on another host, or in another container, that was not seen for so long has lost the lease."""
 AHEAD_SECONDS = 3600.0
 """One that was seen so far in the future had a wrong clock, and cannot hold it until then."""
 
@@ -202,8 +202,11 @@ def read_holder(view: Transaction, policy: str, now: float) -> Holder | None:
 
 
 def _this_host() -> str:
-    """Return the host as its row has it: its name, and which of all that are called so."""
-    return f"{host_name()} {boot()}".rstrip()
+    """Return the host as its row has it: its name, and which of all that are called so.
+
+    Of a container whose processes can be asked from within it alone.
+    """
+    return " ".join(filter(None, (host_name(), boot(), process_space())))
 
 
 def _name_of(host: str) -> str:
@@ -214,8 +217,9 @@ def _lives(row: tuple[int, str, int, str, float], now: float) -> bool:
     _, host, pid, started, seen = row
     if pid == 0:
         return False
-    # An older rlwd wrote the name alone.
-    if host in (_this_host(), host_name()):
+    # An older rlwd wrote the name alone; in a container its processes may be another one's.
+    ours = (_this_host(),) if process_space() else (_this_host(), host_name())
+    if host in ours:
         # The same host can be asked; a pid that was given to another program started later.
         return _process_start(pid) == started != ""
     return -AHEAD_SECONDS < now - seen < EXPIRES_SECONDS

@@ -103,6 +103,21 @@ def test_nothing_is_wrong_while_it_stands(parent: Parent) -> None:
     assert BeganWith(parent.config).problem() == ""
 
 
+def test_where_the_parent_is_now_is_said_beside_it(parent: Parent, tmp_path: Path) -> None:
+    """Nothing follows a parent that goes on: status and doctor say what one has and what one could begin with."""
+    began, newer = parent.versions[2].version, version(3, tmp_path)
+    status = status_document(parent.own, 4.0)["began_with"]
+    assert (status["version"], status["parent_champion"]) == (began, began)
+    assert "it still is policy's champion" in status["say"]
+    promote(parent.ledger.store, parent.controller, newer)
+    said = f"began with {began}: policy's champion is {newer.version} now"
+    assert status_document(parent.own, 4.0)["began_with"]["say"].startswith(said)
+    assert said in parent.doctor()
+    typed = CliRunner().invoke(app, ["status", "-c", str(tmp_path / "acme.toml")])
+    assert said in " ".join(typed.output.split())
+    assert status_document(parent.config, 4.0)["began_with"] is None
+
+
 def test_what_it_was_made_from_counts_too(parent: Parent) -> None:
     """A pinned older champion that is taken back took part in what came after it; both versions are named."""
     one, two = parent.versions[1].version, parent.versions[2].version

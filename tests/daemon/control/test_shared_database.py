@@ -282,30 +282,33 @@ def test_a_call_and_what_it_started_that_come_at_one_moment_meet(
     assert links(ledger) == found
 
 
-@pytest.mark.parametrize("summary_last", [True, False])
-def test_a_summary_and_what_goes_on_from_it_that_come_at_one_moment_meet(
+@pytest.mark.parametrize("summary_last", [True, False], ids=["the summary last", "the other last"])
+def test_a_summary_and_the_session_that_begins_with_it_that_come_at_one_moment_meet(
     open_ledger: Callable[[], Ledger], summary_last: bool
 ) -> None:
-    """Under another session of the same person; somebody else who says the same began by himself."""
+    """Two members that take both in at once see neither: who commits last looks once more with its next poll,
+    though no record comes any more. Whoever else is told the same began by himself, as did who begins with
+    what nobody said."""
     ledger, other, third = open_ledger(), open_ledger(), open_ledger()
     summary = "The person wants a shop for bread. " * 8
-    said = Talk("a").turn(1.0, user_hash="ada", text=summary)
-    told = person(f"So far: {summary} Go on.")
-    anew = Talk("b", session="t", tokens=list(range(900, 940))).turn(2.0, told, user_hash="ada")
-    of_others = Talk("c", session="u", tokens=list(range(500, 540)))
-    third.take(
-        of_others.turn(2.0, told, user_hash="eve"),
-        partition=Partition(topic=FEEDBACK.topic, index=7),
-    )
+    told = Talk("a").turn(2.0, user_hash="ada", text=summary)
+    anew = Talk("b", session="t", tokens=list(range(900, 940)))
+    begins = anew.turn(3.0, person(f"So far: {summary} Go on."), user_hash="ada")
+    for at, (user, said) in enumerate([("eve", summary), ("ada", "Something else. " * 20)]):
+        beside = Talk("c", session=f"u{at}", tokens=list(range(700 + 50 * at, 740 + 50 * at)))
+        third.take(
+            beside.turn(3.0, person(said), user_hash=user),
+            partition=Partition(topic=FEEDBACK.topic, index=7),
+        )
     if summary_last:
-        at_one_moment(ledger, said, other, anew)
+        at_one_moment(ledger, told, other, begins)
     else:
-        at_one_moment(ledger, anew, other, said)
+        at_one_moment(ledger, begins, other, told)
     assert links(ledger)["t.b0"] == (None, "", "")
     ledger.take()
     found = links(ledger)
     assert found["t.b0"][:2] == ("s.a0", "summary")
-    assert found["u.c0"] == (None, "", "")
+    assert found["u0.c0"] == found["u1.c0"] == (None, "", "")
     ledger.take()
     other.take()
     assert links(ledger) == found

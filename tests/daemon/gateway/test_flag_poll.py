@@ -329,3 +329,23 @@ def test_gateways_of_hosts_with_one_name_are_two(
         ids.append(gateway_id(settings))
     assert ids[0] == ids[2] != ids[1]
     assert ids[0].startswith(f"{settings.name}@{socket.gethostname()}:{settings.port}")
+
+
+@pytest.mark.parametrize("url", ["", "https://daemon/flags"])
+def test_gateways_of_containers_with_one_name_are_two(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each has a port 8080 of its own; a container that is started again in its pod is still the same one."""
+    monkeypatch.setattr(this_host, "NAMESPACES", tmp_path)
+    settings = GatewaySettings(flags_url=url, flags_key=KEY if url else "")
+    ids = list[str]()
+    for pid, net in ((5, 1), (6, 2), (7, 1)):
+        for kind, number in (("pid", pid), ("net", net)):
+            (tmp_path / kind).unlink(missing_ok=True)
+            (tmp_path / kind).symlink_to(f"{kind}:[{number}]")
+        ids.append(gateway_id(settings))
+    assert ids[0] == ids[2] != ids[1]
+    (tmp_path / "pid").unlink()
+    (tmp_path / "pid").symlink_to("pid:[4026531836]")
+    assert gateway_id(settings) not in ids, "outside of containers it is called as ever"
+    assert gateway_id(settings).endswith(f":{settings.port}" if not url else this_host.boot())

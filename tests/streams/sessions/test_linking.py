@@ -333,6 +333,19 @@ def test_a_session_that_goes_on_from_a_summary_of_another_one(
     assert held(ledger, "t.b0") == record_of(raw[2])
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_summary_is_retold_without_its_last_lines_end(ledger: Ledger, late: bool) -> None:
+    """A request that holds the summary and nothing else is shorter by that."""
+    new = Talk("b", session="t", tokens=list(range(900, 940)))
+    raw = [
+        Talk("a").turn(1.0, user_hash="ada", text=SUMMARY + "\n\n"),
+        new.turn(3.0, person(SUMMARY.strip()), user_hash="ada"),
+    ]
+    for record in reversed(raw) if late else raw:
+        ledger.take(record)
+    assert links(ledger)["t.b0"][:2] == ("s.a0", "summary")
+
+
 def test_a_summary_that_is_not_the_persons_own_words_links_nothing(ledger: Ledger) -> None:
     """An unnamed person has no other session, and a short text is nobody's summary."""
     old = Talk("a")

@@ -138,6 +138,63 @@ def test_another_host_of_the_same_name_cannot_be_asked(
     assert take_lease(store, "policy", 129.0).epoch == 3
 
 
+CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+"""A command for a process of a container: it has the name and the kernel of the others, and process 1 is its own."""
+
+
+@pytest.fixture
+def contained(store: SqliteStore) -> Iterator["subprocess.Popen[str]"]:
+    """A process of a container of this host's name, in charge as the first ever."""
+    if subprocess.run([*CONTAINER, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("nobody may make a container's namespaces here")
+    command = [*CONTAINER, sys.executable, "-c", OTHER, str(store.path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        yield process
+        process.kill()
+
+
+def test_a_container_of_the_same_name_cannot_be_asked(
+    store: SqliteStore, contained: "subprocess.Popen[str]"
+) -> None:
+    """Its process 1 is not ours, nor that of a third one: it is believed for 30 s, living or killed."""
+    called = socket.gethostname()
+    now = time.time()
+    with pytest.raises(LeaseHeld, match=rf"controlled by process 1 on {called} \(epoch 1"):
+        take_lease(store, "policy", now)
+    third = [*CONTAINER, sys.executable, "-c", OTHER, str(store.path)]
+    done = subprocess.run(
+        third, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert "LeaseHeld" in done.stderr, done.stdout
+    contained.kill()
+    contained.wait()
+    with pytest.raises(LeaseHeld):
+        take_lease(store, "policy", now + 20.0)
+    assert take_lease(store, "policy", now + 40.0).epoch == 2
+
+
+def test_who_is_in_a_container_takes_nobody_of_an_older_rlwd_for_dead(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name alone does not say whose processes these were; its own row, of before a restart, it can judge."""
+    (tmp_path / "pid").symlink_to("pid:[4026532000]")
+    monkeypatch.setattr(this_host, "NAMESPACES", tmp_path)
+    take_lease(store, "policy", 100.0)
+    gone = 2**22 + 1
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET host = ?, pid = ?", (socket.gethostname(), gone))
+    with pytest.raises(LeaseHeld):
+        take_lease(store, "policy", 129.0)
+    assert take_lease(store, "policy", 131.0).epoch == 2
+    with store.transaction() as tx:
+        tx.execute("UPDATE leases SET pid = ?", (gone,))
+    assert take_lease(store, "policy", 132.0).epoch == 3
+
+
 def test_a_host_whose_clock_was_far_ahead_holds_nothing_until_then(store: SqliteStore) -> None:
     """Seen a year from now it is followed at once; a few minutes ahead it is believed."""
     now = 1000.0
