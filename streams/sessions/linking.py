@@ -5,7 +5,7 @@ and writes nothing but that turns of long ago are forgotten; `write` writes what
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -14,10 +14,10 @@ from ..state.transaction import Transaction
 from . import turns_table
 from .bases import Base, find_bases
 from .contents import Held, load_contents
-from .history import history_tag, parents_first, wrote
+from .history import answered_between, history_tag, parents_first, wrote
 from .late_beginnings import ALL_MET, Unmet, begun_late, unmet
-from .link import NAMED, SUBAGENT, TOKENS, Link
-from .parents import CalledBy, find_parent
+from .link import SUBAGENT, Link
+from .parents import CalledBy, find_parent, reconsidered
 from .retold import put_retold
 from .spelled import mark_spelled
 from .summaries import find_summaries
@@ -86,7 +86,7 @@ def find(
     tokens = _put_in(turns, came, new)
     new = {name: new[name] for name in tokens}
     calls = _calls(tx, policy, new.values(), new.values())
-    late = _reconsidered(turns, came) | begun_late(tx, policy, new, turns, calls, missed)
+    late = reconsidered(turns, came) | begun_late(tx, policy, new, turns, calls, missed)
     reread = load_contents(tx, policy, sorted(late)) if late else {}
     keys |= {name: session_of(held.event.data) for name, held in reread.items()}
     looked_at = {**new, **reread}
@@ -105,7 +105,7 @@ def find(
         if (moved is not None and moved.parent != before.parent) or before.parent in new:
             found.changed[name] = (keys[name], before.parent)
             found.reread[name] = held
-    _set_links(found, {**new, **found.reread}, links)
+    _set_links(tx, policy, found, {**new, **found.reread}, links)
     found.spelled = mark_spelled([turns[key] for key in came])
     with_tokens = {name: held for name, held in new.items() if name not in found.spelled}
     bases = find_bases(tx, policy, with_tokens, links, found)
@@ -135,35 +135,6 @@ def _put_in(
     return tokens
 
 
-def _reconsidered(
-    turns: Mapping[SessionKey, Mapping[str, Turn]], came: Mapping[SessionKey, Sequence[str]]
-) -> set[str]:
-    """Return the earlier turns that may go on from one of those that came now."""
-    found = set[str]()
-    for key, names in came.items():
-        session = turns[key]
-        if len(session) == len(names):
-            continue
-        for turn in session.values():
-            if turn.generation_id in names or turn.earlier_answers == 0:
-                continue
-            before = session.get(turn.parent or "")
-            for new in map(session.__getitem__, names):
-                longer = (
-                    turn.link != TOKENS
-                    or before is None
-                    or new.length > before.length
-                    # As long, and the same person's, where the other one is not.
-                    or turn.user_hash == new.user_hash != before.user_hash
-                )
-                early = new.received <= turn.received or 0 < new.length <= turn.prompt
-                if turn.link == NAMED:
-                    early = longer = turn.parent == new.generation_id
-                if early and longer:
-                    found.add(turn.generation_id)
-    return found
-
-
 def _calls(
     tx: Transaction, policy: str, looked_at: Iterable[Held], new: Iterable[Held]
 ) -> dict[str, dict[str, list[CalledBy]]]:
@@ -185,7 +156,13 @@ def _calls(
     return found
 
 
-def _set_links(found: LinkedTurns, linked: Mapping[str, Held], links: Mapping[str, Link]) -> None:
+def _set_links(
+    tx: Transaction,
+    policy: str,
+    found: LinkedTurns,
+    linked: Mapping[str, Held],
+    links: Mapping[str, Link],
+) -> None:
     """Write links and histories into the turns; where an earlier one moved, all after it may change."""
     touched = {key for key, _ in found.changed.values()}
     for name in linked:
@@ -194,20 +171,37 @@ def _set_links(found: LinkedTurns, linked: Mapping[str, Held], links: Mapping[st
             session[name] = session[name]._replace(parent=link.parent, link=link.rule)
         if link is not None or session[name].earlier_answers > 0:
             touched.add(found.keys[name])
+    moved = {key for key, _ in found.changed.values()}
+    apart = {name for key in moved for name in _apart(found.turns[key])} - linked.keys()
+    told = {**linked, **load_contents(tx, policy, sorted(apart))} if apart else linked
     for key in touched:
-        _set_histories(found, key, linked)
+        _set_histories(found, key, linked, told, moved=key in moved)
 
 
-def _set_histories(found: LinkedTurns, key: SessionKey, linked: Mapping[str, Held]) -> None:
+def _apart(session: Mapping[str, Turn]) -> Iterator[str]:
+    """Yield the turns whose counts say that somebody may have answered between their parent and them."""
+    for name, turn in session.items():
+        parent = session.get(turn.parent or "")
+        if parent is not None and answered_between(turn, parent, ""):
+            yield name
+
+
+def _set_histories(
+    found: LinkedTurns,
+    key: SessionKey,
+    linked: Mapping[str, Held],
+    told: Mapping[str, Held],
+    *,
+    moved: bool,
+) -> None:
     session = found.turns[key]
-    moved = any(key == other for other, _ in found.changed.values())
     for name in parents_first(session):
         turn = session[name]
         parent = None if turn.link == SUBAGENT else session.get(turn.parent or "")
-        if name in linked:
-            said = linked[name].event.data.last_answer
+        if name in told:
+            said = told[name].event.data.last_answer
         elif moved and parent is not None:
-            # Its record is not at hand: what it answered last was its parent's, as it was then.
+            # Nobody answered between: the last answer that it was told is its parent's.
             said = parent.said
         else:
             continue

@@ -4,7 +4,7 @@ The order in which turns came does not matter, so that a parent that comes late 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from ..events.generation import Generation
 from .link import ANSWER, NAMED, SUBAGENT, TOKENS, TOOL_RESULT, Link
@@ -22,6 +22,7 @@ class CalledBy(NamedTuple):
     """Name of the tool."""
 
 
+K = TypeVar("K")
 Calls = Mapping[str, Sequence[CalledBy]]
 """Tool calls by their ids; engines may give one id twice."""
 
@@ -131,3 +132,32 @@ def _nearest(child: Generation, received: float, turns: Iterable[Turn]) -> Turn 
         ),
         default=None,
     )
+
+
+def reconsidered(
+    turns: Mapping[K, Mapping[str, Turn]], came: Mapping[K, Sequence[str]]
+) -> set[str]:
+    """Return the earlier turns that may go on from one of those that came now, by session."""
+    found = set[str]()
+    for key, names in came.items():
+        session = turns[key]
+        if len(session) == len(names):
+            continue
+        for turn in session.values():
+            if turn.generation_id in names or turn.earlier_answers == 0:
+                continue
+            before = session.get(turn.parent or "")
+            for new in map(session.__getitem__, names):
+                longer = (
+                    turn.link != TOKENS
+                    or before is None
+                    or new.length > before.length
+                    # As long, and the same person's, where the other one is not.
+                    or turn.user_hash == new.user_hash != before.user_hash
+                )
+                early = new.received <= turn.received or 0 < new.length <= turn.prompt
+                if turn.link == NAMED:
+                    early = longer = turn.parent == new.generation_id
+                if early and longer:
+                    found.add(turn.generation_id)
+    return found

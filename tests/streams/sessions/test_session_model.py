@@ -39,27 +39,32 @@ def trees(draw: st.DrawFn) -> list[Node]:
     nodes = list[Node]()
     for number in range(draw(st.integers(1, 7))):
         parent = draw(st.none() | st.integers(0, number - 1)) if number else None
-        own = draw(st.lists(st.integers(0, 2), min_size=1, max_size=20))
-        before = BEGINNING if parent is None else nodes[parent].prompt + nodes[parent].answer
-        # A number of its own: two turns that read the same cannot be told apart, and need not be.
-        prompt, answer = (*before, *own, 1000 + number), (2000 + number,)
-        depth = 0 if parent is None else nodes[parent].depth + 1
-        name = f"s.g{number}"
-        record = generation(
-            name,
-            float(number),
-            session_found="named",
-            redacted=(),
-            prompt_token_ids=prompt,
-            completion_token_ids=answer,
-            logprobs=(-0.5,),
-            text=name,
-            input=(person(f"to {number}"),),
-            earlier_answers=depth,
-            last_answer="" if parent is None else answer_digest(nodes[parent].name),
-        )
-        nodes.append(Node(name, parent, prompt, answer, depth, record))
+        grow(nodes, parent, draw(st.lists(st.integers(0, 2), min_size=1, max_size=20)))
     return nodes
+
+
+def grow(nodes: list[Node], parent: int | None, own: Sequence[int]) -> None:
+    """Add one turn that goes on from a parent with some tokens."""
+    number = len(nodes)
+    before = BEGINNING if parent is None else nodes[parent].prompt + nodes[parent].answer
+    # A number of its own: two turns that read the same cannot be told apart, and need not be.
+    prompt, answer = (*before, *own, 1000 + number), (2000 + number,)
+    depth = 0 if parent is None else nodes[parent].depth + 1
+    name = f"s.g{number}"
+    record = generation(
+        name,
+        float(number),
+        session_found="named",
+        redacted=(),
+        prompt_token_ids=prompt,
+        completion_token_ids=answer,
+        logprobs=(-0.5,),
+        text=name,
+        input=(person(f"to {number}"),),
+        earlier_answers=depth,
+        last_answer="" if parent is None else answer_digest(nodes[parent].name),
+    )
+    nodes.append(Node(name, parent, prompt, answer, depth, record))
 
 
 def nearest(nodes: Sequence[Node], node: Node, came: set[str]) -> Node | None:
@@ -127,6 +132,18 @@ def test_order_and_gaps_do_not_matter(nodes: list[Node], data: st.DataObject) ->
     """Whatever the delivery, the state equals the model, and every prompt comes back bit for bit."""
     with TemporaryDirectory() as folder:
         check(Path(folder) / "rlwd.db", nodes, data)
+
+
+def test_a_gap_stays_one_where_another_turn_is_moved(tmp_path: Path) -> None:
+    """A turn whose parent comes late changes nothing about who answered before the others of its session."""
+    nodes = list[Node]()
+    for parent in (None, 0, 1, None, 3):
+        grow(nodes, parent, [0])
+    ledger = open_ledger(tmp_path / "rlwd.db")
+    ledger.take(nodes[0].record)
+    ledger.take(nodes[2].record, nodes[4].record)
+    ledger.take(nodes[3].record)
+    compare(ledger, nodes, {f"s.g{number}" for number in (0, 2, 3, 4)})
 
 
 @settings(max_examples=25, deadline=None)
