@@ -83,7 +83,7 @@ def save_look(tx: Transaction, policy: str, look: DriftLook) -> None:
 
     A look against what stays the same has a place of its own.
     """
-    place = f"{look.version} {TOTAL}" if look.total else look.version
+    place = _place(look.version) if look.total else look.version
     tx.execute(
         "INSERT INTO drift_looks VALUES (?, ?, ?, ?) ON CONFLICT (policy, version)"
         " DO UPDATE SET at = excluded.at, record = excluded.record",
@@ -114,6 +114,16 @@ def find_look(tx: Transaction, policy: str, version: str) -> DriftLook | None:
     return msgspec.json.decode(rows[0][0], type=DriftLook) if rows else None
 
 
+def looks_at(tx: Transaction, policy: str, version: str) -> list[DriftLook]:
+    """Return the last looks at a version: beside its predecessor, and in total."""
+    rows = _rows(
+        tx,
+        "SELECT record FROM drift_looks WHERE policy = ? AND version IN (?, ?) ORDER BY version",
+        (policy, version, _place(version)),
+    )
+    return [msgspec.json.decode(record, type=DriftLook) for (record,) in rows]
+
+
 def file_alarms(tx: Transaction, policy: str, found: Iterable[DriftAlarm]) -> list[DriftAlarm]:
     """Write alarms down; return those that are new: each fires once for a version."""
     new = []
@@ -132,6 +142,10 @@ def alarms(tx: Transaction, policy: str, versions: Sequence[str] | None = None) 
     rows = _rows(tx, "SELECT record FROM drift_alarms WHERE policy = ? ORDER BY at DESC", (policy,))
     found = [msgspec.json.decode(record, type=DriftAlarm) for (record,) in rows]
     return [one for one in found if versions is None or one.version in versions]
+
+
+def _place(version: str) -> str:
+    return f"{version} {TOTAL}"
 
 
 def _rows(tx: Transaction, sql: str, values: tuple[str, ...]) -> list[tuple[str]]:

@@ -13,12 +13,18 @@ from .total_pairs import SERVED, total_pairs
 
 
 def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
-    """Look at the candidate under way and at the champion, when it is time; `share` is held out."""
-    if not watch.due(now):
+    """Look at the candidate under way and at the champion, when it is time; `share` is held out.
+
+    A version that was not looked at yet is at once: its promotion waits for that.
+    """
+    if not watch.settings.watched:
         return
+    due = watch.due(now)
     with watch.store.reading() as view:
         pairs = watched_pairs(view, watch.policy, share)
-        if watch.settings.total:
+        if not due:
+            pairs = [pair for pair in pairs if watch.is_new(pair.version)]
+        if due and watch.settings.total:
             pairs += total_pairs(view, watch.policy, share, pairs)
     watch.look(pairs, now)
 

@@ -10,7 +10,6 @@ import msgspec
 
 from ...learner.candidate import Candidate
 from ...streams.state.transaction import Transaction
-from ..drift import alarms_table
 from ..stages.record import Rollout, Stage, held_still, shifted
 from ..stages.settings import RolloutSettings
 from ..stages.state_machine import (
@@ -27,7 +26,7 @@ from ..statistics.verdict import Verdict
 from . import candidates_table, champions_table, experiments_table, rollouts_table
 from .rollouts_table import Hold
 from .transitions import owe_return, save_move
-from .unfit import check_pin, flaw_of, held_by_mismatch
+from .unfit import check_pin, flaw_of, held_by_drift, held_by_mismatch
 
 
 class RolloutController:
@@ -107,7 +106,7 @@ class RolloutController:
         before = rollouts_table.current(tx, self.policy)
         if before is None:
             return None
-        standing = self._held_by_drift(tx, before)
+        standing = held_by_drift(tx, self.policy, before, self.settings.watch)
         mismatch = held_by_mismatch(tx, self.policy, standing, self.settings.mismatch)
         after = advance(
             msgspec.structs.replace(standing, held=mismatch) if mismatch else standing,
@@ -124,15 +123,6 @@ class RolloutController:
             # Harm takes it back all the same; nothing else moves, and its time stands still.
             after = held_still(before, after, held.sentence)
         return save_move(tx, self.policy, before, after, now)
-
-    def _held_by_drift(self, tx: Transaction, rollout: Rollout) -> Rollout:
-        """Return the rollout with the alarm that holds it, unless a person promoted it over one."""
-        if rollout.held or rollout.overruled or self.settings.watch.on_alarm != "hold":
-            return rollout
-        filed = alarms_table.alarms(tx, self.policy, [rollout.version])
-        watches = self.settings.watch.watches
-        held = [one.sentence for one in filed if one.holds and watches(one.behaviour)]
-        return msgspec.structs.replace(rollout, held=held[-1]) if held else rollout
 
     def refuse(self, tx: Transaction, reason: str, now: float) -> Rollout:
         """Roll back the candidate of the rollout under way: a person refuses it.

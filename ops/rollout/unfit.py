@@ -2,10 +2,15 @@
 
 from collections.abc import Mapping
 
+import msgspec
+
 from ...learner.candidate import Candidate, sequence_of
 from ...streams.state.transaction import Transaction
+from ..drift import alarms_table
+from ..drift.doubt import doubt_of
 from ..stages.mismatch_settings import ALL, MismatchSettings
 from ..stages.record import Rollout, Stage
+from ..stages.watch_settings import WatchSettings
 from . import candidates_table, champions_table, rollouts_table
 
 MEASURED = 100
@@ -117,6 +122,22 @@ def _added_up(
         if one in metrics:
             found[one] = (before * since.get(one, 0.0) + now * metrics[one]) / (before + now)
     return found
+
+
+def held_by_drift(
+    tx: Transaction, policy: str, rollout: Rollout, settings: WatchSettings
+) -> Rollout:
+    """Return the rollout with the alarm that holds it, or the doubt that keeps it from promotion.
+
+    Neither of one that a person promoted over an alarm.
+    """
+    if rollout.held or rollout.overruled or settings.on_alarm != "hold":
+        return rollout
+    filed = alarms_table.alarms(tx, policy, [rollout.version])
+    held = [one.sentence for one in filed if one.holds and settings.watches(one.behaviour)]
+    if held or rollout.stage is not Stage.CANARY:
+        return msgspec.structs.replace(rollout, held=held[-1]) if held else rollout
+    return msgspec.structs.replace(rollout, doubt=doubt_of(tx, policy, rollout.version, settings))
 
 
 def held_by_mismatch(

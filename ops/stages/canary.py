@@ -36,8 +36,9 @@ def look_at_canary(
     verdict = guard(seen)
     broken = seen is not None and split_e_value(seen) >= 1 / settings.guardrail.srm_alpha
     broken = broken or rollout.split_broken
+    doubt = rollout.doubt
     rollout = msgspec.structs.replace(
-        rollout, verdict=verdict, looks=rollout.looks + 1, split_broken=broken
+        rollout, verdict=verdict, looks=rollout.looks + 1, split_broken=broken, doubt=""
     )
     if verdict.outcome is VerdictKind.FAIL:
         return refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
@@ -50,7 +51,7 @@ def look_at_canary(
         return unless_late(rollout, now)
     if rollout.first_step < 1 or rollout.step + 1 < len(settings.steps):
         return _next_step(rollout, seen, now, settings)
-    return _last_step(rollout, seen, now, settings)
+    return _last_step(rollout, seen, now, settings, doubt)
 
 
 def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
@@ -82,9 +83,12 @@ def _next_step(
 
 
 def _last_step(
-    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings
+    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings, doubt: str
 ) -> Rollout:
     passed, reason = shown_goals(seen, settings)
+    if passed and doubt:
+        rollout = msgspec.structs.replace(rollout, doubt=doubt)
+        passed, reason = False, f"{doubt}; so far {reason}"
     reasons = (reason,) if passed else (*rollout.verdict.reasons, reason)
     outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
     verdict = msgspec.structs.replace(rollout.verdict, outcome=outcome, reasons=reasons)

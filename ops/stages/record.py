@@ -78,6 +78,8 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """The users were once found split wrongly; this never heals."""
     held: str = ""
     """Why a metric once held it, such as fewer people answering it; this never heals."""
+    doubt: str = ""
+    """Why it was not promoted at the last look, though its rewards say so: what it seems to do."""
     overruled: str = ""
     """What held it when a person promoted it all the same: it holds it no more."""
     quarantine: bool = False

@@ -51,6 +51,10 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """Time between two looks."""
     on_alarm: Literal["hold", "report"] = "hold"
     """Whether an alarm holds the rollout of a candidate, or is only filed."""
+    on_doubt: Literal["wait", "promote"] = "wait"
+    """Whether the promotion of a candidate waits while a behaviour is past its bar though that is not shown,
+    so that more people are asked; at its deadline it ends without blame. Nothing waits where alarms are only
+    filed."""
 
     def __post_init__(self) -> None:
         known = (*BEHAVIOURS, *OTHERS)
@@ -71,7 +75,7 @@ class WatchSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     def __hash__(self) -> int:
         # Settings are hashed as a whole, and a table of bars is none that can be.
         bars = tuple(sorted(self.bars.items()))
-        return hash((bars, self.total, self.alpha, self.users, self.on_alarm))
+        return hash((bars, self.total, self.alpha, self.users, self.on_alarm, self.on_doubt))
 
     @property
     def watched(self) -> dict[str, float]:

@@ -243,6 +243,7 @@ KEYS = [
     "rollout.watch.planned_users",
     "rollout.watch.seconds",
     "rollout.watch.on_alarm",
+    "rollout.watch.on_doubt",
     "rollout.mismatch.k3",
     "rollout.mismatch.chi2",
     "rollout.mismatch.mean_low",

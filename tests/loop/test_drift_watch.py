@@ -233,6 +233,54 @@ def test_an_alarm_may_only_be_filed(watched: RolloutRig) -> None:
     assert watched.rollout.held == ""
 
 
+FEW = msgspec.structs.replace(WATCH, users=1000)
+"""So many users that nothing is ever shown."""
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [{"min_users": 8, "planned_users": 8, "watch": FEW}],
+    indirect=True,
+)
+def test_a_promotion_waits_for_what_is_not_shown(watched: RolloutRig) -> None:
+    """One who asks of six is too many: it is promoted once so many more were asked that it is not.
+
+    The page, `rlwd status` and the log say what it waits for.
+    """
+    name = watched.versions[1].version
+    watched.engine.says_of[name] = [ASKING[0], *HONEST, *HONEST[:2]]
+    crowd(watched, 36)
+    assert alarms(watched) == []
+    before = watched.rollout
+    assert (before.stage, before.held) == (Stage.CANARY, "")
+    waits = "the promotion waits while a behaviour seems past its bar: asks 0."
+    assert waits in before.verdict.reason
+    watched.engine.says_of[name] = HONEST
+    for number in range(100, 190):
+        _, _, answer = watched.ask(f"user{number}")
+        watched.say(answer, "accepted")
+    watched.settle(126, 126)
+    for _ in range(3):
+        watched.turn()
+    assert watched.rollout.stage is Stage.PROMOTED, watched.rollout.verdict
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        {"min_users": 8, "planned_users": 8, "watch": msgspec.structs.replace(FEW, **change)}
+        for change in ({"on_doubt": "promote"}, {"on_alarm": "report"}, {"bars": {"asks": 0.0}})
+    ],
+    ids=["promotes in doubt", "only files", "asking is meant"],
+    indirect=True,
+)
+def test_a_promotion_need_not_wait(watched: RolloutRig) -> None:
+    """Not with `on_doubt = "promote"`, nor where alarms hold nothing, nor for a habit without a bar."""
+    watched.engine.says_of[watched.versions[1].version] = ASKING
+    crowd(watched, 36)
+    assert watched.rollout.stage is Stage.PROMOTED
+
+
 @pytest.mark.parametrize(
     "watched",
     [

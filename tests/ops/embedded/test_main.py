@@ -23,7 +23,14 @@ from rlwd.ops.servers.process import NO_TLS
 from tests.ops.conftest import PROBE
 
 Versions = tuple[Candidate, Candidate]
-LONG = {"model": "base", "prompt": list(PROBE), "max_tokens": 1500, "ignore_eos": True}
+LONG: dict[str, Any] = {
+    "model": "base",
+    "prompt": list(PROBE),
+    "max_tokens": 1500,
+    "ignore_eos": True,
+}
+ATTEMPTS = 5
+"""Answers of which one must be ended: on a busy machine one may be through before its client is heard to leave."""
 
 
 @pytest.fixture
@@ -118,21 +125,32 @@ def test_what_it_does_not_do_is_refused_by_name(
     assert answer.json()["error"]["param"] == next(iter(field))
 
 
-def test_a_client_that_goes_away_ends_its_row(engine_server: EmbeddedServer) -> None:
+def ended(server: EmbeddedServer) -> dict[str, float]:
+    """Return how many answers ended in which way."""
+    lines = httpx.get(f"{server.url}/metrics", verify=NO_TLS).text.splitlines()
+    told = [line for line in lines if line.startswith("rlwd_engine_requests_total")]
+    return {line.split('"')[1]: float(line.split()[1]) for line in told}
+
+
+def is_ended_for_one_who_leaves(server: EmbeddedServer, *, stream: bool) -> bool:
+    """Leave while an answer is made; return whether it was ended, or was through before."""
+    url, before = f"{server.url}/v1/completions", ended(server)
+    if stream:
+        with httpx.stream("POST", url, json={**LONG, "stream": True}, verify=NO_TLS) as answer:
+            next(answer.iter_lines())
+    else:
+        with pytest.raises(httpx.ReadTimeout):
+            httpx.post(url, json=LONG, timeout=0.2, verify=NO_TLS)
+    until(lambda: sum(ended(server).values()) > sum(before.values()))
+    until(lambda: metric(server, "requests_running") == 0)
+    return ended(server).get("abort", 0.0) > before.get("abort", 0.0)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+def test_a_client_that_goes_away_ends_its_row(engine_server: EmbeddedServer, stream: bool) -> None:
     """Streaming or not, nobody's tokens are made for nobody."""
-    body = {**LONG, "stream": True}
-    with httpx.stream(
-        "POST", f"{engine_server.url}/v1/completions", json=body, verify=NO_TLS
-    ) as answer:
-        lines = answer.iter_lines()
-        next(lines)
-        assert metric(engine_server, "requests_running") == 1
-    until(lambda: metric(engine_server, "requests_running") == 0)
-    before = metric(engine_server, "generation_tokens_total")
-    with pytest.raises(httpx.ReadTimeout):
-        httpx.post(f"{engine_server.url}/v1/completions", json=LONG, timeout=0.2, verify=NO_TLS)
-    until(lambda: metric(engine_server, "requests_running") == 0)
-    assert metric(engine_server, "generation_tokens_total") - before < 1500
+    leaving = (is_ended_for_one_who_leaves(engine_server, stream=stream) for _ in range(ATTEMPTS))
+    assert any(leaving)
 
 
 def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
@@ -140,7 +158,7 @@ def test_it_ends_cleanly_on_sigterm(tiny_policy: Path, tmp_path: Path) -> None:
     server = EmbeddedServer(tiny_policy, tmp_path)
     server.start()
     statuses: list[int] = []
-    body = {**LONG, "max_tokens": 100}
+    body = {**LONG, "max_tokens": 400}
 
     def ask() -> None:
         statuses.append(

@@ -25,6 +25,7 @@ from rlwd.ops.rollout.publish_flags import intend, is_current
 from rlwd.ops.rollout.snapshot import read_snapshot
 from rlwd.ops.stages.record import ENDED, Stage
 from rlwd.ops.stages.settings import RolloutSettings
+from rlwd.ops.stages.watch_settings import WatchSettings
 from rlwd.ops.statistics.guardrail import Observation
 from rlwd.ops.statistics.verdict import Verdict, VerdictKind
 from rlwd.streams.state.postgres import PostgresStore
@@ -42,7 +43,9 @@ SETTINGS = RolloutSettings(
     deadline_seconds=600,
     bake_seconds=100,
     linger_seconds=20,
+    watch=WatchSettings(on_doubt="promote"),
 )
+"""Nobody watches behaviours here."""
 PASS = Verdict(outcome=VerdictKind.PASS)
 FAIL = Verdict(outcome=VerdictKind.FAIL, reasons=("the probe is off",))
 WAIT = Verdict(outcome=VerdictKind.WAIT)

@@ -246,6 +246,26 @@ def test_a_promotion_waits_for_whole_days_where_it_is_asked_to(tmp_path: Path) -
     ledger.store.close()
 
 
+def test_a_promotion_waits_while_there_is_doubt() -> None:
+    """The evidence may be whole: it steps up and meets its deadline as ever, and is promoted once the doubt is over."""
+    doubtful = msgspec.structs.replace(at(Stage.CANARY, 1), doubt="asks 0.3 against 0.1")
+    waiting = advance(doubtful, GOOD, 20, SETTINGS)
+    assert (waiting.stage, waiting.step) == (Stage.CANARY, 1)
+    assert waiting.verdict.outcome is VerdictKind.WAIT
+    assert "asks 0.3 against 0.1; so far " in waiting.verdict.reason
+    assert waiting.doubt
+    assert not advance(doubtful, EVEN_FEW, 20, SETTINGS).doubt
+    sure = msgspec.structs.replace(waiting, doubt="")
+    assert advance(sure, GOOD, 30, SETTINGS).stage is Stage.PROMOTED
+    first = msgspec.structs.replace(doubtful, step=0)
+    assert advance(first, GOOD, 20, SETTINGS).step == 1
+    late = advance(waiting, GOOD, 600, SETTINGS)
+    assert late.stage is Stage.SUPERSEDED
+    assert "asks 0.3 against 0.1" in late.trail[-1].reason
+    assert (late.out_of_time, late.quarantine, late.learner_returns) == (True, False, True)
+    assert advance(doubtful, HARMFUL, 20, SETTINGS).stage is Stage.ROLLED_BACK
+
+
 def test_whoever_is_given_up_sends_the_learner_back() -> None:
     """Blamed or not: a learner that stays on it would move away from the champion for ever."""
     ends = [advance(at(Stage.CANARY, 1), look, 600.0, SETTINGS) for look in (EVEN_FEW, HARMFUL)]
