@@ -16,7 +16,7 @@ from ..drift import alarms_table
 from ..drift.alarms_table import REPLAY, DriftAlarm
 from ..drift.drift_answers import DriftAnswer, Side, answers_of
 from ..drift.drift_look import BehaviourLook, compare
-from ..drift.drift_watch import evidence
+from ..drift.evidence import evidence
 from ..stages.watch_settings import WatchSettings
 from .replay_folder import VersionReplay, read_replay
 

@@ -1,10 +1,10 @@
 """Drift watch: looks at what versions do, against their references, and files the alarms."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
-from ...rewards.behaviours.phrases import GrownPhrase, Said, grown_phrases, says
+from ...rewards.behaviours.phrases import GrownPhrase, Said, grown_phrases
 from ...streams.sessions.contents import load_contents
 from ...streams.state.store import Store
 from ...streams.state.transaction import Transaction
@@ -14,12 +14,11 @@ from .alarms_table import TOTAL, DriftAlarm
 from .drift_answers import DriftAnswer, Side, answers_of
 from .drift_look import BehaviourLook, DriftLook, compare
 from .drift_pair import DriftPair
+from .evidence import evidence, sayers
 from .mean_rewards import mean_rewards
 
 log = structlog.get_logger()
 
-EVIDENCE = 10
-"""Answers that an alarm names."""
 TEXTS = 500
 """Newest answers of each side in which phrases are looked for."""
 
@@ -167,7 +166,7 @@ class DriftWatch:
         bar = self.settings.watched["phrases"]
         found = grown_phrases(list(said.values()), list(before.values()), alpha=alpha)
         grown = [one for one in found if one.rate - one.anchor_rate >= bar]
-        return grown, _sayers(said, [one.phrase for one in grown])
+        return grown, sayers(said, [one.phrase for one in grown])
 
     def _said(self, view: Transaction, answers: Sequence[DriftAnswer]) -> dict[str, Said]:
         ids = [one.generation_id for one in answers if one.held][-TEXTS:]
@@ -233,30 +232,3 @@ def alarming(
 
 def _in_words(phrase: GrownPhrase) -> str:
     return f"{phrase.phrase!r} {phrase.rate:.0%} against {phrase.anchor_rate:.0%}"
-
-
-def _sayers(said: Mapping[str, Said], phrases: Sequence[str]) -> tuple[str, ...]:
-    """Return ten answers that say most of these phrases."""
-    told = {name: sum(says(one.text, each) for each in phrases) for name, one in said.items()}
-    ranked = sorted((name for name in told if told[name]), key=lambda name: (-told[name], name))
-    return tuple(ranked[:EVIDENCE])
-
-
-def evidence(one: BehaviourLook, answers: Sequence[DriftAnswer]) -> tuple[str, ...]:
-    """Return ten answers that do it most, those first whose content is held."""
-    name = one.name.replace("tools:", "tool:", 1)
-    sign = 1.0 if one.difference >= 0 else -1.0
-
-    def value(answer: DriftAnswer) -> float:
-        numbers = {
-            **answer.behaviours,
-            "keep_rate": answer.kept,
-            "edit_rate": float(answer.edited),
-            "empty": float(answer.empty),
-            "length": answer.tokens,
-        }
-        found = numbers.get(name)
-        return float("-inf") if found is None else sign * found
-
-    ranked = sorted(answers, key=lambda answer: (answer.held, value(answer)), reverse=True)
-    return tuple(answer.generation_id for answer in ranked[:EVIDENCE])
