@@ -41,7 +41,6 @@ class DriftWatch:
         self.store, self.policy, self.settings, self.horizon = store, policy, settings, horizon
         self.looked = looked
         self._looked_at = float("-inf")
-        self._met = set[str]()
 
     def due(self, now: float) -> bool:
         """Return whether it is time for a look at all versions; the next time is counted from then on."""
@@ -49,10 +48,6 @@ class DriftWatch:
             return False
         self._looked_at = now
         return True
-
-    def is_new(self, version: str) -> bool:
-        """Return whether no answer of a version was looked at since the start: its first look is due at once."""
-        return version not in self._met
 
     def look(self, pairs: Sequence[DriftPair], now: float) -> list[DriftAlarm]:
         """Look at each pair; write down what was seen, and return the alarms that are new.
@@ -75,8 +70,6 @@ class DriftWatch:
                 new += alarms_table.file_alarms(tx, self.policy, found)
                 filed = alarms_table.alarms(tx, self.policy, [pair.version])
             self.looked(look, filed)
-            if look.answers:
-                self._met.add(look.version)
         for one in new:
             log.error("drift_alarm", version=one.version, problem=one.sentence)
         return new

@@ -2,31 +2,46 @@
 
 from ...streams.state.transaction import Transaction
 from ..benchmark.production_gap import GapWatch
+from ..drift import alarms_table
+from ..drift.doubt import is_owed
 from ..drift.drift_answers import Side
 from ..drift.drift_pair import DriftPair
 from ..drift.drift_watch import DriftWatch
 from ..flags import intents_table
 from ..flags.assignment import holdout_salt
 from ..rollout import candidates_table, champions_table, rollouts_table
-from ..stages.record import Rollout
+from ..stages.record import Rollout, Stage
 from .total_pairs import SERVED, total_pairs
 
 
 def watch_drift(watch: DriftWatch, share: float, now: float) -> None:
     """Look at the candidate under way and at the champion, when it is time; `share` is held out.
 
-    A version that was not looked at yet is at once: its promotion waits for that.
+    At a candidate whose promotion waits for a look it looks at once.
     """
     if not watch.settings.watched:
         return
     due = watch.due(now)
     with watch.store.reading() as view:
+        waits = "" if due else _waits(view, watch.policy)
+        if not due and not waits:
+            return
         pairs = watched_pairs(view, watch.policy, share)
-        if not due:
-            pairs = [pair for pair in pairs if watch.is_new(pair.version)]
-        if due and watch.settings.total:
-            pairs += total_pairs(view, watch.policy, share, pairs)
+        if waits:
+            pairs = [pair for pair in pairs if pair.version == waits]
+        if watch.settings.total:
+            # The look beside the control is what a promotion waits for: it comes after the others.
+            pairs = [*total_pairs(view, watch.policy, share, pairs), *pairs]
     watch.look(pairs, now)
+
+
+def _waits(view: Transaction, policy: str) -> str:
+    """Return the candidate whose promotion waits for a look at what it does now; or nothing."""
+    rollout = rollouts_table.current(view, policy)
+    if rollout is None or rollout.stage is not Stage.CANARY or not rollout.doubted_since:
+        return ""
+    look = alarms_table.find_look(view, policy, rollout.version)
+    return rollout.version if look is None or is_owed(rollout, look.at) else ""
 
 
 def watch_gap(watch: GapWatch, share: float, now: float) -> None:

@@ -137,7 +137,7 @@ def held_by_drift(
     held = [one.sentence for one in filed if one.holds and settings.watches(one.behaviour)]
     if held or rollout.stage is not Stage.CANARY:
         return msgspec.structs.replace(rollout, held=held[-1]) if held else rollout
-    return msgspec.structs.replace(rollout, doubt=doubt_of(tx, policy, rollout.version, settings))
+    return msgspec.structs.replace(rollout, doubt=doubt_of(tx, policy, rollout, settings))
 
 
 def held_by_mismatch(

@@ -36,9 +36,14 @@ def look_at_canary(
     verdict = guard(seen)
     broken = seen is not None and split_e_value(seen) >= 1 / settings.guardrail.srm_alpha
     broken = broken or rollout.split_broken
-    doubt = rollout.doubt
+    before = rollout
     rollout = msgspec.structs.replace(
-        rollout, verdict=verdict, looks=rollout.looks + 1, split_broken=broken, doubt=""
+        rollout,
+        verdict=verdict,
+        looks=rollout.looks + 1,
+        split_broken=broken,
+        doubt="",
+        doubted_since=0.0,
     )
     if verdict.outcome is VerdictKind.FAIL:
         return refuse(rollout, Stage.ROLLED_BACK, now, verdict.reason)
@@ -51,7 +56,7 @@ def look_at_canary(
         return unless_late(rollout, now)
     if rollout.first_step < 1 or rollout.step + 1 < len(settings.steps):
         return _next_step(rollout, seen, now, settings)
-    return _last_step(rollout, seen, now, settings, doubt)
+    return _last_step(rollout, seen, now, settings, before)
 
 
 def _on_broken_split(rollout: Rollout, now: float, settings: RolloutSettings) -> Rollout:
@@ -83,16 +88,21 @@ def _next_step(
 
 
 def _last_step(
-    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings, doubt: str
+    rollout: Rollout, seen: Observation, now: float, settings: RolloutSettings, before: Rollout
 ) -> Rollout:
     passed, reason = shown_goals(seen, settings)
-    if passed and doubt:
-        rollout = msgspec.structs.replace(rollout, doubt=doubt)
-        passed, reason = False, f"{doubt}; so far {reason}"
+    if passed and before.doubt:
+        since = min(before.doubted_since or now, now)  # A clock may have been set back.
+        rollout = msgspec.structs.replace(rollout, doubt=before.doubt, doubted_since=since)
+        passed, reason = False, f"{before.doubt}; so far {reason}"
     reasons = (reason,) if passed else (*rollout.verdict.reasons, reason)
     outcome = VerdictKind.PASS if passed else rollout.verdict.outcome
     verdict = msgspec.structs.replace(rollout.verdict, outcome=outcome, reasons=reasons)
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
+    if rollout.doubt and not before.doubted_since:
+        return (
+            rollout  # The look at what it does that decides comes after this one: it is waited for.
+        )
     if not passed:
         return unless_late(rollout, now)
     return move(rollout, Stage.PROMOTED, now, reason, deadline=now + settings.bake_seconds)

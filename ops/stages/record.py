@@ -80,6 +80,9 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
     """Why a metric once held it, such as fewer people answering it; this never heals."""
     doubt: str = ""
     """Why it was not promoted at the last look, though its rewards say so: what it seems to do."""
+    doubted_since: float = 0.0
+    """Since when only a doubt keeps it from promotion, epoch seconds: a look at what it does from before says
+    nothing of what its rewards are shown of. 0 where something else keeps it."""
     overruled: str = ""
     """What held it when a person promoted it all the same: it holds it no more."""
     quarantine: bool = False
@@ -130,6 +133,8 @@ def held_still(before: Rollout, after: Rollout, reason: str) -> Rollout:
         looks=max(before.looks, after.looks),
         split_broken=after.split_broken,
         held=after.held,
+        doubt=after.doubt,
+        doubted_since=after.doubted_since,
     )
 
 

@@ -98,7 +98,9 @@ def promoted_by_hand(
     """Return the rollout as promoted, whatever the evidence, which the reason then names."""
     overruled = rollout.verdict.reason or "nothing was shown yet"
     said = f"{reason} (by hand, over: {overruled})"
-    rollout = msgspec.structs.replace(rollout, held="", overruled=rollout.held)
+    rollout = msgspec.structs.replace(
+        rollout, held="", doubt="", doubted_since=0.0, overruled=rollout.held
+    )
     return move(rollout, Stage.PROMOTED, now, said, deadline=now + settings.bake_seconds)
 
 

@@ -268,6 +268,41 @@ def test_a_promotion_waits_for_what_is_not_shown(watched: RolloutRig) -> None:
 @pytest.mark.parametrize(
     "watched",
     [
+        {
+            "min_users": 8,
+            "planned_users": 8,
+            "watch": msgspec.structs.replace(FEW, seconds=3600.0),
+        }
+    ],
+    indirect=True,
+)
+def test_a_promotion_is_decided_on_a_look_at_what_it_does_now(watched: RolloutRig) -> None:
+    """However seldom there is one: what was seen of its first answers says nothing of the others.
+
+    It is made once, when the rewards are shown, and no other one before it is time.
+    """
+    name = watched.versions[1].version
+    watched.engine.says_of = {watched.versions[0].version: HONEST, name: HONEST}
+    watched.offer(1)
+    for number in range(8):
+        watched.say(watched.ask(f"user{number}")[2], "accepted")
+    watched.settle(8, 8)
+    looks = list[DriftLook]()
+    watched.drift.looked = lambda look, filed: looks.append(look)
+    watched.engine.says_of[name] = ASKING
+    for number in range(8, 40):
+        watched.say(watched.ask(f"user{number}")[2], "accepted")
+    watched.settle(40, 40)
+    for _ in range(3):
+        watched.turn()
+    assert watched.rollout.stage is Stage.CANARY
+    assert "seems past its bar: asks" in watched.rollout.verdict.reason
+    assert len(looks) == 1
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
         {"min_users": 8, "planned_users": 8, "watch": msgspec.structs.replace(FEW, **change)}
         for change in ({"on_doubt": "promote"}, {"on_alarm": "report"}, {"bars": {"asks": 0.0}})
     ],

@@ -266,6 +266,30 @@ def test_a_promotion_waits_while_there_is_doubt() -> None:
     assert advance(doubtful, HARMFUL, 20, SETTINGS).stage is Stage.ROLLED_BACK
 
 
+def test_a_promotion_waits_for_the_look_that_decides_also_at_the_deadline() -> None:
+    """What is shown with the last look is promoted with the next, or given up, as the look in between says."""
+    doubtful = msgspec.structs.replace(at(Stage.CANARY, 1), doubt="not looked at now")
+    waiting = advance(doubtful, GOOD, 610, SETTINGS)
+    assert (waiting.stage, waiting.doubted_since) == (Stage.CANARY, 610)
+    assert advance(waiting, GOOD, 620, SETTINGS).stage is Stage.SUPERSEDED
+    sure = msgspec.structs.replace(waiting, doubt="")
+    assert advance(sure, GOOD, 620, SETTINGS).stage is Stage.PROMOTED
+    assert advance(sure, EVEN_FEW, 620, SETTINGS).stage is Stage.SUPERSEDED
+
+
+def test_a_doubt_is_of_the_last_look() -> None:
+    """It is none once the rewards do not show enough, once a person promotes, or as a paused look finds."""
+    doubtful = msgspec.structs.replace(at(Stage.CANARY, 1), doubt="asks 0.3 against 0.1")
+    waiting = advance(doubtful, GOOD, 20, SETTINGS)
+    few = advance(waiting, EVEN_FEW, 30, SETTINGS)
+    assert (few.doubt, few.doubted_since) == ("", 0.0)
+    by_hand = promoted_by_hand(waiting, "ann: meant", 30, SETTINGS)
+    assert (by_hand.doubt, by_hand.doubted_since) == ("", 0.0)
+    assert "over: asks 0.3 against 0.1" in by_hand.trail[-1].reason
+    paused = held_still(waiting, few, "paused by ann")
+    assert (paused.doubt, paused.doubted_since) == ("", 0.0)
+
+
 def test_whoever_is_given_up_sends_the_learner_back() -> None:
     """Blamed or not: a learner that stays on it would move away from the champion for ever."""
     ends = [advance(at(Stage.CANARY, 1), look, 600.0, SETTINGS) for look in (EVEN_FEW, HARMFUL)]
