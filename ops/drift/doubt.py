@@ -7,6 +7,10 @@ from . import alarms_table
 from .alarms_table import TOTAL
 from .drift_look import BehaviourLook, DriftLook
 
+HARDLY = 0.1
+"""A behaviour that so small a share of a look's people show anything of is hardly measured: however many more
+are asked, a rollout would be given up for what one of them was answered."""
+
 
 def doubt_of(tx: Transaction, policy: str, rollout: Rollout, settings: WatchSettings) -> str:
     """Return why a candidate is not promoted now, in words; empty where nothing seems past its bar.
@@ -18,8 +22,12 @@ def doubt_of(tx: Transaction, policy: str, rollout: Rollout, settings: WatchSett
     if settings.on_doubt != "wait" or not settings.watched:
         return ""
     looks = alarms_table.looks_at(tx, policy, rollout.version)
+    most = max((one.users for look in looks for one in look.behaviours), default=0)
     said = [
-        _said(look, one) for look in looks for one in look.behaviours if _is(look, one, settings)
+        _said(look, one)
+        for look in looks
+        for one in look.behaviours
+        if _is(look, one, settings) and one.users >= _enough(look, most, settings)
     ]
     if said:
         return f"the promotion waits while a behaviour seems past its bar: {'; '.join(said)}"
@@ -34,6 +42,15 @@ def is_owed(rollout: Rollout, looked_at: float) -> bool:
 
 def _is(look: DriftLook, one: BehaviourLook, settings: WatchSettings) -> bool:
     return one.beyond and settings.watches(f"{TOTAL}{one.name}" if look.total else one.name)
+
+
+def _enough(look: DriftLook, most: int, settings: WatchSettings) -> float:
+    """Return of how many users a behaviour is a reason to ask more people.
+
+    What stays the same is known no better for that: beside so few that nothing can ever be shown by them
+    a version would be in doubt to its end, and so would those after it.
+    """
+    return settings.users if look.total else min(settings.users, HARDLY * most)
 
 
 def _said(look: DriftLook, one: BehaviourLook) -> str:
