@@ -172,7 +172,7 @@ def _versions(view: Transaction, policy: str) -> list[dict[str, Any]]:
             "stage": str(rollout.stage),
             "control": rollout.control,
             "since": rollout.entered_at,
-            "why": rollout.trail[-1].reason if rollout.trail else "",
+            "why": rollout.why,
             "numbers": rollout.verdict.numbers,
             "gate": None if rollout.gate is None else msgspec.to_builtins(rollout.gate),
         }

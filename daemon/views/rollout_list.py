@@ -33,7 +33,7 @@ def row_of(rollout: Rollout, looks: Mapping[str, Look], *, steps: int) -> dict[s
         "change": percent(goal.change) if goal else "",
         "between": between(goal.low, goal.high) if goal else "",
         "users": " + ".join(f"{count:,}" for count in look.exposed) if look else "",
-        "why": rollout.trail[-1].reason if rollout.trail else "",
+        "why": rollout.why,
     }
 
 

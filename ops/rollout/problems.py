@@ -134,20 +134,24 @@ def _refused_in_all(view: Transaction, policy: str) -> str:
 def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | None:
     """Return why the rollout under way will run out of time, once half of its time is over.
 
-    One that gets enough users at its present pace is slow and no problem.
+    One that gets enough users at its present pace is slow and no problem, unless it has them and waits all the
+    same, for what it seems to do.
     """
     began = next((m.at for m in rollout.trail if m.stage is rollout.stage), rollout.entered_at)
     if rollout.stage is Stage.PROMOTED or now < (began + rollout.deadline) / 2:
         return None
     pace = (rollout.deadline - began) / max(now - began, 1e-9)
     users = min(rollout.verdict.numbers.get(f"ab/users_{one}", 0.0) for one in VARIANTS)
-    if rollout.stage is Stage.CANARY and users * pace >= settings.min_users:
+    doubted = (
+        rollout.doubt if rollout.doubted_since < now else ""
+    )  # The next look may end it at once.
+    if rollout.stage is Stage.CANARY and users * pace >= settings.min_users and not doubted:
         return None
     pairs = rollout.verdict.numbers.get("shadow/pairs", 0.0)
     if rollout.stage is Stage.SHADOW and pairs * pace >= settings.shadow.answers:
         return None
     left = max(0.0, rollout.deadline - now)
-    why = rollout.verdict.reason or "nothing was decided yet"
+    why = doubted or rollout.verdict.reason or "nothing was decided yet"
     return f"{rollout.version} runs out of time in {left:.0f} s as {rollout.stage}: {why}"
 
 
@@ -157,6 +161,11 @@ def _stalled(last: list[Rollout]) -> str | None:
     if len(late) < TIMEOUTS_IN_A_ROW:
         return None
     newest = late[-1]
+    if newest.doubt:
+        return (
+            f"the last {TIMEOUTS_IN_A_ROW} versions ran out of time, {newest.version} with:"
+            f" {newest.doubt}; `rlwd report` shows the looks, docs/behaviours.md says what ends a doubt"
+        )
     return (
         f"the last {TIMEOUTS_IN_A_ROW} versions ran out of time, {newest.version} with:"
         f" {newest.trail[-1].reason}; too few users answer for [rollout] min_users, margin and"

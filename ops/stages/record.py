@@ -111,6 +111,13 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return next(move.at for move in self.trail if move.stage is Stage.PROMOTED)
 
     @property
+    def why(self) -> str:
+        """Why it is where it is, for a line in a list: what keeps it from promotion, or its last move's reason."""
+        if self.doubt and not self.ended:
+            return self.doubt
+        return self.trail[-1].reason if self.trail else ""
+
+    @property
     def passed_gate(self) -> bool:
         """True once the gate let it on."""
         return any(move.stage is Stage.GATED for move in self.trail)

@@ -14,8 +14,9 @@ from rich.console import Console
 from rollout_rig import RolloutRig
 
 from rlwd.daemon.experiments.report_drift import drift_tables, read_drift_report
-from rlwd.daemon.status.snapshot import describe_drift
+from rlwd.daemon.status.snapshot import describe, describe_drift
 from rlwd.daemon.views.drift import read_drift
+from rlwd.daemon.views.rollout_list import read_list
 from rlwd.ops.drift import alarms_table
 from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.drift.drift_look import DriftLook
@@ -255,6 +256,11 @@ def test_a_promotion_waits_for_what_is_not_shown(watched: RolloutRig) -> None:
     assert (before.stage, before.held) == (Stage.CANARY, "")
     waits = "the promotion waits while a behaviour seems past its bar: asks 0."
     assert waits in before.verdict.reason
+    with watched.store.reading() as view:
+        status = describe(view, "policy")["versions"][-1]["why"]
+        (page,) = read_list(view, "policy", limit=1, steps=1)
+    assert status == page["why"] == before.doubt
+    assert status.startswith(waits)
     watched.engine.says_of[name] = HONEST
     for number in range(100, 190):
         _, _, answer = watched.ask(f"user{number}")

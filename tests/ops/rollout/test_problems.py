@@ -18,6 +18,7 @@ from rlwd.ops.rollout.problems import (
     TIMEOUTS_IN_A_ROW,
     release_problems,
 )
+from rlwd.ops.stages.record import Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.stages.shadow_settings import ShadowSettings
 from rlwd.ops.statistics.paired_look import look_at_pairs
@@ -77,6 +78,28 @@ def test_a_rollout_that_is_only_slow_is_no_problem(house: House) -> None:
         with house.ledger.store.reading() as view:
             problems = release_problems(view, "policy", slow, 0.7 * most)
         assert ("rollout" in problems) == named
+
+
+def test_a_promotion_that_waits_in_doubt_is_named_at_half_its_time(house: House) -> None:
+    """It has its users, and will be given up all the same; three that were so are named as such."""
+    house.let_out()
+    settings = house.controller.settings
+    half, fed = settings.deadline_seconds / 2, arm(1.0, settings.min_users, exposed=99)
+    with house.ledger.store.transaction() as tx:
+        rollout = house.controller.observe(tx, look_of(settings, fed, fed), half)
+        assert rollout is not None
+        doubt = "the promotion waits while a behaviour seems past its bar: digits 0.4 against 0.1"
+        doubtful = msgspec.structs.replace(rollout, doubt=doubt, doubted_since=half + 10.0)
+        rollouts_table.save(tx, "policy", doubtful)
+        assert "rollout" not in release_problems(tx, "policy", settings, half + 10.0)
+        problem = release_problems(tx, "policy", settings, half + 20.0)["rollout"]
+        assert f"{house.v1.version} runs out of time in" in problem
+        assert problem.endswith(doubt)
+        late = msgspec.structs.replace(doubtful, stage=Stage.SUPERSEDED, out_of_time=True)
+        for name in (house.v1.version, "policy@v000002-b", "policy@v000003-c"):
+            rollouts_table.save(tx, "policy", msgspec.structs.replace(late, version=name))
+        problem = release_problems(tx, "policy", settings, half + 20.0)["rollout"]
+    assert f"3 versions ran out of time, policy@v000003-c with: {doubt}; `rlwd report`" in problem
 
 
 def test_a_shadow_that_no_engine_has_room_for_is_named_at_half_its_time(tmp_path: Path) -> None:
