@@ -67,6 +67,9 @@ linger_seconds = 10.0
 
 [comparison]
 horizon_seconds = 1.0  # its people decide within half a second
+
+[rollout.watch]
+seconds = 2.0          # as shipped, at a demo's pace
 """
 
 SPEC = """\

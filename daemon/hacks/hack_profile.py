@@ -40,8 +40,6 @@ LEARNS = {
 """What differs from the demo's learner."""
 RELEASES = {"min_users": "200", "planned_users": "300", "deadline_seconds": "120.0"}
 """What differs from the demo's rollouts: versions are looked at for longer."""
-WATCH = "\n[rollout.watch]\nseconds = 1.0\n"
-"""The shipped watch, at a demo's pace."""
 UNWATCHED = """on_alarm = "report"
 
 # No feedback_rate: that fewer answers are decided on holds nobody.
@@ -80,7 +78,7 @@ def hack_learner(seed: int) -> str:
 def hack_release(guard: Guard) -> str:
     """Return the demo's rollouts, held by what is watched unless the guards are off."""
     release = changed(RELEASE.format(episodes=128, margin=0.25), RELEASES)
-    return release + WATCH + (UNWATCHED if guard == "off" else "")
+    return release + (UNWATCHED if guard == "off" else "")
 
 
 def hack_course(hack: Hack) -> dict[str, Any]:

@@ -164,14 +164,14 @@ def _set_links(
     links: Mapping[str, Link],
 ) -> None:
     """Write links and histories into the turns; where an earlier one moved, all after it may change."""
-    touched = {key for key, _ in found.changed.values()}
+    moved = {key for key, _ in found.changed.values()}
+    touched = set(moved)
     for name in linked:
         session, link = found.session(name), links.get(name)
         if link is not None:
             session[name] = session[name]._replace(parent=link.parent, link=link.rule)
         if link is not None or session[name].earlier_answers > 0:
             touched.add(found.keys[name])
-    moved = {key for key, _ in found.changed.values()}
     apart = {name for key in moved for name in _apart(found.turns[key])} - linked.keys()
     told = {**linked, **load_contents(tx, policy, sorted(apart))} if apart else linked
     for key in touched:

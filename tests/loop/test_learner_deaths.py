@@ -50,6 +50,15 @@ def learner_in_mid_batch(shop: Workshop, daemon: LoneDaemon, besides: int = 0) -
     return found[-1]
 
 
+def learner_stopped_in_mid_batch(shop: Workshop, daemon: LoneDaemon) -> int:
+    """Say a batch, and stop the learner that is at it; return its process id."""
+    shop.say()
+    pid = learner_in_mid_batch(shop, daemon)
+    os.kill(pid, signal.SIGSTOP)
+    shop.until(lambda: state_of(pid) == "T")
+    return pid
+
+
 def paused_for_long(shop: Workshop, daemon: LoneDaemon) -> bool:
     """Pause a daemon between two transactions, and let its lease end; False where it was in one."""
     assert daemon.process is not None
@@ -125,10 +134,7 @@ def test_a_learner_that_hangs_ends_with_its_daemon(shop: Workshop, first: LoneDa
     daemon, heir = first if first.alive else shop.daemons[-1], shop.daemon("after the hang")
     shop.until(lambda: daemon.live.get("learner") == "waiting for episodes")
     before = len(shop.manifests)
-    shop.say()
-    hung = learner_in_mid_batch(shop, daemon)
-    os.kill(hung, signal.SIGSTOP)
-    shop.until(lambda: state_of(hung) == "T")
+    hung = learner_stopped_in_mid_batch(shop, daemon)
     daemon.kill_alone()
     shop.until(lambda: not lives(hung))
     heir.spawn()
@@ -148,10 +154,7 @@ def test_a_learner_that_was_paused_while_all_changed_writes_nothing(
     new = shop.daemon("new")
     shop.until(lambda: old.live.get("learner") == "waiting for episodes")
     before = len(shop.manifests)
-    shop.say()
-    paused = learner_in_mid_batch(shop, old)
-    os.kill(paused, signal.SIGSTOP)
-    shop.until(lambda: state_of(paused) == "T")
+    paused = learner_stopped_in_mid_batch(shop, old)
     shop.until(lambda: paused_for_long(shop, old))
     new.spawn()
     turned_away = f"held by the learner with process id {paused}"

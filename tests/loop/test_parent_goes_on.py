@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from forked import ForkServer
-from forked_engine import ForkedEngine
-from street import PARENTS, Street
+from street import PARENTS, Street, open_street
 
 from rlwd.learner.checkpoint.folder import read_manifests
 from rlwd.ops.engine.http_engine import HttpEngine
@@ -26,14 +25,8 @@ bake_seconds = 0.0
 @pytest.fixture
 def street(tiny_policy: Path, tmp_path: Path, forks: ForkServer) -> Iterator[Street]:
     """Of the two specialists acme alone has a daemon."""
-    with ForkedEngine(forks, tiny_policy, tmp_path) as engine:
-        made = Street(tmp_path, engine, tiny_policy, more=AT_ONCE)
-        try:
-            made.daemons["main"].spawn()
-            made.gateway.start()
-            yield made
-        finally:
-            made.stop()
+    with open_street(forks, tiny_policy, tmp_path, more=AT_ONCE) as made:
+        yield made
 
 
 def served(street: Street, tenant: str) -> set[str]:

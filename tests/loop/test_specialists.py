@@ -13,9 +13,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from forked import ForkServer
-from forked_engine import ForkedEngine
 from ledger_by_hand import generation
-from street import ADAPTERS, TENANTS, Street
+from street import ADAPTERS, TENANTS, Street, open_street
 
 from rlwd.ops.engine.http_engine import HttpEngine
 from rlwd.streams.log.embedded_log import EmbeddedSink
@@ -25,14 +24,8 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 def street(tiny_policy: Path, tmp_path: Path, forks: ForkServer) -> Iterator[Street]:
-    with ForkedEngine(forks, tiny_policy, tmp_path) as engine:
-        made = Street(tmp_path, engine, tiny_policy)
-        try:
-            made.daemons["main"].spawn()
-            made.gateway.start()
-            yield made
-        finally:
-            made.stop()
+    with open_street(forks, tiny_policy, tmp_path) as made:
+        yield made
 
 
 def forge(street: Street) -> None:

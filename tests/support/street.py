@@ -2,11 +2,15 @@
 
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+from forked import ForkServer
+from forked_engine import ForkedEngine
 from lone_daemon import LoneDaemon
 from typer.testing import CliRunner
 from waiting import until
@@ -148,3 +152,18 @@ class Street:
         self.gateway.stop()
         for daemon in self.daemons.values():
             daemon.stop(10.0)
+
+
+@contextmanager
+def open_street(
+    forks: ForkServer, model: Path, folder: Path, *, more: str = ""
+) -> Iterator[Street]:
+    """A street whose engine, gateway and parent are started; what runs at the end is stopped."""
+    with ForkedEngine(forks, model, folder) as engine:
+        made = Street(folder, engine, model, more=more)
+        try:
+            made.daemons["main"].spawn()
+            made.gateway.start()
+            yield made
+        finally:
+            made.stop()
