@@ -194,7 +194,8 @@ def _parts(parts: Sequence[RolloutPart], by: str) -> list[dict[str, Any]]:
 def _actions(rollout: Rollout, champion: str | None) -> list[str]:
     """Return what can be decided by hand of this rollout."""
     if rollout.version == champion and rollout.stage in (Stage.PROMOTED, Stage.SETTLED):
-        return ["rollback"]
+        held = rollout.held and rollout.stage is Stage.PROMOTED
+        return ["promote", "rollback"] if held else ["rollback"]
     if rollout.ended or rollout.stage is Stage.PROMOTED:
         return []
     return ["promote", "reject"] if rollout.stage is Stage.CANARY else ["reject"]

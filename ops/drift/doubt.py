@@ -7,6 +7,8 @@ from . import alarms_table
 from .alarms_table import TOTAL
 from .drift_look import BehaviourLook, DriftLook
 
+UNSEEN = "the promotion waits for a look at what it does now"
+"""What is said before there is a look that can decide; the next one does."""
 HARDLY = 0.1
 """A behaviour that so small a share of a look's people show anything of is hardly measured: however many more
 are asked, a rollout would be given up for what one of them was answered."""
@@ -32,7 +34,7 @@ def doubt_of(tx: Transaction, policy: str, rollout: Rollout, settings: WatchSett
     if said:
         return f"the promotion waits while a behaviour seems past its bar: {'; '.join(said)}"
     known = any(one.answers and not is_owed(rollout, one.at) for one in looks if not one.total)
-    return "" if known else "the promotion waits for a look at what it does now"
+    return "" if known else UNSEEN
 
 
 def is_owed(rollout: Rollout, looked_at: float) -> bool:

@@ -59,7 +59,7 @@ def _meant(view: Transaction, policy: str) -> str:
     """Return the last version that a person promoted over an alarm of the drift watch; or nothing."""
     for rollout in rollouts_table.overruled(view, policy):
         filed = alarms_table.alarms(view, policy, [rollout.version])
-        if any(one.holds and one.at <= rollout.promoted_at for one in filed):
+        if any(one.holds and one.at <= rollout.overruled_at for one in filed):
             return rollout.version
     return ""
 

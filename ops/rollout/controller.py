@@ -166,12 +166,13 @@ class RolloutController:
     def promote(self, tx: Transaction, reason: str, now: float) -> Rollout:
         """Promote the candidate that people meet, whatever the evidence: a person says so.
 
-        Done again it changes nothing. Raises ValueError where no candidate meets people.
+        Done again it changes nothing, but for one that something has held since. Raises ValueError where no
+        candidate meets people.
         """
         before = self._under_way(tx)
-        if before.stage is Stage.PROMOTED:
+        if before.stage is Stage.PROMOTED and not before.held:
             return before
-        if before.stage is not Stage.CANARY:
+        if not before.serving:
             raise ValueError(f"{before.version} is {before.stage}: nobody has met it yet")
         after = promoted_by_hand(before, reason, now, self.settings)
         return save_move(tx, self.policy, before, after, now)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
+from ..drift.doubt import UNSEEN
 from ..stages.record import Rollout, Stage
 
 log = structlog.get_logger()
@@ -18,10 +19,17 @@ class MoveLog:
         self.stage = ""
         """Version, stage and step of the newest rollout, for people."""
         self._said: dict[str, str] = {}
+        self._doubted: set[str] = set()
 
     def report(self, rollouts: Iterable[Rollout]) -> None:
-        """Say where rollouts are, oldest first; one that has not moved is passed over."""
+        """Say where rollouts are, oldest first; one that has not moved is passed over.
+
+        What a promotion waits for is said once of a version, as it first was.
+        """
         for rollout in rollouts:
+            if rollout.doubt not in ("", UNSEEN) and rollout.version not in self._doubted:
+                self._doubted.add(rollout.version)
+                log.info("promotion_waits", version=rollout.version, why=rollout.doubt)
             step = f", step {rollout.step + 1}" if rollout.stage is Stage.CANARY else ""
             self.stage = f"{rollout.version} {rollout.stage}{step}"
             if self._said.get(rollout.version) == self.stage:

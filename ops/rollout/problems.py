@@ -107,7 +107,7 @@ def _drifted(
     for alarm in reversed(alarms_table.alarms(view, policy, sorted(versions))):
         release = rollouts_table.find(view, policy, alarm.version)
         habit = alarm.version, alarm.habit
-        if release is not None and release.overruled and alarm.at < release.promoted_at:
+        if release is not None and release.overruled and alarm.at < release.overruled_at:
             known.add(habit)
         if habit not in known and settings.watch.watches(alarm.behaviour):
             said.append(alarm)

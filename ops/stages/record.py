@@ -111,6 +111,11 @@ class Rollout(msgspec.Struct, frozen=True, kw_only=True):
         return next(move.at for move in self.trail if move.stage is Stage.PROMOTED)
 
     @property
+    def overruled_at(self) -> float:
+        """Epoch seconds at which it was promoted last: again, where a person did over what held its bake."""
+        return next(move.at for move in reversed(self.trail) if move.stage is Stage.PROMOTED)
+
+    @property
     def why(self) -> str:
         """Why it is where it is, for a line in a list: what keeps it from promotion, or its last move's reason."""
         if self.doubt and not self.ended:

@@ -95,12 +95,18 @@ def superseded(rollout: Rollout, reason: str, now: float) -> Rollout:
 def promoted_by_hand(
     rollout: Rollout, reason: str, now: float, settings: RolloutSettings
 ) -> Rollout:
-    """Return the rollout as promoted, whatever the evidence, which the reason then names."""
+    """Return the rollout as promoted, whatever the evidence, which the reason then names.
+
+    One that bakes goes on with that, and what holds it does not take it back at the end.
+    """
     overruled = rollout.verdict.reason or "nothing was shown yet"
     said = f"{reason} (by hand, over: {overruled})"
     rollout = msgspec.structs.replace(
         rollout, held="", doubt="", doubted_since=0.0, overruled=rollout.held
     )
+    if rollout.stage is Stage.PROMOTED:
+        again = Move(stage=rollout.stage, step=rollout.step, at=now, reason=said)
+        return msgspec.structs.replace(rollout, trail=(*rollout.trail, again))
     return move(rollout, Stage.PROMOTED, now, said, deadline=now + settings.bake_seconds)
 
 

@@ -246,7 +246,7 @@ FEW = msgspec.structs.replace(WATCH, users=1000)
 def test_a_promotion_waits_for_what_is_not_shown(watched: RolloutRig) -> None:
     """One who asks of six is too many: it is promoted once so many more were asked that it is not.
 
-    The page, `rlwd status` and the log say what it waits for.
+    The pages and `rlwd status` say what it waits for.
     """
     name = watched.versions[1].version
     watched.engine.says_of[name] = [ASKING[0], *HONEST, *HONEST[:2]]
@@ -304,6 +304,41 @@ def test_a_promotion_is_decided_on_a_look_at_what_it_does_now(watched: RolloutRi
     assert watched.rollout.stage is Stage.CANARY
     assert "seems past its bar: asks" in watched.rollout.verdict.reason
     assert len(looks) == 1
+
+
+@pytest.mark.parametrize(
+    "watched",
+    [
+        {
+            "min_users": 8,
+            "planned_users": 8,
+            "bake_seconds": 0.0,
+            "watch": msgspec.structs.replace(FEW, seconds=3600.0),
+        }
+    ],
+    indirect=True,
+)
+def test_the_look_that_decides_is_of_all_steps_together_too(watched: RolloutRig) -> None:
+    """One that adds little to the champion may be far from v0."""
+    watched.engine.says_of = {one.version: HONEST for one in watched.versions}
+    watched.offer(1)
+    with watched.store.transaction() as tx:
+        watched.controller.promote(tx, "by hand", time.time())
+    for _ in range(4):
+        watched.turn()
+    assert watched.rollout.stage is Stage.SETTLED
+    watched.offer(2)
+    for number in range(40):
+        watched.say(watched.ask(f"user{number}")[2], "accepted")
+    watched.settle(40, 40)
+    for _ in range(3):
+        watched.turn()
+    name = watched.versions[2].version
+    assert (watched.rollout.version, watched.rollout.stage) == (name, Stage.SETTLED)
+    with watched.store.reading() as view:
+        one, in_all = alarms_table.looks_at(view, "policy", name)
+    assert (one.total, in_all.total) == (False, True)
+    assert one.at == in_all.at
 
 
 @pytest.mark.parametrize(

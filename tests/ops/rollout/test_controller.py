@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from places_by_hand import new_schema
 
 from rlwd.learner.candidate import Candidate, Probe, version_name
+from rlwd.ops.drift import alarms_table
+from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.flags import intents_table
 from rlwd.ops.rollout import candidates_table, champions_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
@@ -290,6 +292,27 @@ def test_late_evidence_takes_a_promoted_version_back(
     owed = rollouts_table.must_return(tx, controller.policy)
     assert owed is not None
     assert owed.to_sequence == 0
+
+
+def test_a_person_keeps_what_an_alarm_holds_in_its_bake(
+    tx: Transaction, controller: RolloutController
+) -> None:
+    """It was promoted over nothing that was shown then: said again, it settles in its time."""
+    one = canary(controller, tx, 1, 0.0)
+    controller.promote(tx, "ann: meant", 1.0)
+    assert controller.promote(tx, "ann: meant", 1.5).trail[-1].at == 1.0
+    alarm = DriftAlarm(version=one.version, behaviour="asks", at=2.0, said="asks", evidence=())
+    alarms_table.file_alarms(tx, controller.policy, [alarm])
+    held = controller.observe(tx, UNDECIDED, 3.0)
+    assert held is not None
+    assert held.held == alarm.sentence
+    kept = controller.promote(tx, "bob: still meant", 4.0)
+    assert (kept.held, kept.overruled, kept.deadline) == ("", alarm.sentence, held.deadline)
+    assert "bob: still meant (by hand, over: " in kept.trail[-1].reason
+    assert alarm.sentence in kept.trail[-1].reason
+    settled = controller.observe(tx, UNDECIDED, 102.0)
+    assert settled is not None
+    assert settled.stage is Stage.SETTLED
 
 
 def test_running_out_of_time_is_without_blame(

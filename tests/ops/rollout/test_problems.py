@@ -11,6 +11,8 @@ from scripted_release import House
 
 from rlwd.learner.ledger.batch_settings import BatchSettings
 from rlwd.learner.ledger.seal import seal
+from rlwd.ops.drift import alarms_table
+from rlwd.ops.drift.alarms_table import DriftAlarm
 from rlwd.ops.rollout import rollouts_table
 from rlwd.ops.rollout.problems import (
     LATE_ANSWERS,
@@ -100,6 +102,20 @@ def test_a_promotion_that_waits_in_doubt_is_named_at_half_its_time(house: House)
             rollouts_table.save(tx, "policy", msgspec.structs.replace(late, version=name))
         problem = release_problems(tx, "policy", settings, half + 20.0)["rollout"]
     assert f"3 versions ran out of time, policy@v000003-c with: {doubt}; `rlwd report`" in problem
+
+
+def test_an_alarm_that_a_person_promoted_over_in_the_bake_is_no_problem(house: House) -> None:
+    """Until then it is one."""
+    house.let_out()
+    settings = house.controller.settings
+    alarm = DriftAlarm(version=house.v1.version, behaviour="asks", at=5.0, said="", evidence=())
+    with house.ledger.store.transaction() as tx:
+        house.controller.promote(tx, "ann: meant", 4.0)
+        alarms_table.file_alarms(tx, "policy", [alarm])
+        house.controller.observe(tx, None, 6.0)
+        assert alarm.sentence in release_problems(tx, "policy", settings, 6.0)["drift"]
+        house.controller.promote(tx, "ann: still meant", 7.0)
+        assert "drift" not in release_problems(tx, "policy", settings, 8.0)
 
 
 def test_a_shadow_that_no_engine_has_room_for_is_named_at_half_its_time(tmp_path: Path) -> None:
