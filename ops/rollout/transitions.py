@@ -44,8 +44,7 @@ def _give_up(tx: Transaction, policy: str, rollout: Rollout, reason: str, now: f
     made_from_it = [
         child for child in candidates_table.waiting(tx, policy) if child.sequence > version.sequence
     ]
-    kept_back = rollout.held or rollout.doubt  # Not for being too little to be seen.
-    if made_from_it and rollout.out_of_time and rollout.passed_gate and not kept_back:
+    if made_from_it and rollout.out_of_time and rollout.passed_gate and not rollout.held:
         return  # One update is often too little to be seen. The newest has more, and is tried next.
     for child in made_from_it:
         gone = f"made from {rollout.version}, which was given up"

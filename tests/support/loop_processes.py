@@ -90,6 +90,7 @@ deadline_seconds = 120.0
 bake_seconds = 0.0
 linger_seconds = 2.0
 watch.seconds = 1.0
+watch.on_doubt = "promote"   # of ten people a third of what behaves alike would wait for more
 
 [comparison]
 horizon_seconds = 1.0
