@@ -43,14 +43,16 @@ def is_owed(rollout: Rollout, looked_at: float) -> bool:
 
 
 def _is(look: DriftLook, one: BehaviourLook, settings: WatchSettings) -> bool:
-    return one.beyond and settings.watches(f"{TOTAL}{one.name}" if look.total else one.name)
+    # What stays the same is known no better for asking more people of the candidate.
+    noise = (one.reference_error or 0.0) if look.total else 0.0
+    return one.excess > noise and settings.watches(f"{TOTAL}{one.name}" if look.total else one.name)
 
 
 def _enough(look: DriftLook, most: int, settings: WatchSettings) -> float:
     """Return of how many users a behaviour is a reason to ask more people.
 
-    What stays the same is known no better for that: beside so few that nothing can ever be shown by them
-    a version would be in doubt to its end, and so would those after it.
+    Beside so few of what stays the same that nothing can ever be shown by them a version would be in doubt to
+    its end, and so would those after it.
     """
     return settings.users if look.total else min(settings.users, HARDLY * most)
 

@@ -42,6 +42,8 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
     """Whether it is shown to have passed it."""
     why: str = ""
     """Why the bar is not the one of the settings; empty where it is."""
+    reference_error: float | None = None
+    """Standard error of the reference's mean; None before there is one."""
 
     @property
     def difference(self) -> float:
@@ -51,9 +53,14 @@ class BehaviourLook(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def beyond(self) -> bool:
         """Whether the difference itself is past the bar, shown or not."""
+        return self.excess > 0.0
+
+    @property
+    def excess(self) -> float:
+        """By how much the difference is past the bar; below 0 before it."""
         if self.name.startswith("tools:"):
-            return abs(self.difference) > self.bar
-        return self.difference > self.bar if self.bar > 0 else self.difference < self.bar
+            return abs(self.difference) - self.bar
+        return self.difference - self.bar if self.bar > 0 else self.bar - self.difference
 
     @property
     def said(self) -> str:
@@ -221,9 +228,10 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
     difference = ours.estimate - theirs.estimate
     error = math.sqrt(ours.variance + theirs.variance)
     users = min(ours.users, theirs.users)
-    low = high = None
+    low = high = known = None
     passed = False
     if math.isfinite(error):
+        known = math.sqrt(theirs.variance)
         both = 2 * ours.users * theirs.users / (ours.users + theirs.users)
         errors = width(both, settings.planned_users, asked.alpha)
         low, high = difference - errors * error, difference + errors * error
@@ -240,4 +248,5 @@ def _looked(asked: _Asked, ours: Mean, theirs: Mean, settings: WatchSettings) ->
         bar=bar,
         passed=passed and users >= settings.users,
         why=why,
+        reference_error=known,
     )

@@ -106,3 +106,16 @@ def test_a_reference_that_stays_small_is_no_ground_for_doubt(
     said = doubt(store)
     assert said.startswith("the promotion waits while") is waits
     assert ("in all, step by step: digits 0.100 against 0.000" in said) is waits
+
+
+@pytest.mark.parametrize(("error", "waits"), [(0.06, False), (0.04, True), (None, True)])
+def test_what_the_references_own_noise_may_be_is_no_ground_for_doubt(
+    store: Store, error: float | None, waits: bool
+) -> None:
+    """Of what stays the same; beside its control a candidate waits for more people on both sides."""
+    seeming = msgspec.structs.replace(seems("digits", 60, 0.1), reference_error=error)
+    looked(store, seems("asks", 60, 0.0))
+    looked(store, seeming, total=True)
+    assert ("digits" in doubt(store)) is waits
+    looked(store, seeming)
+    assert "digits" in doubt(store)
