@@ -1,7 +1,8 @@
 """Bench of workers: answers a second through one gateway of one worker and of several, whole and streamed.
 
-Beside it, in turns and on the same fake engine, the bare engine and LiteLLM's proxy where its `litellm`
-is installed (`pip install 'litellm[proxy]'`, on the PATH or named by RLWD_LITELLM). Clients are
+Beside it, in turns and on the same fake engine, the bare engine, a proxy of the gateway's HTTP library that
+only passes bytes on, and LiteLLM's proxy where its `litellm` is installed (`pip install 'litellm[proxy]'`, on
+the PATH or named by RLWD_LITELLM). Clients are
 processes of their own, as many as ask for a core, so that no side waits for them alone; all share the
 machine's cores, and with few of them more workers take cores from engine and clients.
 """
@@ -66,6 +67,9 @@ def bench_workers(*, rounds: int, say: Callable[[str], None]) -> list[Line]:
             place = folder / f"workers-{count}"
             url = stack.enter_context(gateway(place, engine, VERSION, workers=count))
             ways[str(count)] = Way(url=url)
+        ways["passing bytes on"] = Way(
+            url=stack.enter_context(passing_on(folder, engine)), model=VERSION.version
+        )
         if (command := litellm()) is None:
             say("workers: LiteLLM's proxy is not installed here (litellm[proxy]): left out")
         else:
@@ -103,6 +107,20 @@ def _lines(ways: dict[str, Way], streamed: bool) -> Iterator[Line]:
 def litellm() -> str | None:
     """Return the command of LiteLLM's proxy; None where it is not installed."""
     return os.environ.get("RLWD_LITELLM") or shutil.which("litellm")
+
+
+@contextlib.contextmanager
+def passing_on(folder: Path, engine: str) -> Iterator[str]:
+    """Run the proxy that does nothing else."""
+    port = free_port()
+    url = f"http://{LOOPBACK}:{port}"
+    with Server(
+        [sys.executable, "-m", "bench_passing_on", "--port", str(port), "--engine", engine],
+        name="a proxy that passes on",
+        log=folder / "passing-on.log",
+        healthy=answers(f"{url}/health"),
+    ):
+        yield url
 
 
 @contextlib.contextmanager
