@@ -145,7 +145,9 @@ def test_a_stop_in_the_middle_stops_the_run_and_says_what_is_missing(
     """A kill or a terminal that closes ends the run that goes on; it has no report, and the next time it begins again."""
     script = tmp_path / "small.py"
     script.write_text(
+        "import signal\n"
         "import sys\n"
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"  # The session may have been begun by nohup.
         "from test_proof import part, writes\n"
         "import proof\n"
         "slow = \"(folder / 'pid').write_text(str(os.getpid())); time.sleep(600)\"\n"
