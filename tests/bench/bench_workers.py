@@ -135,7 +135,12 @@ def proxy(command: str, folder: Path, engine: str) -> Iterator[str]:
         name="LiteLLM's proxy",
         log=folder / "litellm.log",
         healthy=answers(f"{url}/health/liveliness"),
-        environment={"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+        environment={
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_LOG": "ERROR",
+            # A newer one refuses to start without a key, which the gateway beside it asks nobody for either.
+            "LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true",
+        },
     ):
         yield url
 
