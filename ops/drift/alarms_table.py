@@ -25,6 +25,8 @@ REPLAY = "replay:"
 """Before a behaviour that a version shows in production and not on a benchmark, or the other way round."""
 TOTAL = "total:"
 """Before a behaviour that passed its bar against what stays the same from version to version."""
+IN_ALL = "in all, step by step: "
+"""The same for people."""
 LOOKS_KEPT = 200
 """Last looks that are kept: of a version there may be two."""
 
@@ -71,7 +73,7 @@ class DriftAlarm(msgspec.Struct, frozen=True, kw_only=True):
         """The alarm as a problem says it."""
         if self.is_gap:
             return f"{self.version} behaves otherwise when it is replayed: {self.said}"
-        steps = "in all, step by step: " if self.is_total else ""
+        steps = IN_ALL if self.is_total else ""
         return (
             f"{self.version}: reward is not down while {steps}{self.said};"
             " `rlwd report` shows answers"

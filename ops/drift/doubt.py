@@ -4,7 +4,7 @@ from ...streams.state.transaction import Transaction
 from ..stages.record import Rollout
 from ..stages.watch_settings import WatchSettings
 from . import alarms_table
-from .alarms_table import TOTAL
+from .alarms_table import IN_ALL, TOTAL
 from .drift_look import BehaviourLook, DriftLook
 
 UNSEEN = "the promotion waits for a look at what it does now"
@@ -58,4 +58,4 @@ def _enough(look: DriftLook, most: int, settings: WatchSettings) -> float:
 
 
 def _said(look: DriftLook, one: BehaviourLook) -> str:
-    return f"in all, step by step: {one.said}" if look.total else one.said
+    return f"{IN_ALL}{one.said}" if look.total else one.said

@@ -142,9 +142,8 @@ def _starved(rollout: Rollout, settings: RolloutSettings, now: float) -> str | N
         return None
     pace = (rollout.deadline - began) / max(now - began, 1e-9)
     users = min(rollout.verdict.numbers.get(f"ab/users_{one}", 0.0) for one in VARIANTS)
-    doubted = (
-        rollout.doubt if rollout.doubted_since < now else ""
-    )  # The next look may end it at once.
+    # One that is of this moment the next look may end at once.
+    doubted = rollout.doubt if rollout.doubted_since < now else ""
     if rollout.stage is Stage.CANARY and users * pace >= settings.min_users and not doubted:
         return None
     pairs = rollout.verdict.numbers.get("shadow/pairs", 0.0)

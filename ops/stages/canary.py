@@ -100,9 +100,8 @@ def _last_step(
     verdict = msgspec.structs.replace(rollout.verdict, outcome=outcome, reasons=reasons)
     rollout = msgspec.structs.replace(rollout, verdict=verdict)
     if rollout.doubt and not before.doubted_since:
-        return (
-            rollout  # The look at what it does that decides comes after this one: it is waited for.
-        )
+        # The look at what it does that decides comes after this one: it is waited for.
+        return rollout
     if not passed:
         return unless_late(rollout, now)
     return move(rollout, Stage.PROMOTED, now, reason, deadline=now + settings.bake_seconds)

@@ -188,12 +188,7 @@ def test_a_champion_is_held_against_the_holdout(watched: RolloutRig) -> None:
         watched.versions[0].version: HONEST,
         watched.versions[1].version: ASKING,
     }
-    watched.offer(1)
-    with watched.store.transaction() as tx:
-        watched.controller.promote(tx, "by hand", time.time())
-    for _ in range(4):
-        watched.turn()
-    assert watched.rollout.stage is Stage.SETTLED
+    watched.promote_by_hand(1)
     time.sleep(0.3)  # The gateway looks at the flag file seven times a second.
     users = 160
     for number in range(users):
@@ -321,12 +316,7 @@ def test_a_promotion_is_decided_on_a_look_at_what_it_does_now(watched: RolloutRi
 def test_the_look_that_decides_is_of_all_steps_together_too(watched: RolloutRig) -> None:
     """One that adds little to the champion may be far from v0."""
     watched.engine.says_of = {one.version: HONEST for one in watched.versions}
-    watched.offer(1)
-    with watched.store.transaction() as tx:
-        watched.controller.promote(tx, "by hand", time.time())
-    for _ in range(4):
-        watched.turn()
-    assert watched.rollout.stage is Stage.SETTLED
+    watched.promote_by_hand(1)
     watched.offer(2)
     for number in range(40):
         watched.say(watched.ask(f"user{number}")[2], "accepted")

@@ -121,12 +121,7 @@ def test_who_loses_nothing_is_not_held(falling: RolloutRig) -> None:
 def test_a_champion_that_lost_it_is_told_beside_v0(falling: RolloutRig) -> None:
     """Promoted before anybody met it: it is held against v0 with the holdout, at the same time and in all."""
     falling.engine.says_of[falling.versions[1].version] = [ABOUT_NOTHING]
-    falling.offer(1)
-    with falling.store.transaction() as tx:
-        falling.controller.promote(tx, "by hand", time.time())
-    for _ in range(4):
-        falling.turn()
-    assert falling.rollout.stage is Stage.SETTLED
+    falling.promote_by_hand(1)
     time.sleep(0.3)  # The gateway looks at the flag file seven times a second.
     live(falling, {}, users=160)
     told = alarms(falling)

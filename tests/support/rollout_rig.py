@@ -32,7 +32,7 @@ from rlwd.ops.rollout import candidates_table, rollouts_table
 from rlwd.ops.rollout.controller import RolloutController
 from rlwd.ops.rollout.release import Release
 from rlwd.ops.servers.process import NO_TLS
-from rlwd.ops.stages.record import Rollout
+from rlwd.ops.stages.record import Rollout, Stage
 from rlwd.ops.stages.settings import RolloutSettings
 from rlwd.ops.statistics.gate import GateSettings
 from rlwd.rewards.behaviours.behaviour import Measuring
@@ -296,6 +296,15 @@ class RolloutRig:
         for _ in range(4):
             self.turn()
         time.sleep(0.2)  # The gateway looks at the flag file seven times a second.
+
+    def promote_by_hand(self, number: int) -> None:
+        """Have a person promote a version before anybody met it, and see its bake out, which takes no time."""
+        self.offer(number)
+        with self.store.transaction() as tx:
+            self.controller.promote(tx, "by hand", time.time())
+        for _ in range(4):
+            self.turn()
+        assert self.rollout.stage is Stage.SETTLED
 
     def ask(self, user: str, *, stream: bool = False, **more: Any) -> tuple[str, str, str]:
         """Let a user ask once; return variant, version and generation id as the client sees them."""
